@@ -1,0 +1,35 @@
+# Two commands matter: `make demo` and `make test`. Each does all its own set-up.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PIN := -c constraints.txt
+
+.PHONY: demo test test-all lint bench wheel clean
+
+$(STAMP): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check $(PIN) torch
+	$(PY) -m pip install -q --disable-pip-version-check $(PIN) -e '.[all,dev]'
+	$(PY) -m pip check
+	touch $@
+
+demo: $(STAMP)  ## simulate a shop, encode it, fit three models, write a report
+	$(PY) -m palate demo demo
+
+test: $(STAMP) lint  ## lint, types, rooms, then every fast test
+	$(PY) -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+wheel: $(STAMP)  ## build the wheel, install it elsewhere, use it there
+	$(PY) benchmarks/wheel_check.py
+
+bench: $(STAMP)  ## speed ratios of this machine, side by side with their bounds
+	$(PY) -m palate bench
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,58 @@
+"""Item-cold movies: draws 0-9, inductive and transductive, with and without pictures, against ID-only models.
+
+python benchmarks/movies.py [--draws 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+import palate
+from _common import WORK, keep, real
+from palate.core.progress import set_mode
+from palate.evaluation.compare import compare, markdown
+from palate.metrics.bootstrap import compare_paired
+
+NO_PICTURES = "content_kernel:media={image: 0.0}"
+ONLY_PICTURES = "content_kernel:features=[image]"
+ONLY_TEXT = "content_kernel:features=[text, words, meaning]"
+ONLY_ATTRIBUTES = "content_kernel:features=[attributes, values, number]"
+ID_ONLY = ["popularity", "ease", "lightgcn"]
+CONTENT = ["blend", "content_kernel", NO_PICTURES, ONLY_PICTURES, ONLY_TEXT, ONLY_ATTRIBUTES, "content_knn", "clcrec"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--models", default=None, help="names separated by |")
+    args = parser.parse_args()
+    set_mode("plain")
+    models = args.models.split("|") if args.models else [*ID_ONLY, *CONTENT]
+    draws = range(args.draws)
+    store = WORK / "store" / "movies"
+    data = palate.load(real("movies"), split="item_cold")
+    result = compare(data, models, WORK / "movies", seeds=draws, store=store, baseline="ease")
+    seen = palate.load(real("movies"), split="item_cold:transductive=true")
+    also = compare(seen, ["content_kernel"], WORK / "movies-seen", seeds=draws, store=store)
+    result["transductive"] = also["table"]
+    if "content_kernel" in models and NO_PICTURES in models:
+        result["pictures"] = vars(_paired("content_kernel", NO_PICTURES, len(draws)))
+    keep("movies", result, markdown(result) + "\n## Transductive\n\n" + markdown(also))
+
+
+def _paired(a: str, b: str, draws: int):
+    """Per-user difference by draw, from the saved test arrays."""
+    from palate.core.files import read_json
+
+    values: dict[tuple[str, int], np.ndarray] = {}
+    for cell in (WORK / "movies" / "cells").glob("*/cell.json"):
+        facts = read_json(cell)
+        with np.load(cell.parent / "test-0.npz", allow_pickle=False) as saved:
+            values[facts["model"], facts["seed"]] = saved["capped_recall@20"]
+    return compare_paired([values[a, s] for s in range(draws)], [values[b, s] for s in range(draws)])
+
+
+if __name__ == "__main__":
+    main()

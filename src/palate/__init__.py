@@ -1,0 +1,28 @@
+"""Palate: multimodal pretraining, adaptation and generation for recommendation."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from palate.data.dataset import Dataset as Dataset
+    from palate.data.readers._base import load as load
+    from palate.training.saving import restore as restore
+
+__version__ = "0.1.0"
+_LAZY = {
+    "load": "palate.data.readers._base",
+    "Dataset": "palate.data.dataset",
+    "restore": "palate.training.saving",
+    "compare": "palate.evaluation.compare",
+}
+_ROOMS = ("models", "metrics", "features", "simulation")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"palate.{name}")
+    raise AttributeError(f"module 'palate' has no attribute {name!r}")

@@ -1,0 +1,101 @@
+"""Commands on data: check, encode, world."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import show
+
+
+def attach(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(check)
+    app.command()(encode)
+    app.command()(world)
+
+
+def check(
+    data: show.DataPath,
+    layout: show.Layout = None,
+    positive: show.PositiveOption = None,
+    split: show.SplitOption = None,
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
+    from palate.data.check import check as examine
+    from palate.features.media import probe_media
+
+    rule = show.positive(positive)
+    report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
+    if json:
+        show.emit(report.to_json(), True)
+    else:
+        typer.echo(report.render())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def encode(
+    data: show.DataPath,
+    encoder: show.Encoders = None,
+    layout: show.Layout = None,
+    store: show.Store = None,
+    json: show.Json = False,
+    quiet: show.Quiet = False,
+    debug: show.Debug = False,
+) -> None:
+    """Turn raw text, pictures, sound and video into vectors, once; a killed run resumes."""
+    import palate
+    from palate.features.plan import plan_content
+
+    show.start(quiet)
+    loaded = palate.load(data, layout)
+    content = plan_content(loaded, show.pairs(encoder, "--encoder"), store or store_of(data))
+    view = content.view(loaded.select_view(), loaded)
+    rows = [
+        {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}
+        for name, found in view.arriving.items()
+    ]
+    faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.faults]
+    if json:
+        show.emit({"features": rows, "faults": faults}, True)
+        return
+    show.table(rows, f"{loaded.name}: {loaded.n_items:,} items")
+    if faults:
+        show.table(faults[:20], f"{len(faults)} unreadable, treated as missing")
+
+
+def world(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="folder to write")],
+    items: Annotated[int | None, typer.Option(help="number of items")] = None,
+    users: Annotated[int | None, typer.Option(help="number of users")] = None,
+    preset: Annotated[str, typer.Option(help="which world")] = "shop",
+    seed: Annotated[int, typer.Option()] = 0,
+    no_media: Annotated[bool, typer.Option("--no-media", help="no pictures, words or sounds: for scale")] = False,
+    no_effect: Annotated[bool, typer.Option("--no-effect", help="taste independent of content")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    json: show.Json = False,
+    quiet: show.Quiet = False,
+    debug: show.Debug = False,
+) -> None:
+    """Simulate a shop whose truth is known."""
+    from palate.simulation.world import World
+
+    show.start(quiet)
+    sizes = {name: size for name, size in (("n_items", items), ("n_users", users)) if size is not None}
+    made = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **sizes)
+    folder = made.write(out, overwrite=overwrite)
+    show.emit({"folder": str(folder)}, json)
+    if not json:
+        typer.echo(f"wrote {folder}")
+
+
+def store_of(data: str) -> str:
+    """Vectors live beside the data, in ``.palate``; beside the file when data is one."""
+    from pathlib import Path
+
+    path = Path(data)
+    return str((path if path.is_dir() else path.parent) / ".palate" / "store")

@@ -1,0 +1,79 @@
+"""Commands to look around: models, demo, bench."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import show
+
+
+def attach(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (models, demo, bench):
+        app.command()(command)
+
+
+def models(json: show.Json = False) -> None:
+    """Every system: task, stage, paper, abilities."""
+    from palate.core.model import models as registry
+
+    rows = []
+    for name, kind in registry.items():
+        able = [flag for flag, on in vars(kind.abilities).items() if on]
+        rows.append(
+            {
+                "model": name,
+                "task": kind.task,
+                "stage": kind.stage,
+                "abilities": ", ".join(able),
+                "presets": ", ".join(kind.presets),
+                "paper": kind.paper,
+            }
+        )
+    if json:
+        show.emit(rows, True)
+    else:
+        show.table(rows)
+
+
+def demo(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="folder to write")] = "demo",
+    items: Annotated[int, typer.Option(help="items of the simulated shop")] = 1000,
+    users: Annotated[int, typer.Option(help="users of the simulated shop")] = 1500,
+    seed: Annotated[int, typer.Option()] = 0,
+    json: show.Json = False,
+    quiet: show.Quiet = False,
+    debug: show.Debug = False,
+) -> None:
+    """Simulate a shop, encode it, fit popularity, ID-only and multimodal models, write a report."""
+    from pathlib import Path
+
+    import palate
+    from palate.evaluation.job import run_fit
+    from palate.features.plan import plan_content
+    from palate.simulation.world import World
+
+    show.start(quiet)
+    folder = Path(out)
+    shop = World.make(preset="shop", seed=seed, n_items=items, n_users=users).write(folder / "shop", overwrite=True)
+    data = palate.load(shop)
+    result = run_fit(data, "blend", folder / "run", content=plan_content(data, store=folder / "store"), seed=seed)
+    report = str(folder / "run" / "report.html")
+    if json:
+        show.emit({**result, "report": report}, True)
+        return
+    show.table(result["headline"], "test part of the simulated shop")
+    typer.echo(f"report: {report}")
+
+
+def bench(json: show.Json = False, debug: show.Debug = False) -> None:
+    """Speed ratios of this machine: propagation and full ranking against their bounds."""
+    from palate.evaluation.speed import measure
+
+    rows = measure()
+    if json:
+        show.emit(rows, True)
+    else:
+        show.table(rows)

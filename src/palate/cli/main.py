@@ -1,0 +1,35 @@
+"""``palate``: the commands, each in its own file, imported when it runs so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from . import data, explore, learn, use
+
+app = typer.Typer(
+    name="palate",
+    help="Multimodal pretraining, adaptation and generation for recommendation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (data, learn, use, explore):
+    group.attach(app)
+
+
+def run() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2, never a traceback."""
+    from palate.core.errors import PalateError
+
+    try:
+        app()
+    except PalateError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho("error: " + " ".join(str(error).split()), fg="red", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("stopped; run the same command again to resume", fg="yellow", err=True)
+        sys.exit(130)

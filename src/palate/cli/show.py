@@ -1,0 +1,110 @@
+"""How commands print: a table for people, JSON with ``--json``; and how they read key=value options."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
+RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+Layout = Annotated[str | None, typer.Option(help="force a layout instead of recognising it")]
+SplitOption = Annotated[str | None, typer.Option("--split", help="kind or kind:key=value,... e.g. item_cold:seed=3")]
+PositiveOption = Annotated[str | None, typer.Option("--positive", help="rating>=4, or event=click,purchase")]
+Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="modality=encoder, e.g. text=minilm")]
+Store = Annotated[str | None, typer.Option(help="folder that keeps encoded vectors (default DATA/.palate)")]
+
+
+def start(quiet: bool = False) -> None:
+    """Logs to stderr; progress as the terminal allows."""
+    console = logging.StreamHandler()
+    # The console's own level: a run's log.txt holds everything also when the console is quiet.
+    console.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[console])
+    logging.getLogger("palate").setLevel(logging.INFO)
+    if quiet:
+        from palate.core.progress import set_mode
+
+        set_mode("quiet")
+
+
+def pairs(options: Iterable[str] | None, flag: str) -> dict[str, str]:
+    """``["a=1"]`` -> ``{"a": "1"}``."""
+    from palate.core.errors import ConfigError
+
+    found = {}
+    for option in options or ():
+        key, sign, value = option.partition("=")
+        if not sign or not key:
+            raise ConfigError("expected key=value", key=option, hint=f"{flag} key=value")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def settings(options: Iterable[str] | None) -> dict[str, Any]:
+    """Like :func:`pairs`, values read as YAML: numbers, true/false, lists."""
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, value in pairs(options, "--set").items()}
+
+
+def positive(text: str | None) -> dict[str, Any] | None:
+    """``rating>=4`` or ``event=click,purchase`` as a rule."""
+    import re
+
+    from palate.core.errors import ConfigError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(rating|label)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
+    if found:
+        return {found[1]: found[2] + found[3]}
+    if text.startswith("event="):
+        return {"event": [name.strip() for name in text[6:].split(",")]}
+    raise ConfigError(
+        "cannot read the rule", key=text, hint="--positive 'rating>=4' or --positive event=click,purchase"
+    )
+
+
+def emit(value: Any, as_json: bool) -> None:
+    """Print JSON; what is not a finite number is null, since JSON has no word for it."""
+    if as_json:
+        typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Print rows as a table."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    shown = Table(title=title and escape(title), title_justify="left", header_style="bold")
+    for column in columns:
+        shown.add_column(escape(column), overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_cell(row.get(column))) for column in columns))
+    console = Console()
+    # A pipe has no width: nothing is squeezed there.
+    (console if console.is_terminal else Console(width=240)).print(shown)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

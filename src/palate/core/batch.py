@@ -1,0 +1,102 @@
+"""What models are handed: users with their histories, and training batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Ragged integer lists in CSR form.
+
+    Attributes:
+        indptr: int64 [n + 1]. items: int64 [indptr[-1]], each list in time order where time is known.
+        times: int64, aligned with ``items``, or None.
+    """
+
+    indptr: Ints
+    items: Ints
+    times: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, row: int) -> Ints:
+        return self.items[self.indptr[row] : self.indptr[row + 1]]
+
+    @property
+    def lengths(self) -> Ints:
+        """int64 [n]."""
+        return np.diff(self.indptr)
+
+    @classmethod
+    def build(cls, owners: Ints, items: Ints, n: int, times: Ints | None = None) -> Lists:
+        """Group ``items`` by ``owners`` (0..n-1); within a list by time where given, else by item id."""
+        order = np.lexsort((items, owners)) if times is None else np.lexsort((items, times, owners))
+        indptr = np.zeros(n + 1, np.int64)
+        np.cumsum(np.bincount(owners, minlength=n), out=indptr[1:])
+        items = np.ascontiguousarray(items[order], dtype=np.int64)
+        return cls(indptr, items, None if times is None else times[order])
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[int]]) -> Lists:
+        """From Python lists, in the order given."""
+        indptr = np.cumsum([0, *map(len, lists)]).astype(np.int64)
+        flat = [item for row in lists for item in row]
+        return cls(indptr, np.array(flat, dtype=np.int64))
+
+    def take(self, rows: Ints) -> Lists:
+        """The lists of ``rows``, in that order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        shift = np.repeat(self.indptr[rows] - indptr[:-1], lengths)
+        index = np.arange(indptr[-1]) + shift
+        return Lists(indptr, self.items[index], None if self.times is None else self.times[index])
+
+    def owners(self) -> Ints:
+        """int64 [indptr[-1]]: the list each entry belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class UserBatch:
+    """Users as models see them; a visitor with three likes is an ordinary user.
+
+    Attributes:
+        rows: int64 [B], the row in the training user table, -1 for users not in it.
+        history: items each user is known to have taken, B lists.
+        attributes: optional float features [B, a].
+    """
+
+    rows: Ints
+    history: Lists
+    attributes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Ints) -> UserBatch:
+        """A sub-batch."""
+        attributes = None if self.attributes is None else self.attributes[index]
+        return UserBatch(self.rows[index], self.history.take(index), attributes)
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Training pairs: users int64 [B], items int64 [B], negatives int64 [B, n] (n may be 0)."""
+
+    users: Tensor
+    items: Tensor
+    negatives: Tensor
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.users)

@@ -1,0 +1,177 @@
+"""Files that are either whole or absent: written aside, fsynced, renamed. No pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArtefactError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TEMP_PREFIX = ".palate-tmp-"
+
+
+def _fsync_dir(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _fsync_file(file: Path) -> None:
+    with open(file, "rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, else it vanishes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-{path.name}"
+    try:
+        yield aside
+        with open(aside, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(aside, path)
+        _fsync_dir(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Like :func:`atomic_path` for a folder: it appears whole, and replaces a former one of that name."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-{path.name}"
+    aside.mkdir()
+    try:
+        yield aside
+        # Side by side: a disk commits many waiting files at once, one after another costs milliseconds each.
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(_fsync_file, (file for file in aside.rglob("*") if file.is_file())))
+        if path.exists():
+            old = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-old"
+            os.replace(path, old)
+            os.replace(aside, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(aside, path)
+        _fsync_dir(path.parent)
+    finally:
+        if aside.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep_leftovers(folder: str | Path, name: str = "") -> None:
+    """Remove what a killed writer (of the file ``name``, if given) left aside in ``folder``; never anything else."""
+    for leftover in Path(folder).glob(f"{TEMP_PREFIX}*{name}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically (sorted keys are not forced: order carries meaning in reports)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; a damaged file is named."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtefactError(f"not valid JSON ({error})", file=path) from error
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, atomically; shared storage is copied apart."""
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as aside:
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(plain, str(aside), metadata=dict(metadata or {}))
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read a safetensors file; anything else, also a pickle in disguise, is refused by name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ArtefactError(f"not a readable safetensors file ({error})", file=path) from error
+
+
+def digest(*parts: bytes | str) -> str:
+    """A 128-bit content hash (BLAKE2b, hex) over length-prefixed parts."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        state.update(len(raw).to_bytes(8, "little"))
+        state.update(raw)
+    return state.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """A 128-bit content hash of a file, read in blocks."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def folder_digests(folder: str | Path) -> dict[str, str]:
+    """Relative path -> :func:`file_digest` of every file below ``folder``, sorted."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def verify(folder: str | Path, digests: Mapping[str, str]) -> None:
+    """Check files against what :func:`folder_digests` gave when they were written.
+
+    Raises:
+        ArtefactError: naming the first file that is missing, changed, or outside ``folder``.
+    """
+    for name, wanted in digests.items():
+        path = inside(folder, name)
+        if not path.is_file():
+            raise ArtefactError("the file is missing", file=path, hint="copy the whole folder again")
+        if file_digest(path) != wanted:
+            raise ArtefactError("the file is damaged: its checksum differs", file=path, hint="copy it again")
+
+
+def inside(folder: str | Path, name: str) -> Path:
+    """``folder / name``; a name that leaves the folder, also through a link, is refused."""
+    path = Path(folder) / name
+    if "\0" in name or not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise ArtefactError("the name leaves its folder", file=folder, key=name)
+    return path
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,234 @@
+"""The contract of every system: what it is, what it needs, how it learns, what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig, parse_config
+from .content import Features
+from .errors import AbilityError, NotFittedError
+from .ports import port
+from .registry import Registry
+from .scorer import Scorer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from palate.data.dataset import Dataset
+    from palate.data.views import TrainView
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a model can do without retraining; each flag is tested both ways.
+
+    Attributes:
+        new_items: scores items added after fitting, from their content.
+        new_users: scores visitors it never saw, from their history.
+        missing_modalities: accepts items that lack some or all content.
+        content: reads content at all.
+    """
+
+    new_items: bool = False
+    new_users: bool = False
+    missing_modalities: bool = True
+    content: bool = False
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model must be given.
+
+    Attributes:
+        batch: ``none`` for closed forms and counting, ``pairs`` for (user, item, negatives).
+        negatives: negatives drawn for each positive.
+        content: at least one content feature or given item graph.
+        dense: at least one dense content feature (a stand-in is made from a given k-NN graph).
+        fields: content column by column as well (``TrainView.fields``).
+    """
+
+    batch: Literal["none", "pairs"] = "none"
+    negatives: int = 0
+    content: bool = False
+    dense: bool = False
+    fields: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes from which a model builds its parts.
+
+    Attributes:
+        n_users, n_items: rows of the tables. features: width of each content feature.
+    """
+
+    n_users: int
+    n_items: int
+    features: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of training.
+
+    Attributes:
+        name: for logs. loss: batch -> {"loss": ..., others are logged}.
+        parameters: what is trained. lr, weight_decay: of Adam.
+        schedule: epoch -> factor on ``lr``. epochs, patience: of this phase.
+        validate: whether validation decides when to stop and which epoch is kept.
+    """
+
+    name: str
+    loss: Callable[[Any], dict[str, Tensor]]
+    parameters: list[nn.Parameter]
+    lr: float
+    weight_decay: float = 0.0
+    schedule: Callable[[int], float] | None = None
+    epochs: int = 1000
+    patience: int = 20
+    validate: bool = True
+
+
+class Model(nn.Module):
+    """Every system. A subclass is one file: config, parts, loss; the rest lives once, outside.
+
+    Class attributes: ``deterministic`` promises that the seed changes nothing.
+
+    Args:
+        config: a ``Config``; or give its settings as keyword arguments.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    task: ClassVar[str] = "match"
+    stage: ClassVar[str] = "adapt"
+    abilities: ClassVar[Abilities] = Abilities()
+    needs: ClassVar[Needs] = Needs()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    deterministic: ClassVar[bool] = False
+
+    def __init__(self, config: ModelConfig | None = None, **settings: Any) -> None:
+        super().__init__()
+        self.config: Any = config if config is not None else parse_config(self.Config, settings, self.name)
+        self.shape: Shape | None = None
+        self.fitted: Any = None
+
+    def build(self, shape: Shape) -> None:
+        """Create parameters and buffers for these sizes; called before training and when restoring."""
+        self.shape = shape
+
+    def setup(self, train: TrainView) -> None:
+        """Take sizes, graphs and content from the training view. Subclasses extend it."""
+        dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
+        self.build(Shape(train.n_users, train.n_items, dims))
+
+    def solve(self, train: TrainView) -> bool:
+        """Closed form or counting: fit and return True, and the loop is skipped."""
+        return False
+
+    def phases(self) -> list[Phase]:
+        """Stages of training; the default is one over all parameters."""
+        c = self.config
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        return [
+            Phase("train", self.loss, parameters, c.lr, c.weight_decay, None, c.epochs, c.patience),
+        ]
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """Loss terms of a batch; ``loss`` is minimised, all are logged."""
+        raise AbilityError(f"{self.name} has no loss: it is solved in closed form")
+
+    def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+        """Called before each epoch, for example to resample edges."""
+
+    def selected(self) -> dict[str, Any]:
+        """Settings chosen on validation; a refit starts from the config with these applied."""
+        return {}
+
+    def finish(self) -> None:
+        """Called once after training: keep what scoring needs, drop what only training needed."""
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        """Take content for all ``n_items`` rows, also rows unseen in fitting. Nothing is retrained."""
+        if self.shape is not None and n_items != self.shape.n_items:
+            able = [name for name, kind in models.items() if kind.abilities.new_items]
+            raise AbilityError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
+
+    def fresh(self, changes: Mapping[str, Any]) -> Self:
+        """An untrained copy with some settings changed."""
+        return type(self)(parse_config(self.Config, {**self.config.model_dump(), **changes}, self.name))
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able state beside the tensors."""
+        return {}
+
+    def load_facts(self, facts: Mapping[str, Any]) -> None:
+        """Restore what :meth:`facts` returned; called after :meth:`build`, before tensors."""
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore the tensors of ``state_dict``; buffers take the saved shape."""
+        for name, tensor in tensors.items():
+            owner, _, leaf = name.rpartition(".")
+            module = self.get_submodule(owner)
+            if isinstance(getattr(module, leaf, None), nn.Parameter):
+                setattr(module, leaf, nn.Parameter(tensor, requires_grad=False))
+            else:
+                module.register_buffer(leaf, tensor)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        tensors: Iterable[Tensor] = (*self.parameters(), *self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    def fit(self, data: Dataset, **options: Any) -> Self:
+        """Train on ``data`` (see :func:`palate.training.fit.fit`); returns the model."""
+        fitted: Self = port("fit")(self, data, **options)
+        return fitted
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run folder that recommends on any machine."""
+        path: Path = port("save")(self, folder)
+        return path
+
+    def _deployed(self) -> Any:
+        if self.fitted is None:
+            raise NotFittedError(f"{self.name} is not fitted", hint="call fit(data), or palate.restore(folder)")
+        return self.fitted
+
+
+class Matcher(Model):
+    """Which items for this user?"""
+
+    def scorer(self) -> Scorer:
+        """A frozen scorer over all items."""
+        raise AbilityError(f"{self.name} does not score")
+
+    def recommend(self, users: Any = None, k: int = 10, **options: Any) -> pl.DataFrame:
+        """Best items for ``users`` or for a ``history`` of item ids: columns user, item, score, rank.
+
+        Options: ``history``, ``allowed``, ``exclude``, ``filter_seen=True``, ``on_unknown="error|skip|fallback"``.
+        """
+        table: pl.DataFrame = self._deployed().recommend(self, users, k, **options)
+        return table
+
+    def similar_items(self, item: Any, k: int = 10) -> pl.DataFrame:
+        """Items a visitor who took only ``item`` would get: columns item, score, rank."""
+        table: pl.DataFrame = self._deployed().similar(self, item, k)
+        return table
+
+    def add_items(self, frame: Any) -> Self:
+        """Encode new catalogue rows and make them recommendable at once; nothing is retrained."""
+        self._deployed().add_items(self, frame)
+        return self
+
+
+models: Registry[type[Model]] = Registry("model", ("palate.models.match",))

@@ -1,0 +1,183 @@
+"""Catalog: a typed table that describes entities (items, users, queries) and where their content is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palate.core.content import Features, padded
+from palate.core.encoder import Raw
+from palate.core.errors import DataError, did_you_mean
+from palate.core.files import digest
+
+from ._hashing import series_parts
+from .ids import IdMap
+from .media import MediaRoot
+
+COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
+MEDIA_KINDS = ("image", "audio", "video")
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """A table of entities.
+
+    Attributes:
+        frame: one row an entity, in row order.
+        ids: external ids.
+        kinds: column name -> one of ``COLUMN_KINDS``; columns not named here are carried but not encoded.
+        root: folder that relative media paths start from; media outside it are refused.
+        given: ready-made vectors by modality, aligned with the rows.
+        file: the table it was read from, for error messages.
+    """
+
+    frame: pl.DataFrame
+    ids: IdMap
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    given: Mapping[str, Features] = field(default_factory=dict)
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.frame) != len(self.ids):
+            raise DataError(f"{len(self.frame)} rows but {len(self.ids)} ids")
+        for column, kind in self.kinds.items():
+            if column not in self.frame.columns:
+                raise DataError("no such column", column=column, hint=did_you_mean(column, self.frame.columns))
+            if kind not in COLUMN_KINDS:
+                raise DataError(f"unknown kind {kind!r}", column=column, hint=did_you_mean(kind, COLUMN_KINDS))
+        for name, features in self.given.items():
+            if len(features) != len(self.frame):
+                raise DataError(
+                    f"{len(features)} feature rows for {len(self.frame)} {self.ids.what}s",
+                    key=name,
+                    hint="give one feature row for each catalogue row, in the same order",
+                )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @classmethod
+    def from_ids(cls, ids: pl.Series, what: str = "item", given: Mapping[str, Features] | None = None) -> Catalog:
+        """A catalogue that knows nothing but ids (and, if given, vectors)."""
+        return cls(pl.DataFrame({"id": ids}), IdMap(ids, what), given=given or {})
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities with a column or given vectors, in a fixed order."""
+        have = set(self.kinds.values()) | set(self.given)
+        return (*(m for m in COLUMN_KINDS if m in have), *sorted(have - set(COLUMN_KINDS)))
+
+    def columns(self, modality: str) -> list[str]:
+        """Columns of one modality, in table order."""
+        return [column for column in self.frame.columns if self.kinds.get(column) == modality]
+
+    def raw(
+        self, modality: str, rows: NDArray[np.int64] | None = None, columns: Sequence[str] | None = None
+    ) -> list[Raw]:
+        """Raw content by row: text joined over its columns, media as a path or bytes, attributes as a mapping.
+
+        None marks absence: empty text, a null or blank path, no attribute at all.
+
+        Args:
+            rows: which, all by default. columns: read these columns, of any kind, as ``modality``.
+
+        Raises:
+            DataError: naming row and column of a media path that leaves ``root`` or is a URL.
+        """
+        frame = self.frame.select(columns or self.columns(modality))
+        if rows is not None:
+            frame = frame[np.asarray(rows, dtype=np.int64)]
+        if modality == "attributes":
+            return [_attributes(record) for record in frame.iter_rows(named=True)]
+        if modality in MEDIA_KINDS:
+            return self._media(frame, rows)
+        return [_joined(values) for values in frame.iter_rows()]
+
+    def present(self, modality: str) -> NDArray[np.bool_]:
+        """bool [n]: whether the table claims content of this modality (media files are not opened)."""
+        if modality in self.given:
+            return self.given[modality].present
+        return np.array([raw is not None for raw in self.raw(modality)], dtype=bool)
+
+    def content_hash(self) -> str:
+        """Hash of ids, columns and given vectors; media files by path and size, not by reading them."""
+        parts: list[bytes | str] = [self.ids.hash, repr(sorted(self.kinds.items()))]
+        for column in self.frame.columns:
+            parts += series_parts(self.frame[column])
+        for modality in MEDIA_KINDS:
+            parts += self._sizes(modality)
+        for name, features in sorted(self.given.items()):
+            parts += [f"{name}:{features.identity}", features.present.tobytes()]
+            if not features.identity.startswith("given:"):
+                parts.append(np.ascontiguousarray(features.values).tobytes())
+        return digest(*parts)
+
+    def _sizes(self, modality: str) -> list[str]:
+        columns = self.columns(modality)
+        if self.root is None or not columns:
+            return []
+        found = MediaRoot(self.root)
+        return [found.size(value) for column in columns for value in self.frame[column].to_list()]
+
+    def append(self, frame: pl.DataFrame, id_column: str) -> Catalog:
+        """A catalogue with more rows; unknown columns are refused, missing ones become null, given vectors absent."""
+        extra = set(frame.columns) - set(self.frame.columns)
+        if extra:
+            name = sorted(extra)[0]
+            raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
+        ids = self.ids.extended(frame[id_column])
+        typed = frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
+        given = {name: padded(features, len(frame)) for name, features in self.given.items()}
+        return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
+
+    def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:
+        resolve = MediaRoot(self.root)
+        out: list[Raw] = []
+        for at, values in enumerate(frame.iter_rows()):
+            raw: Raw = None
+            for column, value in zip(frame.columns, values):
+                if isinstance(value, bytes) and value:
+                    raw = value
+                elif isinstance(value, str) and value.strip():
+                    try:
+                        raw = resolve(value)
+                    except DataError as error:
+                        row = (at if rows is None else int(rows[at])) + 1
+                        raise DataError(
+                            error.message, file=self.file, row=row, column=column, key=value[:200], hint=error.hint
+                        ) from error
+                if raw is not None:
+                    break
+            out.append(raw)
+        return out
+
+
+def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """``values`` as ``dtype``; the first that does not fit is refused with its row."""
+    try:
+        cast = values.cast(dtype, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"expected {dtype}, got {values.dtype}", column=values.name) from error
+    bad = (cast.is_null() & values.is_not_null()).arg_true()
+    if len(bad):
+        at = int(bad[0])
+        raise DataError(f"{values[at]!r} is not {dtype}", row=at + 1, column=values.name)
+    return cast
+
+
+def _joined(values: tuple[Any, ...]) -> str | None:
+    parts = [", ".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v is not None]
+    text = ". ".join(part.strip() for part in parts if part.strip())
+    return text or None
+
+
+def _attributes(record: dict[str, Any]) -> dict[str, Any] | None:
+    kept = {name: value for name, value in record.items() if value is not None and value != "" and value != []}
+    return kept or None

@@ -1,0 +1,124 @@
+"""External ids at every edge, dense row numbers inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palate.core.errors import DataError
+from palate.core.files import digest
+
+from ._hashing import series_parts
+
+OnUnknown = Literal["error", "skip", "mark"]
+
+
+class IdMap:
+    """A bijection between external ids (all strings or all integers) and rows 0..n-1.
+
+    Args:
+        ids: external ids in row order; nulls and duplicates are refused with their row.
+        what: the noun for error messages (``item`` or ``user``).
+        file: the file the ids came from, for error messages.
+    """
+
+    def __init__(self, ids: pl.Series | Sequence[Any], what: str = "item", file: str | None = None) -> None:
+        series = ids if isinstance(ids, pl.Series) else _series(list(ids), what)
+        self.what = what
+        self.ids = _normal(series, what, file)
+        missing = self.ids.is_null().arg_true()
+        if len(missing):
+            raise DataError(f"{what} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
+        repeated = (~self.ids.is_first_distinct()).arg_true()
+        if len(repeated):
+            at = int(repeated[0])
+            raise DataError(
+                f"{what} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint="keep one row for each id"
+            )
+        self._lookup = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids), dtype=np.int64)})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def hash(self) -> str:
+        """Content hash of the ids in order."""
+        return digest(*series_parts(self.ids.alias("id")))
+
+    def rows(self, ids: Iterable[Any] | pl.Series, on_unknown: OnUnknown = "error") -> NDArray[np.int64]:
+        """Rows of external ids. Unknown ids: an error, left out (``skip``), or -1 (``mark``)."""
+        wanted = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), strict=False)
+        try:
+            if wanted.dtype.is_float():
+                # a table with gaps turns whole ids into floats; a fraction must not be cut to a whole id
+                wanted = wanted.set(wanted.floor() != wanted, None).cast(pl.Int64, strict=False)
+            wanted = wanted.cast(self.ids.dtype, strict=False)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{self.what} ids have the wrong type {wanted.dtype}") from error
+        joined = pl.DataFrame({"id": wanted}).join(self._lookup, on="id", how="left", maintain_order="left")
+        rows = joined["row"].fill_null(-1).to_numpy()
+        if on_unknown == "mark":
+            return rows
+        if on_unknown == "skip":
+            return rows[rows >= 0]
+        unknown = np.flatnonzero(rows < 0)
+        if len(unknown):
+            original = ids[int(unknown[0])] if isinstance(ids, (list, tuple, pl.Series)) else wanted[int(unknown[0])]
+            raise DataError(
+                f"unknown {self.what} id", key=original, hint='check the id, or pass on_unknown="skip" or "fallback"'
+            )
+        return rows
+
+    def external(self, rows: NDArray[np.int64]) -> list[Any]:
+        """External ids of ``rows``."""
+        return self.ids.gather(np.asarray(rows, dtype=np.int64)).to_list()
+
+    def extended(self, more: pl.Series) -> IdMap:
+        """A map with ``more`` ids appended; a duplicate's row counts within ``more``."""
+        added = _normal(more, self.what, None)
+        if added.dtype != self.ids.dtype and len(self.ids):
+            if self.ids.dtype != pl.String:
+                raise DataError(f"{self.what} ids are whole numbers, the new ones are text", column=more.name or None)
+            added = added.cast(pl.String)
+        known = added.is_in(self.ids.implode()).arg_true() if len(self.ids) else added.is_null().arg_true()
+        if len(known) and added[int(known[0])] is not None:
+            at = int(known[0])
+            raise DataError(f"{self.what} id {added[at]!r} is there already", row=at + 1, hint="leave known ids out")
+        IdMap(added, self.what)
+        return IdMap(pl.concat([self.ids, added]) if len(self.ids) else added, self.what)
+
+
+def _series(ids: list[Any], what: str) -> pl.Series:
+    try:
+        return pl.Series(ids)
+    except (TypeError, OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{what} ids are neither all text nor all whole numbers ({str(error)[:100]})") from error
+
+
+def _normal(series: pl.Series, what: str, file: str | None) -> pl.Series:
+    """String or Int64 ids; whole floats become integers, integers beyond 64 bits text; anything else is refused."""
+    column = series.name or None
+    if len(series) == 0 or series.dtype == pl.Null:
+        return series.cast(pl.String)
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object, pl.Boolean):
+        raise DataError(f"{what} ids cannot be {series.dtype}", file=file, column=column, hint="use text or integers")
+    if series.dtype.is_float():
+        odd = ((series.floor() != series) | series.is_nan() | (series.abs() > 2.0**53)).fill_null(False).arg_true()
+        if len(odd):
+            at = int(odd[0])
+            raise DataError(
+                f"{what} id {series[at]!r} is not a whole number",
+                file=file,
+                row=at + 1,
+                column=column,
+                hint="store ids as text or integers",
+            )
+        return series.cast(pl.Int64)
+    if series.dtype.is_integer():
+        narrow = series.cast(pl.Int64, strict=False)
+        return narrow if narrow.null_count() == series.null_count() else series.cast(pl.String)
+    return series.cast(pl.String)

@@ -1,0 +1,148 @@
+"""Interactions: what people did; and what counts as a positive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from palate.core.errors import DataError, did_you_mean
+from palate.core.files import digest
+
+from ._hashing import series_parts
+
+ROLES = (
+    "user",
+    "item",
+    "time",
+    "event",
+    "rating",
+    "weight",
+    "query",
+    "impression",
+    "position",
+    "propensity",
+    "context",
+    "label",
+    "part",
+    "row",
+)
+
+
+class Positive(BaseModel):
+    """What counts as a positive; part of the dataset's hash and printed with every result.
+
+    Attributes:
+        rating: a comparison such as ``>=4``, or None.
+        event: events that count, or None.
+        label: a comparison on a click label such as ``>=1``, or None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rating: str | None = None
+    event: tuple[str, ...] | None = None
+    label: str | None = None
+
+    @classmethod
+    def of(cls, given: Positive | Mapping[str, Any] | None) -> Positive:
+        """A rule from settings; an unknown key or a wrong type is named."""
+        if isinstance(given, Positive):
+            return given
+        try:
+            return cls(**(given or {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            hint = did_you_mean(key, cls.model_fields) + "; write for example {rating: '>=4'}"
+            raise DataError(f"cannot read the rule for positives: {first['msg']}", key=key, hint=hint) from error
+        except TypeError as error:
+            raise DataError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
+
+    def mask(self, frame: pl.DataFrame) -> pl.Series:
+        """bool per row."""
+        keep = pl.repeat(True, len(frame), eager=True)
+        for column in ("rating", "label"):
+            rule = getattr(self, column)
+            if rule is not None:
+                keep &= _compare(_role(frame, column), rule).fill_null(False)
+        if self.event is not None:
+            keep &= _role(frame, "event").cast(pl.String).is_in(list(self.event)).fill_null(False)
+        return keep
+
+    def __str__(self) -> str:
+        parts = [f"{name} {rule}" for name in ("rating", "label") if (rule := getattr(self, name))]
+        parts += [f"event in {list(self.event)}"] if self.event else []
+        return " and ".join(parts) or "every interaction"
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """A polars table with dense ``user`` and ``item`` rows and any of the other ``ROLES``.
+
+    ``time`` is int64 (seconds, or any monotone integer), ``part`` is a given split: 0 train, 1 valid, 2 test,
+    ``row`` the 1-based row of ``file`` where it differs from the position here. ``lost`` lists what was left out:
+    row, column and value of each id that is in no table.
+    """
+
+    frame: pl.DataFrame
+    file: str | None = None
+    lost: pl.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        for role in ("user", "item"):
+            _role(self.frame, role)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def array(self, role: str) -> NDArray[Any]:
+        """One column as a NumPy array."""
+        return _role(self.frame, role).to_numpy()
+
+    def has(self, role: str) -> bool:
+        """Whether the column is there."""
+        return role in self.frame.columns
+
+    def positives(self, rule: Positive) -> Interactions:
+        """The rows that count, repeats of a (user, item) pair merged into the first by time."""
+        kept = self.frame.filter(rule.mask(self.frame))
+        if self.has("time"):
+            kept = kept.sort("time", maintain_order=True, nulls_last=True)
+        return Interactions(kept.unique(["user", "item"], keep="first", maintain_order=True), self.file)
+
+    def source_row(self, at: int) -> int:
+        """The 1-based row of the source table that entry ``at`` came from."""
+        return int(self.frame["row"][at]) if self.has("row") else at + 1
+
+    def content_hash(self) -> str:
+        """Hash of all columns in order."""
+        return digest(*(part for column in self.frame.columns for part in series_parts(self.frame[column])))
+
+
+def _role(frame: pl.DataFrame, name: str) -> pl.Series:
+    if name not in frame.columns:
+        raise DataError(
+            f"interactions have no {name!r}",
+            column=name,
+            hint=f"present: {', '.join(frame.columns)}; {did_you_mean(name, ROLES)}",
+        )
+    return frame[name]
+
+
+def _compare(values: pl.Series, rule: str) -> pl.Series:
+    found = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
+    if not found:
+        raise DataError("cannot read the rule", key=rule, hint="write a comparison such as '>=4'")
+    sign, number = found[1], float(found[2])
+    column = values.cast(pl.Float64)
+    return {
+        ">=": column >= number,
+        "<=": column <= number,
+        ">": column > number,
+        "<": column < number,
+    }.get(sign, column == number)

@@ -1,0 +1,238 @@
+"""Ways in which the answer gets into the question: each scan yields faults, none means nothing was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from palate.core.content import Features
+from palate.core.encoder import content_key
+
+from .catalog import Catalog
+from .dataset import Dataset
+from .faults import Fault
+from .relations import Edges
+from .splits import TEST, TRAIN
+from .views import TrainView
+
+DAY = 86_400
+_SAMPLE = 5_000
+
+
+def order_facts(data: Dataset) -> dict[str, float]:
+    """Shares of consecutive events of a user that share a timestamp or a day, and how file order goes there.
+
+    ``ascending`` is the share of same-timestamp neighbours in file order whose item ids ascend (ids that differ):
+    0.5 when order inside a timestamp carries nothing, far from it when the file was sorted by product code.
+    ``ascending_z`` is its distance from 0.5 in standard errors.
+    """
+    log = data.interactions
+    if not log.has("time") or len(log) < 2:
+        return {}
+    rank = np.empty(data.n_items, np.int64)
+    rank[data.items.ids.ids.arg_sort().to_numpy()] = np.arange(data.n_items)
+    kept = log.frame.select("user", "item", "time").drop_nulls("time")
+    order = np.lexsort((np.arange(len(kept)), kept["time"].to_numpy(), kept["user"].to_numpy()))
+    user, item, time = (kept[role].to_numpy()[order] for role in ("user", "item", "time"))
+    pair = user[1:] == user[:-1]
+    if not pair.any():
+        return {}
+    same = pair & (time[1:] == time[:-1])
+    facts = {"same_time": float(same.sum() / pair.sum())}
+    if int(time.max()) > 100_000_000:
+        facts["same_day"] = float((pair & (time[1:] // DAY == time[:-1] // DAY)).sum() / pair.sum())
+        facts["day_resolution"] = float((time % DAY == 0).mean())
+    step = rank[item[1:]] - rank[item[:-1]]
+    moves = step[same & (step != 0)]
+    if len(moves):
+        facts["ascending"] = float((moves > 0).mean())
+        facts["ascending_z"] = float((facts["ascending"] - 0.5) * 2 * np.sqrt(len(moves)))
+    return facts
+
+
+def order_leak(data: Dataset, facts: Mapping[str, float]) -> Iterator[Fault]:
+    """The order inside one timestamp decides what leave-one-out asks, and follows the item id."""
+    if facts.get("same_time", 0.0) < 0.01:
+        return
+    share, sorted_by_id = facts["same_time"], abs(facts.get("ascending", 0.5) - 0.5)
+    file = data.interactions.file
+    if sorted_by_id > 0.1 and abs(facts.get("ascending_z", 0.0)) > 4:
+        message = (
+            f"{share:.0%} of consecutive events share a timestamp and there the file follows the item id "
+            f"({facts['ascending']:.0%} ascending, 50% expected): the next item can be guessed from its id"
+        )
+        hint = "report a split by time instead, or shuffle inside a timestamp"
+        yield Fault("order_by_id", "warning", message, file, column="time", hint=hint)
+    elif share > 0.05:
+        message = f"{share:.0%} of consecutive events of a user share a timestamp; their order is the file's"
+        yield Fault("order_ties", "note", message, file, column="time", hint="leave_one_out asks for the last row")
+
+
+def part_overlap(data: Dataset, limit: int) -> Iterator[Fault]:
+    """The same user and item in two parts of a given split."""
+    log = data.interactions
+    if not log.has("part"):
+        return
+    frame = log.frame.filter(data.positive.mask(log.frame)).with_columns(
+        at=pl.int_range(pl.len()), first=pl.col("part").min().over("user", "item")
+    )
+    found = frame.filter(pl.col("part") != pl.col("first"))
+    if len(found):
+        rows = tuple(int(at) + 1 for at in found["at"][:limit]) if not log.has("row") else tuple(found["row"][:limit])
+        message = "a user and item pair of an earlier part occurs again; the repeat is left out"
+        yield Fault("part_overlap", "warning", message, log.file, rows, "part", None, len(found))
+
+
+def future_in_train(data: Dataset) -> Iterator[Fault]:
+    """Training events later than test ones: everywhere for a split by time, within a user for a given one."""
+    found, part = data.positives, data.split.part
+    if found.times is None or not (part == TEST).any() or data.spec.kind not in ("temporal", "given"):
+        return
+    file = data.interactions.file
+    train, test = part == TRAIN, part == TEST
+    earliest = np.full(data.n_users, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, found.users[test], found.times[test])
+    late = train & (found.times > earliest[found.users])
+    if late.any():
+        message = f"{int(late.sum())} training events come after a test event of the same user"
+        hint = "the given split is not by time; use --split temporal" if data.spec.kind == "given" else None
+        yield Fault("future_in_train", "warning", message, file, column="part", count=int(late.sum()), hint=hint)
+    if data.spec.kind == "temporal":
+        start = found.times[test].min()
+        after = int((train & (found.times > start)).sum())
+        if after:
+            yield Fault("future_in_train", "error", "training events after the start of test", file, count=after)
+
+
+def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[Fault]:
+    """Vectors of an encoder that was fitted on more than what training may see.
+
+    ``Features.fitted_on`` is :func:`palate.core.encoder.content_key` of what was seen; it is compared with the key
+    of what this split shows, and with that of the whole catalogue.
+    """
+    split = data.split
+    if split.fit_items.all():
+        return
+    for name, value in features.items():
+        if value.fitted_on is None:
+            continue
+        modality = name if name in data.items.modalities else name.partition(":")[0]
+        if not data.items.columns(modality):
+            continue
+        allowed = {content_key(data.items.raw(modality, np.flatnonzero(seen)))
+                   for seen in (split.fit_items, split.refit_items)}  # fmt: skip
+        if value.fitted_on in allowed:
+            continue
+        if value.fitted_on == content_key(data.items.raw(modality)):
+            message = "the encoder was fitted on all items, test items included"
+            hint = "fit it on the view's fit_items, or label the split transductive"
+            yield Fault("fitted_on_test", "error", message, key=name, hint=hint)
+        else:
+            message = "cannot tell what the encoder was fitted on"
+            yield Fault("fitted_on_unknown", "warning", message, key=name, hint="encode again with this split")
+
+
+def statistic_leak(data: Dataset) -> Iterator[Fault]:
+    """A numeric column that repeats counts or mean ratings over all events, test included."""
+    found, log = data.positives, data.interactions
+    train = data.split.part == TRAIN
+    if train.all():
+        return
+    for catalog, rows, events in ((data.items, found.items, "item"), (data.users, found.users, "user")):
+        n, held = len(catalog), catalog.kinds
+        every = log.frame[events].to_numpy()
+        truths: dict[str, NDArray] = {
+            "counts": np.bincount(every, minlength=n),
+            "counts of positives": np.bincount(rows, minlength=n),
+        }
+        if log.has("rating"):
+            rating = log.frame["rating"].fill_null(0.0).to_numpy()
+            with np.errstate(invalid="ignore", divide="ignore"):
+                truths["mean ratings"] = np.bincount(every, rating, minlength=n) / truths["counts"]
+        seen = np.bincount(rows[train], minlength=n)
+        for column in (c for c in catalog.frame.columns if held.get(c) == "attributes"):
+            yield from _same_numbers(catalog, column, truths, seen)
+
+
+def _same_numbers(
+    catalog: Catalog, column: str, truths: Mapping[str, NDArray], seen: NDArray[np.int64]
+) -> Iterator[Fault]:
+    if not catalog.frame[column].dtype.is_numeric():
+        return
+    values = catalog.frame[column].cast(pl.Float64).to_numpy()
+    for what, truth in truths.items():
+        usable = np.isfinite(values) & np.isfinite(truth) & (truth > 0)
+        if usable.sum() < 20 or len(np.unique(truth[usable])) < 3:
+            continue
+        full = float(np.isclose(values[usable], truth[usable], atol=0.006).mean())
+        if full > 0.9 and not np.array_equal(values[usable], seen[usable]):
+            message = f"the column holds {what} over all events, test included"
+            hint = "leave it out (items: {ignore: ...}) or compute it on train"
+            yield Fault("statistic_over_all", "error", message, catalog.file, column=column, hint=hint)
+            return
+
+
+def graph_leak(data: Dataset, seed: int = 0) -> Iterator[Fault]:
+    """Item-item edges that join what only test events bring together."""
+    found, part = data.positives, data.split.part
+    train, test = part == TRAIN, np.flatnonzero(part == TEST)
+    if not len(test) or not train.any():
+        return
+    ones = np.ones(int(train.sum()), np.float32)
+    matrix = sp.csr_array((ones, (found.users[train], found.items[train])), shape=(data.n_users, data.n_items))
+    rng = np.random.default_rng(seed)
+    asked = rng.choice(test, min(_SAMPLE, len(test)), replace=False)
+    asked = asked[np.diff(matrix.indptr)[found.users[asked]] > 0]
+    lengths = np.diff(matrix.indptr)[found.users[asked]]
+    past = matrix.indices[matrix.indptr[found.users[asked]] + (rng.random(len(asked)) * lengths).astype(np.int64)]
+    by_item = sp.csr_array(matrix.T)
+    together = np.asarray(by_item[past].multiply(by_item[found.items[asked]]).sum(axis=1)).ravel()
+    fresh = together == 0
+    pairs = np.stack([past[fresh], found.items[asked][fresh]]).astype(np.int64)
+    if pairs.shape[1] < 20:
+        return
+    other = np.stack([pairs[0], rng.permutation(pairs[1])])
+    for name, edges in data.relations.edges.items():
+        if edges.target_kind == "item":
+            known = _keys(edges, data.n_items)
+            hit, chance = (_covered(known, two[0] * data.n_items + two[1]) for two in (pairs, other))
+            if hit > 0.5 and hit > 5 * chance:
+                message = f"{hit:.0%} of the pairs only test events bring together are edges ({chance:.0%} by chance)"
+                yield Fault("test_in_graph", "error", message, key=name, hint="build the relation from train only")
+
+
+def _keys(edges: Edges, n: int) -> NDArray[np.int64]:
+    """Both directions of every edge as sorted numbers."""
+    return np.sort(np.concatenate([edges.source * n + edges.target, edges.target * n + edges.source]))
+
+
+def _covered(known: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
+    at = np.searchsorted(known, asked)
+    return float((known[np.minimum(at, len(known) - 1)] == asked).mean()) if len(known) else 0.0
+
+
+def view_leaks(view: TrainView, data: Dataset) -> list[Fault]:
+    """What a view shows although it must not: test pairs, content or edges of hidden items."""
+    faults = []
+    found, test = data.positives, data.split.part == TEST
+    asked = found.users[test] * data.n_items + found.items[test]
+    shown = np.isin(view.users * data.n_items + view.items, asked)
+    if shown.any():
+        faults.append(Fault("test_in_view", "error", "test pairs among the training pairs", count=int(shown.sum())))
+    allowed = data.split.fit_items if view.valid is not None else data.split.refit_items
+    hidden = ~allowed
+    for name, features in view.features.items():
+        leaked = hidden & features.present
+        if leaked.any():
+            message = "content of hidden items is present"
+            faults.append(Fault("hidden_content", "error", message, key=name, count=int(leaked.sum())))
+    for name, edges in view.relations.edges.items():
+        touched = hidden[edges.source] | (hidden[edges.target] if edges.target_kind == "item" else False)
+        if np.any(touched):
+            count = int(np.sum(touched))
+            faults.append(Fault("hidden_edges", "error", "edges touch hidden items", key=name, count=count))
+    return faults

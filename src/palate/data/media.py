@@ -1,0 +1,60 @@
+"""Media paths of a table: relative to its folder, never outside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from palate.core.errors import DataError
+
+
+class MediaRoot:
+    """Turns what a table says into a path; anything that leaves ``root`` is refused.
+
+    A path may be absolute if it lies inside the root. Links are followed before the check. Without a root (a table
+    made in memory) paths are taken as they are.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+        self._real = None if root is None else os.path.realpath(root)
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, value: str) -> Path:
+        """The path of ``value``; the file need not exist.
+
+        Raises:
+            DataError: for a URL, a NUL byte, or a path outside the root.
+        """
+        text = value.strip()
+        if "://" in text[:16]:
+            raise DataError("a URL, not a file", hint="download media beside the table first")
+        if "\0" in text:
+            raise DataError("a media path with a NUL byte", hint="give a path relative to the table's folder")
+        if self.root is None or self._real is None:
+            return Path(text)
+        joined = os.path.normpath(os.path.join(self.root, text))
+        folder = self._folder(os.path.dirname(joined))
+        final = os.path.join(folder, os.path.basename(joined))
+        if os.path.islink(final):
+            final = os.path.realpath(final)
+        if final != self._real and not final.startswith(self._real.rstrip(os.sep) + os.sep):
+            raise DataError(
+                "the media path leaves the data folder", hint="copy the file into the folder and give its relative path"
+            )
+        return Path(joined)
+
+    def size(self, value: object) -> str:
+        """A short mark of the file's size for hashing; ``-`` where there is none or it may not be read."""
+        if not isinstance(value, str) or not value.strip():
+            return "-"
+        try:
+            return str(os.stat(self(value)).st_size)
+        except (DataError, OSError, ValueError):
+            return "-"
+
+    def _folder(self, folder: str) -> str:
+        """Real path of a folder, remembered: a catalogue has few folders and many files."""
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return self._folders[folder]

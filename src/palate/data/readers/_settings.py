@@ -1,0 +1,61 @@
+"""palate.yaml: read without ever expanding it, checked section by section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from palate.core.errors import DataError, did_you_mean
+
+SETTINGS = "palate.yaml"
+SECTIONS = ("items", "users", "interactions", "relations", "positive", "split", "name")
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """The sections of ``file``, {} where it does not exist.
+
+    Raises:
+        DataError: not UTF-8 YAML, larger than 1 MiB, aliases (a short file can expand to gigabytes), nested too
+            deeply, an unknown section, a section of the wrong shape.
+    """
+    if not file.is_file():
+        return {}
+    if file.stat().st_size > MAX_BYTES:
+        raise DataError("larger than 1 MiB", file=file, hint="settings are a few lines")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        _refuse_bombs(text, file)
+        loaded = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        row = None if mark is None else mark.line + 1
+        raise DataError(f"not valid YAML ({str(error).splitlines()[0][:200]})", file=file, row=row) from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise DataError("expected sections such as items: and interactions:", file=file)
+    for key, section in loaded.items():
+        if key not in SECTIONS:
+            raise DataError("unknown section", file=file, key=key, hint=did_you_mean(str(key), SECTIONS))
+        shapes: tuple[type, ...] = (dict,)
+        if key in ("name", "split"):
+            shapes = (str, int) if key == "name" else (str, dict)
+        if section is not None and not isinstance(section, shapes):
+            raise DataError(f"expected {' or '.join(s.__name__ for s in shapes)}", file=file, key=key)
+    return loaded
+
+
+def _refuse_bombs(text: str, file: Path) -> None:
+    depth = 0
+    opening = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken, yaml.BlockMappingStartToken)
+    closing = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+    for token in yaml.scan(text):
+        if isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
+            raise DataError("aliases are not allowed", file=file, row=token.start_mark.line + 1, hint="write it out")
+        depth += isinstance(token, (*opening, yaml.BlockSequenceStartToken)) - isinstance(token, closing)
+        if depth > MAX_DEPTH:
+            raise DataError("nested too deeply", file=file, row=token.start_mark.line + 1)

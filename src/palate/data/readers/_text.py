@@ -1,0 +1,39 @@
+"""Cleaning shared by shop and media layouts: HTML to text, lists to text, prices to numbers."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+_BLOCK = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+_SPACE = re.compile(r"\s+")
+_PRICE = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def plain_text(value: Any) -> str | None:
+    """Text without markup, entities resolved, white space folded; lists are joined; None where nothing is left."""
+    if isinstance(value, list):
+        value = " ".join(part for part in (plain_text(entry) for entry in value) if part)
+    if value is None:
+        return None
+    text = html.unescape(_TAG.sub(" ", _BLOCK.sub(" ", str(value))))
+    return _SPACE.sub(" ", text).strip() or None
+
+
+def price(value: Any) -> float | None:
+    """``$1,299.00`` -> 1299.0; of a range the lower end; None for anything without a number."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return float(value) if 0 <= float(value) < float("inf") else None
+    found = _PRICE.search(str(value))
+    return float(found[0].replace(",", "")) if found and len(str(value)) < 40 else None
+
+
+def words(value: Any) -> list[str] | None:
+    """A list of non-empty strings, None if there is none."""
+    entries = value if isinstance(value, list) else [value]
+    kept = [text for text in (plain_text(entry) for entry in entries) if text]
+    return kept or None

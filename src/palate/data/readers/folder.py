@@ -1,0 +1,208 @@
+"""The plain folder: items and interactions as CSV, Parquet or JSONL, media beside them, an optional palate.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from palate.core.errors import DataError, did_you_mean
+
+from ..catalog import COLUMN_KINDS
+from ..columns import naming
+from ..dataset import Dataset
+from ..ids import IdMap
+from ..interactions import ROLES, Positive
+from ..media import MediaRoot
+from ..relations import Edges, Relations
+from ..tables import find_table, read_table, write_table
+from ._base import copy_media, events, readers
+from ._given import given_features, write_features
+from ._settings import SETTINGS, read_settings
+
+
+class PlainFolder:
+    """Our own layout; see docs/data.md for palate.yaml."""
+
+    cites = "docs/data.md: items.*, interactions.*, users.*, relations.*, palate.yaml"
+
+    def recognise(self, path: Path) -> float:
+        """Certain with palate.yaml, likely with items.* and interactions.*."""
+        if not path.is_dir():
+            return 0.0
+        if (path / SETTINGS).is_file():
+            return 1.0
+        return 0.9 if find_table(path, "items") and find_table(path, "interactions") else 0.0
+
+    def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
+        """Read the folder; ``options`` win over palate.yaml, which wins over guesses."""
+        settings = read_settings(path / SETTINGS)
+        files = {name: _table(path, settings, name) for name in ("items", "interactions")}
+        if _has(path, settings, "users"):
+            files["users"] = _table(path, settings, "users")
+        items, log = read_table(files["items"]), read_table(files["interactions"])
+        users = read_table(files["users"]) if "users" in files else None
+        columns = options.get("columns") or _columns(settings.get("items") or {}, path)
+        named = settings.get("interactions") or {}
+        roles = options.get("roles") or _roles(named, path)
+        data = Dataset.from_frames(
+            items,
+            log,
+            users,
+            columns=columns,
+            roles=roles,
+            positive=options.get("positive") or _positive(settings.get("positive"), path),
+            split=options.get("split") or _split(settings.get("split")),
+            features=given_features(path, len(items)),
+            root=path,
+            name=str(settings.get("name", path.resolve().name)),
+            layout="folder",
+            files=files,
+        )
+        if not _has(path, settings, "relations"):
+            return data
+        section = settings.get("relations") or {}
+        file = _table(path, settings, "relations")
+        with naming(str(file)):
+            return replace(data, relations=read_relations(read_table(file), section, data.items.ids))
+
+    def write(self, data: Dataset, folder: Path) -> None:
+        """Parquet tables, a palate.yaml that names every column, media and ready vectors beside them."""
+        frame = data.items.frame
+        id_column = next((c for c in frame.columns if frame[c].equals(data.items.ids.ids)), None)
+        if id_column is None:
+            id_column = "id" if "id" not in frame.columns else "item_id"
+            frame = frame.select(data.items.ids.ids.alias(id_column), pl.all())
+        write_table(frame, folder / "items.parquet")
+        log = events(data)
+        write_table(log, folder / "interactions.parquet")
+        if len(data.users.frame.columns) > 1 or data.users.ids.ids.to_list() != _order(log["user"]):
+            users = data.users.frame.drop(c for c in data.users.frame.columns if c == "user")
+            same = [c for c in users.columns if users[c].equals(data.users.ids.ids)]
+            write_table(users.drop(same).select(data.users.ids.ids.alias("user"), pl.all()), folder / "users.parquet")
+        columns: dict[str, Any] = {"id": id_column}
+        for kind in COLUMN_KINDS:
+            if named := data.items.columns(kind):
+                columns[kind] = named
+        rest = [c for c in frame.columns if c not in data.items.kinds and c != id_column]
+        settings: dict[str, Any] = {"name": data.name, "items": columns | ({"ignore": rest} if rest else {})}
+        settings["interactions"] = {role: role for role in log.columns}
+        settings["positive"] = data.positive.model_dump(exclude_none=True, mode="json")
+        settings["split"] = {key: value for key, value in data.spec.model_dump().items()}
+        (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_features(dict(data.items.given), folder)
+        if data.relations.edges:
+            write_table(relation_table(data), folder / "relations.parquet")
+        copy_media(data, folder)
+
+
+def relation_table(data: Dataset) -> pl.DataFrame:
+    """All edges with external ids: source, relation, target, weight, target_kind."""
+    parts = []
+    for name, edges in data.relations.edges.items():
+        ids = data.items.ids.ids.cast(pl.String)
+        names = ids if edges.target_kind == "item" else pl.Series(edges.target_names, dtype=pl.String)
+        parts.append(
+            pl.DataFrame(
+                {
+                    "source": ids.gather(edges.source),
+                    "target": names.gather(edges.target),
+                    "weight": edges.weight,
+                }
+            ).with_columns(relation=pl.lit(name), target_kind=pl.lit(edges.target_kind))
+        )
+    return pl.concat(parts)
+
+
+def read_relations(table: pl.DataFrame, section: Mapping[str, str], items: IdMap) -> Relations:
+    """Edges by relation; a target that is no item becomes an entity of its own."""
+    named = {role: section.get(role, role) for role in ("source", "relation", "target", "weight")}
+    for role in ("source", "target"):
+        if named[role] not in table.columns:
+            raise DataError("relations lack a column", column=named[role], hint=f"columns: {', '.join(table.columns)}")
+    if named["relation"] not in table.columns:
+        table = table.with_columns(pl.lit("related").alias(named["relation"]))
+    if named["weight"] in table.columns:
+        weights = table[named["weight"]].cast(pl.Float32, strict=False)
+        bad = (weights.is_null() | ~weights.is_finite()).arg_true()
+        if len(bad):
+            raise DataError("not a finite number", row=int(bad[0]) + 1, column=named["weight"])
+        table = table.with_columns(weights)
+    edges = {}
+    for (name,), part in table.group_by([named["relation"]], maintain_order=True):
+        source = items.rows(part[named["source"]], "mark")
+        weight = part[named["weight"]].to_numpy() if named["weight"] in table.columns else np.ones(len(part))
+        target = items.rows(part[named["target"]], "mark")
+        entity = "target_kind" in part.columns and part["target_kind"][0] != "item"
+        keep = source >= 0
+        if (target[keep] >= 0).all() and not entity:
+            edges[str(name)] = Edges(source[keep], target[keep], weight[keep].astype(np.float32))
+            continue
+        names = part[named["target"]].cast(pl.String)
+        values = names.unique(maintain_order=True)
+        codes = IdMap(values, "entity").rows(names)
+        edges[str(name)] = Edges(
+            source[keep], codes[keep], weight[keep].astype(np.float32), str(name), tuple(values.to_list())
+        )
+    return Relations(edges)
+
+
+def _order(users: pl.Series) -> list[Any]:
+    return users.unique(maintain_order=True).to_list()
+
+
+def _positive(section: Any, path: Path) -> Positive:
+    with naming(str(path / SETTINGS)):
+        return Positive.of(section)
+
+
+def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str]:
+    for key in section:
+        if key not in (*ROLES, "file"):
+            known = did_you_mean(str(key), (*ROLES, "file"))
+            raise DataError("unknown key under interactions", file=path / SETTINGS, key=key, hint=known)
+    return {role: str(column) for role, column in section.items() if role != "file"}
+
+
+def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for key, value in section.items():
+        if key == "file":
+            continue
+        if key not in (*COLUMN_KINDS, "id", "ignore"):
+            raise DataError(
+                "unknown key under items", file=path / SETTINGS, key=key, hint=did_you_mean(key, (*COLUMN_KINDS, "id"))
+            )
+        for column in value if isinstance(value, list) else [value]:
+            columns[str(column)] = key
+    return columns
+
+
+def _split(section: Any) -> str | None:
+    if section is None or isinstance(section, str):
+        return section
+    tail = ",".join(f"{key}={value}" for key, value in section.items() if key != "kind")
+    return f"{section.get('kind', 'random')}:{tail}"
+
+
+def _has(path: Path, settings: Mapping[str, Any], name: str) -> bool:
+    return bool((settings.get(name) or {}).get("file")) or find_table(path, name) is not None
+
+
+def _table(path: Path, settings: Mapping[str, Any], name: str) -> Path:
+    given = (settings.get(name) or {}).get("file")
+    found = find_table(path, name)
+    if given:
+        with naming(str(path / SETTINGS)):
+            found = MediaRoot(path)(str(given))
+    if found is None or not found.is_file():
+        raise DataError(f"no table of {name}", file=path, hint=f"add {name}.csv, {name}.parquet or {name}.jsonl")
+    return found
+
+
+readers.register("folder")(PlainFolder())

@@ -1,0 +1,146 @@
+"""MicroLens: ``*_pairs.csv`` (or ``.tsv``), ``*titles.csv``, ``*_likes_and_views.txt``, media folders by item id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from palate.core.errors import DataError
+
+from ..columns import MEDIA_ENDINGS
+from ..dataset import Dataset
+from ..tables import read_table
+from ._base import copy_media, events, files_in, first_line, media_by_id, pick, readers
+
+FOLDERS = {"cover": ("*covers*", "image"), "sound": ("*audio*", "audio"), "video": ("*video*", "video")}
+
+
+class MicroLensLayout:
+    """Likes and views are totals over all time: carried, never encoded, since they know the test part."""
+
+    cites = (
+        "recsys.westlake.edu.cn/MicroLens-50k-Dataset (github.com/westlake-repl/MicroLens): user,item,timestamp [ms]"
+    )
+
+    def recognise(self, path: Path) -> float:
+        """By a pairs file with its header, or the tab separated form beside titles."""
+        files = _pairs(path)
+        if not files:
+            return 0.0
+        return 0.95 if any(f.suffix == ".csv" or _titles(f) is not None for f in files) else 0.0
+
+    def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
+        """Every pair is a positive; the last one of each user is left out."""
+        files = _pairs(path)
+        named = {_stem(file): file for file in reversed(files)}
+        stem = pick([Path(f"{s}.pairs") for s in named], options.get("name"), path, "pairs files", ".pairs").stem
+        file = named[stem]
+        log = _csv_pairs(file) if file.suffix == ".csv" else _tsv_pairs(file)
+        items = _items(file)
+        unknown = log.select(pl.col("item").drop_nulls().unique(maintain_order=True)).join(items, on="item", how="anti")
+        items = pl.concat([items, unknown], how="diagonal")
+        kinds = {"item": "id", "title": "text"}
+        for column, (pattern, kind) in FOLDERS.items():
+            found = media_by_id(file.parent, items["item"], [pattern], MEDIA_ENDINGS[kind])
+            if found.null_count() < len(found):
+                items, kinds[column] = items.with_columns(found.alias(column)), kind
+        return Dataset.from_frames(
+            items,
+            log,
+            columns=kinds,
+            roles={role: role for role in log.columns},
+            positive=options.get("positive"),
+            split=options.get("split") or "leave_one_out",
+            root=file.parent,
+            name=stem,
+            layout="microlens",
+            files={"interactions": file, "items": _titles(file) or file},
+        )
+
+    def write(self, data: Dataset, folder: Path) -> None:
+        """Pairs as csv with times in milliseconds."""
+        table = events(data)
+        if "time" not in table.columns:
+            raise DataError("this layout needs a time", column="time", hint="use layout folder")
+        pairs = table.select("user", "item", timestamp=pl.col("time") * 1000)
+        pairs.write_csv(folder / f"{data.name}_pairs.csv")
+        frame = data.items.frame.with_columns(item=data.items.ids.ids)
+        titles = frame.filter(pl.col("title").is_not_null()) if "title" in frame.columns else frame.head(0)
+        titles.select("item", *(["title"] if "title" in frame.columns else [])).write_csv(
+            folder / f"{data.name}_titles.csv", quote_style="non_numeric"
+        )
+        if {"likes", "views"} <= set(frame.columns):
+            stats = frame.filter(pl.col("likes").is_not_null()).select("item", "likes", "views")
+            stats.write_csv(folder / f"{data.name}_likes_and_views.txt", separator="\t", include_header=False)
+        copy_media(data, folder)
+
+
+def _stem(file: Path) -> str:
+    return file.stem.removesuffix("_pairs")
+
+
+def _pairs(path: Path) -> list[Path]:
+    files = files_in(path, "*_pairs.csv", 0) + files_in(path, "*_pairs.tsv", 0)
+    return [f for f in files if (f.suffix == ".tsv" or first_line(f).replace('"', "") == "user,item,timestamp")]
+
+
+def _titles(file: Path) -> Path | None:
+    found = [f for tail in ("*titles.csv", "*title_en.csv", "*title*.csv") for f in sorted(file.parent.glob(tail))]
+    own = [f for f in found if f.name.startswith(_stem(file))]
+    return next(iter(own or found), None)
+
+
+def _csv_pairs(file: Path) -> pl.DataFrame:
+    return read_table(file).rename({"timestamp": "time"})
+
+
+def _tsv_pairs(file: Path) -> pl.DataFrame:
+    """``user<tab>item item ...`` in time order, no header."""
+    frame = pl.DataFrame({"line": file.read_text(encoding="utf-8", errors="replace").splitlines()})
+    frame = frame.with_row_index("row", 1).filter(pl.col("line").str.strip_chars() != "")
+    split = frame.select(
+        "row",
+        user=pl.col("line").str.split("\t").list.get(0).cast(pl.Int64, strict=False),
+        item=pl.col("line").str.split("\t").list.get(1, null_on_oob=True).str.strip_chars().str.split(" "),
+    )
+    long = split.with_columns(time=pl.int_ranges(0, pl.col("item").list.len().cast(pl.Int64))).explode("item", "time")
+    long = long.with_columns(pl.col("item").cast(pl.Int64, strict=False), pl.col("row").cast(pl.Int64))
+    bad = long.filter(pl.col("user").is_null() | pl.col("item").is_null())
+    if len(bad):
+        raise DataError("not a user and a list of items", file=file, row=int(bad["row"][0]), hint="user<tab>item item")
+    return long
+
+
+def _items(file: Path) -> pl.DataFrame:
+    titles = _titles(file)
+    if titles is None:
+        frame = pl.DataFrame(schema={"item": pl.Int64, "title": pl.String})
+    elif first_line(titles).replace('"', "").lower().startswith("item"):
+        frame = read_table(titles)
+        frame = frame.rename({frame.columns[0]: "item"})
+    else:
+        frame = _headless(titles, ",", ["item", "title"])
+    if "title" in frame.columns:
+        frame = frame.with_columns(pl.col("title").cast(pl.String).str.strip_chars().replace("", None))
+    stats = file.with_name(f"{_stem(file)}_likes_and_views.txt")
+    if not stats.is_file() or not os.path.getsize(stats):
+        return frame
+    table = _headless(stats, "\t", ["item", "likes", "views"])
+    try:
+        return frame.join(table, on="item", how="left", maintain_order="left")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"item ids are not like those of the titles ({str(error)[:80]})", file=stats) from error
+
+
+def _headless(file: Path, separator: str, names: list[str]) -> pl.DataFrame:
+    try:
+        return pl.read_csv(file, separator=separator, has_header=False, new_columns=names)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"expected {', '.join(names)} ({str(error)[:80]})", file=file) from error
+
+
+readers.register("microlens")(MicroLensLayout())

@@ -1,0 +1,88 @@
+"""MovieLens ratings with posters and OMDb text: ``movies.jsonl``, ``ratings.csv``, ``posters/<movie_id>.jpg``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from palate.core.errors import DataError
+
+from ..dataset import Dataset
+from ..tables import read_table, write_table
+from ._base import copy_media, events, media_by_id, readers
+
+TEXT = ("title", "Plot")
+ATTRIBUTES = ("Genre", "Director", "Actors", "Writer", "Year", "Language", "Country", "Runtime", "Rated")
+
+
+class MoviesLayout:
+    """Items are the rows of movies.jsonl, in order; ratings of other movies are left out and counted."""
+
+    cites = "files.grouplens.org/datasets/movielens/ml-latest-small-README.html; omdbapi.com field names"
+
+    def recognise(self, path: Path) -> float:
+        """By its file names."""
+        return 0.95 if (path / "movies.jsonl").is_file() and (path / "ratings.csv").is_file() else 0.0
+
+    def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
+        """Positives are ratings >= 4 unless told otherwise."""
+        items = read_table(path / "movies.jsonl")
+        if "movie_id" not in items.columns:
+            raise DataError("no movie_id", file=path / "movies.jsonl", column="movie_id")
+        items = items.with_columns(pl.col(pl.String).replace({"N/A": None, "": None}))
+        posters = media_by_id(path, items["movie_id"], ["posters"], (".jpg",))
+        items = items.with_columns(
+            posters.alias("poster"),
+            _leading_number(items, "Year"),
+            _leading_number(items, "Runtime"),
+        )
+        ratings = read_table(path / "ratings.csv")
+        known = ratings.filter(pl.col("movieId").is_in(items["movie_id"].to_list()))
+        kinds = {"movie_id": "id", "poster": "image"} | {c: "text" for c in TEXT if c in items.columns}
+        kinds |= {column: "attributes" for column in ATTRIBUTES if column in items.columns}
+        data = Dataset.from_frames(
+            items,
+            known,
+            columns=kinds,
+            roles={"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"},
+            positive=options.get("positive") or {"rating": ">=4"},
+            split=options.get("split") or "item_cold",
+            root=path,
+            name="movies",
+            layout="movies",
+            files={"items": path / "movies.jsonl", "interactions": path / "ratings.csv"},
+        )
+        if len(known) == len(ratings):
+            return data
+        from dataclasses import replace
+
+        said = f"{len(ratings) - len(known)} ratings of movies without a row in movies.jsonl left out"
+        return replace(data, notes=(*data.notes, said))
+
+    def write(self, data: Dataset, folder: Path) -> None:
+        """Ids must be integers; posters are copied."""
+        if data.items.ids.ids.dtype != pl.Int64:
+            raise DataError("this layout needs integer item ids", hint="use layout folder")
+        frame = data.items.frame.drop("poster", strict=False).with_columns(movie_id=data.items.ids.ids)
+        whole = [pl.col(c).cast(pl.Int64).cast(pl.String) for c in ("Year", "Runtime") if c in frame.columns]
+        write_table(frame.with_columns(whole), folder / "movies.jsonl")
+        names = {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}
+        table = events(data)
+        for role in names:
+            if role not in table.columns:
+                raise DataError("this layout needs it", column=role, hint="use layout folder")
+        write_table(table.select([pl.col(role).alias(c) for role, c in names.items()]), folder / "ratings.csv")
+        copy_media(data, folder)
+
+
+def _leading_number(frame: pl.DataFrame, column: str) -> pl.Series:
+    """OMDb writes '2001-2005' and '81 min': the first number counts."""
+    if column not in frame.columns:
+        return pl.Series(column, [None] * len(frame), dtype=pl.Float64)
+    return frame[column].cast(pl.String).str.extract(r"(\d+)").cast(pl.Float64).alias(column)
+
+
+readers.register("movies")(MoviesLayout())

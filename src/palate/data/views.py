@@ -1,0 +1,132 @@
+"""What training may see (:class:`TrainView`) and what evaluation asks (:class:`Held`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.content import Features
+
+from .relations import Relations
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Questions with known answers: for these users, which items?
+
+    Attributes:
+        users: what is known of each user (row in the training table or -1, history).
+        relevant: the answers, one list a user, never empty.
+        exclude: items taken out of the candidates for each user.
+        candidates: bool [n_items], or None when every item is a candidate.
+    """
+
+    users: UserBatch
+    relevant: Lists
+    exclude: Lists
+    candidates: Bools | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: Ints) -> Held:
+        """Only these questions."""
+        return Held(self.users.take(rows), self.relevant.take(rows), self.exclude.take(rows), self.candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainView:
+    """Everything a trainer or a search may see; it holds no test part.
+
+    Attributes:
+        users, items: int64 [n], the training positives. times: int64 [n] or None.
+        fit_items: bool [n_items], items whose content may be seen.
+        features: content by name, rows outside ``fit_items`` absent.
+        fields: content of single columns by name, for models that weigh columns; masked likewise.
+        relations: edges among visible items.
+        arriving: content of all items, for answering validation questions about items hidden in fitting; it is
+            handed to :meth:`Model.extend` as a new item's content would be, and never read in training.
+        valid: validation questions, None in a refit.
+        seed: seeds everything random in training. metric: what validation maximises.
+        scratch: folder for resumable state of composed models, written at most every ``checkpoint_seconds``.
+        fingerprint: names the run. device: where to train.
+    """
+
+    n_users: int
+    n_items: int
+    users: Ints
+    items: Ints
+    times: Ints | None
+    fit_items: Bools
+    relations: Relations
+    features: Mapping[str, Features] = field(default_factory=dict)
+    fields: Mapping[str, Features] = field(default_factory=dict)
+    arriving: Mapping[str, Features] = field(default_factory=dict)
+    valid: Held | None = None
+    seed: int = 0
+    metric: str = "recall@20"
+    scratch: Path | None = None
+    checkpoint_seconds: float = 30.0
+    fingerprint: str = ""
+    device: str = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def with_features(
+        self, features: Mapping[str, Features], fields: Mapping[str, Features] | None = None
+    ) -> TrainView:
+        """This view with content; rows outside ``fit_items`` are hidden here, so no caller can forget to."""
+        arriving = {**features, **(fields or {})}
+        visible = {
+            name: value if self.fit_items.all() else value.hide(self.fit_items) for name, value in arriving.items()
+        }
+        main = {name: visible[name] for name in features}
+        single = {name: visible[name] for name in fields or {}}
+        return replace(self, features=main, fields=single, arriving=arriving)
+
+    @cached_property
+    def matrix(self) -> sp.csr_array:
+        """float32 [n_users, n_items], ones at training positives."""
+        ones = np.ones(len(self), np.float32)
+        return sp.csr_array((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def history(self) -> Lists:
+        """Training positives by user."""
+        return Lists.build(self.users, self.items, self.n_users, self.times)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """int64 [n_items], training positives by item."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    @cached_property
+    def warm_items(self) -> Bools:
+        """bool [n_items]: items with at least one training positive."""
+        return self.popularity > 0
+
+    @property
+    def visible(self) -> dict[str, Features]:
+        """All content that may be seen, features and fields."""
+        return {**self.features, **self.fields}
+
+    def sampled(self, users: int) -> TrainView:
+        """This view with at most ``users`` validation questions, drawn by its seed."""
+        if self.valid is None or len(self.valid) <= users:
+            return self
+        rows = np.sort(np.random.default_rng([self.seed, 7]).choice(len(self.valid), users, replace=False))
+        return replace(self, valid=self.valid.take(rows))
+
+    def user_batch(self, rows: Ints) -> UserBatch:
+        """Users of the training table with their training histories."""
+        return UserBatch(rows, self.history.take(rows))

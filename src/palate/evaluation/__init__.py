@@ -1,0 +1,1 @@
+"""Protocols, compare, search and the report."""

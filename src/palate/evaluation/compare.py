@@ -1,0 +1,284 @@
+"""Models x seeds on one split: all selection first, then test is opened once; paired tests, time and memory."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from palate.core.content import Features
+from palate.core.errors import ConfigError
+from palate.core.files import atomic_path, digest, read_json, write_json, write_text
+from palate.core.model import Matcher
+from palate.core.progress import track
+from palate.core.seeding import stream
+from palate.data.dataset import Dataset
+from palate.features.plan import plan_content
+from palate.features.store import FeatureStore
+from palate.metrics.bootstrap import compare_all
+from palate.training.fit import fit
+from palate.training.saving import restore, save, versions
+
+from .evaluate import evaluate
+from .job import command_line, parse_model
+from .memory import peak, reset_peak
+
+SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "capped_recall@20")
+
+
+def compare(
+    data: Dataset,
+    models: Sequence[str],
+    out: str | Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    axes: Mapping[str, Sequence[str]] | None = None,
+    missing: Sequence[float] = (0.0,),
+    baseline: str | None = None,
+    encoders: Mapping[str, str] | None = None,
+    store: str | Path | None = None,
+    resamples: int = 10_000,
+) -> dict[str, Any]:
+    """Fit every model with every seed, write what was selected, then open test for all.
+
+    A test part is opened once for each selection: a call that only resumes opens nothing, one that adds models or
+    seeds opens it again; ``openings_of_test`` in the result counts. In ``item_cold`` and ``user_cold`` protocols a seed
+    is a draw: it decides the split as well.
+
+    Args:
+        models: ``name``, ``name@preset`` or ``name:key=value;key=value``.
+        axes: setting -> values; every model is run with every combination.
+        missing: shares of items whose content is hidden at test.
+        baseline: what the others are tested against; the best ID-only or counting model by validation if not given.
+
+    Returns:
+        The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
+        Finished cells are kept in ``out/cells`` and not run again.
+    """
+    out = Path(out)
+    cells_dir = out / "cells"
+    variants = _variants(models, axes or {})
+    for variant in variants:
+        parse_model(variant)
+    if baseline is not None and baseline not in variants:
+        raise ConfigError("the baseline is not among the models", key=baseline, hint=f"models: {', '.join(variants)}")
+    shared = FeatureStore(store)
+    jobs = list(itertools.product(variants, seeds))
+    cells: dict[tuple[str, int], dict[str, Any]] = {}
+    drawn = data.spec.kind in ("item_cold", "user_cold")
+    for variant, seed in track(jobs, "fit"):
+        used = seeds[0] if not drawn and parse_model(variant).deterministic else seed
+        cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
+    write_json(out / "selection.json", list(cells.values()))
+    openings = _count_opening(out, cells_dir, cells, missing)
+    arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
+    for (variant, seed), rate in track(list(itertools.product(jobs, missing)), "test"):
+        arrays[variant, seed, rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, rate)
+    rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
+    base = baseline or _best_id_only(variants, seeds, cells)
+    tests = _tests(variants, seeds, missing[0], arrays, base, data, resamples) if len(variants) > 1 else {}
+    result = {
+        "table": rows,
+        "baseline": base,
+        "tests": tests,
+        "data": data.name,
+        "hash": data.hash,
+        "split": str(data.spec),
+        "positive": str(data.positive),
+        "mask": data.spec.mask,
+        "seeds": list(seeds),
+        "selected": {f"{v} seed {s}": c["selected"] for (v, s), c in cells.items()},
+        "openings_of_test": openings,
+        "command": command_line(),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+    }
+    write_json(out / "result.json", result)
+    write_text(out / "result.md", markdown(result))
+    return result
+
+
+def _variants(models: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[str]:
+    if not axes:
+        return list(models)
+    grids = [[f"{key}={value}" for value in values] for key, values in axes.items()]
+    return [
+        f"{model}{';' if ':' in model else ':'}{';'.join(choice)}"
+        for model in models
+        for choice in itertools.product(*grids)
+    ]
+
+
+def _drawn(data: Dataset, seed: int) -> Dataset:
+    if data.spec.kind not in ("item_cold", "user_cold"):
+        return data
+    return data.with_split(data.spec.model_copy(update={"seed": seed}))
+
+
+def _select(
+    data: Dataset,
+    variant: str,
+    seed: int,
+    folder: Path,
+    store: FeatureStore,
+    encoders: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    model = parse_model(variant)
+    settings = model.config.model_dump_json()
+    key = digest(variant, settings, str(seed), data.hash, str(data.spec), repr(sorted((encoders or {}).items())))
+    done = folder / key / "cell.json"
+    if done.is_file():
+        cell: dict[str, Any] = read_json(done)
+        return cell
+    content = plan_content(data, encoders, store)
+    started, before = time.perf_counter(), reset_peak()
+    fitted = fit(model, data, seed=seed, content=content, checkpoint=folder / f"{key}.checkpoint")
+    cell = {
+        "key": key,
+        "model": variant,
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "stages": fitted.fitted.log.seconds,
+        "peak_mib": peak() / 2**20,
+        "peak_growth_mib": (peak() - before) / 2**20,
+        "parameters": sum(p.numel() for p in fitted.parameters()),
+        "valid": fitted.fitted.log.valid,
+        "metric": fitted.fitted.log.metric,
+        "selected": fitted.fitted.log.selected,
+        "content": fitted.abilities.content,
+        "epochs": len(fitted.fitted.log.history),
+    }
+    save(fitted, folder / key / "run")
+    write_json(done, cell)
+    shutil.rmtree(folder / f"{key}.checkpoint", ignore_errors=True)
+    return cell
+
+
+def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], missing: Sequence[float]) -> int:
+    """How many selections have met the test part, this one included; noted before the first answer is seen."""
+    file = out / "openings.json"
+    met: list[str] = read_json(file) if file.is_file() else []
+    name = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(missing)))
+    sealed = any(not _answers(folder, cell, rate).is_file() for cell in cells.values() for rate in missing)
+    if sealed and name not in met:
+        met.append(name)
+        write_json(file, met)
+    return len(met)
+
+
+def _answers(folder: Path, cell: Mapping[str, Any], rate: float) -> Path:
+    return folder / str(cell["key"]) / f"test-{rate:g}.npz"
+
+
+def _open(data: Dataset, cell: dict[str, Any], folder: Path, rate: float) -> dict[str, np.ndarray]:
+    file = _answers(folder, cell, rate)
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as saved:
+            return dict(saved)
+    model = restore(folder / cell["key"] / "run")
+    if not isinstance(model, Matcher):
+        raise ConfigError(f"{model.name} does not recommend items")
+    if rate:
+        hide_content(model, data, rate, cell["seed"])
+    result = evaluate(model, data)
+    arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
+    arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
+    for name, values in result.slices.items():
+        arrays |= {f"slice/{name}/{metric}": np.array([value]) for metric, value in values.items()}
+    arrays = {name.replace("/", "|"): value for name, value in arrays.items()}
+    with atomic_path(file) as aside, open(aside, "wb") as handle:
+        np.savez(handle, **arrays)
+    return arrays
+
+
+def hide_content(model: Matcher, data: Dataset, rate: float, seed: int) -> None:
+    """Take the content of a random share of items away from a fitted model, independently by modality."""
+    hidden: dict[str, Features] = {}
+    for name, features in model.fitted.content.vectors.items():
+        keep = stream(seed, "missing", name, rate).random(len(features)) >= rate
+        hidden[name] = features.hide(keep)
+    model.extend(hidden, data.n_items)
+
+
+def _row(
+    variant: str,
+    rate: float,
+    seeds: Sequence[int],
+    cells: Mapping[tuple[str, int], dict[str, Any]],
+    arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": variant} | ({"missing": rate} if rate else {})
+    for name in SHOWN:
+        means = [float(arrays[variant, seed, rate][name].mean()) for seed in seeds]
+        row[name] = float(np.mean(means))
+        row[f"{name} sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+        row[f"{name} by seed"] = means
+    own = [cells[variant, seed] for seed in seeds]
+    row["valid"] = float(np.mean([cell["valid"] for cell in own])) if own[0]["valid"] is not None else None
+    row["fit seconds"] = float(np.mean([cell["seconds"] for cell in own]))
+    row["test seconds"] = float(np.mean([arrays[variant, seed, rate]["seconds"][0] for seed in seeds]))
+    row["peak MiB"] = max(cell["peak_mib"] for cell in own)
+    row["parameters"] = own[0]["parameters"]
+    row["epochs"] = float(np.mean([cell["epochs"] for cell in own]))
+    return row
+
+
+def _best_id_only(
+    variants: Sequence[str], seeds: Sequence[int], cells: Mapping[tuple[str, int], dict[str, Any]]
+) -> str:
+    plain = [v for v in variants if not cells[v, seeds[0]]["content"]] or list(variants)
+    return max(plain, key=lambda v: float(np.mean([cells[v, seed]["valid"] or 0.0 for seed in seeds])))
+
+
+def _tests(
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    rate: float,
+    arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
+    base: str,
+    data: Dataset,
+    resamples: int,
+) -> dict[str, Any]:
+    drawn = data.spec.kind in ("item_cold", "user_cold")
+    found: dict[str, Any] = {}
+    for metric in ("recall@20", "ndcg@20") if not drawn else ("capped_recall@20", "ndcg@20"):
+        values = {v: [arrays[v, seed, rate][metric] for seed in seeds] for v in variants}
+        shaped = values if drawn else {v: np.stack(each) for v, each in values.items()}
+        others = {v: each for v, each in shaped.items() if v != base}
+        paired = compare_all(shaped[base], others, resamples)
+        found[metric] = {v: vars(result) for v, result in paired.items()}
+    return found
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The result as a table for people."""
+    drawn = str(result["split"]).startswith(("item_cold", "user_cold"))
+    tested = "capped_recall@20" if drawn else "recall@20"
+    names = ("capped_recall@20", "ndcg@20", "recall@20") if drawn else ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+    lines = [
+        f"# {result['data']}: {result['split']}, positives: {result['positive']}",
+        "",
+        "| model | " + " | ".join(names) + f" | {tested} - baseline [95 %] (Holm p) | fit s | test s | peak MiB |",
+        "|---" * (len(names) + 5) + "|",
+    ]
+    tests = result["tests"].get(tested, {})
+    for row in result["table"]:
+        shown = [f"{row[name]:.4f} ± {row[f'{name} sd']:.4f}" for name in names]
+        test = tests.get(row["model"]) if "missing" not in row else None
+        gap = "baseline" if row["model"] == result["baseline"] else ""
+        if test:
+            gap = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
+        name = row["model"] + (f" (missing {row['missing']:g})" if "missing" in row else "")
+        lines.append(
+            f"| {name} | " + " | ".join(shown) + f" | {gap} | {row['fit seconds']:.1f} | {row['test seconds']:.2f} "
+            f"| {row['peak MiB']:.0f} |"
+        )
+    return "\n".join(
+        [*lines, "", f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`", ""]
+    )

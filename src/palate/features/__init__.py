@@ -1,0 +1,1 @@
+"""Raw content to vectors, once: encoders and the feature store."""

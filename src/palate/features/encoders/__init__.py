@@ -1,0 +1,1 @@
+"""One encoder a file: raw text, image, audio, video or attributes to vectors."""

@@ -1,0 +1,124 @@
+"""Sound by a transformer checkpoint: ``hf:<path or hub id>``."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import ConfigError
+
+from ..media import read_audio
+from ..media.source import VERSION
+from ._hf import HfEncoder, Output, load_model, load_part
+from ._media import media_source
+
+_TOWERS = {
+    "clap": "ClapAudioModelWithProjection",
+    "wav2vec2": "Wav2Vec2Model",
+    "hubert": "HubertModel",
+    "wavlm": "WavLMModel",
+}
+
+
+@encoders.register("hf_audio")
+class HfAudio(HfEncoder):
+    """Audio tower of a checkpoint, at the sampling rate it was made for.
+
+    Pooled: CLAP, the projected audio embedding; wav2vec 2.0, HuBERT and WavLM, the mean of the last hidden states over
+    time. Tokens: the last hidden states over time (for CLAP, of its last feature map). Clips of equal length share a
+    forward pass, so that nothing is padded and no clip depends on its neighbours.
+
+    Args:
+        seconds: read from the start at most; CLAP never reads beyond its own window, where the library would draw a
+            random one.
+    """
+
+    name, modality = "hf_audio", "audio"
+    towers = _TOWERS
+
+    def __init__(
+        self,
+        source: str,
+        output: Output = "pooled",
+        seconds: float = 20.0,
+        normalize: bool = False,
+        batch: int = 8,
+        device: str = "auto",
+        revision: str | None = None,
+    ) -> None:
+        super().__init__(source, output, normalize, batch, device, revision)
+        if not seconds > 0:
+            raise ConfigError(f"above 0, not {seconds}", key="seconds")
+        self.options |= {"seconds": seconds}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings, "decoding": VERSION}
+
+    @property
+    def dim(self) -> int:
+        inner = self.sub("audio_config")
+        return int(inner["projection_dim"] if self.pooled and self.model_type == "clap" else inner["hidden_size"])
+
+    def read(self, raw: Raw) -> NDArray[np.float32]:
+        rate = int(self._extractor.sampling_rate)
+        seconds = self.options["seconds"]
+        if self.model_type == "clap":
+            seconds = min(seconds, self._extractor.nb_max_samples / rate)
+        samples = read_audio(media_source(raw, "audio"), rate, seconds=seconds)
+        samples = samples[: int(seconds * rate)]
+        more = {"truncation": "rand_trunc"} if self.model_type == "clap" and not self._fusion else {}
+        made = self._extractor(self._long_enough(samples), sampling_rate=rate, return_tensors="np", **more)
+        return np.asarray(made["input_features" if self.model_type == "clap" else "input_values"][0], np.float32)
+
+    def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
+        sizes = np.array([content.size for content in contents])
+        out: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(contents)
+        for size in np.unique(sizes):
+            for rows, inputs in self.in_batches(contents, np.flatnonzero(sizes == size)):
+                for row, made in zip(rows, self._forward(torch.from_numpy(np.stack(inputs))), strict=True):
+                    out[row] = made
+        return out
+
+    def _forward(self, inputs: Tensor) -> list[NDArray[np.float32]]:
+        inputs = inputs.to(self.device)
+        with torch.inference_mode():
+            if self.model_type == "clap":
+                longer = torch.zeros(len(inputs), 1, dtype=torch.bool, device=self.device)
+                made = self._model(input_features=inputs, is_longer=longer)
+                if self.pooled:
+                    return list(self.finish(made.audio_embeds))
+                states = made.last_hidden_state.flatten(2).transpose(1, 2)
+            else:
+                states = self._model(inputs).last_hidden_state
+                if self.pooled:
+                    return list(self.finish(states.mean(1)))
+        return list(states.float().cpu().numpy())
+
+    def _long_enough(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.model_type == "clap":
+            return samples
+        # Below one receptive field the convolutions have nothing to give.
+        least = 1
+        inner = self.sub("audio_config")
+        for kernel, stride in zip(reversed(inner["conv_kernel"]), reversed(inner["conv_stride"]), strict=True):
+            least = (least - 1) * stride + kernel
+        return np.pad(samples, (0, max(0, least - len(samples))))
+
+    @property
+    def _fusion(self) -> bool:
+        return bool(self.sub("audio_config").get("enable_fusion"))
+
+    @cached_property
+    def _extractor(self) -> Any:
+        return load_part("AutoFeatureExtractor", self.folder)
+
+    @cached_property
+    def _model(self) -> torch.nn.Module:
+        return load_model(_TOWERS[self.model_type], self.folder, self.device)

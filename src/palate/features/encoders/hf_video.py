@@ -1,0 +1,70 @@
+"""Video by the vision tower of a transformer checkpoint: ``hf:<path or hub id>``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import ConfigError
+
+from ..media import read_video
+from ..media.source import VERSION
+from ._base import ContentEncoder
+from ._hf import Output
+from ._media import media_source
+from .hf_image import HfImage
+
+
+@encoders.register("hf_video")
+class HfVideo(ContentEncoder):
+    """Evenly spaced frames through an image tower; pooled: the mean over the frames there are; tokens: one a frame.
+
+    Args:
+        frames: sampled at most. The other arguments are those of ``hf_image``.
+    """
+
+    name, modality, version = "hf_video", "video", 1
+
+    def __init__(
+        self,
+        source: str,
+        output: Output = "pooled",
+        frames: int = 8,
+        normalize: bool = False,
+        batch: int = 32,
+        device: str = "auto",
+        revision: str | None = None,
+    ) -> None:
+        if frames < 1:
+            raise ConfigError(f"at least one frame is needed, not {frames}", key="frames")
+        if output not in ("pooled", "tokens"):
+            raise ConfigError(f"output is pooled or tokens, not {output!r}", key="output")
+        self.tower = HfImage(source, "pooled", normalize, batch, device, revision)
+        self.kind = output
+        self.copy_files = self.tower.copy_files  # type: ignore[method-assign]
+        self.options: dict[str, Any] = {**self.tower.options, "output": output, "frames": frames}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "frames": self.options["frames"],
+            "output": self.kind,
+            "tower": self.tower.settings,
+            "decoding": VERSION,
+        }
+
+    @property
+    def dim(self) -> int:
+        return self.tower.dim
+
+    def read(self, raw: Raw) -> NDArray[np.float32]:
+        return self.tower.pixels(list(read_video(media_source(raw, "a video"), self.options["frames"])))
+
+    def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
+        # Videos differ in their number of frames: all frames go through the tower together, then back to their video.
+        vectors = np.stack(self.tower.embed([frame for frames in contents for frame in frames]))
+        videos = np.split(vectors, np.cumsum([len(frames) for frames in contents])[:-1])
+        return videos if self.kind == "tokens" else [video.mean(0, dtype=np.float32) for video in videos]

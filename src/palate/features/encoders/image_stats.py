@@ -1,0 +1,40 @@
+"""Colour, gradient and texture descriptors of pictures: no fitting, no download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.encoder import Raw, encoders
+
+from ..media import open_image
+from ..media.source import VERSION
+from ._base import ContentEncoder
+from ._media import media_source
+from ._picture import DIM, SIDE, describe, small
+
+
+@encoders.register("image_stats")
+class ImageStats(ContentEncoder):
+    """One vector a picture, see :func:`palate.features.encoders._picture.describe` for its blocks."""
+
+    name, modality, version = "image_stats", "image", 1
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"decoding": VERSION}
+
+    @property
+    def dim(self) -> int:
+        return DIM
+
+    def read(self, raw: Raw) -> NDArray[np.float32]:
+        return describe(*small(open_image(media_source(raw, "an image"), near=2 * SIDE)))
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        return np.stack(contents)

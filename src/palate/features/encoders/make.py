@@ -1,0 +1,62 @@
+"""Encoders by specification: ``name``, ``name:argument``, ``name?key=value&key=value``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_args, get_type_hints
+
+from palate.core.encoder import Encoder, encoders
+from palate.core.errors import ConfigError, did_you_mean
+
+
+def make_encoder(spec: str, modality: str) -> Encoder:
+    """Build the encoder that ``spec`` describes.
+
+    Examples: ``minilm``, ``tfidf?dim=256``, ``hf:openai/clip-vit-base-patch32?output=tokens``, ``pca:minilm?dim=64``.
+    ``hf`` picks the tower of ``modality``; the argument of ``pca`` is another specification.
+
+    Raises:
+        ConfigError: for an unknown name, option or value, and for an encoder of another modality.
+    """
+    head, _, query = spec.partition("?")
+    name, _, argument = head.partition(":")
+    options = dict(part.partition("=")[::2] for part in query.split("&") if part)
+    kind = encoders.get(f"hf_{modality}" if name == "hf" else name)
+    kwargs: dict[str, Any] = {key: _typed(kind, key, value, spec) for key, value in options.items()}
+    if name == "pca":
+        kwargs["of"] = make_encoder(argument, modality)
+    elif argument:
+        if "source" not in _arguments(kind):
+            raise ConfigError(f"{name} takes no argument", key=spec, hint=f"options are written {name}?key=value")
+        kwargs["source"] = argument
+    elif "source" in _arguments(kind):
+        raise ConfigError(f"{name} needs a path or hub id", key=spec, hint=f"{name}:<path or hub id>")
+    encoder = kind(**kwargs)
+    if encoder.modality != modality:
+        raise ConfigError(f"reads {encoder.modality}, not {modality}", key=spec)
+    return encoder
+
+
+def _arguments(kind: type[Encoder]) -> dict[str, Any]:
+    names = list(inspect.signature(kind).parameters)
+    hints = get_type_hints(kind.__init__)
+    return {name: hints.get(name, str) for name in names}
+
+
+def _typed(kind: type[Encoder], key: str, value: str, spec: str) -> Any:
+    known = _arguments(kind)
+    if key not in known or key in ("source", "of"):
+        raise ConfigError(f"no such option in {spec!r}", key=key, hint=did_you_mean(key, known) if known else None)
+    wanted = known[key]
+    choices = [choice for choice in get_args(wanted) if isinstance(choice, type) and choice is not type(None)]
+    target = choices[0] if choices else wanted
+    if target is bool:
+        if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise ConfigError(f"true or false expected, not {value!r}", key=key)
+        return value.lower() in ("true", "1", "yes")
+    if target in (int, float):
+        try:
+            return target(value)
+        except ValueError as error:
+            raise ConfigError(f"{target.__name__} expected, not {value!r}", key=key) from error
+    return value

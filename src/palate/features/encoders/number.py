@@ -1,0 +1,43 @@
+"""One number as it is: for models that measure distance along a column such as a year or a price."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import FeatureError
+
+from ._base import ContentEncoder
+
+
+@encoders.register("number")
+class Number(ContentEncoder):
+    """The one numeric value of an attribute mapping, [n, 1]; anything that is not a finite number is absent."""
+
+    name, modality, version = "number", "attributes", 1
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    def read(self, raw: Raw) -> float | None:
+        if not isinstance(raw, Mapping):
+            raise FeatureError(f"attributes expected as a mapping, not {type(raw).__name__}")
+        if len(raw) != 1:
+            return None
+        try:
+            number = float(next(iter(raw.values())))
+        except (TypeError, ValueError):
+            return None
+        return number if math.isfinite(number) else None
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        return np.array(contents, dtype=np.float32).reshape(-1, 1)

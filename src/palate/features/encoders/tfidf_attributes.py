@@ -1,0 +1,126 @@
+"""tf-idf of attributes: categories, lists and numbers, fitted on what may be seen."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import FeatureError
+
+from ._terms import COUNTS
+from ._text import clean_text
+from .tfidf import TermEncoder, check_term_options
+
+_SEPARATORS = re.compile(r"\s*[,|;]\s*")
+_MIN_DISTINCT = 12
+
+
+@encoders.register("tfidf_attributes")
+class TfIdfAttributes(TermEncoder):
+    """One term for each value of each attribute: ``genre=drama``.
+
+    ``"A, B | C"`` and lists are several values. An attribute whose values are numbers (at least 95 % of the fitted
+    rows, and more than a dozen different ones) is cut into ``bins`` quantile bins twice, the second time shifted by
+    half a bin, so that neighbours share a term.
+
+    Args:
+        dim: width of the dense vectors at most. min_df, max_df, max_terms: as in ``tfidf``. bins: of numbers.
+    """
+
+    name, modality, version = "tfidf_attributes", "attributes", 1
+
+    def __init__(
+        self, dim: int = 512, min_df: int = 2, max_df: float = 0.9, max_terms: int = 50_000, bins: int = 10
+    ) -> None:
+        check_term_options(dim, min_df, max_df, max_terms)
+        if bins < 1:
+            raise FeatureError(f"bins must be at least 1, not {bins}", key="bins")
+        self.options: dict[str, Any] = {
+            "dim": dim, "min_df": min_df, "max_df": max_df, "max_terms": max_terms, "bins": bins,
+        }  # fmt: skip
+        self.edges: dict[str, NDArray[np.float64]] = {}
+
+    def read(self, raw: Raw) -> dict[str, list[str] | float] | None:
+        if not isinstance(raw, Mapping):
+            raise FeatureError(f"attributes expected as a mapping, not {type(raw).__name__}")
+        found = {str(key): _values(value) for key, value in raw.items()}
+        return {key: value for key, value in found.items() if value != []} or None
+
+    def learn(self, contents: list[Any]) -> None:
+        columns: dict[str, list[list[str] | float]] = {}
+        for content in contents:
+            for key, value in content.items():
+                columns.setdefault(key, []).append(value)
+        self.edges = {}
+        for key, values in columns.items():
+            numbers = np.array([number for value in values if (number := _number(value)) is not None])
+            if len(numbers) >= 0.95 * len(values) and len(np.unique(numbers)) > _MIN_DISTINCT:
+                steps = np.arange(1, 2 * self.options["bins"]) / (2 * self.options["bins"])
+                self.edges[key] = np.quantile(numbers, steps)
+
+    def counts(self, contents: list[Any]) -> pl.DataFrame:
+        rows: list[int] = []
+        terms: list[str] = []
+        for row, content in enumerate(contents):
+            for key, value in content.items():
+                made = self._terms(key, value)
+                terms += made
+                rows += [row] * len(made)
+        frame = pl.DataFrame({"row": rows, "term": terms}, schema={"row": pl.Int64, "term": pl.String})
+        if not len(frame):
+            return pl.DataFrame(schema=COUNTS)
+        return frame.group_by("row", "term").len("count").cast({"count": pl.Int64})
+
+    def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+        arrays, facts = super().state()
+        return arrays, facts | {"edges": {key: edges.tolist() for key, edges in self.edges.items()}}
+
+    def load_state(self, arrays: Mapping[str, NDArray[np.generic]], facts: Mapping[str, Any]) -> None:
+        super().load_state(arrays, facts)
+        self.edges = {key: np.asarray(edges, np.float64) for key, edges in facts["edges"].items()}
+
+    def _terms(self, key: str, value: list[str] | float) -> list[str]:
+        edges = self.edges.get(key)
+        if edges is not None:
+            number = _number(value)
+            if number is None:
+                return [f"{key}=?"]
+            half = int(np.searchsorted(edges, number, side="right"))
+            return [f"{key}~{half // 2}", f"{key}^{(half + 1) // 2}"]
+        if isinstance(value, float):
+            return [f"{key}={value:g}"]
+        return [f"{key}={part}" for part in value]
+
+
+def _values(value: Any) -> list[str] | float:
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, int | float | np.number):
+        number = float(value)
+        return number if math.isfinite(number) else []
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        parts = [str(part) for part in value if part is not None]
+        parts = sorted(parts) if isinstance(value, set | frozenset) else parts
+    else:
+        parts = [] if value is None else _SEPARATORS.split(clean_text(str(value)) or "")
+    kept = [clean.strip().lower() for part in parts if (clean := clean_text(part)) is not None]
+    return list(dict.fromkeys(kept))
+
+
+def _number(value: list[str] | float) -> float | None:
+    if isinstance(value, float):
+        return value
+    if len(value) != 1:
+        return None
+    try:
+        number = float(value[0])
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

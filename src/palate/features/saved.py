@@ -1,0 +1,90 @@
+"""Encoders as folders: JSON and safetensors, so that new items are encoded the same way anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from palate.core.encoder import Encoder, FittedEncoder, encoders
+from palate.core.errors import ArtefactError, ConfigError
+from palate.core.files import atomic_folder, read_json, read_tensors, write_json, write_tensors
+
+from .encoders._base import ContentEncoder
+from .encoders.pca import Pca
+
+FORMAT = 1
+_FACTS, _ARRAYS, _INNER, _CHECKPOINT = "encoder.json", "state.safetensors", "inner", "checkpoint"
+
+
+def save_encoder(folder: str | Path, encoder: Encoder) -> None:
+    """Write ``encoder``: options, fitted state, and a checkpoint that exists only on this machine; it appears whole.
+
+    Raises:
+        ConfigError: for encoders made in code, which have no registered name.
+    """
+    if not isinstance(encoder, ContentEncoder):
+        raise ConfigError(f"{type(encoder).__name__} cannot be saved by name", key=encoder.name)
+    with atomic_folder(folder) as aside:
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "name": encoder.name,
+            "version": encoder.version,
+            "modality": encoder.modality,
+            "options": encoder.options,
+            "identity": encoder.identity,
+            "fitted_on": encoder.fitted_on,
+        }
+        if isinstance(encoder, FittedEncoder) and encoder.fitted_on is not None:
+            arrays, facts["state"] = encoder.state()
+            tensors = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
+            write_tensors(aside / _ARRAYS, tensors)
+        if isinstance(encoder, Pca):
+            save_encoder(aside / _INNER, encoder.of)
+        encoder.copy_files(aside / _CHECKPOINT)
+        write_json(aside / _FACTS, facts)
+
+
+def load_encoder(folder: str | Path) -> Encoder:
+    """Read what :func:`save_encoder` wrote.
+
+    Raises:
+        ArtefactError: when it is damaged, of a newer format, or would no longer give the same vectors.
+    """
+    folder = Path(folder)
+    file = folder / _FACTS
+    if not file.is_file():
+        raise ArtefactError("not an encoder folder", file=folder, hint=f"expected {_FACTS}")
+    facts = read_json(file)
+    if not isinstance(facts, dict) or not isinstance(facts.get("format"), int):
+        raise ArtefactError("no format version", file=file)
+    if facts["format"] > FORMAT:
+        raise ArtefactError(f"written by a newer format {facts['format']}", file=file, hint="upgrade palate")
+    try:
+        encoder = _built(folder, facts)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ArtefactError(f"an incomplete encoder ({type(error).__name__}: {error})", file=file) from error
+    if encoder.identity != facts["identity"]:
+        raise ArtefactError(
+            f"this version gives other vectors ({encoder.identity}, saved as {facts['identity']})",
+            file=file,
+            hint="encode and fit again",
+        )
+    return encoder
+
+
+def _built(folder: Path, facts: Mapping[str, Any]) -> Encoder:
+    options = dict(facts["options"])
+    if facts["name"] == "pca":
+        options["of"] = load_encoder(folder / _INNER)
+    if (folder / _CHECKPOINT).is_dir() and "source" in options:
+        options["source"] = str(folder / _CHECKPOINT)
+    encoder = encoders.get(facts["name"])(**options)
+    if isinstance(encoder, FittedEncoder) and facts["fitted_on"] is not None:
+        arrays = {key: tensor.numpy() for key, tensor in read_tensors(folder / _ARRAYS).items()}
+        encoder.load_state(arrays, facts["state"])
+        encoder.fitted_on = str(facts["fitted_on"])
+    return encoder

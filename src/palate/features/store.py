@@ -1,0 +1,251 @@
+"""The feature store: every piece of content is encoded once per encoder, and survives a kill at any moment."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from palate.core.content import Features
+from palate.core.encoder import Encoder, Raw
+from palate.core.errors import ArtefactError, ConfigError, FeatureError
+from palate.core.files import digest, sweep_leftovers, write_json
+from palate.core.progress import progress
+
+from .assemble import assemble
+from .encoders._base import ContentEncoder, Fault
+from .keys import keys_of
+from .segment import SUFFIX, Segment
+
+log = logging.getLogger("palate")
+OnBad = Literal["absent", "error"]
+BATCH = 128
+
+
+@dataclass(eq=False)
+class _Shelf:
+    """All segments of one encoder, and where each content hash is."""
+
+    segments: list[Segment] = field(default_factory=list)
+    place: dict[str, tuple[int, int]] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+    def add(self, segment: Segment) -> None:
+        number = len(self.segments)
+        self.segments.append(segment)
+        for row, key in enumerate(segment.keys):
+            self.place.setdefault(key, (number, row))
+
+
+class FeatureStore:
+    """Vectors by content hash and encoder identity, in a folder (or in memory).
+
+    Each batch is one append-only file that appears whole; a killed run continues where it was. Two processes may write
+    at once: they see each other's finished batches, and at worst encode a batch twice, to the same bits.
+
+    Args:
+        folder: where files go; None keeps everything in memory.
+        dtype: ``float32`` or ``float16``; part of the key.
+        ram: bytes that one result may take in memory; larger ones are written once and memory-mapped.
+
+    Attributes:
+        damaged: files that failed their check; their content is encoded again.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None,
+        dtype: Literal["float32", "float16"] = "float32",
+        ram: int = 2**30,
+    ) -> None:
+        if dtype not in ("float32", "float16"):
+            raise ConfigError(f"float32 or float16, not {dtype!r}", key="dtype")
+        self.folder = None if folder is None else Path(folder)
+        self.dtype, self.ram = np.dtype(dtype), ram
+        self.damaged: list[Path] = []
+        self._shelves: dict[str, _Shelf] = {}
+
+    def encode(
+        self,
+        encoder: Encoder,
+        raws: Sequence[Raw],
+        *,
+        root: str | Path | None = None,
+        batch_size: int = BATCH,
+        on_bad: OnBad = "absent",
+        faults: list[Fault] | None = None,
+    ) -> Features:
+        """Vectors of ``raws``, row by row; only content that the store lacks is encoded.
+
+        Args:
+            root: folder that media paths are relative to and may not leave; None trusts them.
+            batch_size: entities in one segment, the most that a kill can cost.
+            on_bad: what unusable content becomes: absent, or a :class:`FeatureError`.
+            faults: receives one :class:`Fault` for every row with unusable content, in row order.
+
+        Returns:
+            Features aligned with ``raws``; values may be a read-only memory map.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"at least 1, not {batch_size}", key="batch_size")
+        sources, keys, found = keys_of(raws, encoder.modality, root)
+        if found and on_bad == "error":
+            raise _raised(found[0])
+        name = self._name(encoder)
+        with self._writing(name):
+            shelf = self._opened(name, encoder)
+            lacking = _first_rows(keys, shelf)
+            if lacking:
+                self._fill(shelf, name, encoder, sources, keys, lacking, batch_size)
+        found += [
+            Fault(row, reason, _file(sources[row]))
+            for row, key in enumerate(keys)
+            if key and (reason := _reason(shelf, key))
+        ]
+        found.sort(key=lambda fault: fault.row)
+        if found and on_bad == "error":
+            raise _raised(found[0])
+        if faults is not None:
+            faults += found
+        elif found:
+            log.warning("%s: %d unusable, treated as absent; first: %s", encoder.name, len(found), _raised(found[0]))
+        identity = encoder.identity + ("" if self.dtype == np.float32 else f":{self.dtype.name}")
+        places = [shelf.place[key] if key else None for key in keys]
+        width = np.zeros((0, encoder.dim), self.dtype)
+        blank = Features(width, np.zeros(0, bool), encoder.kind, np.zeros(0, np.int64), identity, encoder.fitted_on)
+        folder = None if self.folder is None else self.folder / name
+        return assemble(shelf.segments, places, blank, self.ram, folder)
+
+    def _fill(
+        self,
+        shelf: _Shelf,
+        name: str,
+        encoder: Encoder,
+        sources: Sequence[Raw],
+        keys: Sequence[str | None],
+        lacking: Sequence[int],
+        batch_size: int,
+    ) -> None:
+        with progress(f"encode {encoder.modality} ({encoder.name})", len(lacking)) as advance:
+            for start in range(0, len(lacking), batch_size):
+                rows = lacking[start : start + batch_size]
+                features, faults = _encoded(encoder, [sources[row] for row in rows])
+                _check_range(features, self.dtype, encoder.name)
+                reasons = {fault.row: fault.reason for fault in faults}
+                segment = Segment.of([str(keys[row]) for row in rows], features, reasons, self.dtype)
+                if self.folder is not None:
+                    path = segment.write(self.folder / name)
+                    shelf.files.add(path.name)
+                    segment = Segment.read(path)
+                shelf.add(segment)
+                advance(len(rows))
+
+    def _opened(self, name: str, encoder: Encoder) -> _Shelf:
+        shelf = self._shelves.setdefault(name, _Shelf())
+        if self.folder is None:
+            return shelf
+        folder = self.folder / name
+        if not (folder / "encoder.json").exists():
+            write_json(folder / "encoder.json", {"identity": encoder.identity, "settings": encoder.settings})
+        # Names are random, so sorting them gives every process the same choice where two hold the same content.
+        for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
+            if path.name in shelf.files:
+                continue
+            shelf.files.add(path.name)
+            try:
+                shelf.add(Segment.read(path))
+            except ArtefactError as error:
+                self.damaged.append(path)
+                log.warning("%s; its content is encoded again", error)
+                _set_aside(path)
+        return shelf
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Hold a shared lock; whoever finds nobody else writing sweeps what a killed writer left."""
+        if self.folder is None:
+            yield
+            return
+        folder = self.folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            if not folder.is_dir():
+                raise ArtefactError(f"the feature store cannot be used ({error})", file=folder) from error
+            # A read-only store still serves what it holds.
+            yield
+            return
+        try:
+            _lock_and_sweep(handle, folder)
+            yield
+        finally:
+            os.close(handle)
+
+    def _name(self, encoder: Encoder) -> str:
+        plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in encoder.name)
+        return f"{plain}-{digest(encoder.identity, encoder.kind, self.dtype.name)[:16]}"
+
+
+def _lock_and_sweep(handle: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sweep_leftovers(folder)
+    except OSError:
+        log.debug("another process writes to %s", folder)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+
+
+def _first_rows(keys: Sequence[str | None], shelf: _Shelf) -> list[int]:
+    """The first row of each content that the shelf lacks."""
+    seen: set[str] = set()
+    rows = []
+    for row, key in enumerate(keys):
+        if key is not None and key not in shelf.place and key not in seen:
+            seen.add(key)
+            rows.append(row)
+    return rows
+
+
+def _encoded(encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[Fault]]:
+    if isinstance(encoder, ContentEncoder):
+        return encoder.encode_known(raws)
+    return encoder.encode(raws), []
+
+
+def _check_range(features: Features, dtype: np.dtype, name: str) -> None:
+    values = features.values
+    if not np.isfinite(values).all():
+        raise FeatureError("gave non-finite values", key=name)
+    if dtype == np.float16 and values.size and float(np.abs(values).max()) > float(np.finfo(np.float16).max):
+        raise FeatureError("values do not fit float16", key=name, hint="use a store of float32")
+
+
+def _reason(shelf: _Shelf, key: str) -> str:
+    number, row = shelf.place[key]
+    return shelf.segments[number].absent.get(row, "")
+
+
+def _file(raw: Raw) -> str | None:
+    return str(raw) if isinstance(raw, Path) else None
+
+
+def _raised(fault: Fault) -> FeatureError:
+    return FeatureError(fault.reason, file=fault.file, row=fault.row + 1)
+
+
+def _set_aside(path: Path) -> None:
+    try:
+        os.replace(path, path.with_name(f"damaged-{path.stem}.bin"))
+    except OSError:
+        log.debug("%s stays where it is", path)

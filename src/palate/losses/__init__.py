@@ -1,0 +1,1 @@
+"""Training objectives; each documents its inputs and what data it needs."""

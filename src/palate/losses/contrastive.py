@@ -1,0 +1,140 @@
+"""Objectives on vectors of matching pairs: two views of an entity, a user and a liked item, content and ID.
+
+| loss | negatives | needs |
+|---|---|---|
+| :func:`info_nce` | the batch, or all candidates | batches of a few hundred and more |
+| :func:`alignment` + :func:`uniformity` | none + the spread of a batch | pairs; the two parts of InfoNCE in the limit |
+| :func:`bootstrap_cosine` | none | a predictor on one side and stop-gradient on the other, else it collapses |
+| :func:`similarity_preserving` | none | raw features whose geometry should survive |
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core.errors import ConfigError, DataError
+
+
+def info_nce(
+    a: Tensor,
+    b: Tensor,
+    tau: float = 0.2,
+    *,
+    symmetric: bool = False,
+    candidates: Tensor | None = None,
+    ids: Tensor | None = None,
+    normalise: bool = True,
+) -> Tensor:
+    """Mean over rows of ``-log exp(s(a_i, b_i) / tau) / sum_c exp(s(a_i, c) / tau)`` (van den Oord et al., 2018).
+
+    Args:
+        a: anchors [B, d].
+        b: positives [B, d], row by row.
+        tau: temperature.
+        symmetric: average with the direction b -> a (CLIP); only without ``candidates``.
+        candidates: [C, d], what the sum runs over; it must hold the positives too (LGMRec takes all nodes). By default
+            the rows of ``b``.
+        ids: int [B], entity of each row; another row of the same entity is not a negative. Only without ``candidates``.
+        normalise: cosines (default) or plain dot products.
+
+    Data: pairs; large batches. Relations: with sampled negatives and their probabilities use
+    :func:`palate.losses.ranking.sampled_softmax`.
+    """
+    _pairs(a, b)
+    if tau <= 0:
+        raise ConfigError(f"a temperature must be positive, got {tau}", key="tau")
+    if candidates is not None and (symmetric or ids is not None):
+        raise ConfigError("symmetric and ids compare rows of a batch, they do not go with candidates", key="candidates")
+    if normalise:
+        a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+        candidates = None if candidates is None else F.normalize(candidates, dim=1)
+    if candidates is not None:
+        positive = (a * b).sum(1) / tau
+        return (torch.logsumexp(a @ candidates.T / tau, dim=1) - positive).mean()
+    logits = a @ b.T / tau
+    if ids is not None:
+        twins = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
+        logits = logits.masked_fill(twins, -torch.inf)
+    target = torch.arange(len(a), device=a.device)
+    loss = F.cross_entropy(logits, target)
+    return (loss + F.cross_entropy(logits.T, target)) / 2 if symmetric else loss
+
+
+def alignment(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared distance of matching unit vectors, ``||a_i - b_i||^2`` (Wang & Isola, ICML 2020).
+
+    Args:
+        a: [B, d].
+        b: [B, d], row by row.
+
+    Data: pairs. Relations: collapses alone; add :func:`uniformity` on both sides (DirectAU, Wang et al., KDD 2022).
+    """
+    _pairs(a, b)
+    return (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean()
+
+
+def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
+    """``log mean_(i<j) exp(-t ||x_i - x_j||^2)`` of unit vectors: low when a batch spreads over the sphere.
+
+    Args:
+        x: [B, d] with B >= 2.
+        t: sharpness.
+
+    Data: a batch of distinct entities (repeats look like collapse). Relations: see :func:`alignment`.
+    """
+    if x.ndim != 2 or len(x) < 2:
+        raise DataError(f"uniformity needs at least two vectors, got shape {tuple(x.shape)}")
+    unit = F.normalize(x, dim=1)
+    above = torch.triu_indices(len(x), len(x), offset=1, device=x.device)
+    squared = 2 - 2 * (unit @ unit.T)[above[0], above[1]]
+    return torch.logsumexp(-t * squared, dim=0) - torch.log(torch.tensor(float(above.shape[1]), device=x.device))
+
+
+def bootstrap_cosine(online: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
+    """Mean of ``1 - cos(online_i, sg(target_i))`` (BM3, Zhou et al., WWW 2023; after BYOL and SimSiam).
+
+    Args:
+        online: [B, d], output of a predictor.
+        target: [B, d]; no gradient flows into it.
+        present: bool [B]; absent rows (a missing modality) do not count.
+
+    Data: pairs, no negatives. Relations: without predictor and stop-gradient it is half of :func:`alignment`, which
+    collapses.
+    """
+    _pairs(online, target)
+    each = 1 - F.cosine_similarity(online, target.detach(), dim=1)
+    return each.mean() if present is None else _masked_mean(each, present)
+
+
+def similarity_preserving(z: Tensor, x: Tensor, present: Tensor | None = None) -> Tensor:
+    """``||Z Z.T - cos(X, X)||_F / B``: vectors keep the geometry of raw features (AlignRec, Liu et al., CIKM 2024).
+
+    Args:
+        z: learned vectors of a batch of items [B, d]; their scale matters, as in the paper.
+        x: raw features [B, D] of the same items.
+        present: bool [B]; pairs with an absent item do not count, B is the number of present ones.
+
+    Data: items with raw features. Cost B x B, so for batches only. Relations: a content-space regulariser beside
+    :func:`info_nce`.
+    """
+    if z.ndim != 2 or x.ndim != 2 or len(z) != len(x):
+        raise DataError(f"vectors of shape {tuple(z.shape)} do not describe the features of shape {tuple(x.shape)}")
+    if present is not None:
+        z, x = z[present], x[present]
+    if not len(z):
+        return z.sum()
+    unit = F.normalize(x.detach(), dim=1)
+    distance: Tensor = torch.linalg.matrix_norm(z @ z.T - unit @ unit.T)
+    return distance / len(z)
+
+
+def _pairs(a: Tensor, b: Tensor) -> None:
+    if a.ndim != 2 or a.shape != b.shape:
+        raise DataError(f"pairs of vectors need one shape [B, d], got {tuple(a.shape)} and {tuple(b.shape)}")
+
+
+def _masked_mean(each: Tensor, present: Tensor) -> Tensor:
+    weight = present.to(each.dtype)
+    return (torch.where(present, each, each.new_zeros(()))).sum() / weight.sum().clamp_min(1)

@@ -1,0 +1,1 @@
+"""Matching: which items for this user?"""

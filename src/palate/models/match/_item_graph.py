@@ -1,0 +1,121 @@
+"""One item-item graph from content: given neighbours where the data has them, cosine k-NN elsewhere, mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from palate.data.relations import Edges
+from palate.modules.graph import Graph
+from palate.modules.knn import EdgeWeights, mix_graphs, nearest_neighbours, neighbour_graph
+
+from ._content import ItemContent
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+KNN = "knn_"
+DEFAULT_WEIGHTS = {"image": 0.1, "video": 0.1}
+
+
+def modality_weight(name: str, weights: Mapping[str, float]) -> float:
+    """The weight of feature ``name``: its own, else its modality's (before the dot), else .1 for pictures, .9."""
+    modality = name.partition(".")[0]
+    return weights.get(name, weights.get(modality, DEFAULT_WEIGHTS.get(modality, 0.9)))
+
+
+def item_graph(
+    train: TrainView,
+    content: ItemContent,
+    k: int = 10,
+    weights: Mapping[str, float] | None = None,
+    edge: EdgeWeights = "binary",
+) -> Graph | None:
+    """Row-normalised mixture over modalities of each item's ``k`` nearest neighbours, itself included.
+
+    A relation ``knn_<modality>`` takes the place of that modality's vectors. Nothing outside ``train.fit_items`` is
+    seen. Rows sum to one, or are empty where an item has no content.
+
+    Args:
+        content: loaded with what may be seen.
+        weights: modality -> weight, see :func:`modality_weight`; scaled to sum to one.
+        edge: ``binary`` (FREEDOM) or ``cosine`` edges before normalisation.
+
+    Returns:
+        [n_items, n_items], or None when there is no content at all.
+    """
+    n = train.n_items
+    graphs: dict[str, Graph] = {}
+    for name, edges in train.relations.edges.items():
+        if name.startswith(KNN) and edges.target_kind == "item" and len(edges):
+            graphs[name.removeprefix(KNN)] = given_graph(edges, n, k, edge)
+    for name in content.names:
+        if name not in graphs and bool(content.present(name).any()):
+            values, present = content.rows(name)
+            found = nearest_neighbours(values, present.cpu().numpy(), k)
+            graphs[name] = neighbour_graph(*found, weights=edge, norm="row")
+    if not graphs:
+        return None
+    shares = np.array([modality_weight(name, weights or {}) for name in graphs])
+    return mix_graphs(list(graphs.values()), list(shares / shares.sum()))
+
+
+def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary") -> Graph:
+    """The ``k - 1`` strongest given neighbours of each item and the item itself, row-normalised."""
+    source, target = edges.source, edges.target
+    other = source != target
+    source, target, weight = source[other], target[other], edges.weight[other]
+    order = np.lexsort((target, -weight, source))
+    source, target, weight = source[order], target[order], weight[order]
+    place = np.arange(len(source)) - np.searchsorted(source, source)
+    near = place < max(k - 1, 1)
+    owners = np.unique(source)
+    rows = np.concatenate([source[near], owners])
+    cols = np.concatenate([target[near], owners])
+    value = np.concatenate([weight[near], np.ones(len(owners), np.float32)]).clip(min=0)
+    return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
+
+
+def arrivals_graph(
+    content: ItemContent,
+    arrived: Tensor,
+    fitted: Tensor,
+    k: int = 10,
+    weights: Mapping[str, float] | None = None,
+    block: int = 1024,
+) -> Graph | None:
+    """Each arrived item's ``k`` nearest fitted items by cosine, averaged within and mixed over modalities.
+
+    Args:
+        content: loaded with all items. arrived: int64 [a], rows to describe. fitted: bool [n_items], rows that may be
+            neighbours.
+
+    Returns:
+        [a, n_items] with rows that sum to one (empty where an item has no content), or None when nothing arrived.
+    """
+    n, device = len(fitted), content.present(content.names[0]).device if content.names else torch.device("cpu")
+    graphs, shares = [], []
+    for name in content.names if len(arrived) else ():
+        values, present = content.rows(name)
+        base = (present.cpu() & fitted).nonzero().squeeze(1)
+        asked = present.cpu()[arrived].nonzero().squeeze(1)
+        if not len(base) or not len(asked):
+            continue
+        unit = F.normalize(values, dim=1)
+        known, query = unit[base.to(device)], unit[arrived[asked].to(device)]
+        width = min(k, len(base))
+        best = torch.cat([(part @ known.T).topk(width, dim=1).indices.cpu() for part in query.split(block)])
+        graphs.append(
+            Graph.from_pairs(asked.repeat_interleave(width), base[best].reshape(-1), (len(arrived), n)).normalised(
+                "row"
+            )
+        )
+        shares.append(modality_weight(name, weights or {}))
+    if not graphs:
+        return None
+    return mix_graphs(graphs, [share / sum(shares) for share in shares])

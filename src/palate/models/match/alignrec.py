@@ -1,0 +1,138 @@
+"""AlignRec (Liu et al., CIKM 2024): ID and content branches of a graph model, tied by three alignments.
+
+ID branch: mean of LightGCN layers. Content branch: q_i = e_i * sigmoid(G W LN(x_i)), spread once over the item graph
+(cosine k-NN), users sum their items' symmetrically normalised. final = both added, BPR, and:
+content-category alignment (CCA): InfoNCE between both branches of items and of users; user-item alignment (UIA):
+1 - cos(u, i+); similarity preservation: ||q q^T - cos(x, x)|| on the batch's items. Each has a weight.
+
+Our choices: the first, inter-content step (BEiT-3 with mask-then-predict) is replaced by the features given; each
+modality has its own W LN(x), averaged over those present. An item without content has no content branch. A new item is
+the mean of its content neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.contrastive import info_nce, similarity_preserving
+from palate.losses.ranking import bpr
+from palate.losses.regularise import l2_rows
+from palate.modules.graph import Graph, bipartite, user_item
+from palate.modules.propagate import light_propagate, propagate
+
+from ._arrivals import NeighbourMatcher
+from ._content import ItemContent
+from ._item_graph import item_graph
+from ._rows import node_rows, xavier_tables
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("alignrec")
+class AlignRec(NeighbourMatcher):
+    """Aligned ID and content representations."""
+
+    name = "alignrec"
+    paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            layers: LightGCN propagations. k: content neighbours, the item included. weights: modality -> share of the
+                item graph. cca, uia, similarity: weights of the alignments. tau: of CCA. reg: of the half squares.
+            standardise: columns of the features.
+        """
+
+        layers: int = Field(2, ge=0)
+        k: int = Field(10, ge=1)
+        weights: dict[str, float] = Field(default_factory=dict)
+        cca: float = Field(0.01, ge=0)
+        uia: float = Field(0.1, ge=0)
+        similarity: float = Field(0.1, ge=0)
+        tau: float = Field(0.2, gt=0)
+        reg: float = Field(1e-4, ge=0)
+        standardise: bool = True
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        dim = self.config.dim
+        self.n_users = shape.n_users
+        self.table = xavier_tables(shape.n_users, shape.n_items, dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in shape.features.values())
+        self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
+        self.gate = nn.Linear(dim, dim)
+        self.content = ItemContent(shape.features, self.config.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        c, n_users, n_items = self.config, train.n_users, train.n_items
+        self.content.fit({name: train.features[name] for name in self.content.names}, n_items)
+        near = item_graph(train, self.content, c.k, c.weights, "cosine")
+        empty = Graph.from_pairs([0], [0], (n_items, n_items), [0.0])
+        self.near: Graph = empty if near is None else near
+        self.seen = {name: self.content.rows(name) for name in self.content.names}
+        described = torch.from_numpy(train.warm_items) | self.content.any_present(n_items)
+        self.register_buffer("described", described)
+        self.register_buffer("known", described.clone())
+        self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)
+        self.taken: Graph = user_item(train.users, train.items, n_users, n_items, norm="sym")
+
+    def gated(self) -> Tensor:
+        """q [n_items, d] of all fitted items, zero where there is no content."""
+        ids = self.table[self.n_users :]
+        total, count = torch.zeros_like(ids), ids.new_zeros(len(ids), 1)
+        for (values, present), norm, layer in zip(self.seen.values(), self.norms, self.maps):
+            total = total + layer(norm(values.to(ids.device))) * present[:, None]
+            count = count + present[:, None]
+        return ids * torch.sigmoid(self.gate(total / count.clamp(min=1))) * (count > 0)
+
+    def branches(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(ID branch, content branch) of all nodes [n, d], and q [n_items, d]."""
+        q = self.gated()
+        items = propagate(self.near, q)
+        content = torch.cat([propagate(self.taken, items), items])
+        return light_propagate(self.graph, self.table, self.config.layers), content, q
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        ids, content, _ = self.branches()
+        final = ids + content
+        return final[: self.n_users], self.with_arrivals(final[self.n_users :])
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        c = self.config
+        ids, content, q = self.branches()
+        u_id, pos_id, neg_id = node_rows(ids, batch, self.n_users)
+        u_content, pos_content, neg_content = node_rows(content, batch, self.n_users)
+        u, pos, neg = u_id + u_content, pos_id + pos_content, neg_id + neg_content
+        out = {"bpr": bpr((u * pos).sum(-1), (u * neg).sum(-1))}
+        out["reg"] = c.reg * l2_rows(*node_rows(self.table, batch, self.n_users))
+        if c.cca:
+            out["cca"] = c.cca * (self._cca(batch.items, pos_content, pos_id) + self._cca(batch.users, u_content, u_id))
+        if c.uia:
+            out["uia"] = c.uia * (1 - F.cosine_similarity(u, pos, dim=1)).mean()
+        if c.similarity:
+            items = batch.items.unique()
+            terms = []
+            for values, present in self.seen.values():
+                terms.append(similarity_preserving(q[items], values[items.to(values.device)], present[items]))
+            out["similarity"] = c.similarity * torch.stack(terms).mean()
+        return {"loss": torch.stack([*out.values()]).sum(), **out}
+
+    def _cca(self, entities: Tensor, content: Tensor, ids: Tensor) -> Tensor:
+        """InfoNCE of both branches; other rows of the same entity, and rows without content, do not count."""
+        has = content.detach().abs().amax(1) > 0
+        if not bool(has.any()):
+            return content.sum() * 0
+        return info_nce(content[has], ids[has], self.config.tau, ids=entities[has])

@@ -1,0 +1,176 @@
+"""Blend, the default: several members, weighted apart for warm and for cold items.
+
+Scores are standardised per user over the items known in training, so that adding items changes no score. Weights are
+chosen on the warm and on the cold part of validation. A member that has no score for an item is left out of that
+item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (TREC 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from palate.core.batch import Ints, UserBatch
+from palate.core.config import ModelConfig
+from palate.core.content import Features
+from palate.core.errors import ConfigError
+from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.scorer import Scorer
+from palate.training.fit import run_stage
+
+from ._members import Padded, member_of, members_for
+from ._weights import candidate_scores, metric_of, search_weights, standardise
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+ENOUGH = 30
+
+
+class BlendScorer(Scorer):
+    """Args: scorers; their training-time items, int64 rows each; weights [M] of warm and cold items; warm bool [N]."""
+
+    def __init__(
+        self, scorers: list[Scorer], known: list[Tensor], warm_weights: Tensor, cold_weights: Tensor, warm: Tensor
+    ) -> None:
+        super().__init__(scorers[0].n_items)
+        self.scorers, self.known, self.warm = scorers, known, warm
+        able = torch.stack([torch.from_numpy(scorer.scorable()) for scorer in scorers], dim=1)
+        weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
+        self.mass = weights.sum(1)
+        self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
+
+    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+        total: Tensor | None = None
+        for index, scorer in enumerate(self.scorers):
+            column = self.weights[:, index]
+            if not bool((column > 0).any()):
+                continue
+            part = torch.where(column > 0, standardise(scorer.score(users), self.known[index]), 0.0) * column
+            total = part if total is None else total + part
+        if total is None:
+            raise ConfigError("every member of the blend has weight 0", key="warm_weights")
+        return total if items is None else total[:, torch.as_tensor(items)]
+
+    def scorable(self) -> NDArray[np.bool_]:
+        return np.asarray(self.mass > 0)
+
+
+@models.register("blend")
+class Blend(Matcher):
+    """Members weighted per slice on validation."""
+
+    name = "blend"
+    paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(fields=True)
+
+    class Config(ModelConfig):
+        """members: model names, None takes those the data allows. settings: member -> its settings.
+
+        warm_weights, cold_weights: one a member, None chooses on validation.
+        """
+
+        members: tuple[str, ...] | None = None
+        settings: dict[str, dict[str, Any]] = {}
+        warm_weights: tuple[float, ...] | None = None
+        cold_weights: tuple[float, ...] | None = None
+
+    _names: Sequence[str] = ()
+
+    def __init__(self, config: ModelConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        kinds = [models.get(name.partition("@")[0]) for name in self.config.members or ()]
+        self.needs = Needs(fields=True, dense=any(kind.needs.dense for kind in kinds))  # type: ignore[misc]
+
+    def setup(self, train: TrainView) -> None:
+        self._names = list(self.config.members or members_for(train))
+        if not self._names:
+            raise ConfigError("no member is left for this data", key="members")
+        super().setup(train)
+        self.register_buffer("warm", torch.from_numpy(train.warm_items))
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self.members = nn.ModuleList(member_of(name, self.config.settings.get(name, {})) for name in self._names)
+
+    def solve(self, train: TrainView) -> bool:
+        self._chosen: dict[str, dict[str, Any]] = {}
+        for index, (name, member) in enumerate(zip(self._names, self._matchers())):
+            chosen = run_stage(member, train, f"{index}-{name}")
+            self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
+        if not train.fit_items.all():
+            self.extend(train.arriving, train.n_items)
+        scorers = [member.scorer() for member in self._matchers()]
+        rows = [np.flatnonzero(s.scorable() & train.fit_items & train.warm_items) for s in scorers]
+        for index, known in enumerate(rows):
+            self.register_buffer(f"known_{index}", torch.from_numpy(known))
+        self._weights = self._choose(train, scorers)
+        if not train.fit_items.all():
+            self.extend(train.visible, train.n_items)
+        return True
+
+    def _choose(self, train: TrainView, scorers: list[Scorer]) -> dict[str, list[float]]:
+        equal = [1.0 / len(scorers)] * len(scorers)
+        found = {}
+        for part, given, items in (
+            ("warm", self.config.warm_weights, train.warm_items),
+            ("cold", self.config.cold_weights, ~train.warm_items),
+        ):
+            found[part] = list(given or equal)
+            if given is not None or train.valid is None:
+                continue
+            if items[train.valid.relevant.items].sum() < ENOUGH:
+                continue
+            scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
+            found[part], _ = search_weights(scores, metric_of(train.metric, relevant, counts))
+        return found
+
+    def selected(self) -> dict[str, Any]:
+        weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
+        return {"members": tuple(self._names), "settings": self._chosen, **weights}
+
+    def finish(self) -> None:
+        for member in self._matchers():
+            member.finish()
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        for member in self._matchers():
+            if member.abilities.new_items or member.shape is None or n_items == member.shape.n_items:
+                member.extend(content, n_items)
+        warm = self.get_buffer("warm")
+        if n_items > len(warm):
+            grown = torch.cat([warm, warm.new_zeros(n_items - len(warm))])
+            self.register_buffer("warm", grown)
+
+    def scorer(self) -> Scorer:
+        warm, cold = (torch.tensor(self._weights[part], dtype=torch.float32) for part in ("warm", "cold"))
+        n_items = len(self.get_buffer("warm"))
+        scorers = [Padded(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())]
+        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
+
+    def facts(self) -> dict[str, Any]:
+        nested = [member.facts() for member in self._matchers()]
+        shapes = [dict(member.shape.features) if member.shape else {} for member in self._matchers()]
+        return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
+
+    def load_facts(self, facts: Mapping[str, Any]) -> None:
+        self._weights = {part: list(values) for part, values in facts["weights"].items()}
+        if self.shape is None:
+            raise ConfigError("build first")
+        self._names = list(facts["names"])
+        self.build(self.shape)
+        for member, nested, features in zip(self._matchers(), facts["members"], facts["features"]):
+            member.build(Shape(self.shape.n_users, self.shape.n_items, features))
+            member.load_facts(nested)
+
+    def _matchers(self) -> list[Matcher]:
+        return [member for member in self.members if isinstance(member, Matcher)]
+
+    def _known(self) -> list[Tensor]:
+        return [self.get_buffer(f"known_{index}") for index in range(len(self._names))]

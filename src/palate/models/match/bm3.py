@@ -1,0 +1,135 @@
+"""BM3 (Zhou et al., WWW 2023): users, items and modalities pulled together without negatives.
+
+One predictor P on the online side, dropout and stop-gradient on the target side:
+[1 - cos(P(u), i')] + [1 - cos(P(i), u')] + w sum_m {[1 - cos(P(f_m), i')] + [1 - cos(P(f_m), f_m')]} + a norm penalty.
+score = P(u) . P(i). Users are LightGCN means over layers, items the same + their layer 0 once more.
+
+Our choices: content is frozen, except in the ``faithful`` preset (for features of a few hundred columns), which trains
+the raw matrices as the public code does; items without a modality take no part in its terms; the penalty is on the
+batch's rows (there: on whole tables, with gradients of about 1e-9 an entry). A new item is the mean of P(f_m), brought
+to the usual length: the loss pulls exactly that to the item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.content import Features
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.contrastive import bootstrap_cosine
+from palate.losses.regularise import norm_rows
+from palate.modules.graph import Graph, bipartite
+from palate.modules.propagate import light_propagate
+
+from ._content import ItemContent
+from ._rows import byte_dropout, node_rows, xavier_tables
+from ._vectors import VectorMatcher
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("bm3")
+class BM3(VectorMatcher):
+    """Bootstrapped multimodal matching."""
+
+    name = "bm3"
+    paper = "Zhou et al., Bootstrap Latent Representations for Multi-modal Recommendation, WWW 2023"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
+    presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            layers: propagations. dropout: of targets. modal_weight: w. reg: of the norms.
+            standardise: columns of the features. train_content: the loss reads a trained copy of the features.
+        """
+
+        layers: int = Field(2, ge=0)
+        dropout: float = Field(0.5, ge=0, lt=1)
+        modal_weight: float = Field(2.0, ge=0)
+        reg: float = Field(1e-2, ge=0)
+        standardise: bool = True
+        train_content: bool = False
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        dim = self.config.dim
+        self.n_users, self.n_fitted = shape.n_users, shape.n_items
+        self.table = xavier_tables(shape.n_users, shape.n_items, dim)
+        self.predictor = nn.Linear(dim, dim)
+        self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
+        for layer in (self.predictor, *self.maps):
+            nn.init.xavier_normal_(layer.weight)
+        self.content = ItemContent(shape.features, self.config.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.register_buffer("warm", torch.from_numpy(train.warm_items))
+        seen = {name: train.features[name] for name in self.content.names}
+        self.content.fit(seen, train.n_items, self.config.train_content)
+        self._know(train.n_items)
+        self.graph: Graph = bipartite(train.users, train.items, train.n_users, train.n_items)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        final, n = light_propagate(self.graph, self.table, self.config.layers), self.n_users
+        return self.predictor(final[:n]), self._with_content(self.predictor(final[n:] + self.table[n:]))
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        u, i = node_rows(light_propagate(self.graph, self.table, self.config.layers), batch, self.n_users)
+        i = i + F.embedding(batch.items + self.n_users, self.table)
+        u_target, i_target = self._target(u), self._target(i)
+        match = bootstrap_cosine(self.predictor(u), i_target) + bootstrap_cosine(self.predictor(i), u_target)
+        modal = match.new_zeros(())
+        for _, z, present in self.content.projected(self.maps, batch.items):
+            online = self.predictor(z)
+            modal = modal + bootstrap_cosine(online, i_target, present)
+            modal = modal + bootstrap_cosine(online, self._target(z), present)
+        reg = self.config.reg * norm_rows(u, i)
+        return {"loss": match + self.config.modal_weight * modal + reg, "match": match, "modal": modal, "reg": reg}
+
+    def finish(self) -> None:
+        self.content.freeze()
+        super().finish()
+
+    def _target(self, x: Tensor) -> Tensor:
+        return byte_dropout(x.detach(), self.config.dropout) if self.training else x.detach()
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        self.content.load(content, n_items)
+        self._know(n_items)
+        if "final_items" in self._buffers:
+            with torch.no_grad():
+                kept = self.get_buffer("final_items")[: self.n_fitted]
+                self.register_buffer("final_items", self._with_content(kept).cpu())
+
+    def _with_content(self, items: Tensor) -> Tensor:
+        """``items`` [fitted, d] grown to all items; those nobody took are described by their content."""
+        known, warm = self.get_buffer("known").cpu(), self.get_buffer("warm").cpu()
+        warm = torch.cat([warm, warm.new_zeros(len(known) - len(warm))])
+        rows = (known & ~warm).nonzero().squeeze(1).to(self.table.device)
+        if len(known) > len(items):
+            items = torch.cat([items, items.new_zeros(len(known) - len(items), items.shape[1])])
+        if not len(rows):
+            return items
+        total = self.table.new_zeros(len(rows), self.config.dim)
+        for _, z, present in self.content.projected(self.maps, rows):
+            total = total + F.normalize(self.predictor(z), dim=1) * present[:, None]
+        usual = items[warm.to(items.device)].norm(dim=1).mean()
+        return items.index_copy(0, rows.to(items.device), (F.normalize(total, dim=1)).to(items.device) * usual)
+
+    def _know(self, n_items: int) -> None:
+        known = self.content.any_present(n_items)
+        warm = self.get_buffer("warm").cpu()
+        known[: len(warm)] |= warm
+        self.register_buffer("known", known)

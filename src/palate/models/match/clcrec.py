@@ -1,0 +1,128 @@
+"""CLCRec (Wei et al., ACM MM 2021): contrast ties an item's ID to its content, so content can stand in for the ID.
+
+L1: an item's unit ID against the unit content vectors of candidates. L2: a user against the candidates' ID vectors, a
+random share of which give way to content vectors (dot products). loss = share L1 + (1 - share) L2 + a norm penalty.
+An item nobody took scores by its content vector, warm ones by their IDs.
+
+Our choices: candidates are shared by a batch (its own items + a uniform draw of warm items; the paper draws for each
+row), and other items a user took are no negatives. A missing modality is left out of the first layer's sum, which is
+scaled to the full number; an item without any content keeps its ID and takes no part in L1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.modules.graph import Graph, user_item
+
+from ._content import ItemContent
+from ._described import DescribedMatcher
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("clcrec")
+class CLCRec(DescribedMatcher):
+    """Contrastive learning for cold-start recommendation."""
+
+    name = "clcrec"
+    paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
+    presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            hidden: width of the content encoder's hidden layer. candidates: warm items drawn for each batch.
+            share: weight of L1, the rest is L2's. replaced: share of candidates whose ID gives way to content in L2.
+            tau: temperature of L1. tau_user: of L2. reg: of mean norms. standardise: columns of the features.
+        """
+
+        batch_size: int = Field(256, ge=0)
+        hidden: int = Field(256, ge=1)
+        candidates: int = Field(512, ge=0)
+        share: float = Field(0.5, ge=0, le=1)
+        replaced: float = Field(0.5, ge=0, le=1)
+        tau: float = Field(0.2, gt=0)
+        tau_user: float = Field(1.0, gt=0)
+        reg: float = Field(0.1, ge=0)
+        standardise: bool = True
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        c = self.config
+        self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_users, c.dim)))
+        self.items = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_items, c.dim)))
+        whole = nn.init.xavier_normal_(torch.empty(c.hidden, max(sum(shape.features.values()), 1)))
+        self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
+        self.bias = nn.Parameter(torch.zeros(c.hidden))
+        self.out = nn.Linear(c.hidden, c.dim)
+        nn.init.xavier_normal_(self.out.weight)
+        self.content = ItemContent(shape.features, c.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.read_content(train)
+        self.warm_rows = torch.from_numpy(train.warm_items).nonzero().squeeze(1)
+        self.taken: Graph = user_item(train.users, train.items, train.n_users, train.n_items, norm="none")
+
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Content vectors [b, dim] of items ``rows`` and whether there is any content, bool [b]."""
+        total, count = self.bias.new_zeros(len(rows), len(self.bias)), self.bias.new_zeros(len(rows), 1)
+        for name, weight in zip(self.content.names, self.maps):
+            values, present = self.content.rows(name, rows)
+            total = total + F.linear(F.normalize(values, dim=1), weight) * present[:, None]
+            count = count + present[:, None]
+        hidden = F.leaky_relu(total * (len(self.maps) / count.clamp(min=1)) + self.bias)
+        return self.out(hidden), count.squeeze(1) > 0
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        return self.users, self.with_content(self.items)
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        c, pool = self.config, self.warm_rows.to(batch.items.device)
+        drawn = pool[torch.randint(len(pool), (c.candidates,), device=pool.device)]
+        candidates, place = torch.cat([batch.items, drawn]).unique(return_inverse=True)
+        place = place[: len(batch)]
+        ids, (content, has) = F.embedding(candidates, self.items), self.encode(candidates)
+        own = has[place]
+        logits = F.normalize(ids[place[own]], dim=1) @ F.normalize(content, dim=1).T / c.tau
+        logits = logits.masked_fill(~has, -torch.inf)
+        to_content = F.cross_entropy(logits, place[own]) if bool(own.any()) else logits.sum()
+        swapped = (torch.rand(len(candidates), device=has.device) < c.replaced) & has
+        users = F.embedding(batch.users, self.users)
+        scores = users @ torch.where(swapped[:, None], content, ids).T / c.tau_user
+        scores = scores.masked_fill(self._others(batch.users, candidates, place), -torch.inf)
+        to_users = F.cross_entropy(scores, place)
+        reg = c.reg * (users.norm(dim=1).mean() + ids[place].norm(dim=1).mean()) / 2
+        loss = c.share * to_content + (1 - c.share) * to_users + reg
+        return {"loss": loss, "content": to_content, "users": to_users, "reg": reg}
+
+    def _others(self, users: Tensor, candidates: Tensor, place: Tensor) -> Tensor:
+        """bool [B, C]: candidates that a user took, except the positive of the row."""
+        graph = self.taken.on(users.device)
+        start, lengths = graph.indptr[users], graph.degrees[users]
+        rows = torch.arange(len(users), device=users.device).repeat_interleave(lengths)
+        first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        items = graph.indices[torch.arange(len(rows), device=users.device) - first + start[rows]]
+        column = torch.searchsorted(candidates, items).clamp(max=len(candidates) - 1)
+        mask = torch.zeros(len(users), len(candidates), dtype=torch.bool, device=users.device)
+        found = candidates[column] == items
+        mask[rows[found], column[found]] = True
+        mask[torch.arange(len(users), device=users.device), place] = False
+        return mask
+
+    def describe(self, rows: Tensor) -> Tensor:
+        content, has = self.encode(rows)
+        return content * has[:, None]

@@ -1,0 +1,171 @@
+"""Content kernel: what a user's smoothed profile says about any item, by kernel ridge regression on content.
+
+    h_u = unit(unit(EASE(y_u)) + m unit(y_u)) + c unit(popularity)        over the items seen in fitting
+    score(u, i) = h_u (K + ridge I)^-1 k_i,   K = exp(sum_g w_g (mean similarity of the blocks of group g - 1))
+
+EASE (Steck, WWW 2019) fills in what a user would have taken; the exponential of averaged similarities multiplies the
+blocks, so that an item is near only where most columns agree. Our own combination; one column or modality is one block.
+New items need their kernel row only, new users their history only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from palate.core.config import ModelConfig
+from palate.core.content import Features
+from palate.core.errors import ConfigError
+from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.scorer import Scorer
+
+from ._kernel import BlockKernel, exponentiate, kind_of
+from ._kernel_search import search_kernel
+from ._profiles import KernelScorer
+from .ease import dense_gram, ease_weights, refuse_large
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("content_kernel")
+class ContentKernel(Matcher):
+    """Kernel ridge regression from content to smoothed behaviour."""
+
+    name = "content_kernel"
+    paper = "Palate; kernel ridge regression after EASE (Steck, WWW 2019)"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(content=True, dense=True, fields=True)
+    deterministic = True
+    presets = {
+        "raw": {
+            "judge": "warm",
+            "mix": 1e6,
+            "l2": 1000.0,
+            "popularity": 0.0,
+            "sharpness_grid": (2.0, 4.0),
+            "ridge_grid": (10.0, 3.0, 1.0),
+        }
+    }
+
+    class Config(ModelConfig):
+        """None chooses on items held out as if new. ``features`` restricts to names that start with one of these.
+
+        sharpness: w of words and attributes (or the only group). media: group -> weight. ridge, l2 (of EASE), mix: m,
+        popularity: c. max_items: refuse larger catalogues. select_users: users judged in selection.
+        ``sharpness_grid``, ``ridge_grid``, ``l2_grid``, ``mix_grid``, ``popularity_grid`` and ``media_grid`` are tried.
+        judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
+        leaves behaviour out of the profile, which complements EASE on items that have behaviour.
+        """
+
+        sharpness: float | None = None
+        ridge: float | None = None
+        l2: float | None = None
+        mix: float | None = None
+        popularity: float | None = None
+        media: dict[str, float] | None = None
+        features: tuple[str, ...] | None = None
+        sharpness_grid: tuple[float, ...] = (2.0, 1.0, 4.0)
+        ridge_grid: tuple[float, ...] = (0.3, 0.1, 0.03)
+        l2_grid: tuple[float, ...] = (300.0, 100.0, 1000.0)
+        mix_grid: tuple[float, ...] = (0.3, 0.1, 0.0)
+        popularity_grid: tuple[float, ...] = (0.15, 0.0, 0.3)
+        media_grid: tuple[float, ...] = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
+        judge: Literal["cold", "warm"] = "cold"
+        max_items: int = 12_000
+        select_users: int = 2_000
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self._kinds: dict[str, str] = {}
+        self._content: Mapping[str, Features] = {}
+        self._out: Tensor | None = None
+
+    def setup(self, train: TrainView) -> None:
+        refuse_large(train.n_items, self.config.max_items, self.name)
+        super().setup(train)
+        self._content = {n: f for n, f in {**train.features, **train.fields}.items() if self._wanted(n) and len(f)}
+        self._content = {n: f for n, f in self._content.items() if f.kind == "pooled" and f.present.any()}
+        if not self._content:
+            raise ConfigError("no content feature is left", key="features", hint="encode text, pictures or attributes")
+        self._kinds = {name: kind_of(name, found) for name, found in self._content.items()}
+        self._make_kernel({name: found.dim for name, found in self._content.items()})
+
+    def solve(self, train: TrainView) -> bool:
+        chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config)
+        rows = np.flatnonzero(train.fit_items)
+        self.kernel.fit(self._content, rows)
+        self._settings = chosen
+        matrix = sp.csr_array(train.matrix[:, rows])
+        gram = exponentiate(self.kernel.means(self._content, rows, rows), chosen["weights"])
+        gram.diagonal().add_(chosen["ridge"])
+        self.register_buffer("rows", torch.from_numpy(rows))
+        self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
+        self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
+        popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
+        self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
+        self._out = None
+        return True
+
+    def _given(self) -> dict[str, Any] | None:
+        c = self.config
+        if None in (c.sharpness, c.ridge, c.l2, c.mix, c.popularity):
+            return None
+        weights = {self.kernel.groups[0]: c.sharpness, **(c.media or {})}
+        return dict(weights=weights, ridge=c.ridge, l2=c.l2, mix=c.mix, popularity=c.popularity)
+
+    def selected(self) -> dict[str, Any]:
+        s = self._settings
+        (_, sharp), *media = s["weights"].items()
+        return {
+            "sharpness": sharp,
+            "media": dict(media),
+            **{key: s[key] for key in ("ridge", "l2", "mix", "popularity")},
+        }
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        if not self._kinds:
+            return
+        self._content = {name: content[name] for name in self._kinds if name in content}
+        self._out = None
+
+    def _carry(self) -> Tensor:
+        """(K + ridge I)^-1 K over all items, float32 [w, N]; made when a scorer first asks after content arrived."""
+        if self._out is None:
+            if not self._content:
+                raise ConfigError("content has not arrived", hint="call extend")
+            masks = [found.present for found in self._content.values()]
+            self._known = np.any(np.stack(masks), axis=0)
+            rows, items = self.get_buffer("rows").numpy(), np.arange(len(masks[0]))
+            parts = []
+            for start in range(0, len(items), 2048):
+                means = self.kernel.means(self._content, rows, items[start : start + 2048])
+                parts.append(self.get_buffer("solver") @ exponentiate(means, self._settings["weights"]))
+            self._out = torch.cat(parts, dim=1)
+        return self._out
+
+    def scorer(self) -> Scorer:
+        out = self._carry()
+        place = torch.full((out.shape[1],), -1)
+        place[self.get_buffer("rows")] = torch.arange(len(self.get_buffer("rows")))
+        smooth, popular = self.get_buffer("smooth"), self.get_buffer("popular")
+        return KernelScorer(smooth, out, popular, place, self._settings["mix"], self._known)
+
+    def facts(self) -> dict[str, Any]:
+        widths = {name: len(block.get_buffer("mean")) for name, block in zip(self.kernel.names, self.kernel.blocks)}
+        return {"settings": self._settings, "kinds": self._kinds, "widths": widths}
+
+    def load_facts(self, facts: Mapping[str, Any]) -> None:
+        self._settings, self._kinds = dict(facts["settings"]), dict(facts["kinds"])
+        self._make_kernel(facts["widths"])
+
+    def _make_kernel(self, widths: Mapping[str, int]) -> None:
+        self.kernel = BlockKernel(widths, self._kinds)
+
+    def _wanted(self, name: str) -> bool:
+        return self.config.features is None or name.startswith(self.config.features)

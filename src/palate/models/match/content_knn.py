@@ -1,0 +1,178 @@
+"""Content neighbours: score items by how much they resemble what a user took (profiles, Pazzani & Billsus 2007).
+
+score(u, i) = sum_m w_m mean over the history j of cos_m(j, i). Every modality is scaled over what is visible in fitting
+(not at all, centred, or standardised by column) and weighted; both are chosen on validation unless given. The mean of
+cosines is one product with a profile vector, so neither items x items nor users x items is ever held. A modality that
+an item lacks is left out, for it and for those who took it, and the others count in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from palate.core.batch import Ints, UserBatch
+from palate.core.config import ModelConfig
+from palate.core.content import Features
+from palate.core.errors import ConfigError, did_you_mean
+from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.scorer import Scorer, mean_of
+from palate.training.selection import choose
+
+from ._content import ItemContent
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+Scaling = Literal["none", "centre", "standardise"]
+
+
+class ProfileScorer(Scorer):
+    """score = mean unit content of the history, by modality, times an item's.
+
+    Args:
+        units: for each modality float32 [N, d_m], unit rows, zero where absent. present: bool [N] of each.
+        weights: of each modality.
+    """
+
+    def __init__(self, units: list[Tensor], present: list[Tensor], weights: list[float]) -> None:
+        super().__init__(len(units[0]))
+        self.units, self.present, self.weights = units, present, weights
+        share = torch.stack([w * here.float() for w, here in zip(weights, present)]).sum(0)
+        scale = torch.where(share > 0, sum(weights) / share.clamp_min(1e-12), 0.0)
+        self.known: NDArray[np.bool_] = (share > 0).cpu().numpy()
+        self.items = torch.cat([w * unit for w, unit in zip(weights, units)], 1) * scale[:, None]
+
+    def item_vectors(self, items: Ints | None = None) -> Tensor:
+        return self.items if items is None else self.items[torch.as_tensor(items)]
+
+    def user_vectors(self, users: UserBatch) -> Tensor:
+        profiles = []
+        for unit, here in zip(self.units, self.present):
+            # the mean is over items that have the modality: the share of those is the mean of the mask
+            share = mean_of(here[:, None].to(unit.dtype), users.history)
+            profiles.append(mean_of(unit, users.history) / share.clamp_min(1e-12))
+        return torch.cat(profiles, 1)
+
+    def scorable(self) -> NDArray[np.bool_]:
+        return self.known
+
+
+@models.register("content_knn")
+class ContentKNN(Matcher):
+    """What resembles your history; no behaviour of others."""
+
+    name = "content_knn"
+    paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(content=True, dense=True)
+
+    class Config(ModelConfig):
+        """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
+
+        grid: weights tried for a feature beside the best one, which has weight 1.
+        """
+
+        weights: dict[str, float] | None = None
+        scaling: dict[str, Scaling] | None = None
+        grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self.content = ItemContent(shape.features, standardise=False)
+        for place, width in enumerate(shape.features.values()):
+            self.register_buffer(f"mean_{place}", torch.zeros(width))
+            self.register_buffer(f"inverse_{place}", torch.ones(width))
+        self._weights: dict[str, float] = {}
+        self._scaling: dict[str, Scaling] = {}
+
+    def solve(self, train: TrainView) -> bool:
+        names = self.content.names
+        for given in (self.config.weights or {}), (self.config.scaling or {}):
+            known = {*names, *(name.partition(".")[0] for name in names)}
+            for name in given:
+                if name not in known:
+                    raise ConfigError("no such feature", key=name, hint=did_you_mean(name, known))
+        for place, name in enumerate(names):
+            seen = train.features[name].values[train.features[name].present].astype(np.float32)
+            if len(seen):
+                deviation = seen.std(0)
+                self.get_buffer(f"mean_{place}").copy_(torch.from_numpy(seen.mean(0)))
+                inverse = 1 / np.where(deviation > 1e-6, deviation, 1)
+                self.get_buffer(f"inverse_{place}").copy_(torch.from_numpy(inverse))
+        self._weights = {name: 1.0 for name in names}
+        self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
+        # validation asks about items hidden in fitting: their content arrives as a new item's would
+        self.extend(train.arriving or train.features, train.n_items)
+        self._choose(train)
+        self.extend(train.features, train.n_items)
+        return True
+
+    def _choose(self, train: TrainView) -> None:
+        names = self.content.names
+        alone: dict[str, float] = {}
+
+        for name in names:
+            given = _own(self.config.scaling, name, None)
+            tried: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
+            self._weights = {other: float(other == name) for other in names}
+            self._scaling[name], alone[name] = choose(train, tried, partial(self._with_scaling, name))
+        if self.config.weights is not None:
+            self._weights = {name: _own(self.config.weights, name, 1.0) for name in names}
+        elif train.valid is None:
+            self._weights = dict.fromkeys(names, 1.0)
+        else:
+            first, *others = sorted(names, key=lambda name: -alone[name])
+            self._weights = {name: float(name == first) for name in names}
+            for name in others:
+                self._weights[name], _ = choose(train, self.config.grid, partial(self._with_weight, name))
+
+    def _with_scaling(self, name: str, scaling: Scaling) -> Scorer:
+        self._scaling[name] = scaling
+        return self.scorer()
+
+    def _with_weight(self, name: str, weight: float) -> Scorer:
+        self._weights[name] = weight
+        return self.scorer()
+
+    def selected(self) -> dict[str, Any]:
+        return {"weights": self._weights, "scaling": self._scaling}
+
+    def facts(self) -> dict[str, Any]:
+        return self.selected()
+
+    def load_facts(self, facts: Mapping[str, Any]) -> None:
+        self._weights, self._scaling = dict(facts["weights"]), dict(facts["scaling"])
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        self.content.load(content, n_items)
+
+    def scorer(self) -> Scorer:
+        used = [name for name in self.content.names if self._weights[name] > 0] or list(self.content.names[:1])
+        parts = [self._units(name) for name in used]
+        return ProfileScorer(
+            [u for u, _ in parts], [p for _, p in parts], [self._weights[name] or 1.0 for name in used]
+        )
+
+    def _units(self, name: str) -> tuple[Tensor, Tensor]:
+        values, present = self.content.rows(name)
+        place, scaling = self.content.names.index(name), self._scaling[name]
+        if scaling != "none":
+            values = values - self.get_buffer(f"mean_{place}")
+        if scaling == "standardise":
+            values = values * self.get_buffer(f"inverse_{place}")
+        return F.normalize(values, dim=1) * present[:, None], present
+
+
+def _own(given: Mapping[str, Any] | None, name: str, default: Any) -> Any:
+    """What is given for a feature, else for its modality (before the dot), else ``default``."""
+    found = given or {}
+    return found.get(name, found.get(name.partition(".")[0], default))

@@ -1,0 +1,123 @@
+"""EASE (Steck, WWW 2019): a linear item-item model in closed form.
+
+With G = X^T X + l2 I and P = G^-1, B = I - P / diag(P); score = X B. One dense items x items matrix is held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.linalg.lapack import spotrf, spotri
+from torch import Tensor
+
+from palate.core.batch import Ints, UserBatch
+from palate.core.config import ModelConfig
+from palate.core.errors import ConfigError
+from palate.core.model import Abilities, Matcher, models
+from palate.core.scorer import Scorer
+from palate.training.selection import choose
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+class ItemItemScorer(Scorer):
+    """score = history row x weights. Args: weights float32 [N, N]; known bool [N]."""
+
+    def __init__(self, weights: Tensor, known: NDArray[np.bool_]) -> None:
+        super().__init__(len(weights))
+        self.weights, self.known = weights, known
+
+    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+        table = self.weights if items is None else self.weights[:, torch.as_tensor(items)]
+        history = users.history
+        index = torch.as_tensor(history.items)
+        if not len(index):
+            return table.new_zeros(len(users), table.shape[1])
+        return torch.nn.functional.embedding_bag(index, table, torch.as_tensor(history.indptr[:-1]), mode="sum")
+
+    def scorable(self) -> NDArray[np.bool_]:
+        return self.known
+
+
+@models.register("ease")
+class EASE(Matcher):
+    """Closed-form item-item regression with a zero diagonal."""
+
+    name = "ease"
+    paper = "Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019"
+    abilities = Abilities(new_users=True)
+    deterministic = True
+
+    class Config(ModelConfig):
+        """l2: regularisation, None chooses from ``grid`` on validation. max_items: refuse larger catalogues."""
+
+        l2: float | None = Field(None, gt=0)
+        grid: tuple[float, ...] = (50.0, 100.0, 200.0, 400.0, 800.0)
+        max_items: int = 25_000
+
+    def solve(self, train: TrainView) -> bool:
+        refuse_large(train.n_items, self.config.max_items, self.name)
+        gram = dense_gram(train.matrix)
+        known = train.warm_items
+        grid = self.config.grid if self.config.l2 is None else (self.config.l2,)
+        if len(grid) > 1 and train.valid is not None:
+            self._l2, _ = choose(train, grid, lambda l2: ItemItemScorer(ease_weights(gram, l2), known))
+        else:
+            self._l2 = grid[0]
+        self.register_buffer("weights", ease_weights(gram, self._l2))
+        self.register_buffer("known", torch.from_numpy(known))
+        return True
+
+    def selected(self) -> dict[str, Any]:
+        return {"l2": self._l2}
+
+    def scorer(self) -> Scorer:
+        return ItemItemScorer(self.get_buffer("weights"), self.get_buffer("known").numpy())
+
+
+def refuse_large(n_items: int, limit: int, name: str) -> None:
+    """A dense items x items model says what it would take before it takes it."""
+    if n_items > limit:
+        raise ConfigError(
+            f"{name} would hold a {n_items:,} x {n_items:,} matrix ({n_items**2 * 4 / 2**30:.1f} GiB)",
+            key="max_items",
+            hint="use lightgcn or item_knn, or raise max_items",
+        )
+
+
+def dense_gram(matrix: sp.csr_array) -> NDArray[np.float32]:
+    """float32 [N, N] of X^T X."""
+    gram: NDArray[np.float32] = (matrix.T @ matrix).toarray().astype(np.float32)
+    return gram
+
+
+def inverse(gram: NDArray[np.float32], l2: float) -> Tensor:
+    """float32 [N, N], (gram + l2 I)^-1 by Cholesky in LAPACK, in place on one copy; O(N^3) time."""
+    regular = gram.T.copy(order="F")
+    regular.flat[:: len(regular) + 1] += l2
+    factor, failed = spotrf(regular, lower=1, overwrite_a=1, clean=0)
+    if failed == 0:
+        factor, failed = spotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        raise ConfigError("the matrix cannot be inverted", key="l2", hint="raise l2")
+    full = torch.from_numpy(factor.T)
+    for start in range(0, len(full), 1024):
+        rows = slice(start, start + 1024)
+        full[start + 1024 :, rows] = full[rows, start + 1024 :].T
+        block = full[rows, rows]
+        full[rows, rows] = block.triu() + block.triu(1).T
+    return full
+
+
+def ease_weights(gram: NDArray[np.float32], l2: float) -> Tensor:
+    """float32 [N, N]: B of the paper."""
+    weights = inverse(gram, l2)
+    weights /= -weights.diagonal().clone()[None, :]
+    weights.diagonal().zero_()
+    return weights

@@ -1,0 +1,119 @@
+"""FREEDOM (Zhou & Shen, ACM MM 2023): a frozen item graph from content, and a user-item graph thinned every epoch.
+
+final_u = mean of layers 0..L over the thinned graph; final_i = the same + S e_i, S the mean over an item's nearest
+neighbours in content (itself included). BPR + ``modal_weight`` x BPR between users and each projected modality.
+
+Our choices: the modal terms, whose raw feature matrices the public code trains although no score reads them, are in the
+``faithful`` preset only (for features of a few hundred columns); a given ``knn_<modality>`` relation takes the place of
+vectors. A new item is S over its nearest fitted items, so it needs vectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.ranking import bpr
+from palate.modules.edges import EdgeSampler
+from palate.modules.graph import Graph, bipartite
+from palate.modules.propagate import light_propagate, propagate
+
+from ._arrivals import NeighbourMatcher
+from ._content import ItemContent
+from ._item_graph import item_graph
+from ._rows import node_rows, xavier_tables
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("freedom")
+class FREEDOM(NeighbourMatcher):
+    """LightGCN on a denoised graph + one hop over content neighbours."""
+
+    name = "freedom"
+    paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=1, content=True)
+    presets = {
+        "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
+        "tuned": {"standardise": True},
+    }
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            layers: propagations. edge_dropout: share of edges left out of an epoch.
+            k: content neighbours, the item included. weights: modality -> share of the item graph.
+            hop: weight of the content hop. modal_weight: of the modal terms. standardise: columns of the features.
+            train_content: the modal terms train a copy of the features, which no score reads.
+        """
+
+        layers: int = Field(2, ge=0)
+        edge_dropout: float = Field(0.8, ge=0, lt=1)
+        k: int = Field(10, ge=1)
+        weights: dict[str, float] = Field(default_factory=dict)
+        hop: float = Field(1.0, ge=0)
+        modal_weight: float = Field(0.0, ge=0)
+        train_content: bool = False
+        standardise: bool = False
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self.n_users = shape.n_users
+        self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
+        judged = shape.features.values() if self.config.modal_weight else ()
+        self.maps = nn.ModuleList(nn.Linear(width, self.config.dim) for width in judged)
+        self.content = ItemContent(shape.features, self.config.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        c, n_users, n_items = self.config, train.n_users, train.n_items
+        seen = {name: train.features[name] for name in self.content.names}
+        self.content.fit(seen, n_items, c.train_content and c.modal_weight > 0)
+        hop = item_graph(train, self.content, c.k, c.weights)
+        described = torch.zeros(n_items, dtype=torch.bool) if hop is None else hop.degrees > 0
+        self.hop = None if hop is None else _among_nodes(hop, n_users, c.hop)
+        described |= torch.from_numpy(train.warm_items)
+        self.register_buffer("described", described)
+        self.register_buffer("known", described.clone())
+        self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)
+        self.edges = EdgeSampler(train.users, train.items, n_users, n_items)
+        self.thinned = self.graph
+
+    def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+        self.thinned = self.edges.draw(1 - self.config.edge_dropout, rng)
+
+    def _nodes(self, graph: Graph) -> Tensor:
+        final = light_propagate(graph, self.table, self.config.layers)
+        return final if self.hop is None else final + propagate(self.hop, self.table)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        final = self._nodes(self.graph)
+        return final[: self.n_users], self.with_arrivals(final[self.n_users :])
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        u, pos, neg = node_rows(self._nodes(self.thinned), batch, self.n_users)
+        rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
+        out = {"bpr": rank}
+        if self.config.modal_weight:
+            rows = torch.cat([batch.items, batch.negatives[:, 0]])
+            for name, z, present in self.content.projected(self.maps, rows):
+                high, low = (u.repeat(2, 1) * z).sum(-1).chunk(2)
+                out[name] = bpr(high, low, present.view(2, -1).all(0).to(u.dtype))
+        modal = sum(out[name] for name in self.content.names if name in out)
+        return {"loss": rank + self.config.modal_weight * modal, **out}
+
+
+def _among_nodes(graph: Graph, n_users: int, weight: float) -> Graph:
+    """The item graph on users + items, without users: one sparse product and one gather serve both."""
+    indptr = torch.cat([graph.indptr.new_zeros(n_users), graph.indptr])
+    return Graph(indptr, graph.indices + n_users, graph.weights * weight, n_users + graph.shape[1])

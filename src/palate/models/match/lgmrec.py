@@ -1,0 +1,166 @@
+"""LGMRec (Guo et al., AAAI 2024): local graph views of behaviour and content + global hyperedges of each modality.
+
+Local: mean of LightGCN layers + sum_m unit(A^L [mean of own items; item content] W_m). Global: hyperedges softly hold
+items (content H_m) and users (sum over their items); latents = H_i^T E, vectors H latents, summed over modalities,
+brought to length ``alpha``. BPR + contrast of the modalities' global views over all users and all items.
+
+Our choices: content is frozen, so A^L of it is computed once and only a batch's rows are projected; the contrast runs
+in the space of hyperedges, with the same value as in that of vectors; a plain softmax in evaluation (the public code
+draws Gumbel noise there too). Items nobody took, and new ones, have their own content in place of their neighbours'.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.blocked import factored_info_nce
+from palate.losses.ranking import bpr
+from palate.losses.regularise import norm_rows
+from palate.modules.graph import Graph, bipartite, user_item
+from palate.modules.propagate import light_propagate, propagate
+
+from ._content import ItemContent
+from ._described import DescribedMatcher
+from ._rows import xavier_tables
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+Hyper = list[tuple[Tensor, Tensor]]
+"""For each modality: how much of each hyperedge a node holds [nodes, edges], and the hyperedges' vectors [edges, d]."""
+
+
+@models.register("lgmrec")
+class LGMRec(DescribedMatcher):
+    """Local and global graph learning."""
+
+    name = "lgmrec"
+    paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            layers, modal_layers, hyper_layers: propagations of IDs, of content, over hyperedges.
+            hyperedges: of each modality. keep: share of assignments kept in training. alpha: length of the global part.
+            tau: of the assignments and the contrast. contrast: its weight (a sum over the batch). reg: of the norms.
+            standardise: columns of the features.
+        """
+
+        layers: int = Field(2, ge=0)
+        modal_layers: int = Field(2, ge=0)
+        hyper_layers: int = Field(1, ge=1)
+        hyperedges: int = Field(4, ge=1)
+        keep: float = Field(0.5, gt=0, le=1)
+        alpha: float = Field(0.3, ge=0)
+        tau: float = Field(0.2, gt=0)
+        contrast: float = Field(1e-4, ge=0)
+        reg: float = Field(1e-6, ge=0)
+        standardise: bool = False
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self.n_users, self.n_fitted = shape.n_users, shape.n_items
+        self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
+        self.maps = nn.ParameterList(self._matrix(self.config.dim, width) for width in shape.features.values())
+        self.edges = nn.ParameterList(self._matrix(self.config.hyperedges, width) for width in shape.features.values())
+        self.content = ItemContent(shape.features, self.config.standardise)
+        for place in range(len(shape.features)):
+            self.register_buffer(f"latent_{place}", torch.zeros(self.config.hyperedges, self.config.dim))
+
+    @staticmethod
+    def _matrix(out: int, width: int) -> nn.Parameter:
+        return nn.Parameter(nn.init.xavier_uniform_(torch.empty(out, width)))
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        n_users, n_items = train.n_users, train.n_items
+        self.read_content(train)
+        self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)
+        self.seen: list[tuple[Tensor, Graph]] = []
+        self.smooth: list[Tensor] = []
+        for name in self.content.names:
+            values, present = self.content.rows(name)
+            kept = present.cpu().numpy()[train.items]
+            taken = user_item(train.users[kept], train.items[kept], n_users, n_items, norm="none")
+            nodes = torch.cat([propagate(taken.normalised("row"), values), values])
+            self.smooth.append(light_propagate(self.graph, nodes, self.config.modal_layers, "last"))
+            self.seen.append((present, taken))
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        nodes = light_propagate(self.graph, self.table, self.config.layers)
+        hyper = self._hyper(nodes)
+        for place, (_, latent) in enumerate(hyper):
+            self.get_buffer(f"latent_{place}").copy_(latent.detach())
+        final = self._fused(nodes, torch.arange(len(nodes), device=nodes.device), hyper)
+        return final[: self.n_users], self.with_content(final[self.n_users :])
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        nodes = light_propagate(self.graph, self.table, self.config.layers)
+        hyper = self._hyper(nodes)
+        rows = torch.cat([batch.users, batch.items + self.n_users, batch.negatives[:, 0] + self.n_users])
+        u, pos, neg = self._fused(nodes, rows, hyper).chunk(3)
+        rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
+        reg = self.config.reg * norm_rows(u, pos, neg)
+        contrast = rank.new_zeros(())
+        for first, second in combinations(range(len(hyper)) if self.config.contrast else (), 2):
+            both = self.seen[first][0] & self.seen[second][0]
+            everyone = torch.cat([both.new_ones(self.n_users), both])
+            for side, asked in ((slice(None, self.n_users), batch.users), (slice(self.n_users, None), batch.items)):
+                a, b = ((held[side], latent) for held, latent in (hyper[first], hyper[second]))
+                contrast = contrast + factored_info_nce(a, b, asked, everyone[side], self.config.tau)
+        loss = rank + self.config.contrast * contrast + reg
+        return {"loss": loss, "bpr": rank, "contrast": contrast / len(batch), "reg": reg}
+
+    def _hyper(self, nodes: Tensor) -> Hyper:
+        items, out = nodes[self.n_users :], []
+        for name, weight, (present, taken) in zip(self.content.names, self.edges, self.seen):
+            logits = self.content.linear(name, torch.arange(self.n_fitted, device=nodes.device), weight)[0]
+            logits = logits * present[:, None]
+            both = torch.cat([propagate(taken, logits), logits])
+            # a modality that a node knows nothing of puts it in no hyperedge
+            has = torch.cat([(taken.degrees > 0).to(present.device), present])
+            held = self._assign(both) * has[:, None]
+            mine = held[self.n_users :]
+            latent = mine.T @ items
+            for _ in range(self.config.hyper_layers - 1):
+                latent = mine.T @ (mine @ latent)
+            out.append((held, latent))
+        return out
+
+    def _assign(self, logits: Tensor) -> Tensor:
+        if not self.training:
+            return F.softmax(logits / self.config.tau, dim=1)
+        return F.dropout(F.gumbel_softmax(logits, self.config.tau), 1 - self.config.keep)
+
+    def _fused(self, nodes: Tensor, rows: Tensor, hyper: Hyper) -> Tensor:
+        final = F.embedding(rows, nodes)
+        for smooth, weight in zip(self.smooth, self.maps):
+            final = final + F.normalize(F.linear(F.embedding(rows, smooth.to(rows.device)), weight), dim=1)
+        whole = torch.zeros_like(final)
+        for held, latent in hyper:
+            whole = whole + F.embedding(rows, held) @ latent
+        alpha: float = self.config.alpha
+        return final + alpha * F.normalize(whole, dim=1)
+
+    def describe(self, rows: Tensor) -> Tensor:
+        local = whole = self.table.new_zeros(len(rows), self.config.dim)
+        for place, name in enumerate(self.content.names):
+            z, present = self.content.linear(name, rows, self.maps[place])
+            held = F.softmax(self.content.linear(name, rows, self.edges[place])[0] / self.config.tau, dim=1)
+            local = local + F.normalize(z, dim=1) * present[:, None]
+            whole = whole + (held @ self.get_buffer(f"latent_{place}")) * present[:, None]
+        alpha: float = self.config.alpha
+        return local + alpha * F.normalize(whole, dim=1)

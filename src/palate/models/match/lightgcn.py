@@ -1,0 +1,66 @@
+"""LightGCN (He et al., SIGIR 2020): embeddings smoothed over the user-item graph, no weights, no nonlinearity.
+
+x_(l+1) = D^-1/2 A D^-1/2 x_l; the final vector is the mean of all layers; BPR + a penalty on the batch's layer-0 rows.
+The penalty is the unsquared norm of the public multimodal code (``penalty="norm"``), or the paper's half squares.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.ranking import bpr
+from palate.losses.regularise import l2_rows, norm_rows
+from palate.modules.graph import Graph, bipartite
+from palate.modules.propagate import light_propagate
+
+from ._rows import node_rows, xavier_tables
+from ._vectors import VectorMatcher
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("lightgcn")
+class LightGCN(VectorMatcher):
+    """Linear graph convolution over user-item interactions."""
+
+    name = "lightgcn"
+    paper = "He et al., LightGCN, SIGIR 2020"
+    abilities = Abilities(new_users=True)
+    needs = Needs(batch="pairs", negatives=1)
+    presets = {"faithful": {}, "paper": {"penalty": "squares"}}
+
+    class Config(TrainedConfig):
+        """layers: propagations. reg: weight of the penalty. penalty: ``norm`` or ``squares``."""
+
+        layers: int = Field(3, ge=0)
+        reg: float = Field(1e-4, ge=0)
+        penalty: Literal["norm", "squares"] = "norm"
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.n_users = train.n_users
+        self.graph: Graph = bipartite(train.users, train.items, train.n_users, train.n_items)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        final = light_propagate(self.graph, self.table, self.config.layers)
+        return final[: self.n_users], final[self.n_users :]
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        # the sum over layers is made a mean on the batch's rows only: two passes over the whole table less
+        final = light_propagate(self.graph, self.table, self.config.layers, "sum")
+        u, pos, neg = (rows / (self.config.layers + 1) for rows in node_rows(final, batch, self.n_users))
+        rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
+        penalty = norm_rows if self.config.penalty == "norm" else l2_rows
+        reg = self.config.reg * penalty(*node_rows(self.table, batch, self.n_users))
+        return {"loss": rank + reg, "bpr": rank, "reg": reg}

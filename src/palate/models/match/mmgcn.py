@@ -1,0 +1,128 @@
+"""MMGCN (Wei et al., ACM MM 2019): one graph convolution for each modality, with weights, meeting in shared IDs.
+
+Users have a preference vector in each modality, items their content; rows are brought to unit length. A layer:
+h = leaky(mean over neighbours W x), x^ = leaky(V x) + id, x' = leaky(G [h; x^]). A node is the mean of its modalities'
+last layers; score = dot product; BPR.
+
+``faithful`` is what the public multimodal code trains: IDs and preferences stay at their random start, only the
+weights learn. ``paper`` learns all. Our choices: a modality that an item lacks sends nothing to users and does not
+count in the item's mean; the ID of an item nobody took is zero, which also lets a new item score by its content
+(better than chance, no more: no node without neighbours is ever in the loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.ranking import bpr
+from palate.modules.graph import Graph
+from palate.modules.modal_convolution import ModalConvolution
+
+from ._content import ItemContent
+from ._described import DescribedMatcher
+from ._rows import node_rows
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("mmgcn")
+class MMGCN(DescribedMatcher):
+    """Graph convolution by modality."""
+
+    name = "mmgcn"
+    paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            layers: of each modality. learn_ids: whether IDs and preferences are trained. reg: weight of their mean
+                squares. first: modality -> width its content is first mapped to; others enter as they are.
+            standardise: columns of the features.
+        """
+
+        layers: int = Field(3, ge=1)
+        learn_ids: bool = False
+        reg: float = Field(0.0, ge=0)
+        first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
+        standardise: bool = False
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        c, nodes = self.config, shape.n_users + shape.n_items
+        self.n_users = shape.n_users
+        ids = nn.init.xavier_normal_(torch.empty(nodes, c.dim))
+        self.ids = nn.Parameter(ids, requires_grad=c.learn_ids)
+        widths = ((width, c.first.get(name.partition(".")[0])) for name, width in shape.features.items())
+        self.branches = nn.ModuleList(
+            ModalConvolution(shape.n_users, width, first, c.dim, c.layers, c.learn_ids) for width, first in widths
+        )
+        self.content = ItemContent(shape.features, c.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        n_users, n = train.n_users, train.n_users + train.n_items
+        self.read_content(train)
+        self.ids.data[n_users:] *= self.get_buffer("warm")[:, None]
+        self.seen: list[tuple[Tensor, Tensor, Graph]] = []
+        for name in self.content.names:
+            values, present = self.content.rows(name)
+            sends = present.cpu().numpy()[train.items]
+            rows = torch.cat([torch.from_numpy(train.users[sends]), torch.from_numpy(train.items) + n_users])
+            cols = torch.cat([torch.from_numpy(train.items[sends]) + n_users, torch.from_numpy(train.users)])
+            graph = Graph.from_pairs(rows.numpy(), cols.numpy(), (n, n)).normalised("row")
+            self.seen.append((values, present, graph))
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        final = self._nodes()
+        return final[: self.n_users], self.with_content(final[self.n_users :])
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        u, pos, neg = node_rows(self._nodes(), batch, self.n_users)
+        rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
+        if not self.config.learn_ids:
+            return {"loss": rank, "bpr": rank}
+        known = [part.square().mean() for part in node_rows(self.ids, batch, self.n_users)]
+        known += [branch.preference.square().mean() for branch in self.convolutions()]
+        reg = self.config.reg * torch.stack(known).sum()
+        return {"loss": rank + reg, "bpr": rank, "reg": reg}
+
+    def _nodes(self) -> Tensor:
+        """Vectors of all nodes [n_users + n_items, d]."""
+        total, count = torch.zeros_like(self.ids), self.ids.new_zeros(len(self.ids), 1)
+        users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
+        somewhere = self._somewhere()
+        for branch, (values, present, graph) in zip(self.convolutions(), self.seen):
+            has = torch.cat([users, present])
+            # an item without any content is still described, by who took it
+            counts = torch.cat([users, present | ~somewhere])[:, None]
+            total = total + branch(values, has, self.ids, graph) * counts
+            count = count + counts
+        return total / count.clamp(min=1)
+
+    def _somewhere(self) -> Tensor:
+        return torch.stack([present for _, present, _ in self.seen]).any(0)
+
+    def describe(self, rows: Tensor) -> Tensor:
+        total, count = self.ids.new_zeros(len(rows), self.config.dim), self.ids.new_zeros(len(rows), 1)
+        for branch, name in zip(self.convolutions(), self.content.names):
+            values, present = self.content.rows(name, rows)
+            total = total + branch.alone(values) * present[:, None]
+            count = count + present[:, None]
+        return total / count.clamp(min=1)
+
+    def convolutions(self) -> Iterator[ModalConvolution]:
+        """One for each modality."""
+        return (branch for branch in self.branches if isinstance(branch, ModalConvolution))

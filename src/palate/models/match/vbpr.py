@@ -1,0 +1,109 @@
+"""VBPR (He & McAuley, AAAI 2016): matrix factorisation with a second half that content fills in.
+
+score = e_u . e_i + t_u . E f_i; BPR. An item nobody took scores through its content alone (its ID half is zero).
+As in the public multimodal code there are no bias terms and all modalities share one linear map. Absent modalities are
+left out of the sum, which is scaled to the full number. Raw features can carry an offset far larger than what tells
+items apart; the ``tuned`` preset standardises columns, ``faithful`` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import PairBatch
+from palate.core.config import TrainedConfig
+from palate.core.content import Features
+from palate.core.model import Abilities, Needs, Shape, models
+from palate.losses.ranking import bpr
+from palate.losses.regularise import norm_rows
+
+from ._content import ItemContent
+from ._vectors import VectorMatcher
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@models.register("vbpr")
+class VBPR(VectorMatcher):
+    """ID embeddings and a linear map of frozen content, side by side."""
+
+    name = "vbpr"
+    paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
+    abilities = Abilities(new_items=True, new_users=True, content=True)
+    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            reg: weight of the norm penalty on both halves. standardise: columns of the features.
+            content_scale: factor on projected content, which otherwise starts far larger than the ID half.
+        """
+
+        reg: float = Field(1e-3, ge=0)
+        content_scale: float = Field(1.0, gt=0)
+        standardise: bool = True
+
+    def build(self, shape: Shape) -> None:
+        super().build(shape)
+        dim, width = self.config.dim, sum(shape.features.values())
+        self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_users, 2 * dim)))
+        self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_items, dim)))
+        whole = nn.init.xavier_normal_(torch.empty(dim, max(width, 1)))
+        self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.content = ItemContent(shape.features, self.config.standardise)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.register_buffer("warm", torch.from_numpy(train.warm_items))
+        self.content.fit({name: train.features[name] for name in self.content.names}, train.n_items)
+        self._know(train.n_items)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Content half [b, dim] of items ``rows``; zero where nothing is present."""
+        total = self.bias.new_zeros(len(rows), self.config.dim)
+        count = self.bias.new_zeros(len(rows), 1)
+        for name, weight in zip(self.content.names, self.maps):
+            z, present = self.content.linear(name, rows, weight)
+            total = total + z * present[:, None]
+            count = count + present[:, None]
+        full = len(self.content.names)
+        scale: float = self.config.content_scale
+        return (total * (scale * full / count.clamp(min=1)) + self.bias) * (count > 0)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        known = self.get_buffer("known")
+        chunks = torch.arange(len(known), device=self.bias.device).split(8192)
+        content = torch.cat([self.project(rows) for rows in chunks])
+        ids = content.new_zeros(len(known), self.config.dim)
+        ids[: len(self.items)] = self.items * self.get_buffer("warm")[:, None]
+        return self.users, torch.cat([ids, content], 1)
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        rows = torch.cat([batch.items, batch.negatives[:, 0]])
+        u = F.embedding(batch.users, self.users)
+        pos, neg = torch.cat([F.embedding(rows, self.items), self.project(rows)], 1).chunk(2)
+        rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
+        reg = self.config.reg * norm_rows(u, pos, neg)
+        return {"loss": rank + reg, "bpr": rank, "reg": reg}
+
+    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+        self.content.load(content, n_items)
+        self._know(n_items)
+        if "final_items" in self._buffers:
+            self.finish()
+
+    def _know(self, n_items: int) -> None:
+        known = self.content.any_present(n_items)
+        warm = self.get_buffer("warm").cpu()
+        known[: len(warm)] |= warm
+        self.register_buffer("known", known)

@@ -1,0 +1,1 @@
+"""Torch building blocks without I/O: graph propagation, content projectors."""

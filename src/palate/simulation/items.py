@@ -1,0 +1,161 @@
+"""Items: what each is, what it costs, when it arrives, and what each modality will show of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palate.core.errors import ConfigError
+from palate.core.seeding import stream
+
+from .presets import WorldConfig
+from .schema import Codes, Schema
+from .shop import BRANDS
+
+HIDDEN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """All items, in order of arrival. Behaviour follows ``leaf``, ``codes``, ``price``; content follows ``content``.
+
+    Attributes:
+        leaf: int16 [N]. codes: int8 [N, A], the attributes. brand: int16 [N].
+        price: float32 [N]. surprise: float32 [N], log price against the leaf's usual, in standard deviations.
+        appeal: float32 [N], standard normal; drives exposure and, a little, clicks. arrival: int16 [N], day.
+        twin: int64 [N], the earlier item that this one nearly duplicates, or -1.
+        content: int64 [N], the row whose attributes this item's content describes: itself, or, without effect, another.
+        shown: modality -> int8 [N, A], the value that the content shows, -1 for none.
+        present: modality -> bool [N].
+    """
+
+    schema: Schema
+    leaf: NDArray[np.int16]
+    codes: Codes
+    brand: NDArray[np.int16]
+    price: NDArray[np.float32]
+    surprise: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+    arrival: NDArray[np.int16]
+    twin: NDArray[np.int64]
+    content: NDArray[np.int64]
+    shown: Mapping[str, Codes]
+    present: Mapping[str, NDArray[np.bool_]]
+
+    def __len__(self) -> int:
+        return len(self.leaf)
+
+    @property
+    def category(self) -> NDArray[np.int16]:
+        """int16 [N], the branch that behaviour follows."""
+        return self.leaf // np.int16(self.schema.per_category)
+
+    def ids(self) -> pl.Series:
+        """External ids such as ``lamp-0007``."""
+        digits = max(4, len(str(len(self) - 1)))
+        names = pl.Series(self.schema.leaves).gather(self.leaf[self.content].astype(np.int64))
+        rows = pl.int_range(len(self), eager=True).cast(pl.String).str.zfill(digits)
+        return (names + "-" + rows).alias("item_id")
+
+    def attributes(self, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """item_id and one column a hidden attribute, taken from ``rows``."""
+        codes = self.codes[rows].astype(np.int64)
+        named = {a.name: pl.Series(a.values).gather(codes[:, k]) for k, a in enumerate(self.schema.attributes)}
+        return pl.DataFrame({"item_id": self.ids(), **named})
+
+    def table(self, config: WorldConfig) -> pl.DataFrame:
+        """What a catalogue says of every item without any medium: id, tree, brand, price, first day."""
+        leaf = self.leaf[self.content].astype(np.int64)
+        branches = [category.name for category in self.schema.categories for _ in category.leaves]
+        return pl.DataFrame(
+            {
+                "item_id": self.ids(),
+                "category": pl.Series(branches).gather(leaf),
+                "subcategory": pl.Series(self.schema.leaves).gather(leaf),
+                "brand": pl.Series(BRANDS).gather(self.brand[self.content].astype(np.int64)),
+                "price": np.round(self.price[self.content].astype(np.float64), 2),
+                "first_seen": config.start + self.arrival.astype(np.int64) * 86_400,
+            }
+        )
+
+
+def make_items(config: WorldConfig) -> Items:
+    """Draw all items. Attributes are independent of tree, brand, price and appeal: no table column betrays them."""
+    schema, n, seed = config.schema_, config.n_items, config.seed
+    leaves = len(schema.leaves)
+    arrival = _arrivals(config)
+    if int((arrival == 0).sum()) < leaves:
+        raise ConfigError(f"at least {leaves} items must be there from the start", key="new_items", hint="lower it")
+    rng = stream(seed, "items")
+    leaf = rng.integers(leaves, size=n).astype(np.int16)
+    leaf[:leaves] = rng.permutation(leaves)
+    codes = np.stack([rng.integers(len(a), size=n) for a in schema.attributes], axis=1).astype(np.int8)
+    twin = _twins(n, config.near_duplicates, leaves, rng)
+    copies = twin >= 0
+    leaf[copies], codes[copies] = leaf[twin[copies]], codes[twin[copies]]
+    brand = rng.integers(len(BRANDS), size=n).astype(np.int16)
+    tier = rng.normal(0, 0.25, len(BRANDS))
+    usual = np.log([price for category in schema.categories for price in category.prices])
+    surprise = (tier[brand] + rng.normal(0, 0.4, n)) / np.hypot(0.25, 0.4)
+    price = np.exp(usual[leaf] + surprise * np.hypot(0.25, 0.4)).astype(np.float32)
+    appeal = rng.normal(size=n).astype(np.float32)
+    content = stream(seed, "shuffle").permutation(n) if config.no_effect else np.arange(n)
+    cheap = surprise[content] < 0
+    return Items(
+        schema, leaf, codes, brand, price, surprise.astype(np.float32), appeal, arrival, twin, content,
+        {m: _shown(schema, m, codes[content], stream(seed, "shown", m)) for m in schema.visibility},
+        {m: _present(config, m, cheap, stream(seed, "present", m)) for m in schema.visibility},
+    )  # fmt: skip
+
+
+def _arrivals(config: WorldConfig) -> NDArray[np.int16]:
+    late = round(config.new_items * config.n_items)
+    arrival = np.zeros(config.n_items, np.int16)
+    first = max(1, int(config.days * (1 - config.new_from)))
+    if late:
+        arrival[-late:] = np.sort(stream(config.seed, "arrivals").integers(first, config.days, late))
+    return arrival
+
+
+def _twins(n: int, share: float, leaves: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    rows = np.arange(n)
+    wanted = (rng.random(n) < share) & (rows >= leaves)
+    original = (rng.random(n) * rows).astype(np.int64)
+    return np.where(wanted & ~wanted[original], original, -1)
+
+
+def _shown(schema: Schema, modality: str, codes: Codes, rng: np.random.Generator) -> Codes:
+    shown = np.full_like(codes, HIDDEN)
+    for name, clarity in schema.visibility[modality].items():
+        column, size = schema.column(name), len(schema.values(name))
+        draw, other = rng.random(len(codes)), rng.integers(1, size, len(codes))
+        # An unclear medium is silent or wrong equally often: both happen in catalogues.
+        wrong = (codes[:, column] + other) % size
+        fault = np.where(draw < (1 + clarity) / 2, HIDDEN, wrong)
+        shown[:, column] = np.where(draw < clarity, codes[:, column], fault)
+    if modality in NEVER_SILENT:
+        return _fill(schema, modality, shown, codes, rng)
+    return shown
+
+
+# A picture or a sound cannot leave out a colour or a mood; a text can be silent.
+NEVER_SILENT = ("image", "audio")
+
+
+def _fill(schema: Schema, modality: str, shown: Codes, codes: Codes, rng: np.random.Generator) -> Codes:
+    for name in schema.visibility[modality]:
+        column, size = schema.column(name), len(schema.values(name))
+        other = (codes[:, column] + rng.integers(1, size, len(codes))) % size
+        shown[:, column] = np.where(shown[:, column] == HIDDEN, other, shown[:, column])
+    return shown
+
+
+def _present(
+    config: WorldConfig, modality: str, cheap: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    absent = config.missing.get(modality, 0.0) + np.where(cheap, config.missing_cheap.get(modality, 0.0), 0.0)
+    return np.asarray(rng.random(len(cheap)) >= absent)

@@ -1,0 +1,36 @@
+"""Given feature matrices for worlds without media: what each modality shows, mixed at random, with noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.seeding import stream
+
+from .items import HIDDEN, Items
+from .presets import WorldConfig
+
+ROWS = 65_536
+
+
+def feature_chunks(items: Items) -> list[tuple[slice, int]]:
+    """Slices of rows with their chunk numbers."""
+    return [(slice(s, min(s + ROWS, len(items))), n) for n, s in enumerate(range(0, len(items), ROWS))]
+
+
+def features(items: Items, modality: str, config: WorldConfig, rows: slice, number: int) -> NDArray[np.float16]:
+    """float16 [rows, feature_dim]: one-hot of what is shown, through a fixed random map, plus noise; absent rows 0."""
+    schema = items.schema
+    maps = stream(config.seed, "map", modality)
+    noise = stream(config.seed, "feature noise", modality, number)
+    shown = items.shown[modality][rows]
+    total = np.zeros((len(shown), config.feature_dim), np.float32)
+    scale = 1 / np.sqrt(len(schema.visibility[modality]))
+    for name in schema.visibility[modality]:
+        column = schema.column(name)
+        table = maps.standard_normal((len(schema.values(name)) + 1, config.feature_dim)) * scale
+        table[-1] = 0
+        total += table[np.where(shown[:, column] == HIDDEN, -1, shown[:, column])]
+    total += config.feature_noise * noise.standard_normal(total.shape, dtype=np.float32)
+    total[~items.present[modality][rows]] = 0
+    return total.astype(np.float16)

@@ -1,0 +1,132 @@
+"""The log: sessions, impressions under the logging policy, clicks and what follows, for a block of users at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.seeding import stream
+
+from .choice import Utility, buy_chance, cart_chance, click_chance, liking, save_chance, sigmoid
+from .items import Items
+from .policy import Policy
+from .presets import WorldConfig
+from .tastes import Population, Users
+
+EVENTS = ("click", "save", "cart", "purchase")
+DAY = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What one block of users saw and did, by time; ``user`` counts from the first user of the world.
+
+    Attributes:
+        impressions: user, item, timestamp, impression, position (0-based), propensity, clicked.
+        interactions: user, item, timestamp, event (code into EVENTS), dwell (seconds, NaN unless click), value
+            (price paid, NaN unless purchase).
+        searches: user, item, timestamp, draw (uniform, decides the words). sessions: how many.
+    """
+
+    impressions: dict[str, NDArray]
+    interactions: dict[str, NDArray]
+    searches: dict[str, NDArray]
+    sessions: int
+
+
+class Log:
+    """Simulates blocks. ``label`` names the random streams, so that another log of the same world can be drawn."""
+
+    def __init__(self, items: Items, population: Population, config: WorldConfig, label: str = "log") -> None:
+        self.items, self.population, self.config, self.label = items, population, config, label
+        self.policy = Policy(items, config)
+        self.sessions_per_user = 0.0
+        self.sessions_per_user = self._pilot()
+
+    def __len__(self) -> int:
+        return -(-self.config.n_users // self.config.block)
+
+    def block(self, number: int, users: Users, first_impression: int = 0) -> Block:
+        """Block ``number``: the same bits whatever was drawn before it, except for the impression ids' start."""
+        return self.run(users, self.sessions_per_user, number, first_impression)
+
+    def _pilot(self) -> float:
+        # A thousand users who are in no log: how many rows does a session leave, and how many sessions has a user?
+        users = self.population.draw(0, 1000, stream(self.config.seed, "pilot users"))
+        made = self.run(users, 4.0, "pilot", 0)
+        rows = len(made.interactions["user"]) / made.sessions
+        return self.config.interactions_per_user / max(rows * self.population.mean_activity, 1e-6)
+
+    def run(self, users: Users, mean_sessions: float, number: int | str, first_impression: int) -> Block:
+        """Sessions of ``users``, on average ``mean_sessions`` each over a whole log."""
+        config = self.config
+        rng = stream(config.seed, self.label, number)
+        rate = mean_sessions * users.activity.astype(np.float64) * (1 - users.join)
+        visits = np.maximum(rng.poisson(rate), 1)
+        user = np.repeat(np.arange(len(users)), visits)
+        moment = users.join[user] + (1 - users.join[user].astype(np.float64)) * rng.random(len(user))
+        stamp = config.start + np.minimum((moment * config.days * DAY).astype(np.int64), config.days * DAY - 1)
+        order = np.argsort(stamp, kind="stable")
+        user, stamp = user[order], stamp[order]
+        seen = self._impressions(users, user, stamp, first_impression, rng)
+        followed, searches = self._events(seen, rng)
+        keep = np.repeat(rng.random(len(user)) < config.impression_share, config.slate)
+        shift = users.first
+        for table in (seen, followed, searches):
+            table["user"] = table["user"] + shift
+        del seen["logit"]
+        if config.impression_share < 1:
+            seen = {name: column[keep] for name, column in seen.items()}
+        return Block(seen, followed, searches, len(user))
+
+    def _impressions(
+        self, users: Users, visitor: NDArray, stamp: NDArray, first: int, rng: np.random.Generator
+    ) -> dict[str, NDArray]:
+        config, size = self.config, self.config.slate
+        bound, utility = self.policy.bind(users), Utility(self.items, users, config)
+        user, time = np.repeat(visitor, size), np.repeat(stamp, size)
+        day = (time - config.start) // DAY
+        item = bound.sample(user, day, rng)
+        position = np.tile(np.arange(size, dtype=np.int16), len(visitor))
+        logit = utility.logit(user, item, (time - config.start) / (config.days * DAY))
+        chance = click_chance(sigmoid(logit), position, config)
+        return {
+            "user": user, "item": item, "timestamp": time,
+            "impression": np.repeat(np.arange(first, first + len(visitor)), size), "position": position,
+            "propensity": bound.propensity(user, item, day).astype(np.float32),
+            "clicked": rng.random(len(user)) < chance, "logit": logit,
+        }  # fmt: skip
+
+    def _events(
+        self, seen: dict[str, NDArray], rng: np.random.Generator
+    ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        at = np.flatnonzero(seen["clicked"])
+        user, item, logit = seen["user"][at], seen["item"][at], seen["logit"][at]
+        click_time = seen["timestamp"][at] + 4 + 6 * seen["position"][at].astype(np.int64)
+        surprise = self.items.surprise[item]
+        # Duration bias: a dear thing is looked at longer, liked or not.
+        dwell = np.exp(2.6 + 0.3 * liking(logit) + 0.15 * surprise + rng.normal(0, 0.5, len(at))).astype(np.float32)
+        saved = rng.random(len(at)) < save_chance(logit)
+        carted = rng.random(len(at)) < cart_chance(logit)
+        bought = carted & (rng.random(len(at)) < buy_chance(logit, surprise))
+        delay = (rng.exponential(6 * 3600, len(at)) + 60).astype(np.int64)
+        parts = [np.arange(len(at)), *(np.flatnonzero(mask) for mask in (saved, carted, bought))]
+        lag = [np.zeros(len(at), np.int64), np.full(len(at), 15), np.full(len(at), 30), 30 + delay]
+        rows = np.concatenate(parts)
+        event = np.repeat(np.arange(4, dtype=np.int8), [len(part) for part in parts])
+        when = np.concatenate([click_time[part] + wait[part] for part, wait in zip(parts, lag)])
+        nothing = np.float32(np.nan)
+        order = np.argsort(when, kind="stable")
+        followed = {
+            "user": user[rows], "item": item[rows], "timestamp": when, "event": event,
+            "dwell": np.where(event == 0, dwell[rows], nothing),
+            "value": np.where(event == 3, self.items.price[item[rows]], nothing),
+        }  # fmt: skip
+        asked = np.flatnonzero(rng.random(len(at)) < self.config.searches)
+        searches = {
+            "user": user[asked], "item": item[asked], "timestamp": click_time[asked] - 20,
+            "draw": rng.random(len(asked)),
+        }  # fmt: skip
+        return {name: column[order] for name, column in followed.items()}, searches

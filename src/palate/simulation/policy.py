@@ -1,0 +1,100 @@
+"""The logging policy: a known mixture of exploration, freshness, popularity and personal choice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .items import Items
+from .presets import WorldConfig
+from .tastes import Users
+
+Ints = NDArray[np.int64]
+
+
+class Policy:
+    """Fills each position on its own: pick a part, then an item. P(item | user, day) is exact for every item.
+
+    Items are in order of arrival, so those on sale on a day are a prefix of all, and of each leaf.
+    """
+
+    def __init__(self, items: Items, config: WorldConfig) -> None:
+        days, leaves = np.arange(config.days), len(items.schema.leaves)
+        self.parts = np.array(config.policy)
+        self.n = len(items)
+        self.leaf = items.leaf.astype(np.int64)
+        self.weight = np.exp(config.popularity * items.appeal.astype(np.float64))
+        self.total = np.concatenate([[0.0], np.cumsum(self.weight)])
+        self.on_sale = np.searchsorted(items.arrival, days, side="right")
+        oldest = np.maximum(days - config.fresh_days + 1, 1)
+        self.fresh_from = np.searchsorted(items.arrival, oldest, side="left")
+        self.by_leaf = np.argsort(items.leaf, kind="stable")
+        self.leaf_total = np.concatenate([[0.0], np.cumsum(self.weight[self.by_leaf])])
+        self.leaf_start = np.searchsorted(items.leaf[self.by_leaf], np.arange(leaves))
+        ends = np.append(self.leaf_start[1:], self.n)
+        self.leaf_count = np.stack(
+            [
+                np.searchsorted(items.arrival[self.by_leaf[s:e]], days, side="right")
+                for s, e in zip(self.leaf_start, ends)
+            ],
+            axis=1,
+        )
+        self.leaf_mass = self.leaf_total[self.leaf_start + self.leaf_count] - self.leaf_total[self.leaf_start]
+
+    def bind(self, users: Users) -> Bound:
+        """The policy for one block of users."""
+        return Bound(self, users)
+
+
+class Bound:
+    """A policy with the personal part of a block of users."""
+
+    def __init__(self, policy: Policy, users: Users) -> None:
+        self.policy = policy
+        self.chances = users.leaf_chances()
+        self.leaves = self.chances.shape[1]
+        ladder = np.cumsum(self.chances, axis=1)
+        ladder[:, -1] = 1.0
+        # One sorted array for all users: user u owns the stretch (u, u + 1].
+        self.ladder = (ladder + np.arange(len(users))[:, None]).ravel()
+
+    def sample(self, users: Ints, days: Ints, rng: np.random.Generator) -> Ints:
+        """One item per (user, day); users are rows of the block."""
+        p = self.policy
+        part = np.searchsorted(np.cumsum(p.parts)[:-1], rng.random(len(users)), side="right")
+        draw = rng.random(len(users))
+        items = np.minimum((draw * p.on_sale[days]).astype(np.int64), p.on_sale[days] - 1)
+        fresh = np.flatnonzero((part == 1) & (p.fresh_from[days] < p.on_sale[days]))
+        count = (p.on_sale - p.fresh_from)[days[fresh]]
+        items[fresh] = p.fresh_from[days[fresh]] + np.minimum((draw[fresh] * count).astype(np.int64), count - 1)
+        known = np.flatnonzero(part == 2)
+        target = draw[known] * p.total[p.on_sale[days[known]]]
+        items[known] = np.minimum(np.searchsorted(p.total, target, side="right") - 1, p.on_sale[days[known]] - 1)
+        own = np.flatnonzero(part == 3)
+        items[own] = self._personal(users[own], days[own], draw[own], rng)
+        return items
+
+    def _personal(self, users: Ints, days: Ints, draw: NDArray[np.float64], rng: np.random.Generator) -> Ints:
+        p = self.policy
+        spot = np.searchsorted(self.ladder, users + rng.random(len(users)), side="right")
+        leaf = np.clip(spot - users * self.leaves, 0, self.leaves - 1)
+        start, count = p.leaf_start[leaf], p.leaf_count[days, leaf]
+        target = p.leaf_total[start] + draw * p.leaf_mass[days, leaf]
+        inside = np.searchsorted(p.leaf_total, target, side="right") - 1
+        return np.asarray(p.by_leaf[np.clip(inside, start, start + count - 1)])
+
+    def propensity(self, users: Ints, items: Ints, days: Ints) -> NDArray[np.float64]:
+        """P(item | user, day) of one position; 0 for an item not yet on sale. Arguments broadcast."""
+        p = self.policy
+        on_sale, fresh_from = p.on_sale[days], p.fresh_from[days]
+        fresh_count = on_sale - fresh_from
+        chance = p.parts[0] / on_sale
+        some = fresh_count > 0
+        fresh = np.where(items >= fresh_from, 1.0 / np.maximum(fresh_count, 1), 0.0)
+        chance = chance + p.parts[1] * np.where(some, fresh, 1.0 / on_sale)
+        weight, leaf = p.weight[items], p.leaf[items]
+        chance = chance + p.parts[2] * weight / p.total[on_sale]
+        # An item that is not on sale may be the first of its leaf: no mass to divide by.
+        mass = np.maximum(p.leaf_mass[days, leaf], 1e-300)
+        chance = chance + p.parts[3] * self.chances[users, leaf] * weight / mass
+        return np.where(items < on_sale, chance, 0.0)

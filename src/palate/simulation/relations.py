@@ -1,0 +1,84 @@
+"""Relations: knowledge-graph triples that the texts bear out, and what earlier customers bought together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from palate.core.seeding import stream
+
+from .items import HIDDEN, Items
+from .log import Log
+from .presets import WorldConfig
+from .shop import BRANDS
+from .tastes import Population
+
+VERBS = {"material": "made_of", "purpose": "used_for", "shape": "shaped", "era": "styled"}
+
+
+def make_relations(items: Items, population: Population, config: WorldConfig, neighbours: int = 10) -> pl.DataFrame:
+    """Table (source, relation, target, weight).
+
+    ``belongs_to`` and ``sold_by`` follow the catalogue; ``made_of``, ``used_for``, ``shaped`` and ``styled`` repeat
+    what the text shows, right or wrong; ``bought_together`` (weight: cosine) comes from customers of the season
+    before, who are in no log: no split of the log can leak through it. Items that arrived since have no such edge.
+    """
+    ids, leaf = items.ids(), items.leaf[items.content].astype(np.int64)
+    parts = [
+        _triples(ids, "belongs_to", pl.Series(items.schema.leaves).gather(leaf)),
+        _triples(ids, "sold_by", pl.Series(BRANDS).gather(items.brand[items.content].astype(np.int64))),
+    ]
+    for name, verb in VERBS.items():
+        codes = items.shown["text"][:, items.schema.column(name)]
+        told = np.flatnonzero((codes != HIDDEN) & items.present["text"])
+        values = pl.Series(items.schema.values(name)).gather(codes[told].astype(np.int64))
+        parts.append(_triples(ids.gather(told), verb, values))
+    parts.append(_bought_together(ids, items, population, config, neighbours))
+    return pl.concat(parts)
+
+
+def _triples(source: pl.Series, relation: str, target: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"source": source, "relation": relation, "target": target, "weight": 1.0}).with_columns(
+        pl.col("weight").cast(pl.Float32)
+    )
+
+
+def _bought_together(
+    ids: pl.Series, items: Items, population: Population, config: WorldConfig, neighbours: int
+) -> pl.DataFrame:
+    # Only what was there on day 0 could be bought before it.
+    known = int((items.arrival == 0).sum())
+    early = replace(
+        items, leaf=items.leaf[:known], codes=items.codes[:known], brand=items.brand[:known],
+        price=items.price[:known], surprise=items.surprise[:known], appeal=items.appeal[:known],
+        arrival=items.arrival[:known],
+    )  # fmt: skip
+    size = min(config.n_users, config.block)
+    customers = population.draw(0, size, stream(config.seed, "customers before"))
+    log = Log(early, population, config, label="season before")
+    made = log.block(0, customers).interactions
+    bought = made["event"] >= 2
+    shape = (size, known)
+    grid = sp.csr_matrix((np.ones(int(bought.sum()), np.float32), (made["user"][bought], made["item"][bought])), shape)
+    grid.data[:] = 1
+    together = (grid.T @ grid).tocsr()
+    together.setdiag(0)
+    together.eliminate_zeros()
+    count = np.maximum(np.asarray(grid.sum(axis=0)).ravel(), 1)
+    edges = together.tocoo()
+    table = pl.DataFrame(
+        {"a": edges.row, "b": edges.col, "weight": (edges.data / np.sqrt(count[edges.row] * count[edges.col]))}
+    ).with_columns(pl.col("weight").cast(pl.Float32))
+    best = table.sort(["a", "weight", "b"], descending=[False, True, False]).group_by("a", maintain_order=True)
+    table = best.head(neighbours)
+    return pl.DataFrame(
+        {
+            "source": ids.gather(table["a"].cast(pl.Int64)),
+            "relation": pl.repeat("bought_together", len(table), eager=True),
+            "target": ids.gather(table["b"].cast(pl.Int64)),
+            "weight": table["weight"],
+        }
+    )

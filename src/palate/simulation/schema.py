@@ -1,0 +1,98 @@
+"""What a world is made of: a two-level category tree, attributes, and which modality shows which attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.errors import ConfigError, did_you_mean
+
+Codes = NDArray[np.int8]
+LEAF = "subcategory"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A hidden property of an item: a name and its values."""
+
+    name: str
+    values: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A branch of the tree: a name, its leaves, and the usual price of each leaf."""
+
+    name: str
+    leaves: tuple[str, ...]
+    prices: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """The tree, the attributes and the visibility matrix of a world.
+
+    Attributes:
+        categories: all with the same number of leaves, so that a leaf has a code within its category.
+        attributes: hidden properties; tastes act on them and on the leaf.
+        visibility: modality -> attribute -> clarity, the probability that the modality shows the true value.
+            An attribute that a modality does not name is not shown by it at all.
+        importance: how much an attribute matters to people, on average; also for ``subcategory``.
+    """
+
+    categories: tuple[Category, ...]
+    attributes: tuple[Attribute, ...]
+    visibility: Mapping[str, Mapping[str, float]]
+    importance: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if len({len(category.leaves) for category in self.categories}) != 1:
+            raise ConfigError("categories differ in their number of leaves", key="categories")
+        for modality, shown in self.visibility.items():
+            for name in shown:
+                if name not in self.names:
+                    raise ConfigError(
+                        f"{modality} shows an unknown attribute", key=name, hint=did_you_mean(name, self.names)
+                    )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Attribute names in column order of every ``codes`` array."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        """All leaves, category by category; a leaf's position is its code."""
+        return tuple(leaf for category in self.categories for leaf in category.leaves)
+
+    @property
+    def per_category(self) -> int:
+        """Leaves in one category: ``category = leaf // per_category``."""
+        return len(self.categories[0].leaves)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First column of the leaf block, then of each attribute's block, then the width, in a taste vector."""
+        return tuple(np.cumsum([0, self.per_category, *map(len, self.attributes)]).tolist())
+
+    @property
+    def width(self) -> int:
+        """Length of a taste vector."""
+        return self.offsets[-1]
+
+    def column(self, name: str) -> int:
+        """Column of an attribute in ``codes``."""
+        if name not in self.names:
+            raise ConfigError("unknown attribute", key=name, hint=did_you_mean(name, self.names))
+        return self.names.index(name)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Values of an attribute."""
+        return self.attributes[self.column(name)].values

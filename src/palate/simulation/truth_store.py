@@ -1,0 +1,83 @@
+"""The folder ``truth/``: written while users arrive in blocks, read back with tastes memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.errors import ArtefactError
+from palate.core.files import read_json, write_json
+
+from .items import Items
+from .presets import FORMAT, SCHEMAS, WorldConfig
+from .tastes import PER_USER, Users
+
+ITEM_ARRAYS = ("leaf", "codes", "brand", "price", "surprise", "appeal", "arrival", "twin", "content")
+
+
+def read_truth(folder: Path) -> tuple[WorldConfig, Items, Users]:
+    """Settings, items and users of a written world; ``folder`` is the world's or its ``truth``."""
+    folder = folder if folder.name == "truth" else folder / "truth"
+    settings = read_json(_there(folder / "config.json"))
+    if settings.get("format") != FORMAT:
+        raise ArtefactError(f"format {settings.get('format')}, known: {FORMAT}", file=folder / "config.json")
+    config = WorldConfig(**settings["config"])
+    schema = SCHEMAS[config.preset]
+    with _arrays(folder / "items.npz") as held:
+        shown, present = ({m: held[f"{what}_{m}"] for m in schema.visibility} for what in ("shown", "present"))
+        arrays = {name: held[name] for name in ITEM_ARRAYS}
+        items = Items(schema=schema, shown=shown, present=present, **arrays)
+    taste = np.load(_there(folder / "taste.npy"), mmap_mode="r", allow_pickle=False)
+    with _arrays(folder / "users.npz") as held:
+        users = Users(schema, 0, **{n: taste if n == "taste" else held[n] for n in PER_USER})
+    return config, items, users
+
+
+class TruthWriter:
+    """Writes ``truth/`` while users arrive in blocks."""
+
+    def __init__(self, folder: Path, config: WorldConfig, items: Items) -> None:
+        folder.mkdir()
+        self.folder, self.config = folder, config
+        write_json(folder / "config.json", {"format": FORMAT, "config": config.model_dump()})
+        arrays: dict[str, Any] = {name: getattr(items, name) for name in ITEM_ARRAYS}
+        arrays |= {f"shown_{m}": shown for m, shown in items.shown.items()}
+        arrays |= {f"present_{m}": present for m, present in items.present.items()}
+        np.savez(folder / "items.npz", **arrays)
+        items.attributes(items.content).write_parquet(folder / "attributes.parquet")
+        shape = (config.n_users, 3, items.schema.width)
+        self.taste = np.lib.format.open_memmap(folder / "taste.npy", mode="w+", dtype=np.float16, shape=shape)
+        self.rest: dict[str, list[NDArray]] = {name: [] for name in PER_USER if name != "taste"}
+
+    def add(self, users: Users) -> None:
+        """The next block."""
+        self.taste[users.first : users.first + len(users)] = users.taste
+        for name, held in self.rest.items():
+            held.append(getattr(users, name))
+
+    def close(self) -> None:
+        """Write what was gathered."""
+        self.taste.flush()
+        del self.taste
+        arrays: dict[str, Any] = {name: np.concatenate(held) for name, held in self.rest.items()}
+        np.savez(self.folder / "users.npz", **arrays)
+
+
+def _there(file: Path) -> Path:
+    if not file.is_file():
+        raise ArtefactError("no such file", file=file, hint="is this a world written by 'palate world'?")
+    return file
+
+
+@contextmanager
+def _arrays(file: Path) -> Iterator[Any]:
+    try:
+        with np.load(_there(file), allow_pickle=False) as held:
+            yield held
+    except (ValueError, KeyError, OSError) as error:
+        raise ArtefactError(f"damaged ({error})", file=file) from error

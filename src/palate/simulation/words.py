@@ -1,0 +1,148 @@
+"""Words: titles, descriptions, tags and queries from a small grammar; every fact in them is recorded with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from palate.core.seeding import stream
+
+from .items import HIDDEN, Items
+from .presets import WorldConfig
+from .shop import BRANDS, VOICES, WORDS
+
+# Templates are short: what a text says should weigh more than how its brand says it.
+OPENINGS = {
+    "plain": ("A {leaf} by {brand}.", "{brand} makes this {leaf}."),
+    "warm": ("We love this {leaf}.", "A {leaf} with heart."),
+    "technical": ("{leaf}, series {number}.", "Model {number}: {leaf}."),
+    "playful": ("Meet your {leaf}!", "Psst, a {leaf}!"),
+}
+CLAIMS = {
+    "shape": {
+        "plain": ("It is {word}.", "Outline: {word}."),
+        "warm": ("Its {word} form feels lovely.", "So {word}."),
+        "technical": ("Geometry: {word}.", "Outline {word}."),
+        "playful": ("And {word}!", "So {word} it hurts."),
+    },
+    "material": {
+        "plain": ("It is made of {word}.", "Made of {word}."),
+        "warm": ("Made with care of {word}.", "Honest {word}."),
+        "technical": ("Material: {word}.", "Body of {word}."),
+        "playful": ("Hello, {word}!", "All {word}, all the way."),
+    },
+    "purpose": {
+        "plain": ("It is for {word}.", "Use it for {word}."),
+        "warm": ("Lovely for {word}.", "Made for {word}."),
+        "technical": ("Use: {word}.", "Rated for {word}."),
+        "playful": ("Made for {word}!", "Your ally for {word}."),
+    },
+    "era": {
+        "plain": ("The style is {word}.", "It looks {word}."),
+        "warm": ("A {word} soul.", "It has {word} charm."),
+        "technical": ("Style: {word}.", "Design {word}."),
+        "playful": ("Totally {word}.", "{word}? You bet."),
+    },
+}
+# Sentences with attribute words that say nothing of the item; the last three name a value drawn at random.
+ASIDES = (
+    "Delivery takes {number} days.", "Returns are free for {number} weeks.", "Rated by {number} customers.",
+    "Ships in a {colour} box.", "Unlike our other series, it is not {word}.", "Pairs well with anything in {word}.",
+)  # fmt: skip
+TAGS = ("new", "bestseller", "limited", "handmade", "online only", "gift wrap")
+# Probability that a fact of the description is repeated among the tags, in its plain word.
+TAGGED = 0.8
+QUERIES = ("{word} {leaf}", "{leaf} {word}", "{leaf} that is {word}", "looking for a {word} {leaf}")
+COLOURS = ("red", "green", "blue", "purple", "yellow", "pink")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A claim about an item: characters ``start:stop`` of ``field`` say that ``attribute`` is ``value``; is it true?"""
+
+    field: str
+    start: int
+    stop: int
+    attribute: str
+    value: str
+    true: bool
+
+
+@dataclass
+class Copy:
+    """What is written about one item; description and tags are None where the text is missing."""
+
+    title: str
+    description: str | None
+    tags: str | None
+    facts: list[Fact] = field(default_factory=list)
+
+
+def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
+    """Title, description and tags of an item in its brand's voice, with all facts."""
+    rng = stream(config.seed, "words", row)
+    schema, source = items.schema, int(items.content[row])
+    leaf, brand = schema.leaves[items.leaf[source]], BRANDS[items.brand[source]]
+    voice = VOICES[items.brand[source] % len(VOICES)]
+    truth = {name: schema.values(name)[items.codes[source, schema.column(name)]] for name in schema.names}
+    told = {
+        name: schema.values(name)[code]
+        for name in schema.visibility["text"]
+        if (code := int(items.shown["text"][row, schema.column(name)])) != HIDDEN
+    }
+    title, facts = f"{brand} {leaf}", []
+    if not items.present["text"][row]:
+        return Copy(title, None, None)
+    bound = {"leaf": leaf, "brand": brand, "number": str(int(rng.integers(2, 99)))}
+    sentences = [_pick(OPENINGS[voice], rng).format(**bound)]
+    names = list(told)
+    order = [names[i] for i in rng.permutation(len(names))] + ["aside"] * int(rng.integers(0, 3))
+    length = len(sentences[0])
+    for name in (order[i] for i in rng.permutation(len(order))):
+        if name == "aside":
+            sentence = _aside(rng)
+        else:
+            word = _pick(WORDS[name][told[name]], rng)
+            template = _pick(CLAIMS[name][voice], rng)
+            start = length + 1 + template.index("{word}")
+            sentence = template.format(word=word)
+            facts.append(Fact("description", start, start + len(word), name, told[name], told[name] == truth[name]))
+        sentences.append(sentence)
+        length += 1 + len(sentence)
+    tags = leaf
+    for name in (names[i] for i in rng.permutation(len(names)) if rng.random() < TAGGED):
+        tags += ", "
+        facts.append(Fact("tags", len(tags), len(tags) + len(told[name]), name, told[name], told[name] == truth[name]))
+        tags += told[name]
+    return Copy(title, " ".join(sentences), ", ".join([tags, *_tags(rng)]), facts)
+
+
+def write_query(items: Items, row: int, draw: float) -> str:
+    """What someone types who is looking for something like an item; ``draw`` in [0, 1) decides the words."""
+    schema, source = items.schema, int(items.content[row])
+    names = tuple(schema.visibility["text"])
+    share, place = np.modf(draw * len(names))
+    name = names[int(place)]
+    words = WORDS[name][schema.values(name)[items.codes[source, schema.column(name)]]]
+    share, place = np.modf(share * len(words))
+    template = QUERIES[int(share * len(QUERIES))]
+    return template.format(word=words[int(place)], leaf=schema.leaves[items.leaf[source]])
+
+
+def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _aside(rng: np.random.Generator) -> str:
+    group = _pick(tuple(WORDS), rng)
+    word = _pick(_pick_words(group, rng), rng)
+    return _pick(ASIDES, rng).format(number=int(rng.integers(2, 30)), colour=_pick(COLOURS, rng), word=word)
+
+
+def _pick_words(group: str, rng: np.random.Generator) -> tuple[str, ...]:
+    return WORDS[group][_pick(tuple(WORDS[group]), rng)]
+
+
+def _tags(rng: np.random.Generator) -> list[str]:
+    return [TAGS[i] for i in rng.permutation(len(TAGS))[: int(rng.integers(0, 3))]]

@@ -1,0 +1,143 @@
+"""World: a catalogue with media, users and a log whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from palate.core.files import read_json
+
+from . import pictures, sounds, words
+from .items import Items, make_items
+from .log import Block, Log
+from .presets import WorldConfig, configure
+from .relations import make_relations
+from .tables import impression_table, interaction_table, search_table
+from .tastes import Population, Users, joined
+from .truth import Truth
+
+
+class World:
+    """A simulated world. Nothing is drawn before it is asked for; what is drawn depends on the settings alone.
+
+    Example:
+        ``World.make("shop", seed=1, n_users=500).write("my-shop")``
+    """
+
+    def __init__(self, config: WorldConfig) -> None:
+        self.config = config
+        self.population = Population(config)
+
+    @classmethod
+    def make(
+        cls, preset: str = "shop", seed: int = 0, n_items: int | None = None, n_users: int | None = None,
+        media: bool = True, no_effect: bool = False, **overrides: Any,
+    ) -> World:  # fmt: skip
+        """A world of ``preset``.
+
+        Args:
+            preset: ``shop``. seed: every stream hangs on it. n_items, n_users: sizes, the preset's own if None.
+            media: False leaves out pictures, texts and sounds, for scale.
+            no_effect: content is shuffled over items while behaviour stays the same to the bit.
+            overrides: any field of :class:`WorldConfig`, or ``n_interactions``.
+
+        Raises:
+            ConfigError: an unknown preset or setting, or a value out of range.
+        """
+        sizes = {name: size for name, size in (("n_items", n_items), ("n_users", n_users)) if size is not None}
+        return cls(configure(preset, overrides | sizes | {"seed": seed, "media": media, "no_effect": no_effect}))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> World:
+        """The world that was written to ``folder``, made again from its settings."""
+        return cls(WorldConfig(**read_json(Path(folder) / "world.json")["config"]))
+
+    @cached_property
+    def items(self) -> Items:
+        """All items."""
+        return make_items(self.config)
+
+    @cached_property
+    def log(self) -> Log:
+        """The simulator of sessions."""
+        return Log(self.items, self.population, self.config)
+
+    def blocks(self) -> Iterator[tuple[Users, Block]]:
+        """Users and what they saw and did, block by block, in bounded memory."""
+        impressions = 0
+        for number in range(len(self.log)):
+            users = self.population.block(number)
+            block = self.log.block(number, users, impressions)
+            impressions += block.sessions
+            yield users, block
+
+    @cached_property
+    def _all(self) -> tuple[Users, dict[str, pl.DataFrame]]:
+        ids, people, parts = self.items.ids(), [], []
+        for users, block in self.blocks():
+            names = users.ids(self.config.n_users)
+            people.append(users)
+            made = [table(block, names, ids, users.first) for table in (interaction_table, impression_table)]
+            if self.config.media:
+                made.append(search_table(block, names, ids, users.first, self.items))
+            parts.append(made)
+        tables = zip(("interactions", "impressions", "searches"), zip(*parts))
+        return joined(people), {name: pl.concat(list(held)) for name, held in tables}
+
+    @property
+    def users(self) -> Users:
+        """All users, in memory."""
+        return self._all[0]
+
+    @property
+    def interactions(self) -> pl.DataFrame:
+        """user_id, item_id, timestamp, event, dwell, value; by time within blocks of users."""
+        return self._all[1]["interactions"]
+
+    @property
+    def impressions(self) -> pl.DataFrame:
+        """user_id, item_id, timestamp, impression_id, position, propensity, clicked."""
+        return self._all[1]["impressions"]
+
+    @property
+    def searches(self) -> pl.DataFrame | None:
+        """user_id, timestamp, query, item_id; None without media."""
+        return self._all[1].get("searches")
+
+    @cached_property
+    def relations(self) -> pl.DataFrame:
+        """source, relation, target, weight."""
+        return make_relations(self.items, self.population, self.config)
+
+    @cached_property
+    def truth(self) -> Truth:
+        """What the log and the catalogue do not say."""
+        return Truth(self.config, self.items, self.users)
+
+    def picture(self, row: int, size: int | None = None, view: int = 0) -> Image.Image:
+        """A picture of an item, also where the catalogue lacks it."""
+        return pictures.render(self.items, row, self.config, size, view)
+
+    def sound(self, row: int, seconds: float | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The clip of an item, float32 in [-1, 1] at ``config.audio_rate``."""
+        return sounds.synthesise(self.items, row, self.config, seconds)
+
+    def copy(self, row: int) -> words.Copy:
+        """Title, description, tags and facts of an item."""
+        return words.write_copy(self.items, row, self.config)
+
+    def write(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write the world as a plain folder with ``truth/`` beside it; it appears whole or not at all.
+
+        Raises:
+            DataError: the folder exists (without ``overwrite``), or holds something that is not a world.
+        """
+        from .write import write_world
+
+        return write_world(self, Path(folder), overwrite)

@@ -1,0 +1,1 @@
+"""The one training loop: phases, checkpoints, early stopping, tuning, distributed."""

@@ -1,0 +1,153 @@
+"""From a dataset to a fitted model: encode, select on validation, refit where the protocol says so, deploy."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from palate.core.config import TrainedConfig
+from palate.core.errors import ConfigError
+from palate.core.files import digest
+from palate.core.model import Matcher, Model
+from palate.core.seeding import isolated, seed_torch
+from palate.data.dataset import Dataset
+from palate.data.views import TrainView
+from palate.features.plan import Content, plan_content
+from palate.metrics.held import validate
+
+from .checkpoint import Progress
+from .fitted import Fitted
+from .loop import LoopOptions, train
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass
+class FitLog:
+    """What happened in fitting: learning curves, what was chosen, how long each stage took."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    selected: dict[str, Any] = field(default_factory=dict)
+    valid: float | None = None
+    metric: str = "recall@20"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@isolated
+def fit(
+    model: M,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    content: Content | None = None,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    metric: str | None = None,
+    refit: bool = True,
+    checkpoint_seconds: float = 30.0,
+) -> M:
+    """Train ``model`` on ``data``; nothing here reads the test part.
+
+    Args:
+        seed: same seed, same bits on a CPU.
+        content: encoders by feature name and where vectors are kept; see :func:`palate.features.plan.plan_content`.
+            Several models may be given the same one: each keeps a copy of its own. A model that reads no content
+            encodes none.
+        checkpoint: folder; training that was killed resumes from it to the same bits.
+        device: ``auto`` takes CUDA when present.
+        refit: False stops after selection also where the protocol would train again, as a search does.
+        metric: what validation maximises; ``capped_recall@20`` in item-cold protocols, else ``recall@20``.
+        checkpoint_seconds: at least this long between two writes of a checkpoint.
+
+    Returns:
+        The fitted model: the same object, or after a refit its successor with the same type.
+    """
+    if model.shape is not None:
+        _become(model, model.fresh({}))
+    chosen = replace(data.select_view(seed), checkpoint_seconds=checkpoint_seconds)
+    chosen = chosen if metric is None else replace(chosen, metric=metric)
+    metric = chosen.metric
+    content = (content or plan_content(data)).fresh(model.abilities.content or model.needs.content)
+    if model.needs.content and not (content.names or data.relations.edges):
+        raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    log = FitLog(metric=metric)
+    started = time.perf_counter()
+    folder = Path(checkpoint) if checkpoint else None
+    name = _fingerprint(model, data, content, seed, metric)
+    chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
+    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields)
+    log.seconds["encode"] = time.perf_counter() - started
+    state = _train(model, view, "select", log)
+    log.history = state.history if state else []
+    if view.valid is not None and isinstance(model, Matcher):
+        _extend(model, data, content)
+        with torch.inference_mode():
+            log.valid = validate(model.scorer(), view.valid, metric)
+    log.selected = model.selected() | _epochs(model, state)
+    again = data.refit_view(seed) if refit else None
+    if again is not None:
+        settings = log.selected
+        successor = model.fresh(settings)
+        again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
+        again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
+        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields)
+        _train(successor, view, "refit", log)
+        _become(model, successor)
+    model.finish()
+    _extend(model, data, content)
+    model.fitted = Fitted.from_data(data, content, seed, log)
+    model.eval()
+    return model
+
+
+def _train(model: Model, view: TrainView, stage: str, log: FitLog) -> Progress | None:
+    started = time.perf_counter()
+    file = None if view.scratch is None else view.scratch.with_name(f"{view.scratch.name}.safetensors")
+    state = _learn(model, view, file, view.fingerprint)
+    log.seconds[stage] = time.perf_counter() - started
+    return state
+
+
+def run_stage(model: Model, view: TrainView, name: str) -> dict[str, Any]:
+    """Train one member of a composed model on ``view``; returns the settings it chose on validation."""
+    file = None if view.scratch is None else view.scratch / f"{name}.safetensors"
+    state = _learn(model, view, file, f"{view.fingerprint}/{name}")
+    return model.selected() | _epochs(model, state)
+
+
+def _learn(model: Model, view: TrainView, file: Path | None, name: str) -> Progress | None:
+    seed_torch(view.seed, "init", model.name)
+    model.setup(view)
+    options = LoopOptions(view.seed, view.metric, file, view.checkpoint_seconds, name, str(view.device))
+    state = None if model.solve(view) else train(model, view, options)
+    model.eval()
+    return state
+
+
+def _become(model: Model, other: Model) -> None:
+    """Make ``model`` what ``other`` is, keeping nothing of its past."""
+    model.__dict__.clear()
+    model.__dict__.update(other.__dict__)
+
+
+def _extend(model: Model, data: Dataset, content: Content) -> None:
+    """Content hidden while fitting arrives now, as a new item's would."""
+    model.extend(content.vectors, data.n_items)
+
+
+def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:
+    if state is None or not isinstance(model.config, TrainedConfig) or not state.history:
+        return {}
+    judged = [(record["valid"], -record["epoch"]) for record in state.history if "valid" in record]
+    return {"epochs": -max(judged)[1] + 1} if judged else {}
+
+
+def _fingerprint(model: Model, data: Dataset, content: Content, seed: int, metric: str) -> str:
+    settings = json.dumps([model.config.model_dump(), content.plan, content.fields], sort_keys=True, default=str)
+    return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric)

@@ -1,0 +1,151 @@
+"""A fitted model in use: external ids in, external ids out, new visitors and new items included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import polars as pl
+import torch
+
+from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.errors import AbilityError, ConfigError, DataError
+from palate.core.model import Matcher, models
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.features.plan import Content
+
+Unknown = Literal["error", "skip", "fallback"]
+
+
+@dataclass
+class Fitted:
+    """What recommending needs beside the weights.
+
+    Attributes:
+        items: catalogue snapshot. users: ids of the user table. seen: everything each user took.
+        content: encoders and vectors. popularity: positives by item, the fallback order.
+        about: data name, hash, split, seed. log: what happened in fitting.
+    """
+
+    items: Catalog
+    users: IdMap
+    seen: Lists
+    content: Content
+    about: dict[str, Any]
+    log: Any = None
+
+    @classmethod
+    def from_data(cls, data: Dataset, content: Content, seed: int, log: Any) -> Fitted:
+        """Deploy on everything that is known: all parts of the split count as seen."""
+        p = data.positives
+        seen = Lists.build(p.users, p.items, data.n_users, p.times)
+        about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
+        about |= {"positive": str(data.positive), "layout": data.layout}
+        about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
+        return cls(data.items, data.users.ids, seen, content, about, log)
+
+    def recommend(
+        self,
+        model: Matcher,
+        users: Any = None,
+        k: int = 10,
+        *,
+        history: Iterable[Any] | None = None,
+        allowed: Iterable[Any] | None = None,
+        exclude: Iterable[Any] | None = None,
+        filter_seen: bool = True,
+        on_unknown: Unknown = "error",
+    ) -> pl.DataFrame:
+        """Best ``k`` items a user: columns user, item, score, rank (1 is best); fewer rows when candidates run out.
+
+        Args:
+            users: one external id or several. history: item ids a visitor took, instead of ``users``.
+            allowed: only these items. exclude: never these items.
+            on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``).
+        """
+        if on_unknown not in get_args(Unknown):
+            raise ConfigError(f"on_unknown is one of {', '.join(get_args(Unknown))}", key=on_unknown)
+        if k < 1:
+            raise DataError("k must be at least 1", key=k)
+        names, batch, strangers = self._batch(users, history, on_unknown)
+        mask = np.ones(len(self.items), bool)
+        if allowed is not None:
+            mask[:] = False
+            mask[self.items.ids.rows(_many(allowed))] = True
+        if exclude is not None:
+            mask[self.items.ids.rows(_many(exclude))] = False
+        if len(batch) and (batch.rows < 0).any() and not model.abilities.new_users:
+            able = [name for name, kind in models.items() if kind.abilities.new_users]
+            raise AbilityError(f"{model.name} cannot serve visitors it never saw", hint=f"can: {', '.join(able)}")
+        with torch.inference_mode():
+            scorer = model.scorer()
+            ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
+        table = self._table(names, ids, scores)
+        if strangers:
+            order = np.argsort(-np.bincount(self.seen.items, minlength=len(self.items)), kind="stable")
+            best = order[mask[order]][:k]
+            counts = np.bincount(self.seen.items, minlength=len(self.items))[best].astype(np.float32)
+            rows = np.tile(best, (len(strangers), 1))
+            table = pl.concat([table, self._table(strangers, rows, np.tile(counts, (len(strangers), 1)))])
+        return table
+
+    def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
+        """What a visitor who took only ``item`` would get: columns item, score, rank."""
+        return self.recommend(model, k=k, history=[item]).drop("user")
+
+    def add_items(self, model: Matcher, frame: Any) -> None:
+        """Append catalogue rows, encode them, hand the content to the model; all or nothing."""
+        table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
+        id_column = self.items.frame.columns[0]
+        for column in self.items.frame.columns:
+            if self.items.frame[column].equals(self.items.ids.ids.cast(self.items.frame[column].dtype, strict=False)):
+                id_column = column
+                break
+        if id_column not in table.columns:
+            raise DataError("new items lack the id column", column=id_column)
+        grown = self.items.append(table, id_column)
+        content = copy(self.content)
+        model.extend(content.grow(grown), len(grown))
+        self.content, self.items = content, grown
+
+    def _batch(
+        self, users: Any, history: Iterable[Any] | None, on_unknown: Unknown
+    ) -> tuple[list[Any], UserBatch, list[Any]]:
+        if (users is None) == (history is None):
+            raise DataError("give either users or a history of item ids")
+        if history is not None:
+            rows = self.items.ids.rows(_many(history), "error" if on_unknown == "error" else "skip")
+            return [None], UserBatch(np.array([-1]), Lists.of([rows.tolist()])), []
+        wanted = _many(users)
+        rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
+        known = rows >= 0
+        strangers = [user for user, ok in zip(wanted, known) if not ok] if on_unknown == "fallback" else []
+        rows = rows[known]
+        return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
+
+    def _table(self, names: Sequence[Any], ids: Ints, scores: np.ndarray) -> pl.DataFrame:
+        k = ids.shape[1] if ids.ndim == 2 else 0
+        keep = (ids >= 0).ravel()
+        owner = np.repeat(np.arange(len(names)), k)[keep]
+        dtype = pl.Null if names and all(name is None for name in names) else self.users.ids.dtype
+        users = pl.Series("user", list(names), strict=False)
+        users = users.cast(dtype, strict=False) if dtype != pl.Null else users
+        return pl.DataFrame(
+            {
+                "user": users.gather(owner),
+                "item": self.items.ids.ids.gather(ids.ravel()[keep]),
+                "score": scores.ravel()[keep].astype(np.float32),
+                "rank": np.tile(np.arange(1, k + 1), len(names))[keep],
+            }
+        )
+
+
+def _many(ids: Any) -> list[Any]:
+    if isinstance(ids, (str, bytes, int)):
+        return [ids]
+    return list(ids)

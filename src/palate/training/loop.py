@@ -1,0 +1,219 @@
+"""The one training loop: phases, vectorised negatives, early stopping, bit-equal resume, data parallel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palate.core.batch import Ints, PairBatch
+from palate.core.errors import PalateError
+from palate.core.model import Matcher, Model, Phase
+from palate.core.progress import progress as progress_bar
+from palate.core.seeding import seed_torch, stream
+from palate.data.sampling import Negatives
+from palate.data.views import TrainView
+from palate.metrics.held import validate
+
+from . import distributed
+from .checkpoint import Progress, read_checkpoint, write_checkpoint
+
+
+class TrainingError(PalateError):
+    """Training cannot go on."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How to run the loop.
+
+    Attributes:
+        seed: of everything random. metric: what validation maximises.
+        checkpoint: file to resume from and to write to, or None. checkpoint_seconds: at least this long between writes.
+        fingerprint: names the run; a checkpoint of another run is ignored.
+        device: where tensors live.
+    """
+
+    seed: int = 0
+    metric: str = "recall@20"
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 30.0
+    fingerprint: str = ""
+    device: str = "cpu"
+
+
+def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
+    """Run all phases of ``model``; afterwards it holds the weights of the best validated epoch.
+
+    Time O(epochs * positives); memory O(parameters + batch).
+    """
+    rank, world = distributed.start()
+    resumed = read_checkpoint(options.checkpoint, options.fingerprint) if options.checkpoint else None
+    state = Progress() if resumed is None else resumed[0]
+    best: dict[str, Tensor] = {} if resumed is None else resumed[3]
+    if resumed is not None:
+        model.load_state_dict(resumed[1], strict=False)
+    model.to(options.device)
+    negatives = Negatives(view.n_items, (view.history.indptr, view.history.items), _drawable(view))
+    for index, phase in enumerate(model.phases()):
+        if index < state.phase:
+            continue
+        optimiser = torch.optim.Adam(
+            phase.parameters, lr=phase.lr, weight_decay=phase.weight_decay, fused=_can_fuse(phase)
+        )
+        if resumed is not None and state.epoch > 0:
+            _restore(optimiser, resumed[2])
+        _Phase(model, view, options, phase, index, state, best, optimiser, negatives, rank, world).run()
+        best = {}
+        state.phase, state.epoch, state.best_score, state.best_epoch, state.stale = index + 1, 0, -1.0, -1, 0
+        resumed = None
+    return state
+
+
+@dataclass
+class _Phase:
+    model: Model
+    view: TrainView
+    options: LoopOptions
+    phase: Phase
+    index: int
+    state: Progress
+    best: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    negatives: Negatives
+    rank: int
+    world: int
+
+    def run(self) -> None:
+        state, phase, judged = self.state, self.phase, self.phase.validate and self.view.valid is not None
+        written = time.monotonic()
+        with progress_bar(f"{self.model.name} {phase.name}", phase.epochs) as advance:
+            advance(state.epoch)
+            while state.epoch < phase.epochs and not (judged and state.stale >= phase.patience):
+                record = self.epoch()
+                if judged and (state.epoch + 1) % getattr(self.model.config, "validate_every", 1) == 0:
+                    self.judge(record)
+                state.history.append(record)
+                state.epoch += 1
+                score = f" {self.options.metric} {state.best_score:.4f}" if judged else ""
+                advance(1, f"loss {record['loss']:.4f}{score}")
+                if time.monotonic() - written > self.options.checkpoint_seconds:
+                    self.write()
+                    written = time.monotonic()
+        self.write()
+        if self.best:
+            self.model.load_state_dict(self.best, strict=False)
+
+    def epoch(self) -> dict[str, Any]:
+        model, options, state = self.model, self.options, self.state
+        started = time.perf_counter()
+        rng = stream(options.seed, "epoch", self.index, state.epoch)
+        seed_torch(options.seed, "epoch", self.index, state.epoch, self.rank)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.phase.lr * (self.phase.schedule(state.epoch) if self.phase.schedule else 1.0)
+        model.train()
+        model.on_epoch(state.epoch, rng)
+        sums: dict[str, float] = {}
+        seen = 0
+        for rows in _batches(len(self.view), batch_size(model, len(self.view)), rng):
+            batch, weight = self.batch(rows, rng)
+            losses = self.phase.loss(batch)
+            self.optimiser.zero_grad(set_to_none=True)
+            (losses["loss"] * weight).backward()
+            distributed.average_gradients(self.phase.parameters, self.world)
+            self.optimiser.step()
+            for name, value in losses.items():
+                mean = distributed.average(value.detach() * weight, self.world)
+                sums[name] = sums.get(name, 0.0) + mean * len(rows)
+            seen += len(rows)
+        if not np.isfinite(sums.get("loss", 0.0)):
+            raise TrainingError(
+                f"the loss of {model.name} is not finite in epoch {state.epoch}",
+                key="lr",
+                hint="lower the learning rate",
+            )
+        record: dict[str, Any] = {"phase": self.phase.name, "epoch": state.epoch}
+        record |= {name: total / seen for name, total in sums.items()}
+        record["seconds"] = time.perf_counter() - started
+        return record
+
+    def batch(self, rows: Ints, rng: np.random.Generator) -> tuple[PairBatch, float]:
+        users, items = self.view.users[rows], self.view.items[rows]
+        count = self.model.needs.negatives if self.model.needs.negatives >= 0 else int(self.model.config.negatives)
+        drawn = self.negatives.draw(users, count, rng) if count else np.zeros((len(rows), 0), np.int64)
+        part, weight = distributed.share(np.arange(len(rows)), self.rank, self.world)
+        device = self.options.device
+        u, i, n = (torch.from_numpy(np.ascontiguousarray(a[part])).to(device) for a in (users, items, drawn))
+        return PairBatch(u, i, n), weight
+
+    def judge(self, record: dict[str, Any]) -> None:
+        state, held = self.state, self.view.valid
+        if held is None or not isinstance(self.model, Matcher):
+            return
+        started = time.perf_counter()
+        self.model.eval()
+        hidden = not self.view.fit_items.all()
+        # tensors made in inference mode could not be trained on again, so content changes hands outside it
+        if hidden:
+            self.model.extend(self.view.arriving, self.view.n_items)
+        with torch.inference_mode():
+            score = validate(self.model.scorer(), held, self.options.metric)
+        if hidden:
+            self.model.extend(self.view.visible, self.view.n_items)
+        score = distributed.agree(score, self.world)
+        record["valid"], record["valid_seconds"] = score, time.perf_counter() - started
+        if score > state.best_score:
+            state.best_score, state.best_epoch, state.stale = score, state.epoch, 0
+            self.best.clear()
+            self.best.update({name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()})
+        else:
+            state.stale += 1
+
+    def write(self) -> None:
+        if self.options.checkpoint is None or self.rank:
+            return
+        write_checkpoint(
+            self.options.checkpoint,
+            self.options.fingerprint,
+            self.state,
+            self.model.state_dict(),
+            self.optimiser.state_dict(),
+            self.best,
+        )
+
+
+def batch_size(model: Model, positives: int) -> int:
+    """The configured batch; 0 grows with the data, so that an epoch has at most 64 steps.
+
+    Models that propagate over the whole graph pay for the graph at every step: with a bounded number of steps the time
+    per interaction stays what it is on a small graph.
+    """
+    configured = int(getattr(model.config, "batch_size", 2048))
+    return configured or max(2048, -(-positives // 64))
+
+
+def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Ints]:
+    order = rng.permutation(n)
+    for start in range(0, n, size):
+        yield order[start : start + size]
+
+
+def _drawable(view: TrainView) -> Ints | None:
+    """Negatives come from items that somebody took: nobody's choice says nothing about an item nobody could take."""
+    return None if view.warm_items.all() else np.flatnonzero(view.warm_items)
+
+
+def _can_fuse(phase: Phase) -> bool:
+    return all(p.is_floating_point() and p.dtype == torch.float32 for p in phase.parameters)
+
+
+def _restore(optimiser: torch.optim.Optimizer, state: dict[int, dict[str, Tensor]]) -> None:
+    described = optimiser.state_dict()
+    described["state"] = state
+    optimiser.load_state_dict(described)

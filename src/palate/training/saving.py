@@ -1,0 +1,151 @@
+"""The run folder: everything a model needs to recommend on another machine. No pickle."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+import yaml
+
+from palate.core.batch import Lists
+from palate.core.content import Features
+from palate.core.errors import ArtefactError, NotFittedError
+from palate.core.files import (
+    atomic_folder,
+    folder_digests,
+    inside,
+    read_json,
+    read_tensors,
+    verify,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from palate.core.model import Model, Shape, models
+from palate.data.catalog import Catalog
+from palate.data.ids import IdMap
+from palate.features.plan import Content
+
+from .fit import FitLog
+from .fitted import Fitted
+
+FORMAT = 1
+
+
+def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) -> Path:
+    """Write a run: config.yaml, model.safetensors, manifest.json, catalogue and encoders; it appears whole.
+
+    Args:
+        extra: more facts for the manifest (timings, command, openings of test).
+    """
+    if model.fitted is None or model.shape is None:
+        raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data) first")
+    fitted: Fitted = model.fitted
+    folder = Path(folder)
+    with atomic_folder(folder) as aside:
+        config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
+        write_text(aside / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_tensors(aside / "model.safetensors", _persistent(model))
+        _save_catalog(fitted, aside / "items")
+        pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
+        seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
+        write_tensors(aside / "seen.safetensors", seen)
+        fitted.content.save(aside / "encoders")
+        shape = {"n_users": model.shape.n_users, "n_items": model.shape.n_items, "features": dict(model.shape.features)}
+        manifest = {
+            "format": FORMAT,
+            "model": model.name,
+            "about": fitted.about,
+            "shape": shape,
+            "facts": model.facts(),
+            "log": asdict(fitted.log) if fitted.log else None,
+            "versions": versions(),
+            "files": folder_digests(aside),
+            **(extra or {}),
+        }
+        write_json(aside / "manifest.json", manifest)
+    return folder
+
+
+def restore(folder: str | Path) -> Model:
+    """Read a run folder; a damaged, unsafe or newer one is refused by name."""
+    folder = Path(folder)
+    if not (folder / "manifest.json").is_file():
+        raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
+    manifest = read_json(folder / "manifest.json")
+    written = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(written, int):
+        raise ArtefactError("no format version", file=folder / "manifest.json")
+    if written > FORMAT:
+        raise ArtefactError(
+            f"written by a newer format {written}", file=folder / "manifest.json", hint="upgrade palate"
+        )
+    verify(folder, manifest.get("files", {"model.safetensors": ""}))
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    kind = models.get(str(config["model"]))
+    model = kind(**config["settings"])
+    shape = manifest["shape"]
+    items = _load_catalog(folder / "items")
+    content = Content.load(folder / "encoders")
+    model.build(Shape(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
+    model.load_facts(manifest["facts"])
+    model.load_tensors(read_tensors(folder / "model.safetensors"))
+    model.extend(content.vectors, len(items))
+    users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
+    seen = read_tensors(folder / "seen.safetensors")
+    log = FitLog(**manifest["log"]) if manifest.get("log") else None
+    lists = Lists(seen["indptr"].numpy(), seen["items"].numpy())
+    model.fitted = Fitted(items, users, lists, content, manifest["about"], log)
+    model.eval()
+    return model
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a number."""
+    names = ("torch", "numpy", "scipy", "polars")
+    return {"python": sys.version.split()[0], "palate": _version("palate")} | {name: _version(name) for name in names}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return "source"
+
+
+def _persistent(model: Model) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if tensor is not None}
+
+
+def _save_catalog(fitted: Fitted, folder: Path) -> None:
+    folder.mkdir()
+    items = fitted.items
+    items.frame.write_parquet(folder / "items.parquet")
+    pl.DataFrame({"id": items.ids.ids}).write_parquet(folder / "ids.parquet")
+    given = {}
+    for name, features in items.given.items():
+        tensors = {
+            "values": torch.from_numpy(np.ascontiguousarray(features.values)),
+            "present": torch.from_numpy(features.present),
+        }
+        write_tensors(inside(folder, f"given-{name}.safetensors"), tensors)
+        given[name] = features.identity
+    root = None if items.root is None else str(items.root)
+    write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
+
+
+def _load_catalog(folder: Path) -> Catalog:
+    facts = read_json(folder / "catalog.json")
+    given = {}
+    for name, identity in facts["given"].items():
+        tensors = read_tensors(inside(folder, f"given-{name}.safetensors"))
+        given[name] = Features(tensors["values"].numpy(), tensors["present"].numpy(), identity=identity)
+    ids = IdMap(pl.read_parquet(folder / "ids.parquet")["id"], "item")
+    root = None if facts["root"] is None else Path(facts["root"])
+    return Catalog(pl.read_parquet(folder / "items.parquet"), ids, facts["kinds"], root, given)

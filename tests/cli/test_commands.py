@@ -1,0 +1,199 @@
+"""Every command that needs no run: check, encode, world, models, tune, compare; errors and start-up."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from cli_shop import N_ITEMS, N_USERS
+
+from palate.cli import main
+from palate.core.errors import ConfigError
+
+
+def test_check_opens_media_and_names_the_broken_file(shop, ask):
+    report = ask("check", shop)
+    assert report["ok"] and report["counts"]["items"] == N_ITEMS and report["counts"]["users"] == N_USERS
+    broken = [fault for fault in report["faults"] if fault["code"] == "media_unreadable"]
+    assert [fault["rows"] for fault in broken] == [[2]]
+
+
+def test_check_prints_for_people(shop, call):
+    assert "tiny-shop" in call("check", shop)
+
+
+def test_check_of_data_with_errors_has_exit_code_1(shop, ask):
+    report = ask("check", shop, "--split", "given", code=1)
+    assert not report["ok"] and report["faults"][0]["severity"] == "error"
+
+
+def test_encode_says_what_was_made_and_encodes_once(shop, ask, tmp_path):
+    first = ask("encode", shop, "--store", tmp_path, "--encoder", "text=hash?dim=32")
+    made = {row["feature"]: row for row in first["features"]}
+    assert made["text"]["encoder"] == "hash?dim=32" and made["text"]["width"] == 32
+    assert made["text"]["present"] == N_ITEMS and made["image"]["present"] == 19
+    assert [(fault["feature"], fault["row"]) for fault in first["faults"]] == [("image", 2)]
+    kept = sorted(path.name for path in tmp_path.rglob("*.npy"))
+    assert ask("encode", shop, "--store", tmp_path, "--encoder", "text=hash?dim=32")["features"] == first["features"]
+    assert sorted(path.name for path in tmp_path.rglob("*.npy")) == kept
+
+
+def test_encode_refuses_an_unknown_modality(shop, call):
+    with pytest.raises(ConfigError, match="unknown modality"):
+        call("encode", shop, "--encoder", "txt=hash")
+
+
+def test_world_writes_a_shop_that_loads(ask, tmp_path):
+    import palate
+
+    made = ask("world", tmp_path / "w", "--items", 48, "--users", 8, "--no-media", "--quiet")
+    data = palate.load(made["folder"])
+    assert (data.n_items, data.n_users) == (48, 8)
+
+
+def test_models_lists_every_system_with_its_abilities(ask):
+    rows = {row["model"]: row for row in ask("models")}
+    assert {"popularity", "ease", "lightgcn", "vbpr", "ease_content", "content_kernel", "blend"} <= set(rows)
+    assert "new_items" in rows["ease_content"]["abilities"] and "new_items" not in rows["ease"]["abilities"]
+    assert all(row["paper"] for row in rows.values())
+
+
+def test_models_for_people_cuts_nothing_in_a_pipe(call):
+    assert "Embarrassingly Shallow Autoencoders for Sparse Data" in " ".join(call("models").split())
+
+
+def test_tune_resumes_and_never_opens_test(shop, ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("palate.data.dataset.Dataset.test_held", _sealed)
+    search = ("tune", shop, "--model", "ease", "--space", "l2=1..1000:log", "--out", tmp_path)
+    short = ask(*search, "--trials", 2)
+    fits = []
+    monkeypatch.setattr("palate.training.tune.fit", _counted(fits))
+    longer = ask(*search, "--trials", 4)
+    assert len(fits) == 2 and longer["trials"][:2] == short["trials"]
+    assert [trial["settings"] == {} for trial in longer["trials"]] == [True, False, False, False]
+    assert all(1 <= trial["settings"]["l2"] <= 1000 for trial in longer["trials"][1:])
+    kept = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    assert kept == longer["trials"]
+    best = max(kept, key=lambda trial: trial["valid"])
+    assert longer["settings"] == best["settings"] == json.loads((tmp_path / "best.json").read_text())["settings"]
+
+
+def test_tune_draws_whole_numbers_for_whole_settings(shop, ask, tmp_path):
+    space = ("--space", "k=2..6", "--space", "power=0..1", "--space", "l2=50", "--space", "prior=0.1")
+    found = ask("tune", shop, "--model", "ease_content", *space, "--trials", 3, "--out", tmp_path)
+    drawn = [trial["settings"] for trial in found["trials"][1:]]
+    assert all(isinstance(one["k"], int) and 2 <= one["k"] <= 6 for one in drawn)
+    assert all(0 < one["power"] < 1 for one in drawn)
+
+
+@pytest.mark.parametrize("space", ["l2=9..3", "l2=0..3:log"])
+def test_tune_refuses_what_is_not_a_range(shop, call, tmp_path, space):
+    with pytest.raises(ConfigError, match="not a range"):
+        call("tune", shop, "--model", "ease", "--space", space, "--trials", 2, "--out", tmp_path)
+
+
+def test_tune_refuses_unknown_settings_and_data_without_validation(shop, call, tmp_path):
+    with pytest.raises(ConfigError, match="no such setting"):
+        call("tune", shop, "--model", "ease", "--space", "l3=1,2", "--out", tmp_path)
+    with pytest.raises(ConfigError, match="no validation part"):
+        call("tune", shop, "--model", "ease", "--split", "random:valid=0", "--trials", 1, "--out", tmp_path)
+
+
+def test_compare_from_the_command_line(shop, ask, call, tmp_path):
+    what = ("compare", shop, "--models", "popularity,ease", "--seeds", 1, "--out", tmp_path)
+    result = ask(*what)
+    assert [row["model"] for row in result["table"]] == ["popularity", "ease"]
+    table = call(*what, "--baseline", "popularity")
+    assert "baseline popularity" in table and "by seed" not in table
+
+
+def _sealed(self):
+    raise AssertionError("the test part was opened")
+
+
+def _counted(calls):
+    from palate.training.fit import fit
+
+    def counted(*arguments, **options):
+        calls.append(arguments)
+        return fit(*arguments, **options)
+
+    return counted
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["palate", "world", str(tmp_path / "w"), "--preset", "gone"])
+    with pytest.raises(SystemExit) as stop:
+        main.run()
+    shown = capsys.readouterr()
+    assert stop.value.code == 2 and shown.out == ""
+    assert shown.err.count("\n") == 1 and shown.err.startswith("error: ") and "gone" in shown.err
+
+
+def test_debug_shows_where_it_came_from(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["palate", "world", str(tmp_path / "w"), "--preset", "gone", "--debug"])
+    with pytest.raises(ConfigError, match="gone"):
+        main.run()
+
+
+def test_the_module_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "palate", "world", str(tmp_path / "w"), "--preset", "gone"],
+        capture_output=True, text=True, check=False, env=_environment(),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == "" and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    script = """
+import sys
+from typer.testing import CliRunner
+from palate.cli.main import app
+shown = CliRunner().invoke(app, ["--help"])
+assert shown.exit_code == 0 and "recommend" in shown.output, shown.output
+assert CliRunner().invoke(app, ["fit", "--help"]).exit_code == 0
+heavy = {"torch", "numpy", "polars", "scipy", "PIL", "transformers", "pandas", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env=_environment(), timeout=120)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    import palate
+
+    return {**os.environ, "PYTHONPATH": str(Path(palate.__file__).parents[1])}
+
+
+@pytest.mark.parametrize("text", ["rating=>4", "event", "stars>=4"])
+def test_a_rule_that_cannot_be_read_is_refused(shop, call, text):
+    with pytest.raises(ConfigError, match="cannot read the rule"):
+        call("check", shop, "--positive", text)
+
+
+def test_set_needs_key_and_value_and_known_keys(shop, call, tmp_path):
+    with pytest.raises(ConfigError, match="key=value"):
+        call("fit", shop, "--out", tmp_path / "r", "--model", "ease", "--set", "l2")
+    with pytest.raises(ConfigError, match="l2"):
+        call("fit", shop, "--out", tmp_path / "r", "--model", "ease", "--set", "l22=3")
+    with pytest.raises(ConfigError, match="unknown model"):
+        call("fit", shop, "--out", tmp_path / "r", "--model", "eese")
+
+
+def test_hostile_ids_are_printed_as_they_are(capsys):
+    from palate.cli import show
+
+    show.table([{"item": "[red]x[/red]", "score": 0.5, "none": None}], "[bold]t[/bold]")
+    out = capsys.readouterr().out
+    assert "[red]x[/red]" in out and "[bold]t[/bold]" in out and "None" not in out
+
+
+def test_json_has_no_nan(capsys):
+    from palate.cli import show
+
+    show.emit({"a": float("nan"), "b": [float("inf"), 1.5], "c": pl.Series([1]).to_list()}, True)
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": [1]}

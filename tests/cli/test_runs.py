@@ -1,0 +1,204 @@
+"""From data to a run and back: fit, evaluate, recommend, add, export."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from cli_shop import HOSTILE, N_ITEMS, N_USERS, paint
+from safetensors.numpy import load_file
+
+from palate.core.errors import AbilityError, ArtefactError, ConfigError, DataError
+
+
+def test_fit_writes_a_whole_run(vbpr_run):
+    for name in ("config.yaml", "model.safetensors", "manifest.json", "metrics.json", "report.html", "log.txt"):
+        assert (vbpr_run / name).stat().st_size > 0, name
+    config = yaml.safe_load((vbpr_run / "config.yaml").read_text())
+    assert config["model"] == "vbpr" and config["settings"]["epochs"] == 2 and config["settings"]["dim"] == 8
+    manifest = json.loads((vbpr_run / "manifest.json").read_text())
+    assert manifest["openings_of_test"] == 1 and manifest["about"]["split"].startswith("leave_one_out")
+    metrics = json.loads((vbpr_run / "metrics.json").read_text())
+    assert list(metrics) == ["vbpr", "popularity", "ease"]
+    assert 0 <= metrics["vbpr"]["metrics"]["recall@20"] <= 1
+    assert metrics["vbpr"]["users"] == N_USERS
+
+
+def test_the_log_of_a_quiet_run_still_says_what_happened(vbpr_run):
+    log = (vbpr_run / "log.txt").read_text()
+    assert "model vbpr" in log and "recall@20" in log and "tiny-shop: leave_one_out" in log
+
+
+def test_no_checkpoint_is_left_behind(vbpr_run):
+    assert not [path.name for path in vbpr_run.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_the_report_of_the_run_is_safe_and_self_contained(vbpr_run):
+    html = (vbpr_run / "report.html").read_text()
+    assert "<script" not in html
+    assert HOSTILE.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;") in html
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//|url\(|@import""", html)
+    assert "data:image/jpeg;base64," in html
+    assert len(html.encode()) < 2_000_000
+
+
+def test_a_sealed_fit_opens_nothing(kin_run):
+    out, said = kin_run
+    assert json.loads((out / "manifest.json").read_text())["openings_of_test"] == 0
+    assert json.loads((out / "metrics.json").read_text()) == {}
+    assert "sealed" in (out / "report.html").read_text()
+    assert set(said["headline"][0]) == {"model", "valid recall@20", "seconds"}
+
+
+def test_evaluate_counts_openings_and_repeats_the_result(vbpr_run, shop, ask, tmp_path):
+    run = shutil.copytree(vbpr_run, tmp_path / "run")
+    first, second = (ask("evaluate", run, "--data", shop) for _ in range(2))
+    assert (first["openings_of_test"], second["openings_of_test"]) == (2, 3)
+    before = json.loads((run / "metrics.json").read_text())["vbpr"]["metrics"]
+    assert first["metrics"] == second["metrics"] == pytest.approx(before)
+
+
+def test_evaluate_reads_the_data_as_fit_read_it(shop, call, ask, tmp_path):
+    rule = ("--positive", "event=buy", "--split", "random:seed=5,test=0.3")
+    copy = shutil.copytree(shop, tmp_path / "shop", ignore=shutil.ignore_patterns(".palate"))
+    log = pl.read_csv(copy / "interactions.csv")
+    log.with_columns(event=pl.Series(["buy", "buy", "look"] * len(log))[: len(log)]).write_csv(
+        copy / "interactions.csv"
+    )
+    call("fit", copy, "--out", tmp_path / "run", "--model", "popularity", "--no-baselines", *rule)
+    again = ask("evaluate", tmp_path / "run", "--data", copy)
+    saved = json.loads((tmp_path / "run" / "metrics.json").read_text())["popularity"]
+    assert again["positive"] == saved["positive"] == "event in ['buy']"
+    assert again["metrics"] == saved["metrics"]
+
+
+def test_evaluate_refuses_other_data(vbpr_run, shop, call, tmp_path):
+    other = shutil.copytree(shop, tmp_path / "other", ignore=shutil.ignore_patterns(".palate"))
+    log = pl.read_csv(other / "interactions.csv")
+    log.head(len(log) - 1).write_csv(other / "interactions.csv")
+    with pytest.raises(ArtefactError, match="other data"):
+        call("evaluate", vbpr_run, "--data", other)
+
+
+def test_recommend_for_a_known_user_leaves_out_what_was_taken(vbpr_run, shop, ask):
+    rows = ask("recommend", vbpr_run, "--user", "u3", "-k", N_ITEMS)
+    log = pl.read_csv(shop / "interactions.csv").filter(user_id="u3")
+    assert {row["item"] for row in rows}.isdisjoint(log["item_id"])
+    assert len(rows) == N_ITEMS - len(log)
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_recommend_for_several_users(vbpr_run, ask):
+    rows = ask("recommend", vbpr_run, "--user", "u1", "--user", "u2", "-k", 3)
+    assert [(row["user"], row["rank"]) for row in rows] == [(u, r) for u in ("u1", "u2") for r in (1, 2, 3)]
+
+
+def test_recommend_for_a_visitor_by_history(kin_run, ask):
+    rows = ask("recommend", kin_run[0], "--history", "i3, i6", "-k", 3)
+    assert len(rows) == 3 and all(row["user"] is None for row in rows)
+    assert all(int(row["item"][1:]) % 3 == 0 and row["item"] not in ("i3", "i6") for row in rows)
+
+
+def test_recommend_for_an_unknown_user(vbpr_run, ask, call):
+    with pytest.raises(DataError, match="unknown user id"):
+        call("recommend", vbpr_run, "--user", "nobody")
+    assert ask("recommend", vbpr_run, "--user", "nobody", "--on-unknown", "skip") == []
+    rows = ask("recommend", vbpr_run, "--user", "nobody", "--on-unknown", "fallback", "-k", 4)
+    assert [row["user"] for row in rows] == ["nobody"] * 4
+    counts = [row["score"] for row in rows]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_recommend_needs_someone(vbpr_run, call):
+    with pytest.raises(DataError, match="users or a history"):
+        call("recommend", vbpr_run)
+
+
+def test_recommend_prints_a_table(vbpr_run, call):
+    out = call("recommend", vbpr_run, "--user", "u1", "-k", 2)
+    assert "rank" in out and "u1" in out
+
+
+def test_an_added_item_is_recommended_and_the_run_stays_whole(kin_run, shop, ask, call, tmp_path):
+    run = shutil.copytree(kin_run[0], tmp_path / "run")
+    paint(shop / "pictures" / "new.png", 2)
+    table = {"item_id": ["new"], "title": ["vase number99 for a vase room"], "brand": ["Floro"]}
+    pl.DataFrame({**table, "image": ["pictures/new.png"]}).write_csv(tmp_path / "new.csv")
+    assert ask("add", run, tmp_path / "new.csv") == {"added": 1}
+    top = [row["item"] for row in ask("recommend", run, "--history", "i2,i5", "-k", 5)]
+    assert "new" in top
+    far = [row["item"] for row in ask("recommend", run, "--history", "i3,i6", "-k", 5)]
+    assert "new" not in far
+    for name in ("report.html", "log.txt", "metrics.json"):
+        assert (run / name).read_bytes() == (kin_run[0] / name).read_bytes()
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["openings_of_test"] == 0 and manifest["added_items"] == 1 and manifest["command"]
+    with pytest.raises(DataError, match="there already"):
+        call("add", run, tmp_path / "new.csv")
+    assert len(pl.read_parquet(run / "items" / "items.parquet")) == N_ITEMS + 1
+
+
+def test_evaluate_after_an_addition_asks_the_same_question(vbpr_run, shop, ask, tmp_path):
+    run = shutil.copytree(vbpr_run, tmp_path / "run")
+    pl.DataFrame({"item_id": ["new"], "title": ["vase number99"]}).write_csv(tmp_path / "new.csv")
+    ask("add", run, tmp_path / "new.csv")
+    before = json.loads((run / "metrics.json").read_text())["vbpr"]["metrics"]
+    assert ask("evaluate", run, "--data", shop)["metrics"] == pytest.approx(before)
+
+
+def test_a_model_without_content_says_who_can_take_new_items(shop, call, tmp_path):
+    call("fit", shop, "--out", tmp_path / "run", "--model", "ease", "--no-test", "--no-baselines")
+    pl.DataFrame({"item_id": ["new"], "title": ["vase"]}).write_csv(tmp_path / "new.csv")
+    with pytest.raises(AbilityError, match="ease_content"):
+        call("add", tmp_path / "run", tmp_path / "new.csv")
+
+
+def test_export_writes_vectors_that_give_the_scores(vbpr_run, ask, tmp_path):
+    files = ask("export", vbpr_run, "--out", tmp_path / "vectors")
+    assert len(files) == 3
+    items, users = (pl.read_parquet(tmp_path / "vectors" / f"{name}.parquet") for name in ("items", "users"))
+    assert (len(items), len(users)) == (N_ITEMS, N_USERS)
+    tensors = load_file(tmp_path / "vectors" / "vectors.safetensors")
+    np.testing.assert_array_equal(tensors["items"], items["vector"].to_numpy())
+    best = ask("recommend", vbpr_run, "--user", "u7", "-k", 1)[0]
+    user = users.filter(id="u7")["vector"].to_numpy()[0]
+    item = items.filter(id=best["item"])["vector"].to_numpy()[0]
+    assert float(user @ item) == pytest.approx(best["score"], abs=1e-5)
+
+
+def test_export_refuses_a_model_without_vectors(kin_run, call, tmp_path):
+    with pytest.raises(AbilityError, match="no item vectors"):
+        call("export", kin_run[0], "--out", tmp_path / "vectors")
+
+
+def test_init_from_starts_from_the_weights_of_a_run(vbpr_run, shop, call, tmp_path):
+    base = ("fit", shop, "--model", "vbpr", "--set", "dim=8", "--no-test", "--no-baselines")
+    call(*base, "--set", "epochs=0", "--init-from", vbpr_run, "--out", tmp_path / "warm", "--seed", 3)
+    warm, given = (load_file(run / "model.safetensors") for run in (tmp_path / "warm", vbpr_run))
+    names = [name for name, value in given.items() if value.ndim == 2 and not name.startswith("final")]
+    assert names
+    for name in names:
+        np.testing.assert_array_equal(warm[name], given[name], err_msg=name)
+
+
+def test_init_from_another_kind_of_model_is_refused(kin_run, shop, call, tmp_path):
+    with pytest.raises(ConfigError, match="no weight of this run fits"):
+        call("fit", shop, "--model", "vbpr", "--init-from", kin_run[0], "--out", tmp_path / "warm")
+
+
+def test_onnx_graph_ranks_as_the_scorer_does(vbpr_run, ask, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    files = ask("export", vbpr_run, "--out", tmp_path / "vectors", "--onnx")
+    assert files[-1].endswith("scorer.onnx")
+    session = onnxruntime.InferenceSession(files[-1], providers=["CPUExecutionProvider"])
+    tensors = load_file(tmp_path / "vectors" / "vectors.safetensors")
+    user, items = tensors["users"][:3], tensors["items"]
+    ranked, scores = session.run(["items", "scores"], {"user": user, "k": np.array([4])})
+    best = np.argsort(-(user @ items.T), axis=1, kind="stable")[:, :4]
+    assert np.array_equal(ranked, best)
+    np.testing.assert_allclose(scores, np.take_along_axis(user @ items.T, best, axis=1), rtol=1e-5, atol=1e-6)

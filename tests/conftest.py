@@ -1,0 +1,20 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """``real_data(name)``: a folder of real data, or a skip that says where it was looked for."""
+
+    def find(name: str) -> Path:
+        given = os.environ.get("PALATE_DATA")
+        root = Path(given) if given else Path(__file__).resolve().parents[2] / "shared" / "datasets"
+        if not (root / name).exists():
+            pytest.skip(f"real data {name!r} is not at {root} (set PALATE_DATA to the folder that holds it)")
+        return root / name
+
+    return find

@@ -1,0 +1,71 @@
+"""Leaks: nothing fitted has seen a test row, nor in cold protocols the content of a cold item."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+from cases import Case, check, closed_form, people, same_state, scores, seen_scores
+from tiny_world import PERMUTATION, log
+
+from palate.data.views import TrainView
+
+VIEW_FIELDS = {
+    "n_users", "n_items", "users", "items", "times", "fit_items", "relations", "features", "fields", "arriving",
+    "valid", "seed", "metric", "scratch", "fingerprint", "device", "checkpoint_seconds",
+}  # fmt: skip
+
+
+@check()
+def a_training_view_holds_no_test_row(case: Case) -> None:
+    view = case.data().select_view()
+    assert {field.name for field in fields(TrainView)} <= VIEW_FIELDS, "a new field of TrainView needs a look here"
+    table = log()
+    test = set(map(tuple, table.filter(table["part"] == 2).select("user", "item").rows()))
+    assert not test & set(zip(view.users.tolist(), view.items.tolist()))
+    held = view.valid
+    assert held is not None
+    owners = held.users.rows[held.relevant.owners()]
+    assert not test & set(zip(owners.tolist(), held.relevant.items.tolist()))
+    known = held.users.rows[held.users.history.owners()]
+    assert not test & set(zip(known.tolist(), held.users.history.items.tolist()))
+
+
+@check()
+def test_rows_do_not_change_the_model(case: Case) -> None:
+    first, second = case.fitted(), case.fitted("other_test")
+    assert same_state(first, second)
+    users = people(case.data())
+    assert np.array_equal(scores(first.scorer(), users), scores(second.scorer(), users))
+
+
+@check()
+def content_of_cold_items_does_not_change_the_fit(case: Case) -> None:
+    data = case.data("item_cold")
+    cold = data.split.test_candidates
+    assert cold is not None and cold.sum() == 6
+    first = seen_scores(case.fitted("item_cold"), data)[:, ~cold]
+    second = seen_scores(case.fitted("item_cold_changed"), case.data("item_cold_changed"))[:, ~cold]
+    assert np.array_equal(first, second)
+    assert case.fitted("item_cold").fitted.log.selected == case.fitted("item_cold_changed").fitted.log.selected
+
+
+@check()
+def hidden_content_is_absent_in_the_view(case: Case) -> None:
+    data = case.data("item_cold")
+    view = case.content(data).view(data.select_view(0), data, dense=case.kind.needs.dense)
+    hidden = ~view.fit_items
+    assert hidden.sum() > 6
+    for found in (*view.features.values(), *getattr(view, "fields", {}).values()):
+        assert not found.present[hidden].any() and not found.values[hidden].any()
+
+
+@check(closed_form)
+def order_of_items_does_not_matter(case: Case) -> None:
+    data, other = case.data(), case.data("permuted")
+    first, second = case.fitted(), case.fitted("permuted")
+    assert (first.scorer().scorable()[PERMUTATION] == second.scorer().scorable()).all()
+    known = first.scorer().scorable()[PERMUTATION]
+    np.testing.assert_allclose(
+        seen_scores(second, other)[:, known], seen_scores(first, data)[:, PERMUTATION][:, known], rtol=1e-3, atol=1e-4
+    )

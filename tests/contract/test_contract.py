@@ -1,0 +1,30 @@
+"""Every registered model, found by registration, against every check."""
+
+from __future__ import annotations
+
+import checks_fitting  # noqa: F401
+import checks_items  # noqa: F401
+import checks_leaks  # noqa: F401
+import checks_saving  # noqa: F401
+import checks_scores  # noqa: F401
+import checks_serving  # noqa: F401
+import checks_settings  # noqa: F401
+import pytest
+from cases import APPLIES, CHECKS
+
+from palate.core.model import models
+
+NAMES = models.names()
+PAIRS = [(model, name) for model in NAMES for name in CHECKS if APPLIES[name](models.get(model))]
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS, ids=[f"{model}-{name}" for model, name in PAIRS])
+def test_contract(model, name, case_of, capfd):
+    CHECKS[name](case_of(model))
+    assert capfd.readouterr().out == "", "a library does not print"
+
+
+def test_every_model_meets_at_least_forty_checks():
+    assert len(NAMES) >= 4
+    for model in NAMES:
+        assert sum(name == model for name, _ in PAIRS) >= 40, model

@@ -1,0 +1,222 @@
+"""Splits and views: properties over random logs, the exact published draw, nothing of test in a view."""
+
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palate.core.content import Features
+from palate.core.errors import ConfigError, DataError
+from palate.data.dataset import Dataset
+from palate.data.readers._base import load
+from palate.data.relations import Edges, Relations
+from palate.data.splits import TEST, TRAIN, VALID, SplitSpec
+
+KINDS = ("random", "leave_one_out", "temporal", "item_cold", "user_cold")
+
+
+def make(seed=0, n_users=25, n_items=30, n=300, spec="random", **extra):
+    rng = np.random.default_rng(seed)
+    log = pl.DataFrame(
+        {
+            "user": rng.integers(0, n_users, n),
+            "item": rng.integers(0, n_items, n),
+            "time": rng.integers(0, 10**6, n),
+            "part": rng.choice([0, 0, 0, 1, 2], n),
+        }
+    )
+    items = pl.DataFrame({"id": np.arange(n_items), "kind": [f"k{i % 3}" for i in range(n_items)]})
+    ring = np.arange(n_items)
+    edges = Edges(ring, (ring + 1) % n_items, np.ones(n_items, np.float32))
+    features = {"image": Features(rng.normal(size=(n_items, 3)).astype(np.float32), np.ones(n_items, bool))}
+    users = pl.DataFrame({"user": np.arange(n_users)})
+    return Dataset.from_frames(
+        items, log, users, split=spec, relations=Relations({"ring": edges}), features=features, **extra
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from([*KINDS, "given"]), n=st.integers(60, 400))
+def test_parts_are_disjoint_and_cover(seed, kind, n):
+    data = make(seed, n=n, spec=kind)
+    part, found = data.split.part, data.positives
+    assert part.shape == found.users.shape and set(part.tolist()) <= {TRAIN, VALID, TEST}
+    pairs = found.users * data.n_items + found.items
+    assert len(np.unique(pairs)) == len(pairs)
+    view, held = data.select_view(), data.test_held()
+    train = set((view.users * data.n_items + view.items).tolist())
+    asked = held_pairs(data, held)
+    assert not train & asked
+    if view.valid is not None:
+        assert not train & held_pairs(data, view.valid) and not asked & held_pairs(data, view.valid)
+    assert (held.relevant.lengths > 0).all() and (held.users.history.lengths > 0).all()
+    np.testing.assert_array_equal(data.with_split(kind).split.part, make(seed, n=n, spec=kind).split.part)
+
+
+def held_pairs(data, held):
+    """(user, item) keys; users are told apart by their history where they have no row."""
+    if (held.users.rows < 0).any():
+        return {(-1, tuple(h), i) for h, r in zip(map(held.users.history.__getitem__, range(len(held))),
+                map(held.relevant.__getitem__, range(len(held)))) for i in r.tolist()}  # fmt: skip
+    owners = held.users.rows[held.relevant.owners()]
+    return set((owners * data.n_items + held.relevant.items).tolist())
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_leave_one_out_takes_the_last_by_time(seed):
+    data = make(seed, spec="leave_one_out")
+    found, part = data.positives, data.split.part
+    for user in range(data.n_users):
+        mine = np.flatnonzero(found.users == user)
+        order = mine[np.argsort(found.times[mine], kind="stable")]
+        expected = [TRAIN] * len(mine) if len(mine) < 3 else [TRAIN] * (len(mine) - 2) + [VALID, TEST]
+        assert part[order].tolist() == expected
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_temporal_has_no_future_in_train(seed):
+    data = make(seed, spec="temporal:valid=0.2,test=0.2")
+    found, part = data.positives, data.split.part
+    assert found.times[part == TRAIN].max() < found.times[part == VALID].min()
+    assert found.times[part == VALID].max() < found.times[part == TEST].min()
+    assert 0.1 < (part == TEST).mean() < 0.3
+    seen = np.zeros(data.n_items, bool)
+    seen[found.items[part == TRAIN]] = True
+    np.testing.assert_array_equal(data.split.fit_items, seen)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_random_keeps_every_user(seed):
+    data = make(seed, spec="random:valid=0.3,test=0.4")
+    found, part = data.positives, data.split.part
+    assert set(found.users[part == TRAIN].tolist()) == set(found.users.tolist())
+
+
+def test_item_cold_hides_and_asks_only_cold_items():
+    data = make(spec="item_cold:seed=3,valid=0.2,test=0.2")
+    split, found = data.split, data.positives
+    cold = np.zeros(30, bool)
+    cold[np.random.default_rng(3).choice(30, 6, replace=False)] = True
+    np.testing.assert_array_equal(split.test_candidates, cold)
+    np.testing.assert_array_equal(split.part == TEST, cold[found.items])
+    assert not (split.valid_candidates & cold).any() and split.valid_candidates.sum() == int(0.2 * 24)
+    view = data.select_view()
+    hidden = cold | split.valid_candidates
+    np.testing.assert_array_equal(view.fit_items, ~hidden)
+    assert not hidden[view.items].any()
+    shown = view.with_features(data.items.given).features["image"]
+    assert not shown.present[hidden].any() and (shown.values[hidden] == 0).all() and shown.present[~hidden].all()
+    ring = view.relations.edges["ring"]
+    assert not hidden[ring.source].any() and not hidden[ring.target].any()
+    refit = data.refit_view()
+    np.testing.assert_array_equal(refit.fit_items, ~cold)
+    assert refit.valid is None and not cold[refit.items].any()
+    held = data.test_held()
+    assert cold[held.relevant.items].all() and not cold[held.users.history.items].any()
+
+
+def test_transductive_shows_content_never_behaviour():
+    data = make(spec="item_cold:transductive=true")
+    view = data.select_view()
+    assert view.fit_items.all() and not data.split.test_candidates[view.items].any()
+
+
+def test_user_cold_folds_in():
+    data = make(spec="user_cold:seed=1")
+    split, found = data.split, data.positives
+    view, held = data.select_view(), data.test_held()
+    test_users = np.unique(found.users[split.part == TEST])
+    assert not np.isin(view.users, test_users).any() and (held.users.rows == -1).all()
+    for at in range(len(held)):
+        past, asked = held.users.history[at], held.relevant[at]
+        user = next(u for u in test_users if set(past) | set(asked) == set(found.items[found.users == u].tolist()))
+        mine = found.users == user
+        assert len(past) == (mine.sum() + 1) // 2 and not set(past) & set(asked)
+        latest = found.times[mine & np.isin(found.items, past)].max()
+        assert latest <= found.times[mine & np.isin(found.items, asked)].min()
+        assert set(held.exclude[at].tolist()) == set(past.tolist())
+
+
+def test_mask_train_or_all():
+    for kind in ("random", "leave_one_out", "given"):
+        data = make(spec=f"{kind}:mask=train")
+        held, wide = data.test_held(), data.with_split(f"{kind}:mask=all").test_held()
+        found, part = data.positives, data.split.part
+        for at, user in enumerate(held.users.rows):
+            mine = found.users == user
+            assert set(held.exclude[at].tolist()) == set(found.items[mine & (part == TRAIN)].tolist())
+            assert set(wide.exclude[at].tolist()) == set(found.items[mine & (part != TEST)].tolist())
+            np.testing.assert_array_equal(held.relevant[at], wide.relevant[at])
+
+
+def test_no_test_part_anywhere_in_a_view():
+    """Walk every attribute: no array of a view holds a test answer, no object of it leads to the data set."""
+    data = make(spec="item_cold")
+    cold = np.flatnonzero(data.split.test_candidates)
+    for view in (data.select_view(), data.refit_view()):
+        view = view.with_features(data.items.given)
+        _ = view.matrix, view.history, view.popularity, view.warm_items
+        assert not (set(vars(view)) & {"test", "test_held", "data", "dataset", "interactions", "split"})
+        seen, ids = [], []
+        walk(view, "view", seen, ids)
+        assert not any(isinstance(value, Dataset) for _, value in seen)
+        for path, value in seen:
+            if isinstance(value, np.ndarray) and path.endswith((".items", ".relevant.items", ".target", ".source")):
+                assert not np.isin(value, cold).any(), path
+        assert view.matrix[:, cold].nnz == 0 and view.popularity[cold].sum() == 0
+
+
+def walk(value, path, seen, ids):
+    if id(value) in ids:
+        return
+    ids.append(id(value))
+    seen.append((path, value))
+    if is_dataclass(value):
+        for name in {f.name for f in fields(value)} | set(vars(value)):
+            walk(getattr(value, name), f"{path}.{name}", seen, ids)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            walk(inner, f"{path}[{name}]", seen, ids)
+
+
+def test_settings_are_checked():
+    assert str(SplitSpec.parse("item_cold:seed=3")) == "item_cold:valid=0.2,test=0.2,seed=3"
+    for text, error in (("itemcold", ConfigError), ("random:tset=0.1", ConfigError), ("random:test", ConfigError),
+                        ("random:test=2", ConfigError), ("random:test=x", ConfigError)):  # fmt: skip
+        with pytest.raises(error):
+            SplitSpec.parse(text)
+    log = pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3]})
+    for kind in ("leave_one_out", "temporal", "given"):
+        with pytest.raises(DataError, match="needs a"):
+            _ = Dataset.from_frames(pl.DataFrame({"id": [1, 2, 3]}), log, split=kind).split
+
+
+@pytest.mark.parametrize("draw", [0, 1, 2])
+def test_the_published_cold_draw_of_movies(draw, real_data):
+    data = load(real_data("movies"), split=f"item_cold:seed={draw}")
+    cold = np.zeros(3883, bool)
+    cold[np.random.default_rng(draw).choice(3883, 776, replace=False)] = True
+    np.testing.assert_array_equal(data.split.test_candidates, cold)
+    held = data.test_held()
+    ratings = pl.read_csv(real_data("movies") / "ratings.csv").filter(pl.col("rating") >= 4)
+    rows = {movie: row for row, movie in enumerate(data.items.ids.ids.to_list())}
+    by_user = {}
+    for user, movie in ratings.select("userId", "movieId").iter_rows():
+        if movie in rows:
+            by_user.setdefault(user, set()).add(rows[movie])
+    expected = {u: {i for i in s if cold[i]} for u, s in by_user.items() if 0 < sum(cold[i] for i in s) < len(s)}
+    assert len(held) == len(expected) and (draw != 0 or len(held) == 572)
+    users = data.users.ids.external(held.users.rows)
+    assert {u: set(held.relevant[at].tolist()) for at, u in enumerate(users)} == expected
+
+
+def test_the_published_split_of_baby(real_data):
+    data = load(real_data("amazon-baby"))
+    assert [int((data.split.part == p).sum()) for p in (TRAIN, VALID, TEST)] == [118551, 21682, 20559]
+    assert data.split.fit_items.all() and data.refit_view() is None

@@ -1,0 +1,195 @@
+"""Models x seeds: selection before test, resuming, axes, missing content, paired tests, the result files."""
+
+import json
+
+import numpy as np
+import pytest
+from shop_frames import make_shop
+
+import palate.evaluation.compare as module
+from palate.core.errors import ConfigError
+from palate.evaluation.compare import compare, markdown
+from palate.evaluation.memory import peak, reset_peak
+from palate.metrics.bootstrap import compare_paired, holm
+
+LIGHT = {"text": "tfidf", "image": "image_stats"}
+MODELS = ("popularity", "ease:l2=50", "ease_content:l2=50;prior=0.1;widen=0;k=3")
+
+
+def run(data, models, out, **options):
+    return compare(data, models, out, encoders=LIGHT, resamples=500, **{"seeds": (0,), **options})
+
+
+@pytest.fixture(scope="module")
+def cold(tmp_path_factory):
+    """Three models, two draws of cold items, whole and half missing content."""
+    out = tmp_path_factory.mktemp("cold")
+    data = make_shop(150, 60, split="item_cold")
+    return data, out, run(data, MODELS, out, seeds=(0, 1), missing=(0.0, 1.0), baseline="ease:l2=50")
+
+
+def test_selection_is_written_before_test_is_opened(tmp_path, monkeypatch):
+    opened = []
+    real = type(make_shop()).test_held
+
+    def watched(self):
+        opened.append(json.loads((tmp_path / "selection.json").read_text()))
+        return real(self)
+
+    monkeypatch.setattr("palate.data.dataset.Dataset.test_held", watched)
+    run(make_shop(), ["popularity", "bpr:epochs=1;dim=4"], tmp_path, seeds=(0, 1))
+    assert len(opened) == 3, "the seed changes nothing for a model that counts: it is run once"
+    for chosen in opened:
+        cells = [(cell["model"], cell["seed"]) for cell in chosen]
+        assert cells == [("popularity", 0)] * 2 + [("bpr:epochs=1;dim=4", 0), ("bpr:epochs=1;dim=4", 1)]
+        assert all(cell["valid"] is not None for cell in chosen)
+
+
+def test_finished_cells_are_not_fitted_or_opened_again(tmp_path, monkeypatch):
+    first = run(make_shop(), MODELS[:2], tmp_path)
+    monkeypatch.setattr(module, "fit", _never)
+    monkeypatch.setattr(module, "evaluate", _never)
+    again = run(make_shop(), MODELS[:2], tmp_path)
+    assert again["table"] == first["table"] and again["tests"] == first["tests"]
+    assert again["openings_of_test"] == 1
+
+
+def test_a_killed_opening_leaves_no_half_file(tmp_path, monkeypatch):
+    def killed(*arguments, **arrays):
+        arguments[0].write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(make_shop(), MODELS[:1], tmp_path)
+    assert not list(tmp_path.rglob("test-*.npz"))
+    result = run(make_shop(), MODELS[:1], tmp_path)
+    assert result["openings_of_test"] == 1 and result["tests"] == {}
+
+
+def test_adding_a_model_afterwards_counts_as_another_opening(tmp_path):
+    assert run(make_shop(), MODELS[:1], tmp_path)["openings_of_test"] == 1
+    assert run(make_shop(), MODELS[:2], tmp_path)["openings_of_test"] == 2
+    assert run(make_shop(), MODELS[:2], tmp_path)["openings_of_test"] == 2
+
+
+def test_other_data_are_other_cells(tmp_path):
+    run(make_shop(), MODELS[:1], tmp_path)
+    run(make_shop(n_users=20), MODELS[:1], tmp_path)
+    assert len(list(tmp_path.glob("cells/*/cell.json"))) == 2
+
+
+def test_a_seed_draws_the_split_in_cold_protocols(cold):
+    data, out, result = cold
+    cells = json.loads((out / "selection.json").read_text())
+    assert result["split"].startswith("item_cold")
+    held = [data.with_split(data.spec.model_copy(update={"seed": seed})).test_held() for seed in (0, 1)]
+    assert not np.array_equal(held[0].candidates, held[1].candidates)
+    for cell in cells:
+        with np.load(out / "cells" / cell["key"] / "test-0.npz") as saved:
+            assert len(saved["recall@20"]) == len(held[cell["seed"]])
+
+
+def test_rows_are_means_over_seeds(cold):
+    _, out, result = cold
+    cells = {(cell["model"], cell["seed"]): cell for cell in json.loads((out / "selection.json").read_text())}
+    for row in result["table"]:
+        name = f"test-{row.get('missing', 0):g}.npz"
+        means = []
+        for seed in (0, 1):
+            with np.load(out / "cells" / cells[row["model"], seed]["key"] / name) as saved:
+                means.append(saved["ndcg@10"].mean())
+        assert row["ndcg@10"] == pytest.approx(np.mean(means))
+        assert row["ndcg@10 sd"] == pytest.approx(np.std(means, ddof=1))
+        assert row["ndcg@10 by seed"] == pytest.approx(means)
+
+
+def test_missing_content_hurts_only_models_that_read_content(cold):
+    result = cold[2]
+    rows = {(row["model"], row.get("missing", 0)): row for row in result["table"]}
+    assert set(rows) == {(model, rate) for model in MODELS for rate in (0, 1.0)}
+    for model in MODELS[:2]:
+        assert rows[model, 0]["ndcg@10"] == rows[model, 1.0]["ndcg@10"]
+    assert rows[MODELS[2], 1.0]["ndcg@10"] < 0.8 * rows[MODELS[2], 0]["ndcg@10"]
+
+
+def test_differences_are_paired_and_holm_adjusted(cold):
+    _, out, result = cold
+    tests = result["tests"]["capped_recall@20"]
+    assert set(tests) == {MODELS[0], MODELS[2]}
+    cells = {(cell["model"], cell["seed"]): cell["key"] for cell in json.loads((out / "selection.json").read_text())}
+
+    def values(model):
+        return [np.load(out / "cells" / cells[model, s] / "test-0.npz")["capped_recall@20"] for s in (0, 1)]
+
+    alone = {model: compare_paired(values(model), values(MODELS[1]), 500) for model in tests}
+    for model, found in tests.items():
+        assert found["difference"] == pytest.approx(alone[model].difference)
+        assert found["p_value"] == alone[model].p_value and found["n_draws"] == 2
+    adjusted = holm([alone[model].p_value for model in tests])
+    assert [tests[model]["p_adjusted"] for model in tests] == pytest.approx(list(adjusted))
+
+
+def test_seeds_on_one_split_are_not_more_users(tmp_path):
+    data = make_shop()
+    result = run(data, MODELS[:2], tmp_path, seeds=(0, 1))
+    (found,) = result["tests"]["recall@20"].values()
+    assert found["n_users"] == len(data.test_held()) and found["n_draws"] == 1
+
+
+def test_the_baseline_is_the_best_without_content(tmp_path):
+    result = run(make_shop(), MODELS, tmp_path)
+    valid = {row["model"]: row["valid"] for row in result["table"]}
+    assert result["baseline"] == max(MODELS[:2], key=lambda model: valid[model])
+
+
+def test_result_files(cold):
+    _, out, result = cold
+    saved = json.loads((out / "result.json").read_text())
+    assert saved["table"] == json.loads(json.dumps(result["table"]))
+    assert saved["openings_of_test"] == 1 and saved["seeds"] == [0, 1] and saved["mask"] == "train"
+    assert set(saved["selected"]) == {f"{model} seed {seed}" for model in MODELS for seed in (0, 1)}
+    text = (out / "result.md").read_text()
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 6 and len({line.count("|") for line in table}) == 1
+    assert "(missing 1)" in text and "baseline" in text and "Holm" in text
+
+
+def test_markdown_shows_difference_interval_and_p(cold):
+    result = cold[2]
+    test = result["tests"]["capped_recall@20"][MODELS[2]]
+    shown = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
+    assert shown in markdown(result)
+
+
+def test_an_axis_runs_every_model_with_every_value(tmp_path):
+    axes = {"prior": ["0", "0.1"], "k": ["2", "3"]}
+    result = run(make_shop(), ["ease_content:l2=50;widen=0"], tmp_path, axes=axes)
+    base = "ease_content:l2=50;widen=0;"
+    assert [row["model"] for row in result["table"]] == [
+        base + f"prior={prior};k={k}" for prior in ("0", "0.1") for k in ("2", "3")
+    ]
+    first, second = (result["table"][row]["ndcg@20 by seed"] for row in (0, 1))
+    assert first == second, "without a prior the number of neighbours changes nothing"
+
+
+def test_an_unknown_setting_or_preset_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "fit", _never)
+    for wrong in ("ease:l3=1", "ease@nope", "ease:l2", "eese"):
+        with pytest.raises(ConfigError):
+            run(make_shop(), ["popularity", wrong], tmp_path)
+    with pytest.raises(ConfigError, match="baseline"):
+        run(make_shop(), ["popularity"], tmp_path, baseline="ease")
+
+
+def test_peak_memory_is_of_the_stretch_since_the_reset():
+    np.ones(60_000_000, np.uint8).sum()
+    before = reset_peak()
+    low = peak() - before
+    held = np.ones(40_000_000, np.uint8)
+    assert peak() - before >= low + 0.9 * len(held)
+
+
+def _never(*arguments, **options):
+    raise AssertionError("called")

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+
+from palate.core.errors import ConfigError, DataError
+from palate.losses.contrastive import alignment, bootstrap_cosine, info_nce, similarity_preserving, uniformity
+
+A = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+B = torch.tensor([[1.0, 0.0], [3.0, 4.0]])  # cosines with A: [1, .6], [0, .8]
+
+
+def test_info_nce_by_hand():
+    rows = (math.log(1 + math.exp((0.6 - 1) / 0.5)) + math.log(1 + math.exp((0 - 0.8) / 0.5))) / 2
+    columns = (math.log(1 + math.exp((0 - 1) / 0.5)) + math.log(1 + math.exp((0.6 - 0.8) / 0.5))) / 2
+    assert info_nce(A, B, 0.5).item() == pytest.approx(rows, rel=1e-5)
+    assert info_nce(A, B, 0.5, symmetric=True).item() == pytest.approx((rows + columns) / 2, rel=1e-5)
+    assert info_nce(A, B, 0.5, candidates=B).item() == pytest.approx(rows, rel=1e-5)
+    dot = (math.log(1 + math.exp(6 - 2)) + math.log(1 + math.exp(0 - 4))) / 2
+    assert info_nce(A, B, 1.0, normalise=False).item() == pytest.approx(dot, rel=1e-5)
+
+
+def test_more_candidates_make_it_harder():
+    more = torch.cat([B, torch.tensor([[1.0, 1.0]])])
+    assert info_nce(A, B, candidates=more) > info_nce(A, B)
+
+
+def test_rows_of_one_entity_are_not_negatives_of_each_other():
+    a, b = torch.cat([A, A[:1]]), torch.cat([B, B[:1]])
+    loss = info_nce(a, b, 0.5, ids=torch.tensor([7, 8, 7]))
+    first = math.log(1 + math.exp((0.6 - 1) / 0.5))
+    second = math.log(1 + 2 * math.exp((0 - 0.8) / 0.5))
+    assert loss.item() == pytest.approx((2 * first + second) / 3, rel=1e-5)
+    assert loss < info_nce(a, b, 0.5)
+
+
+def test_alignment_and_uniformity_by_hand():
+    assert alignment(A, B).item() == pytest.approx((0 + (2 - 1.6)) / 2, rel=1e-5)
+    assert uniformity(A).item() == pytest.approx(-2 * 2, rel=1e-5)
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    assert uniformity(x).item() == pytest.approx(math.log((2 * math.exp(-4) + math.exp(-8)) / 3), rel=1e-5)
+    assert uniformity(torch.ones(4, 3)).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_bootstrap_stops_the_gradient_into_the_target_and_skips_absent_rows():
+    online, target = A.clone().requires_grad_(), B.clone().requires_grad_()
+    loss = bootstrap_cosine(online, target)
+    assert loss.item() == pytest.approx((0 + 0.2) / 2, rel=1e-5, abs=1e-6)
+    loss.backward()
+    assert target.grad is None and online.grad is not None
+    assert bootstrap_cosine(A, B, torch.tensor([False, True])).item() == pytest.approx(0.2, rel=1e-5)
+    assert bootstrap_cosine(A, B, torch.tensor([False, False])).item() == 0
+
+
+def test_similarity_preserving_by_hand():
+    x = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+    z = torch.tensor([[1.0], [2.0]])
+    # Z Z.T = [[1, 2], [2, 4]], cosines [[1, .6], [.6, 1]]
+    assert similarity_preserving(z, x).item() == pytest.approx(math.sqrt(2 * 1.4**2 + 9) / 2, rel=1e-5)
+    assert similarity_preserving(z, x, torch.tensor([False, True])).item() == pytest.approx(3, rel=1e-5)
+    assert similarity_preserving(x / x.norm(dim=1, keepdim=True), x * 7).item() == pytest.approx(0, abs=1e-6)
+    assert similarity_preserving(z, x, torch.tensor([False, False])).item() == 0
+
+
+def test_gradcheck():
+    torch.manual_seed(0)
+    a, b = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    for loss in (lambda a, b: info_nce(a, b, symmetric=True), alignment, lambda a, b: uniformity(a) + uniformity(b)):
+        assert torch.autograd.gradcheck(loss, (a, b))
+    assert torch.autograd.gradcheck(lambda a: similarity_preserving(a, b), (a,))
+
+
+def test_input_is_checked():
+    with pytest.raises(DataError):
+        info_nce(A, B[:1])
+    with pytest.raises(ConfigError):
+        info_nce(A, B, 0)
+    with pytest.raises(ConfigError):
+        info_nce(A, B, candidates=B, symmetric=True)
+    with pytest.raises(DataError):
+        uniformity(A[:1])
+    with pytest.raises(DataError):
+        similarity_preserving(A, B[:1])

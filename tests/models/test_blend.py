@@ -1,0 +1,163 @@
+"""Blend: weights searched where they count, apart for warm and cold; a member that cannot score is left out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_view
+import torch
+
+from palate.core.batch import Lists, UserBatch
+from palate.core.errors import ConfigError
+from palate.core.scorer import Scorer
+from palate.data.views import Held
+from palate.models.match._members import Padded
+from palate.models.match._weights import candidate_scores, combine, metric_of, search_weights, standardise
+from palate.models.match.blend import Blend, BlendScorer
+
+USERS, ITEMS = 40, 30
+
+
+class Fixed(Scorer):
+    """Scores that are given; ``able`` says for which items they mean something."""
+
+    def __init__(self, table, able=None):
+        super().__init__(table.shape[1])
+        self.table = torch.as_tensor(table, dtype=torch.float32)
+        self.able = np.ones(self.n_items, bool) if able is None else able
+
+    def score(self, users, items=None):
+        found = self.table[torch.as_tensor(users.rows)]
+        return found if items is None else found[:, torch.as_tensor(items)]
+
+    def scorable(self):
+        return self.able
+
+
+def batch():
+    return UserBatch(np.arange(USERS), Lists.of([[0]] * USERS))
+
+
+def questions(rng):
+    truth = np.stack([rng.choice(np.arange(1, ITEMS), 2, replace=False) for _ in range(USERS)])
+    held = Held(batch(), Lists.of(np.sort(truth).tolist()), Lists.of([[0]] * USERS))
+    good = rng.normal(size=(USERS, ITEMS))
+    np.put_along_axis(good, truth, good.max() + 1, axis=1)
+    return held, good, rng.normal(size=(USERS, ITEMS))
+
+
+def searched(scorers, held, items):
+    known = [torch.arange(ITEMS) for _ in scorers]
+    scores, relevant, counts = candidate_scores(scorers, known, held, items)
+    return search_weights(scores, metric_of("recall@2", relevant, counts))
+
+
+def test_the_search_finds_the_member_that_knows():
+    held, good, noise = questions(np.random.default_rng(0))
+    for scorers, best in (([Fixed(good), Fixed(noise)], 0), ([Fixed(noise), Fixed(1000 * good)], 1)):
+        weights, value = searched(scorers, held, np.ones(ITEMS, bool))
+        assert value == 1.0 and int(np.argmax(weights)) == best
+        assert sum(weights) == pytest.approx(1, abs=1e-3) and min(weights) >= 0
+
+
+def test_the_search_mixes_members_that_know_different_things():
+    held, good, noise = questions(np.random.default_rng(1))
+    half = np.arange(ITEMS) % 2 == 0
+    even, odd = np.where(half, good, noise), np.where(half, noise, good)
+    everything = np.ones(ITEMS, bool)
+    weights, mixed = searched([Fixed(even), Fixed(odd)], held, everything)
+    alone = [searched([Fixed(table)], held, everything)[1] for table in (even, odd)]
+    assert min(weights) > 0.1 and mixed > max(alone)
+
+
+def test_warm_and_cold_items_have_weights_of_their_own():
+    held, good, noise = questions(np.random.default_rng(2))
+    warm = np.arange(ITEMS) < 15
+    first, second = Fixed(np.where(warm, good, noise)), Fixed(np.where(warm, noise, good))
+    assert int(np.argmax(searched([first, second], held, warm)[0])) == 0
+    assert int(np.argmax(searched([first, second], held, ~warm)[0])) == 1
+
+
+def test_candidates_hold_every_relevant_item_any_member_ranks():
+    held, good, noise = questions(np.random.default_rng(3))
+    known = [torch.arange(ITEMS)] * 2
+    scores, relevant, counts = candidate_scores([Fixed(good), Fixed(noise)], known, held, np.ones(ITEMS, bool))
+    assert relevant.sum(1).tolist() == counts.tolist() == [2] * USERS
+    filled = scores.isfinite().all(-1)
+    assert filled.sum(1).max() <= ITEMS - 1, "what is excluded is no candidate, and none counts twice"
+
+
+def test_standardised_scores_do_not_change_when_items_are_added():
+    table = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
+    known = torch.arange(8)
+    grown = torch.cat([table, torch.full((4, 5), 1e4)], dim=1)
+    torch.testing.assert_close(standardise(grown, known)[:, :10], standardise(table, known))
+    found = standardise(table, known)[:, known]
+    torch.testing.assert_close(found.mean(1), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.std(1, correction=0), torch.ones(4))
+    torch.testing.assert_close(standardise(table * 7 + 3, known), standardise(table, known))
+
+
+def test_combine_takes_the_mean_over_members_that_have_a_score():
+    nan = torch.nan
+    scores = torch.tensor([[1.0, 3.0], [1.0, nan], [nan, nan], [-torch.inf, -torch.inf]])
+    weights = torch.tensor([0.25, 0.75])
+    assert combine(scores, weights).tolist() == [2.5, 1.0, -torch.inf, -torch.inf]
+    assert combine(scores, torch.tensor([0.0, 1.0])).tolist() == [3.0, -torch.inf, -torch.inf, -torch.inf]
+
+
+def test_a_member_that_cannot_score_an_item_does_not_pull_it_down():
+    rng = np.random.default_rng(4)
+    one, two = rng.normal(size=(USERS, ITEMS)), rng.normal(size=(USERS, ITEMS))
+    able = np.arange(ITEMS) < 20
+    known = [torch.arange(20), torch.arange(20)]
+    half = torch.tensor([0.5, 0.5])
+    warm = torch.from_numpy(able)
+    blend = BlendScorer([Fixed(one), Fixed(two, able)], known, half, half, warm)
+    scores = blend.score(batch())
+    z = [standardise(torch.as_tensor(t, dtype=torch.float32), known[0]) for t in (one, two)]
+    torch.testing.assert_close(scores[:, 20:], z[0][:, 20:])
+    torch.testing.assert_close(scores[:, :20], (z[0] + z[1])[:, :20] / 2)
+    assert blend.scorable().all()
+    alone = BlendScorer([Fixed(one), Fixed(two, able)], known, half, torch.tensor([0.0, 1.0]), warm)
+    assert alone.scorable().tolist() == able.tolist()
+
+
+def test_blend_weights_of_warm_and_cold_items_apply_to_them():
+    rng = np.random.default_rng(5)
+    tables = [rng.normal(size=(USERS, ITEMS)) for _ in range(2)]
+    warm = torch.arange(ITEMS) < 10
+    known = [torch.arange(10)] * 2
+    blend = BlendScorer([Fixed(t) for t in tables], known, torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), warm)
+    z = [standardise(torch.as_tensor(t, dtype=torch.float32), known[0]) for t in tables]
+    torch.testing.assert_close(blend.score(batch()), torch.where(warm, z[0], z[1]))
+    torch.testing.assert_close(blend.score(batch(), np.array([12, 3])), blend.score(batch())[:, [12, 3]])
+
+
+def test_a_padded_member_scores_no_added_item():
+    padded = Padded(Fixed(np.ones((USERS, 4))), 6)
+    assert padded.score(batch()).shape == (USERS, 6) and padded.scorable().tolist() == [True] * 4 + [False] * 2
+
+
+def test_all_weights_zero_is_refused():
+    nothing = torch.zeros(1)
+    blend = BlendScorer([Fixed(np.ones((USERS, 3)))], [torch.arange(3)], nothing, nothing, torch.ones(3, dtype=bool))
+    with pytest.raises(ConfigError, match="weight 0"):
+        blend.score(batch())
+
+
+def test_a_blend_of_two_closed_forms_is_solved_selected_and_refitted():
+    train = replace(tiny_view.view(absent=()), fingerprint="blend")
+    settings = {"ease": {"l2": 3.0}, "ease_content": {"l2": 3.0, "prior": 0.2, "widen": 0.0, "power": 0.5, "k": 3}}
+    model = Blend(members=("ease", "ease_content"), settings=settings, cold_weights=(0.0, 1.0))
+    model.setup(train)
+    assert model.solve(train)
+    chosen = model.selected()
+    assert chosen["members"] == ("ease", "ease_content") and chosen["cold_weights"] == (0.0, 1.0)
+    assert sum(chosen["warm_weights"]) == pytest.approx(1)
+    again = model.fresh(chosen)
+    refit = replace(train, valid=None)
+    again.setup(refit)
+    assert again.solve(refit)
+    users = train.user_batch(np.arange(4))
+    torch.testing.assert_close(again.scorer().score(users), model.scorer().score(users))
