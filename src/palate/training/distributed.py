@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -20,7 +21,14 @@ def start() -> tuple[int, int]:
         return 0, 1
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # gloo's threads must be joined before the interpreter unloads them, else the process aborts now and then
+        atexit.register(_leave)
     return dist.get_rank(), world
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def share(batch: Ints, rank: int, world: int) -> tuple[Ints, float]:
