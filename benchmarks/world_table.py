@@ -36,7 +36,7 @@ class Oracle(Scorer):
     def __init__(self, truth: Truth, data: Dataset) -> None:
         super().__init__(data.n_items)
         self.truth = truth
-        self.users = np.array([int(str(u).rpartition("-")[2]) for u in data.users.ids.ids])
+        self.users = np.array([int(str(u).lstrip("u")) for u in data.users.ids.ids])
 
     def score(self, users: UserBatch, items: Ints | None = None):
         import torch

@@ -10,7 +10,7 @@ from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
 from palate.metrics.held import validate
 from palate.models.match.content_knn import ContentKNN
-from palate.models.match.item_knn import ItemKNN, cosine_neighbours
+from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
 
 
 def _solved(model, train):
@@ -26,12 +26,26 @@ def test_neighbours_are_the_largest_shrunk_cosines():
     norm = np.sqrt(count.diagonal())
     cosine = count / (norm[:, None] * norm[None, :] + 2.0)
     np.fill_diagonal(cosine, 0)
-    ids, values = cosine_neighbours(train.matrix, 4, shrink=2.0, block=3)
+    ids, values = neighbours_by_takers(train.matrix, 4, shrink=2.0, block=3)
     for item in range(N_ITEMS):
         order = np.argsort(-cosine[item], kind="stable")[:4]
         order = order[cosine[item, order] > 0]
         np.testing.assert_allclose(values[item, : len(order)], cosine[item, order], rtol=1e-5)
         assert (ids[item, len(order) :] == -1).all()
+
+
+def test_powers_weigh_long_histories_and_popular_items_down():
+    train = view()
+    x = train.matrix.toarray()
+    weighed = (x / np.maximum(x.sum(1, keepdims=True), 1)).T @ x
+    count = weighed.diagonal().copy()
+    wanted = weighed / np.outer(count, count).clip(1e-9) ** 0.25
+    np.fill_diagonal(wanted, 0)
+    ids, values = neighbours_by_takers(train.matrix, N_ITEMS, user_power=1.0, item_power=0.25, block=5)
+    dense = np.zeros((N_ITEMS, N_ITEMS))
+    owner = np.repeat(np.arange(N_ITEMS)[:, None], N_ITEMS, axis=1)
+    dense[owner[ids >= 0], ids[ids >= 0]] = values[ids >= 0]
+    np.testing.assert_allclose(dense, wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_item_knn_scores_and_ranks_like_its_dense_matrix():

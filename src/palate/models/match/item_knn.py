@@ -1,6 +1,9 @@
 """ItemKNN (Sarwar et al., WWW 2001; shrinkage as in Bell & Koren, 2007): every item taken votes for its neighbours.
 
-s_ij = n_ij / (sqrt(n_i n_j) + shrink), the ``k`` largest of each row kept; score(u, i) = sum over a history j of s_ji.
+s_ij = n_ij / ((n_i n_j)^item_power + shrink), the ``k`` largest of each row kept; score(u, i) = sum over a history j of
+s_ji. A person's events count |u|^-user_power each in every n: 0 and an item power of 1/2 are the cosine, 1 and less
+than 1/2 are a random walk with its popularity exponent (RP3beta, Paudel et al., 2016), which a log of few long
+histories needs; the preset ``walk`` chooses among them.
 Sparse all the way: time and memory follow co-occurrences, not items squared.
 """
 
@@ -94,40 +97,55 @@ class ItemKNN(Matcher):
     name = "item_knn"
     paper = "Sarwar et al., Item-based Collaborative Filtering Recommendation Algorithms, WWW 2001"
     abilities = Abilities(new_users=True)
+    presets = {"faithful": {}, "walk": {"user_power": None, "item_power": None, "shrink": 0.0}}
 
     class Config(ModelConfig):
         """k: neighbours an item votes for. shrink: of rare pairs. None chooses from the grid on validation.
 
-        k_grid, shrink_grid: values tried.
+        user_power: how much less an event of a long history counts. item_power: how much less a popular item counts.
+        k_grid, shrink_grid, user_grid, item_grid: values tried.
         """
 
         k: int | None = Field(None, ge=1)
         shrink: float | None = Field(None, ge=0)
+        user_power: float | None = Field(0.0, ge=0)
+        item_power: float | None = Field(0.5, ge=0)
         k_grid: tuple[int, ...] = (20, 50, 100, 200)
         shrink_grid: tuple[float, ...] = (0.0, 10.0, 50.0)
+        user_grid: tuple[float, ...] = (0.0, 0.5, 1.0)
+        item_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
 
     def solve(self, train: TrainView) -> bool:
         c, known = self.config, train.warm_items
         ks = c.k_grid if c.k is None else (c.k,)
-        shrinks = c.shrink_grid if c.shrink is None else (c.shrink,)
-        widest = {shrink: cosine_neighbours(train.matrix, max(ks), shrink) for shrink in shrinks}
+        grids = (
+            c.user_grid if c.user_power is None else (c.user_power,),
+            c.item_grid if c.item_power is None else (c.item_power,),
+            c.shrink_grid if c.shrink is None else (c.shrink,),
+        )
 
-        def scorer(setting: tuple[float, int]) -> NeighbourScorer:
-            shrink, k = setting
-            neighbours, weights = widest[shrink]
+        def widest(user_power: float, item_power: float, shrink: float) -> tuple[Ints, NDArray[np.float32]]:
+            return neighbours_by_takers(train.matrix, max(ks), shrink, user_power, item_power)
+
+        found = {setting: widest(*setting) for setting in product(*grids)}
+
+        def scorer(candidate: tuple[tuple[float, float, float], int]) -> NeighbourScorer:
+            setting, k = candidate
+            neighbours, weights = found[setting]
             return NeighbourScorer(neighbours[:, :k], weights[:, :k], known)
 
-        candidates = list(product(shrinks, ks))
+        candidates = list(product(found, ks))
         best = candidates[0] if len(candidates) == 1 else choose(train, candidates, scorer)[0]
-        self._shrink, self._k = best
-        neighbours, weights = widest[self._shrink]
+        (self._user_power, self._item_power, self._shrink), self._k = best
+        neighbours, weights = found[best[0]]
         self.register_buffer("neighbours", torch.from_numpy(neighbours[:, : self._k].astype(np.int32)))
         self.register_buffer("weights", torch.from_numpy(weights[:, : self._k].copy()))
         self.register_buffer("known", torch.from_numpy(known))
         return True
 
     def selected(self) -> dict[str, Any]:
-        return {"k": self._k, "shrink": self._shrink}
+        powers = {"user_power": self._user_power, "item_power": self._item_power}
+        return {"k": self._k, "shrink": self._shrink, **powers}
 
     def scorer(self) -> Scorer:
         neighbours, weights, known = (
@@ -136,8 +154,13 @@ class ItemKNN(Matcher):
         return NeighbourScorer(neighbours, weights, known)
 
 
-def cosine_neighbours(
-    matrix: sp.csr_array, k: int, shrink: float = 0.0, block: int = 2048
+def neighbours_by_takers(
+    matrix: sp.csr_array,
+    k: int,
+    shrink: float = 0.0,
+    user_power: float = 0.0,
+    item_power: float = 0.5,
+    block: int = 2048,
 ) -> tuple[Ints, NDArray[np.float32]]:
     """The ``k`` items most similar to each by who took them, itself left out.
 
@@ -145,17 +168,19 @@ def cosine_neighbours(
         matrix: [users, items] of ones.
 
     Returns:
-        ``neighbours`` int64 [items, k], -1 where there are fewer, and ``cosines`` float32 [items, k], best first.
+        ``neighbours`` int64 [items, k], -1 where there are fewer, and ``weights`` float32 [items, k], best first.
     """
+    taken = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32) ** np.float32(-user_power)
     by_item = sp.csr_array(matrix.T)
-    norm = np.sqrt(np.diff(by_item.indptr).astype(np.float32))
-    ids, cosines = [], []
+    weighed = sp.csr_array((taken[by_item.indices], by_item.indices, by_item.indptr), shape=by_item.shape)
+    norm = np.asarray(weighed.sum(axis=1), np.float32).reshape(-1) ** np.float32(item_power)
+    ids, found = [], []
     for start in range(0, by_item.shape[0], block):
-        pairs = by_item[start : start + block] @ matrix
+        pairs = weighed[start : start + block] @ matrix
         owner = start + np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         value = pairs.data / (norm[owner] * norm[pairs.indices] + np.float32(shrink))
         value[owner == pairs.indices] = 0
         best = ragged_best(pairs.indptr, pairs.indices, value, k)
         ids.append(best[0])
-        cosines.append(np.maximum(best[1], 0))
-    return np.concatenate(ids), np.concatenate(cosines)
+        found.append(np.maximum(best[1], 0))
+    return np.concatenate(ids), np.concatenate(found)
