@@ -49,7 +49,7 @@ def questions(rng):
 def searched(scorers, held, items):
     known = [torch.arange(ITEMS) for _ in scorers]
     scores, relevant, counts = candidate_scores(scorers, known, held, items)
-    return search_weights(scores, metric_of("recall@2", relevant, counts))
+    return search_weights(scores, relevant, metric_of("recall@2", relevant, counts))
 
 
 def test_the_search_finds_the_member_that_knows():

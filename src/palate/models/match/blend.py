@@ -128,7 +128,7 @@ class Blend(Matcher):
             if items[train.valid.relevant.items].sum() < ENOUGH:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, metric_of(train.metric, relevant, counts))
+            found[part], _ = search_weights(scores, relevant, metric_of(train.metric, relevant, counts))
         return found
 
     def selected(self) -> dict[str, Any]:
