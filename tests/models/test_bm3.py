@@ -35,7 +35,7 @@ def test_loss_by_hand():
     for layer, name, rows in zip(model.maps, ("image", "text"), ([0], [0, 1])):
         z = train.features[name].values[[4, 3]].astype(np.float64)[rows] @ numpy(layer.weight).T + numpy(layer.bias)
         modal += apart(predict(z), i[rows]) + apart(predict(z), z)
-    reg = 0.3 * (np.linalg.norm(u) + np.linalg.norm(i)) / 2
+    reg = 0.3 * (np.linalg.norm(final[:N_USERS]) + np.linalg.norm(final[N_USERS:])) / N_ITEMS
     found = model.loss(batch([0, 1], [4, 3], [[], []]))
     assert found["match"].item() == pytest.approx(match, rel=1e-4)
     assert found["modal"].item() == pytest.approx(modal, rel=1e-4)
@@ -50,6 +50,18 @@ def test_scores_are_dot_products_of_predictions():
     warm = N_ITEMS - 1
     found = model.scorer().score(as_users(view(), [2, 3]))[:, :warm]
     np.testing.assert_allclose(numpy(found), p[[2, 3]] @ p[N_USERS : N_USERS + warm].T, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_draws_one_mask_for_each_node():
+    model = fitted(reg=0.0)
+    twice, once = batch([0, 0, 1], [4, 4, 5], [[], [], []]), batch([0, 1], [4, 5], [[], []])
+    found = []
+    for some in (twice, once):
+        torch.manual_seed(5)
+        found.append({name: value.item() for name, value in model.loss(some).items()})
+    torch.manual_seed(5)
+    alone = {name: value.item() for name, value in model.loss(batch([1], [5], [[]])).items()}
+    assert 3 * found[0]["match"] - 2 * found[1]["match"] * 2 == pytest.approx(-alone["match"], rel=1e-4)
 
 
 def test_targets_get_no_gradient():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -37,21 +38,26 @@ class ModalConvolution(nn.Module):
         for layer in (*own, mix[0]):
             nn.init.xavier_normal_(layer.weight)
         self.own, self.mix = nn.ModuleList(own), nn.ModuleList(mix)
-        self._constant: tuple[Graph, Tensor, Tensor] | None = None
+        self._constant: _Constant | None = None
 
-    def forward(self, values: Tensor, has: Tensor, ids: Tensor, graph: Graph) -> Tensor:
-        """All nodes, users first, [n, dim].
+    def forward(self, values: Tensor, has: Tensor, ids: Tensor, graph: Graph, rows: Tensor | None = None) -> Tensor:
+        """All nodes, users first, [n, dim], or ``rows`` of them.
 
         Args:
             values: content [n_items, width]. has: bool [n], False at items without it (their rows do not matter).
             ids: [n, dim]. graph: row-normalised [n, n] in which items without content send nothing.
+            rows: int64 [b], nodes that are asked for; the last layer is computed on them alone.
         """
-        x, mean = self._start(values, has, graph)
+        h, x = self._enter(values, has, graph)
+        whole = bool(has.all())
         for place, (convolve, own, mix) in enumerate(self._layers()):
-            mean = propagate(graph, x) if place else mean
-            h = F.leaky_relu(mean @ convolve)
-            x = F.leaky_relu(own(x))
-            x = (x if bool(has.all()) else x * has[:, None]) + ids
+            asked = rows if place + 1 == len(self.convolve) else None
+            if place:
+                h, x = _at(propagate(graph, x), asked) @ convolve, own(_at(x, asked))
+            else:
+                h, x = _at(h, asked), _at(x, asked)
+            h, x = F.leaky_relu(h), F.leaky_relu(x)
+            x = (x if whole else x * (has if asked is None else has[asked])[:, None]) + _at(ids, asked)
             # a linear layer on [h; x], without joining them
             left, right = mix.weight.split([h.shape[1], x.shape[1]], 1)
             x = F.leaky_relu(F.linear(h, left, mix.bias) + F.linear(x, right))
@@ -70,15 +76,63 @@ class ModalConvolution(nn.Module):
             if isinstance(own, nn.Linear) and isinstance(mix, nn.Linear):
                 yield convolve, own, mix
 
-    def _start(self, values: Tensor, has: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Unit input of all nodes and the mean over neighbours; constants are computed once."""
-        frozen = not self.preference.requires_grad and self.first is None
-        if frozen and self._constant is not None and self._constant[0] is graph:
-            return self._constant[1:]
-        content = values if self.first is None else self.first(values)
-        items = F.normalize(torch.where(has[-len(values) :, None], content, content.new_zeros(())), dim=1)
-        x = torch.cat([F.normalize(self.preference, dim=1), items])
-        mean = propagate(graph, x)
-        if frozen:
-            self._constant = (graph, x, mean)
-        return x, mean
+    def _enter(self, values: Tensor, has: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+        """``mean W`` [n, start] and ``V x`` [n, dim] of the first layer."""
+        convolve, own, _ = next(self._layers())
+        known = self._known(values, has, graph)
+        users, to_items = known.users, known.to_items
+        if users is None or to_items is None:
+            users = F.normalize(self.preference, dim=1)
+            to_items = propagate(known.item_rows, users)
+        if self.first is None:
+            h, x = known.to_users @ convolve, own(known.content)
+        else:
+            # items are unit(c M): with M folded into the matrices that follow, all is done in the width of content
+            basis = torch.cat([self.first.weight.T, self.first.bias[None]])
+            squares = (known.content @ (basis @ basis.T) * known.content).sum(1, keepdim=True)
+            unit = known.content * squares.clamp_min(1e-24).rsqrt()
+            h = propagate(known.user_rows, unit) @ (basis @ convolve)
+            x = F.linear(unit, own.weight @ basis.T, own.bias)
+        return torch.cat([h, to_items @ convolve]), torch.cat([own(users), x])
+
+    def _known(self, values: Tensor, has: Tensor, graph: Graph) -> _Constant:
+        """What does not change from step to step."""
+        if self._constant is None or self._constant.graph is not graph:
+            n, present = len(self.preference), has[len(self.preference) :, None]
+            content = torch.where(present, values, values.new_zeros(()))
+            if self.first is None:
+                content = F.normalize(content, dim=1)
+            else:
+                content = torch.cat([content, present.to(content.dtype)], 1)
+            user_rows, item_rows = _blocks(graph, n)
+            self._constant = _Constant(graph, content, user_rows, item_rows, propagate(user_rows, content))
+            if not self.preference.requires_grad:
+                self._constant.users = F.normalize(self.preference, dim=1)
+                self._constant.to_items = propagate(item_rows, self._constant.users)
+        return self._constant
+
+
+@dataclass(eq=False)
+class _Constant:
+    """Content (unit, or with a column of ones), the graph's two blocks, and what they make of constants."""
+
+    graph: Graph
+    content: Tensor
+    user_rows: Graph
+    item_rows: Graph
+    to_users: Tensor
+    users: Tensor | None = None
+    to_items: Tensor | None = None
+
+
+def _blocks(graph: Graph, n_users: int) -> tuple[Graph, Graph]:
+    """Users from items, and items from users."""
+    split, n_items = int(graph.indptr[n_users]), graph.shape[0] - n_users
+    upper, lower = slice(None, split), slice(split, None)
+    users = Graph(graph.indptr[: n_users + 1], graph.indices[upper] - n_users, graph.weights[upper], n_items)
+    items = Graph(graph.indptr[n_users:] - split, graph.indices[lower], graph.weights[lower], n_users)
+    return users, items
+
+
+def _at(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else F.embedding(rows, x)

@@ -1,13 +1,13 @@
 """BM3 (Zhou et al., WWW 2023): users, items and modalities pulled together without negatives.
 
 One predictor P on the online side, dropout and stop-gradient on the target side:
-[1 - cos(P(u), i')] + [1 - cos(P(i), u')] + w sum_m {[1 - cos(P(f_m), i')] + [1 - cos(P(f_m), f_m')]} + a norm penalty.
-score = P(u) . P(i). Users are LightGCN means over layers, items the same + their layer 0 once more.
+[1 - cos(P(u), i')] + [1 - cos(P(i), u')] + w sum_m {[1 - cos(P(f_m), i')] + [1 - cos(P(f_m), f_m')]} + a penalty.
+score = P(u) . P(i). Users are LightGCN means over layers, items the same + their layer 0 once more. A step draws one
+dropout mask for each node, shared by all its rows; the penalty is on the norms of all users and of all items.
 
 Our choices: content is frozen, except in the ``faithful`` preset (for features of a few hundred columns), which trains
-the raw matrices as the public code does; items without a modality take no part in its terms; the penalty is on the
-batch's rows (there: on whole tables, with gradients of about 1e-9 an entry). A new item is the mean of P(f_m), brought
-to the usual length: the loss pulls exactly that to the item.
+the raw matrices as the public code does; items without a modality take no part in its terms. A new item is the mean of
+P(f_m), brought to the usual length: the loss pulls exactly that to the item.
 """
 
 from __future__ import annotations
@@ -86,16 +86,20 @@ class BM3(VectorMatcher):
         return self.predictor(final[:n]), self._with_content(self.predictor(final[n:] + self.table[n:]))
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        u, i = node_rows(light_propagate(self.graph, self.table, self.config.layers), batch, self.n_users)
-        i = i + F.embedding(batch.items + self.n_users, self.table)
-        u_target, i_target = self._target(u), self._target(i)
+        final, n = light_propagate(self.graph, self.table, self.config.layers), self.n_users
+        final = torch.cat([final[:n], final[n:] + self.table[n:]])
+        items = batch.items + n
+        u, i = node_rows(final, batch, n)
+        target = self._target(final)
+        u_target, i_target = F.embedding(batch.users, target), F.embedding(items, target)
         match = bootstrap_cosine(self.predictor(u), i_target) + bootstrap_cosine(self.predictor(i), u_target)
         modal = match.new_zeros(())
-        for _, z, present in self.content.projected(self.maps, batch.items):
-            online = self.predictor(z)
-            modal = modal + bootstrap_cosine(online, i_target, present)
-            modal = modal + bootstrap_cosine(online, self._target(z), present)
-        reg = self.config.reg * norm_rows(u, i)
+        unique, place = batch.items.unique(return_inverse=True)
+        for _, z, present in self.content.projected(self.maps, unique):
+            online, z_target = (F.embedding(place, rows) for rows in (self.predictor(z), self._target(z)))
+            modal = modal + bootstrap_cosine(online, i_target, present[place])
+            modal = modal + bootstrap_cosine(online, z_target, present[place])
+        reg = self.config.reg * norm_rows(final[:n], final[n:])
         return {"loss": match + self.config.modal_weight * modal + reg, "match": match, "modal": modal, "reg": reg}
 
     def finish(self) -> None:

@@ -90,7 +90,8 @@ class MMGCN(DescribedMatcher):
         return final[: self.n_users], self.with_content(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        u, pos, neg = node_rows(self._nodes(), batch, self.n_users)
+        rows = torch.cat([batch.users, batch.items + self.n_users, batch.negatives[:, 0] + self.n_users])
+        u, pos, neg = self._nodes(rows).chunk(3)
         rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
         if not self.config.learn_ids:
             return {"loss": rank, "bpr": rank}
@@ -99,16 +100,18 @@ class MMGCN(DescribedMatcher):
         reg = self.config.reg * torch.stack(known).sum()
         return {"loss": rank + reg, "bpr": rank, "reg": reg}
 
-    def _nodes(self) -> Tensor:
-        """Vectors of all nodes [n_users + n_items, d]."""
-        total, count = torch.zeros_like(self.ids), self.ids.new_zeros(len(self.ids), 1)
+    def _nodes(self, rows: Tensor | None = None) -> Tensor:
+        """Vectors of all nodes [n_users + n_items, d], or of ``rows`` int64 [b]."""
+        n = len(self.ids) if rows is None else len(rows)
+        total, count = self.ids.new_zeros(n, self.config.dim), self.ids.new_zeros(n, 1)
         users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
         somewhere = self._somewhere()
         for branch, (values, present, graph) in zip(self.convolutions(), self.seen):
             has = torch.cat([users, present])
             # an item without any content is still described, by who took it
             counts = torch.cat([users, present | ~somewhere])[:, None]
-            total = total + branch(values, has, self.ids, graph) * counts
+            counts = counts if rows is None else counts[rows]
+            total = total + branch(values, has, self.ids, graph, rows) * counts
             count = count + counts
         return total / count.clamp(min=1)
 
