@@ -53,6 +53,20 @@ def test_world_writes_a_shop_that_loads(ask, tmp_path):
     assert (data.n_items, data.n_users) == (48, 8)
 
 
+def test_world_leaves_impressions_out_where_asked(ask, tmp_path):
+    import polars as pl
+
+    small = ("--items", 48, "--users", 8, "--no-media", "--quiet")
+    folder = {share: tmp_path / f"w{share}" for share in (0, 1)}
+    for share in folder:
+        ask("world", folder[share], *small, "--impression-share", share)
+    shown, log = ([pl.read_parquet(folder[s] / f"{name}.parquet") for s in (0, 1)] for name in _LOGS)
+    assert len(shown[0]) == 0 < len(shown[1]) and log[0].equals(log[1])
+
+
+_LOGS = ("impressions", "interactions")
+
+
 def test_models_lists_every_system_with_its_abilities(ask):
     rows = {row["model"]: row for row in ask("models")}
     assert {"popularity", "ease", "lightgcn", "vbpr", "ease_content", "content_kernel", "blend"} <= set(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,6 +76,9 @@ def world(
     seed: Annotated[int, typer.Option()] = 0,
     no_media: Annotated[bool, typer.Option("--no-media", help="no pictures, words or sounds: for scale")] = False,
     no_effect: Annotated[bool, typer.Option("--no-effect", help="taste independent of content")] = False,
+    impression_share: Annotated[
+        float | None, typer.Option(help="share of sessions whose impressions are written; 0 for scale")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     json: show.Json = False,
     quiet: show.Quiet = False,
@@ -85,8 +88,9 @@ def world(
     from palate.simulation.world import World
 
     show.start(quiet)
-    sizes = {name: size for name, size in (("n_items", items), ("n_users", users)) if size is not None}
-    made = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **sizes)
+    given = {"n_items": items, "n_users": users, "impression_share": impression_share}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    made = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **chosen)
     folder = made.write(out, overwrite=overwrite)
     show.emit({"folder": str(folder)}, json)
     if not json:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import Ints, Lists, UserBatch
 from palate.core.scorer import Scorer
 from palate.data.views import Held
 
@@ -41,6 +41,24 @@ class RandomFill(Scorer):
         mixed = (mixed ^ (mixed >> 13)) & 0xFFFFFF
         scores[:, self.unknown] = -1e30 * (1.0 + mixed.to(scores.dtype) / 0xFFFFFF)
         return scores if items is None else scores[:, torch.as_tensor(items)]
+
+    def topk(
+        self, users: UserBatch, k: int, exclude: Lists | None = None, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[Ints, NDArray[np.float32]]:
+        """The base's own list of known items; only lists that come short draw from the unknown."""
+        known = np.ones(self.n_items, bool) if allowed is None else np.isin(np.arange(self.n_items), _rows(allowed))
+        known[self.unknown.numpy()] = False
+        ids, scores = self.base.topk(users, k, exclude, known)
+        short = np.flatnonzero(ids[:, -1] < 0)
+        if len(short):
+            out = None if exclude is None else exclude.take(short)
+            ids[short], scores[short] = super().topk(users.take(short), k, out, allowed)
+        return ids, scores
+
+
+def _rows(allowed: NDArray[np.bool_] | Ints) -> Ints:
+    given = np.asarray(allowed)
+    return np.flatnonzero(given) if given.dtype == bool else given.astype(np.int64)
 
 
 def answer(scorer: Scorer, held: Held, k: int) -> Ints:

@@ -1,0 +1,128 @@
+"""A million users, 200 thousand items, 20 million interactions: time, memory and quality on one thread.
+
+    python benchmarks/scale.py [--users 1000000] [--items 200000] [--cells popularity,item_knn,...] [--judged 50000]
+
+The world is written once (`palate world --no-media --impression-share 0`). Each cell is a process of its own, so that
+its peak memory is its own, and is kept: the command goes on where it stopped. Quality is recall@20 on ``judged``
+validation users, drawn once and the same for all; selection inside a model uses them too. Test stays sealed.
+The world's events repeat pairs: seconds per interaction are those of an epoch over its distinct training pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _common import RESULTS, WORK, keep, real
+from palate.core.files import read_json, write_json
+
+BASELINES = ("popularity", "item_knn")
+CELLS = {
+    "popularity": ("world", "popularity"),
+    "item_knn": ("world", "item_knn:k=200;shrink=50"),
+    "lightgcn": ("world", "lightgcn:batch_size=0;lr=0.01;epochs=5"),
+    "lightgcn_baby": ("baby", "lightgcn:batch_size=0;lr=0.01;epochs=5"),
+}
+
+
+def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
+    """Fit and evaluate one cell in this process."""
+    import torch
+
+    import palate
+    from palate.core.model import Matcher
+    from palate.core.seeding import seed_torch
+    from palate.evaluation.job import parse_model
+    from palate.evaluation.memory import peak
+    from palate.metrics.held import evaluate_held
+    from palate.training.loop import LoopOptions, train
+    from palate.training.saving import versions
+
+    torch.set_num_threads(1)
+    place, text = CELLS[cell]
+    started = time.perf_counter()
+    data = palate.load(folder if place == "world" else real("amazon-baby"))
+    view = data.select_view(0).sampled(judged)
+    read = time.perf_counter() - started
+    started, cpu = time.perf_counter(), time.process_time()
+    model = parse_model(text)
+    assert isinstance(model, Matcher) and view.valid is not None
+    seed_torch(0, "init", model.name)
+    model.setup(view)
+    state = None if model.solve(view) else train(model, view, LoopOptions(0, view.metric))
+    fit, fit_cpu = time.perf_counter() - started, time.process_time() - cpu
+    started = time.perf_counter()
+    with torch.inference_mode():
+        recall = evaluate_held(model.eval().scorer(), view.valid)["recall@20"]
+    np.save(folder.parent / f"{folder.name}-{cell}.npy", recall)
+    row: dict[str, Any] = {
+        "model": text, "data": data.name, "users": data.n_users, "items": data.n_items,
+        "interactions": len(data.interactions), "positives": len(data.positives), "train_pairs": len(view),
+        "split": str(data.spec), "judged_users": len(view.valid), "read_seconds": read, "fit_seconds": fit,
+        "fit_cpu_seconds": fit_cpu, "evaluation_seconds": time.perf_counter() - started,
+        "peak_rss_gib": peak() / 2**30, "valid_recall@20": float(recall.mean()),
+        "standard_error": float(recall.std(ddof=1) / np.sqrt(len(recall))),
+    }  # fmt: skip
+    if state is not None:
+        epochs = [record["seconds"] for record in state.history]
+        row |= {"epoch_seconds": epochs, "seconds_per_interaction": min(epochs) / len(view)}
+    return row | {"versions": versions()}
+
+
+def compared(rows: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Add each trained cell's ratio to Baby and its paired gap to the baselines."""
+    baby = rows.get("lightgcn_baby", {}).get("seconds_per_interaction")
+    for cell, row in rows.items():
+        if CELLS[cell][0] != "world":
+            continue
+        if baby and "seconds_per_interaction" in row:
+            row["ratio_to_baby"] = row["seconds_per_interaction"] / baby
+        for other in BASELINES:
+            if other == cell or other not in rows or rows[other]["judged_users"] != row["judged_users"]:
+                continue
+            gap = np.subtract(*(np.load(folder.parent / f"{folder.name}-{name}.npy") for name in (cell, other)))
+            error = float(gap.std(ddof=1) / np.sqrt(len(gap)))
+            row[f"over_{other}"] = {"gap": float(gap.mean()), "standard_error": error}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--judged", type=int, default=50_000)
+    parser.add_argument("--cells", default=",".join(CELLS))
+    parser.add_argument("--work", choices=sorted(CELLS), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    folder = WORK / "scale" / f"world-{args.users}-{args.items}"
+    kept = folder.parent / f"{folder.name}-judged-{args.judged}"
+    if args.work:
+        write_json(kept / f"{args.work}.json", work(args.work, folder, args.judged))
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if not (folder / "world.json").is_file():
+        sizes = ["--users", str(args.users), "--items", str(args.items)]
+        options = [*sizes, "--no-media", "--impression-share", "0"]
+        subprocess.run([sys.executable, "-m", "palate", "world", str(folder), *options], check=True, env=environment)
+    sizes = [f"--{name}={getattr(args, name)}" for name in ("users", "items", "judged")]
+    for cell in args.cells.split(","):
+        if not (kept / f"{cell}.json").is_file():
+            subprocess.run([sys.executable, __file__, *sizes, "--work", cell], check=True, env=environment)
+        rows = {name: read_json(kept / f"{name}.json") for name in CELLS if (kept / f"{name}.json").is_file()}
+        compared(rows, folder)
+        full = (args.users, args.items) == (1_000_000, 200_000)
+        name = "scale" if full else f"scale-{args.users}"
+        target = keep if full else lambda name, result: write_json(folder.parent / f"{name}.json", result)
+        target(name, {"command": "python benchmarks/scale.py " + " ".join(sizes), "threads": 1, "rows": rows})
+    sys.stdout.write(f"{RESULTS if full else folder.parent}\n")
+
+
+if __name__ == "__main__":
+    main()
