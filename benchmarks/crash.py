@@ -1,6 +1,6 @@
 """SIGKILL at random moments of fit and of encode: afterwards everything resumes to the same bits, nothing half is seen.
 
-    python benchmarks/crash.py --fit 100 --encode 100 --out crash.json
+    python benchmarks/crash.py --fit 100 --encode 100
 
 Every kill starts a process, waits a random part of the time an undisturbed one takes, and kills it. When it happens to
 finish first, its work is thrown away and the next one starts over. After each kill: what is visible must be readable
@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
+from _common import keep
 
 USERS, ITEMS, TEXTS = 60, 40, 400
 BLEND = {
@@ -158,24 +160,25 @@ def main() -> None:
     parser.add_argument("--fit", type=int, default=0, help="kills during fit")
     parser.add_argument("--encode", type=int, default=0, help="kills during encode")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("crash.json"))
     parser.add_argument("--work", choices=sorted(JOBS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         {"fit": work_fit, "encode": work_encode}[given.work](given.folder)
         return
-    result: dict[str, Any] = {"seed": given.seed}
+    from palate.training.saving import versions
+
+    command = f"python benchmarks/crash.py --fit {given.fit} --encode {given.encode} --seed {given.seed}"
+    result: dict[str, Any] = {"command": command, "seed": given.seed}
     with tempfile.TemporaryDirectory() as root:
         for job in JOBS:
             kills = getattr(given, job)
             if kills:
                 result[job] = campaign(job, kills, Path(root) / job, given.seed)
-    given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    bad = any(result[job]["partial_files_visible"] or result[job]["different_bits"] for job in JOBS if job in result)
+    keep("crash", result | {"versions": versions()})
     print(json.dumps(result, indent=2))
-    if any(
-        part["partial_files_visible"] or part["different_bits"] for part in result.values() if isinstance(part, dict)
-    ):
+    if bad:
         sys.exit(1)
 
 

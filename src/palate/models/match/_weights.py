@@ -7,6 +7,7 @@ leaves them only for a gain of more than one standard error over people.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -122,9 +123,7 @@ def likely_weights(scores: Tensor, relevant: Tensor, steps: int = 60) -> Tensor:
     return found / found.sum() if float(found.sum()) > 0 else torch.full((m,), 1 / m)
 
 
-def search_weights(
-    scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]
-) -> tuple[list[float], float]:
+def search_weights(scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[list[float], float]:
     """Coordinate ascent on the simplex from the likeliest weights, or a corner or the centre where that is clearly
     better; about 10 M evaluations."""
     m = scores.shape[-1]
@@ -133,7 +132,7 @@ def search_weights(
 
     def clearly_better(found: Tensor) -> bool:
         gain = found - best
-        return float(gain.mean()) > float(gain.std(correction=0)) / len(gain) ** 0.5
+        return float(gain.mean()) > float(gain.std(correction=0)) / math.sqrt(len(gain))
 
     for start in [*torch.eye(m), torch.full((m,), 1 / m)]:
         found = value(combine(scores, start))
