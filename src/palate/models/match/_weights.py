@@ -122,9 +122,7 @@ def likely_weights(scores: Tensor, relevant: Tensor, steps: int = 60) -> Tensor:
     return found / found.sum() if float(found.sum()) > 0 else torch.full((m,), 1 / m)
 
 
-def search_weights(
-    scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]
-) -> tuple[list[float], float]:
+def search_weights(scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[list[float], float]:
     """Coordinate ascent on the simplex from the likeliest weights, or a corner or the centre where that is clearly
     better; about 10 M evaluations."""
     m = scores.shape[-1]
