@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,10 +34,10 @@ def fingerprint(data: Dataset) -> str:
     return state.hexdigest()
 
 
-def ready(case: Case) -> tuple[torch.nn.Module, TrainView]:
+def ready(case: Case, **changes: Any) -> tuple[torch.nn.Module, TrainView]:
     """A model that is set up but not trained, and its view."""
     data = case.data()
-    model = case.new()
+    model = case.new(**changes)
     view = case.content(data).view(data.select_view(0), data, dense=case.kind.needs.dense)
     seed_torch(0, "init", model.name)
     model.setup(view)
@@ -207,6 +208,26 @@ def training_moves_the_parameters(case: Case) -> None:
         if p.requires_grad
     ]
     assert all(moved)
+
+
+@check(lambda kind: trained(kind) and bool(kind.presets))
+def a_sweep_depends_on_its_generator_alone_and_moves_its_parameters(case: Case) -> None:
+    for settings in case.kind.presets.values():
+        ends = []
+        for _ in range(2):
+            model, _ = ready(case, **settings)
+            start = {name: p.detach().clone() for name, p in model.named_parameters()}
+            for phase in model.phases():
+                if phase.sweep is None:
+                    continue
+                means = phase.sweep(phase.lr, np.random.default_rng(3))
+                assert np.isfinite(means["loss"])
+                own = {id(p) for p in phase.parameters}
+                for name, p in model.named_parameters():
+                    assert torch.equal(p, start[name]) != (id(p) in own), name
+                    start[name] = p.detach().clone()
+            ends.append(model)
+        assert same_state(*ends)
 
 
 @check()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from palate.core.errors import ConfigError, DataError
-from palate.data.sampling import Negatives, shuffled_batches
+from palate.data.sampling import Negatives, PairedNegatives, shuffled_batches
 
 
 @settings(max_examples=60, deadline=None)
@@ -124,3 +124,27 @@ def test_batches_cover_everything_once():
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     with pytest.raises(ConfigError):
         next(shuffled_batches(3, 0, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("positives", [[0], [0, 1, 2, 5, 11], list(range(1, 11))])
+@pytest.mark.parametrize("allowed", [None, [0, 1, 3, 4, 8, 11]])
+def test_paired_negatives_are_uniform_over_what_remains(positives, allowed):
+    matrix = sp.csr_array(np.isin(np.arange(12), positives)[None].repeat(300, axis=0))
+    sampler, rng = PairedNegatives(12, matrix, allowed), np.random.default_rng(0)
+    drawn = np.concatenate([sampler.draw(rng) for _ in range(8)])
+    rest = np.setdiff1d(np.arange(12) if allowed is None else allowed, positives)
+    counts = np.bincount(drawn, minlength=12)
+    assert len(drawn) == 8 * 300 * len(positives) and counts.sum() == counts[rest].sum()
+    assert len(rest) == 1 or chisquare(counts[rest]).pvalue > 1e-3
+
+
+def test_paired_negatives_follow_the_order_of_the_lists_and_the_generator():
+    rng = np.random.default_rng(0)
+    seen = rng.random((50, 40)) < np.linspace(0, 1, 50)[:, None]
+    seen[-1] = True
+    sampler, owners = PairedNegatives(40, sp.csr_array(seen)), np.repeat(np.arange(50), seen.sum(1))
+    drawn = sampler.draw(np.random.default_rng(1))
+    free = ~seen.all(1)[owners]
+    assert not seen[owners, drawn][free].any() and (drawn < 40).all()
+    assert np.array_equal(drawn, sampler.draw(np.random.default_rng(1)))
+    assert not len(PairedNegatives(3, sp.csr_array((2, 3))).draw(rng))

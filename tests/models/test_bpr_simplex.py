@@ -5,6 +5,8 @@ from tiny_view import batch, log_sigmoid_loss, numpy, view
 
 from palate.core.batch import Lists, UserBatch
 from palate.core.config import parse_config
+from palate.core.errors import ConfigError
+from palate.models.match._pair_sweep import PairSweep
 from palate.models.match.bpr import BPR
 from palate.models.match.simplex import SimpleX
 
@@ -36,6 +38,55 @@ def test_bpr_presets_parse_and_start_small():
     model = BPR(dim=64)
     model.setup(view())
     assert model.users.std().item() == pytest.approx(np.sqrt(2 / (24 + 64)), rel=0.1)
+
+
+def test_one_block_moves_down_the_gradient_of_the_loss():
+    train, model = view(), fitted(BPR, reg=0.0)
+    start = model.users.detach().clone(), model.items.detach().clone()
+    sweep = PairSweep(train, 10**6, 0.0)
+    users, items = (table.clone() for table in start)
+    found = sweep.run(users, items, 0.3, np.random.default_rng(4))
+    drawn = sweep.negatives.draw(np.random.default_rng(4))
+    history = train.history.take(sweep.order.numpy())
+    takers = sweep.order.numpy()[history.owners()]
+    loss = model.loss(batch(list(takers), list(history.items), [[j] for j in drawn]))["bpr"]
+    loss.backward()
+    assert found["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    for after, before, table in zip((users, items), start, (model.users, model.items)):
+        torch.testing.assert_close(after, before - 0.3 * len(takers) * table.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_met_often_moves_as_single_steps_would():
+    sweep = PairSweep(view(), 10**6, 0.5)
+    times, slope, start = torch.tensor([0, 1, 7, 100_000]), 0.8, 2.0
+    keep, gain = (part[:, 0] for part in sweep._decay(times, 0.2))
+    moved = keep * start + gain * slope * times
+    expected = []
+    for count in times.tolist():
+        x = start
+        for _ in range(min(count, 1000)):
+            x += 0.2 * (slope - 0.5 * x)
+        expected.append(x)
+    torch.testing.assert_close(moved, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 5, 10**6])
+def test_blocks_of_any_size_sort_the_groups_and_repeat(size):
+    train, tables = view(), []
+    for _ in range(2):
+        model = fitted(BPR)
+        users, items = model.users.detach().clone(), model.items.detach().clone()
+        sweep, rng = PairSweep(train, size, 0.01), np.random.default_rng(0)
+        losses = [sweep.run(users, items, 0.1, rng)["loss"] for _ in range(40)]
+        assert losses[-1] < 0.5 * losses[0]
+        tables.append((users, items))
+    assert all(torch.equal(one, two) for one, two in zip(*tables))
+
+
+@pytest.mark.parametrize("wrong", [{"penalty": "norm"}, {"weight_decay": 0.1}, {"lr": 3.0, "reg": 0.5}])
+def test_descent_refuses_settings_it_would_not_follow(wrong):
+    with pytest.raises(ConfigError, match="sgd"):
+        BPR(**{"optimiser": "sgd", "penalty": "squares", **wrong})
 
 
 def test_simplex_loss_by_hand():

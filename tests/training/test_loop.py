@@ -84,11 +84,12 @@ def break_after(monkeypatch, epochs: int) -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", ["lightgcn", "toy"])
+@pytest.mark.parametrize("name", ["lightgcn", "toy", "bpr"])
 def test_resumes_at_every_epoch_to_the_same_bits(name, epochs, tmp_path, monkeypatch):
     def go(folder):
         if name != "toy":
-            return learn(name, folder, epochs=6)
+            sweeps = {"optimiser": "sgd", "penalty": "squares"} if name == "bpr" else {}
+            return learn(name, folder, epochs=6, **sweeps)
         model = Toy()
         folder.mkdir(exist_ok=True)
         run(model, folder / "toy.safetensors")
@@ -101,6 +102,37 @@ def test_resumes_at_every_epoch_to_the_same_bits(name, epochs, tmp_path, monkeyp
             go(tmp_path / "cut")
     assert list((tmp_path / "cut").glob("*.safetensors"))
     assert bits(go(tmp_path / "cut")) == whole
+
+
+def test_a_sweep_takes_the_place_of_loss_and_optimiser():
+    rates = []
+
+    class Sweeper(Toy):
+        def loss(self, batch):
+            raise AssertionError("a model that sweeps has no use for batches")
+
+        def phases(self) -> list[Phase]:
+            return [Phase("own", self.loss, [self.items], 0.5, schedule=lambda e: 0.5**e, epochs=3, sweep=self.own)]
+
+        def own(self, lr, rng):
+            rates.append(lr)
+            with torch.no_grad():
+                self.items += lr
+            return {"loss": float(rng.random()), "steps": 7.0}
+
+    state = run(Sweeper())
+    assert rates == [0.5, 0.25, 0.125]
+    assert [record["steps"] for record in state.history] == [7.0] * 3
+    assert len({record["loss"] for record in state.history}) == 3
+
+
+def test_a_sweep_that_diverges_is_named():
+    class Diverging(Toy):
+        def phases(self) -> list[Phase]:
+            return [Phase("own", self.loss, [self.items], 0.5, sweep=lambda lr, rng: {"loss": float("nan")})]
+
+    with pytest.raises(TrainingError, match="toy"):
+        run(Diverging())
 
 
 def test_a_finished_checkpoint_is_not_trained_again(tmp_path, monkeypatch):

@@ -83,6 +83,9 @@ class Phase:
         parameters: what is trained. lr, weight_decay: of Adam.
         schedule: epoch -> factor on ``lr``. epochs, patience: of this phase.
         validate: whether validation decides when to stop and which epoch is kept.
+        sweep: (learning rate, rng) -> means to log, "loss" among them. A model that gives it runs a whole epoch by
+            itself; ``loss`` and the optimiser are not called. It must draw from ``rng`` alone and keep all its state in
+            the model's tensors, so that a resumed run is the same run.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Phase:
     epochs: int = 1000
     patience: int = 20
     validate: bool = True
+    sweep: Callable[[float, np.random.Generator], dict[str, float]] | None = None
 
 
 class Model(nn.Module):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.errors import ConfigError, DataError
 
 _RESOLUTION = 2**40
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Negatives:
@@ -103,6 +104,44 @@ class Negatives:
         point += np.where(free == 0, 0, skipped)
         place = point if self._uniform else np.searchsorted(self._ends, point, side="right")
         return self._items[place]
+
+
+class PairedNegatives:
+    """One uniform negative for each of the same positives, drawn again every epoch: several times faster.
+
+    Items are drawn without a look at who asks. A byte table says which draws cannot be positives of their user; the
+    few others are looked up, and those that are positives are drawn anew by :class:`Negatives`. Every allowed item
+    that the user has not taken is as likely as any other. Memory O(positives).
+
+    Args:
+        n_items, user_pos, allowed_items: as in :class:`Negatives`.
+    """
+
+    def __init__(self, n_items: int, user_pos: Any, allowed_items: ArrayLike | None = None) -> None:
+        self._exact = Negatives(n_items, user_pos, allowed_items)
+        indptr, indices = (user_pos.indptr, user_pos.indices) if hasattr(user_pos, "indptr") else user_pos
+        self._users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        self._base = self._users * n_items
+        self._keys = np.unique(self._base + np.asarray(indices, np.int64))
+        self._shift = np.uint64(64 - min(22, max(10, 16 * len(self._keys)).bit_length()))
+        self._maybe = np.zeros(1 << (64 - int(self._shift)), bool)
+        self._maybe[self._slots(self._keys)] = True
+
+    def _slots(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        # Fibonacci hashing: the high bits of a product with 2^64 / golden ratio
+        return ((keys.view(np.uint64) * _GOLDEN) >> self._shift).view(np.int64)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """int64 [positives]: a negative for each, user by user in the order of ``user_pos``."""
+        pool = self._exact._items
+        drawn = pool[rng.integers(len(pool), size=len(self._users))]
+        keys = self._base + drawn
+        suspects = np.flatnonzero(self._maybe[self._slots(keys)])
+        asked = keys[suspects]
+        found = self._keys[np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)] == asked
+        taken = suspects[found]
+        drawn[taken] = self._exact.draw(self._users[taken], 1, rng)[:, 0]
+        return drawn
 
 
 def shuffled_batches(

@@ -115,13 +115,28 @@ class _Phase:
         started = time.perf_counter()
         rng = stream(options.seed, "epoch", self.index, state.epoch)
         seed_torch(options.seed, "epoch", self.index, state.epoch, self.rank)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.phase.lr * (self.phase.schedule(state.epoch) if self.phase.schedule else 1.0)
+        lr = self.phase.lr * (self.phase.schedule(state.epoch) if self.phase.schedule else 1.0)
         model.train()
         model.on_epoch(state.epoch, rng)
+        means = self.steps(lr, rng) if self.phase.sweep is None else self.phase.sweep(lr, rng)
+        if not np.isfinite(means.get("loss", 0.0)):
+            raise TrainingError(
+                f"the loss of {model.name} is not finite in epoch {state.epoch}",
+                key="lr",
+                hint="lower the learning rate",
+            )
+        record: dict[str, Any] = {"phase": self.phase.name, "epoch": state.epoch}
+        record |= means
+        record["seconds"] = time.perf_counter() - started
+        return record
+
+    def steps(self, lr: float, rng: np.random.Generator) -> dict[str, float]:
+        """One epoch of the optimiser over shuffled batches; means of all that the loss reports."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
         sums: dict[str, float] = {}
         seen = 0
-        for rows in _batches(len(self.view), batch_size(model, len(self.view)), rng):
+        for rows in _batches(len(self.view), batch_size(self.model, len(self.view)), rng):
             batch, weight = self.batch(rows, rng)
             losses = self.phase.loss(batch)
             self.optimiser.zero_grad(set_to_none=True)
@@ -132,16 +147,7 @@ class _Phase:
                 mean = distributed.average(value.detach() * weight, self.world)
                 sums[name] = sums.get(name, 0.0) + mean * len(rows)
             seen += len(rows)
-        if not np.isfinite(sums.get("loss", 0.0)):
-            raise TrainingError(
-                f"the loss of {model.name} is not finite in epoch {state.epoch}",
-                key="lr",
-                hint="lower the learning rate",
-            )
-        record: dict[str, Any] = {"phase": self.phase.name, "epoch": state.epoch}
-        record |= {name: total / seen for name, total in sums.items()}
-        record["seconds"] = time.perf_counter() - started
-        return record
+        return {name: total / seen for name, total in sums.items()}
 
     def batch(self, rows: Ints, rng: np.random.Generator) -> tuple[PairBatch, float]:
         users, items = self.view.users[rows], self.view.items[rows]

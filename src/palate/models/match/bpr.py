@@ -2,24 +2,32 @@
 
 score = e_u . e_i; mean of -log sigmoid(s_pos - s_neg) + a penalty on the batch's rows. No item bias, as in the public
 multimodal code, whose unsquared norm is the default penalty; the paper's half squares are ``penalty="squares"``.
+``optimiser="sgd"`` is the paper's own stochastic gradient descent, whole blocks at a time and without autograd.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Abilities, Needs, Phase, Shape, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
+from palate.training.loop import batch_size
 
+from ._pair_sweep import PairSweep
 from ._vectors import VectorMatcher
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
 
 
 @models.register("bpr")
@@ -30,20 +38,59 @@ class BPR(VectorMatcher):
     paper = "Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009"
     abilities = Abilities(new_users=True)
     needs = Needs(batch="pairs", negatives=1)
-    presets = {"faithful": {}, "tuned": {"penalty": "squares", "reg": 0.03}}
+    presets = {
+        "faithful": {},
+        "tuned": {
+            "optimiser": "sgd",
+            "penalty": "squares",
+            "reg": 0.05,
+            "lr": 0.1,
+            "batch_size": 16384,
+            "validate_every": 5,
+            "patience": 5,
+        },
+    }
 
     class Config(TrainedConfig):
-        """reg: weight of the penalty. penalty: ``norm`` or ``squares``."""
+        """reg: weight of the penalty. penalty: ``norm`` or ``squares``.
+
+        optimiser: ``adam`` over shuffled batches, or ``sgd`` over blocks of users, which wants ``squares`` and a
+        larger ``lr``: its steps add over the pairs of a block, they are no mean.
+        """
 
         reg: float = Field(1e-2, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
+        optimiser: Literal["adam", "sgd"] = "adam"
+
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            if self.optimiser == "sgd" and (self.penalty != "squares" or self.weight_decay or self.lr * self.reg >= 1):
+                raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
+            return self
 
     def build(self, shape: Shape) -> None:
         super().build(shape)
+        self.blocks: PairSweep | None = None
         self.users = nn.Parameter(torch.empty(shape.n_users, self.config.dim))
         self.items = nn.Parameter(torch.empty(shape.n_items, self.config.dim))
         nn.init.xavier_normal_(self.users)
         nn.init.xavier_normal_(self.items)
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        if self.config.optimiser == "sgd":
+            self.blocks = PairSweep(train, batch_size(self, len(train)), self.config.reg)
+
+    def phases(self) -> list[Phase]:
+        return [replace(phase, sweep=self._sweep if self.blocks else None) for phase in super().phases()]
+
+    def _sweep(self, lr: float, rng: np.random.Generator) -> dict[str, float]:
+        assert self.blocks is not None
+        return self.blocks.run(self.users, self.items, lr, rng)
+
+    def finish(self) -> None:
+        super().finish()
+        self.blocks = None
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         return self.users, self.items
