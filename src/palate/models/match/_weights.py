@@ -1,8 +1,8 @@
 """Weights of a blend: searched on validation over the few candidates any member ranks high.
 
 The metric alone is a noisy judge where validation is small: its best weights are then those that were lucky. The search
-begins at the weights under which the chosen items are most likely, a smooth and convex fit that reads every rank, and
-leaves them only for a gain of more than one standard error over people.
+begins at the best of one member alone, all alike, and the weights under which chosen items are most likely (a smooth
+and convex fit that reads every rank), and moves only for a gain of more than one standard error over people.
 """
 
 from __future__ import annotations
@@ -124,8 +124,7 @@ def likely_weights(scores: Tensor, relevant: Tensor, steps: int = 60) -> Tensor:
 
 
 def search_weights(scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[list[float], float]:
-    """Coordinate ascent on the simplex from the likeliest weights, or a corner or the centre where that is clearly
-    better; about 10 M evaluations."""
+    """Coordinate ascent on the simplex from the best of corners, centre and likeliest; about 10 M evaluations."""
     m = scores.shape[-1]
     weights = likely_weights(scores, relevant)
     best = value(combine(scores, weights))
@@ -136,7 +135,7 @@ def search_weights(scores: Tensor, relevant: Tensor, value: Callable[[Tensor], T
 
     for start in [*torch.eye(m), torch.full((m,), 1 / m)]:
         found = value(combine(scores, start))
-        if clearly_better(found):
+        if float(found.mean()) > float(best.mean()):
             best, weights = found, start
     for step in (0.3, 0.15, 0.08, 0.04):
         improved = True
