@@ -63,7 +63,9 @@ class PairSweep:
         starts = torch.from_numpy(self.starts).to(device)
         by_item, takers, entries = (part.to(device) for part in self._transposed())
         slopes = items.new_zeros(2 * self.size)
-        keep, gain = self._decay(self.degrees.to(device), lr)
+        times = by_item.diff()
+        keep, gain = self._decay(int(max(times.max(), self.degrees.max())), lr, device)
+        fade, rise = (part.index_select(0, self.degrees.to(device)) for part in (keep, gain))
         near = users.index_select(0, self.order.to(device))
         total = items.new_zeros(())
         for at in rng.permutation(len(self.cuts) - 1):
@@ -81,9 +83,9 @@ class PairSweep:
             ends = by_item[at * n : (at + 1) * n + 1]
             part = slice(int(ends[0]), int(ends[-1]))
             down = _weighted(takers[part], near, ends - ends[0], slopes.index_select(0, entries[part]))
-            block.mul_(keep[low:high]).addcmul_(up, gain[low:high])
-            fade, push = self._decay(ends.diff(), lr)
-            items.mul_(fade).addcmul_(down, push)
+            block.mul_(fade[low:high]).addcmul_(up, rise[low:high])
+            met = times[at * n : (at + 1) * n]
+            items.mul_(keep.index_select(0, met)).addcmul_(down, gain.index_select(0, met))
         torch.index_select(near, 0, self.place.to(device), out=users)
         return {"loss": float(total) / max(1, self.size)}
 
@@ -94,9 +96,9 @@ class PairSweep:
         turned = sp.csr_array((self.entries, columns, self.starts.astype(self.index)), shape=shape).tocsc()
         return torch.from_numpy(turned.indptr), torch.from_numpy(turned.indices), torch.from_numpy(turned.data)
 
-    def _decay(self, times: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Of rows met ``times``: what stays of them [n, 1], and the factor on the sum of their slopes [n, 1]."""
-        times = times.float().unsqueeze(1)
+    def _decay(self, most: int, lr: float, device: torch.device) -> tuple[Tensor, Tensor]:
+        """For a row met 0, 1 .. ``most`` times: what stays of it [most + 1, 1], and the factor on its slopes."""
+        times = torch.arange(most + 1, dtype=torch.float32, device=device).unsqueeze(1)
         rate = lr * self.reg
         if rate == 0:
             return torch.ones_like(times), torch.full_like(times, lr)

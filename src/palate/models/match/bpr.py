@@ -43,7 +43,7 @@ class BPR(VectorMatcher):
         "tuned": {
             "optimiser": "sgd",
             "penalty": "squares",
-            "reg": 0.05,
+            "reg": 0.07,
             "lr": 0.1,
             "batch_size": 16384,
             "validate_every": 5,
