@@ -214,6 +214,11 @@ def recbole_layout(root: Path):
     (root / "toy.item").write_text(head + "\n".join(items) + "\n", encoding="utf-8")
     users = [f"{u:03}\t{20 + u}\tM" for u in range(N_USERS)]
     (root / "toy.user").write_text("user_id:token\tage:float\tgender:token\n" + "\n".join(users) + "\n")
+    links = [f"{i:03}\tm.{i}" for i in range(N_ITEMS - 1)]
+    (root / "toy.link").write_text("item_id:token\tentity_id:token\n" + "\n".join(links) + "\n")
+    graph = [f"m.{i}\tgenre\tg.{i % 3}" for i in range(N_ITEMS - 1)] + ["m.0\tsequel\tm.1", "p.9\tdirected\tm.2"]
+    head = "head_id:token\trelation_id:token\ttail_id:token\n"
+    (root / "toy.kg").write_text(head + "\n".join([*graph, "g.0\tpart of\tg.1"]) + "\n")
     return root
 
 

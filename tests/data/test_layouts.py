@@ -244,6 +244,11 @@ def test_recbole_details(tmp_path):
     assert data.items.raw("text")[0] == 'The "movie" 0'
     assert data.items.raw("attributes")[1] == {"genre": ["Drama", "Comedy"], "release_year": 1991.0}
     assert data.items.given["vector"].values.shape == (N_ITEMS, 2)
+    rows = {item: row for row, item in enumerate(data.items.ids.ids.to_list())}
+    graph = data.relations.edges
+    assert set(graph) == {"genre", "sequel", "~directed"} and len(graph["genre"]) == N_ITEMS - 1
+    assert (graph["sequel"].source.tolist(), graph["sequel"].target.tolist()) == ([rows["000"]], [rows["001"]])
+    assert (graph["~directed"].source.tolist(), graph["~directed"].target_names) == ([rows["002"]], ("p.9",))
     lines = (tmp_path / "toy.inter").read_text().splitlines()
     for number, part in enumerate(("train", "valid", "test")):
         rows = lines[1 + number :: 3]

@@ -1,9 +1,10 @@
-"""RecBole atomic files: ``Name.inter``, ``Name.item``, ``Name.user`` with typed headers (``name:token``), by tabs."""
+"""RecBole atomic files: ``Name.inter``, ``.item``, ``.user``, ``.kg`` and ``.link`` with typed headers, by tabs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from palate.core.files import digest
 from ..dataset import Dataset
 from ._base import events, first_line, readers
 from ._lines import lines_of
+from ._recbole_kg import triples, write_triples
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 PARTS = ("train", "valid", "test")
@@ -61,7 +63,7 @@ class RecBoleLayout:
         kinds = {column: _kind(column, items[column]) for column in items.columns if column != "item_id"}
         given = _vectors(items, item_file)
         columns = {"item_id": "id"} | {c: k for c, k in kinds.items() if k is not None}
-        return Dataset.from_frames(
+        data = Dataset.from_frames(
             items,
             log,
             _read(user_file) if user_file.is_file() else None,
@@ -74,6 +76,10 @@ class RecBoleLayout:
             layout="recbole",
             files={"interactions": file, "items": item_file, "users": user_file},
         )
+        graph, links = file.with_name(f"{stem}.kg"), file.with_name(f"{stem}.link")
+        if not (graph.is_file() and links.is_file()):
+            return data
+        return replace(data, relations=triples(_read(graph), _read(links), data.items.ids, (graph, links)))
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Typed columns; a given split becomes three files."""
@@ -92,6 +98,7 @@ class RecBoleLayout:
         if len(data.users.frame.columns) > 1 or data.users.ids.ids.dtype != pl.String:
             users = _with_id(data.users.frame, data.users.ids.ids, "user_id")
             _write(users, folder / f"{data.name}.user", {"user_id"})
+        write_triples(data, folder / data.name)
 
 
 def _logs(path: Path) -> dict[str | None, Path]:
