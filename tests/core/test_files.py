@@ -198,7 +198,7 @@ def test_headers_with_wrong_lengths_overlaps_and_types(tmp_path):
     rng = np.random.default_rng(1)
     data = bytes(range(64))
     read = 0
-    for case in range(3_000):
+    for case in range(10_000):
         begin, end = (int(x) for x in rng.integers(-2, 80, 2))
         entry = {
             "dtype": ["F32", "F16", "I64", "BOOL", "X9", "f32", 7, None][int(rng.integers(8))],
@@ -218,7 +218,7 @@ def test_headers_with_wrong_lengths_overlaps_and_types(tmp_path):
             continue
         read += 1
         assert sum(tensor.numel() * tensor.element_size() for tensor in found.values()) <= len(data)
-    assert read < 300
+    assert read < 1_000
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "..", "a/b/../../../x", "nul\0byte", "link/x"])
