@@ -1,6 +1,8 @@
 """Our faithful presets on TikTok against the figures measured with the public MMRec code (results/mmrec_tiktok.json).
 
-python benchmarks/faithful.py
+    python benchmarks/faithful.py [--models BPR,...] [--seeds 3]
+
+The public code's ``stopping_step=20`` ends training at the 21st evaluation without a gain, which is our patience 21.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from palate.core.progress import set_mode
 from palate.evaluation.compare import compare
 
 MODELS = {
-    "BPR": "bpr@faithful",
-    "LightGCN": "lightgcn@faithful",
-    "VBPR": "vbpr@faithful",
-    "FREEDOM": "freedom@faithful",
-    "BM3": "bm3@faithful",
-    "MMGCN": "mmgcn@faithful",
-    "LGMRec": "lgmrec@faithful",
+    "BPR": "bpr@faithful:patience=21",
+    "LightGCN": "lightgcn@faithful:patience=21",
+    "VBPR": "vbpr@faithful:patience=21",
+    "FREEDOM": "freedom@faithful:patience=21",
+    "BM3": "bm3@faithful:patience=21",
+    "MMGCN": "mmgcn@faithful:patience=21",
+    "LGMRec": "lgmrec@faithful:patience=21",
 }
 
 
@@ -46,7 +48,7 @@ def main() -> None:
             spread = float(np.std(public, ddof=1)) if len(public) > 1 else 0.0
             row |= {"public": float(np.mean(public)), "public by seed": public, "public sd": spread}
             row["ratio"] = row["ours"] / row["public"]
-            row["within 3 % or seed noise"] = bool(row["ours"] >= min(0.97 * row["public"], row["public"] - 2 * spread))
+            row["within 3 % or seed noise"] = bool(row["ours"] >= row["public"] - max(0.03 * row["public"], spread))
         rows.append(row | {"epochs": ours["epochs"], "fit seconds": ours["fit seconds"]})
     keep(
         "faithful",

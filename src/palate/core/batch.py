@@ -55,11 +55,20 @@ class Lists:
     def take(self, rows: Ints) -> Lists:
         """The lists of ``rows``, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
-        lengths = self.lengths[rows]
+        if len(rows) and rows[0] >= 0 and bool((rows[1:] - rows[:-1] == 1).all()):
+            return self._slice(int(rows[0]), int(rows[-1]) + 1)
+        starts = self.indptr[rows]
+        lengths = self.indptr[rows + 1] - starts
         indptr = np.concatenate([[0], np.cumsum(lengths)])
-        shift = np.repeat(self.indptr[rows] - indptr[:-1], lengths)
+        shift = np.repeat(starts - indptr[:-1], lengths)
         index = np.arange(indptr[-1]) + shift
         return Lists(indptr, self.items[index], None if self.times is None else self.times[index])
+
+    def _slice(self, start: int, stop: int) -> Lists:
+        """Lists ``start .. stop - 1``; entries are views, not copies."""
+        indptr = self.indptr[start : stop + 1]
+        entries = slice(int(indptr[0]), int(indptr[-1]))
+        return Lists(indptr - indptr[0], self.items[entries], None if self.times is None else self.times[entries])
 
     def owners(self) -> Ints:
         """int64 [indptr[-1]]: the list each entry belongs to."""

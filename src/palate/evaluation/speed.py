@@ -47,7 +47,7 @@ def propagation(graph: Graph, dim: int = DIM, repeats: int = 20) -> dict[str, fl
     """
     x = torch.randn(graph.shape[1], dim, generator=torch.Generator().manual_seed(0))
     row = dim * x.element_size()
-    touched = graph.n_edges * (row + 8 + 4) + graph.indptr.nbytes + graph.shape[0] * row
+    touched = graph.n_edges * (row + graph.indices.element_size() + 4) + graph.indptr.nbytes + graph.shape[0] * row
     with one_thread():
         turns = [(_seconds(lambda: propagate(graph, x)), _seconds(x.sum)) for _ in range(5 * repeats)]
     spread, read = (min(column) for column in zip(*turns, strict=True))

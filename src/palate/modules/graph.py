@@ -22,8 +22,8 @@ class Graph:
     so a model may hold it as a plain attribute (it is derived from data, never saved with the weights).
 
     Attributes:
-        indptr: int64 [n_rows + 1].
-        indices: int64 [nnz], column numbers.
+        indptr: int32 [n_rows + 1] (int64 from 2^31 entries on): half the bytes that a product reads beside the rows.
+        indices: [nnz], column numbers, as ``indptr``.
         weights: float32 [nnz].
         shape: (n_rows, n_cols).
         symmetric: ``A == A.T``, so that the backward pass reuses ``A`` itself.
@@ -47,9 +47,10 @@ class Graph:
         csr = sp.csr_array(matrix, dtype=np.float32)
         csr.sum_duplicates()
         csr.eliminate_zeros()
+        index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
         return cls(
-            torch.from_numpy(csr.indptr.astype(np.int64)),
-            torch.from_numpy(csr.indices.astype(np.int64)),
+            torch.from_numpy(csr.indptr.astype(index)),
+            torch.from_numpy(csr.indices.astype(index)),
             torch.from_numpy(csr.data.astype(np.float32)),
             csr.shape[1],
             symmetric=symmetric,
@@ -100,7 +101,7 @@ class Graph:
 
     @property
     def degrees(self) -> Tensor:
-        """Stored entries of each row, int64 [n_rows]."""
+        """Stored entries of each row, [n_rows]."""
         return self.indptr.diff()
 
     @property

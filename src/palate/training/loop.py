@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from palate.core.allocator import keep_freed_memory
 from palate.core.batch import Ints, PairBatch
 from palate.core.errors import PalateError
 from palate.core.model import Matcher, Model, Phase
@@ -53,6 +54,7 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
 
     Time O(epochs * positives); memory O(parameters + batch).
     """
+    keep_freed_memory()
     rank, world = distributed.start()
     resumed = read_checkpoint(options.checkpoint, options.fingerprint) if options.checkpoint else None
     state = Progress() if resumed is None else resumed[0]

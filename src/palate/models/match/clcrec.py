@@ -115,7 +115,7 @@ class CLCRec(DescribedMatcher):
         start, lengths = graph.indptr[users], graph.degrees[users]
         rows = torch.arange(len(users), device=users.device).repeat_interleave(lengths)
         first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-        items = graph.indices[torch.arange(len(rows), device=users.device) - first + start[rows]]
+        items = graph.indices[torch.arange(len(rows), device=users.device) - first + start[rows]].long()
         column = torch.searchsorted(candidates, items).clamp(max=len(candidates) - 1)
         mask = torch.zeros(len(users), len(candidates), dtype=torch.bool, device=users.device)
         found = candidates[column] == items
