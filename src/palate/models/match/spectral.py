@@ -1,0 +1,106 @@
+"""Spectral filtering of the user-item graph in closed form: what LightGCN's propagation keeps, without training.
+
+R~ = D_u^-1/2 R D_i^-1/2 ~ U S V^T; score(u, i) = sum over a history j of d_j^-1/2 v_j S^filter v_i^T d_i^popularity.
+``filter`` 0 and ``popularity`` 1/2 are the ideal low-pass filter of GF-CF (Shen et al., CIKM 2021), d_i counting
+takers; 2 and 1/2 are R~ R~^T R~, one more propagation, which trusts the weaker directions less. GF-CF adds a neighbour
+filter; that is ``item_knn``. PureSVD (Cremonesi et al., RecSys 2010) truncates without the normalisation.
+No user has parameters, so a visitor is scored as anybody else. Time O(pairs * dim), memory O((users + items) * dim).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from palate.core.batch import Ints, UserBatch
+from palate.core.config import ModelConfig
+from palate.core.model import Abilities, Matcher, models
+from palate.core.scorer import Scorer, mean_of
+from palate.modules.graph import user_item
+from palate.modules.spectral import truncated_svd
+from palate.training.selection import choose
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+Setting = tuple[int, float, float]
+
+
+class HistoryScorer(Scorer):
+    """A user is the sum of what the history says. Args: taken, goods float32 [N, d]. known: bool [N]."""
+
+    def __init__(self, taken: Tensor, goods: Tensor, known: NDArray[np.bool_]) -> None:
+        super().__init__(len(goods))
+        self.taken, self.goods, self.known = taken, goods, known
+
+    def item_vectors(self, items: Ints | None = None) -> Tensor:
+        return self.goods if items is None else self.goods[torch.as_tensor(items)]
+
+    def user_vectors(self, users: UserBatch) -> Tensor:
+        return mean_of(self.taken, users.history, power=0.0)
+
+    def scorable(self) -> NDArray[np.bool_]:
+        return self.known
+
+
+@models.register("spectral")
+class Spectral(Matcher):
+    """The leading singular vectors of the normalised interactions as a filter."""
+
+    name = "spectral"
+    paper = "Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021"
+    abilities = Abilities(new_users=True)
+    deterministic = True
+    presets = {"faithful": {"filter": 0.0, "popularity": 0.5}}
+
+    class Config(ModelConfig):
+        """dim: directions kept. filter: power of their singular values. popularity: power of an item's takers.
+
+        None chooses from the grid on validation. rounds: passes of the iteration that finds the directions.
+        """
+
+        dim: int | None = Field(None, ge=1)
+        filter: float | None = Field(None, ge=0)
+        popularity: float | None = Field(None, ge=0)
+        dim_grid: tuple[int, ...] = (16, 32, 64, 128, 256)
+        filter_grid: tuple[float, ...] = (0.0, 2.0)
+        popularity_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
+        rounds: int = Field(4, ge=1)
+
+    def solve(self, train: TrainView) -> bool:
+        c, known = self.config, train.warm_items
+        dims = c.dim_grid if c.dim is None else (c.dim,)
+        filters = c.filter_grid if c.filter is None else (c.filter,)
+        powers = c.popularity_grid if c.popularity is None else (c.popularity,)
+        graph = user_item(train.users, train.items, train.n_users, train.n_items, norm="sym")
+        takers = graph.transpose.degrees.clamp(min=1).float()[:, None]
+        _, values, right = truncated_svd(graph, max(dims), c.rounds)
+
+        def tables(setting: Setting) -> tuple[Tensor, Tensor]:
+            dim, power, popularity = setting
+            kept = right[:, :dim]
+            return kept * values[:dim] ** power / takers.sqrt(), kept * takers**popularity
+
+        candidates = list(product(dims, filters, powers))
+        best = candidates[0]
+        if len(candidates) > 1:
+            best = choose(train, candidates, lambda setting: HistoryScorer(*tables(setting), known))[0]
+        self._chosen: Setting = best
+        taken, goods = tables(best)
+        self.register_buffer("taken", taken.clone())
+        self.register_buffer("goods", goods.clone())
+        self.register_buffer("known", torch.from_numpy(known))
+        return True
+
+    def selected(self) -> dict[str, Any]:
+        return dict(zip(("dim", "filter", "popularity"), self._chosen, strict=True))
+
+    def scorer(self) -> Scorer:
+        taken, goods, known = (self.get_buffer(name) for name in ("taken", "goods", "known"))
+        return HistoryScorer(taken, goods, known.cpu().numpy())
