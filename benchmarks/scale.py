@@ -28,7 +28,7 @@ BASELINES = ("popularity", "item_knn")
 CELLS = {
     "popularity": ("world", "popularity"),
     "item_knn": ("world", "item_knn:k=200;shrink=50"),
-    "spectral": ("world", "spectral:dim=64;filter=2;popularity=0.5"),
+    "spectral": ("world", "spectral:dim=16;filter=1;popularity=0.5"),
     "lightgcn_baby": ("baby", "lightgcn:batch_size=0;lr=0.01;epochs=5"),
 }
 

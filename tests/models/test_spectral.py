@@ -14,21 +14,22 @@ def solved(train=None, **settings):
     return model
 
 
-def normalised(train):
+def normalised(train, damping=0.0):
     r = train.matrix.toarray().astype(np.float64)
-    d_u, d_i = r.sum(1, keepdims=True).clip(1), r.sum(0).clip(1)
-    return r / np.sqrt(d_u) / np.sqrt(d_i), d_i
+    d_u, d_i = r.sum(1, keepdims=True), r.sum(0)
+    d_u, d_i = (d + damping * d.mean() for d in (d_u, d_i))
+    return r / np.sqrt(d_u.clip(1)) / np.sqrt(d_i.clip(1)), d_i.clip(1)
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
-@pytest.mark.parametrize("popularity", [0.0, 0.5])
-def test_scores_are_the_filtered_interactions(power, popularity):
+@pytest.mark.parametrize(("popularity", "damping"), [(0.0, 0.0), (0.5, 0.0), (0.5, 2.0)])
+def test_scores_are_the_filtered_interactions(power, popularity, damping):
     train = view()
-    r, takers = normalised(train)
+    r, takers = normalised(train, damping)
     _, s, vt = np.linalg.svd(r)
     dim = 4  # one direction a group: the gap to the next is wide
     wanted = (train.matrix.toarray() / np.sqrt(takers)) @ vt[:dim].T * s[:dim] ** power @ vt[:dim] * takers**popularity
-    model = solved(train, dim=dim, filter=power, popularity=popularity, rounds=30)
+    model = solved(train, dim=dim, filter=power, popularity=popularity, damping=damping, rounds=30)
     users = as_users(train, list(range(N_USERS)))
     np.testing.assert_allclose(numpy(model.scorer().score(users)), wanted, atol=1e-4)
 
@@ -37,7 +38,9 @@ def test_all_directions_with_one_more_propagation_are_three_products():
     train = view()
     r, takers = normalised(train)
     wanted = np.sqrt(train.matrix.toarray().sum(1, keepdims=True)) * (r @ r.T @ r) * np.sqrt(takers)
-    found = solved(train, dim=N_ITEMS, filter=2.0, popularity=0.5).scorer().score(as_users(train, [0, 5, 9]))
+    found = (
+        solved(train, dim=N_ITEMS, filter=2.0, popularity=0.5, damping=0.0).scorer().score(as_users(train, [0, 5, 9]))
+    )
     np.testing.assert_allclose(numpy(found), wanted[[0, 5, 9]], atol=1e-5)
 
 
