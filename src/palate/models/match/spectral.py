@@ -2,8 +2,8 @@
 
 R~ = (D_u + t_u)^-1/2 R (D_i + t_i)^-1/2 ~ U S V^T, with D the numbers of training pairs;
 score(u, i) = sum over a history j of (d_j + t_i)^-1/2 v_j S^filter v_i^T (d_i + t_i)^popularity.
-``filter`` 0, ``popularity`` 1/2 and no damping are the ideal low-pass filter of GF-CF (Shen et al., CIKM 2021); 1 more is
-half a propagation, which trusts weak directions less. GF-CF adds a filter over neighbours; that is ``item_knn``.
+``filter`` 0, ``popularity`` 1/2 and no damping are the ideal low-pass filter of GF-CF (Shen et al., CIKM 2021); 1 more
+is half a propagation, which trusts weak directions less. GF-CF adds a filter over neighbours; that is ``item_knn``.
 Without the damping t, sparse graphs yield directions of a few rare users and items instead of those that many share;
 the mean degree is a good t (Qin and Rohe, NeurIPS 2013).
 No user has parameters, so a visitor is scored as anybody else. Time O(pairs * dim), memory O((users + items) * dim).
@@ -84,8 +84,7 @@ class Spectral(Matcher):
         dims = c.dim_grid if c.dim is None else (c.dim,)
         filters = c.filter_grid if c.filter is None else (c.filter,)
         powers = c.popularity_grid if c.popularity is None else (c.popularity,)
-        graph, scale = damped(train, c.damping)
-        _, values, right = truncated_svd(graph, max(dims), c.rounds)
+        _, values, right, scale = spectrum(train, max(dims), c.damping, c.rounds)
 
         def tables(setting: Setting) -> tuple[Tensor, Tensor]:
             dim, power, popularity = setting
@@ -111,12 +110,20 @@ class Spectral(Matcher):
         return HistoryScorer(taken, goods, known.cpu().numpy())
 
 
-def damped(train: TrainView, damping: float) -> tuple[Graph, Tensor]:
-    """The normalised interactions [n_users, n_items], and what divides an item's pairs: d + t, float32 [n_items, 1].
+def spectrum(
+    train: TrainView, dim: int, damping: float = 1.0, rounds: int = 4
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Singular triplets of (D_u + t_u)^-1/2 R (D_i + t_i)^-1/2, where t is ``damping`` times the mean degree.
 
-    Nobody's pairs divide by at least 1.
+    Args:
+        train: whose training pairs are R; D counts them.
+        dim, rounds: as in :func:`palate.modules.spectral.truncated_svd`.
+
+    Returns:
+        users float32 [n_users, r], values [r], items [n_items, r], and d_i + t_i as float32 [n_items, 1], at least 1.
     """
     users, items = np.diff(train.matrix.indptr), train.popularity
     by_user, by_item = (np.maximum(count + damping * count.mean(), 1) for count in (users, items))
     matrix = sp.diags_array(by_user**-0.5) @ train.matrix @ sp.diags_array(by_item**-0.5)
-    return Graph.from_scipy(matrix), torch.from_numpy(by_item).float()[:, None]
+    left, values, right = truncated_svd(Graph.from_scipy(matrix), dim, rounds)
+    return left, values, right, torch.from_numpy(by_item).float()[:, None]
