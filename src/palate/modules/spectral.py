@@ -16,7 +16,7 @@ _ROWS = 1 << 16
 
 
 def truncated_svd(
-    graph: Graph, dim: int, rounds: int = 4, extra: int = 16, seed: int = 0
+    graph: Graph, dim: int, rounds: int = 20, extra: int = 16, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The leading singular triplets of a sparse matrix, by randomised subspace iteration (Halko et al., 2011).
 
@@ -27,7 +27,8 @@ def truncated_svd(
     Args:
         graph: A [n, m].
         dim: triplets wanted; there are at most min(n, m).
-        rounds: passes over A^T A. Directions near the border of ``dim`` need the most.
+        rounds: passes over A^T A. Few suffice where values fall fast; where they hardly fall, as in most
+            interactions, the directions go on turning for long after the values have settled.
         extra: columns carried along beyond ``dim``, which sharpen the last ones.
         seed: of the random start.
 

@@ -74,10 +74,10 @@ class Spectral(Matcher):
         filter: float | None = Field(None, ge=0)
         popularity: float | None = Field(None, ge=0)
         damping: float = Field(1.0, ge=0)
-        dim_grid: tuple[int, ...] = (16, 32, 64, 128, 256)
+        dim_grid: tuple[int, ...] = (8, 16, 32, 64, 128)
         filter_grid: tuple[float, ...] = (0.0, 1.0)
         popularity_grid: tuple[float, ...] = (0.5, 0.25)
-        rounds: int = Field(4, ge=1)
+        rounds: int = Field(20, ge=1)
 
     def solve(self, train: TrainView) -> bool:
         c, known = self.config, train.warm_items
@@ -111,7 +111,7 @@ class Spectral(Matcher):
 
 
 def spectrum(
-    train: TrainView, dim: int, damping: float = 1.0, rounds: int = 4
+    train: TrainView, dim: int, damping: float = 1.0, rounds: int = 20
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Singular triplets of (D_u + t_u)^-1/2 R (D_i + t_i)^-1/2, where t is ``damping`` times the mean degree.
 
