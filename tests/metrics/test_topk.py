@@ -58,6 +58,19 @@ def test_topk_equals_a_full_sort(seed, n, n_items, k, levels, chunk, infinite, s
     np.testing.assert_array_equal(tensor.numpy(), scores)  # the scorer's own tensor is left as it was
 
 
+@pytest.mark.parametrize("levels", [1, 3, 60, 4000])
+def test_ties_at_the_border_go_to_the_lowest_items_of_a_wide_catalogue(levels):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(0, levels, (7, 5000)).astype(np.float32)
+    scores[0, :4990] = -1.0  # the tie lies in the last columns, ...
+    scores[1, 40:] = scores[1].max() + 1  # ... or is wider than the list
+    for k in (1, 20, 300):
+        found = topk(lambda rows: torch.from_numpy(scores[rows]), len(scores), k)
+        ids, values = by_sorting(scores, k)
+        np.testing.assert_array_equal(found.ids, ids)
+        np.testing.assert_array_equal(found.scores, values)
+
+
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -13,6 +13,9 @@ from .batch import Ints, Lists, UserBatch
 from .errors import AbilityError
 from .ports import port
 
+_SCORES = 1 << 22
+"""Scores held at once (16 MiB): a block is written and read several times, and should stay near the processor."""
+
 
 class Scorer:
     """Override the first rung that is natural: vectors, else ``score``; the later ones have defaults.
@@ -54,8 +57,11 @@ class Scorer:
 
         Exact, chunked: never holds more than one chunk of scores.
         """
+        chunk = max(16, min(128, _SCORES // max(self.n_items, 1)))
         with torch.inference_mode():
-            ids, scores = port("topk")(lambda rows: self.score(users.take(rows)), len(users), k, exclude, allowed)
+            ids, scores = port("topk")(
+                lambda rows: self.score(users.take(rows)), len(users), k, exclude, allowed, chunk
+            )
         return ids, scores
 
 

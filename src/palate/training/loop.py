@@ -114,7 +114,7 @@ class _Phase:
 
     def epoch(self) -> dict[str, Any]:
         model, options, state = self.model, self.options, self.state
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         rng = stream(options.seed, "epoch", self.index, state.epoch)
         seed_torch(options.seed, "epoch", self.index, state.epoch, self.rank)
         lr = self.phase.lr * (self.phase.schedule(state.epoch) if self.phase.schedule else 1.0)
@@ -129,7 +129,7 @@ class _Phase:
             )
         record: dict[str, Any] = {"phase": self.phase.name, "epoch": state.epoch}
         record |= means
-        record["seconds"] = time.perf_counter() - started
+        record["seconds"], record["cpu_seconds"] = time.perf_counter() - started, time.process_time() - cpu
         return record
 
     def steps(self, lr: float, rng: np.random.Generator) -> dict[str, float]:

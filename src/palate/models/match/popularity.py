@@ -9,17 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import Ints, Lists, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.model import Abilities, Matcher, models
 from palate.core.scorer import Scorer
+from palate.metrics.candidates import Candidates, check_request, empty_lists
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
+BLOCK = 4096
+
+
 class CountScorer(Scorer):
-    """The same scores for everybody. Args: counts float32 [N]."""
+    """The same scores for everybody, so one ranking of the catalogue serves all. Args: counts float32 [N]."""
 
     def __init__(self, counts: Tensor) -> None:
         super().__init__(len(counts))
@@ -28,6 +32,30 @@ class CountScorer(Scorer):
     def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
         picked = self.counts if items is None else self.counts[torch.as_tensor(items)]
         return picked.expand(len(users), -1)
+
+    def topk(
+        self, users: UserBatch, k: int, exclude: Lists | None = None, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[Ints, NDArray[np.float32]]:
+        check_request(len(users), k, exclude, BLOCK)
+        kept = Candidates(self.n_items, exclude, allowed).kept
+        pool = np.arange(self.n_items) if kept is None else kept
+        counts = self.counts.cpu().numpy()
+        ranking = pool[np.argsort(-counts[pool], kind="stable")]
+        place = np.full(self.n_items, len(ranking))
+        place[ranking] = np.arange(len(ranking))
+        ids, scores = empty_lists(len(users), k)
+        for start in range(0, len(users), BLOCK):
+            rows = np.arange(start, min(start + BLOCK, len(users)))
+            taken = Lists.of([[]] * len(rows)) if exclude is None else exclude.take(rows)
+            free = np.ones((len(rows), min(len(ranking), k + int(taken.lengths.max()))), bool)
+            at = place[taken.items]
+            met = at < free.shape[1]
+            free[taken.owners()[met], at[met]] = False
+            rank = free.cumsum(axis=1)
+            row, column = np.nonzero(free & (rank <= k))
+            ids[start + row, rank[row, column] - 1] = ranking[column]
+            scores[start + row, rank[row, column] - 1] = counts[ranking[column]]
+        return ids, scores
 
     def scorable(self) -> NDArray[np.bool_]:
         return np.asarray(self.counts.cpu() > 0)
