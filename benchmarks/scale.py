@@ -29,7 +29,7 @@ CELLS = {
     "popularity": ("world", "popularity"),
     "item_knn": ("world", "item_knn:k=200;shrink=50"),
     "spectral": ("world", "spectral:dim=16;filter=1;popularity=0.5"),
-    "lightgcn": ("world", "lightgcn:batch_size=330000;lr=0.01;epochs=1"),
+    "lightgcn": ("world", "lightgcn:batch_size=440000;lr=0.01;epochs=1;validate_every=2"),
     "lightgcn_baby": ("baby", "lightgcn:batch_size=0;lr=0.01;epochs=5"),
 }
 
