@@ -2,32 +2,50 @@
 
     python benchmarks/world_table.py [--seeds 5] [--no-effect]
 
-Warm: random split by row. Cold: a fifth of the items unseen in fitting. ``oracle`` scores with the world's own truth.
+Warm: random split by row. Cold: a fifth of the items unseen in fitting. ``oracle`` scores with the world's own truth,
+``id blend`` is the blend of ID-only models. Every cell is kept under PALATE_WORK, so that a stopped run goes on.
+Written: ``results/world.*`` (or ``world_no_effect.*``), and the plot of both in ``docs/pictures/world.svg``.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 import palate
-from _common import WORK, keep
+from _common import RESULTS, ROOT, WORK, keep
+from _recovery import recovery
+from _world_plot import draw
 from palate.core.batch import Ints, UserBatch
+from palate.core.files import read_json, write_json
 from palate.core.progress import set_mode, track
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
+from palate.data.views import Held
 from palate.evaluation.job import fit_one, parse_model
 from palate.features.plan import plan_content
-from palate.metrics.held import evaluate_held
+from palate.metrics.held import answer
+from palate.metrics.lists import evaluate_lists
 from palate.simulation.truth import Truth
 from palate.simulation.world import World
 from palate.training.saving import versions
 
 MODALITIES = ("text", "image", "audio", "attributes")
 SINGLE = ("text", "image", "audio")
-METRIC = {"warm": "recall@20", "cold": "capped_recall@20"}
+K = 20
+METRIC = {"warm": f"recall@{K}", "cold": f"capped_recall@{K}"}
+EXPECTED = "share of the oracle's expected hits"
+SPLITS = {"warm": "random:seed=0", "cold": "item_cold:seed=0"}
+ID_ONLY = {"popularity": "popularity", "ease": "ease", "id blend": "blend:members=[ease,lightgcn]"}
+MODELS = {"warm": (*ID_ONLY, *SINGLE, "all", "oracle"), "cold": ("popularity", "ease", *SINGLE, "all", "oracle")}
+
+
+Cells = dict[str, dict[str, dict[str, float]]]
 
 
 class Oracle(Scorer):
@@ -39,90 +57,138 @@ class Oracle(Scorer):
         self.users = np.array([int(str(u).lstrip("u")) for u in data.users.ids.ids])
 
     def score(self, users: UserBatch, items: Ints | None = None):
-        import torch
-
         scores = torch.from_numpy(np.ascontiguousarray(self.truth.oracle_scores(self.users[users.rows]), np.float32))
         return scores if items is None else scores[:, torch.as_tensor(items)]
 
 
-def measure(seed: int, no_effect: bool, items: int, users: int) -> dict[str, dict[str, float]]:
-    """{"warm": {model: value}, "cold": ...} of one world."""
-    name = f"shop-{seed}{'-none' if no_effect else ''}"
-    folder = WORK / "worlds" / name
-    if not (folder / "palate.yaml").is_file():
-        World.make("shop", seed=seed, no_effect=no_effect, n_items=items, n_users=users).write(folder, overwrite=True)
-    truth = Truth.load(folder)
-    store = WORK / "store" / name
-    found: dict[str, dict[str, float]] = {}
-    for part, split in (("warm", "random:seed=0"), ("cold", "item_cold:seed=0")):
-        data = palate.load(folder, split=split)
-        row: dict[str, float] = {}
-        for model in ("popularity", "ease"):
-            row[model] = _score(model, data, {}, store, part)
-        for modality in SINGLE:
-            others = {m: "none" for m in MODALITIES if m != modality and m in data.items.modalities}
-            row[modality] = _score("blend", data, others, store, part)
-        row["all"] = _score("blend", data, {}, store, part)
-        held = data.test_held()
-        metric, _, k = METRIC[part].partition("@")
-        row["oracle"] = float(
-            evaluate_held(Oracle(truth, data, split), held, (int(k),), (metric,))[METRIC[part]].mean()
-        )
-        row["random"] = float(evaluate_held(_Nothing(data.n_items), held, (int(k),), (metric,))[METRIC[part]].mean())
-        found[part] = row
-    return found
-
-
-class _Nothing(Scorer):
+class Nothing(Scorer):
     """Knows no item: evaluation orders all of them at random."""
 
     def score(self, users: UserBatch, items: Ints | None = None):
-        import torch
-
         return torch.zeros(len(users), self.n_items if items is None else len(items))
 
     def scorable(self):
         return np.zeros(self.n_items, bool)
 
 
-def _score(model: str, data: Dataset, encoders: dict[str, str], store, part: str) -> float:
-    done = fit_one(parse_model(model), data, plan_content(data, encoders, store), 0, True)
-    return done.result.metrics[METRIC[part]] if done.result else float("nan")
+def measure(world: World, without: tuple[str, ...] = ()) -> Cells:
+    """{"warm": {model: {metric: value}}, "cold": ...} of one world, cell by cell; what was measured before is read."""
+    name = f"shop-{world.config.seed}-{world.config.hash[:12]}"
+    folder = WORK / "worlds" / name
+    if not (folder / "palate.yaml").is_file():
+        world.write(folder, overwrite=True)
+    found: Cells = {part: {} for part in SPLITS}
+    for part, split in SPLITS.items():
+        data = palate.load(folder, split=split)
+        for model in (m for m in (*MODELS[part], "random") if m not in without):
+            cell = WORK / "world-cells" / name / f"{part}-{model.replace(' ', '-')}.json"
+            if not cell.is_file():
+                cell.parent.mkdir(parents=True, exist_ok=True)
+                write_json(cell, _score(model, data, part, folder, WORK / "store" / name))
+            found[part][model] = read_json(cell)
+    return found
+
+
+def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> dict[str, float]:
+    truth, held = Oracle(Truth.load(folder), data), data.test_held()
+    if model in ("oracle", "random"):
+        scorer: Scorer = truth if model == "oracle" else Nothing(data.n_items)
+    else:
+        left_out = {m: "none" for m in MODALITIES if model in SINGLE and m != model and m in data.items.modalities}
+        content = plan_content(data, left_out, store)
+        scorer = fit_one(parse_model(ID_ONLY.get(model, "blend")), data, content, 0, False).model.scorer()
+    with torch.inference_mode():
+        lists = answer(scorer, held, K)
+    metric = METRIC[part].partition("@")[0]
+    drawn = dict(evaluate_lists(lists, held.relevant, (K,), (metric,)))[METRIC[part]]
+    best = _expected(answer(truth, held, K), truth, held)
+    return {METRIC[part]: float(drawn.mean()), EXPECTED: float((_expected(lists, truth, held) / best).mean())}
+
+
+def _expected(lists: np.ndarray, truth: Oracle, held: Held) -> np.ndarray:
+    """Hits that each list [U, k] gets on average over all logs that could have followed, up to a factor by user."""
+    chance = truth.score(held.users).numpy()
+    return np.take_along_axis(chance, np.maximum(lists, 0), axis=1).sum(axis=1, where=lists >= 0)
+
+
+def compare(rows: list[dict[str, dict[str, float]]], part: str, metric: str) -> dict[str, Any]:
+    """Means by model, and the gaps that the information demands, paired over worlds."""
+    table = {name: np.array([row[name][metric] for row in rows]) for name in rows[0]}
+
+    def best(names: tuple[str, ...]) -> str:
+        return max((name for name in names if name in table), key=lambda name: float(table[name].mean()))
+
+    single = best(SINGLE)
+    order = ["popularity", best(("ease", "id blend")), single, "all", "oracle"]
+    order = order if part == "warm" else ["random", single, "all", "oracle"]
+    gaps = [_gap(low, high, table[high] - table[low]) for low, high in itertools.pairwise(order)]
+    if part == "cold":
+        gaps = [_gap("random", name, table[name] - table["random"]) for name in ("popularity", "ease")] + gaps
+    means = {name: {"mean": float(v.mean()), "by seed": v.tolist()} for name, v in table.items()}
+    return {"metric": metric, "models": means, "best single": single, "gaps": gaps}
+
+
+def _gap(low: str, high: str, gap: np.ndarray) -> dict[str, Any]:
+    error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
+    ratio = float(gap.mean()) / error if error else 0.0
+    return {"from": low, "to": high, "gap": float(gap.mean()), "se": error, "in standard errors": ratio}
+
+
+def page(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"# {result['title']}", ""]
+    for name, found in result["parts"].items():
+        lines += [f"## {name.split()[0]}, {found['metric']}", "", "| model | mean | sd |", "|---|---|---|"]
+        for name, row in found["models"].items():
+            lines.append(f"| {name} | {row['mean']:.4f} | {np.std(row['by seed'], ddof=1):.4f} |")
+        lines += ["", "| from | to | gap | in standard errors |", "|---|---|---|---|"]
+        for gap in found["gaps"]:
+            lines.append(f"| {gap['from']} | {gap['to']} | {gap['gap']:+.4f} | {gap['in standard errors']:.1f} |")
+        lines.append("")
+    seen = result["recovery"]
+    lines += ["## What one modality tells: accuracy of a simple classifier (clarity)", ""]
+    lines += ["| attribute | chance | " + " | ".join(seen["accuracy"]) + " |", "|---" * (2 + len(SINGLE)) + "|"]
+    for attribute, chance in seen["chance"].items():
+        cells = []
+        for modality, accuracy in seen["accuracy"].items():
+            clarity = seen["clarity"][modality].get(attribute)
+            cells.append(f"{accuracy[attribute]:.2f}" + (f" **({clarity})**" if clarity else ""))
+        lines.append(f"| {attribute} | {chance:.2f} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--items", type=int, default=1500)
-    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--items", type=int, default=None)
+    parser.add_argument("--users", type=int, default=None)
     parser.add_argument("--no-effect", action="store_true")
+    parser.add_argument("--without", default="", help="models to leave out, separated by commas")
+    parser.add_argument("--name", default=None, help="of the result files")
     args = parser.parse_args()
     set_mode("plain")
-    rows = [measure(seed, args.no_effect, args.items, args.users) for seed in track(range(args.seeds), "worlds")]
-    result = {"seeds": args.seeds, "items": args.items, "users": args.users, "versions": versions(), "parts": {}}
-    lines = [f"# Simulated shop, {args.seeds} seeds{', taste independent of content' if args.no_effect else ''}", ""]
-    for part in ("warm", "cold"):
-        names = list(rows[0][part])
-        table = {n: np.array([row[part][n] for row in rows]) for n in names}
-        best = max(SINGLE, key=lambda n: table[n].mean())
-        order = ["popularity", "ease", best, "all", "oracle"] if part == "warm" else ["random", best, "all", "oracle"]
-        gaps = []
-        for low, high in itertools.pairwise(order):
-            gap = table[high] - table[low]
-            error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
-            gaps.append(
-                {"from": low, "to": high, "gap": float(gap.mean()), "standard errors": float(gap.mean() / error)}
-            )
-        means = {n: {"mean": float(v.mean()), "by seed": v.tolist()} for n, v in table.items()}
-        result["parts"][part] = {"metric": METRIC[part], "models": means, "best single": best, "gaps": gaps}
-        lines += [f"## {part}, {METRIC[part]}", "", "| model | mean | sd |", "|---|---|---|"]
-        lines += [f"| {n} | {v.mean():.4f} | {v.std(ddof=1) if len(v) > 1 else 0:.4f} |" for n, v in table.items()]
-        lines += [
-            "",
-            *(f"- {g['from']} -> {g['to']}: {g['gap']:+.4f} ({g['standard errors']:.1f} SE)" for g in gaps),
-            "",
-        ]
-    keep("world" + ("_no_effect" if args.no_effect else ""), result, "\n".join(lines))
+    seeds = range(args.first, args.first + args.seeds)
+    worlds = [
+        World.make("shop", seed=seed, no_effect=args.no_effect, n_items=args.items, n_users=args.users)
+        for seed in seeds
+    ]
+    rows = [measure(world, tuple(args.without.split(","))) for world in track(worlds, "worlds")]
+    settings = worlds[0].config
+    effect = ", taste independent of content" if args.no_effect else ""
+    result = {
+        "title": f"Simulated shop, {len(seeds)} worlds{effect}",
+        "seeds": list(seeds), "items": settings.n_items, "users": settings.n_users,
+        "preset": [settings.preset, settings.version], "versions": versions(),
+        "parts": {
+            part + also: compare([row[part] for row in rows], part, EXPECTED if also else METRIC[part])
+            for part, also in itertools.product(SPLITS, ("", " expected"))
+        },
+        "recovery": recovery(World.make("shop", seed=args.first, n_items=1000, n_users=2, no_effect=args.no_effect)),
+    }  # fmt: skip
+    keep(args.name or "world" + ("_no_effect" if args.no_effect else ""), result, page(result))
+    if args.name is None:
+        draw(RESULTS, ROOT / "docs" / "pictures" / "world.svg")
 
 
 if __name__ == "__main__":

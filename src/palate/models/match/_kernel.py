@@ -95,8 +95,8 @@ class BlockKernel(nn.Module):
         found = list(dict.fromkeys(group_of(name) for name in self.names))
         return sorted(found, key=lambda group: (group != "base", found.index(group)))
 
-    def fit(self, content: Mapping[str, Features], rows: np.ndarray) -> None:
-        """Fit every block on ``rows``."""
+    def fit(self, content: Mapping[str, Features], rows: np.ndarray, matrix: sp.csr_array | None = None) -> None:
+        """Fit every block on ``rows``; behaviour is not needed."""
         for name, block in self._pairs():
             block.fit(content[name], rows)
 
@@ -110,6 +110,10 @@ class BlockKernel(nn.Module):
             total[group] = total[group].add_(found) if group in total else found
             count[group] = count.get(group, 0) + 1
         return {group: value / count[group] for group, value in total.items()}
+
+    def combine(self, means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+        """The kernel from :meth:`means`, a copy."""
+        return exponentiate(means, weights)
 
     def _pairs(self) -> Iterable[tuple[str, Block]]:
         return ((name, block) for name, block in zip(self.names, self.blocks) if isinstance(block, Block))

@@ -13,7 +13,8 @@ import torch
 from palate.core.content import Features
 from palate.training.selection import dense_metric, pseudo_cold
 
-from ._kernel import BlockKernel, exponentiate
+from ._aligned import AlignedKernel
+from ._kernel import BlockKernel
 from ._profiles import heads, sparse_product
 from .ease import dense_gram, ease_weights
 
@@ -25,7 +26,9 @@ SEARCH_ROWS = 4_000
 """Fitting items used in the search at most; every candidate setting costs their number cubed."""
 
 
-def search_kernel(kernel: BlockKernel, mine: Mapping[str, Features], train: TrainView, c: Any) -> dict[str, Any]:
+def search_kernel(
+    kernel: BlockKernel | AlignedKernel, mine: Mapping[str, Features], train: TrainView, c: Any
+) -> dict[str, Any]:
     """Choose on items that the fit does not see: the protocol's own, else a fifth of the training items."""
     view, held = pseudo_cold(train, c.select_users)
     if c.judge == "warm" and train.valid is not None:
@@ -36,7 +39,7 @@ def search_kernel(kernel: BlockKernel, mine: Mapping[str, Features], train: Trai
     asked = rows if held.candidates is None else np.flatnonzero(held.candidates)
     content = train.arriving if not train.fit_items.all() else mine
     content = {name: content[name] for name in mine}
-    kernel.fit(content, rows)
+    kernel.fit(content, rows, view.matrix)
     own, cross = kernel.means(content, rows, rows), kernel.means(content, rows, asked)
     matrix = sp.csr_array(view.matrix[:, rows])
     place = np.full(train.n_items, -1)
@@ -53,9 +56,9 @@ def search_kernel(kernel: BlockKernel, mine: Mapping[str, Features], train: Trai
 
     def judge(weights: dict[str, float], ridge: float, heads_only: list[tuple[float, float]], pops: Any) -> None:
         nonlocal best
-        gram_k = exponentiate(own, weights)
+        gram_k = kernel.combine(own, weights)
         gram_k.diagonal().add_(ridge)
-        out = torch.cholesky_solve(exponentiate(cross, weights), torch.linalg.cholesky(gram_k))
+        out = torch.cholesky_solve(kernel.combine(cross, weights), torch.linalg.cholesky(gram_k))
         common = popular @ out
         for l2, mix in heads_only:
             scores = heads(y, smoothed[l2], mix) @ out

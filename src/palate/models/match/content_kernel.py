@@ -24,7 +24,8 @@ from palate.core.errors import ConfigError
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
 from palate.core.scorer import Scorer
 
-from ._kernel import BlockKernel, exponentiate, kind_of
+from ._aligned import AlignedKernel
+from ._kernel import BlockKernel, kind_of
 from ._kernel_search import search_kernel
 from ._profiles import KernelScorer
 from .ease import dense_gram, ease_weights, refuse_large
@@ -50,7 +51,16 @@ class ContentKernel(Matcher):
             "popularity": 0.0,
             "sharpness_grid": (2.0, 4.0),
             "ridge_grid": (10.0, 3.0, 1.0),
-        }
+        },
+        "aligned": {
+            "kernel": "aligned",
+            "judge": "warm",
+            "sharpness": 1.0,
+            "l2": 1000.0,
+            "popularity": 0.0,
+            "mix_grid": (0.3, 1e6),
+            "ridge_grid": (1.0, 0.3, 3.0, 10.0),
+        },
     }
 
     class Config(ModelConfig):
@@ -60,7 +70,8 @@ class ContentKernel(Matcher):
         popularity: c. max_items: refuse larger catalogues. select_users: users judged in selection.
         ``sharpness_grid``, ``ridge_grid``, ``l2_grid``, ``mix_grid``, ``popularity_grid`` and ``media_grid`` are tried.
         judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
-        leaves behaviour out of the profile, which complements EASE on items that have behaviour.
+        leaves behaviour out of the profile, which complements EASE on items that have behaviour. kernel: ``product`` is
+        the formula above; ``aligned`` learns from behaviour which blocks and products of two make K (see ``_aligned``).
         """
 
         sharpness: float | None = None
@@ -77,6 +88,7 @@ class ContentKernel(Matcher):
         popularity_grid: tuple[float, ...] = (0.15, 0.0, 0.3)
         media_grid: tuple[float, ...] = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
         judge: Literal["cold", "warm"] = "cold"
+        kernel: Literal["product", "aligned"] = "product"
         max_items: int = 12_000
         select_users: int = 2_000
 
@@ -99,10 +111,10 @@ class ContentKernel(Matcher):
     def solve(self, train: TrainView) -> bool:
         chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config)
         rows = np.flatnonzero(train.fit_items)
-        self.kernel.fit(self._content, rows)
+        self.kernel.fit(self._content, rows, train.matrix)
         self._settings = chosen
         matrix = sp.csr_array(train.matrix[:, rows])
-        gram = exponentiate(self.kernel.means(self._content, rows, rows), chosen["weights"])
+        gram = self.kernel.combine(self.kernel.means(self._content, rows, rows), chosen["weights"])
         gram.diagonal().add_(chosen["ridge"])
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
@@ -145,7 +157,7 @@ class ContentKernel(Matcher):
             parts = []
             for start in range(0, len(items), 2048):
                 means = self.kernel.means(self._content, rows, items[start : start + 2048])
-                parts.append(self.get_buffer("solver") @ exponentiate(means, self._settings["weights"]))
+                parts.append(self.get_buffer("solver") @ self.kernel.combine(means, self._settings["weights"]))
             self._out = torch.cat(parts, dim=1)
         return self._out
 
@@ -165,7 +177,8 @@ class ContentKernel(Matcher):
         self._make_kernel(facts["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:
-        self.kernel = BlockKernel(widths, self._kinds)
+        kind = AlignedKernel if self.config.kernel == "aligned" else BlockKernel
+        self.kernel: AlignedKernel | BlockKernel = kind(widths, self._kinds)
 
     def _wanted(self, name: str) -> bool:
         return self.config.features is None or name.startswith(self.config.features)
