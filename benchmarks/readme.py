@@ -77,11 +77,49 @@ def matching(name: str) -> list[str]:
     return [*lines, ""]
 
 
+def scale() -> list[str]:
+    """A million users."""
+    file = RESULTS / "scale.json"
+    if not file.is_file():
+        return []
+    rows = {name: row for name, row in read_json(file)["rows"].items() if name != "lightgcn_baby"}
+    some = next(iter(rows.values()))
+    size = f"{some['users']:,} users, {some['items']:,} items, {some['train_pairs']:,} training pairs"
+    lines = [
+        f"**Scale**, simulated, {size}, one thread:",
+        "",
+        "| model | valid recall@20 | CPU seconds to fit | peak GiB |",
+    ]
+    lines.append("|---|---|---|---|")
+    for name, row in sorted(rows.items(), key=lambda pair: -pair[1]["valid_recall@20"]):
+        score = f"{row['valid_recall@20']:.5f} ± {row['standard_error']:.5f}"
+        lines.append(f"| {name} | {score} | {row['fit_cpu_seconds']:.0f} | {row['peak_rss_gib']:.1f} |")
+    return [*lines, ""]
+
+
+def speed() -> list[str]:
+    """Against other systems, timed on the same machine."""
+    file = RESULTS / "speed.json"
+    rows = [row for row in read_json(file)["against"] if row["source"] != "stated"] if file.is_file() else []
+    if not rows:
+        return []
+    lines = [
+        "**Speed**, seconds on the same machine:",
+        "",
+        "| what | ours | other system | ratio |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        other = f"{row['theirs']:.3g} ({row['system']}, {row['source']})"
+        lines.append(f"| {row['part']}: {row['step']} | {row['ours']:.3g} | {other} | {row['ratio']:.2f} |")
+    return [*lines, ""]
+
+
 def main() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
-    lines = [*movies(), *(line for name in TITLES for line in matching(name))]
+    lines = [*movies(), *(line for name in TITLES for line in matching(name)), *speed(), *scale()]
     lines.append("Commands, versions, hashes and every seed: [benchmarks/results](benchmarks/results).")
     write_text(ROOT / "README.md", before + START + "\n" + "\n".join(lines) + "\n" + END + after)
 
