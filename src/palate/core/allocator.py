@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Let glibc keep up to 1 GiB of freed memory instead of returning each table to the system at once.
 
     A training step allocates and frees tables of some MiB; by default each comes as new pages, which the system must
-    find and clear: a third of LightGCN's time. Blocks above 32 MiB, glibc's limit, still go back at once. It holds for
-    the whole process and changes no result; the peak memory stays what it was.
+    find and clear, which can cost as much as a propagation. Blocks above 32 MiB, glibc's limit, still go back at once.
+    It holds for the whole process and changes no result; what is kept counts as resident memory until it is used again.
 
     Returns:
         Whether it was set: only on Linux with glibc.
