@@ -12,7 +12,7 @@ from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
 from palate.data.views import Held
 from palate.models.match._members import Padded
-from palate.models.match._weights import candidate_scores, combine, metric_of, search_weights, standardise
+from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
 
 USERS, ITEMS = 40, 30
@@ -49,15 +49,26 @@ def questions(rng):
 def searched(scorers, held, items):
     known = [torch.arange(ITEMS) for _ in scorers]
     scores, relevant, counts = candidate_scores(scorers, known, held, items)
-    return search_weights(scores, relevant, metric_of("recall@2", relevant, counts))
+    return search_weights(scores, soft_metric("recall@2", relevant, counts))
 
 
 def test_the_search_finds_the_member_that_knows():
     held, good, noise = questions(np.random.default_rng(0))
     for scorers, best in (([Fixed(good), Fixed(noise)], 0), ([Fixed(noise), Fixed(1000 * good)], 1)):
         weights, value = searched(scorers, held, np.ones(ITEMS, bool))
-        assert value == 1.0 and int(np.argmax(weights)) == best
+        assert value == pytest.approx((1 / 1.25 + 1 / 2) / 2) and int(np.argmax(weights)) == best
         assert sum(weights) == pytest.approx(1, abs=1e-3) and min(weights) >= 0
+
+
+def test_soft_recall_reads_every_rank():
+    combined = torch.tensor([[4.0, 3.0, 2.0, -torch.inf], [1.0, 5.0, 5.0, -torch.inf]])
+    relevant = torch.tensor([[False, True, True, False], [False, True, False, False]])
+    counts = torch.tensor([3, 1])
+    at = {rank: 1 / (1 + (rank / 2) ** 2) for rank in (2, 3)}
+    expected = [(at[2] + at[3]) / 3, at[2]]
+    assert soft_metric("recall@2", relevant, counts)(combined).tolist() == pytest.approx(expected)
+    expected[0] *= 3 / 2
+    assert soft_metric("capped_recall@2", relevant, counts)(combined).tolist() == pytest.approx(expected)
 
 
 def test_the_search_mixes_members_that_know_different_things():

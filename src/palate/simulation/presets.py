@@ -1,4 +1,10 @@
-"""Presets: frozen, versioned settings. A changed preset is a new version, never an edit."""
+"""Presets: frozen, versioned settings. A changed preset is a new version, never an edit.
+
+``shop``, version 2, is calibrated on seeds 10 and 11 so that every kind of information is worth something. A picky
+click (``click_bias``) says much about taste; ten events a person, who share few of their kind's favourites, leave IDs
+alone short of knowing it; and most importance lies on attributes that a single modality shows, so that no modality
+stands for the others. ``benchmarks/world_table.py`` measures it on seeds 0 to 4.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +51,11 @@ class WorldConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     preset: str = "shop"
-    version: int = 1
+    version: int = 2
     seed: int = Field(0, ge=0)
     n_items: int = Field(1500, ge=48, le=50_000_000)
     n_users: int = Field(2000, ge=2)
-    interactions_per_user: float = Field(20.0, gt=0)
+    interactions_per_user: float = Field(10.0, gt=0)
     media: bool = True
     no_effect: bool = False
     image_size: int = Field(96, ge=64, le=256)
@@ -65,11 +71,11 @@ class WorldConfig(BaseModel):
     missing: dict[str, float] = {"image": 0.04, "text": 0.04, "audio": 0.15}
     missing_cheap: dict[str, float] = {"image": 0.06, "text": 0.04, "audio": 0.1}
     archetypes: int = Field(8, ge=1)
-    archetype_share: float = Field(0.4, ge=0, le=1)
-    attention: float = Field(2.0, ge=0)
+    archetype_share: float = Field(0.2, ge=0, le=1)
+    attention: float = Field(0.5, ge=0)
     signal: float = Field(8.0, ge=0)
     interest_gap: float = 3.0
-    click_bias: float = -3.5
+    click_bias: float = -6.0
     price_weight: float = 0.4
     appeal_weight: float = 0.2
     drift: float = Field(0.8, ge=0)

@@ -28,8 +28,8 @@ SHOP = Schema(
         "audio": {"mood": 0.95, "era": 0.75},
     },
     importance={
-        "subcategory": 0.4, "colour": 1.1, "pattern": 1.0, "shape": 0.5, "material": 0.9, "purpose": 0.8,
-        "mood": 1.1, "era": 0.4,
+        "subcategory": 0.15, "colour": 1.15, "pattern": 1.05, "shape": 0.2, "material": 1.0, "purpose": 0.9,
+        "mood": 0.8, "era": 0.2,
     },
 )  # fmt: skip
 

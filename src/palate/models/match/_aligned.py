@@ -1,125 +1,173 @@
 """A kernel whose blocks and products of blocks are weighed by how well they tell who is taken together.
 
-    K = sum_t w_t k_t,  w >= 0,  k_t one block's similarity or the product of two
+    K = K1 + a K2,  K1 = sum_t w_t k_t,  w >= 0,  k_t one block's similarity or the product of two
     w = argmin ||C - sum_t w_t k_t||^2 over pairs of items, both sides centred
 
 with C the co-occurrence of items in histories, as a damped cosine. Fitting a combination of kernels to a target is
 kernel alignment (Cortes, Mohri & Rostamizadeh, JMLR 2012); products of two blocks and this target are our own choice.
-Tastes that add up over attributes within a category are a sum of such products; noise blocks get weight 0.
+Tastes that add up over attributes within a category are a sum of such products; noise blocks get weight 0. K2 weighs
+single directions within items that K1 finds alike (see ``_directions``). Moments with C are exact over the pairs that
+were taken together, all others are means over sampled pairs.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from torch import Tensor, nn
 
 from palate.core.content import Features
 
+from ._directions import Directions, fit_weights
+from ._groups import GROUPS, LearnedGroups
 from ._kernel import Block
 
-PAIRS = 200_000
-"""Pairs of items at most that the weights are fitted on."""
+PAIRS = 500_000
+"""Pairs of items at most behind a mean, and pairs taken together at most behind a moment."""
+GATED = 200_000
+"""Pairs drawn in proportion to K1 squared for the weights of directions."""
 DAMPING = 3.0
 CHUNK = 1024
+
+Places = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 
 class AlignedKernel(nn.Module):
     """Args: widths: feature name -> width. kinds: feature name -> kind of its block."""
 
-    groups = ("base",)
-
     def __init__(self, widths: Mapping[str, int], kinds: Mapping[str, str]) -> None:
         super().__init__()
         self.names = list(widths)
-        self.blocks = nn.ModuleList(Block(kinds[name], widths[name]) for name in self.names)
-        singles = [(i,) for i in range(len(self.names))]
-        self.terms = [*singles, *itertools.combinations_with_replacement(range(len(self.names)), 2)]
+        self.blocks = nn.ModuleList([*(Block(kinds[n], widths[n]) for n in self.names), Block("sparse", GROUPS)])
+        singles = [(i,) for i in range(len(self.blocks))]
+        self.terms = [*singles, *itertools.combinations_with_replacement(range(len(self.blocks)), 2)]
         self.register_buffer("weights", torch.zeros(len(self.terms)))
+        self.learned = LearnedGroups(widths, kinds)
+        self.directions = Directions(widths, kinds, GROUPS)
 
-    def fit(self, content: Mapping[str, Features], rows: NDArray[np.int64], matrix: sp.csr_array) -> None:
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """``base`` is K1, ``directions`` K2."""
+        return ("base", "directions") if self.directions.names else ("base",)
+
+    def fit(self, content: Mapping[str, Features], rows: Places, matrix: sp.csr_array) -> None:
         """Fit every block on ``rows``, then the weights on ``matrix``, the histories over all items."""
         for name, block in zip(self.names, self._blocks()):
             block.fit(content[name], rows)
         rng = np.random.default_rng(0)
         one, two = rng.integers(len(rows), size=(2, PAIRS))
         one, two = one[one != two], two[one != two]
-        found = torch.stack([self._pairwise(content, i, rows[one], rows[two]) for i in range(len(self.names))])
-        terms = np.stack([found[list(term)].prod(0).numpy() for term in self.terms]).astype(np.float64)
-        self.get_buffer("weights").copy_(torch.from_numpy(_aligned(terms, _together(matrix[:, rows], one, two))))
+        first, second, c = _together(sp.csr_array(matrix[:, rows]), rng)
+        c /= len(rows) * (len(rows) - 1) / 2
+        self.learned.fit(content, rows, (first, second, c))
+        anywhere, taken = (self._found(content, rows, a, b) for a, b in ((one, two), (first, second)))
+        moments = np.array([float(term.double() @ torch.from_numpy(c)) for term in self._products(taken)])
+        weights = _aligned(torch.stack([*self._products(anywhere)]), moments, c.sum())
+        total = float(weights.sum())
+        if not total:
+            weights[0] = total = 1.0
+        self.get_buffer("weights").copy_(torch.from_numpy(weights / total))
+        if not self.directions.names:
+            return
+        groups, _ = self.learned.read(content, rows)
+        self.directions.fit_blocks(content, rows, groups)
+        phi = self.directions.read(content, rows, groups)
+        square = self._mixed(anywhere).double().numpy() ** 2
+        drawn = rng.choice(len(one), GATED, p=square / square.sum())
+        gated = c * self._mixed(taken).double().numpy() / total
+        self.directions.fit_weights(phi, (one[drawn], two[drawn]), float(square.mean()), (first, second, gated))
 
-    def means(self, content: Mapping[str, Features], a: NDArray[np.int64], b: NDArray[np.int64]) -> dict[str, Tensor]:
-        """{"base": K float32 [len(a), len(b)]}; about 1 on the diagonal."""
-        out = torch.zeros(len(a), len(b))
-        weights = self.get_buffer("weights")
-        used = [(term, float(w)) for term, w in zip(self.terms, weights) if w > 0]
-        needed = sorted({i for term, _ in used for i in term})
-        blocks = self._blocks()
-        left = {i: blocks[i].read(content[self.names[i]], a) for i in needed}
+    def means(self, content: Mapping[str, Features], a: Places, b: Places) -> dict[str, Tensor]:
+        """{"base": K1, "directions": K2}, float32 [len(a), len(b)]; K1 is about 1 on the diagonal."""
+        out = {group: torch.empty(len(a), len(b)) for group in self.groups}
+        left = {i: self._read(i, content, a) for i in self._needed()}
+        phi = self._phi(content, a) * self.directions.get_buffer("weights")
         for start in range(0, len(b), CHUNK):
-            some = b[start : start + CHUNK]
-            found = {i: blocks[i].similarity(left[i], blocks[i].read(content[self.names[i]], some)) for i in needed}
-            for term, weight in used:
-                part = found[term[0]] if len(term) == 1 else found[term[0]] * found[term[1]]
-                out[:, start : start + CHUNK].add_(part, alpha=weight)
-        return {"base": out}
+            stop, some = start + CHUNK, b[start : start + CHUNK]
+            base = self._mixed({i: self._blocks()[i].similarity(left[i], self._read(i, content, some)) for i in left})
+            out["base"][:, start:stop] = base
+            if "directions" in out:
+                out["directions"][:, start:stop] = base * (phi @ self._phi(content, some).T)
+        return out
 
     def combine(self, means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
         """The kernel from :meth:`means`, a copy."""
-        return means["base"].clone()
+        share = weights.get("directions", 0.0)
+        return means["base"] + share * means["directions"] if share and "directions" in means else means["base"].clone()
 
-    def _pairwise(
-        self, content: Mapping[str, Features], index: int, a: NDArray[np.int64], b: NDArray[np.int64]
-    ) -> Tensor:
-        """float32 [n]: similarity by one block of ``a[j]`` and ``b[j]``."""
-        block, known = self._blocks()[index], content[self.names[index]]
-        rows, places = np.unique(np.concatenate([a, b]), return_inverse=True)
-        left, right = torch.from_numpy(places[: len(a)]), torch.from_numpy(places[len(a) :])
-        vectors, there = block.read(known, rows)
-        parts = []
-        for start in range(0, len(rows), CHUNK):
-            stop = min(start + CHUNK, len(rows))
-            mine = torch.nonzero((left >= start) & (left < stop)).squeeze(1)
-            table = block.similarity((vectors[start:stop], there[start:stop]), (vectors, there))
-            parts.append((mine, table[left[mine] - start, right[mine]]))
-        out = torch.empty(len(a))
-        for mine, values in parts:
-            out[mine] = values
+    def _needed(self) -> list[int]:
+        """Blocks with a weight."""
+        return sorted({i for term, w in zip(self.terms, self.get_buffer("weights").tolist()) if w > 0 for i in term})
+
+    def _mixed(self, found: Mapping[int, Tensor] | Tensor) -> Tensor:
+        """K1 from similarities by block."""
+        total: Tensor | None = None
+        for term, weight in zip(self.terms, self.get_buffer("weights").tolist()):
+            if weight > 0:
+                part = found[term[0]] * weight if len(term) == 1 else found[term[0]] * found[term[1]] * weight
+                total = part if total is None else total.add_(part)
+        if total is None:
+            raise ValueError("every weight is 0")
+        return total
+
+    def _products(self, found: Tensor) -> Iterator[Tensor]:
+        """k_t [n] of every term from similarities by block [B, n]."""
+        return (found[list(term)].prod(0) for term in self.terms)
+
+    def _read(self, i: int, content: Mapping[str, Features], rows: Places) -> tuple[Tensor, Tensor]:
+        """Vectors and mask of block ``i``; the one after the features is the learned groups."""
+        if i == len(self.names):
+            return self.learned.read(content, rows)
+        return self._blocks()[i].read(content[self.names[i]], rows)
+
+    def _phi(self, content: Mapping[str, Features], rows: Places) -> Tensor:
+        return self.directions.read(content, rows, self.learned.read(content, rows)[0])
+
+    def _found(self, content: Mapping[str, Features], rows: Places, one: Places, two: Places) -> Tensor:
+        """Similarity by every block of the items at places ``one[j]`` and ``two[j]`` of ``rows``, float32 [B, n]."""
+        out = torch.empty(len(self.blocks), len(one))
+        order = np.argsort(one, kind="stable")
+        bounds = np.searchsorted(one[order], np.arange(0, len(rows) + CHUNK, CHUNK))
+        for i, block in enumerate(self._blocks()):
+            vectors, there = self._read(i, content, rows)
+            for part, start in enumerate(range(0, len(rows), CHUNK)):
+                mine = order[bounds[part] : bounds[part + 1]]
+                stop = start + CHUNK
+                table = block.similarity((vectors[start:stop], there[start:stop]), (vectors, there))
+                out[i, mine] = table[one[mine] - start, two[mine]]
         return out
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
 
-def _together(matrix: sp.csr_array, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Damped cosine of the columns ``a[j]`` and ``b[j]``."""
-    columns = sp.csc_array(matrix, dtype=np.float32)
-    counts = np.asarray(columns.sum(axis=0), np.float64)
-    both = np.concatenate(
-        [
-            np.asarray(columns[:, a[s : s + CHUNK]].multiply(columns[:, b[s : s + CHUNK]]).sum(axis=0), np.float64)
-            for s in range(0, len(a), CHUNK)
-        ]
-    )
-    return np.asarray(both / np.sqrt((counts[a] + DAMPING) * (counts[b] + DAMPING)))
+def _together(matrix: sp.csr_array, rng: np.random.Generator) -> tuple[Places, Places, Doubles]:
+    """Pairs of columns with a row in common and their damped cosine; of too many a sample, scaled to the whole sum."""
+    seen = sp.csr_array(matrix, dtype=np.float32)
+    counts = np.asarray(seen.sum(axis=0), np.float64)
+    both = sp.coo_array(sp.triu(sp.csr_array(seen.T @ seen).sorted_indices(), k=1, format="csr"))
+    one, two, c = both.coords[0].astype(np.int64), both.coords[1].astype(np.int64), both.data.astype(np.float64)
+    c /= np.sqrt((counts[one] + DAMPING) * (counts[two] + DAMPING))
+    if len(c) > PAIRS:
+        some = rng.choice(len(c), PAIRS, replace=False)
+        one, two, c = one[some], two[some], c[some] * (len(c) / PAIRS)
+    return one, two, c
 
 
-def _aligned(terms: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights [T] >= 0 of ``terms`` [T, n] that fit ``target`` [n], with a sum of 1."""
-    centred = terms - terms.mean(axis=1, keepdims=True)
-    spread = centred.std(axis=1)
+def _aligned(terms: Tensor, moments: Doubles, target: float) -> Doubles:
+    """Weights [T] >= 0 of ``terms``, samples [T, n], that fit a target with mean ``target`` and ``moments`` [T]."""
+    mean = terms.mean(1, keepdim=True)
+    centred = terms - mean
+    gram = (centred @ centred.T / terms.shape[1]).double().numpy()
+    spread = np.sqrt(np.diagonal(gram))
     useful = np.flatnonzero(spread > 1e-6)
-    scaled = centred[useful] / spread[useful, None]
-    gram = scaled @ scaled.T / scaled.shape[1] + 1e-3 * np.eye(len(useful))
-    factor = np.linalg.cholesky(gram)
-    moment = scaled @ (target - target.mean()) / scaled.shape[1]
-    found = nnls(factor.T, np.linalg.solve(factor, moment))[0] / spread[useful]
     weights = np.zeros(len(terms))
-    weights[useful] = found
-    return weights / weights.sum() if weights.sum() > 0 else np.where(np.arange(len(terms)) == 0, 1.0, 0.0)
+    covariance = moments - mean.squeeze(1).double().numpy() * target
+    weights[useful] = fit_weights(gram[np.ix_(useful, useful)], covariance[useful], spread[useful], 1e-3)
+    return weights

@@ -18,7 +18,7 @@ from palate.core.scorer import Scorer
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-MEMBERS = ("ease_content", "freedom", "content_kernel", "content_kernel@raw")
+MEMBERS = ("ease_content", "freedom", "content_kernel", "content_kernel@raw", "content_kernel@aligned")
 DEFAULTS: dict[str, dict[str, Any]] = {"freedom": {"validate_every": 3, "patience": 5, "epochs": 120}}
 
 

@@ -1,8 +1,8 @@
 """Weights of a blend: searched on validation over the few candidates any member ranks high.
 
-The metric alone is a noisy judge where validation is small: its best weights are then those that were lucky. The search
-begins at the best of one member alone, all alike, and the weights under which chosen items are most likely (a smooth
-and convex fit that reads every rank), and moves only for a gain of more than one standard error over people.
+A cut-off metric is a noisy judge where validation is small: its best weights are then those that were lucky. The search
+reads every rank instead, a hit at rank r counting 1 / (1 + (r / k)^2), begins at equal weights, and moves only for a
+gain of more than one standard error over people.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from palate.data.views import Held
 POOL = 100
 CHUNK = 256
 MAX_USERS = 20_000
-LIKELY_USERS = 4096
+POSITIVES = 8192
 
 
 def standardise(scores: Tensor, known: Tensor) -> Tensor:
@@ -84,59 +84,46 @@ def combine(scores: Tensor, weights: Tensor) -> Tensor:
     return torch.where(mass > 0, total.sum(-1) / mass.clamp(min=1e-12), -torch.inf)
 
 
-def metric_of(name: str, relevant: Tensor, counts: Tensor) -> Callable[[Tensor], Tensor]:
-    """A function from combined scores [U, C] to each person's ``recall@k`` or ``capped_recall@k``, float64 [U]."""
+def soft_metric(name: str, relevant: Tensor, counts: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function from combined scores [U, C] to each person's soft ``recall@k`` or ``capped_recall@k``, float64 [U].
+
+    Each relevant candidate counts 1 / (1 + (r / k)^2) for its rank r, at a tie the last of those tied.
+    """
     kind, _, k_text = name.partition("@")
     k = int(k_text)
-    denominator = counts.clamp(max=k) if kind == "capped_recall" else counts
+    denominator = (counts.clamp(max=k) if kind == "capped_recall" else counts).double()
+    owners, places = relevant.nonzero(as_tuple=True)
 
     def value(combined: Tensor) -> Tensor:
-        best = combined.topk(min(k, combined.shape[1]), dim=1)
-        hits = (relevant.gather(1, best.indices) & best.values.isfinite()).sum(1)
-        return (hits / denominator).double()
+        total = torch.zeros(len(combined), dtype=torch.float64)
+        for start in range(0, len(owners), POSITIVES):
+            rows, columns = owners[start : start + POSITIVES], places[start : start + POSITIVES]
+            own = combined[rows, columns]
+            ranks = (combined[rows] >= own[:, None]).sum(1)
+            worth = (1 / (1 + (ranks / k).square())).double() * own.isfinite()
+            total.index_add_(0, rows, worth)
+        return total / denominator
 
     return value
 
 
-def likely_weights(scores: Tensor, relevant: Tensor, steps: int = 60) -> Tensor:
-    """Weights [M] >= 0, sum 1, of the softmax over candidates that gives relevant ones the highest likelihood.
+def search_weights(scores: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[list[float], float]:
+    """Coordinate ascent on the simplex from equal weights; about 10 M evaluations.
 
-    A member without a score for a candidate counts as its average item there.
+    Args:
+        scores: from :func:`candidate_scores`. value: each person's value of combined scores, to be as high as possible.
+
+    Returns:
+        Weights [M] with a sum of 1, and their mean value.
     """
-    rows = torch.nonzero(relevant.any(1)).squeeze(1)[:LIKELY_USERS]
     m = scores.shape[-1]
-    if not len(rows):
-        return torch.full((m,), 1 / m)
-    given, true = scores[rows], relevant[rows]
-    closed = given.isneginf().all(-1)
-    given = torch.nan_to_num(given, nan=0.0, neginf=0.0)
-    scale = torch.full((m,), 1 / m).requires_grad_()
-    optimiser = torch.optim.Adam([scale], lr=0.05)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        logits = (given @ scale).masked_fill(closed, -torch.inf)
-        (-torch.log_softmax(logits, dim=1)[true].mean()).backward()
-        optimiser.step()
-        with torch.no_grad():
-            scale.clamp_(min=0.0)
-    found = scale.detach()
-    return found / found.sum() if float(found.sum()) > 0 else torch.full((m,), 1 / m)
-
-
-def search_weights(scores: Tensor, relevant: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[list[float], float]:
-    """Coordinate ascent on the simplex from the best of corners, centre and likeliest; about 10 M evaluations."""
-    m = scores.shape[-1]
-    weights = likely_weights(scores, relevant)
+    weights = torch.full((m,), 1 / m)
     best = value(combine(scores, weights))
 
     def clearly_better(found: Tensor) -> bool:
         gain = found - best
         return float(gain.mean()) > float(gain.std(correction=0)) / math.sqrt(len(gain))
 
-    for start in [*torch.eye(m), torch.full((m,), 1 / m)]:
-        found = value(combine(scores, start))
-        if float(found.mean()) > float(best.mean()):
-            best, weights = found, start
     for step in (0.3, 0.15, 0.08, 0.04):
         improved = True
         rounds = 0

@@ -24,7 +24,7 @@ from palate.core.scorer import Scorer
 from palate.training.fit import run_stage
 
 from ._members import Padded, member_of, members_for
-from ._weights import candidate_scores, metric_of, search_weights, standardise
+from ._weights import candidate_scores, search_weights, soft_metric, standardise
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -128,7 +128,7 @@ class Blend(Matcher):
             if items[train.valid.relevant.items].sum() < ENOUGH:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, relevant, metric_of(train.metric, relevant, counts))
+            found[part], _ = search_weights(scores, soft_metric(train.metric, relevant, counts))
         return found
 
     def selected(self) -> dict[str, Any]:

@@ -56,10 +56,11 @@ class ContentKernel(Matcher):
             "kernel": "aligned",
             "judge": "warm",
             "sharpness": 1.0,
+            "ridge": 1000.0,
+            "mix": 1e6,
             "l2": 1000.0,
             "popularity": 0.0,
-            "mix_grid": (0.3, 1e6),
-            "ridge_grid": (1.0, 0.3, 3.0, 10.0),
+            "media": {"directions": 4.0},
         },
     }
 
@@ -169,14 +170,14 @@ class ContentKernel(Matcher):
         return KernelScorer(smooth, out, popular, place, self._settings["mix"], self._known)
 
     def facts(self) -> dict[str, Any]:
-        widths = {name: len(block.get_buffer("mean")) for name, block in zip(self.kernel.names, self.kernel.blocks)}
-        return {"settings": self._settings, "kinds": self._kinds, "widths": widths}
+        return {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
 
     def load_facts(self, facts: Mapping[str, Any]) -> None:
         self._settings, self._kinds = dict(facts["settings"]), dict(facts["kinds"])
         self._make_kernel(facts["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:
+        self._widths = dict(widths)
         kind = AlignedKernel if self.config.kernel == "aligned" else BlockKernel
         self.kernel: AlignedKernel | BlockKernel = kind(widths, self._kinds)
 

@@ -1,0 +1,198 @@
+"""Directions of content that behaviour follows, beyond what categories tell.
+
+    K2(i, j) = g(i, j) sum_d v_d phi_d(i) phi_d(j),  v >= 0
+    v = argmin E[ g^2 (C / g - b - sum_d v_d phi_d(i) phi_d(j))^2 ]
+
+phi are the frequent terms of word blocks and the principal directions of dense ones, each less what a ridge regression
+on the category columns explains; g says how alike two items are as a whole, C how often they are taken together. One
+block's similarity is the sum over all its directions, so those that nobody cares about drown the few that matter; here
+each has its own weight. A diagonal metric fitted to co-occurrence, our own choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from torch import Tensor, nn
+
+from palate.core.content import Features
+
+TERMS = 300
+"""Frequent terms of a word block that are directions of their own."""
+PRINCIPAL = 60
+"""Principal directions of a dense block."""
+CATEGORIES = 256
+"""Category columns at most whose part is taken out."""
+RIDGE = 1.0
+LEAST_SPREAD = 1e-3
+CHUNK = 16_384
+
+Doubles = NDArray[np.float64]
+
+
+class BlockDirections(nn.Module):
+    """phi of one block: chosen columns, centred and projected, less the part that categories explain."""
+
+    def __init__(self, kind: str, width: int, categories: int) -> None:
+        super().__init__()
+        self.kind = kind
+        chosen = min(width, TERMS) if kind == "sparse" else width
+        self.count = chosen if kind == "sparse" else min(width, PRINCIPAL)
+        self.register_buffer("columns", torch.arange(chosen))
+        self.register_buffer("mean", torch.zeros(chosen))
+        self.register_buffer("project", torch.zeros(chosen, self.count))
+        self.register_buffer("explained", torch.zeros(1 + categories, self.count))
+
+    def fit(self, found: Features, rows: NDArray[np.int64], categories: Tensor) -> None:
+        """Directions of the items ``rows``; ``categories`` float32 [n, 1 + categories] are their category columns."""
+        values = torch.from_numpy(found.values[rows].astype(np.float32))
+        here = torch.from_numpy(found.present[rows])
+        if int(here.sum()) < 2:
+            return
+        if self.kind == "sparse":
+            widest = values[here].var(0, correction=0).argsort(descending=True, stable=True)[: self.count]
+            self.get_buffer("columns").copy_(widest.sort().values)
+        chosen = values[:, self.get_buffer("columns")]
+        self.get_buffer("mean").copy_(chosen[here].mean(0))
+        centred = (chosen - self.get_buffer("mean")) * here[:, None]
+        gram = categories.T @ categories
+        gram.diagonal().add_(RIDGE)
+        part = torch.linalg.solve(gram, categories.T @ centred)
+        rest = (centred - categories @ part) * here[:, None]
+        project = self._directions(rest, rest[here].std(0, correction=0), len(rows))
+        self.get_buffer("project").copy_(project)
+        self.get_buffer("explained").copy_(part @ project)
+
+    def _directions(self, rest: Tensor, spread: Tensor, n: int) -> Tensor:
+        """float32 [columns, count]: unit columns of terms, or principal directions of the standardised rest."""
+        if self.kind == "sparse":
+            return torch.diag(1 / spread.clamp(min=LEAST_SPREAD))
+        scale = 1 / spread.clamp(min=1e-6)
+        scaled = (rest * scale).double()
+        values, vectors = torch.linalg.eigh(scaled.T @ scaled)
+        values, vectors = values.flip(0)[: self.count], vectors.flip(1)[:, : self.count]
+        useful = values > 1e-6 * values[0].clamp(min=1e-12)
+        whitened = vectors * torch.where(useful, (n / values.clamp(min=1e-12)).sqrt(), 0.0)
+        project: Tensor = scale[:, None].double() * whitened
+        return project.float()
+
+    def read(self, found: Features, rows: NDArray[np.int64], categories: Tensor) -> Tensor:
+        """phi float32 [n, count]; zero where the feature is missing."""
+        values = torch.from_numpy(found.values[rows][:, self.get_buffer("columns").numpy()].astype(np.float32))
+        own = (values - self.get_buffer("mean")) @ self.get_buffer("project")
+        rest: Tensor = own - categories @ self.get_buffer("explained")
+        return rest * torch.from_numpy(found.present[rows])[:, None]
+
+
+class Directions(nn.Module):
+    """Args: widths: feature name -> width. kinds: feature name -> kind of its block. groups: width of given groups."""
+
+    def __init__(self, widths: Mapping[str, int], kinds: Mapping[str, str], groups: int = 0) -> None:
+        super().__init__()
+        self.categories = [name for name in widths if name.startswith("values_")]
+        self.names = [name for name in widths if name not in self.categories and kinds[name] != "number"]
+        kept = min(sum(widths[name] for name in self.categories), CATEGORIES)
+        self.blocks = nn.ModuleList(BlockDirections(kinds[name], widths[name], kept + groups) for name in self.names)
+        self.register_buffer("kept", torch.arange(kept))
+        self.register_buffer("weights", torch.zeros(self.count))
+
+    @property
+    def count(self) -> int:
+        """Number of directions D."""
+        return sum(block.count for block in self._blocks())
+
+    def fit_blocks(
+        self, content: Mapping[str, Features], rows: NDArray[np.int64], groups: Tensor | None = None
+    ) -> None:
+        """Fit phi on the items ``rows``; ``groups`` float32 [n, groups] are taken out like categories."""
+        if self.categories:
+            frequent = np.concatenate([(content[name].values[rows] != 0).sum(0) for name in self.categories])
+            most = np.sort(np.argsort(-frequent, kind="stable")[: len(self.get_buffer("kept"))])
+            self.get_buffer("kept").copy_(torch.from_numpy(most))
+        known = self._known(content, rows, groups)
+        for name, block in zip(self.names, self._blocks()):
+            block.fit(content[name], rows, known)
+
+    def fit_weights(
+        self,
+        phi: Tensor,
+        sampled: tuple[NDArray[np.int64], NDArray[np.int64]],
+        mass: float,
+        together: tuple[NDArray[np.int64], NDArray[np.int64], Doubles],
+    ) -> None:
+        """Fit v.
+
+        Args:
+            phi: float32 [n, D]. sampled: pairs of its rows drawn in proportion to g^2. mass: mean of g^2 over all
+            pairs. together: the pairs of rows with C > 0, and C g divided by the number of all pairs.
+        """
+        mean, gram = _moments(phi, *sampled)
+        target = _weighted(phi, *together) / mass
+        moment = target - mean * together[2].sum() / mass
+        spread = np.sqrt(np.diagonal(gram))
+        useful = np.flatnonzero(spread > 1e-6)
+        weights = np.zeros(len(mean))
+        weights[useful] = fit_weights(gram[np.ix_(useful, useful)], moment[useful], spread[useful])
+        self.get_buffer("weights").copy_(torch.from_numpy(weights))
+
+    def read(self, content: Mapping[str, Features], rows: NDArray[np.int64], groups: Tensor | None = None) -> Tensor:
+        """phi float32 [n, D] of all blocks."""
+        known = self._known(content, rows, groups)
+        found = [block.read(content[name], rows, known) for name, block in zip(self.names, self._blocks())]
+        return torch.cat(found or [known[:, :0]], dim=1)
+
+    def _known(self, content: Mapping[str, Features], rows: NDArray[np.int64], groups: Tensor | None) -> Tensor:
+        """float32 [n, 1 + kept + groups]: a one, the kept category columns, the groups."""
+        parts = [torch.ones(len(rows), 1)]
+        if self.categories:
+            wide = np.concatenate([content[name].values[rows] for name in self.categories], axis=1)
+            parts.append(torch.from_numpy(wide[:, self.get_buffer("kept").numpy()].astype(np.float32)))
+        return torch.cat([*parts, *([] if groups is None else [groups])], dim=1)
+
+    def _blocks(self) -> Sequence[BlockDirections]:
+        return [block for block in self.blocks if isinstance(block, BlockDirections)]
+
+
+def fit_weights(gram: Doubles, moment: Doubles, spread: Doubles, ridge: float = 3e-3) -> Doubles:
+    """w >= 0 of least squares with moments ``gram`` [T, T] and ``moment`` [T]; the ridge is on standardised terms."""
+    if not len(spread):
+        return spread
+    scaled = gram / spread[:, None] / spread + ridge * np.eye(len(spread))
+    factor = np.linalg.cholesky(scaled)
+    return np.asarray(nnls(factor.T, np.linalg.solve(factor, moment / spread))[0] / spread)
+
+
+def _moments(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
+    """Mean [D] and covariance [D, D] of phi(a) * phi(b) over the pairs."""
+    total, square = torch.zeros(phi.shape[1], dtype=torch.float64), torch.zeros(phi.shape[1], phi.shape[1])
+    square = square.double()
+    for start in range(0, len(a), CHUNK):
+        part = phi[a[start : start + CHUNK]] * phi[b[start : start + CHUNK]]
+        total += part.sum(0)
+        square += part.T @ part
+    mean = (total / len(a)).numpy()
+    return mean, (square / len(a)).numpy() - np.outer(mean, mean)
+
+
+def _weighted(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Doubles) -> Doubles:
+    """sum over pairs of weight * phi(a) * phi(b), float64 [D]."""
+    total = torch.zeros(phi.shape[1], dtype=torch.float64)
+    for start in range(0, len(a), CHUNK):
+        stop = start + CHUNK
+        part = phi[a[start:stop]] * phi[b[start:stop]]
+        total += torch.from_numpy(weight[start:stop]).float() @ part
+    return np.asarray(total.numpy())
+
+
+def pair_moment(values: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Doubles) -> Tensor:
+    """sum over pairs of weight * values(a) values(b)^T, float64 [d, d]."""
+    found = torch.zeros(values.shape[1], values.shape[1], dtype=torch.float64)
+    for start in range(0, len(a), CHUNK):
+        stop = start + CHUNK
+        scaled = values[a[start:stop]] * torch.from_numpy(weight[start:stop])[:, None]
+        found += scaled.T @ values[b[start:stop]]
+    return found
