@@ -1,9 +1,9 @@
 """A kernel whose blocks and products of blocks are weighed by how well they tell who is taken together.
 
     K = K1 + a K2,  K1 = sum_t w_t k_t,  w >= 0,  k_t one block's similarity or the product of two
-    w = argmin ||C - sum_t w_t k_t||^2 over pairs of items, both sides centred
+    w = argmin sum_ij a_i^2 a_j^2 (C_ij / (a_i a_j) - b - sum_t w_t k_t(i, j))^2,  a_i = n_i / sqrt(n_i + 3)
 
-with C the co-occurrence of items in histories, as a damped cosine. Fitting a combination of kernels to a target is
+with C the co-occurrence of items in histories as a damped cosine, and a_i a_j what popularity alone would make of it. Fitting a combination of kernels to a target is
 kernel alignment (Cortes, Mohri & Rostamizadeh, JMLR 2012); products of two blocks and this target are our own choice.
 Tastes that add up over attributes within a category are a sum of such products; noise blocks get weight 0. K2 weighs
 single directions within items that K1 finds alike (see ``_directions``). Moments with C are exact over the pairs that
@@ -61,11 +61,15 @@ class AlignedKernel(nn.Module):
         for name, block in zip(self.names, self._blocks()):
             block.fit(content[name], rows)
         rng = np.random.default_rng(0)
-        one, two = rng.integers(len(rows), size=(2, PAIRS))
+        known = sp.csr_array(matrix[:, rows])
+        counts = np.asarray(known.sum(axis=0), np.float64)
+        a = counts / np.sqrt(counts + DAMPING)
+        a /= np.sqrt((a**2).mean()) or 1.0
+        one, two = rng.choice(len(rows), size=(2, PAIRS), p=a**2 / len(rows))
         one, two = one[one != two], two[one != two]
-        first, second, c = _together(sp.csr_array(matrix[:, rows]), rng)
-        c /= len(rows) * (len(rows) - 1) / 2
-        self.learned.fit(content, rows, (first, second, c))
+        first, second, c = _together(known, rng)
+        c *= a[first] * a[second] / (len(rows) * (len(rows) - 1) / 2)
+        self.learned.fit(content, rows, a**2 / len(rows), (first, second, c))
         anywhere, taken = (self._found(content, rows, a, b) for a, b in ((one, two), (first, second)))
         moments = np.array([float(term.double() @ torch.from_numpy(c)) for term in self._products(taken)])
         weights = _aligned(torch.stack([*self._products(anywhere)]), moments, c.sum())

@@ -1,11 +1,11 @@
 """Directions of content that behaviour follows, beyond what categories tell.
 
     K2(i, j) = g(i, j) sum_d v_d phi_d(i) phi_d(j),  v >= 0
-    v = argmin E[ g^2 (C / g - b - sum_d v_d phi_d(i) phi_d(j))^2 ]
+    v = argmin sum_ij (g a_i a_j)^2 (C_ij / (g a_i a_j) - b - sum_d v_d phi_d(i) phi_d(j))^2
 
 phi are the frequent terms of word blocks and the principal directions of dense ones, each less what a ridge regression
-on the category columns explains; g says how alike two items are as a whole, C how often they are taken together. One
-block's similarity is the sum over all its directions, so those that nobody cares about drown the few that matter; here
+on the category columns explains; g says how alike two items are as a whole, C how often they are taken together, a_i a_j
+what popularity alone would make of it. Directions whose moment may well be noise have no weight. One block's similarity is the sum over all its directions, so those that nobody cares about drown the few that matter; here
 each has its own weight. A diagonal metric fitted to co-occurrence, our own choice.
 """
 
@@ -29,6 +29,8 @@ CATEGORIES = 256
 """Category columns at most whose part is taken out."""
 RIDGE = 1.0
 LEAST_SPREAD = 1e-3
+SURE = 2.0
+"""Standard errors above 0 that a direction's moment has to be."""
 CHUNK = 16_384
 
 Doubles = NDArray[np.float64]
@@ -127,14 +129,15 @@ class Directions(nn.Module):
         """Fit v.
 
         Args:
-            phi: float32 [n, D]. sampled: pairs of its rows drawn in proportion to g^2. mass: mean of g^2 over all
-            pairs. together: the pairs of rows with C > 0, and C g divided by the number of all pairs.
+            phi: float32 [n, D]. sampled: pairs of its rows drawn in proportion to (g a_i a_j)^2. mass: the mean of that
+            over all pairs. together: the pairs of rows with C > 0, and C g a_i a_j divided by the number of all pairs.
         """
         mean, gram = _moments(phi, *sampled)
-        target = _weighted(phi, *together) / mass
-        moment = target - mean * together[2].sum() / mass
+        one, two, weight = together
+        moment = (_weighted(phi, one, two, weight) - mean * weight.sum()) / mass
+        error = np.sqrt(_weighted(phi.square(), one, two, weight**2)) / mass
         spread = np.sqrt(np.diagonal(gram))
-        useful = np.flatnonzero(spread > 1e-6)
+        useful = np.flatnonzero((spread > 1e-6) & (moment > SURE * error))
         weights = np.zeros(len(mean))
         weights[useful] = fit_weights(gram[np.ix_(useful, useful)], moment[useful], spread[useful])
         self.get_buffer("weights").copy_(torch.from_numpy(weights))

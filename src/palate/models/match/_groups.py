@@ -48,22 +48,26 @@ class LearnedGroups(nn.Module):
         self,
         content: Mapping[str, Features],
         rows: NDArray[np.int64],
+        share: NDArray[np.float64],
         together: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
     ) -> None:
-        """Fit on items ``rows``; ``together`` are pairs of places and C divided by the number of all pairs."""
+        """Fit on the items ``rows``.
+
+        ``share`` [n] is how much each counts (sum 1), ``together`` are pairs of places and C weighted by both.
+        """
         self.get_buffer("centres").fill_(torch.inf)
         if not self.directions.names:
             return
         self.directions.fit_blocks(content, rows)
         phi = self.directions.read(content, rows).double()
-        values, vectors = torch.linalg.eigh(phi.T @ phi / len(rows))
+        counted = torch.from_numpy(share)[:, None] * phi
+        values, vectors = torch.linalg.eigh(phi.T @ counted)
         values, vectors = values.flip(0)[:WHITENED], vectors.flip(1)[:, :WHITENED]
         kept = values > 1e-6 * values[0].clamp(min=1e-12)
         whiten = vectors[:, kept] / values[kept].sqrt()
         white = phi @ whiten
-        metric = pair_moment(white, *together)
-        share = together[2].sum()
-        metric = metric - share * (white.mean(0)[:, None] * white.mean(0))
+        mean = counted.sum(0) @ whiten
+        metric = pair_moment(white, *together) - together[2].sum() * mean[:, None] * mean
         e, v = torch.linalg.eigh((metric + metric.T) / 2)
         clear = e > CLEAR * float(-e[0].clamp(max=0))
         e, v = e[clear].flip(0)[: GROUPS - 1], v[:, clear].flip(1)[:, : GROUPS - 1]
