@@ -1,6 +1,6 @@
 """Our faithful presets on TikTok against the figures measured with the public MMRec code (results/mmrec_tiktok.json).
 
-    python benchmarks/faithful.py [--models BPR,...] [--seeds 3]
+    python benchmarks/faithful.py [--models BPR,...]
 
 The public code's ``stopping_step=20`` ends training at the 21st evaluation without a gain, which is our patience 21.
 """
@@ -26,29 +26,34 @@ MODELS = {
     "MMGCN": "mmgcn@faithful:patience=21",
     "LGMRec": "lgmrec@faithful:patience=21",
 }
+SEEDS = dict.fromkeys(MODELS, 3) | {"VBPR": 6}
+"""Seeds of ours; the public code ran as many (999, 1, 2, ...). VBPR's spread is wide beside its score."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     set_mode("plain")
     wanted = {name: MODELS[name] for name in args.models.split(",")}
-    result = compare(palate.load(real("tiktok")), list(wanted.values()), WORK / "faithful", seeds=range(args.seeds))
+    table = []
+    for count in sorted({SEEDS[name] for name in wanted}):
+        variants = [variant for name, variant in wanted.items() if SEEDS[name] == count]
+        result = compare(palate.load(real("tiktok")), variants, WORK / "faithful", seeds=range(count))
+        table += result["table"]
     theirs: dict[str, list[dict]] = {}
     for run in read_json(RESULTS / "mmrec_tiktok.json")["runs"]:
         theirs.setdefault(run["model"], []).append(run)
     rows = []
     for name, variant in wanted.items():
-        ours = next(row for row in result["table"] if row["model"] == variant)
+        ours = next(row for row in table if row["model"] == variant)
         public = [run["test"]["recall@20"] for run in theirs.get(name, [])]
         row = {"model": name, "ours": ours["recall@20"], "ours by seed": ours["recall@20 by seed"]}
         if public:
             spread = float(np.std(public, ddof=1)) if len(public) > 1 else 0.0
             row |= {"public": float(np.mean(public)), "public by seed": public, "public sd": spread}
             row["ratio"] = row["ours"] / row["public"]
-            if len(public) >= args.seeds:
+            if len(public) >= SEEDS[name]:
                 allowed = max(0.03 * row["public"], spread)
                 row["within 3 % or seed noise"] = bool(row["ours"] >= row["public"] - allowed)
         rows.append(row | {"epochs": ours["epochs"], "fit seconds": ours["fit seconds"]})

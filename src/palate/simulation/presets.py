@@ -3,7 +3,7 @@
 ``shop``, version 2, is calibrated on seeds 10 and 11 so that every kind of information is worth something. A picky
 click (``click_bias``) says much about taste; ten events a person, who share few of their kind's favourites, leave IDs
 alone short of knowing it; and most importance lies on attributes that a single modality shows, so that no modality
-stands for the others. ``benchmarks/world_table.py`` measures it on seeds 0 to 4.
+stands for the others. ``benchmarks/world_table.py`` measures it on other seeds.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
     K = K1 + a K2,  K1 = sum_t w_t k_t,  w >= 0,  k_t one block's similarity or the product of two
     w = argmin sum_ij a_i^2 a_j^2 (C_ij / (a_i a_j) - b - sum_t w_t k_t(i, j))^2,  a_i = n_i / sqrt(n_i + 3)
 
-with C the co-occurrence of items in histories as a damped cosine, and a_i a_j what popularity alone would make of it. Fitting a combination of kernels to a target is
-kernel alignment (Cortes, Mohri & Rostamizadeh, JMLR 2012); products of two blocks and this target are our own choice.
-Tastes that add up over attributes within a category are a sum of such products; noise blocks get weight 0. K2 weighs
-single directions within items that K1 finds alike (see ``_directions``). Moments with C are exact over the pairs that
-were taken together, all others are means over sampled pairs.
+with C the co-occurrence of items in histories as a damped cosine, and a_i a_j what popularity alone would make of it.
+Fitting a combination of kernels to a target is kernel alignment (Cortes, Mohri & Rostamizadeh, JMLR 2012); products of
+two blocks and this target are our own choice. Tastes that add up over attributes within a category are a sum of such
+products; noise blocks get weight 0. K2 weighs single directions within items that K1 finds alike (see ``_directions``);
+groups that behaviour knows are one more block (see ``_groups``). Moments with C are exact over the pairs that were
+taken together, all others are means over sampled pairs.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
     v = argmin sum_ij (g a_i a_j)^2 (C_ij / (g a_i a_j) - b - sum_d v_d phi_d(i) phi_d(j))^2
 
 phi are the frequent terms of word blocks and the principal directions of dense ones, each less what a ridge regression
-on the category columns explains; g says how alike two items are as a whole, C how often they are taken together, a_i a_j
-what popularity alone would make of it. Directions whose moment may well be noise have no weight. One block's similarity is the sum over all its directions, so those that nobody cares about drown the few that matter; here
-each has its own weight. A diagonal metric fitted to co-occurrence, our own choice.
+on the category columns explains; g says how alike two items are as a whole, C how often they are taken together, and
+a_i a_j what popularity alone would make of it. Directions whose moment may well be noise have no weight. One block's
+similarity is the sum over all its directions, so those that nobody cares about drown the few that matter; here each has
+its own weight. A diagonal metric fitted to co-occurrence, our own choice.
 """
 
 from __future__ import annotations
