@@ -229,9 +229,15 @@ class Matcher(Model):
         table: pl.DataFrame = self._deployed().similar(self, item, k)
         return table
 
-    def add_items(self, frame: Any) -> Self:
-        """Encode new catalogue rows and make them recommendable at once; nothing is retrained."""
-        self._deployed().add_items(self, frame)
+    def add_items(self, frame: Any, features: Mapping[str, Any] | None = None) -> Self:
+        """Encode new catalogue rows and make them recommendable at once; nothing is retrained.
+
+        Args:
+            frame: rows with the catalogue's columns; missing ones are absent content.
+            features: modality -> vectors [rows, d] (or ``Features``) for modalities that came as ready vectors; a
+                modality left out is absent in the new items.
+        """
+        self._deployed().add_items(self, frame, features)
         return self
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.content import Features, padded
+from palate.core.content import Features, alike, joined, padded
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
@@ -126,15 +126,27 @@ class Catalog:
         found = MediaRoot(self.root)
         return [found.size(value) for column in columns for value in self.frame[column].to_list()]
 
-    def append(self, frame: pl.DataFrame, id_column: str) -> Catalog:
-        """A catalogue with more rows; unknown columns are refused, missing ones become null, given vectors absent."""
+    def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Any] | None = None) -> Catalog:
+        """A catalogue with more rows; unknown columns are refused, missing ones become null.
+
+        ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
+        """
         extra = set(frame.columns) - set(self.frame.columns)
         if extra:
             name = sorted(extra)[0]
             raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
         ids = self.ids.extended(frame[id_column])
         typed = frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
-        given = {name: padded(features, len(frame)) for name, features in self.given.items()}
+        for name in features or {}:
+            if name not in self.given:
+                hint = did_you_mean(name, self.given) if self.given else "its content is encoded from columns"
+                raise DataError("the catalogue was not given vectors of this modality", key=name, hint=hint)
+        given = {
+            name: joined(old, alike(old, features[name], len(frame), name))
+            if features and name in features
+            else padded(old, len(frame))
+            for name, old in self.given.items()
+        }
         return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
 
     def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -98,7 +98,7 @@ class Fitted:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
         return self.recommend(model, k=k, history=[item]).drop("user")
 
-    def add_items(self, model: Matcher, frame: Any) -> None:
+    def add_items(self, model: Matcher, frame: Any, features: Mapping[str, Any] | None = None) -> None:
         """Append catalogue rows, encode them, hand the content to the model; all or nothing."""
         table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
         id_column = self.items.frame.columns[0]
@@ -108,7 +108,7 @@ class Fitted:
                 break
         if id_column not in table.columns:
             raise DataError("new items lack the id column", column=id_column)
-        grown = self.items.append(table, id_column)
+        grown = self.items.append(table, id_column, features)
         content = copy(self.content)
         model.extend(content.grow(grown), len(grown))
         self.content, self.items = content, grown

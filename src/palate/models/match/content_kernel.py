@@ -72,8 +72,8 @@ class ContentKernel(Matcher):
         ``sharpness_grid``, ``ridge_grid``, ``l2_grid``, ``mix_grid``, ``popularity_grid`` and ``media_grid`` are tried.
         judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
         leaves behaviour out of the profile, which complements EASE on items that have behaviour. kernel: ``product`` is
-        the formula above; ``aligned`` learns from behaviour what makes K (see ``_aligned``), ``media: {directions: a}`` is
-        its a.
+        the formula above; ``aligned`` learns from behaviour what makes K (see ``_aligned``), and its a is
+        ``media: {directions: a}``.
         """
 
         sharpness: float | None = None
