@@ -26,7 +26,7 @@ def draw(results: Path, out: Path) -> None:
     figure, axes = plt.subplots(len(found), 2, figsize=(8.4, 2.9 * len(found)), squeeze=False)
     for line, (title, result) in zip(axes, found.items()):
         for axis, part in zip(line, ("warm", "cold")):
-            _panel(axis, f"{part}: {title}", result["parts"][part])
+            _panel(axis, f"{part}: {title}", result["parts"][f"{part} expected"])
     figure.tight_layout()
     figure.savefig(out, metadata={"Date": None})
     plt.close(figure)

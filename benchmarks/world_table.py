@@ -1,9 +1,11 @@
 """The simulated shop, 5 seeds: does every model stand where its information puts it?
 
-    python benchmarks/world_table.py [--seeds 5] [--no-effect]
+    python benchmarks/world_table.py --first 20 [--seeds 5] [--no-effect]
 
 Warm: random split by row. Cold: a fifth of the items unseen in fitting. ``oracle`` scores with the world's own truth,
 ``id blend`` is the blend of ID-only models. Every cell is kept under PALATE_WORK, so that a stopped run goes on.
+Two measures: recall, whose test part holds only one or two choices a person, and the hits that a list gets on average
+over all logs that could have followed, as a share of the oracle's, which the truth gives without noise.
 Written: ``results/world.*`` (or ``world_no_effect.*``), and the plot of both in ``docs/pictures/world.svg``.
 """
 
@@ -27,7 +29,7 @@ from palate.core.progress import set_mode, track
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
 from palate.data.views import Held
-from palate.evaluation.job import fit_one, parse_model
+from palate.evaluation.job import command_line, fit_one, parse_model
 from palate.features.plan import plan_content
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists
@@ -179,7 +181,8 @@ def main() -> None:
     result = {
         "title": f"Simulated shop, {len(seeds)} worlds{effect}",
         "seeds": list(seeds), "items": settings.n_items, "users": settings.n_users,
-        "preset": [settings.preset, settings.version], "versions": versions(),
+        "preset": [settings.preset, settings.version], "worlds": [world.config.hash for world in worlds],
+        "splits": SPLITS, "versions": versions(), "command": command_line(),
         "parts": {
             part + also: compare([row[part] for row in rows], part, EXPECTED if also else METRIC[part])
             for part, also in itertools.product(SPLITS, ("", " expected"))
