@@ -19,11 +19,8 @@ from palate.metrics.bootstrap import compare_paired
 
 NO_PICTURES = "content_kernel:media={image: 0.0}"
 ONLY_PICTURES = "content_kernel:features=[image]"
-ONLY_TEXT = "content_kernel:features=[text, words, meaning]"
-ONLY_ATTRIBUTES = "content_kernel:features=[attributes, values, number]"
-MODELS = ["popularity", "ease", "blend", "content_kernel"]
-MODELS += [NO_PICTURES, ONLY_PICTURES, ONLY_TEXT, ONLY_ATTRIBUTES, "content_knn"]
-TRAINED = ["popularity", "lightgcn", "clcrec"]
+MODELS = ["popularity", "ease", "blend", "content_kernel", NO_PICTURES, ONLY_PICTURES, "content_knn"]
+TRAINED = ["popularity", "clcrec"]
 
 
 def main() -> None:
