@@ -23,7 +23,6 @@ SYSTEMS: dict[str, tuple[str, dict[str, str]]] = {
             "without content-category alignment": "alignrec:cca=0",
             "without user-item alignment": "alignrec:uia=0",
             "without similarity preservation": "alignrec:similarity=0",
-            "without any alignment": "alignrec:cca=0;uia=0;similarity=0",
         },
     ),
 }
