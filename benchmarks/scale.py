@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--users 1000000] [--items 200000] [--cells popularity,item_knn,...] [--judged 50000]
 
-The world is written once (`palate world --no-media --impression-share 0`). Each cell is a process of its own, so that
+The world is written once (`palate world --interactions 20 --no-media ...`). Each cell is a process of its own, so that
 its peak memory is its own, and is kept: the command goes on where it stopped. Quality is recall@20 on ``judged``
 validation users, drawn once and the same for all; selection inside a model uses them too. Test stays sealed.
 The world's events repeat pairs: seconds per interaction are processor seconds of the model's set-up and epochs over
@@ -131,7 +131,7 @@ def main() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if not (folder / "world.json").is_file():
         sizes = ["--users", str(args.users), "--items", str(args.items)]
-        options = [*sizes, "--no-media", "--impression-share", "0"]
+        options = [*sizes, "--interactions", "20", "--no-media", "--impression-share", "0"]
         subprocess.run([sys.executable, "-m", "palate", "world", str(folder), *options], check=True, env=environment)
     sizes = [f"--{name}={getattr(args, name)}" for name in ("users", "items", "judged")]
     for cell in args.cells.split(","):

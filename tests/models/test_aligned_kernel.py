@@ -156,3 +156,23 @@ def test_without_any_agreement_no_term_has_weight():
     terms = torch.from_numpy(np.random.default_rng(2).normal(size=(3, 50)).astype(np.float32))
     target = -terms.sum(0)
     assert _aligned(terms, (terms @ target).numpy() / 50, float(target.mean())).tolist() == [0, 0, 0]
+
+
+def test_where_nobody_took_two_items_the_first_block_stands_alone():
+    content, _ = world(np.random.default_rng(5))
+    for items in (ITEMS, 1):
+        some = {name: Features(f.values[:items], f.present[:items], identity="tfidf") for name, f in content.items()}
+        kernel = fitted(some, sp.csr_array(np.eye(items, dtype=np.float32)))
+        expected = some["values_kind"].values @ some["values_kind"].values.T
+        found = kernel.combine(kernel.means(some, np.arange(items), np.arange(items)), {"directions": 4.0})
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_content_that_no_two_items_share_is_no_error():
+    """Every item has a word of its own: similarity is 0 wherever it is looked at."""
+    words = Features(np.eye(ITEMS, dtype=np.float32), np.ones(ITEMS, bool), identity="tfidf")
+    matrix = sp.csr_array((np.random.default_rng(6).random((200, ITEMS)) < 0.2).astype(np.float32))
+    kernel = AlignedKernel({"words": ITEMS}, {"words": "sparse"})
+    kernel.fit({"words": words}, np.arange(ITEMS), matrix)
+    found = kernel.combine(kernel.means({"words": words}, np.arange(3), np.arange(ITEMS)), {"directions": 4.0})
+    assert bool(found.isfinite().all())

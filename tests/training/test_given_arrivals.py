@@ -50,9 +50,9 @@ def test_vectors_that_do_not_fit_are_refused_and_nothing_changes(run):
     model = palate.restore(folder)
     broken = np.full((1, 8), np.nan, np.float32)
     for features, error, says in (
-        ({"image": vectors[:1, :5]}, FeatureError, r"\(1, 5\).*\(1, 8\)"),
-        ({"image": vectors[:2]}, FeatureError, r"\(2, 8\)"),
-        ({"image": broken}, FeatureError, "finite"),
+        ({"image": vectors[:1, :5]}, DataError, r"\(1, 5\).*\(1, 8\)"),
+        ({"image": vectors[:2]}, DataError, r"\(2, 8\)"),
+        ({"image": broken}, FeatureError, "nan in given vectors"),
         ({"imege": vectors[:1]}, DataError, "image"),
     ):
         with pytest.raises(error, match=says):

@@ -72,6 +72,7 @@ def world(
     out: Annotated[str, typer.Argument(metavar="OUT", help="folder to write")],
     items: Annotated[int | None, typer.Option(help="number of items")] = None,
     users: Annotated[int | None, typer.Option(help="number of users")] = None,
+    interactions: Annotated[float | None, typer.Option(help="events of a user, on average")] = None,
     preset: Annotated[str, typer.Option(help="which world")] = "shop",
     seed: Annotated[int, typer.Option()] = 0,
     no_media: Annotated[bool, typer.Option("--no-media", help="no pictures, words or sounds: for scale")] = False,
@@ -88,7 +89,8 @@ def world(
     from palate.simulation.world import World
 
     show.start(quiet)
-    given = {"n_items": items, "n_users": users, "impression_share": impression_share}
+    given = {"n_items": items, "n_users": users, "interactions_per_user": interactions}
+    given |= {"impression_share": impression_share}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     made = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **chosen)
     folder = made.write(out, overwrite=overwrite)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,23 +107,3 @@ def padded(features: Features, rows: int) -> Features:
         values = np.concatenate([values, np.zeros((rows, *values.shape[1:]), values.dtype)])
     lengths = None if features.lengths is None else np.concatenate([features.lengths, np.zeros(rows, np.int64)])
     return replace(features, values=values, present=np.append(features.present, np.zeros(rows, bool)), lengths=lengths)
-
-
-def alike(features: Features, values: Any, rows: int, name: str) -> Features:
-    """``values`` (an array [rows, d] or ``Features``) as more rows of ``features``.
-
-    Raises:
-        FeatureError: naming the feature and what does not fit.
-    """
-    if features.kind != "pooled":
-        raise FeatureError("only vectors, one an entity, can be given", key=name)
-    found = values if isinstance(values, Features) else None
-    array = np.asarray(values if found is None else found.values, dtype=features.values.dtype)
-    expected = (rows, features.dim)
-    if array.shape != expected:
-        raise FeatureError(f"vectors have shape {array.shape}", key=name, hint=f"give {expected}: one row a new entity")
-    present = np.ones(rows, bool) if found is None else found.present
-    if not np.isfinite(array[present]).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1) & present)[0])
-        raise FeatureError("a vector is not finite", key=name, row=row + 1)
-    return replace(features, values=array, present=present)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.content import Features, alike, joined, padded
+from palate.core.content import Features, joined, padded
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
@@ -126,7 +126,7 @@ class Catalog:
         found = MediaRoot(self.root)
         return [found.size(value) for column in columns for value in self.frame[column].to_list()]
 
-    def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Any] | None = None) -> Catalog:
+    def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
         """A catalogue with more rows; unknown columns are refused, missing ones become null.
 
         ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
@@ -137,13 +137,18 @@ class Catalog:
             raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
         ids = self.ids.extended(frame[id_column])
         typed = frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
-        for name in features or {}:
+        features = features or {}
+        for name, found in features.items():
             if name not in self.given:
                 hint = did_you_mean(name, self.given) if self.given else "its content is encoded from columns"
                 raise DataError("the catalogue was not given vectors of this modality", key=name, hint=hint)
+            expected = (len(frame), self.given[name].dim)
+            if found.values.shape != expected:
+                hint = f"give {expected}: one row a new {self.ids.what}, as wide as those it came with"
+                raise DataError(f"vectors of shape {found.values.shape}", key=name, hint=hint)
         given = {
-            name: joined(old, alike(old, features[name], len(frame), name))
-            if features and name in features
+            name: joined(old, replace(features[name], identity=old.identity))
+            if name in features
             else padded(old, len(frame))
             for name, old in self.given.items()
         }

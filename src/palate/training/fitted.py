@@ -12,11 +12,13 @@ import polars as pl
 import torch
 
 from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.content import Features
 from palate.core.errors import AbilityError, ConfigError, DataError
 from palate.core.model import Matcher, models
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
+from palate.features.given import given
 from palate.features.plan import Content
 
 Unknown = Literal["error", "skip", "fallback"]
@@ -108,7 +110,11 @@ class Fitted:
                 break
         if id_column not in table.columns:
             raise DataError("new items lack the id column", column=id_column)
-        grown = self.items.append(table, id_column, features)
+        ready = {
+            name: given(found.values, found.present, name) if isinstance(found, Features) else given(found, name=name)
+            for name, found in (features or {}).items()
+        }
+        grown = self.items.append(table, id_column, ready)
         content = copy(self.content)
         model.extend(content.grow(grown), len(grown))
         self.content, self.items = content, grown

@@ -58,32 +58,42 @@ class AlignedKernel(nn.Module):
         return ("base", "directions") if self.directions.names else ("base",)
 
     def fit(self, content: Mapping[str, Features], rows: Places, matrix: sp.csr_array) -> None:
-        """Fit every block on ``rows``, then the weights on ``matrix``, the histories over all items."""
+        """Fit every block on ``rows``, then the weights on ``matrix``, the histories over all items.
+
+        Where behaviour says nothing the first block stands alone.
+        """
         for name, block in zip(self.names, self._blocks()):
             block.fit(content[name], rows)
+        self.get_buffer("weights").zero_()[0] = 1.0
+        self.directions.get_buffer("weights").zero_()
         rng = np.random.default_rng(0)
         known = sp.csr_array(matrix[:, rows])
         counts = np.asarray(known.sum(axis=0), np.float64)
+        if not counts.any():
+            return
         a = counts / np.sqrt(counts + DAMPING)
-        a /= np.sqrt((a**2).mean()) or 1.0
+        a /= np.sqrt((a**2).mean())
         one, two = rng.choice(len(rows), size=(2, PAIRS), p=a**2 / len(rows))
         one, two = one[one != two], two[one != two]
         first, second, c = _together(known, rng)
+        if not len(c):
+            return
         c *= a[first] * a[second] / (len(rows) * (len(rows) - 1) / 2)
         self.learned.fit(content, rows, a**2 / len(rows), (first, second, c))
-        anywhere, taken = (self._found(content, rows, a, b) for a, b in ((one, two), (first, second)))
+        found = self._found(content, rows, np.concatenate([one, first]), np.concatenate([two, second]))
+        anywhere, taken = found[:, : len(one)], found[:, len(one) :]
         moments = np.array([float(term.double() @ torch.from_numpy(c)) for term in self._products(taken)])
         weights = _aligned(torch.stack([*self._products(anywhere)]), moments, c.sum())
         total = float(weights.sum())
         if not total:
-            weights[0] = total = 1.0
+            return
         self.get_buffer("weights").copy_(torch.from_numpy(weights / total))
-        if not self.directions.names:
+        square = self._mixed(anywhere).double().numpy() ** 2
+        if not self.directions.names or not square.any():
             return
         groups, _ = self.learned.read(content, rows)
         self.directions.fit_blocks(content, rows, groups)
         phi = self.directions.read(content, rows, groups)
-        square = self._mixed(anywhere).double().numpy() ** 2
         drawn = rng.choice(len(one), GATED, p=square / square.sum())
         gated = c * self._mixed(taken).double().numpy() / total
         self.directions.fit_weights(phi, (one[drawn], two[drawn]), float(square.mean()), (first, second, gated))
