@@ -53,7 +53,7 @@ def encode(
 
     show.start(quiet)
     loaded = palate.load(data, layout)
-    content = plan_content(loaded, show.pairs(encoder, "--encoder"), store or store_of(data))
+    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
     view = content.view(loaded.select_view(), loaded)
     rows = [
         {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}

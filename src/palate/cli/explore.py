@@ -17,10 +17,11 @@ def attach(app: typer.Typer) -> None:
 
 def models(json: show.Json = False) -> None:
     """Every system: task, stage, paper, abilities."""
-    from palate.core.model import models as registry
+    from palate.core.model import models as matchers
+    from palate.core.model import pretrainers
 
     rows = []
-    for name, kind in registry.items():
+    for name, kind in (*pretrainers.items(), *matchers.items()):
         able = [flag for flag, on in vars(kind.abilities).items() if on]
         rows.append(
             {

@@ -1,4 +1,4 @@
-"""Commands that learn: fit, tune, compare, evaluate."""
+"""Commands that learn: pretrain, fit, tune, compare, evaluate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,49 @@ Seed = Annotated[int, typer.Option(help="same seed, same bits on a CPU")]
 
 def attach(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (fit, tune, compare, evaluate):
+    for command in (pretrain, fit, tune, compare, evaluate):
         app.command()(command)
+
+
+def pretrain(
+    data: show.DataPath,
+    model: Annotated[str, typer.Option(help="see palate models")],
+    out: Out,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the model's config")] = None,
+    reader: Annotated[list[str] | None, typer.Option(help="modality=reader, e.g. image=pixels?side=96")] = None,
+    split: show.SplitOption = None,
+    positive: show.PositiveOption = None,
+    seed: Seed = 0,
+    store: show.Store = None,
+    layout: show.Layout = None,
+    json: show.Json = False,
+    quiet: show.Quiet = False,
+    debug: show.Debug = False,
+) -> None:
+    """Learn encoders on the catalogue itself; encode, fit and compare take the folder as --encoder."""
+    import palate
+    from palate.core.model import pretrainers
+    from palate.training.pretrain import pretrain as run
+
+    from .data import store_of
+
+    show.start(quiet)
+    loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
+    kind = pretrainers.get(model)
+    made = run(
+        kind(**show.settings(set_)),
+        loaded,
+        out,
+        seed=seed,
+        readers=show.pairs(reader, "--reader"),
+        store=store or store_of(data),
+        checkpoint=f"{out}.checkpoint",
+    )
+    rows = [{"modality": m, "encoder": e.identity, "width": e.dim} for m, e in made.items()]
+    if json:
+        show.emit(rows, True)
+    else:
+        show.table(rows, f"{loaded.name} ({loaded.spec}), {model}")
 
 
 def fit(
@@ -45,7 +86,7 @@ def fit(
 
     show.start(quiet)
     loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    content = plan_content(loaded, show.pairs(encoder, "--encoder"), store or store_of(data))
+    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
     result = run_fit(
         loaded,
         model,
@@ -91,7 +132,7 @@ def tune(
 
     show.start(quiet)
     loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    content = plan_content(loaded, show.pairs(encoder, "--encoder"), store or store_of(data))
+    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
     result = search(loaded, model, trials, show.pairs(space, "--space"), seed, out, content)
     if json:
         show.emit(result, True)
@@ -135,7 +176,7 @@ def compare(
         axes={key: value.split(",") for key, value in show.pairs(axis, "--axis").items()},
         missing=[float(rate) for rate in missing.split(",")] if missing else [0.0],
         baseline=baseline,
-        encoders=show.pairs(encoder, "--encoder"),
+        encoders=show.encoders(encoder),
         store=store or store_of(data),
     )
     if json:

@@ -18,7 +18,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 Layout = Annotated[str | None, typer.Option(help="force a layout instead of recognising it")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="kind or kind:key=value,... e.g. item_cold:seed=3")]
 PositiveOption = Annotated[str | None, typer.Option("--positive", help="rating>=4, or event=click,purchase")]
-Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="modality=encoder, e.g. text=minilm")]
+Encoders = Annotated[
+    list[str] | None,
+    typer.Option("--encoder", help="modality=encoder, e.g. text=minilm, or a folder that pretrain wrote"),
+]
 Store = Annotated[str | None, typer.Option(help="folder that keeps encoded vectors (default DATA/.palate)")]
 
 
@@ -45,6 +48,19 @@ def pairs(options: Iterable[str] | None, flag: str) -> dict[str, str]:
         if not sign or not key:
             raise ConfigError("expected key=value", key=option, hint=f"{flag} key=value")
         found[key.strip()] = value.strip()
+    return found
+
+
+def encoders(options: Iterable[str] | None) -> dict[str, str]:
+    """``["text=minilm", "pretrained/"]`` -> specification by feature name; a folder stands for all its modalities."""
+    from pathlib import Path
+
+    from palate.features.saved import FACTS
+
+    found: dict[str, str] = {}
+    for option in options or ():
+        inside = sorted(Path(option).glob(f"*/{FACTS}")) if "=" not in option else []
+        found |= {file.parent.name: str(file.parent) for file in inside} or pairs([option], "--encoder")
     return found
 
 

@@ -109,3 +109,13 @@ class PairBatch:
 
     def __len__(self) -> int:
         return len(self.users)
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleBatch:
+    """Training examples of items: rows int64 [B, m], the m items of each example; what m means is the model's."""
+
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)

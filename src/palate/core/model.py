@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from .batch import Ints
 from .config import ModelConfig, parse_config
 from .content import Features
+from .encoder import Encoder
 from .errors import AbilityError, NotFittedError
 from .ports import port
 from .registry import Registry
@@ -47,14 +49,15 @@ class Needs:
     """What a model must be given.
 
     Attributes:
-        batch: ``none`` for closed forms and counting, ``pairs`` for (user, item, negatives).
+        batch: ``none`` for closed forms and counting, ``pairs`` for (user, item, negatives), ``examples`` for rows of
+            items that a pretrainer chooses.
         negatives: negatives drawn for each positive.
         content: at least one content feature or given item graph.
         dense: at least one dense content feature (a stand-in is made from a given k-NN graph).
         fields: content column by column as well (``TrainView.fields``).
     """
 
-    batch: Literal["none", "pairs"] = "none"
+    batch: Literal["none", "pairs", "examples"] = "none"
     negatives: int = 0
     content: bool = False
     dense: bool = False
@@ -241,4 +244,29 @@ class Matcher(Model):
         return self
 
 
+class Pretrainer(Model):
+    """What does content look like here? Learns encoders on a catalogue's own content, behaviour and graphs."""
+
+    task: ClassVar[str] = "pretrain"
+    stage: ClassVar[str] = "pretrain"
+    needs: ClassVar[Needs] = Needs(batch="examples", content=True)
+
+    def examples(self, view: TrainView) -> Ints:
+        """Rows of items int64 [n, m], one a training example; held-out ones are left out."""
+        raise AbilityError(f"{self.name} has no examples")
+
+    def held_score(self) -> float:
+        """Retrieval on held-out examples, the higher the better; decides when to stop and which epoch is kept."""
+        raise AbilityError(f"{self.name} does not judge itself")
+
+    def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
+        """Modality -> an encoder of the feature store.
+
+        Args:
+            readers: modality -> the encoder that read the raw content. fitted_on: names what was learnt from.
+        """
+        raise AbilityError(f"{self.name} exports no encoder")
+
+
+pretrainers: Registry[type[Pretrainer]] = Registry("pretrainer", ("palate.models.pretrain",))
 models: Registry[type[Model]] = Registry("model", ("palate.models.match",))

@@ -25,7 +25,7 @@ from palate.modules.spectral import spectral_embedding
 from .encoders._base import Fault
 from .encoders.make import make_encoder
 from .fields import plan_fields
-from .saved import load_encoder, save_encoder
+from .saved import FACTS, load_encoder, save_encoder
 from .store import FeatureStore
 
 DEFAULTS = {
@@ -79,8 +79,8 @@ class Content:
         for name, (modality, spec, columns) in self.used.items():
             if spec.startswith(GIVEN):
                 continue
-            encoder = make_encoder(spec, modality)
-            if isinstance(encoder, FittedEncoder):
+            encoder = _encoder(spec, modality)
+            if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
                 encoder.fit(data.items.raw(modality, np.flatnonzero(view.fit_items), columns))
             self.fitted[name] = encoder
         self.vectors = self.encode(data.items)
@@ -170,6 +170,16 @@ def plan_content(
                 plan[name] = (modality, spec, None)
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     return Content(plan, shelf, plan_fields(data.items, {entry[0] for entry in plan.values()}))
+
+
+def _encoder(spec: str, modality: str) -> Encoder:
+    """From a specification, or from the folder of a saved encoder."""
+    if not (Path(spec) / FACTS).is_file():
+        return make_encoder(spec, modality)
+    encoder = load_encoder(spec)
+    if encoder.modality != modality:
+        raise ConfigError(f"reads {encoder.modality}, not {modality}", key=spec)
+    return encoder
 
 
 def default_encoder(modality: str) -> str:

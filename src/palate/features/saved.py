@@ -15,9 +15,11 @@ from palate.core.files import atomic_folder, read_json, read_tensors, write_json
 
 from .encoders._base import ContentEncoder
 from .encoders.pca import Pca
+from .encoders.tower import Tower
 
 FORMAT = 1
-_FACTS, _ARRAYS, _INNER, _CHECKPOINT = "encoder.json", "state.safetensors", "inner", "checkpoint"
+FACTS = "encoder.json"
+_ARRAYS, _INNER, _CHECKPOINT = "state.safetensors", "inner", "checkpoint"
 
 
 def save_encoder(folder: str | Path, encoder: Encoder) -> None:
@@ -38,14 +40,14 @@ def save_encoder(folder: str | Path, encoder: Encoder) -> None:
             "identity": encoder.identity,
             "fitted_on": encoder.fitted_on,
         }
-        if isinstance(encoder, FittedEncoder) and encoder.fitted_on is not None:
+        if isinstance(encoder, FittedEncoder | Tower) and encoder.fitted_on is not None:
             arrays, facts["state"] = encoder.state()
             tensors = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
             write_tensors(aside / _ARRAYS, tensors)
-        if isinstance(encoder, Pca):
+        if isinstance(encoder, Pca | Tower):
             save_encoder(aside / _INNER, encoder.of)
         encoder.copy_files(aside / _CHECKPOINT)
-        write_json(aside / _FACTS, facts)
+        write_json(aside / FACTS, facts)
 
 
 def load_encoder(folder: str | Path) -> Encoder:
@@ -55,9 +57,9 @@ def load_encoder(folder: str | Path) -> Encoder:
         ArtefactError: when it is damaged, of a newer format, or would no longer give the same vectors.
     """
     folder = Path(folder)
-    file = folder / _FACTS
+    file = folder / FACTS
     if not file.is_file():
-        raise ArtefactError("not an encoder folder", file=folder, hint=f"expected {_FACTS}")
+        raise ArtefactError("not an encoder folder", file=folder, hint=f"expected {FACTS}")
     facts = read_json(file)
     if not isinstance(facts, dict) or not isinstance(facts.get("format"), int):
         raise ArtefactError("no format version", file=file)
@@ -78,12 +80,12 @@ def load_encoder(folder: str | Path) -> Encoder:
 
 def _built(folder: Path, facts: Mapping[str, Any]) -> Encoder:
     options = dict(facts["options"])
-    if facts["name"] == "pca":
+    if facts["name"] in ("pca", "tower"):
         options["of"] = load_encoder(folder / _INNER)
     if (folder / _CHECKPOINT).is_dir() and "source" in options:
         options["source"] = str(folder / _CHECKPOINT)
     encoder = encoders.get(facts["name"])(**options)
-    if isinstance(encoder, FittedEncoder) and facts["fitted_on"] is not None:
+    if isinstance(encoder, FittedEncoder | Tower) and facts["fitted_on"] is not None:
         arrays = {key: tensor.numpy() for key, tensor in read_tensors(folder / _ARRAYS).items()}
         encoder.load_state(arrays, facts["state"])
         encoder.fitted_on = str(facts["fitted_on"])

@@ -20,7 +20,7 @@ from ..core.errors import ConfigError, DataError
 def info_nce(
     a: Tensor,
     b: Tensor,
-    tau: float = 0.2,
+    tau: float | Tensor = 0.2,
     *,
     symmetric: bool = False,
     candidates: Tensor | None = None,
@@ -32,7 +32,7 @@ def info_nce(
     Args:
         a: anchors [B, d].
         b: positives [B, d], row by row.
-        tau: temperature.
+        tau: temperature, a number or a learnt scalar.
         symmetric: average with the direction b -> a (CLIP); only without ``candidates``.
         candidates: [C, d], what the sum runs over; it must hold the positives too (LGMRec takes all nodes). By default
             the rows of ``b``.

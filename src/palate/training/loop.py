@@ -13,17 +13,16 @@ import torch
 from torch import Tensor
 
 from palate.core.allocator import keep_freed_memory
-from palate.core.batch import Ints, PairBatch
+from palate.core.batch import Ints
 from palate.core.errors import PalateError
-from palate.core.model import Matcher, Model, Phase
+from palate.core.model import Model, Phase
 from palate.core.progress import progress as progress_bar
 from palate.core.seeding import seed_torch, stream
-from palate.data.sampling import Negatives
 from palate.data.views import TrainView
-from palate.metrics.held import validate
 
 from . import distributed
 from .checkpoint import Progress, read_checkpoint, write_checkpoint
+from .sources import Source, source_of
 
 
 class TrainingError(PalateError):
@@ -62,7 +61,7 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
     if resumed is not None:
         model.load_state_dict(resumed[1], strict=False)
     model.to(options.device)
-    negatives = Negatives(view.n_items, (view.history.indptr, view.history.items), _drawable(view))
+    source = source_of(model, view, options.metric, options.device)
     for index, phase in enumerate(model.phases()):
         if index < state.phase:
             continue
@@ -71,7 +70,7 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
         )
         if resumed is not None and state.epoch > 0:
             _restore(optimiser, resumed[2])
-        _Phase(model, view, options, phase, index, state, best, optimiser, negatives, rank, world).run()
+        _Phase(model, source, options, phase, index, state, best, optimiser, rank, world).run()
         best = {}
         state.phase, state.epoch, state.best_score, state.best_epoch, state.stale = index + 1, 0, -1.0, -1, 0
         resumed = None
@@ -81,19 +80,18 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
 @dataclass
 class _Phase:
     model: Model
-    view: TrainView
+    source: Source
     options: LoopOptions
     phase: Phase
     index: int
     state: Progress
     best: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
-    negatives: Negatives
     rank: int
     world: int
 
     def run(self) -> None:
-        state, phase, judged = self.state, self.phase, self.phase.validate and self.view.valid is not None
+        state, phase, judged = self.state, self.phase, self.phase.validate and self.source.judge is not None
         written = time.monotonic()
         with progress_bar(f"{self.model.name} {phase.name}", phase.epochs) as advance:
             advance(state.epoch)
@@ -138,8 +136,8 @@ class _Phase:
             group["lr"] = lr
         sums: dict[str, float] = {}
         seen = 0
-        for rows in _batches(len(self.view), batch_size(self.model, len(self.view)), rng):
-            batch, weight = self.batch(rows, rng)
+        for rows in _batches(len(self.source), batch_size(self.model, len(self.source)), rng):
+            batch, weight = self.source.batch(rows, rng, self.rank, self.world)
             losses = self.phase.loss(batch)
             self.optimiser.zero_grad(set_to_none=True)
             (losses["loss"] * weight).backward()
@@ -151,29 +149,13 @@ class _Phase:
             seen += len(rows)
         return {name: total / seen for name, total in sums.items()}
 
-    def batch(self, rows: Ints, rng: np.random.Generator) -> tuple[PairBatch, float]:
-        users, items = self.view.users[rows], self.view.items[rows]
-        count = self.model.needs.negatives if self.model.needs.negatives >= 0 else int(self.model.config.negatives)
-        drawn = self.negatives.draw(users, count, rng) if count else np.zeros((len(rows), 0), np.int64)
-        part, weight = distributed.share(np.arange(len(rows)), self.rank, self.world)
-        device = self.options.device
-        u, i, n = (torch.from_numpy(np.ascontiguousarray(a[part])).to(device) for a in (users, items, drawn))
-        return PairBatch(u, i, n), weight
-
     def judge(self, record: dict[str, Any]) -> None:
-        state, held = self.state, self.view.valid
-        if held is None or not isinstance(self.model, Matcher):
+        state = self.state
+        if self.source.judge is None:
             return
         started = time.perf_counter()
         self.model.eval()
-        hidden = not self.view.fit_items.all()
-        # tensors made in inference mode could not be trained on again, so content changes hands outside it
-        if hidden:
-            self.model.extend(self.view.arriving, self.view.n_items)
-        with torch.inference_mode():
-            score = validate(self.model.scorer(), held, self.options.metric)
-        if hidden:
-            self.model.extend(self.view.visible, self.view.n_items)
+        score = self.source.judge()
         score = distributed.agree(score, self.world)
         record["valid"], record["valid_seconds"] = score, time.perf_counter() - started
         if score > state.best_score:
@@ -210,11 +192,6 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Ints]:
     order = rng.permutation(n)
     for start in range(0, n, size):
         yield order[start : start + size]
-
-
-def _drawable(view: TrainView) -> Ints | None:
-    """Negatives come from items that somebody took: nobody's choice says nothing about an item nobody could take."""
-    return None if view.warm_items.all() else np.flatnonzero(view.warm_items)
 
 
 def _can_fuse(phase: Phase) -> bool:

@@ -17,7 +17,7 @@ from ._base import ContentEncoder
 from ._media import media_source
 
 RATE = 16_000
-_WINDOW, _HOP, _FFT = 400, 160, 512
+WINDOW, HOP, _FFT = 400, 160, 512
 _BLOCK = 2048
 _FLOOR = 1e-8
 
@@ -59,9 +59,9 @@ class LogMel(ContentEncoder):
 
 def log_mel(samples: NDArray[np.float32], bands: int) -> NDArray[np.float64]:
     """Log-mel power [frames, bands], log10; silence is -8, and a full-scale tone about 3."""
-    padded = np.concatenate([samples, np.zeros(max(0, _WINDOW - len(samples)), np.float32)])
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
-    window = np.hanning(_WINDOW + 1)[:-1]
+    padded = np.concatenate([samples, np.zeros(max(0, WINDOW - len(samples)), np.float32)])
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    window = np.hanning(WINDOW + 1)[:-1]
     filters = mel_filters(bands)
     out = np.empty((len(frames), bands))
     for start in range(0, len(frames), _BLOCK):

@@ -1,0 +1,62 @@
+"""Sound as a log-mel picture of fixed length: what audio towers are trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.content import Kind
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import ConfigError
+
+from ..media import read_audio
+from ..media.source import VERSION
+from ._base import ContentEncoder
+from ._media import media_source
+from .logmel import HOP, RATE, WINDOW, log_mel
+
+SILENCE = -8.0
+
+
+@encoders.register("mel")
+class Mel(ContentEncoder):
+    """Log-mel power, float32 [1, bands, frames], shifted and scaled to about [-1, 1]; 100 frames a second.
+
+    Shorter sounds are followed by silence, longer ones are cut.
+
+    Args:
+        bands: mel bands. seconds: of sound from the start.
+    """
+
+    name, modality, version = "mel", "audio", 1
+    kind: Kind = "map"
+
+    def __init__(self, bands: int = 48, seconds: float = 3.0) -> None:
+        if not 4 <= bands <= 128 or not 0.1 <= seconds <= 60:
+            raise ConfigError(f"mel needs 4 to 128 bands and .1 to 60 seconds, got {bands} and {seconds}")
+        self.options: dict[str, Any] = {"bands": bands, "seconds": seconds}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.options, "decoding": VERSION}
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def frames(self) -> int:
+        """Frames of every map."""
+        return 1 + max(0, int(self.options["seconds"] * RATE) - WINDOW) // HOP
+
+    def read(self, raw: Raw) -> NDArray[np.float32]:
+        samples = read_audio(media_source(raw, "audio"), RATE, seconds=self.options["seconds"])
+        found = log_mel(samples, int(self.options["bands"])).T[:, : self.frames]
+        out = np.full((1, len(found), self.frames), SILENCE, np.float32)
+        out[0, :, : found.shape[1]] = found
+        return (out + np.float32(4)) / np.float32(4)
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        return np.stack(contents)

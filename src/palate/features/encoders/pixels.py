@@ -1,0 +1,52 @@
+"""Pictures as small maps of pixels: what image towers are trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from palate.core.content import Kind
+from palate.core.encoder import Raw, encoders
+from palate.core.errors import ConfigError
+
+from ..media import open_image
+from ..media.source import VERSION
+from ._base import ContentEncoder
+from ._media import media_source
+
+
+@encoders.register("pixels")
+class Pixels(ContentEncoder):
+    """RGB in [-1, 1], float32 [3, side, side]; the whole picture is fitted into the square, so nothing is cropped away.
+
+    Args:
+        side: pixels.
+    """
+
+    name, modality, version = "pixels", "image", 1
+    kind: Kind = "map"
+
+    def __init__(self, side: int = 64) -> None:
+        if not 8 <= side <= 512:
+            raise ConfigError(f"a side of 8 to 512 pixels, not {side}", key="side")
+        self.options: dict[str, Any] = {"side": side}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.options, "decoding": VERSION}
+
+    @property
+    def dim(self) -> int:
+        return 3
+
+    def read(self, raw: Raw) -> NDArray[np.float32]:
+        side = int(self.options["side"])
+        image = open_image(media_source(raw, "an image"), near=side)
+        small = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return (np.asarray(small, np.float32).transpose(2, 0, 1) / np.float32(127.5)) - np.float32(1)
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        return np.stack(contents)

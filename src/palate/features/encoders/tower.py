@@ -1,0 +1,93 @@
+"""A trained tower as an encoder: what pretraining leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from palate.core.encoder import Encoder, Raw, encoders
+from palate.core.errors import ConfigError, NotFittedError
+from palate.core.files import digest
+from palate.modules.towers import make_tower, pooled
+
+from ._base import ContentEncoder
+
+BATCH = 64
+READERS = {"text": "pieces", "image": "pixels", "audio": "mel"}
+"""The reader whose vectors a tower of the modality takes in."""
+
+
+@encoders.register("tower")
+class Tower(ContentEncoder):
+    """Mean of a tower's tokens, projected and of unit length; ``of`` reads the raw content.
+
+    Args:
+        of: encoder whose vectors the tower takes in (``pieces``, ``pixels``, ``mel``).
+        network: arguments of :func:`palate.modules.towers.make_tower`. width: of the vectors.
+    """
+
+    name, version = "tower", 1
+
+    def __init__(self, of: Encoder, network: Mapping[str, Any], width: int) -> None:
+        if not isinstance(of, ContentEncoder):
+            raise ConfigError("a tower works on encoders of raw content", key=of.name)
+        self.of, self.modality = of, of.modality
+        self.options: dict[str, Any] = {"network": dict(network), "width": width}
+        self._network: torch.nn.ModuleDict | None = None
+        self._key = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.options, "of": self.of.identity, "weights": self._key}
+
+    @property
+    def dim(self) -> int:
+        return int(self.options["width"])
+
+    def read(self, raw: Raw) -> Any:
+        return self.of.read(raw) if isinstance(self.of, ContentEncoder) else None
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        if self._network is None:
+            raise NotFittedError("the encoder tower has no weights", hint="pretrain it, or load_encoder(folder)")
+        out = []
+        with torch.inference_mode():
+            for start in range(0, len(contents), BATCH):
+                found = torch.from_numpy(np.asarray(self.of.embed(contents[start : start + BATCH]), np.float32))
+                out.append(vectors_of(self._network, found).numpy())
+        return np.concatenate(out)
+
+    def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str) -> Tower:
+        """Become the encoder with these weights, learnt from the content that ``fitted_on`` names."""
+        network = tower_network(self.options["network"], self.dim)
+        network.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+        self._network = network.eval()
+        arrays = [np.ascontiguousarray(tensor.numpy()).tobytes() for tensor in network.state_dict().values()]
+        self._key, self.fitted_on = digest(*arrays), fitted_on
+        return self
+
+    def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+        """Arrays and facts from which :meth:`load_state` restores the weights."""
+        if self._network is None:
+            raise NotFittedError("the encoder tower has no weights", hint="pretrain it first")
+        return {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}, {"on": self.fitted_on}
+
+    def load_state(self, arrays: Mapping[str, NDArray[np.generic]], facts: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.take_weights({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, str(facts["on"]))
+
+
+def tower_network(network: Mapping[str, Any], width: int) -> torch.nn.ModuleDict:
+    """``tower`` and ``head``: what maps an input to a vector of ``width``."""
+    tower = make_tower(**network)
+    return torch.nn.ModuleDict({"tower": tower, "head": torch.nn.Linear(int(network["dim"]), width)})
+
+
+def vectors_of(network: torch.nn.ModuleDict, inputs: Tensor) -> Tensor:
+    """Unit vectors float32 [B, width]."""
+    return torch.nn.functional.normalize(network["head"](pooled(network["tower"](inputs))), dim=1)

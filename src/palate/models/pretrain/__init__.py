@@ -1,0 +1,1 @@
+"""One file per system that pretrains encoders on a catalogue."""

@@ -1,0 +1,19 @@
+"""CLAP (Elizalde et al., ICASSP 2023): CLIP's objective between sound and text.
+
+Our choices: convolutions over time of log-mel maps instead of CNN14, two Transformer layers instead of BERT.
+"""
+
+from __future__ import annotations
+
+from palate.core.model import pretrainers
+
+from ._contrast import Contrastive
+
+
+@pretrainers.register("clap")
+class CLAP(Contrastive):
+    """Sounds and texts in one space."""
+
+    name = "clap"
+    paper = "Elizalde et al., CLAP: Learning Audio Concepts from Natural Language Supervision, ICASSP 2023"
+    pairs = (("audio", "text"),)
