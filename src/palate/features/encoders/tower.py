@@ -13,6 +13,7 @@ from torch import Tensor
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
+from palate.modules.combine import make_combine
 from palate.modules.towers import make_tower, pooled
 
 from ._base import ContentEncoder
@@ -29,15 +30,26 @@ class Tower(ContentEncoder):
     Args:
         of: encoder whose vectors the tower takes in (``pieces``, ``pixels``, ``mel``).
         network: arguments of :func:`palate.modules.towers.make_tower`. width: of the vectors.
+        combine: arguments of :func:`palate.modules.combine.make_combine` where the system learnt with several
+            modalities; an item then counts as one that has this modality alone.
+        unit: scale to unit length; else a vector's length is part of what was learnt.
     """
 
     name, version = "tower", 1
 
-    def __init__(self, of: Encoder, network: Mapping[str, Any], width: int) -> None:
+    def __init__(
+        self,
+        of: Encoder,
+        network: Mapping[str, Any],
+        width: int,
+        combine: Mapping[str, Any] | None = None,
+        unit: bool = True,
+    ) -> None:
         if not isinstance(of, ContentEncoder):
             raise ConfigError("a tower works on encoders of raw content", key=of.name)
         self.of, self.modality = of, of.modality
         self.options: dict[str, Any] = {"network": dict(network), "width": width}
+        self.options |= {"combine": None if combine is None else dict(combine), "unit": unit}
         self._network: torch.nn.ModuleDict | None = None
         self._key = ""
 
@@ -59,12 +71,12 @@ class Tower(ContentEncoder):
         with torch.inference_mode():
             for start in range(0, len(contents), BATCH):
                 found = torch.from_numpy(np.asarray(self.of.embed(contents[start : start + BATCH]), np.float32))
-                out.append(vectors_of(self._network, found).numpy())
+                out.append(vectors_of(self._network, found, self.options["unit"]).numpy())
         return np.concatenate(out)
 
     def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str) -> Tower:
         """Become the encoder with these weights, learnt from the content that ``fitted_on`` names."""
-        network = tower_network(self.options["network"], self.dim)
+        network = tower_network(self.options["network"], self.dim, self.options["combine"])
         network.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
         self._network = network.eval()
         arrays = [np.ascontiguousarray(tensor.numpy()).tobytes() for tensor in network.state_dict().values()]
@@ -82,12 +94,18 @@ class Tower(ContentEncoder):
         self.take_weights({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, str(facts["on"]))
 
 
-def tower_network(network: Mapping[str, Any], width: int) -> torch.nn.ModuleDict:
-    """``tower`` and ``head``: what maps an input to a vector of ``width``."""
-    tower = make_tower(**network)
-    return torch.nn.ModuleDict({"tower": tower, "head": torch.nn.Linear(int(network["dim"]), width)})
+def tower_network(
+    network: Mapping[str, Any], width: int, combine: Mapping[str, Any] | None = None
+) -> torch.nn.ModuleDict:
+    """``tower``, ``head`` and, if given, ``combine``: what maps an input to a vector of ``width``."""
+    inner = width if combine is None else int(combine["dim"])
+    parts = {"tower": make_tower(**network), "head": torch.nn.Linear(int(network["dim"]), inner)}
+    return torch.nn.ModuleDict(parts if combine is None else {**parts, "combine": make_combine(**combine)})
 
 
-def vectors_of(network: torch.nn.ModuleDict, inputs: Tensor) -> Tensor:
-    """Unit vectors float32 [B, width]."""
-    return torch.nn.functional.normalize(network["head"](pooled(network["tower"](inputs))), dim=1)
+def vectors_of(network: torch.nn.ModuleDict, inputs: Tensor, unit: bool = True) -> Tensor:
+    """Vectors float32 [B, width], of length 1 if ``unit``."""
+    found: Tensor = network["head"](pooled(network["tower"](inputs)))
+    if "combine" in network:
+        found = network["combine"](found[:, None], found.new_ones(len(found), 1, dtype=torch.bool))
+    return torch.nn.functional.normalize(found, dim=1) if unit else found

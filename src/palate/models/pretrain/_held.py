@@ -1,0 +1,68 @@
+"""Items kept out of training, and what they are asked: who takes them, or which item they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from palate.core.batch import Ints
+from palate.core.seeding import stream
+from palate.metrics.rating import mean_auc
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+MOST_ITEMS = 1000
+MOST_USERS = 300
+
+
+class HeldOut:
+    """A random share of ``useful`` items; what people did with them is left to judge the model by.
+
+    Attributes:
+        kept, trained: int64, rows of items, sorted. users: int64 [U], a sample of those who took some kept items but
+            not all. taken: bool [U, len(kept)].
+    """
+
+    def __init__(self, view: TrainView, useful: Ints, share: float, name: str) -> None:
+        rng = stream(view.seed, "held", name)
+        order = rng.permutation(useful)
+        count = min(int(share * len(useful)), MOST_ITEMS)
+        self.kept, self.trained = np.sort(order[:count]), np.sort(order[count:])
+        columns = view.matrix[:, self.kept]
+        counts = np.diff(columns.indptr)
+        users = np.flatnonzero((counts > 0) & (counts < max(count, 1)))
+        self.users: Ints = np.sort(rng.permutation(users)[:MOST_USERS])
+        self.taken: NDArray[np.bool_] = columns[self.users].toarray() > 0
+
+    def positives(self, view: TrainView) -> NDArray[np.bool_]:
+        """bool [positives]: those of the view that training may use."""
+        return ~np.isin(view.items, self.kept)
+
+    def auc(self, scores: Tensor) -> float:
+        """Mean over users of the chance that a kept item they took is above one they did not; 0 without users.
+
+        Args:
+            scores: float [U, len(kept)].
+        """
+        if not len(self.users):
+            return 0.0
+        owners = np.repeat(np.arange(len(self.users)), len(self.kept))
+        return float(mean_auc(self.taken.ravel().astype(np.int64), scores.cpu().numpy().ravel(), owners))
+
+
+def reciprocal_rank(queries: Tensor, candidates: Tensor, place: Tensor) -> float:
+    """Mean of 1 / rank of candidate ``place[i]`` for query ``i`` by dot product, ties to its cost; 0 without queries.
+
+    Args:
+        queries: [n, d]. candidates: [m, d]. place: int [n].
+    """
+    if not len(queries):
+        return 0.0
+    scores = queries @ candidates.T
+    ranks = (scores >= scores.gather(1, place[:, None])).sum(1)
+    return float((1 / ranks).mean(dtype=torch.float64))
