@@ -1,0 +1,147 @@
+"""ItemSage (Baltescu et al., KDD 2022): one product vector from several modalities and all kinds of engagement.
+
+[CLS] and one token a modality through one Transformer layer, two layers on [CLS], unit length. For a pair (q, p) and
+s = cos / tau: two softmaxes, L = L_pos + L_neg; in L_pos the other products of the batch are the negatives, in L_neg
+random ones, each with s - log Q of how it was drawn. Every kind of engagement is a task of the same size, with the same
+loss and no head of its own.
+
+Our choices: the query is a product through the same network (the paper's come from fixed PinSage and SearchSage); tasks
+are ``next`` (what a user took after it) and each item-item relation of the data; Q is counted, not sketched; no graph
+embedding. The paper's ablations are settings: ``combine``, ``softmaxes``, ``tasks``, ``modalities``, ``blocks``.
+Modalities are hidden at random in training so that each can be exported as an encoder of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from palate.core.batch import ExampleBatch, Ints
+from palate.core.errors import ConfigError, did_you_mean
+from palate.core.model import pretrainers
+from palate.core.seeding import stream
+from palate.losses.ranking import sampled_softmax
+
+from ._held import reciprocal_rank
+from ._inputs import ItemInputs
+from ._items import ItemPretrainer
+from ._pairs import among, next_pairs
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+JUDGED = 1000
+NEXT = "next"
+
+
+@pretrainers.register("itemsage")
+class ItemSage(ItemPretrainer):
+    """Product embeddings for shopping recommendations."""
+
+    name = "itemsage"
+    paper = "Baltescu et al., ItemSage: Learning Product Embeddings for Shopping Recommendations, KDD 2022"
+
+    class Config(ItemPretrainer.Config):
+        """Settings.
+
+        Attributes:
+            combine: how modalities meet. blocks, heads: of the Transformer. tau: temperature.
+            random: negatives of L_neg.
+            softmaxes: both apart, one alone, or one over the union (``mixed``).
+            tasks, modalities: which to learn from; all if empty.
+        """
+
+        combine: Literal["transformer", "perceptron", "mean"] = "transformer"
+        blocks: int = Field(1, ge=1)
+        heads: int = Field(4, ge=1)
+        tau: float = Field(0.1, gt=0)
+        random: int = Field(256, ge=1)
+        softmaxes: Literal["both", "batch", "random", "mixed"] = "both"
+        tasks: tuple[str, ...] = ()
+        modalities: tuple[Literal["text", "image", "audio"], ...] = ()
+
+    def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
+        return tuple(m for m in inputs.features if not self.config.modalities or m in self.config.modalities)
+
+    def combination(self) -> dict[str, Any]:
+        c = self.config
+        if c.combine == "transformer":
+            return {"kind": "transformer", "dim": c.dim, "width": c.width, "layers": c.blocks, "heads": c.heads}
+        return {"kind": c.combine, "dim": c.width if c.combine == "mean" else c.dim, "width": c.width}
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        rows, held = np.arange(train.n_items), self.held
+        trained, kept = np.isin(rows, held.trained), np.isin(rows, held.kept)
+        pairs = self.engagement(train)
+        self.tasks = {name: found for name, of in pairs.items() if len(found := among(of, trained))}
+        if not self.tasks:
+            raise ConfigError(f"{self.name} found no pairs of items with content", key="tasks")
+        asked = np.concatenate([of[trained[of[:, 0]] & kept[of[:, 1]]] for of in pairs.values()])
+        self.asked = stream(train.seed, "asked", self.name).permutation(asked)[:JUDGED]
+        self.size = max(map(len, self.tasks.values()))
+        drawn = sum(np.bincount(of[:, 1], minlength=train.n_items) / len(of) for of in self.tasks.values())
+        chance = torch.from_numpy(np.asarray(drawn) / len(self.tasks)).float()
+        self.register_buffer("log_chance", chance.clamp(min=torch.finfo(chance.dtype).tiny).log(), persistent=False)
+
+    def engagement(self, train: TrainView) -> dict[str, Ints]:
+        """(query, product) pairs int64 [n, 2] of each task."""
+        found = {NEXT: next_pairs(train, stream(train.seed, "next", self.name))}
+        for name, edges in train.relations.edges.items():
+            if edges.target_kind == "item" and not name.startswith("knn_"):
+                pairs = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
+                found[name] = pairs[pairs[:, 0] != pairs[:, 1]]
+        for name in self.config.tasks:
+            if name not in found:
+                raise ConfigError(
+                    f"{self.name} has no such task in these data", key=name, hint=did_you_mean(name, found)
+                )
+        return {name: pairs for name, pairs in found.items() if not self.config.tasks or name in self.config.tasks}
+
+    def examples(self, view: TrainView) -> Ints:
+        """(query, product): every task repeated to the size of the largest, so that batches hold equal shares."""
+        return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
+
+    def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
+        pool = torch.from_numpy(self.held.trained)
+        drawn = pool[torch.randint(len(pool), (self.config.random,))].to(batch.rows.device)
+        rows, place = torch.cat([batch.rows.T.reshape(-1), drawn]).unique(return_inverse=True)
+        vectors = self.encode(rows)[place]
+        n = len(batch)
+        asked, given = vectors[:n], vectors[n:]
+        scores, products = asked @ given.T, rows[place[n:]]
+        return self.terms(scores, batch.rows, products)
+
+    def terms(self, scores: Tensor, pairs: Tensor, products: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss.
+
+        Args:
+            scores: cosines [B, B + r] of queries with the batch's products, then with random ones.
+            pairs: int64 [B, 2], query and product. products: int64 [B + r], which items the columns are.
+        """
+        c, n = self.config, len(pairs)
+        assert isinstance(self.log_chance, Tensor)
+        own = scores[:, :n].diagonal()
+        # neither the product again nor the query itself is a negative
+        counts = (products != pairs[:, 1:]) & (products != pairs[:, :1])
+        uniform = scores.new_full((scores.shape[1] - n,), -float(np.log(len(self.held.trained))))
+        log_q = torch.cat([self.log_chance[products[:n]], uniform])
+        made = {"batch": (slice(0, n), log_q[:n]), "random": (slice(n, None), uniform.mean().expand(n))}
+        made["mixed"] = (slice(None), log_q[:n])
+        chosen = ("batch", "random") if c.softmaxes == "both" else (c.softmaxes,)
+        out = {
+            name: sampled_softmax(
+                own, scores[:, part], log_q_pos=log_pos, log_q_neg=log_q[part], mask=counts[:, part], tau=c.tau
+            )
+            for name, (part, log_pos) in ((name, made[name]) for name in chosen)
+        }
+        return {"loss": torch.stack([*out.values()]).sum(), **out}
+
+    def held_score(self) -> float:
+        """Mean reciprocal rank of kept products among the kept items, over all tasks."""
+        place = torch.from_numpy(np.searchsorted(self.held.kept, self.asked[:, 1])).to(self.device)
+        return reciprocal_rank(self.encode_all(self.asked[:, 0]), self.encode_all(self.held.kept), place)

@@ -1,0 +1,108 @@
+"""CB2CF's siamese form and ItemSage: pairs and losses by hand, kept items stay unknown, content finds its partners."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+
+from palate.core.batch import ExampleBatch
+from palate.core.errors import ConfigError
+from palate.features.saved import load_encoder
+from palate.losses.calibrated import calibrated_cosine
+from palate.models.pretrain._held import reciprocal_rank
+from palate.models.pretrain._pairs import neighbour_pairs, next_pairs
+from palate.training.pretrain import pretrain
+
+BOTH = ("cb2cf_siamese", "itemsage")
+
+
+def test_neighbours_are_the_best_cosines():
+    matrix = sp.csr_array(np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 0.0]]))
+    found = neighbour_pairs(matrix, 1)
+    assert found.tolist() == [[0, 1], [1, 0], [2, 0]]
+    assert {tuple(pair) for pair in neighbour_pairs(matrix, 3)} == {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)}
+
+
+def test_the_next_item_follows_in_time():
+    view = view_of(shop(times=True))
+    pairs = {tuple(pair) for pair in next_pairs(view, np.random.default_rng(0))}
+    for user in range(3):
+        mine = view.users == user
+        path = view.items[mine][np.argsort(view.times[mine])]
+        assert set(pairwise(path)) <= pairs
+
+
+def test_the_siamese_loss_by_hand():
+    pos, neg = torch.tensor([0.9]), torch.tensor([[0.1, 0.8]])
+    mask = torch.tensor([[True, False]])
+    found = calibrated_cosine(pos, neg, torch.tensor(2.0), torch.tensor(-1.0), mask)
+    assert float(found) == pytest.approx((np.log1p(np.exp(-0.8)) + np.log1p(np.exp(-0.8))) / 2, abs=1e-6)
+
+
+def test_reciprocal_ranks_count_ties_against_the_model():
+    candidates = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
+    assert reciprocal_rank(torch.eye(2), candidates, torch.tensor([0, 1])) == pytest.approx((1 + 1 / 2) / 2)
+    assert reciprocal_rank(candidates[:0], candidates, torch.tensor([], dtype=torch.int64)) == 0
+
+
+@pytest.mark.parametrize("softmaxes", ["both", "batch", "random", "mixed"])
+def test_the_softmaxes_of_itemsage_by_hand(softmaxes):
+    """Two pairs (0, 1), (2, 0) and one random product 1: the second query sees both others, the first sees none."""
+    model, _ = ready("itemsage", shop(), softmaxes=softmaxes, tau=0.5)
+    scores = torch.tensor([[0.3, 0.9, 0.3], [0.2, 0.6, 0.2]])
+    log_q, uniform = model.log_chance, -np.log(len(model.held.trained))
+    terms = model.terms(scores, torch.tensor([[0, 1], [2, 0]]), torch.tensor([1, 0, 1]))
+    own, batch, drawn = 1.2 - float(log_q[0]), 0.4 - float(log_q[1]), 0.4 - uniform
+    near = np.log1p(np.exp(batch - own)) / 2
+    far = np.log1p(np.exp(drawn - (1.2 - uniform))) / 2
+    union = np.log1p(np.exp(batch - own) + np.exp(drawn - own)) / 2
+    wanted = {"both": near + far, "batch": near, "random": far, "mixed": union}[softmaxes]
+    assert float(terms["loss"]) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_tasks_have_equal_shares_and_can_be_chosen():
+    data = shop()
+    model, view = ready("itemsage", data)
+    assert set(model.tasks) == {"next", "bought_with"}
+    assert len(model.examples(view)) == 2 * model.size
+    one, _ = ready("itemsage", data, tasks=("bought_with",))
+    assert set(one.tasks) == {"bought_with"} and (np.diff(one.tasks["bought_with"]) % 4 == 0).all()
+    with pytest.raises(ConfigError, match="no such task"):
+        ready("itemsage", data, tasks=("bought_wiht",))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_kept_items_are_in_no_example(name):
+    model, view = ready(name, shop())
+    assert len(model.held.kept) and not np.isin(model.examples(view), model.held.kept).any()
+    assert len(model.asked) and np.isin(model.asked[:, 1], model.held.kept).all()
+    assert not np.isin(model.asked[:, 0], model.held.kept).any()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_content_finds_its_partners(name, tmp_path):
+    data = shop(titled=False)
+    model = made(name, epochs=5, batch_size=64, random=16) if name == "itemsage" else made(name, epochs=5)
+    encoders = pretrain(model, data, tmp_path / name, readers=READERS)
+    raws = data.items.raw("image")
+    assert set(encoders) == {"image", "text"}
+    assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.8
+    again = load_encoder(tmp_path / name / "image")
+    np.testing.assert_array_equal(again.encode(raws[:5]).values, encoders["image"].encode(raws[:5]).values)
+    pairs = ExampleBatch(torch.from_numpy(model.held.trained[:4].reshape(2, 2)))
+    assert bool(model.loss(pairs)["loss"].isfinite())
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_people_who_took_one_item_each_teach_nothing(name):
+    view = view_of(shop())
+    first = np.unique(view.users, return_index=True)[1]
+    lonely = replace(
+        view, users=view.users[first], items=view.items[first], times=None, relations=type(view.relations)()
+    )
+    with pytest.raises(ConfigError, match=r"took several items|no pairs|at least 2"):
+        made(name).setup(lonely)
