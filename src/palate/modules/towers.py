@@ -6,18 +6,23 @@ All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pool
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..core.registry import Registry
 
 PAD = 0
 """Token id of padding."""
 
 Tokens = tuple[Tensor, Tensor]
 
+towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
 
+
+@towers.register("text")
 class TextTower(nn.Module):
     """A pre-norm Transformer over token ids [B, T] (whole numbers of any type), ``PAD`` where there is none.
 
@@ -54,6 +59,7 @@ class TextTower(nn.Module):
         return self.norm(found), mask
 
 
+@towers.register("image")
 class ImageTower(nn.Module):
     """Residual convolutions over pictures float32 [B, 3, S, S]; the last grid, S / 16 on a side, is the tokens.
 
@@ -76,6 +82,7 @@ class ImageTower(nn.Module):
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
+@towers.register("audio")
 class AudioTower(nn.Module):
     """Convolutions over time of log-mel maps float32 [B, 1, bands, frames]; every token is a stretch of time.
 
@@ -123,8 +130,11 @@ def pooled(tokens: Tokens) -> Tensor:
     return (values * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-def make_tower(kind: Literal["text", "image", "audio"], **sizes: Any) -> nn.Module:
-    """The tower of a modality; ``sizes`` are its constructor's arguments."""
-    towers: dict[str, type[nn.Module]] = {"text": TextTower, "image": ImageTower, "audio": AudioTower}
-    made: nn.Module = towers[kind](**sizes)
+def make_tower(kind: str, **sizes: Any) -> nn.Module:
+    """The tower registered as ``kind``; ``sizes`` are its constructor's arguments.
+
+    Raises:
+        ConfigError: when there is none of this kind.
+    """
+    made: nn.Module = towers.get(kind)(**sizes)
     return made

@@ -1,0 +1,80 @@
+"""What systems of pictures with texts share: inputs, what is held out to judge, what is trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from palate.core.batch import Ints
+from palate.core.config import TrainedConfig
+from palate.core.errors import ConfigError
+from palate.core.model import Pretrainer
+from palate.core.seeding import stream
+from palate.features.vocabulary import SPECIAL
+
+from ._inputs import ItemInputs
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+HEADS = 4
+FIRST_WORD = len(SPECIAL)
+MASK = SPECIAL.index("[MASK]")
+
+
+class PictureText(Pretrainer):
+    """Examples are single items; ``judged`` of those with picture and text at most are held out."""
+
+    judged: ClassVar[int] = 1000
+
+    class Config(TrainedConfig):
+        """Settings.
+
+        Attributes:
+            dim: width of all parts. layers: Transformer layers.
+            held: share of the items with picture and text kept out of training to judge retrieval.
+        """
+
+        dim: int = Field(128, ge=8, multiple_of=HEADS)
+        layers: int = Field(2, ge=1)
+        held: float = Field(0.1, ge=0, lt=1)
+        lr: float = Field(5e-4, gt=0)
+        batch_size: int = Field(128, ge=2)
+        epochs: int = Field(60, ge=0)
+        patience: int = Field(8, ge=1)
+
+    def setup(self, train: TrainView) -> None:
+        c = self.config
+        self.inputs = ItemInputs(train.features)
+        missing = [m for m in ("text", "image") if m not in self.inputs]
+        if missing:
+            raise ConfigError(f"{self.name} needs items with {missing[0]}", key="model", hint="see palate check DATA")
+        text, image = (self.inputs.present(m) for m in ("text", "image"))
+        both = np.flatnonzero(text & image)
+        if len(both) < 2:
+            raise ConfigError(f"{self.name} needs at least 2 items with both picture and text", key="model")
+        order = stream(train.seed, "held", self.name).permutation(both)
+        self.kept = np.sort(order[: min(int(c.held * len(both)), self.judged)])
+        self.trained = np.setdiff1d(np.flatnonzero(self.useful(text, image)), self.kept)
+        found = self.inputs.network("text", c.dim, c.layers)
+        self.vocabulary, self.length = max(int(found["vocabulary"]), FIRST_WORD + 1), int(found["length"])
+
+    def useful(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Items to train on, given which have text and which have a picture."""
+        return text & image
+
+    def examples(self, view: TrainView) -> Ints:
+        return self.trained[:, None]
+
+    def has(self, modality: str, rows: Tensor) -> Tensor:
+        """Bool [B]: which of ``rows`` have the modality."""
+        return torch.from_numpy(self.inputs.present(modality)).to(rows.device)[rows]
+
+    def ids(self, rows: Tensor) -> Tensor:
+        """Token ids int64 [B, T]."""
+        return self.inputs.read("text", rows).long()

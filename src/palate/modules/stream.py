@@ -1,0 +1,139 @@
+"""One Transformer over the tokens of several modalities (single stream), and what makes tokens for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .towers import PAD, ImageTower, Tokens, make_tower, towers
+
+
+@towers.register("words")
+class Words(nn.Module):
+    """``LN(word + position)`` of token ids [B, T], ``PAD`` where there is none.
+
+    Args:
+        vocabulary: number of ids. dim: width. length: positions at most.
+    """
+
+    def __init__(self, vocabulary: int, dim: int, length: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, dim, padding_idx=PAD)
+        self.places = nn.Parameter(torch.zeros(length, dim))
+        self.norm = nn.LayerNorm(dim)
+        nn.init.normal_(self.words.weight, std=0.02)
+        nn.init.normal_(self.places, std=0.02)
+
+    def forward(self, ids: Tensor) -> Tokens:
+        ids = ids.long()
+        return self.norm(self.words(ids) + self.places[: ids.shape[1]]), ids != PAD
+
+
+@towers.register("regions")
+class Regions(nn.Module):
+    """``LN(W v) + LN(W_l box)`` of pictures float32 [B, 3, S, S]: the cells of an image tower's grid are the regions.
+
+    ``box`` is (x1, y1, x2, y2, width, height, area) in shares of the picture.
+
+    Args:
+        dim: width.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.tower = ImageTower(dim)
+        self.content, self.place = nn.Linear(dim, dim), nn.Linear(7, dim)
+        self.content_norm, self.place_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.blank = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, pictures: Tensor, hidden: Tensor | None = None) -> Tokens:
+        """Tokens [B, R, d] and their mask.
+
+        Args:
+            hidden: bool [B, R], regions whose content must not be known. Their pixels go before the convolutions see
+                them, for a neighbour's receptive field holds them too.
+        """
+        if hidden is None:
+            found, mask = self.tower(pictures)
+        else:
+            side = math.isqrt(hidden.shape[1])
+            cells = hidden.to(pictures.dtype).view(-1, 1, side, side)
+            found, mask = self.tower(pictures * (1 - F.interpolate(cells, pictures.shape[2:], mode="nearest")))
+            found = torch.where(hidden[:, :, None], self.blank, found)
+        boxes = grid_boxes(found.shape[1]).to(found)
+        return self.content_norm(self.content(found)) + self.place_norm(self.place(boxes)), mask
+
+
+@towers.register("stream")
+class Alone(nn.Module):
+    """A single stream over one modality alone: what is left of it when only that modality is at hand.
+
+    Args:
+        reader: arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens.
+        dim, layers, heads: of the stream.
+    """
+
+    def __init__(self, reader: Mapping[str, Any], dim: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.reader = make_tower(**reader)
+        self.stream = SingleStream(dim, layers, heads)
+
+    def forward(self, inputs: Tensor) -> Tokens:
+        tokens: Tokens = self.reader(inputs)
+        return self.stream([tokens])[0], tokens[1]
+
+
+class SingleStream(nn.Module):
+    """A pre-norm Transformer in which every token sees every token that is there, of whatever modality.
+
+    Args:
+        dim, layers, heads: sizes. dropout: while training.
+    """
+
+    def __init__(self, dim: int, layers: int = 2, heads: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, dropout, "gelu", batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, parts: Sequence[Tokens]) -> list[Tensor]:
+        """States [B, T_i, d] of each part's tokens; those that are not there change nothing."""
+        tokens = torch.cat([values for values, _ in parts], 1)
+        open_ = torch.cat([mask for _, mask in parts], 1)
+        # a row without any token would attend to nothing, which is NaN
+        open_[:, 0] |= ~open_.any(1)
+        found = self.norm(self.layers(tokens, src_key_padding_mask=~open_))
+        return list(found.split([values.shape[1] for values, _ in parts], 1))
+
+
+def grid_boxes(regions: int) -> Tensor:
+    """Boxes float32 [regions, 7] of a square grid, row by row: x1, y1, x2, y2, width, height, area."""
+    side = math.isqrt(regions)
+    low = torch.arange(side) / side
+    y, x = torch.meshgrid(low, low, indexing="ij")
+    x, y = x.flatten(), y.flatten()
+    size = torch.full_like(x, 1 / side)
+    return torch.stack([x, y, x + size, y + size, size, size, size * size], 1)
+
+
+class WordHead(nn.Module):
+    """States [..., d] to logits over words: a small transform, then the table of input words itself (tied), and a bias.
+
+    Args:
+        dim: width. vocabulary: number of ids.
+    """
+
+    def __init__(self, dim: int, vocabulary: int) -> None:
+        super().__init__()
+        self.transform = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.LayerNorm(dim))
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, states: Tensor, words: Tensor) -> Tensor:
+        """Logits [..., vocabulary] with the table ``words`` [vocabulary or more, d]."""
+        found: Tensor = self.transform(states) @ words[: len(self.bias)].T + self.bias
+        return found
