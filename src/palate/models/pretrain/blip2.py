@@ -1,0 +1,164 @@
+"""BLIP-2's Q-Former, first stage (Li et al., ICML 2023): learned queries ask a picture for what its text says.
+
+Three objectives, summed, over the same weights and told apart by who sees whom in self-attention:
+
+- itc (queries and words apart): s_ij = max_q cos(query_q of picture i, [CLS] of text j); symmetric softmax of s / tau.
+- itm (together): does the text fit the picture? The mean over queries of a logit; negatives are drawn by the batch's s.
+- itg (causal words that see the queries): -sum_t log P(w_t | w_<t, queries), the text opened by a token of its own.
+
+Our choices. A small image tower, trained with the rest, in the place of a frozen ViT; cross-attention in every second
+block as in the paper, pre-norm. Texts of the same words are not each other's negatives in itm. An exported picture is
+the mean of its queries, projected and of unit length, and that is what retrieval on held-out items judges; a text is
+its [CLS]. Items without picture or text are left out: all three objectives need both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from palate.core.batch import ExampleBatch
+from palate.core.encoder import Encoder
+from palate.core.model import pretrainers
+from palate.features.encoders.tower import Tower
+from palate.modules.qformer import QFormer
+from palate.modules.stream import WordHead, Words
+from palate.modules.towers import PAD, ImageTower
+
+from ._picture_text import HEADS, PictureText
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from palate.data.views import TrainView
+
+CHUNK, MOST_SCALE = 256, 100.0
+
+
+@pretrainers.register("blip2")
+class BLIP2(PictureText):
+    """Contrast, matching and generation through learned queries."""
+
+    name = "blip2"
+    paper = "Li et al., BLIP-2: Bootstrapping Language-Image Pre-training with Frozen Image Encoders, ICML 2023"
+
+    class Config(PictureText.Config):
+        """Settings.
+
+        Attributes:
+            queries: their number. width: of the shared space. tau: first temperature; it is learnt.
+            objectives: which are summed. hard: draw negatives of itm by similarity, else evenly.
+        """
+
+        queries: int = Field(8, ge=1)
+        width: int = Field(128, ge=2)
+        tau: float = Field(0.07, gt=0)
+        objectives: tuple[Literal["itc", "itm", "itg"], ...] = Field(("itc", "itm", "itg"), min_length=1)
+        hard: bool = True
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        c, d = self.config, self.config.dim
+        self.former_sizes = {"queries": c.queries, "layers": c.layers, "heads": HEADS}
+        # one more word than there are: the token that opens a text to be written
+        self.words, self.tower = Words(self.vocabulary + 1, d, self.length), ImageTower(d)
+        self.former = QFormer(d, **self.former_sizes)
+        self.of_image, self.of_text = nn.Linear(d, c.width), nn.Linear(d, c.width)
+        self.match, self.write = nn.Linear(d, 1), WordHead(d, self.vocabulary)
+        self.scale = nn.Parameter(torch.tensor(math.log(1 / c.tau)))
+
+    def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
+        rows = batch.rows[:, 0]
+        image, ids = self.tower(self.inputs.read("image", rows))[0], self.ids(rows)
+        scores = self.similarities(image, ids)
+        parts = {
+            "itc": lambda: self.itc(scores),
+            "itm": lambda: self.itm(image, ids, scores.detach()),
+            "itg": lambda: self.itg(image, ids),
+        }
+        out = {name: parts[name]() for name in self.config.objectives}
+        return {"loss": torch.stack([*out.values()]).sum(), **out}
+
+    def similarities(self, image: Tensor, ids: Tensor) -> Tensor:
+        """Pictures by texts [B, B]: the best query's cosine, over tau. image: tokens [B, R, d]; ids: int64 [B, T]."""
+        queries, words = self.former(image, self.words(ids), "apart")
+        a, b = F.normalize(self.of_image(queries), dim=2), F.normalize(self.of_text(words[:, 0]), dim=1)
+        found: Tensor = torch.einsum("iqd,jd->ijq", a, b).amax(2)
+        return found * self.scale.exp().clamp(max=MOST_SCALE)
+
+    def itc(self, scores: Tensor) -> Tensor:
+        """Symmetric cross-entropy of a picture's text and a text's picture."""
+        own = torch.arange(len(scores), device=scores.device)
+        return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+
+    def itm(self, image: Tensor, ids: Tensor, scores: Tensor) -> Tensor:
+        """Cross-entropy of matches: each pair, each picture with a wrong text, each text with a wrong picture."""
+        twins = (ids[:, None] == ids[None, :]).all(2)
+        scores = scores if self.config.hard else torch.zeros_like(scores)
+        own = torch.arange(len(ids), device=ids.device)
+        (a, wrong_text), (b, wrong_image) = mine(scores, twins), mine(scores.T, twins)
+        pictures, texts = torch.cat([own, a, wrong_image]), torch.cat([own, wrong_text, b])
+        queries, _ = self.former(image[pictures], self.words(ids[texts]), "together")
+        logits = self.match(queries)[:, :, 0].mean(1)
+        return F.binary_cross_entropy_with_logits(
+            logits, (torch.arange(len(logits), device=ids.device) < len(ids)).float()
+        )
+
+    def itg(self, image: Tensor, ids: Tensor) -> Tensor:
+        """Cross-entropy of every next word."""
+        opened = ids[:, :-1].clone()
+        opened[:, 0] = self.vocabulary
+        _, states = self.former(image, self.words(opened), "causal")
+        logits = self.write(states, self.words.words.weight)
+        return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD)
+
+    def pictures(self, rows: Tensor) -> Tensor:
+        """Unit vectors float32 [B, width], as exported."""
+        queries, _ = self.former(self.tower(self.inputs.read("image", rows))[0], None)
+        return F.normalize(self.of_image(queries.mean(1)), dim=1)
+
+    def texts(self, rows: Tensor) -> Tensor:
+        """Unit vectors float32 [B, width], as exported."""
+        _, words = self.former(None, self.words(self.ids(rows)))
+        return F.normalize(self.of_text(words[:, 0]), dim=1)
+
+    def held_score(self) -> float:
+        """Mean reciprocal rank of an item's other modality among the held-out items, both ways."""
+        rows = torch.from_numpy(self.kept).to(self.device)
+        if len(rows) < 2:
+            return 0.0
+        with torch.inference_mode():
+            a, b = (torch.cat([of(part) for part in rows.split(CHUNK)]) for of in (self.pictures, self.texts))
+        logits = a @ b.T
+        ranks = [(scores >= scores.diagonal()[:, None]).sum(1) for scores in (logits, logits.T)]
+        return float((1 / torch.cat(ranks)).mean())
+
+    def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
+        sizes: dict[str, Any] = {"dim": self.config.dim, "former": self.former_sizes}
+        text = {"kind": "qformer-text", "vocabulary": self.vocabulary + 1, "length": self.length, **sizes}
+        kinds = {
+            "image": ({"kind": "qformer-image", **sizes}, self.tower, self.of_image),
+            "text": (text, self.words, self.of_text),
+        }
+        out: dict[str, Encoder] = {}
+        for modality, (network, reader, head) in kinds.items():
+            tower = nn.ModuleDict({"reader": reader, "former": self.former})
+            weights = nn.ModuleDict({"tower": tower, "head": head}).state_dict()
+            out[modality] = Tower(readers[modality], network, self.config.width).take_weights(weights, fitted_on)
+        return out
+
+
+def mine(scores: Tensor, twins: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows that have a negative, and one for each, drawn by the softmax of its scores.
+
+    Args:
+        scores: [B, B]. twins: bool [B, B], columns that are no negative of a row; itself among them.
+    """
+    rows = (~twins).any(1).nonzero()[:, 0]
+    chances = scores[rows].masked_fill(twins[rows], -torch.inf).softmax(1)
+    return rows, torch.multinomial(chances, 1)[:, 0] if len(rows) else rows
