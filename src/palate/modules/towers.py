@@ -1,6 +1,7 @@
 """Towers: one entity of one modality to a vector and to tokens, small enough to train on a catalogue of thousands.
 
-All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them.
+All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them. Those
+with ``start``, ``step`` and ``end`` can stop and go on between blocks, see :class:`palate.modules.network.Staged`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ PAD = 0
 """Token id of padding."""
 
 Tokens = tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor | None]
+"""Between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
 towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
 
@@ -50,13 +53,30 @@ class TextTower(nn.Module):
         return out
 
     def forward(self, ids: Tensor) -> Tokens:
+        return through(self, ids)
+
+    def first(self) -> list[nn.Parameter]:
+        return [*self.words.parameters(), self.places]
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers.layers)
+
+    def start(self, ids: Tensor) -> State:
         ids = ids.long()
-        mask = ids != PAD
+        return self.embed(ids), ids != PAD
+
+    def step(self, place: int, state: State) -> State:
+        values, mask = state
+        assert mask is not None
         # a row without any token would attend to nothing, which is NaN
         open_ = mask.clone()
         open_[:, 0] = True
-        found = self.layers(self.embed(ids), src_key_padding_mask=~open_)
-        return self.norm(found), mask
+        return self.layers.layers[place](values, src_key_padding_mask=~open_), mask
+
+    def end(self, state: State) -> Tokens:
+        values, mask = state
+        assert mask is not None
+        return self.norm(values), mask
 
 
 @towers.register("image")
@@ -75,10 +95,22 @@ class ImageTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pictures: Tensor) -> Tokens:
-        found = pictures
-        for stage in self.stages:
-            found = stage(found)
-        tokens = self.norm(self.out(found.flatten(2).transpose(1, 2)))
+        return through(self, pictures)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.stages)
+
+    def start(self, pictures: Tensor) -> State:
+        return pictures, None
+
+    def step(self, place: int, state: State) -> State:
+        return self.stages[place](state[0]), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].flatten(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -101,10 +133,23 @@ class AudioTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, sounds: Tensor) -> Tokens:
-        found = sounds.squeeze(1)
-        for layer, norm in zip(self.layers, self.norms):
-            found = F.gelu(norm(layer(found)))
-        tokens = self.norm(self.out(found.transpose(1, 2)))
+        return through(self, sounds)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return [nn.ModuleList(pair) for pair in zip(self.layers, self.norms)]
+
+    def start(self, sounds: Tensor) -> State:
+        return sounds.transpose(1, 2), None
+
+    def step(self, place: int, state: State) -> State:
+        found = self.norms[place](self.layers[place](state[0].squeeze(2)))
+        return F.gelu(found).unsqueeze(2), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].squeeze(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -121,6 +166,15 @@ class _Stage(nn.Module):
         x = F.gelu(self.norms[0](self.down(x)))
         inner = F.gelu(self.norms[1](self.block[0](x)))
         return F.gelu(x + self.norms[2](self.block[1](inner)))
+
+
+def through(tower: Any, inputs: Tensor) -> Tokens:
+    """Start, all blocks, end."""
+    state: State = tower.start(inputs)
+    for place in range(len(tower.blocks())):
+        state = tower.step(place, state)
+    found: Tokens = tower.end(state)
+    return found
 
 
 def pooled(tokens: Tokens) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.encoder import Raw, encoders
-from palate.core.errors import ConfigError
+from palate.core.errors import AbilityError, ConfigError
 from palate.core.files import read_json
+from palate.modules.network import Network
 
+from ._base import ContentEncoder
 from ._hf import HfEncoder, Output, load_model, load_part
+from ._hf_stages import STAGED, BertHead, BertStages
 from ._text import clean_text
 
 Pooling = Literal["auto", "mean", "cls"]
@@ -121,6 +125,35 @@ class HfText(HfEncoder):
         weight = real.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
 
+    @property
+    def reader(self) -> ContentEncoder:
+        self._refuse_other_types()
+        return HfIds(self)
+
+    def network(self) -> Network:
+        self._refuse_other_types()
+        model = load_model(_TOWERS[self.model_type], self.folder, torch.device("cpu"))
+        tower = BertStages(model, self._tokenizer.pad_token_id)
+        return Network(tower, BertHead(self.pooling, self.normalize), json.dumps(self.config, sort_keys=True))
+
+    @property
+    def trainable(self) -> bool:
+        return self.pooled and self.model_type in STAGED
+
+    def _refuse_other_types(self) -> None:
+        if not self.trainable:
+            raise AbilityError(
+                f"{self.model_type} checkpoints are read as they are",
+                key=self.source,
+                hint=f"can be: {', '.join(STAGED)}",
+            )
+
+    def ids(self, texts: list[str]) -> NDArray[np.float32]:
+        """Token ids + 1 as whole numbers [n, max_length], 0 beyond a text's end."""
+        made = self._tokenizer(texts, padding="max_length", truncation=True, max_length=self.max_length)
+        ids, real = (np.array(made[key], np.float32) for key in ("input_ids", "attention_mask"))
+        return (ids + np.float32(1)) * real
+
     def _positions(self) -> int:
         inner = self.sub("text_config")
         known = int(inner.get("max_position_embeddings") or 512)
@@ -147,3 +180,23 @@ class HfText(HfEncoder):
     @cached_property
     def _model(self) -> torch.nn.Module:
         return load_model(_TOWERS[self.model_type], self.folder, self.device)
+
+
+class HfIds(ContentEncoder):
+    """Token ids of ``of``: what its network takes in."""
+
+    name, modality, version = "hf_ids", "text", 1
+
+    def __init__(self, of: HfText) -> None:
+        self.of = of
+        self.options: dict[str, Any] = {"of": of.weights, "max_length": of.max_length}
+
+    @property
+    def dim(self) -> int:
+        return self.of.max_length
+
+    def read(self, raw: Raw) -> str | None:
+        return self.of.read(raw)
+
+    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        return self.of.ids(contents)

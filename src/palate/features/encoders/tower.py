@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_tower, pooled
+from palate.modules.network import Network
+from palate.modules.towers import Tokens, make_tower, pooled
 
 from ._base import ContentEncoder
 
@@ -74,6 +77,18 @@ class Tower(ContentEncoder):
                 out.append(vectors_of(self._network, found, self.options["unit"]).numpy())
         return np.concatenate(out)
 
+    @property
+    def reader(self) -> ContentEncoder:
+        assert isinstance(self.of, ContentEncoder)
+        return self.of
+
+    def network(self) -> Network:
+        if self._network is None:
+            raise NotFittedError("the encoder tower has no weights", hint="pretrain it, or load_encoder(folder)")
+        parts = deepcopy(self._network)
+        about = json.dumps([self.options["network"], self.of.identity], sort_keys=True)
+        return Network(parts["tower"], _Head(parts, self.options["unit"]), about)
+
     def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str) -> Tower:
         """Become the encoder with these weights, learnt from the content that ``fitted_on`` names."""
         network = tower_network(self.options["network"], self.dim, self.options["combine"])
@@ -105,7 +120,20 @@ def tower_network(
 
 def vectors_of(network: torch.nn.ModuleDict, inputs: Tensor, unit: bool = True) -> Tensor:
     """Vectors float32 [B, width], of length 1 if ``unit``."""
-    found: Tensor = network["head"](pooled(network["tower"](inputs)))
-    if "combine" in network:
-        found = network["combine"](found[:, None], found.new_ones(len(found), 1, dtype=torch.bool))
-    return torch.nn.functional.normalize(found, dim=1) if unit else found
+    found: Tensor = _Head(network, unit)(network["tower"](inputs))
+    return found
+
+
+class _Head(torch.nn.Module):
+    """What :func:`tower_network` puts behind the tower: tokens -> vectors."""
+
+    def __init__(self, parts: torch.nn.ModuleDict, unit: bool) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleDict({name: part for name, part in parts.items() if name != "tower"})
+        self.unit = unit
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        found: Tensor = self.parts["head"](pooled(tokens))
+        if "combine" in self.parts:
+            found = self.parts["combine"](found[:, None], found.new_ones(len(found), 1, dtype=torch.bool))
+        return torch.nn.functional.normalize(found, dim=1) if self.unit else found
