@@ -23,27 +23,27 @@ PLANS = ("partial:1", "full", "lora:2", "adapter:4", "prompt:2")
 COLD = "item_cold:seed=1,valid=0.2,test=0.2"
 
 
-def catalogue(split: str | None = None, seed: int = 0) -> Dataset:
+def catalogue(split: str | None = None, seed: int = 0, n_items: int = N_ITEMS) -> Dataset:
     """Users take items of one taste; titles tell it in one word among many, pictures (vectors) faintly."""
     rng = np.random.default_rng(seed)
     items = pl.DataFrame(
         {
-            "item": [f"i{row:02d}" for row in range(N_ITEMS)],
+            "item": [f"i{row:02d}" for row in range(n_items)],
             "title": [
                 None if row == 5 else f"{rng.choice(WORDS[row % TASTES].split())} number {row} of many"
-                for row in range(N_ITEMS)
+                for row in range(n_items)
             ],
         }
     )
     rows = [
         (f"u{user:02d}", f"i{item:02d}", place)
         for user in range(N_USERS)
-        for place, item in enumerate(rng.permutation(np.flatnonzero(np.arange(N_ITEMS) % TASTES == user % TASTES))[:6])
+        for place, item in enumerate(rng.permutation(np.flatnonzero(np.arange(n_items) % TASTES == user % TASTES))[:6])
     ]
     log = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
-    values = rng.normal(size=(N_ITEMS, 5)).astype(np.float32)
-    values[np.arange(N_ITEMS), np.arange(N_ITEMS) % TASTES] += 1
-    present = np.arange(N_ITEMS) != 7
+    values = rng.normal(size=(n_items, 5)).astype(np.float32)
+    values[np.arange(n_items), np.arange(n_items) % TASTES] += 1
+    present = np.arange(n_items) != 7
     picture = Features(np.where(present[:, None], values, 0).astype(np.float32), present, identity="given:tiny")
     return Dataset.from_frames(
         items, log, columns={"item": "id", "title": "text"}, features={"image": picture}, split=split, name="tiny"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -132,13 +132,31 @@ class Content:
         shapes = shapes_of(encoders, raws, plan, fusion)
         network = Adapted(encoders, {name: self.vectors[name].dim for name in names}, shapes, plan, fusion, width)
         inputs = self._inputs(network, items)
-        self.vectors = network.encode(inputs)
-        return Source(network, inputs, self.vectors)
+        found = network.encode(inputs)
+        self.vectors = self._stand_ins() | found
+        return Source(network, inputs, found)
 
     def settle(self, source: Source) -> None:
         """Keep what training made of ``source``: vectors of all items, and the networks for items that come later."""
         self.adapted = source.network.cpu().eval()
-        self.vectors = self.adapted.encode(source.inputs)
+        self.vectors = self._stand_ins() | self.adapted.encode(source.inputs)
+
+    def partly(self, items: Catalog, keep: Callable[[str, int], NDArray[np.bool_]]) -> dict[str, Features]:
+        """Vectors of all ``items`` where a share of the content is hidden.
+
+        Args:
+            keep: (modality, rows) -> bool [rows], what stays visible.
+        """
+        if self.adapted is None or self.adapted.meeting is None:
+            return {name: found.hide(keep(name, len(found))) for name, found in self.vectors.items()}
+        inputs = self._inputs(self.adapted, items)
+        return self.adapted.encode(
+            {name: replace(found, present=found.present & keep(name, len(found))) for name, found in inputs.items()}
+        )
+
+    def _stand_ins(self) -> dict[str, Features]:
+        """Vectors made of relations, which no encoder makes again."""
+        return {name: found for name, found in self.vectors.items() if found.identity.startswith(f"{SPECTRAL}:")}
 
     def _inputs(self, network: Adapted, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
         found = {}

@@ -107,6 +107,8 @@ class Network(nn.Module):
                 block.requires_grad_(False)
             for name, parameter in self.named_parameters():
                 parameter.requires_grad_("parametrizations" in name and not name.endswith("original"))
+            if not any(parameter.requires_grad for parameter in self.parameters()):
+                raise ConfigError("this tower has no linear map to update", key="lora", hint="try adapter or full")
         elif plan.kind == "adapter":
             self.adapters = nn.ModuleList(Bottleneck(width, plan.amount) for width in self._widths(shape))
         elif plan.kind == "prompt":
