@@ -36,6 +36,8 @@ class ItemInputs:
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
         """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs."""
         found = self.features[modality]
+        if found.network is not None:
+            return dict(found.network)
         if modality == "text":
             words = int(found.values[found.present].max(initial=0)) + 1
             return {"kind": "text", "vocabulary": words, "dim": dim, "layers": layers, "length": found.dim}
