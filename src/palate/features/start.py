@@ -69,7 +69,7 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
         raise ConfigError("encoders are trained further in full or by lora:<rank>", key=f"tuning={plan}")
     for bag in (module for module in model.modules() if isinstance(module, Bag)):
         bag.weigh(inputs["text"].values[inputs["text"].present])
-    found = {str(module.begins): module for module in model.modules() if hasattr(module, "begins")}
+    found = {str(module.started_from): module for module in model.modules() if hasattr(module, "started_from")}
     for modality, start in starts.items():
         if modality not in found:
             raise ConfigError("the model has no tower for it", key=modality)
@@ -86,6 +86,6 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
 
 def started_weights(model: nn.Module) -> list[nn.Parameter]:
     """Weights that were trained before and are trained further."""
-    towers = [module for module in model.modules() if hasattr(module, "begins")]
+    towers = [module for module in model.modules() if hasattr(module, "started_from")]
     named = [(name, parameter) for tower in towers for name, parameter in tower.named_parameters()]
     return [parameter for name, parameter in named if parameter.requires_grad and "parametrizations" not in name]

@@ -1,4 +1,4 @@
-"""A text as a weighted sum of its words: where texts are few, less to learn than a Transformer, less to know by heart."""
+"""A text as a weighted sum of its words: with few texts, less to learn than a Transformer has."""
 
 from __future__ import annotations
 
