@@ -29,10 +29,13 @@ class Vocabulary:
         """Learn at most ``size`` pieces from ``texts``; the same texts in the same order give the same pieces."""
         try:
             from tokenizers import BertWordPieceTokenizer
+            from tokenizers.processors import BertProcessing
         except ImportError as error:
             raise MissingDependencyError("tokenizers", "encoders") from error
         made = BertWordPieceTokenizer(lowercase=True, strip_accents=True)
         made.train_from_iterator(texts, size, min_frequency=2, show_progress=False, special_tokens=list(SPECIAL))
+        first, last = ((name, SPECIAL.index(name)) for name in ("[CLS]", "[SEP]"))
+        made.post_processor = BertProcessing(last, first)
         return cls.load(made.to_str())
 
     @classmethod

@@ -82,7 +82,7 @@ class NewsEmbed(DocumentPretrainer):
         self.traits = torch.cat(known, 1)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
-        self.guess_topic = nn.Linear(c.width, self.traits.shape[1])
+        self.guess_topic = nn.Linear(c.width, max(self.traits.shape[1], 1))
         rng = stream(train.seed, "mined", self.name)
         mined = np.concatenate(
             [mined_pairs(train, source, self.traits.numpy(), c.neighbours, rng) for source in c.sources]

@@ -140,6 +140,8 @@ class PREC(MaskedDocuments):
         Args:
             where: int64 [B, clicks], rows of ``vectors``, or -1. vectors: [n, width], of the candidates.
         """
+        if not len(where):
+            return vectors.sum() * 0
         there = where >= 0
         hidden = choose(there, self.config.hidden)
         states = self.read(where, hidden, vectors)[hidden]
