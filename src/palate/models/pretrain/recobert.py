@@ -99,8 +99,10 @@ class RecoBERT(MaskedDocuments):
         return self.trained[:, None]
 
     def text(self, side: int, rows: Tensor) -> Tensor:
-        """Token ids int64 [B, T] of titles (0) or descriptions (1)."""
-        return read_rows(self.sides[side], rows).long()
+        """Token ids int64 [B, T] of titles (0) or descriptions (1), padding where there is none."""
+        found = self.sides[side]
+        there = torch.from_numpy(found.present).to(rows.device)[rows]
+        return torch.where(there[:, None], read_rows(found, rows), PAD).long()
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]
