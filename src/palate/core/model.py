@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from palate.data.catalog import Catalog
     from palate.data.dataset import Dataset
     from palate.data.views import TrainView
 
@@ -296,6 +297,15 @@ class Pretrainer(Model):
         """As for any model; weights that were trained before (``begun``) move ``begun_factor`` times as fast."""
         slow = list(self.begun)
         return [replace(phase, slow=slow, slow_factor=self.begun_factor) for phase in super().phases()]
+
+    def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        """Single columns to read beside whole modalities.
+
+        Returns:
+            Name in ``TrainView.fields`` -> (modality to read them as, reader, columns); the reader ``as:text`` is the
+            one of all texts.
+        """
+        return {}
 
     def examples(self, view: TrainView) -> Ints:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out."""

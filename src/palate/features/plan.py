@@ -37,7 +37,7 @@ DEFAULTS = {
     "video": ("video_stats",),
     "attributes": ("tfidf_attributes",),
 }
-SPECTRAL, GIVEN, ADAPTED = "spectral", "given:", "adapted"
+SPECTRAL, GIVEN, ADAPTED, AS = "spectral", "given:", "adapted", "as:"
 Entry = tuple[str, str, tuple[str, ...] | None]
 
 
@@ -47,7 +47,7 @@ class Content:
 
     Attributes:
         plan: feature name -> (modality, encoder specification, columns or None for all of the modality).
-        fields: the same for single columns.
+        fields: the same for single columns; ``as:NAME`` reads them with the encoder of feature NAME.
         store: where vectors are kept.
         fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
         faults: (feature, fault) for rows that could not be read and count as absent.
@@ -82,6 +82,9 @@ class Content:
         self.used, self.adapted = {**self.plan, **(self.fields if fields else {})}, None
         for name, (modality, spec, columns) in self.used.items():
             if spec.startswith(GIVEN):
+                continue
+            if spec.startswith(AS):
+                self.fitted[name] = self.fitted[spec.removeprefix(AS)]
                 continue
             encoder = find_encoder(spec, modality)
             if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:

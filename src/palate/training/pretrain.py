@@ -77,10 +77,10 @@ def pretrain(
     if not plan:
         raise ConfigError("the items have no text, pictures or sound to learn from", key="data")
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    content = Content(plan, shelf)
+    content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data)
-    inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.visible.items()}
+    view = content.view(data.select_view(seed), data, fields=True)
+    inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)

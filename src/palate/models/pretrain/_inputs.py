@@ -30,8 +30,7 @@ class ItemInputs:
 
     def read(self, modality: str, rows: Tensor) -> Tensor:
         """Inputs float32 of these rows, on the device of ``rows``."""
-        values = self.features[modality].values[rows.cpu().numpy()]
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)
+        return read_rows(self.features[modality], rows)
 
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
         """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs."""
@@ -44,3 +43,9 @@ class ItemInputs:
         if modality == "audio":
             return {"kind": "audio", "bands": int(found.values.shape[2]), "dim": dim}
         return {"kind": "image", "dim": dim}
+
+
+def read_rows(features: Features, rows: Tensor) -> Tensor:
+    """Values float32 of these rows, on the device of ``rows``."""
+    values = features.values[rows.cpu().numpy()]
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)
