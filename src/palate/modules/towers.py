@@ -88,10 +88,12 @@ class AudioTower(nn.Module):
 
     Args:
         bands: mel bands. dim: width. channels: of each layer; each but the first halves time.
+        frames: heard from the start at most; 0 is all.
     """
 
-    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (64, 128, 128)) -> None:
+    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (64, 128, 128), frames: int = 0) -> None:
         super().__init__()
+        self.frames = frames
         wide = (bands, *channels)
         self.layers = nn.ModuleList(
             nn.Conv1d(a, b, 5, stride=1 if i == 0 else 2, padding=2) for i, (a, b) in enumerate(pairwise(wide))
@@ -101,7 +103,7 @@ class AudioTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, sounds: Tensor) -> Tokens:
-        found = sounds.squeeze(1)
+        found = sounds.squeeze(1)[:, :, : self.frames or None]
         for layer, norm in zip(self.layers, self.norms):
             found = F.gelu(norm(layer(found)))
         tokens = self.norm(self.out(found.transpose(1, 2)))
