@@ -11,7 +11,7 @@ content keeps its ID and takes no part in L1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from palate.core.batch import ExampleBatch, Ints
 from palate.core.model import pretrainers
 from palate.losses.contrastive import info_nce
 
+from ._inputs import ItemInputs
 from ._items import ItemPretrainer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class CLCRecAlignment(ItemPretrainer):
         Attributes:
             candidates: items drawn for each batch. share: weight of L1, the rest is L2's.
             replaced: share of candidates whose ID gives way to content in L2.
-            tau, tau_user: temperatures of L1 and L2. reg: of mean norms.
+            tau, tau_user: temperatures of L1 and L2. reg: of mean norms. modalities: to learn from; all if empty.
         """
 
         candidates: int = Field(256, ge=1)
@@ -51,6 +52,10 @@ class CLCRecAlignment(ItemPretrainer):
         tau: float = Field(0.2, gt=0)
         tau_user: float = Field(1.0, gt=0)
         reg: float = Field(0.1, ge=0)
+        modalities: tuple[Literal["text", "image", "audio"], ...] = ()
+
+    def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
+        return tuple(m for m in inputs.features if not self.config.modalities or m in self.config.modalities)
 
     @property
     def unit(self) -> bool:
