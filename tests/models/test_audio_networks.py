@@ -87,7 +87,8 @@ def test_a_listener_is_known_by_all_but_the_track_in_question():
     users, asked = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
     with torch.no_grad():
         before = people(users, asked)
-        wanted = people.layers(torch.stack([people.items[[0, 2]].mean(0), people.stranger, people.stranger]))
+        nothing = torch.zeros(4)
+        wanted = people.layers(torch.stack([people.items[[0, 2]].mean(0), nothing, nothing]))
         torch.testing.assert_close(before, wanted)
         people.items[1] += 5
         torch.testing.assert_close(people(users, asked), before)

@@ -12,8 +12,8 @@ from palate.core.batch import Lists
 class HistoryUsers(nn.Module):
     """Two layers on the mean vector of what a user took (after Covington et al., RecSys 2016).
 
-    The item in question never speaks for its own taker: it is left out of the mean. Users with nothing left share one
-    learnt vector.
+    The item in question never speaks for its own taker: it is left out of the mean. Users with nothing left have a mean
+    of zero, and share what the norm's learnt shift makes of it.
 
     Args:
         history: of each user. n_items: rows of the table. dim: of the table. width: of the vectors.
@@ -23,7 +23,6 @@ class HistoryUsers(nn.Module):
         super().__init__()
         self.history = history
         self.items = nn.Parameter(torch.randn(n_items, dim))
-        self.stranger = nn.Parameter(torch.randn(dim))
         # means of long histories are short, and differ little before training: the norm brings them to one scale
         self.layers = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, width))
 
@@ -43,8 +42,9 @@ class HistoryUsers(nn.Module):
             inside = torch.zeros_like(lengths).index_add(0, owners, (entries == without[owners]).long())
             total = total - self.items[without] * inside[:, None]
             lengths = lengths - inside
-        mean = total / lengths.clamp(min=1)[:, None]
-        out: Tensor = self.layers(torch.where(lengths[:, None] > 0, mean, self.stranger))
+        # what is left of a sum that was taken away again is rounding, which the norm would blow up
+        mean = torch.where(lengths[:, None] > 0, total, 0) / lengths.clamp(min=1)[:, None]
+        out: Tensor = self.layers(mean)
         return out
 
 
