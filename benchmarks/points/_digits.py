@@ -17,7 +17,7 @@ from palate.data.splits import SplitSpec, cold_items
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DIGITS, RATE, SECONDS = 10, 8000, 10
-TRACKS, PEOPLE, LIKES = 200, 240, 10
+TRACKS, PEOPLE, LIKES = 400, 300, 15
 TAKES, NEW_TAKES = 50, 10
 LEAD, SPEAKER, DIGIT, FAVOURITES = 0.3, 3.0, 2.0, 3
 """Chance that a recording is of the track's lead; what a liked speaker or digit adds to a track's log odds; liked
