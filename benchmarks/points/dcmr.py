@@ -7,7 +7,7 @@ from _digits import READERS, digits
 
 from _points import Point
 
-SIZES = "dim=32;width=16;lr=0.003;batch_size=32;epochs=20;patience=20"
+SIZES = "dim=32;width=16;lr=0.003;batch_size=32;epochs=60;patience=60"
 
 POINTS = [
     Point(
