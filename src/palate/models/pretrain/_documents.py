@@ -63,8 +63,9 @@ class DocumentPretrainer(Pretrainer):
         if "text" not in self.inputs:
             raise ConfigError(f"{self.name} needs items with text", key="model", hint="see palate check DATA")
         self.told = self.inputs.present("text")
-        found = self.inputs.network("text", self.config.dim, self.config.layers)
-        self.vocabulary, self.length = max(int(found["vocabulary"]), FIRST_WORD + 1), int(found["length"])
+        self.given = self.inputs.network("text", self.config.dim, 1)
+        self.length = self.inputs.features["text"].dim
+        self.vocabulary = max(int(self.given.get("vocabulary", 0)), FIRST_WORD + 1)
         head = self.head()
         self.width = head.out_features
         self.part = tower_network(self.network(), self.width)

@@ -13,7 +13,7 @@ Topics are the values of categorical attributes. A small Transformer from scratc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from palate.core.model import pretrainers
 from palate.core.seeding import stream
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
+from palate.modules.towers import make_head
 
 from ._documents import DocumentPretrainer, weighted
 from ._held import reciprocal_rank
@@ -50,16 +51,20 @@ class NewsEmbed(DocumentPretrainer):
     name = "newsembed"
     paper = "Liu et al., NewsEmbed: Modeling News through Pre-trained Document Representations, KDD 2021"
 
+    begins = True
+    presets = {"bag": {"words": "bag", "dim": 256, "lr": 2e-3, "batch_size": 256, "hard": 0, "tau": 0.3}}
+
     class Config(DocumentPretrainer.Config):
         """Settings.
 
         Attributes:
-            width: of vectors. sources: signals to mine. neighbours: of each item by behaviour or category.
+            width: of vectors. words: read by a Transformer, or as a bag, whose sum is the vector. sources: signals to mine. neighbours: of each item by behaviour or category.
             hard: items tried for each hard negative. tau: temperature.
             contrast, topics: weights of the two terms, 0 for none.
         """
 
         width: int = Field(64, ge=2)
+        words: Literal["stream", "bag"] = "stream"
         sources: tuple[Source, ...] = Field(("behaviour", "relations"), min_length=1)
         neighbours: int = Field(5, ge=1)
         hard: int = Field(16, ge=0)
@@ -70,8 +75,16 @@ class NewsEmbed(DocumentPretrainer):
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return topic_columns(items)
 
+    def network(self) -> dict[str, Any]:
+        if "start" in self.given:
+            return self.given
+        if self.config.words == "bag":
+            return {"kind": "bag", "vocabulary": self.vocabulary, "dim": self.config.dim}
+        return super().network()
+
     def head(self) -> nn.Linear:
-        return nn.Linear(self.config.dim, self.config.width)
+        network = self.network()
+        return super().head() if network["kind"] == "bag" else make_head(network, self.config.width)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -82,7 +95,7 @@ class NewsEmbed(DocumentPretrainer):
         self.traits = torch.cat(known, 1)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
-        self.guess_topic = nn.Linear(c.width, max(self.traits.shape[1], 1))
+        self.guess_topic = nn.Linear(self.width, max(self.traits.shape[1], 1))
         rng = stream(train.seed, "mined", self.name)
         mined = np.concatenate(
             [mined_pairs(train, source, self.traits.numpy(), c.neighbours, rng) for source in c.sources]
@@ -113,11 +126,16 @@ class NewsEmbed(DocumentPretrainer):
         vectors = self.encode(items)
         unit = F.normalize(vectors, dim=1)[place]
         cosines = unit[: len(rows)] @ unit[len(rows) :].T
+        # directions alone leave the house, so they alone are learnt; spread like a layer norm's
+        scale = self.width**0.5
         truth = self.traits.to(items.device)[items]
         return weighted(
             {
                 "contrast": (c.contrast, lambda: self.triplets(cosines, anchors, given)),
-                "topics": (c.topics, lambda: batch_topics(self.guess_topic(vectors), truth)),
+                "topics": (
+                    c.topics,
+                    lambda: batch_topics(self.guess_topic(F.normalize(vectors, dim=1) * scale), truth),
+                ),
             }
         )
 
