@@ -123,6 +123,21 @@ def test_compare_from_the_command_line(shop, ask, call, tmp_path):
     assert "baseline popularity" in table and "by seed" not in table
 
 
+def test_compare_runs_the_axes_of_adaptation_on_pretrained_encoders(shop, ask, tmp_path):
+    small = ("--set", "dim=16", "--set", "width=8", "--set", "epochs=1", "--set", "layers=1")
+    made = ask("pretrain", shop, "--model", "clip", *small, "--reader", "image=pixels?side=16", "--out", tmp_path / "e")
+    encoders = [part for row in made for part in ("--encoder", f"{row['modality']}={tmp_path / 'e' / row['modality']}")]
+    encoders += ["--encoder", "attributes=none"]
+    what = ("--models", "popularity,vbpr:dim=4;fused_dim=4;epochs=1", "--seeds", 1, "--out", tmp_path / "c")
+    axes = ("--axis", "tuning=frozen,lora:2", "--axis", "fusion=late,early")
+    table = ask("compare", shop, *what, *axes, *encoders)["table"]
+    assert len(table) == 5 and table[0]["trained"] == 0
+    frozen, frozen_early, lora, lora_early = (row["trained"] for row in table[1:])
+    assert frozen < min(frozen_early, lora) and lora_early > max(frozen_early, lora)
+    for row in table:
+        assert {"fit seconds", "peak MiB", "stored MiB", "content MiB"} <= row.keys()
+
+
 def _sealed(self):
     raise AssertionError("the test part was opened")
 

@@ -103,7 +103,8 @@ def paper_and_docstrings_are_there(case: Case) -> None:
 def every_setting_is_documented(case: Case) -> None:
     shared = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields)
     own = [name for name in case.kind.Config.model_fields if name not in shared]
-    text = case.kind.Config.__doc__ or ""
+    kinds = [base for base in case.kind.Config.__mro__ if issubclass(base, ModelConfig)]
+    text = "\n".join(base.__doc__ or "" for base in kinds) if case.kind.Config.__doc__ else ""
     missing = [name for name in own if name not in text and not (name.endswith("_grid") and "_grid" in text)]
     assert text and not missing, f"undocumented: {missing}"
 

@@ -8,7 +8,7 @@ import pytest
 from shop_frames import make_shop
 
 import palate.evaluation.compare as module
-from palate.core.errors import ConfigError
+from palate.core.errors import AbilityError, ConfigError
 from palate.evaluation.compare import compare, markdown
 from palate.evaluation.memory import peak, reset_peak
 from palate.metrics.bootstrap import compare_paired, holm
@@ -173,6 +173,24 @@ def test_an_axis_runs_every_model_with_every_value(tmp_path):
     ]
     first, second = (result["table"][row]["ndcg@20 by seed"] for row in (0, 1))
     assert first == second, "without a prior the number of neighbours changes nothing"
+
+
+def test_an_axis_leaves_models_without_the_setting_as_they_are(tmp_path, monkeypatch):
+    axes = {"tuning": ["frozen"], "fusion": ["late", "intermediate"]}
+    light = "vbpr:dim=4;fused_dim=4;epochs=1"
+    result = run(make_shop(), ["popularity", light], tmp_path, axes=axes)
+    names = [row["model"] for row in result["table"]]
+    assert names == ["popularity", f"{light};tuning=frozen;fusion=late", f"{light};tuning=frozen;fusion=intermediate"]
+    assert result["baseline"] == "popularity"
+    counted, late, fused = result["table"]
+    assert 0 == counted["trained"] < late["trained"] < fused["trained"]
+    assert counted["content MiB"] == 0 < late["content MiB"] and counted["stored MiB"] < late["stored MiB"]
+    assert "| trained | stored MiB |" in markdown(result) and f"| {fused['trained']:,} |" in markdown(result)
+    monkeypatch.setattr(module, "fit", _never)
+    with pytest.raises(ConfigError, match="none of the models"):
+        run(make_shop(), ["popularity", light], tmp_path, axes={"tunning": ["full"]})
+    with pytest.raises(AbilityError, match="vbpr"):
+        run(make_shop(), ["content_knn", light], tmp_path, axes={"tuning": ["frozen", "full"]})
 
 
 def test_an_unknown_setting_or_preset_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):

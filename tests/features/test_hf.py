@@ -10,7 +10,8 @@ pytest.importorskip("transformers")
 
 import hf_tiny
 
-from palate.core.errors import ConfigError, FeatureError, PalateError
+from palate.core.errors import AbilityError, ConfigError, FeatureError, PalateError
+from palate.core.tuning import parse_plan
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder, save_encoder
 
@@ -280,3 +281,28 @@ def test_torchvision_is_absent(made, picture_bytes):
     make_encoder(f"hf:{made}/clip", "image").encode(picture_bytes[:1])
     assert "torchvision" not in sys.modules
     assert "torchvision" not in {(found.metadata["Name"] or "").lower() for found in distributions()}
+
+
+def test_a_checkpoint_in_stages_gives_its_own_vectors(made):
+    for spec in ("", "?pooling=cls", "?normalize=true"):
+        encoder = make_encoder(f"hf:{made / 'bert'}{spec}", "text")
+        assert encoder.trainable
+        wanted = encoder.encode(TEXTS).values
+        inputs = torch.from_numpy(encoder.reader.encode(TEXTS).values)
+        for plan in ("full", "partial:1", "frozen", "lora:2", "adapter:4"):
+            network = encoder.network().prepare(parse_plan(plan), (encoder.max_length,)).eval()
+            with torch.no_grad():
+                state = (inputs, None) if network.split is None else network.lower(inputs)
+                np.testing.assert_allclose(network(state).numpy(), wanted, atol=2e-5)
+        prompted = encoder.network().prepare(parse_plan("prompt:2"), (encoder.max_length,)).eval()
+        with torch.no_grad():
+            assert prompted((inputs, None)).shape == wanted.shape
+
+
+def test_a_checkpoint_that_cannot_stop_between_blocks_says_so(made):
+    encoder = make_encoder(f"hf:{made / 'clip'}", "text")
+    assert not encoder.trainable
+    for ask in (lambda: encoder.reader, encoder.network):
+        with pytest.raises(AbilityError, match="clip") as caught:
+            ask()
+        assert "bert" in caught.value.hint

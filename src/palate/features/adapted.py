@@ -60,6 +60,7 @@ class Adapted(nn.Module):
         self.dims, self.shapes = dict(dims), {name: tuple(shape) for name, shape in shapes.items()}
         self.readers: dict[str, ContentEncoder | None] = {name: None for name in dims}
         self._place = {name: place for place, name in enumerate(self.shapes)}
+        self._of = [f"{name}:{encoder.identity}" for name, encoder in encoders.items()]
         self.networks = nn.ModuleList()
         early, self.token_dims = fusion == "early", dict(dims)
         for name, shape in self.shapes.items():
@@ -90,10 +91,10 @@ class Adapted(nn.Module):
         return [p for p in self.networks.parameters() if p.requires_grad]
 
     def forward(self, inputs: Mapping[str, Features], rows: Tensor) -> dict[str, Tensor]:
-        """Name -> vectors float32 [b, d] of items ``rows`` int64 [b]; zero where absent."""
+        """Name -> vectors float32 [b, d] of items ``rows`` int64 [b], zero where absent; of what has a network."""
         at = rows.cpu().numpy()
         if self.meeting is None:
-            return {name: self._vectors(name, inputs[name], at, rows.device) for name in self.dims}
+            return {name: self._vectors(name, inputs[name], at, rows.device) for name in self._place}
         parts = [self._tokens(name, inputs[name], at, rows.device) for name in self.dims]
         there = torch.stack([mask.any(1) for _, mask in parts]).any(0)
         return {FUSED: self.meeting(parts) * there[:, None]}
@@ -125,8 +126,7 @@ class Adapted(nn.Module):
     def identity(self) -> str:
         """Names what it makes of content."""
         weights = [tensor.cpu().numpy().tobytes() for tensor in self.trained().values()]
-        readers = [reader.identity if reader else name for name, reader in self.readers.items()]
-        return f"adapted-{digest(str(self.plan), self.fusion, *readers, *weights)[:12]}"
+        return f"adapted-{digest(str(self.plan), self.fusion, *self._of, *weights)[:12]}"
 
     def save(self, folder: Path) -> None:
         """Write what differs from the encoders it started from."""
