@@ -48,7 +48,7 @@ def test_codes_are_learnt_that_tell_cells_apart():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert float((drawn - maps).square().mean()) < 0.05
+    assert float((drawn.detach() - maps).square().mean()) < 0.05
     ids, truth = codes.ids(maps), maps[:, 0, ::16, ::16].flatten(1)
     for code in ids.unique():
         assert truth[ids == code].std(unbiased=False) < 0.01

@@ -20,6 +20,7 @@ encoder's states. One task a batch replaces packing. A prefix that is switched o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ from palate.features.vocabulary import SPECIAL
 from palate.modules.seq2seq import Placed
 from palate.modules.unified import Rotary, Senses, UnifiedModel
 
+from ._chance import held_chance
 from ._codes import CodeConfig, MapCodes
 from ._denoise import MASK, OPEN, Layout, Target, map_target, text_target
 from ._inputs import ItemInputs
@@ -173,13 +175,9 @@ class UnifiedIO2(Pretrainer):
         return parts
 
     def held_score(self) -> float:
-        """Geometric mean of P(right token) over all tasks on held-out items, with the same draws at every call."""
+        """Geometric mean of P(right token) over all tasks on held-out items."""
         rows = torch.from_numpy(self.kept).to(self.device)
-        with torch.inference_mode(), torch.random.fork_rng():
-            torch.manual_seed(0)
-            found = [self.denoise(rows, *task) for task in self.tasks]
-        count = sum(tokens for _, tokens in found)
-        return float(np.exp(-sum(float(total) for total, _ in found) / count)) if count else 0.0
+        return held_chance([partial(self.denoise, rows, *task) for task in self.tasks])
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         c, sizes = self.config, {"heads": HEADS, "rotary": self.config.rotary, "qk_norm": self.config.qk_norm}
