@@ -39,11 +39,11 @@ def test_a_code_tells_of_its_own_cell_alone():
 def test_codes_are_learnt_that_tell_cells_apart():
     torch.manual_seed(0)
     shades = torch.tensor([-0.9, -0.3, 0.3, 0.9])
-    maps = shades[torch.randint(4, (40, 1, 2, 2))].repeat_interleave(16, 2).repeat_interleave(16, 3)
-    codes = CellCodes(1, 6, dim=4, width=8)
+    maps = shades[torch.randint(4, (20, 1, 2, 2))].repeat_interleave(16, 2).repeat_interleave(16, 3)
+    codes = CellCodes(1, 6, dim=8, width=16)
     codes.quantise.start(codes.vectors(maps).detach().flatten(0, 1), torch.Generator().manual_seed(0))
     optimiser = torch.optim.Adam(codes.parameters(), 5e-3)
-    for _ in range(120):
+    for _ in range(100):
         drawn, loss = codes(maps)
         optimiser.zero_grad()
         loss.backward()

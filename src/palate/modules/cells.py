@@ -11,6 +11,8 @@ from .towers import ImageTower, Tokens, towers
 
 SIDE = 16
 """Pixels, or bands and frames, on the side of a cell."""
+PACE = 10.0
+"""Of codes: cells' vectors are of variance 1, so at the coder's own pace unused codes would take long to come back."""
 
 
 def grid(height: int, width: int) -> tuple[int, int]:
@@ -71,14 +73,17 @@ class CellCodes(nn.Module):
             nn.Conv2d(dim, 2 * width, 1), nn.GELU(), nn.ConvTranspose2d(2 * width, width, 4, 4), nn.GELU(),
             nn.ConvTranspose2d(width, channels, 4, 4),
         )  # fmt: skip
-        self.quantise = VectorQuantiser(codes, dim)
+        self.quantise = VectorQuantiser(codes, dim, pace=PACE)
 
     def vectors(self, maps: Tensor) -> Tensor:
-        """What is to be quantised, float32 [B, R, dim]; maps are filled up to whole cells with their last pixels."""
+        """What is to be quantised, float32 [B, R, dim]; maps are filled up to whole cells with their last pixels.
+
+        Of mean 0 and variance 1: the book cannot follow vectors that are free to grow.
+        """
         rows, columns = grid(*maps.shape[2:])
         fill = (0, columns * SIDE - maps.shape[3], 0, rows * SIDE - maps.shape[2])
         found: Tensor = self.encode(F.pad(maps, fill, mode="replicate"))
-        return found.flatten(2).transpose(1, 2)
+        return F.layer_norm(found.flatten(2).transpose(1, 2), found.shape[1:2])
 
     @torch.no_grad()
     def ids(self, maps: Tensor) -> Tensor:
