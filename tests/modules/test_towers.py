@@ -45,6 +45,14 @@ def test_padding_changes_nothing_and_an_empty_text_is_zero():
         assert pooled(tower(torch.zeros(2, 4))).abs().sum() == 0
 
 
+def test_a_piece_that_no_training_text_held_is_unknown():
+    torch.manual_seed(0)
+    tower = TOWERS["text"]().eval()
+    with torch.inference_mode():
+        new, unknown = (pooled(tower(torch.tensor([[2.0, last, 3.0]]))) for last in (99, 1))
+    assert torch.equal(new, unknown)
+
+
 def test_grids_shrink_as_documented():
     assert ImageTower(16)(torch.zeros(1, 3, 64, 64))[0].shape == (1, 16, 16)
     assert AudioTower(12, 16)(torch.zeros(1, 1, 12, 40))[0].shape == (1, 10, 16)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import PAD, ImageTower, Tokens, make_tower, towers
+from .towers import PAD, ImageTower, Tokens, known, make_tower, towers
 
 
 @towers.register("words")
@@ -31,7 +31,7 @@ class Words(nn.Module):
 
     def forward(self, ids: Tensor) -> Tokens:
         ids = ids.long()
-        return self.norm(self.words(ids) + self.places[: ids.shape[1]]), ids != PAD
+        return self.norm(self.words(known(ids, self.words)) + self.places[: ids.shape[1]]), ids != PAD
 
 
 @towers.register("regions")

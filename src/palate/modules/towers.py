@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ..core.registry import Registry
 
-PAD = 0
-"""Token id of padding."""
+PAD, UNKNOWN = 0, 1
+"""Token ids of padding and of what no training text held."""
 
 Tokens = tuple[Tensor, Tensor]
 
@@ -27,7 +27,8 @@ class TextTower(nn.Module):
     """A pre-norm Transformer over token ids [B, T] (whole numbers of any type), ``PAD`` where there is none.
 
     Args:
-        vocabulary: number of ids. dim, layers, heads: sizes. length: positions at most. dropout: while training.
+        vocabulary: number of ids. dim, layers, heads: sizes; without layers it is a bag of words. length: positions at
+            most. dropout: while training.
     """
 
     def __init__(
@@ -41,17 +42,19 @@ class TextTower(nn.Module):
         with torch.no_grad():
             self.words.weight[PAD].zero_()
         layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, dropout, "gelu", batch_first=True, norm_first=True)
-        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) if layers else None
         self.norm = nn.LayerNorm(dim)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input vectors float32 [B, T, d]."""
-        out: Tensor = self.words(ids) + self.places[: ids.shape[1]]
+        out: Tensor = self.words(known(ids, self.words)) + self.places[: ids.shape[1]]
         return out
 
     def forward(self, ids: Tensor) -> Tokens:
         ids = ids.long()
         mask = ids != PAD
+        if self.layers is None:
+            return self.norm(self.embed(ids)), mask
         # a row without any token would attend to nothing, which is NaN
         open_ = mask.clone()
         open_[:, 0] = True
@@ -121,6 +124,11 @@ class _Stage(nn.Module):
         x = F.gelu(self.norms[0](self.down(x)))
         inner = F.gelu(self.norms[1](self.block[0](x)))
         return F.gelu(x + self.norms[2](self.block[1](inner)))
+
+
+def known(ids: Tensor, words: nn.Embedding) -> Tensor:
+    """Ids that a table has; a new item's text may hold pieces that were cut off every training text."""
+    return torch.where(ids < words.num_embeddings, ids, UNKNOWN)
 
 
 def pooled(tokens: Tokens) -> Tensor:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from palate.core.encoder import Encoder
@@ -14,12 +15,14 @@ from palate.core.files import atomic_folder, digest, write_json
 from palate.core.model import Pretrainer
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
+from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
 from palate.features.plan import Content
 from palate.features.saved import save_encoder
 from palate.features.store import FeatureStore
 
 from .loop import LoopOptions, train
+from .saving import versions
 
 P = TypeVar("P", bound=Pretrainer)
 
@@ -72,25 +75,30 @@ def pretrain(
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
-        write_json(
-            aside / "pretrained.json", _manifest(model, data, seed, view.fit_items.sum(), state.history, started)
-        )
+        manifest = _manifest(model, data, view, state.history) | {"readers": {m: plan[m][1] for m in plan}}
+        write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
     if file is not None:
         file.unlink(missing_ok=True)
     return made
 
 
-def _manifest(
-    model: Pretrainer, data: Dataset, seed: int, items: Any, history: list[dict[str, Any]], started: float
-) -> dict[str, Any]:
+def _manifest(model: Pretrainer, data: Dataset, view: TrainView, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was learnt, and from what: nothing outside ``corpus`` was seen."""
+    corpus = {
+        "items": int(view.fit_items.sum()),
+        "content": {name: int(found.present.sum()) for name, found in view.features.items()},
+        "users": int(np.unique(view.users).size),
+        "positives": len(view.users),
+        "relations": {name: len(edges.source) for name, edges in view.relations.edges.items()},
+    }
     return {
         "model": model.name,
         "settings": model.config.model_dump(mode="json"),
         "data": data.name,
         "hash": data.hash,
         "split": str(data.spec),
-        "seed": seed,
-        "items": int(items),
-        "seconds": time.perf_counter() - started,
+        "seed": view.seed,
+        "corpus": corpus,
         "history": history,
+        "versions": versions(),
     }

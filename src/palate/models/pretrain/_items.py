@@ -96,7 +96,7 @@ class ItemPretrainer(Pretrainer):
 
         dim: int = Field(128, ge=8)
         width: int = Field(64, ge=2)
-        layers: int = Field(2, ge=1)
+        layers: int = Field(2, ge=0)
         hide: float = Field(0.2, ge=0, lt=1)
         held: float = Field(0.1, ge=0, lt=1)
         lr: float = Field(5e-4, gt=0)
