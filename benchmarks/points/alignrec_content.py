@@ -14,8 +14,8 @@ from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.models.pretrain.alignrec_content import AlignRecContent
 
-READERS = {"text": "pieces?size=2000&length=32", "image": "pixels"}
-WHOLE = "alignrec_content:dim=64;code_epochs=12;epochs=16;patience=16"
+READERS = {"text": "pieces?size=1000&length=32", "image": "pixels"}
+WHOLE = "alignrec_content:dim=64;codes=64;batch_size=32;code_epochs=8;epochs=16;patience=16"
 CHUNK = 256
 
 

@@ -15,8 +15,8 @@ from palate.data.dataset import Dataset
 from palate.models.pretrain._denoise import OPEN
 from palate.models.pretrain.unified_io2 import UnifiedIO2
 
-READERS = {"text": "pieces?size=2000&length=32", "image": "pixels", "audio": "mel?seconds=1"}
-WHOLE = "unified_io2:dim=64;code_epochs=12;epochs=16;patience=16"
+READERS = {"text": "pieces?size=1000&length=32", "image": "pixels", "audio": "mel?seconds=1"}
+WHOLE = "unified_io2:dim=64;codes=64;batch_size=16;code_epochs=8;epochs=14;patience=14"
 
 
 def content(seed: int, effect: bool) -> Dataset | None:

@@ -239,7 +239,11 @@ def test_exported_encoders_read_one_modality(tmp_path):
         np.testing.assert_array_equal(found.values, encoders[modality].encode([*raw, None]).values)
         np.testing.assert_allclose(np.linalg.norm(found.values[:2], axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(again.encode(raw[:1]).values, found.values[:1], atol=1e-5)
+    first, unknown = model.layout.pieces, torch.tensor([[2.0, 1.0, 3.0]])
+    tower = encoders["text"]._network["tower"]
     with torch.no_grad():
+        codes = torch.tensor([[2.0, first, 3.0]])
+        assert torch.equal(tower(codes)[0], tower(unknown)[0]), "an unseen piece is no code of a picture"
         ids = torch.from_numpy(encoders["text"].of.encode(titles).values).long()
         senses = model.net.senses
         states, mask, _ = model.net.read(

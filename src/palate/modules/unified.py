@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .cells import Cells, grid, grid_places
 from .seq2seq import Decoder, Encoder, Placed, joined, writing_rule
 from .stream import WordHead
-from .towers import PAD, Tokens, towers
+from .towers import PAD, UNKNOWN, Tokens, towers
 
 Rotary = Literal["2d", "1d"]
 
@@ -100,6 +100,7 @@ class Alone(nn.Module):
 
     Args:
         modality: ``text`` (token ids) or a map's. prefix: ids of the tokens that say what is wanted.
+        pieces: ids from here on are not pieces of texts; a new text's pieces that training did not see are unknown.
         vocabulary, dim, layers, heads, rotary, qk_norm: of :class:`Senses` and the encoder.
     """
 
@@ -107,6 +108,7 @@ class Alone(nn.Module):
         self,
         modality: str,
         prefix: Sequence[int],
+        pieces: int,
         vocabulary: int,
         dim: int,
         layers: int,
@@ -115,7 +117,7 @@ class Alone(nn.Module):
         qk_norm: bool,
     ) -> None:
         super().__init__()
-        self.modality = modality
+        self.modality, self.pieces = modality, pieces
         self.register_buffer("asked", torch.tensor(list(prefix)), persistent=False)
         self.senses = Senses(vocabulary, dim, [modality], rotary)
         self.encoder = Encoder(dim, layers, heads, qk_norm)
@@ -124,6 +126,9 @@ class Alone(nn.Module):
         """States [B, T, d] of the modality's own tokens, and their mask."""
         assert isinstance(self.asked, Tensor)
         asked = self.senses.prefix(self.asked.expand(len(inputs), -1))
-        own = self.senses.text(inputs.long()) if self.modality == "text" else self.senses.map(self.modality, inputs)
+        if self.modality == "text":
+            own = self.senses.text(torch.where(inputs < self.pieces, inputs, UNKNOWN).long())
+        else:
+            own = self.senses.map(self.modality, inputs)
         states = self.encoder(joined([asked, own]))
         return states[:, asked[0].shape[1] :], own[1]

@@ -186,7 +186,7 @@ class UnifiedIO2(Pretrainer):
         for modality in self.modalities:
             task = next((task for task in self.tasks if task[0] == modality), self.tasks[0])
             network: dict[str, Any] = {"kind": "unified", "modality": modality, "prefix": self.asked(*task), **sizes}
-            network |= {"vocabulary": len(self.layout), "dim": c.dim, "layers": c.layers}
+            network |= {"vocabulary": len(self.layout), "pieces": self.layout.pieces, "dim": c.dim, "layers": c.layers}
             others = tuple(
                 f"senses.{kind}.{m}" for m in self.modalities if m != modality for kind in ("marks", "cells")
             )
