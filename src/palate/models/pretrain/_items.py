@@ -16,7 +16,7 @@ from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.features.encoders.tower import Tower
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_tower, pooled
+from palate.modules.towers import make_head, make_tower, pooled
 
 from ._held import HeldOut
 from ._inputs import ItemInputs
@@ -57,7 +57,7 @@ class ItemViews(nn.Module):
         self.networks = {m: inputs.network(m, dim, layers) for m in self.modalities}
         self.inner = int(combine["dim"])
         self.towers = nn.ModuleDict({m: make_tower(**network) for m, network in self.networks.items()})
-        self.heads = nn.ModuleDict({m: nn.Linear(dim, self.inner) for m in self.modalities})
+        self.heads = nn.ModuleDict({m: make_head(network, self.inner) for m, network in self.networks.items()})
         self.combine = make_combine(**combine)
         known = np.stack([inputs.present(m) for m in self.modalities], axis=1)
         self.register_buffer("known", torch.from_numpy(known), persistent=False)
@@ -86,6 +86,8 @@ class ItemViews(nn.Module):
 class ItemPretrainer(Pretrainer):
     """Subclasses say which modalities meet how, and what the vectors must predict."""
 
+    begins = True
+
     class Config(TrainedConfig):
         """Settings.
 
@@ -96,7 +98,7 @@ class ItemPretrainer(Pretrainer):
 
         dim: int = Field(128, ge=8)
         width: int = Field(64, ge=2)
-        layers: int = Field(2, ge=0)
+        layers: int = Field(2, ge=1)
         hide: float = Field(0.2, ge=0, lt=1)
         held: float = Field(0.1, ge=0, lt=1)
         lr: float = Field(5e-4, gt=0)
