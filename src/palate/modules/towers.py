@@ -120,11 +120,13 @@ class AudioTower(nn.Module):
     """Convolutions over time of log-mel maps float32 [B, 1, bands, frames]; every token is a stretch of time.
 
     Args:
-        bands: mel bands. dim: width. channels: of each layer; each but the first halves time.
+        bands: mel bands. dim: width. channels: of each layer, half the width and twice the width itself if none are
+            given; each layer but the first halves time. frames: heard from the start at most; 0 is all.
     """
 
-    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (64, 128, 128)) -> None:
+    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (), frames: int = 0) -> None:
         super().__init__()
+        self.frames, channels = frames, channels or (dim // 2, dim, dim)
         wide = (bands, *channels)
         self.layers = nn.ModuleList(
             nn.Conv1d(a, b, 5, stride=1 if i == 0 else 2, padding=2) for i, (a, b) in enumerate(pairwise(wide))
@@ -143,7 +145,7 @@ class AudioTower(nn.Module):
         return [nn.ModuleList(pair) for pair in zip(self.layers, self.norms)]
 
     def start(self, sounds: Tensor) -> State:
-        return sounds.transpose(1, 2), None
+        return sounds[:, :, :, : self.frames or None].transpose(1, 2), None
 
     def step(self, place: int, state: State) -> State:
         found = self.norms[place](self.layers[place](state[0].squeeze(2)))

@@ -16,9 +16,13 @@ KINDS = ("text", "image", "audio")
 
 
 class ItemInputs:
-    """Args: features: modality -> what its reader made; rows that may not be seen are absent."""
+    """Args: features: modality -> what its reader made; rows that may not be seen are absent.
 
-    def __init__(self, features: Mapping[str, Features]) -> None:
+    frames: of sounds that are heard; 0 is all.
+    """
+
+    def __init__(self, features: Mapping[str, Features], frames: int = 0) -> None:
+        self.frames = frames
         self.features = {kind: features[kind] for kind in KINDS if kind in features}
 
     def __contains__(self, modality: str) -> bool:
@@ -39,9 +43,12 @@ class ItemInputs:
             return dict(found.network)
         if modality == "text":
             words = int(found.values[found.present].max(initial=0)) + 1
+            if not layers:
+                return {"kind": "bag", "vocabulary": words, "dim": dim}
             return {"kind": "text", "vocabulary": words, "dim": dim, "layers": layers, "length": found.dim}
         if modality == "audio":
-            return {"kind": "audio", "bands": int(found.values.shape[2]), "dim": dim}
+            cut = {"frames": self.frames} if self.frames else {}
+            return {"kind": "audio", "bands": int(found.values.shape[2]), "dim": dim, **cut}
         return {"kind": "image", "dim": dim}
 
 
