@@ -139,9 +139,9 @@ def test_switches_leave_parameters_alone_and_change_what_they_name():
         assert [p.shape for p in other.parameters()] == [p.shape for p in whole.parameters()]
         other.load_state_dict(whole.state_dict())
         torch.manual_seed(1)
-        states[switch] = float(other.denoise(ROWS, "image", "R")[0])
+        states[switch] = other.denoise(ROWS, "image", "R")[0].item()
     torch.manual_seed(1)
-    assert len({float(whole.denoise(ROWS, "image", "R")[0]), *states.values()}) == 5
+    assert len({whole.denoise(ROWS, "image", "R")[0].item(), *states.values()}) == 5
     assert other.config.prefix and made(prefix=False).asked("image", "R") == [4, 4]
     assert set(made(heads=("image",)).tasks) == {("image", "R"), ("image", "S")}
     assert set(made(denoisers=("X", "S")).tasks) == {task for task in TASKS if task[1] != "R"}
