@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from palate.core.errors import ConfigError, DataError
-from palate.losses.contrastive import alignment, bootstrap_cosine, info_nce, similarity_preserving, uniformity
+from palate.losses.contrastive import (
+    alignment,
+    bootstrap_cosine,
+    info_nce,
+    similarity_preserving,
+    supervised_contrastive,
+    uniformity,
+)
 
 A = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
 B = torch.tensor([[1.0, 0.0], [3.0, 4.0]])  # cosines with A: [1, .6], [0, .8]
@@ -32,6 +39,27 @@ def test_rows_of_one_entity_are_not_negatives_of_each_other():
     second = math.log(1 + 2 * math.exp((0 - 0.8) / 0.5))
     assert loss.item() == pytest.approx((2 * first + second) / 3, rel=1e-5)
     assert loss < info_nce(a, b, 0.5)
+
+
+def test_supervised_contrast_by_hand():
+    z = torch.tensor([[2.0, 0.0], [3.0, 4.0], [0.0, 5.0]])  # cosines .6, 0, .8
+    e = {"ab": math.exp(0.6 / 0.5), "ac": 1.0, "bc": math.exp(0.8 / 0.5)}
+    a, b = -math.log(e["ab"] / (e["ab"] + e["ac"])), -math.log(e["ab"] / (e["ab"] + e["bc"]))
+    assert supervised_contrastive(z, torch.tensor([4, 4, 9]), 0.5).item() == pytest.approx((a + b) / 2, rel=1e-5)
+    a, b = a - math.log(e["ac"] / (e["ab"] + e["ac"])), b - math.log(e["bc"] / (e["ab"] + e["bc"]))
+    c = -math.log(e["ac"] / (e["ac"] + e["bc"])) - math.log(e["bc"] / (e["ac"] + e["bc"]))
+    assert supervised_contrastive(z, torch.tensor([1, 1, 1]), 0.5).item() == pytest.approx((a + b + c) / 6, rel=1e-5)
+
+
+def test_rows_of_unknown_class_take_no_part():
+    z = torch.cat([A, B])
+    known = supervised_contrastive(z[:3], torch.tensor([0, 1, 0]))
+    assert torch.equal(supervised_contrastive(z, torch.tensor([0, 1, 0, -1])), known)
+    for classes in ([0, 1, 2, 3], [-1, -1, -1, -1], [-1, 0, -1, -1]):
+        kinless = z.clone().requires_grad_()
+        loss = supervised_contrastive(kinless, torch.tensor(classes))
+        loss.backward()
+        assert loss.item() == 0 and not kinless.grad.any()
 
 
 def test_alignment_and_uniformity_by_hand():
@@ -67,6 +95,7 @@ def test_gradcheck():
     a, b = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     for loss in (lambda a, b: info_nce(a, b, symmetric=True), alignment, lambda a, b: uniformity(a) + uniformity(b)):
         assert torch.autograd.gradcheck(loss, (a, b))
+    assert torch.autograd.gradcheck(lambda a: supervised_contrastive(a, torch.tensor([0, 1, 0, 1])), (a,))
     assert torch.autograd.gradcheck(lambda a: similarity_preserving(a, b), (a,))
 
 
@@ -77,6 +106,10 @@ def test_input_is_checked():
         info_nce(A, B, 0)
     with pytest.raises(ConfigError):
         info_nce(A, B, candidates=B, symmetric=True)
+    with pytest.raises(DataError):
+        supervised_contrastive(A, torch.tensor([0]))
+    with pytest.raises(ConfigError):
+        supervised_contrastive(A, torch.tensor([0, 0]), 0)
     with pytest.raises(DataError):
         uniformity(A[:1])
     with pytest.raises(DataError):

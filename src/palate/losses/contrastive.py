@@ -3,6 +3,7 @@
 | loss | negatives | needs |
 |---|---|---|
 | :func:`info_nce` | the batch, or all candidates | batches of a few hundred and more |
+| :func:`supervised_contrastive` | the batch's other classes | classes, several items of each in a batch |
 | :func:`alignment` + :func:`uniformity` | none + the spread of a batch | pairs; the two parts of InfoNCE in the limit |
 | :func:`bootstrap_cosine` | none | a predictor on one side and stop-gradient on the other, else it collapses |
 | :func:`similarity_preserving` | none | raw features whose geometry should survive |
@@ -60,6 +61,29 @@ def info_nce(
     target = torch.arange(len(a), device=a.device)
     loss = F.cross_entropy(logits, target)
     return (loss + F.cross_entropy(logits.T, target)) / 2 if symmetric else loss
+
+
+def supervised_contrastive(z: Tensor, classes: Tensor, tau: float = 0.1) -> Tensor:
+    """Mean over rows i with kin of ``-1/|P_i| sum_(p in P_i) log exp(s_ip / tau) / sum_(a != i) exp(s_ia / tau)``,
+    s a cosine, P_i the other rows of i's class (Khosla et al., NeurIPS 2020, with the sum outside the logarithm).
+
+    Args:
+        z: vectors of a batch [B, d]. classes: int [B], negative where unknown; such rows take no part.
+        tau: temperature.
+
+    Data: classes, such as the category of an item. Relations: with two rows to a class it is :func:`info_nce` over all
+    other rows of the batch. Zero where no row has kin.
+    """
+    if z.ndim != 2 or classes.shape != z.shape[:1]:
+        raise DataError(f"{tuple(classes.shape)} classes do not name the vectors of shape {tuple(z.shape)}")
+    if tau <= 0:
+        raise ConfigError(f"a temperature must be positive, got {tau}", key="tau")
+    z, classes = F.normalize(z[classes >= 0], dim=1), classes[classes >= 0]
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    kin = (classes[:, None] == classes[None, :]) & ~itself
+    logits = (z @ z.T / tau).masked_fill(itself, -torch.inf)
+    wanted = torch.where(kin, logits.log_softmax(1), 0).sum(1) / kin.sum(1).clamp(min=1)
+    return -wanted.sum() / kin.any(1).sum().clamp(min=1)
 
 
 def alignment(a: Tensor, b: Tensor) -> Tensor:

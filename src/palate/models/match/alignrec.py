@@ -5,9 +5,12 @@ ID branch: mean of LightGCN layers. Content branch: q_i = e_i * sigmoid(G W LN(x
 content-category alignment (CCA): InfoNCE between both branches of items and of users; user-item alignment (UIA):
 1 - cos(u, i+); similarity preservation: ||q q^T - cos(x, x)|| on the batch's items. Each has a weight.
 
-Our choices: the first, inter-content step (BEiT-3 with mask-then-predict) is replaced by the features given; each
-modality has its own W LN(x), averaged over those present. An item without content has no content branch. A new item is
-the mean of its content neighbours.
+CCA reads "category" as the paper does: the item's ID. The other reading, items of one category drawn together, needs
+no behaviour and is a setting of the pretrainer ``alignrec_content`` (``category``).
+
+Our choices: the first, inter-content step (BEiT-3 with mask-then-predict) is that pretrainer's; here the features are
+given. Each modality has its own W LN(x), averaged over those present. An item without content has no content branch. A
+new item is the mean of its content neighbours.
 """
 
 from __future__ import annotations

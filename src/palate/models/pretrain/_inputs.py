@@ -54,5 +54,8 @@ class ItemInputs:
 
 def read_rows(features: Features, rows: Tensor) -> Tensor:
     """Values float32 of these rows, on the device of ``rows``."""
-    values = features.values[rows.cpu().numpy()]
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)
+    at = rows.cpu().numpy()
+    values = np.array(features.values[at], np.float32)
+    # a batch needs numbers for what is absent too; whoever reads them is told by ``present``
+    values[~features.present[at]] = 0
+    return torch.from_numpy(values).to(rows.device)
