@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +14,20 @@ class ModelConfig(BaseModel):
     """Base of every model's ``Config``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ContentConfig(ModelConfig):
+    """Settings of models that read content.
+
+    Attributes:
+        modality_dropout: chance that an item is trained without one of its modalities, so that gaps are nothing new to
+            the model; an item keeps at least one. Models that do not train in epochs say what they do instead.
+        impute: what stands in for a missing modality: nothing, or what the item's other modalities predict, by ridge
+            regression or by a small network fitted to vectors (``mlp``) or to tell them apart (``infonce``).
+    """
+
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    impute: Literal["none", "ridge", "mlp", "infonce"] = "none"
 
 
 class TrainedConfig(ModelConfig):
@@ -34,6 +48,10 @@ class TrainedConfig(ModelConfig):
     epochs: int = Field(1000, ge=0)
     patience: int = Field(20, ge=1)
     validate_every: int = Field(1, ge=1)
+
+
+class TrainedContentConfig(TrainedConfig, ContentConfig):
+    """Settings of models that read content and are trained by the loop."""
 
 
 C = TypeVar("C", bound=BaseModel)

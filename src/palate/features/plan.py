@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from palate.modules.spectral import spectral_embedding
 from .encoders._base import Fault
 from .encoders.make import make_encoder
 from .fields import plan_fields
+from .impute import Impute, Imputer
 from .saved import FACTS, load_encoder, save_encoder
 from .store import FeatureStore
 
@@ -36,6 +37,7 @@ DEFAULTS = {
     "attributes": ("tfidf_attributes",),
 }
 SPECTRAL, GIVEN = "spectral", "given:"
+IMPUTER = "_imputer.safetensors"
 Entry = tuple[str, str, tuple[str, ...] | None]
 
 
@@ -49,6 +51,7 @@ class Content:
         store: where vectors are kept.
         fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
         faults: (feature, fault) for rows that could not be read and count as absent.
+        sources: feature name -> the modalities it is made of. imputer: fills gaps in what models are handed.
     """
 
     plan: Mapping[str, Entry]
@@ -58,6 +61,8 @@ class Content:
     vectors: dict[str, Features] = field(default_factory=dict)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     used: dict[str, Entry] = field(default_factory=dict)
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    imputer: Imputer | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,12 +73,25 @@ class Content:
         """The same plan and store with nothing encoded yet; an empty plan if nothing is to be read."""
         return Content(self.plan if read else {}, self.store, self.fields if read else {})
 
-    def view(self, view: TrainView, data: Dataset, dense: bool = False, fields: bool = False) -> TrainView:
+    @property
+    def handed(self) -> dict[str, Features]:
+        """What models are handed: ``vectors``, gaps filled where there is an imputer."""
+        return self.vectors if self.imputer is None else self.imputer(self.vectors)
+
+    def view(
+        self,
+        view: TrainView,
+        data: Dataset,
+        dense: bool = False,
+        fields: bool = False,
+        impute: Impute = "none",
+    ) -> TrainView:
         """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
 
         Args:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
             fields: encode single columns as well.
+            impute: what fills gaps; fitted on what ``view`` may see.
         """
         self.used = {**self.plan, **(self.fields if fields else {})}
         for name, (modality, spec, columns) in self.used.items():
@@ -88,7 +106,19 @@ class Content:
         if dense:
             main |= stand_ins(view.relations, set(main), data.n_items)
             self.vectors |= main
-        return view.with_features(main, {name: self.vectors[name] for name in self.used if name not in main})
+        kinds = data.items.kinds
+        self.sources = {name: (name,) for name in main} | {
+            name: tuple(dict.fromkeys(kinds.get(column, modality) for column in columns)) if columns else (modality,)
+            for name, (modality, _, columns) in self.used.items()
+        }
+        seen = self._shown(view, self.vectors, set(main))
+        self.imputer = None if impute == "none" or not main else Imputer(impute, self.sources).fit(seen.visible)
+        return seen if self.imputer is None else self._shown(view, self.handed, set(main))
+
+    def _shown(self, view: TrainView, vectors: Mapping[str, Features], main: set[str]) -> TrainView:
+        single = {name: vectors[name] for name in self.used if name not in main}
+        shown = view.with_features({name: vectors[name] for name in vectors if name in main}, single)
+        return replace(shown, sources=self.sources)
 
     def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
         """Encode catalogue rows (all of them by default); what the store holds is not encoded again."""
@@ -107,14 +137,34 @@ class Content:
         return found
 
     def grow(self, items: Catalog) -> dict[str, Features]:
-        """Content of a catalogue that got more rows: only the new ones are encoded."""
+        """Content of a catalogue that got more rows, as models are handed it: only the new ones are encoded."""
         known = len(next(iter(self.vectors.values()))) if self.vectors else len(items)
         fresh = self.encode(items, np.arange(known, len(items)))
         self.vectors = {
             name: joined(old, fresh[name]) if name in fresh else padded(old, len(items) - known)
             for name, old in self.vectors.items()
         }
-        return self.vectors
+        return self.handed
+
+    def without(self, items: Catalog, gone: Mapping[str, NDArray[np.bool_]]) -> Content:
+        """This content as if the rows ``gone[modality]``, bool [n], of ``items`` had come without that modality.
+
+        Columns of several modalities that are read together are encoded again where some of them are left.
+        """
+        poorer, nobody = items.without(gone), np.zeros(len(items), bool)
+        out = replace(self, vectors=dict(self.vectors))
+        for name, found in self.vectors.items():
+            lost = np.stack([gone.get(modality, nobody) for modality in self.sources[name]])
+            some: NDArray[np.bool_] = np.any(lost, axis=0)
+            if not some.any():
+                continue
+            left = out.vectors[name] = found.hide(~some)
+            again = np.flatnonzero(some & ~np.all(lost, axis=0))
+            if len(again):
+                modality, _, columns = self.used[name]
+                fresh = self.store.encode(self.fitted[name], poorer.raw(modality, again, columns), root=items.root)
+                left.values[again], left.present[again] = fresh.values, fresh.present
+        return out
 
     def save(self, folder: Path) -> None:
         """Write plan, encoders and vectors, so that a run works and encodes new items anywhere."""
@@ -127,7 +177,11 @@ class Content:
             write_tensors(inside(folder, f"{name}.safetensors"), tensors | {"present": torch.from_numpy(found.present)})
         made = {name: [found.identity, found.fitted_on] for name, found in self.vectors.items()}
         used = {name: list(entry) for name, entry in self.used.items()}
-        write_json(folder / "plan.json", {"plan": used, "vectors": made})
+        facts = {"plan": used, "vectors": made, "sources": {name: list(of) for name, of in self.sources.items()}}
+        if self.imputer is not None:
+            tensors, facts["imputer"] = self.imputer.state()
+            write_tensors(folder / IMPUTER, tensors)
+        write_json(folder / "plan.json", facts)
 
     @classmethod
     def load(cls, folder: Path) -> Content:
@@ -142,7 +196,11 @@ class Content:
             tensors = read_tensors(inside(folder, f"{name}.safetensors"))
             values, present = tensors["values"].numpy(), tensors["present"].numpy()
             vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
-        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan)
+        sources = {name: tuple(of) for name, of in facts.get("sources", {}).items()}
+        imputer = None
+        if "imputer" in facts:
+            imputer = Imputer.from_state(read_tensors(folder / IMPUTER), facts["imputer"])
+        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan, sources=sources, imputer=imputer)
 
 
 def plan_content(

@@ -17,6 +17,7 @@ from palate.core.model import Matcher, Model
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.impute import Impute
 from palate.features.plan import Content, plan_content
 from palate.metrics.held import validate
 
@@ -81,7 +82,8 @@ def fit(
     folder = Path(checkpoint) if checkpoint else None
     name = _fingerprint(model, data, content, seed, metric)
     chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
-    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields)
+    impute: Impute = getattr(model.config, "impute", "none")
+    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
     log.seconds["encode"] = time.perf_counter() - started
     state = _train(model, view, "select", log)
     log.history = state.history if state else []
@@ -96,7 +98,7 @@ def fit(
         successor = model.fresh(settings)
         again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
         again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
-        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields)
+        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
         _train(successor, view, "refit", log)
         _become(model, successor)
     model.finish()
@@ -138,7 +140,7 @@ def _become(model: Model, other: Model) -> None:
 
 def _extend(model: Model, data: Dataset, content: Content) -> None:
     """Content hidden while fitting arrives now, as a new item's would."""
-    model.extend(content.vectors, data.n_items)
+    model.extend(content.handed, data.n_items)
 
 
 def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palate.core.content import Features
+from palate.core.content import Features, left_over
 from palate.modules.bank import ContentBank
 
 
@@ -34,13 +34,17 @@ class ItemContent(nn.Module):
     Args:
         dims: feature name -> width. standardise: subtract the mean and divide by the deviation of each column, both
             taken over what was visible in fitting. Without it a common offset dominates cosines and projections.
+        dropout: chance that an item lacks one of its modalities in training mode; drawn anew by every :meth:`train`,
+            from torch's own generator. An item keeps at least one. What is dropped reads as absent.
 
     Attributes:
         memo: what a model derives from the loaded content and wants to find again when it is loaded again.
     """
 
-    def __init__(self, dims: Mapping[str, int], standardise: bool) -> None:
+    def __init__(self, dims: Mapping[str, int], standardise: bool, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
+        self._kept: dict[str, Tensor] = {}
         self.dims = dict(dims)
         self.bank: ContentBank | None = None
         self.memo: dict[str, Any] = {}
@@ -96,9 +100,15 @@ class ItemContent(nn.Module):
         self.bank, self.memo = wanted.bank, wanted.memo
         return True
 
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self._kept = self._thinned() if mode and self.dropout and self.bank is not None else {}
+        return self
+
     def present(self, name: str) -> Tensor:
         """bool [n_items]."""
-        return self._bank().present(name)
+        here = self._bank().present(name)
+        return here & self._kept[name] if self._kept else here
 
     def any_present(self, n_items: int) -> Tensor:
         """bool [n_items]: items with at least one modality."""
@@ -107,10 +117,12 @@ class ItemContent(nn.Module):
 
     def rows(self, name: str, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors float32 [b, d] (zero where absent) and mask bool [b]."""
-        values, present = self._bank().rows(name, rows)
+        values, present = self._read(name, rows)
         if self.standardise:
             mean, scale = self._statistics(name)
-            values = (values - mean) * scale * present[:, None]
+            values = (values - mean) * scale
+        if self.standardise or self._kept:
+            values = values * present[:, None]
         return values, present
 
     def projected(self, maps: nn.ModuleList, rows: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -128,13 +140,29 @@ class ItemContent(nn.Module):
 
         Standardising is folded into the map, which is smaller than the vectors.
         """
-        values, present = self._bank().rows(name, rows)
+        values, present = self._read(name, rows)
         if self.standardise:
             mean, scale = self._statistics(name)
             weight = weight * scale
             shift = -(weight @ mean)
             bias = shift if bias is None else bias + shift
         return F.linear(values, weight, bias), present
+
+    def _read(self, name: str, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        values, present = self._bank().rows(name, rows)
+        if self._kept:
+            present = present & (self._kept[name] if rows is None else self._kept[name].index_select(0, rows))
+        return values, present
+
+    def _thinned(self) -> dict[str, Tensor]:
+        """For every feature bool [n_items]: whether its modality is kept."""
+        groups: dict[str, list[str]] = {}
+        for name in self.names:
+            groups.setdefault(name.partition(".")[0], []).append(name)
+        here = [torch.stack([self._bank().present(name) for name in group]).any(0) for group in groups.values()]
+        draws = torch.rand(len(here), len(here[0]))
+        kept = torch.from_numpy(left_over(draws.numpy(), torch.stack(here).cpu().numpy(), self.dropout))
+        return {name: rows.to(here[0].device) for group, rows in zip(groups.values(), kept) for name in group}
 
     def _statistics(self, name: str) -> tuple[Tensor, Tensor]:
         place = self.names.index(name)

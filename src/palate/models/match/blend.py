@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from palate.core.batch import Ints, UserBatch
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig, ModelConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
@@ -70,10 +70,11 @@ class Blend(Matcher):
     abilities = Abilities(new_items=True, new_users=True, content=True)
     needs = Needs(fields=True)
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """members: model names, None takes those the data allows. settings: member -> its settings.
 
-        warm_weights, cold_weights: one a member, None chooses on validation.
+        warm_weights, cold_weights: one a member, None chooses on validation. ``modality_dropout`` holds for all
+        members whose settings do not say otherwise.
         """
 
         members: tuple[str, ...] | None = None
@@ -97,7 +98,8 @@ class Blend(Matcher):
 
     def build(self, shape: Shape) -> None:
         super().build(shape)
-        self.members = nn.ModuleList(member_of(name, self.config.settings.get(name, {})) for name in self._names)
+        given, dropout = self.config.settings, self.config.modality_dropout
+        self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
     def solve(self, train: TrainView) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}

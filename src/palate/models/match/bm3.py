@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import TrainedContentConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Needs, Shape, models
 from palate.losses.contrastive import bootstrap_cosine
@@ -47,7 +47,7 @@ class BM3(VectorMatcher):
     needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(TrainedContentConfig):
         """Settings.
 
         Attributes:
@@ -71,7 +71,7 @@ class BM3(VectorMatcher):
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
         for layer in (self.predictor, *self.maps):
             nn.init.xavier_normal_(layer.weight)
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import TrainedContentConfig
 from palate.core.model import Abilities, Needs, Shape, models
 from palate.modules.graph import Graph, user_item
 
@@ -40,7 +40,7 @@ class CLCRec(DescribedMatcher):
     needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(TrainedContentConfig):
         """Settings.
 
         Attributes:
@@ -69,7 +69,7 @@ class CLCRec(DescribedMatcher):
         self.bias = nn.Parameter(torch.zeros(c.hidden))
         self.out = nn.Linear(c.hidden, c.dim)
         nn.init.xavier_normal_(self.out.weight)
-        self.content = ItemContent(shape.features, c.standardise)
+        self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
 from palate.core.scorer import Scorer
@@ -48,12 +48,12 @@ class EASEContent(Matcher):
     abilities = Abilities(new_items=True, new_users=True, content=True)
     needs = Needs(content=True)
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """None chooses on validation.
 
         l2: regularisation. prior: b. widen: a. power: exponent of the activity weight. k: neighbours.
         ``*_grid``: values tried. weights: modality -> weight in S. max_items: refuse larger catalogues.
-        select_users: validation users used.
+        select_users: validation users used. With ``modality_dropout`` S is the mean over what it leaves of modalities.
         """
 
         l2: float | None = Field(None, gt=0)
@@ -82,7 +82,7 @@ class EASEContent(Matcher):
 
     def solve(self, train: TrainView) -> bool:
         c = self.config
-        graph = prior_graph(train, self.content, c.k, c.weights)
+        graph = prior_graph(train, self.content, c.k, c.weights, c.modality_dropout)
         wide = row_normalised(graph)
         view = train.sampled(c.select_users)
         inverses: dict[tuple[float, float], Tensor] = {}

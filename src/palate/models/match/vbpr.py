@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import TrainedContentConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Needs, Shape, models
 from palate.losses.ranking import bpr
@@ -40,7 +40,7 @@ class VBPR(VectorMatcher):
     needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(TrainedContentConfig):
         """Settings.
 
         Attributes:
@@ -60,7 +60,7 @@ class VBPR(VectorMatcher):
         whole = nn.init.xavier_normal_(torch.empty(dim, max(width, 1)))
         self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
         self.bias = nn.Parameter(torch.zeros(dim))
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
