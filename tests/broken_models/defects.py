@@ -59,6 +59,15 @@ class LeaksColdContent(VBPR):
         self.content.fit({name: train.arriving[name] for name in self.content.names}, train.n_items)
 
 
+@plant("dropout_changes_what_is_learned")
+class DeafToDropout(VBPR):
+    """Takes the setting and does nothing with it."""
+
+    def setup(self, train: Any) -> None:
+        super().setup(train)
+        self.content.dropout = 0.0
+
+
 @plant("training_positives_score_above_the_rest")
 class ShiftedIds(BPR):
     """Item row r holds the vector of item r + 1."""

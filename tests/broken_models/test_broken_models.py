@@ -8,7 +8,7 @@ import pytest
 from cases import CHECKS
 from defects import PLANTED
 
-for part in ("settings", "fitting", "scores", "serving", "items", "leaks", "saving"):
+for part in ("settings", "fitting", "scores", "serving", "items", "leaks", "saving", "gaps"):
     importlib.import_module(f"checks_{part}")
 
 

@@ -121,6 +121,11 @@ def test_compare_from_the_command_line(shop, ask, call, tmp_path):
     assert [row["model"] for row in result["table"]] == ["popularity", "ease"]
     table = call(*what, "--baseline", "popularity")
     assert "baseline popularity" in table and "by seed" not in table
+    swept = call(*what, "--missing", "0,.5", "--missing-of", "text")
+    assert "missing.svg" in swept and (tmp_path / "missing.svg").is_file()
+    assert "| popularity |" in (tmp_path / "missing.md").read_text()
+    with pytest.raises(ConfigError, match="expected numbers"):
+        call(*what, "--missing", "half")
 
 
 def test_compare_runs_the_axes_of_adaptation_on_pretrained_encoders(shop, ask, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from cases import Case, check, small
 from pydantic import ValidationError
 
-from palate.core.config import ModelConfig, TrainedConfig
+from palate.core.config import ContentConfig, ModelConfig, TrainedConfig
 from palate.core.errors import AbilityError, ConfigError, NotFittedError
 
 
@@ -101,7 +101,7 @@ def paper_and_docstrings_are_there(case: Case) -> None:
 
 @check()
 def every_setting_is_documented(case: Case) -> None:
-    shared = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields)
+    shared = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields) | set(ContentConfig.model_fields)
     own = [name for name in case.kind.Config.model_fields if name not in shared]
     kinds = [base for base in case.kind.Config.__mro__ if issubclass(base, ModelConfig)]
     text = "\n".join(base.__doc__ or "" for base in kinds) if case.kind.Config.__doc__ else ""

@@ -2,6 +2,7 @@
 
 import json
 import mmap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from shop_frames import make_shop
 
 import palate.evaluation.compare as module
 from palate.core.errors import AbilityError, ConfigError
-from palate.evaluation.compare import compare, markdown
+from palate.evaluation.compare import compare, hide_content, markdown
 from palate.evaluation.memory import peak, reset_peak
+from palate.evaluation.sweep import sweep_rows
+from palate.features.plan import plan_content
 from palate.metrics.bootstrap import compare_paired, holm
 
 LIGHT = {"text": "tfidf", "image": "image_stats"}
@@ -96,7 +99,7 @@ def test_rows_are_means_over_seeds(cold):
     _, out, result = cold
     cells = {(cell["model"], cell["seed"]): cell for cell in json.loads((out / "selection.json").read_text())}
     for row in result["table"]:
-        name = f"test-{row.get('missing', 0):g}.npz"
+        name = f"test-missing-{row['missing']:g}.npz" if "missing" in row else "test-0.npz"
         means = []
         for seed in (0, 1):
             with np.load(out / "cells" / cells[row["model"], seed]["key"] / name) as saved:
@@ -112,7 +115,84 @@ def test_missing_content_hurts_only_models_that_read_content(cold):
     assert set(rows) == {(model, rate) for model in MODELS for rate in (0, 1.0)}
     for model in MODELS[:2]:
         assert rows[model, 0]["ndcg@10"] == rows[model, 1.0]["ndcg@10"]
-    assert rows[MODELS[2], 1.0]["ndcg@10"] < 0.8 * rows[MODELS[2], 0]["ndcg@10"]
+    assert rows[MODELS[2], 1.0]["ndcg@10"] < rows[MODELS[2], 0]["ndcg@10"]
+
+
+def test_a_sweep_leaves_a_table_a_plot_and_tests_by_rate(cold):
+    _, out, result = cold
+    assert set(result["tests by rate"]) == {"0", "1"} and result["tests by rate"]["0"] == result["tests"]
+    text, plot = (out / "missing.md").read_text(), (out / "missing.svg").read_text()
+    assert "| model | 0% | 100% |" in text and "(100%)" in text
+    assert plot.lstrip().startswith("<?xml") and all(model in plot for model in MODELS)
+    kept = sweep_rows(result)[MODELS[2]][1.0]
+    assert kept["kept"] == pytest.approx(kept["mean"] / sweep_rows(result)[MODELS[2]][0.0]["mean"])
+
+
+class _Told:
+    """Stands in for a model: remembers the content it is handed."""
+
+    def __init__(self, data, content):
+        self.fitted, self.content = SimpleNamespace(content=content), None
+
+    def extend(self, content, n_items):
+        self.content = content
+
+
+def _hidden(data, content, rate, **options):
+    model = _Told(data, content)
+    hide_content(model, data, rate, 3, **options)
+    return model.content
+
+
+def test_whole_modalities_of_candidates_are_missing_and_the_last_one_stays():
+    data = make_shop(150, 60, split="item_cold")
+    content = plan_content(data, LIGHT)
+    content.view(data.select_view(0), data, fields=True)
+    cold = data.split.test_candidates
+    some, more = (_hidden(data, content, rate) for rate in (0.4, 0.8))
+    single = [name for name in content.vectors if len(content.sources[name]) == 1]
+    lost: dict[tuple[str, ...], np.ndarray] = {}
+    for name in single:
+        had, left = content.vectors[name].present, some[name].present
+        assert not (left & ~had).any() and np.array_equal(left[~cold], had[~cold]), "what it was fitted on stays"
+        assert not (more[name].present & ~left).any(), "gaps only grow with the rate"
+        lost.setdefault(content.sources[name], np.zeros(len(had), bool))[had & ~left] = True
+    for name in single:
+        assert not some[name].present[lost[content.sources[name]]].any(), "with a modality go all its features"
+    assert all(0 < rows.sum() < cold.sum() for rows in lost.values())
+    had, left = (np.any([found[name].present for name in single], axis=0) for found in (content.vectors, more))
+    assert np.array_equal(had, left), "the last one stays"
+
+
+def test_only_named_modalities_may_be_missing():
+    data = make_shop(150, 60, split="item_cold")
+    content = plan_content(data, LIGHT)
+    content.view(data.select_view(0), data)
+    found = _hidden(data, content, 1.0, modalities=["image"])
+    cold = data.split.test_candidates
+    assert np.array_equal(found["text"].present, content.vectors["text"].present)
+    assert not (found["image"].present & cold & content.vectors["text"].present).any()
+    with pytest.raises(ConfigError, match="no such modality"):
+        _hidden(data, content, 1.0, modalities=["imige"])
+
+
+def test_columns_read_together_are_encoded_again_without_what_is_missing():
+    data = make_shop(150, 60, split="item_cold")
+    column = {kind: data.items.columns(kind)[0] for kind in ("text", "attributes")}
+    content = plan_content(data, LIGHT)
+    content.fields = {"both": ("text", "hash?dim=32", tuple(column.values()))}
+    content.view(data.select_view(0), data, fields=True)
+    assert content.sources["both"] == ("text", "attributes")
+    gone = {"text": np.arange(len(data.items)) == 4}
+    left = content.without(data.items, gone).vectors["both"]
+    alone = content.fitted["both"].encode(data.items.raw("text", np.array([4]), (column["attributes"],)))
+    assert np.array_equal(left.values[4], alone.values[0]) and left.present[4] == alone.present[0]
+    assert np.array_equal(np.delete(left.values, 4, 0), np.delete(content.vectors["both"].values, 4, 0))
+
+
+def test_a_chance_beyond_one_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        run(make_shop(), ["popularity"], tmp_path, missing=(0.0, 30.0))
 
 
 def test_differences_are_paired_and_holm_adjusted(cold):

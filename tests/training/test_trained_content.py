@@ -122,6 +122,55 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     assert held.present("text")[2] and bits(held.rows("text")[0][0]) == bits(values[0])
 
 
+def dropping(source, dropout=0.6):
+    held = ItemContent({name: found.dim for name, found in source.vectors.items()}, False, dropout)
+    held.fit(source.vectors, N_ITEMS)
+    held.adopt(source)
+    return held
+
+
+def test_a_dropped_modality_has_no_gradient_and_nothing_is_dropped_afterwards(folder):
+    _, _, source = ready(folder)
+    held, rows = dropping(source), torch.arange(N_ITEMS)
+    torch.manual_seed(0)
+    held.train()
+    masks = {name: held.present(name) for name in held.names}
+    lost = torch.from_numpy(source.inputs["text"].present) & ~masks["text"]
+    assert 0 < int(lost.sum()) < N_ITEMS and torch.stack([*masks.values()]).any(0).all(), "every item keeps one"
+    held.attend(lost.nonzero().squeeze(1))
+    values, present = held.rows("text", rows)
+    assert torch.equal(present, masks["text"]) and not values[lost].any()
+    values.sum().backward()
+    assert not any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
+    held.attend(masks["text"].nonzero().squeeze(1))
+    held.rows("text", rows)[0].square().sum().backward()
+    assert any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
+    held.eval()
+    for name in held.names:
+        values, present = held.rows(name)
+        assert torch.equal(present, torch.from_numpy(source.vectors[name].present))
+        assert np.allclose(values.numpy(), source.vectors[name].values, atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["intermediate", "early"])
+def test_a_modality_is_dropped_before_it_meets_the_others(folder, fusion):
+    _, _, source = ready(folder, "frozen", fusion)
+    held, rows = dropping(source), torch.arange(N_ITEMS)
+    whole = held.eval().rows(FUSED)[0].clone()
+    torch.manual_seed(0)
+    held.train()
+    during, present = (part.clone() for part in held.rows(FUSED))
+    assert present.all(), "every item keeps one"
+    moved = (during - whole).abs().amax(1) > 1e-5
+    assert 0 < int(moved.sum()) < N_ITEMS and not moved[[5, 7]].any(), "5 and 7 have one modality"
+    held.attend(rows)
+    fresh = held.rows(FUSED)[0]
+    assert fresh.requires_grad and torch.allclose(fresh, during, atol=1e-5), "a step reads what the epoch drew"
+    torch.manual_seed(1)
+    assert not torch.equal(held.train().rows(FUSED)[0], during), "every epoch draws anew"
+    assert torch.allclose(held.eval().rows(FUSED)[0], whole, atol=1e-5)
+
+
 def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path, monkeypatch):
     store = FeatureStore(tmp_path / "store")
     data = catalogue()
@@ -150,10 +199,11 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     assert adapt("partial:2").inputs["text"].identity != states.identity
 
 
-def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, monkeypatch, dropout):
     import palate.training.loop as loop
 
-    settings = {"tuning": "lora:2", "fusion": "early", "epochs": 3}
+    settings = {"tuning": "lora:2", "fusion": "early", "epochs": 3, "modality_dropout": dropout}
     data = catalogue(COLD)
     whole = make(**settings).fit(data, content=content(data, folder))
     seen = []
@@ -195,11 +245,12 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
 def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
     data = catalogue()
     model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
-    found = model.fitted.content.partly(data.items, lambda name, rows: np.full(rows, name == "text"))[FUSED]
+    whole, everyone = model.fitted.content, np.ones(N_ITEMS, bool)
+    found = whole.without(data.items, {"image": everyone}).vectors[FUSED]
     assert found.present.sum() == N_ITEMS - 1, "the item without a text has nothing left"
-    assert not np.array_equal(found.values, model.fitted.content.vectors[FUSED].values)
-    all_of_it = model.fitted.content.partly(data.items, lambda name, rows: np.ones(rows, bool))[FUSED]
-    assert np.allclose(all_of_it.values, model.fitted.content.vectors[FUSED].values, atol=1e-6)
+    assert not np.array_equal(found.values, whole.vectors[FUSED].values)
+    all_of_it = whole.without(data.items, {"image": ~everyone}).vectors[FUSED]
+    assert np.allclose(all_of_it.values, whole.vectors[FUSED].values, atol=1e-6)
 
 
 def test_weights_of_another_plan_are_refused(folder, tmp_path):

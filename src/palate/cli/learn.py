@@ -152,7 +152,10 @@ def compare(
     out: Out,
     seeds: Annotated[int, typer.Option(help="number of seeds (of draws in item_cold)")] = 3,
     axis: Annotated[list[str] | None, typer.Option(help="key=v1,v2: every model with every value")] = None,
-    missing: Annotated[str | None, typer.Option(help="share of items whose content is hidden at test: 0,.3,.6")] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="chances that an item lacks a modality at test: 0,.3,.6; leaves a plot")
+    ] = None,
+    missing_of: Annotated[str | None, typer.Option(help="only these modalities may be missing: text,image")] = None,
     baseline: Annotated[
         str | None,
         typer.Option(help="what the others are tested against (default: best by validation without content)"),
@@ -180,7 +183,8 @@ def compare(
         out,
         seeds=range(seeds),
         axes={key: value.split(",") for key, value in show.pairs(axis, "--axis").items()},
-        missing=[float(rate) for rate in missing.split(",")] if missing else [0.0],
+        missing=show.rates(missing),
+        missing_of=missing_of.split(",") if missing_of else None,
         baseline=baseline,
         encoders=show.encoders(encoder),
         store=store or store_of(data),
@@ -191,6 +195,8 @@ def compare(
     rows = [{key: value for key, value in row.items() if not key.endswith("by seed")} for row in result["table"]]
     show.table(rows, f"{loaded.name} ({loaded.spec}), baseline {result['baseline']}")
     typer.echo(f"differences with Holm's p: {out}/result.md")
+    if len(show.rates(missing)) > 1:
+        typer.echo(f"score against missing modalities: {out}/missing.md, {out}/missing.svg")
 
 
 def evaluate(

@@ -64,6 +64,16 @@ def encoders(options: Iterable[str] | None) -> dict[str, str]:
     return found
 
 
+def rates(text: str | None) -> list[float]:
+    """``"0,.3,.6"`` -> ``[0.0, 0.3, 0.6]``; nothing is missing if not given."""
+    from palate.core.errors import ConfigError
+
+    try:
+        return [float(rate) for rate in (text or "0").split(",")]
+    except ValueError as error:
+        raise ConfigError("expected numbers", key=text, hint="--missing 0,.3,.6") from error
+
+
 def settings(options: Iterable[str] | None) -> dict[str, Any]:
     """Like :func:`pairs`, values read as YAML: numbers, true/false, lists."""
     import yaml

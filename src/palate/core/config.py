@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, did_you_mean
 from .tuning import Fusion, parse_plan
@@ -43,15 +43,32 @@ class ContentConfig(ModelConfig):
     Attributes:
         tuning: what of the encoders is trained with the model, see :mod:`palate.core.tuning`.
         fusion: where the modalities of an item meet.
+        modality_dropout: chance that an item is trained without one of its modalities, so that gaps are nothing new to
+            the model; an item keeps at least one. Models that do not train in epochs say what they do instead.
+        impute: what stands in for a missing modality: nothing, or what the item's other modalities predict, by ridge
+            regression or by a small network fitted to vectors (``mlp``) or to tell them apart (``infonce``). It needs
+            vectors that stay what they are: ``tuning`` frozen, and ``fusion`` late or intermediate.
     """
 
     tuning: str = "frozen"
     fusion: Fusion = "late"
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    impute: Literal["none", "ridge", "mlp", "infonce"] = "none"
 
     @field_validator("tuning")
     @classmethod
     def _known_plan(cls, value: str) -> str:
         return str(parse_plan(value))
+
+    @model_validator(mode="after")
+    def _vectors_to_predict(self) -> Self:
+        if self.impute != "none" and self.tuning != "frozen":
+            raise ValueError("vectors cannot be imputed while what makes them is trained: impute with tuning=frozen")
+        if self.impute != "none" and self.fusion == "early":
+            raise ValueError(
+                "where tokens meet there are no vectors to impute: impute with fusion late or intermediate"
+            )
+        return self
 
 
 class AdaptedConfig(TrainedConfig, ContentConfig):
@@ -87,4 +104,5 @@ def parse_config(kind: type[C], settings: Mapping[str, Any], owner: str) -> C:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{owner}: {first['msg']} (got {first.get('input')!r})", key=key) from error
+        got = f" (got {first.get('input')!r})" if key else ""
+        raise ConfigError(f"{owner}: {first['msg']}{got}", key=key or None) from error

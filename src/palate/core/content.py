@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -68,6 +68,37 @@ class Features:
         keep = np.asarray(visible, dtype=bool)
         values = np.where(keep.reshape(-1, *[1] * (self.values.ndim - 1)), self.values, 0).astype(self.values.dtype)
         return replace(self, values=values, present=self.present & keep)
+
+
+def modalities_of(
+    content: Mapping[str, Features], sources: Mapping[str, tuple[str, ...]], modalities: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Which entities have which modality: bool [modalities, n], whether any feature made of it alone is present.
+
+    Args:
+        sources: feature name -> the modalities it is made of.
+    """
+    here = np.zeros((len(modalities), len(next(iter(content.values())))), bool)
+    for name, found in content.items():
+        if len(sources[name]) == 1:
+            here[modalities.index(sources[name][0])] |= found.present
+    return here
+
+
+def left_over(draws: NDArray[np.floating], present: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:
+    """Which modalities entities keep when each is lost with probability ``rate``; nobody loses the last one.
+
+    What is lost at one rate is lost at every higher one.
+
+    Args:
+        draws: uniform [0, 1), [modalities, n]; 1 or more is never lost. present: bool [modalities, n].
+
+    Returns:
+        bool [modalities, n], False where not present.
+    """
+    last = np.where(present, draws, -1.0).argmax(axis=0)
+    kept: NDArray[np.bool_] = present & ((draws >= rate) | (np.arange(len(draws))[:, None] == last))
+    return kept
 
 
 def refuse_broken(features: Features, key: str) -> None:

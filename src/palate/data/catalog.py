@@ -154,6 +154,16 @@ class Catalog:
         }
         return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
 
+    def without(self, gone: Mapping[str, NDArray[np.bool_]]) -> Catalog:
+        """A catalogue whose rows ``gone[modality]``, bool [n], hold nothing of that modality."""
+        emptied = [
+            pl.when(pl.lit(pl.Series(~gone[kind]))).then(pl.lit(self.frame[column])).alias(column)
+            for column, kind in self.kinds.items()
+            if kind in gone
+        ]
+        given = {name: found.hide(~gone[name]) if name in gone else found for name, found in self.given.items()}
+        return replace(self, frame=self.frame.with_columns(emptied), given=given)
+
     def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:
         resolve = MediaRoot(self.root)
         out: list[Raw] = []

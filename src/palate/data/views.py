@@ -52,6 +52,7 @@ class TrainView:
         fit_items: bool [n_items], items whose content may be seen.
         features: content by name, rows outside ``fit_items`` absent.
         fields: content of single columns by name, for models that weigh columns; masked likewise.
+        sources: modalities that each feature and field is made of.
         relations: edges among visible items.
         arriving: content of all items, for answering validation questions about items hidden in fitting; it is
             handed to :meth:`Model.extend` as a new item's content would be, and never read in training.
@@ -71,6 +72,7 @@ class TrainView:
     features: Mapping[str, Features] = field(default_factory=dict)
     fields: Mapping[str, Features] = field(default_factory=dict)
     arriving: Mapping[str, Features] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     valid: Held | None = None
     seed: int = 0
     metric: str = "recall@20"

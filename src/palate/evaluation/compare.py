@@ -6,12 +6,14 @@ import itertools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from palate.core.content import left_over, modalities_of
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.model import Matcher
@@ -22,12 +24,12 @@ from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.bootstrap import compare_all
 from palate.training.fit import fit
-from palate.training.fitted import Fitted
 from palate.training.saving import restore, save, versions
 
 from .evaluate import evaluate
 from .job import command_line, parse_model
 from .memory import peak, reset_peak
+from .sweep import draw_sweep, sweep_markdown, tested_metric
 
 SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "capped_recall@20")
 
@@ -40,6 +42,7 @@ def compare(
     seeds: Sequence[int] = (0, 1, 2),
     axes: Mapping[str, Sequence[str]] | None = None,
     missing: Sequence[float] = (0.0,),
+    missing_of: Sequence[str] | None = None,
     baseline: str | None = None,
     encoders: Mapping[str, str] | None = None,
     store: str | Path | None = None,
@@ -54,7 +57,8 @@ def compare(
     Args:
         models: ``name``, ``name@preset`` or ``name:key=value;key=value``.
         axes: setting -> values; every model that has the setting is run with every combination.
-        missing: shares of items whose content is hidden at test.
+        missing: chances that an item lacks a modality at test, see :func:`hide_content`; several leave a plot.
+        missing_of: only these modalities may be missing.
         baseline: what the others are tested against; the best ID-only or counting model by validation if not given.
 
     Returns:
@@ -63,6 +67,9 @@ def compare(
     """
     out = Path(out)
     cells_dir = out / "cells"
+    wrong = [rate for rate in missing if not 0 <= rate <= 1]
+    if wrong:
+        raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
     variants = _variants(models, axes or {})
     for variant in variants:
         parse_model(variant)
@@ -76,17 +83,21 @@ def compare(
         used = seeds[0] if not drawn and parse_model(variant).deterministic else seed
         cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
     write_json(out / "selection.json", list(cells.values()))
-    openings = _count_opening(out, cells_dir, cells, missing)
+    gaps = [Gaps(rate, tuple(missing_of) if missing_of else None) for rate in missing]
+    openings = _count_opening(out, cells_dir, cells, gaps)
     arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
-    for (variant, seed), rate in track(list(itertools.product(jobs, missing)), "test"):
-        arrays[variant, seed, rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, rate)
+    for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
+        arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
     base = baseline or _best_id_only(variants, seeds, cells)
-    tests = _tests(variants, seeds, missing[0], arrays, base, data, resamples) if len(variants) > 1 else {}
+    several = len(variants) > 1
+    found = [_tests(variants, seeds, rate, arrays, base, data, resamples) if several else {} for rate in missing]
     result = {
         "table": rows,
         "baseline": base,
-        "tests": tests,
+        "tests": found[0],
+        "tests by rate": {f"{rate:g}": tests for rate, tests in zip(missing, found)},
+        "missing of": sorted(missing_of) if missing_of else "all modalities",
         "data": data.name,
         "hash": data.hash,
         "split": str(data.spec),
@@ -101,6 +112,9 @@ def compare(
     }
     write_json(out / "result.json", result)
     write_text(out / "result.md", markdown(result))
+    if len(missing) > 1:
+        write_text(out / "missing.md", sweep_markdown(result))
+        draw_sweep({str(result["missing of"]): result}, out / "missing.svg")
     return result
 
 
@@ -170,32 +184,48 @@ def _stored(run: Path) -> float:
     return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
 
 
-def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], missing: Sequence[float]) -> int:
+@dataclass(frozen=True)
+class Gaps:
+    """What is missing at test: ``rate``, and the modalities that may be missing (None: all)."""
+
+    rate: float
+    modalities: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the file with the answers."""
+        if not self.rate:
+            return "test-0"
+        return f"test-missing-{self.rate:g}" + "".join(f"-{modality}" for modality in sorted(self.modalities or ()))
+
+
+def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[Gaps]) -> int:
     """How many selections have met the test part, this one included; noted before the first answer is seen."""
     file = out / "openings.json"
     met: list[str] = read_json(file) if file.is_file() else []
-    name = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(missing)))
-    sealed = any(not _answers(folder, cell, rate).is_file() for cell in cells.values() for rate in missing)
+    name = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(gap.name for gap in gaps)))
+    sealed = any(not _answers(folder, cell, gap).is_file() for cell in cells.values() for gap in gaps)
     if sealed and name not in met:
         met.append(name)
         write_json(file, met)
     return len(met)
 
 
-def _answers(folder: Path, cell: Mapping[str, Any], rate: float) -> Path:
-    return folder / str(cell["key"]) / f"test-{rate:g}.npz"
+def _answers(folder: Path, cell: Mapping[str, Any], gaps: Gaps) -> Path:
+    return folder / str(cell["key"]) / f"{gaps.name}.npz"
 
 
-def _open(data: Dataset, cell: dict[str, Any], folder: Path, rate: float) -> dict[str, np.ndarray]:
-    file = _answers(folder, cell, rate)
+def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: Gaps, store: FeatureStore) -> dict[str, np.ndarray]:
+    file = _answers(folder, cell, gaps)
     if file.is_file():
         with np.load(file, allow_pickle=False) as saved:
             return dict(saved)
     model = restore(folder / cell["key"] / "run")
     if not isinstance(model, Matcher):
         raise ConfigError(f"{model.name} does not recommend items")
-    if rate:
-        hide_content(model, data, rate, cell["seed"])
+    if gaps.rate:
+        model.fitted.content.store = store
+        hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
     arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
@@ -207,13 +237,32 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, rate: float) -> dic
     return arrays
 
 
-def hide_content(model: Matcher, data: Dataset, rate: float, seed: int) -> None:
-    """Take the content of a random share of items away from a fitted model, independently by modality."""
-    fitted: Fitted = model.fitted
-    hidden = fitted.content.partly(
-        fitted.items, lambda name, rows: np.asarray(stream(seed, "missing", name, rate).random(rows) >= rate)
-    )
-    model.extend(hidden, data.n_items)
+def hide_content(
+    model: Matcher, data: Dataset, rate: float, seed: int, modalities: Sequence[str] | None = None
+) -> None:
+    """Take modalities away from the items that test asks about, as if they had come without.
+
+    Each candidate (in ``item_cold`` the new items, elsewhere every item) loses each of its ``modalities`` (None: all)
+    with probability ``rate``, whatever else it loses; with a modality go all features and fields made of it. The last
+    modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
+    alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
+    """
+    content = model.fitted.content
+    parts = content.parts(data.items)
+    known = list(dict.fromkeys(modality for name in parts for modality in content.sources[name]))
+    unknown = sorted(set(modalities or ()) - set(data.items.modalities))
+    if unknown:
+        hint = did_you_mean(unknown[0], data.items.modalities)
+        raise ConfigError("the items have no such modality", key=unknown[0], hint=hint)
+    if not known:
+        return
+    candidates = data.split.test_candidates
+    asked = np.ones(data.n_items, bool) if candidates is None else candidates
+    present = modalities_of(parts, content.sources, known)
+    draws = np.stack([stream(seed, "missing", modality).random(data.n_items) for modality in known])
+    draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
+    gone = present & ~left_over(draws, present, rate) & asked
+    model.extend(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
 
 
 def _row(
@@ -271,8 +320,8 @@ def _tests(
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The result as a table for people."""
-    drawn = str(result["split"]).startswith(("item_cold", "user_cold"))
-    tested = "capped_recall@20" if drawn else "recall@20"
+    tested = tested_metric(result)
+    drawn = tested.startswith("capped")
     names = ("capped_recall@20", "ndcg@20", "recall@20") if drawn else ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
     lines = [
         f"# {result['data']}: {result['split']}, positives: {result['positive']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +23,11 @@ from palate.data.views import TrainView
 from palate.modules.graph import Graph
 from palate.modules.spectral import spectral_embedding
 
-from .adapted import Adapted, Source, absent, shapes_of
+from .adapted import FUSED, Adapted, Source, absent, shapes_of
 from .encoders._base import Fault
 from .encoders.make import make_encoder
 from .fields import plan_fields
+from .impute import Impute, Imputer
 from .saved import FACTS, load_encoder, save_encoder
 from .store import FeatureStore
 
@@ -38,6 +39,7 @@ DEFAULTS = {
     "attributes": ("tfidf_attributes",),
 }
 SPECTRAL, GIVEN, ADAPTED, AS = "spectral", "given:", "adapted", "as:"
+IMPUTER = "_imputer.safetensors"
 Entry = tuple[str, str, tuple[str, ...] | None]
 
 
@@ -52,6 +54,8 @@ class Content:
         fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
         faults: (feature, fault) for rows that could not be read and count as absent.
         adapted: what took the place of the encoders' vectors when they were trained with a model.
+        sources: feature name -> the modalities it is made of. imputer: fills gaps in what models are handed; where
+            modalities meet, before they do.
     """
 
     plan: Mapping[str, Entry]
@@ -62,6 +66,8 @@ class Content:
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     used: dict[str, Entry] = field(default_factory=dict)
     adapted: Adapted | None = None
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    imputer: Imputer | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,12 +78,28 @@ class Content:
         """The same plan and store with nothing encoded yet; an empty plan if nothing is to be read."""
         return Content(self.plan if read else {}, self.store, self.fields if read else {})
 
-    def view(self, view: TrainView, data: Dataset, dense: bool = False, fields: bool = False) -> TrainView:
+    @property
+    def handed(self) -> dict[str, Features]:
+        """What models are handed: ``vectors``, gaps filled where there is an imputer.
+
+        The vector in which modalities have met is whole: gaps were filled before they met.
+        """
+        return self.vectors if self.imputer is None or FUSED in self.vectors else self.imputer(self.vectors)
+
+    def view(
+        self,
+        view: TrainView,
+        data: Dataset,
+        dense: bool = False,
+        fields: bool = False,
+        impute: Impute = "none",
+    ) -> TrainView:
         """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
 
         Args:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
             fields: encode single columns as well.
+            impute: what fills gaps; fitted on what ``view`` may see.
         """
         self.used, self.adapted = {**self.plan, **(self.fields if fields else {})}, None
         for name, (modality, spec, columns) in self.used.items():
@@ -95,13 +117,25 @@ class Content:
         if dense:
             main |= stand_ins(view.relations, set(main), data.n_items)
             self.vectors |= main
-        return view.with_features(main, {name: self.vectors[name] for name in self.used if name not in main})
+        kinds = data.items.kinds
+        self.sources = {name: (name,) for name in main} | {
+            name: tuple(dict.fromkeys(kinds.get(column, modality) for column in columns)) if columns else (modality,)
+            for name, (modality, _, columns) in self.used.items()
+        }
+        seen = self._shown(view, self.vectors, set(main))
+        self.imputer = None if impute == "none" or not main else Imputer(impute, self.sources).fit(seen.visible)
+        return seen if self.imputer is None else self._shown(view, self.handed, set(main))
+
+    def _shown(self, view: TrainView, vectors: Mapping[str, Features], main: set[str]) -> TrainView:
+        single = {name: vectors[name] for name in self.used if name not in main}
+        shown = view.with_features({name: vectors[name] for name in vectors if name in main}, single)
+        return replace(shown, sources=self.sources)
 
     def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
         """Encode catalogue rows (all of them by default); what the store holds is not encoded again."""
         self.faults = []
         if self.adapted is not None:
-            return self.adapted.encode(self._inputs(self.adapted, items, rows))
+            return self.adapted.encode(self._filled(self._inputs(self.adapted, items, rows)))
         return {name: self._read(name, self.fitted.get(name), items, rows) for name in self.used}
 
     def _read(
@@ -134,7 +168,7 @@ class Content:
         raws = {name: items.raw(self.used[name][0], None, self.used[name][2]) for name in encoders}
         shapes = shapes_of(encoders, raws, plan, fusion)
         network = Adapted(encoders, {name: self.vectors[name].dim for name in names}, shapes, plan, fusion, width)
-        inputs = self._inputs(network, items)
+        inputs = self._filled(self._inputs(network, items))
         found = network.encode(inputs)
         self.vectors = self._stand_ins() | found
         return Source(network, inputs, found)
@@ -143,19 +177,6 @@ class Content:
         """Keep what training made of ``source``: vectors of all items, and the networks for items that come later."""
         self.adapted = source.network.cpu().eval()
         self.vectors = self._stand_ins() | self.adapted.encode(source.inputs)
-
-    def partly(self, items: Catalog, keep: Callable[[str, int], NDArray[np.bool_]]) -> dict[str, Features]:
-        """Vectors of all ``items`` where a share of the content is hidden.
-
-        Args:
-            keep: (modality, rows) -> bool [rows], what stays visible.
-        """
-        if self.adapted is None or self.adapted.meeting is None:
-            return {name: found.hide(keep(name, len(found))) for name, found in self.vectors.items()}
-        inputs = self._inputs(self.adapted, items)
-        return self.adapted.encode(
-            {name: replace(found, present=found.present & keep(name, len(found))) for name, found in inputs.items()}
-        )
 
     def _stand_ins(self) -> dict[str, Features]:
         """Vectors made of relations, which no encoder makes again."""
@@ -172,15 +193,51 @@ class Content:
                 found[name] = absent(len(rows), network.dims[name])
         return found
 
+    def _filled(self, inputs: dict[str, Features]) -> dict[str, Features]:
+        return inputs if self.imputer is None else self.imputer(inputs)
+
+    def parts(self, items: Catalog) -> dict[str, Features]:
+        """What modalities give of all ``items``, as named in ``sources``: their vectors, or what met in one vector."""
+        if self.adapted is None or self.adapted.meeting is None:
+            return self.vectors
+        return self._inputs(self.adapted, items)
+
     def grow(self, items: Catalog) -> dict[str, Features]:
-        """Content of a catalogue that got more rows: only the new ones are encoded."""
+        """Content of a catalogue that got more rows, as models are handed it: only the new ones are encoded."""
         known = len(next(iter(self.vectors.values()))) if self.vectors else len(items)
         fresh = self.encode(items, np.arange(known, len(items)))
         self.vectors = {
             name: joined(old, fresh[name]) if name in fresh else padded(old, len(items) - known)
             for name, old in self.vectors.items()
         }
-        return self.vectors
+        return self.handed
+
+    def without(self, items: Catalog, gone: Mapping[str, NDArray[np.bool_]]) -> Content:
+        """This content as if the rows ``gone[modality]``, bool [n], of ``items`` had come without that modality.
+
+        Columns of several modalities that are read together are encoded again where some of them are left, and so is
+        the vector in which modalities meet.
+        """
+        nobody = np.zeros(len(items), bool)
+        if self.adapted is not None and self.adapted.meeting is not None:
+            left = {
+                name: replace(found, present=found.present & ~gone.get(self.sources[name][0], nobody))
+                for name, found in self.parts(items).items()
+            }
+            return replace(self, vectors=self._stand_ins() | self.adapted.encode(self._filled(left)))
+        poorer, out = items.without(gone), replace(self, vectors=dict(self.vectors))
+        for name, found in self.vectors.items():
+            lost = np.stack([gone.get(modality, nobody) for modality in self.sources[name]])
+            some: NDArray[np.bool_] = np.any(lost, axis=0)
+            if not some.any():
+                continue
+            kept = out.vectors[name] = found.hide(~some)
+            again = np.flatnonzero(some & ~np.all(lost, axis=0))
+            if len(again):
+                modality, _, columns = self.used[name]
+                fresh = self.store.encode(self.fitted[name], poorer.raw(modality, again, columns), root=items.root)
+                kept.values[again], kept.present[again] = fresh.values, fresh.present
+        return out
 
     def save(self, folder: Path) -> None:
         """Write plan, encoders and vectors, so that a run works and encodes new items anywhere."""
@@ -195,7 +252,11 @@ class Content:
             self.adapted.save(folder / ADAPTED)
         made = {name: [found.identity, found.fitted_on] for name, found in self.vectors.items()}
         used = {name: list(entry) for name, entry in self.used.items()}
-        write_json(folder / "plan.json", {"plan": used, "vectors": made})
+        facts = {"plan": used, "vectors": made, "sources": {name: list(of) for name, of in self.sources.items()}}
+        if self.imputer is not None:
+            tensors, facts["imputer"] = self.imputer.state()
+            write_tensors(folder / IMPUTER, tensors)
+        write_json(folder / "plan.json", facts)
 
     @classmethod
     def load(cls, folder: Path) -> Content:
@@ -211,7 +272,13 @@ class Content:
             values, present = tensors["values"].numpy(), tensors["present"].numpy()
             vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
         adapted = Adapted.load(folder / ADAPTED, fitted) if (folder / ADAPTED).is_dir() else None
-        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan, adapted=adapted)
+        sources = {name: tuple(of) for name, of in facts.get("sources", {}).items()}
+        imputer = None
+        if "imputer" in facts:
+            imputer = Imputer.from_state(read_tensors(folder / IMPUTER), facts["imputer"])
+        return cls(
+            plan, FeatureStore(None), {}, fitted, vectors, used=plan, adapted=adapted, sources=sources, imputer=imputer
+        )
 
 
 def plan_content(

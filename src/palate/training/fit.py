@@ -18,6 +18,7 @@ from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.adapted import Source
+from palate.features.impute import Impute
 from palate.features.plan import Content, plan_content
 from palate.metrics.held import validate
 
@@ -88,7 +89,8 @@ def fit(
     folder = Path(checkpoint) if checkpoint else None
     name = _fingerprint(model, data, content, seed, metric)
     chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
-    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields)
+    impute: Impute = getattr(model.config, "impute", "none")
+    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
     view, source = adapt(model, view, data, content)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
@@ -105,7 +107,7 @@ def fit(
         successor = model.fresh(settings)
         again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
         again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
-        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields)
+        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
         view, source = adapt(successor, view, data, content)
         _train(successor, view, "refit", log, source)
         _become(model, successor)
@@ -165,7 +167,7 @@ def _become(model: Model, other: Model) -> None:
 
 def _extend(model: Model, data: Dataset, content: Content) -> None:
     """Content hidden while fitting arrives now, as a new item's would."""
-    model.extend(content.vectors, data.n_items)
+    model.extend(content.handed, data.n_items)
 
 
 def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:

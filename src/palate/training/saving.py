@@ -96,7 +96,7 @@ def restore(folder: str | Path) -> Model:
     model.build(Shape(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
     model.load_facts(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
-    model.extend(content.vectors, len(items))
+    model.extend(content.handed, len(items))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None

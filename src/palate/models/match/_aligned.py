@@ -14,7 +14,7 @@ taken together, all others are means over sampled pairs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import scipy.sparse as sp
@@ -97,6 +97,15 @@ class AlignedKernel(nn.Module):
         drawn = rng.choice(len(one), GATED, p=square / square.sum())
         gated = c * self._mixed(taken).double().numpy() / total
         self.directions.fit_weights(phi, (one[drawn], two[drawn]), float(square.mean()), (first, second, gated))
+
+    def only(self, content: Mapping[str, Features], names: Collection[str]) -> dict[str, Features]:
+        """What :meth:`means` takes if items had nothing but the features ``names``: all are alike in the others."""
+        nobody = np.zeros(len(next(iter(content.values()))), bool)
+        return {name: found if name in names else found.hide(nobody) for name, found in content.items()}
+
+    def share(self, names: Collection[str], weights: Mapping[str, float]) -> float:
+        """1: behaviour has weighed the blocks already, so what is left of them explains what its weights say."""
+        return 1.0
 
     def means(self, content: Mapping[str, Features], a: Places, b: Places) -> dict[str, Tensor]:
         """{"base": K1, "directions": K2}, float32 [len(a), len(b)]; K1 is about 1 on the diagonal."""

@@ -14,7 +14,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from palate.core.config import AdaptedConfig
-from palate.core.content import Features
+from palate.core.content import Features, left_over
 from palate.features.adapted import Adapted, Source
 from palate.modules.bank import ContentBank
 
@@ -57,13 +57,18 @@ class ItemContent(nn.Module):
     Args:
         dims: feature name -> width. standardise: subtract the mean and divide by the deviation of each column, both
             taken over what was visible in fitting. Without it a common offset dominates cosines and projections.
+        dropout: chance that an item lacks one of its modalities in training mode; drawn anew by every :meth:`train`,
+            from torch's own generator. An item keeps at least one. What is dropped reads as absent; where modalities
+            meet in one vector, it is left out of it, and all items are encoded anew.
 
     Attributes:
         memo: what a model derives from the loaded content and wants to find again when it is loaded again.
     """
 
-    def __init__(self, dims: Mapping[str, int], standardise: bool) -> None:
+    def __init__(self, dims: Mapping[str, int], standardise: bool, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
+        self._kept: dict[str, Tensor] = {}
         self.dims = dict(dims)
         self.bank: ContentBank | None = None
         self.memo: dict[str, Any] = {}
@@ -72,6 +77,7 @@ class ItemContent(nn.Module):
         self.trained = nn.ParameterList()
         self.network: Adapted | None = None
         self._inputs: Mapping[str, Features] = {}
+        self._shown: Mapping[str, Features] = {}
         self._given: Mapping[str, Features] = {}
         self._made: Mapping[str, Features] = {}
         self._fresh: dict[str, Tensor] = {}
@@ -114,7 +120,7 @@ class ItemContent(nn.Module):
             limit: items of a step that are read with gradients, at most; 0 is all.
         """
         self.network, self._inputs, self._limit = source.network, source.inputs, limit
-        self._made = self._given = source.vectors
+        self._shown, self._made, self._given = source.inputs, source.vectors, source.vectors
 
     def attend(self, rows: Tensor) -> None:
         """Encode the items of a step, int64 [b], with gradients."""
@@ -123,24 +129,35 @@ class ItemContent(nn.Module):
         rows = rows.unique()
         if 0 < self._limit < len(rows):
             rows = rows[torch.randperm(len(rows), device=rows.device)[: self._limit]]
-        self._fresh = self.network(self._inputs, rows)
-        n_items = len(next(iter(self._inputs.values())))
+        self._fresh = self.network(self._shown, rows)
+        n_items = len(next(iter(self._shown.values())))
         self._place = torch.full((n_items,), -1, device=rows.device)
         self._place[rows] = torch.arange(len(rows), device=rows.device)
         self._stale = True
 
-    def train(self, mode: bool = True) -> ItemContent:
+    def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        self._fresh = {}
-        if self.network is not None and self._stale:
-            self._made, self._stale = self.network.encode(self._inputs), False
-            self.load(self._given, len(next(iter(self._inputs.values()))))
+        self._fresh, self._kept = {}, {}
+        thin = mode and self.dropout > 0 and self.bank is not None
+        shown = self._inputs
+        if self.network is not None and self.network.meeting is not None:
+            if thin:
+                kept = self._thinned({name: torch.from_numpy(found.present) for name, found in shown.items()})
+                shown = {
+                    name: replace(found, present=found.present & kept[name].numpy()) for name, found in shown.items()
+                }
+        elif thin:
+            self._kept = self._thinned({name: self._bank().present(name) for name in self.names})
+        if self.network is not None and (self._stale or shown is not self._shown):
+            self._shown, self._made, self._stale = shown, self.network.encode(shown), False
+            self.load(self._given, len(next(iter(shown.values()))))
         return self
 
     def freeze(self) -> None:
         """Forget trained copies and networks; from now on vectors are read as they are."""
         self.trained = nn.ParameterList()
-        self.network, self._inputs, self._given, self._made, self._fresh = None, {}, {}, {}, {}
+        self.network, self._inputs, self._shown = None, {}, {}
+        self._given, self._made, self._fresh = {}, {}, {}
 
     def load(self, features: Mapping[str, Features], n_items: int) -> bool:
         """Replace the content of all items; a known modality that is not given is absent. False: nothing changed.
@@ -165,7 +182,8 @@ class ItemContent(nn.Module):
 
     def present(self, name: str) -> Tensor:
         """bool [n_items]."""
-        return self._bank().present(name)
+        here = self._bank().present(name)
+        return here & self._kept[name] if self._kept else here
 
     def any_present(self, n_items: int) -> Tensor:
         """bool [n_items]: items with at least one modality."""
@@ -177,7 +195,9 @@ class ItemContent(nn.Module):
         values, present = self._read(name, rows)
         if self.standardise:
             mean, scale = self._statistics(name)
-            values = (values - mean) * scale * present[:, None]
+            values = (values - mean) * scale
+        if self.standardise or self._kept:
+            values = values * present[:, None]
         return values, present
 
     def whole(self, name: str, kept: Tensor) -> Tensor:
@@ -209,11 +229,23 @@ class ItemContent(nn.Module):
 
     def _read(self, name: str, rows: Tensor | None) -> tuple[Tensor, Tensor]:
         values, present = self._bank().rows(name, rows)
-        if name not in self._fresh:
-            return values, present
-        at = self._place if rows is None else self._place.index_select(0, rows)
-        here = (at >= 0).nonzero().squeeze(1)
-        return values.index_copy(0, here, self._fresh[name][at[here]]), present
+        if name in self._fresh:
+            at = self._place if rows is None else self._place.index_select(0, rows)
+            here = (at >= 0).nonzero().squeeze(1)
+            values = values.index_copy(0, here, self._fresh[name][at[here]])
+        if self._kept:
+            present = present & (self._kept[name] if rows is None else self._kept[name].index_select(0, rows))
+        return values, present
+
+    def _thinned(self, here: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Which items keep the modality of each feature, bool [n_items], given which have the feature."""
+        groups: dict[str, list[str]] = {}
+        for name in here:
+            groups.setdefault(name.partition(".")[0], []).append(name)
+        present = torch.stack([torch.stack([here[name] for name in group]).any(0) for group in groups.values()])
+        draws = torch.rand(present.shape).numpy()
+        kept = torch.from_numpy(left_over(draws, present.cpu().numpy(), self.dropout)).to(present.device)
+        return {name: rows for group, rows in zip(groups.values(), kept) for name in group}
 
     def _statistics(self, name: str) -> tuple[Tensor, Tensor]:
         place = self.names.index(name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.data.relations import Edges
@@ -35,6 +37,7 @@ def item_graph(
     k: int = 10,
     weights: Mapping[str, float] | None = None,
     edge: EdgeWeights = "binary",
+    dropout: float = 0.0,
 ) -> Graph | None:
     """Row-normalised mixture over modalities of each item's ``k`` nearest neighbours, itself included.
 
@@ -45,6 +48,7 @@ def item_graph(
         content: loaded with what may be seen.
         weights: modality -> weight, see :func:`modality_weight`; scaled to sum to one.
         edge: ``binary`` (FREEDOM) or ``cosine`` edges before normalisation.
+        dropout: chance that a modality is missing; the mixture is the mean over what is left.
 
     Returns:
         [n_items, n_items], or None when there is no content at all.
@@ -62,7 +66,21 @@ def item_graph(
     if not graphs:
         return None
     shares = np.array([modality_weight(name, weights or {}) for name in graphs])
-    return mix_graphs(list(graphs.values()), list(shares / shares.sum()))
+    whole = mix_graphs(list(graphs.values()), list(shares / shares.sum()))
+    return _expected(graphs, shares, dropout) if dropout else whole
+
+
+def _expected(graphs: Mapping[str, Graph], weights: NDArray[np.float64], dropout: float) -> Graph:
+    """The mixture of ``graphs``, averaged over the sets of modalities that dropout may leave."""
+    owners = [name.partition(".")[0] for name in graphs]
+    parts, chances = [], []
+    for kept in product((True, False), repeat=len(set(owners))):
+        left = dict(zip(dict.fromkeys(owners), kept))
+        shares = weights * [left[owner] for owner in owners]
+        if shares.sum() > 0:
+            parts.append(mix_graphs(list(graphs.values()), list(shares / shares.sum())))
+            chances.append((1 - dropout) ** sum(kept) * dropout ** (len(kept) - sum(kept)))
+    return mix_graphs(parts, list(np.array(chances) / sum(chances)))
 
 
 def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary") -> Graph:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import scipy.sparse as sp
@@ -100,11 +101,26 @@ class BlockKernel(nn.Module):
         for name, block in self._pairs():
             block.fit(content[name], rows)
 
+    def only(self, content: Mapping[str, Features], names: Collection[str]) -> dict[str, Features]:
+        """What :meth:`means` takes if items had nothing but the features ``names``: the other blocks are left out."""
+        return {name: content[name] for name in names}
+
+    def share(self, names: Collection[str], weights: Mapping[str, float]) -> float:
+        """How much of the kernel's whole weight the features ``names`` carry, in (0, 1]."""
+        counts = Counter(group_of(name) for name in self.names)
+
+        def carried(some: Iterable[str]) -> float:
+            return sum(weights.get(group_of(name), 0.0) / counts[group_of(name)] for name in some)
+
+        return carried(names) / carried(self.names)
+
     def means(self, content: Mapping[str, Features], a: np.ndarray, b: np.ndarray) -> dict[str, Tensor]:
-        """Group -> mean block similarity float32 [len(a), len(b)]."""
+        """Group -> mean similarity, over blocks of ``content``, float32 [len(a), len(b)]."""
         total: dict[str, Tensor] = {}
         count: dict[str, int] = {}
         for name, block in self._pairs():
+            if name not in content:
+                continue
             group = group_of(name)
             found = block.similarity(block.read(content[name], a), block.read(content[name], b))
             total[group] = total[group].add_(found) if group in total else found

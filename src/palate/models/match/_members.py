@@ -47,15 +47,22 @@ class Padded(Scorer):
         return np.concatenate([self.base.scorable(), np.zeros(self.n_items - self.base.n_items, bool)])
 
 
-def member_of(name: str, settings: Mapping[str, Any]) -> Matcher:
-    """An unfitted member from ``name`` or ``name@preset``; ``settings`` win over the preset."""
+def member_of(name: str, settings: Mapping[str, Any], dropout: float = 0.0) -> Matcher:
+    """An unfitted member from ``name`` or ``name@preset``; ``settings`` win over the preset.
+
+    Args:
+        dropout: ``modality_dropout`` of members that know it.
+    """
     base, _, preset = name.partition("@")
     kind = models.get(base)
     if preset and preset not in kind.presets:
         raise ConfigError(
             f"{base} has no such preset", key=preset, hint=f"presets: {', '.join(kind.presets) or 'none'}"
         )
-    member = kind(**{**DEFAULTS.get(name, {}), **kind.presets.get(preset, {}), **settings})
+    if settings.get("impute", "none") != "none":
+        raise ConfigError("content is imputed for all members alike", key="impute", hint="set it on the blend")
+    shared = {"modality_dropout": dropout} if dropout and "modality_dropout" in kind.Config.model_fields else {}
+    member = kind(**{**shared, **DEFAULTS.get(name, {}), **kind.presets.get(preset, {}), **settings})
     if not isinstance(member, Matcher):
         raise ConfigError("only matchers can be members", key=name)
     return member

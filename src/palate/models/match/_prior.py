@@ -30,9 +30,11 @@ def weighted_gram(matrix: sp.csr_array, power: float) -> NDArray[np.float32]:
     return dense_gram(sp.csr_array(scaled, dtype=np.float32))
 
 
-def prior_graph(train: TrainView, content: ItemContent, k: int, weights: Mapping[str, float] | None) -> sp.csr_array:
+def prior_graph(
+    train: TrainView, content: ItemContent, k: int, weights: Mapping[str, float] | None, dropout: float = 0.0
+) -> sp.csr_array:
     """S: the content graph made symmetric, D^-1/2 A D^-1/2, no diagonal; empty without content."""
-    found = item_graph(train, content, k, weights, edge="cosine")
+    found = item_graph(train, content, k, weights, "cosine", dropout)
     if found is None:
         return sp.csr_array((train.n_items, train.n_items), dtype=np.float32)
     adjacency = sp.csr_array(found.to_scipy())

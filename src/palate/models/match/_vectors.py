@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -58,6 +58,16 @@ class VectorMatcher(Matcher):
     def fold_in(self, items: Tensor, history: Lists) -> Tensor:
         """A visitor's vector [B, d] from a history; ``items`` are the final item vectors."""
         return mean_of(items, history)
+
+    def derive(self) -> None:
+        """Make what is kept of content between steps; called again whenever dropout takes other parts of it away."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        dropout: float = getattr(self.config, "modality_dropout", 0.0)
+        if dropout and self.shape is not None and "final_users" not in self._buffers:
+            self.derive()
+        return self
 
     def finish(self) -> None:
         with torch.no_grad():

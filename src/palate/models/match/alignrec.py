@@ -77,21 +77,24 @@ class AlignRec(NeighbourMatcher):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in shape.features.values())
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
         self.gate = nn.Linear(dim, dim)
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, n_users, n_items = self.config, train.n_users, train.n_items
         self.content.fit({name: train.features[name] for name in self.content.names}, n_items)
-        near = item_graph(train, self.content, c.k, c.weights, "cosine")
+        near = item_graph(train, self.content, c.k, c.weights, "cosine", c.modality_dropout)
         empty = Graph.from_pairs([0], [0], (n_items, n_items), [0.0])
         self.near: Graph = empty if near is None else near
-        self.seen = {name: self.content.rows(name) for name in self.content.names}
+        self.derive()
         described = torch.from_numpy(train.warm_items) | self.content.any_present(n_items)
         self.register_buffer("described", described)
         self.register_buffer("known", described.clone())
         self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)
         self.taken: Graph = user_item(train.users, train.items, n_users, n_items, norm="sym")
+
+    def derive(self) -> None:
+        self.seen = {name: self.content.rows(name) for name in self.content.names}
 
     def gated(self) -> Tensor:
         """q [n_items, d] of all fitted items, zero where there is no content."""

@@ -73,7 +73,8 @@ class Blend(Matcher):
     class Config(ContentConfig):
         """members: model names, None takes those the data allows. settings: member -> its settings.
 
-        warm_weights, cold_weights: one a member, None chooses on validation.
+        warm_weights, cold_weights: one a member, None chooses on validation. ``modality_dropout`` holds for all
+        members whose settings do not say otherwise.
         """
 
         members: tuple[str, ...] | None = None
@@ -97,7 +98,8 @@ class Blend(Matcher):
 
     def build(self, shape: Shape) -> None:
         super().build(shape)
-        self.members = nn.ModuleList(member_of(name, self.config.settings.get(name, {})) for name in self._names)
+        given, dropout = self.config.settings, self.config.modality_dropout
+        self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
     def solve(self, train: TrainView) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}

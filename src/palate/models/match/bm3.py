@@ -70,7 +70,7 @@ class BM3(VectorMatcher):
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
         for layer in (self.predictor, *self.maps):
             nn.init.xavier_normal_(layer.weight)
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -70,7 +70,7 @@ class CLCRec(DescribedMatcher):
         self.bias = nn.Parameter(torch.zeros(c.hidden))
         self.out = nn.Linear(c.hidden, c.dim)
         nn.init.xavier_normal_(self.out.weight)
-        self.content = ItemContent(shape.features, c.standardise)
+        self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -29,6 +29,7 @@ from ._aligned import AlignedKernel
 from ._kernel import BlockKernel, kind_of
 from ._kernel_search import search_kernel
 from ._profiles import KernelScorer
+from ._reduced import by_pattern, carry
 from .ease import dense_gram, ease_weights, refuse_large
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class ContentKernel(Matcher):
         judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
         leaves behaviour out of the profile, which complements EASE on items that have behaviour. kernel: ``product`` is
         the formula above; ``aligned`` learns from behaviour what makes K (see ``_aligned``), and its a is
-        ``media: {directions: a}``.
+        ``media: {directions: a}``. With ``modality_dropout``, at any rate, items that lack modalities are scored by a
+        regression on the features they have (see ``_reduced``), which is what dropout would approach.
         """
 
         fusion: Fusion = "intermediate"
@@ -110,6 +112,7 @@ class ContentKernel(Matcher):
         if not self._content:
             raise ConfigError("no content feature is left", key="features", hint="encode text, pictures or attributes")
         self._kinds = {name: kind_of(name, found) for name, found in self._content.items()}
+        self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._content}
         self._make_kernel({name: found.dim for name, found in self._content.items()})
 
     def solve(self, train: TrainView) -> bool:
@@ -157,12 +160,11 @@ class ContentKernel(Matcher):
                 raise ConfigError("content has not arrived", hint="call extend")
             masks = [found.present for found in self._content.values()]
             self._known = np.any(np.stack(masks), axis=0)
-            rows, items = self.get_buffer("rows").numpy(), np.arange(len(masks[0]))
-            parts = []
-            for start in range(0, len(items), 2048):
-                means = self.kernel.means(self._content, rows, items[start : start + 2048])
-                parts.append(self.get_buffer("solver") @ self.kernel.combine(means, self._settings["weights"]))
-            self._out = torch.cat(parts, dim=1)
+            patterns = [(tuple(self._content), np.arange(len(masks[0])))]
+            if self.config.modality_dropout:
+                patterns = by_pattern(self._content, self._sources)
+            rows, solver = self.get_buffer("rows").numpy(), self.get_buffer("solver")
+            self._out = carry(self.kernel, self._content, rows, self._settings, solver, patterns)
         return self._out
 
     def scorer(self) -> Scorer:
@@ -173,10 +175,12 @@ class ContentKernel(Matcher):
         return KernelScorer(smooth, out, popular, place, self._settings["mix"], self._known)
 
     def facts(self) -> dict[str, Any]:
-        return {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
+        own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
+        return own | {"sources": {name: list(made_of) for name, made_of in self._sources.items()}}
 
     def load_facts(self, facts: Mapping[str, Any]) -> None:
         self._settings, self._kinds = dict(facts["settings"]), dict(facts["kinds"])
+        self._sources = {name: tuple(made_of) for name, made_of in facts.get("sources", {}).items()}
         self._make_kernel(facts["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:

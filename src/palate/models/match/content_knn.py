@@ -78,7 +78,8 @@ class ContentKNN(Matcher):
     class Config(ContentConfig):
         """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
 
-        grid: weights tried for a feature beside the best one, which has weight 1.
+        grid: weights tried for a feature beside the best one, which has weight 1. With ``modality_dropout`` they are
+        chosen while items lack modalities at that rate, and none is 0.
         """
 
         weights: dict[str, float] | None = None
@@ -87,7 +88,7 @@ class ContentKNN(Matcher):
 
     def build(self, shape: Shape) -> None:
         super().build(shape)
-        self.content = ItemContent(shape.features, standardise=False)
+        self.content = ItemContent(shape.features, False, self.config.modality_dropout)
         for place, width in enumerate(shape.features.values()):
             self.register_buffer(f"mean_{place}", torch.zeros(width))
             self.register_buffer(f"inverse_{place}", torch.ones(width))
@@ -112,7 +113,9 @@ class ContentKNN(Matcher):
         self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
         # validation asks about items hidden in fitting: their content arrives as a new item's would
         self.extend(train.arriving or train.features, train.n_items)
+        self.content.train()
         self._choose(train)
+        self.content.eval()
         self.extend(train.features, train.n_items)
         return True
 
@@ -130,10 +133,14 @@ class ContentKNN(Matcher):
         elif train.valid is None:
             self._weights = dict.fromkeys(names, 1.0)
         else:
+            grid = self.config.grid
+            if self.config.modality_dropout:
+                # an item may have nothing else, so no feature is without weight
+                grid = tuple(filter(None, grid)) or (1.0,)
             first, *others = sorted(names, key=lambda name: -alone[name])
             self._weights = {name: float(name == first) for name in names}
             for name in others:
-                self._weights[name], _ = choose(train, self.config.grid, partial(self._with_weight, name))
+                self._weights[name], _ = choose(train, grid, partial(self._with_weight, name))
 
     def _with_scaling(self, name: str, scaling: Scaling) -> Scorer:
         self._scaling[name] = scaling

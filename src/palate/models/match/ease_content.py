@@ -54,7 +54,7 @@ class EASEContent(Matcher):
 
         l2: regularisation. prior: b. widen: a. power: exponent of the activity weight. k: neighbours.
         ``*_grid``: values tried. weights: modality -> weight in S. max_items: refuse larger catalogues.
-        select_users: validation users used.
+        select_users: validation users used. With ``modality_dropout`` S is the mean over what it leaves of modalities.
         """
 
         fusion: Fusion = "intermediate"
@@ -84,7 +84,7 @@ class EASEContent(Matcher):
 
     def solve(self, train: TrainView) -> bool:
         c = self.config
-        graph = prior_graph(train, self.content, c.k, c.weights)
+        graph = prior_graph(train, self.content, c.k, c.weights, c.modality_dropout)
         wide = row_normalised(graph)
         view = train.sampled(c.select_users)
         inverses: dict[tuple[float, float], Tensor] = {}

@@ -83,14 +83,14 @@ class FREEDOM(NeighbourMatcher):
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
         judged = shape.features.values() if self.config.modal else ()
         self.maps = nn.ModuleList(nn.Linear(width, self.config.dim) for width in judged)
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, n_users, n_items = self.config, train.n_users, train.n_items
         seen = {name: train.features[name] for name in self.content.names}
         self.content.fit(seen, n_items, c.train_content and c.modal > 0)
-        hop = item_graph(train, self.content, c.k, c.weights)
+        hop = item_graph(train, self.content, c.k, c.weights, dropout=c.modality_dropout)
         described = torch.zeros(n_items, dtype=torch.bool) if hop is None else hop.degrees > 0
         self.hop = None if hop is None else _among_nodes(hop, n_users, c.hop)
         described |= torch.from_numpy(train.warm_items)

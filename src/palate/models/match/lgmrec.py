@@ -77,7 +77,7 @@ class LGMRec(DescribedMatcher):
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
         self.maps = nn.ParameterList(self._matrix(self.config.dim, width) for width in shape.features.values())
         self.edges = nn.ParameterList(self._matrix(self.config.hyperedges, width) for width in shape.features.values())
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
         for place in range(len(shape.features)):
             self.register_buffer(f"latent_{place}", torch.zeros(self.config.hyperedges, self.config.dim))
 
@@ -90,12 +90,17 @@ class LGMRec(DescribedMatcher):
         n_users, n_items = train.n_users, train.n_items
         self.read_content(train)
         self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)
+        self._positives = train.users, train.items
+        self.derive()
+
+    def derive(self) -> None:
+        users, items = self._positives
         self.seen: list[tuple[Tensor, Graph]] = []
         self.smooth: list[Tensor] = []
         for name in self.content.names:
-            values, present = self.content.rows(name)
-            kept = present.cpu().numpy()[train.items]
-            taken = user_item(train.users[kept], train.items[kept], n_users, n_items, norm="none")
+            values, present = (part.cpu() for part in self.content.rows(name))
+            kept = present.numpy()[items]
+            taken = user_item(users[kept], items[kept], self.n_users, self.n_fitted, norm="none")
             self.smooth.append(self._smoothed(values, taken))
             self.seen.append((present, taken))
 

@@ -70,19 +70,23 @@ class MMGCN(DescribedMatcher):
         self.branches = nn.ModuleList(
             ModalConvolution(shape.n_users, width, first, c.dim, c.layers, c.learn_ids) for width, first in widths
         )
-        self.content = ItemContent(shape.features, c.standardise)
+        self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        n_users, n = train.n_users, train.n_users + train.n_items
         self.read_content(train)
-        self.ids.data[n_users:] *= self.get_buffer("warm")[:, None]
+        self.ids.data[train.n_users :] *= self.get_buffer("warm")[:, None]
+        self._positives = train.users, train.items
+        self.derive()
+
+    def derive(self) -> None:
+        (users, items), n_users, n = self._positives, self.n_users, len(self.ids)
         self.seen: list[tuple[Tensor, Tensor, Graph]] = []
         for name in self.content.names:
             values, present = self.content.rows(name)
-            sends = present.cpu().numpy()[train.items]
-            rows = torch.cat([torch.from_numpy(train.users[sends]), torch.from_numpy(train.items) + n_users])
-            cols = torch.cat([torch.from_numpy(train.items[sends]) + n_users, torch.from_numpy(train.users)])
+            sends = present.cpu().numpy()[items]
+            rows = torch.cat([torch.from_numpy(users[sends]), torch.from_numpy(items) + n_users])
+            cols = torch.cat([torch.from_numpy(items[sends]) + n_users, torch.from_numpy(users)])
             graph = Graph.from_pairs(rows.numpy(), cols.numpy(), (n, n)).normalised("row")
             self.seen.append((values, present, graph))
 

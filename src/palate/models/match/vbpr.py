@@ -61,7 +61,7 @@ class VBPR(VectorMatcher):
         whole = nn.init.xavier_normal_(torch.empty(dim, max(width, 1)))
         self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
         self.bias = nn.Parameter(torch.zeros(dim))
-        self.content = ItemContent(shape.features, self.config.standardise)
+        self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
