@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from palate.data.catalog import Catalog
     from palate.data.dataset import Dataset
     from palate.data.views import TrainView
 
@@ -250,6 +251,15 @@ class Pretrainer(Model):
     task: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
     needs: ClassVar[Needs] = Needs(batch="examples", content=True)
+
+    def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        """Single columns to read beside whole modalities.
+
+        Returns:
+            Name in ``TrainView.fields`` -> (modality to read them as, reader, columns); the reader ``as:text`` is the
+            one of all texts.
+        """
+        return {}
 
     def examples(self, view: TrainView) -> Ints:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out."""

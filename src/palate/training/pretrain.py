@@ -59,9 +59,9 @@ def pretrain(
     if not plan:
         raise ConfigError("the items have no text, pictures or sound to learn from", key="data")
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    content = Content(plan, shelf)
+    content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data)
+    view = content.view(data.select_view(seed), data, fields=True)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
     model.setup(view)

@@ -30,8 +30,11 @@ class ItemInputs:
 
     def read(self, modality: str, rows: Tensor) -> Tensor:
         """Inputs float32 of these rows, on the device of ``rows``."""
-        values = self.features[modality].values[rows.cpu().numpy()]
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)
+        found, at = self.features[modality], rows.cpu().numpy()
+        values = np.array(found.values[at], np.float32)
+        # a batch needs numbers for what is absent too; whoever reads them is told by ``present``
+        values[~found.present[at]] = 0
+        return torch.from_numpy(values).to(rows.device)
 
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
         """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs."""
