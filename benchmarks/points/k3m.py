@@ -16,7 +16,7 @@ from palate.features.encoders.tower import Tower
 from palate.models.pretrain.k3m import K3M, SIDES
 
 READERS = {"image": "pixels?side=48", "text": "pieces?size=4000&length=32"}
-SIZES = "k3m:dim=64;epochs=20;patience=20"
+SIZES = "k3m:dim=64;batch_size=64;epochs=40;patience=40"
 CHUNK, LABEL = 128, "shape"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _points import Point, probe, retrieval, shop
 
 READERS = {"image": "pixels?side=48", "text": "pieces?size=4000&length=32", "audio": "mel?bands=32&seconds=1"}
-SIZES = "scale:dim=64;width=64;epochs=20;patience=20"
+SIZES = "scale:dim=64;width=64;batch_size=64;epochs=40;patience=40"
 
 POINTS = [
     Point(

@@ -11,7 +11,7 @@ from _points import Point, clothing, cold_recall, labels, probe, shop
 from palate.data.dataset import Dataset
 
 PHOTOS, SHOTS = {"image": "pixels?side=32"}, {"image": "pixels?side=48"}
-VIEWS = "visual_encoder:stages=[views];epochs=12;held=0"
+VIEWS = "visual_encoder:stages=[views];epochs=16;held=0"
 CLICKS = "visual_encoder:category=subcategory;epochs=10;patience=10"
 SHOWN = 0.1
 

@@ -79,9 +79,9 @@ class SCALE(Pretrainer):
         width: int = Field(128, ge=2)
         layers: int = Field(1, ge=1)
         masked: float = Field(0.15, gt=0, lt=1)
-        tau: float = Field(0.07, gt=0)
+        tau: float = Field(0.2, gt=0)
         held: float = Field(0.1, ge=0, lt=1)
-        lr: float = Field(5e-4, gt=0)
+        lr: float = Field(2e-3, gt=0)
         batch_size: int = Field(128, ge=2)
         epochs: int = Field(60, ge=0)
 
