@@ -57,7 +57,7 @@ POINTS = [
         claim="What each modality says before interaction keeps a vector sound when the other is lost",
         data=shop,
         whole=f"{SIZES};hide=0",
-        ablation=f"{SIZES};hide=0;fusion=interactive",
+        ablation=f"{SIZES};hide=0;moments=interactive",
         judge=lacking,
         supervision="weak",
         readers=READERS,

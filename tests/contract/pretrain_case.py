@@ -66,7 +66,7 @@ class Ground:
         """What ``model`` would be set up with."""
         found = self.data() if data is None else data
         plan = {m: (m, spec, None) for m, spec in {**READERS, **TINY}.items() if m in found.items.modalities}
-        return Content(plan, self.store).view(found.select_view(0), found)
+        return Content(plan, self.store, model.columns(found.items)).view(found.select_view(0), found, fields=True)
 
     def ready(self, name: str, view: TrainView | None = None, **changes: Any) -> tuple[Pretrainer, np.ndarray]:
         """A model that is set up but not trained, and its examples."""
@@ -85,7 +85,10 @@ def poisoned(view: TrainView) -> TrainView:
         values[~found.present] = np.nan
         return replace(found, values=values)
 
-    return replace(view, features={name: bad(found) for name, found in view.features.items()})
+    content = {
+        kind: {name: bad(found) for name, found in getattr(view, kind).items()} for kind in ("features", "fields")
+    }
+    return replace(view, **content)
 
 
 def batches(examples: np.ndarray, size: int) -> list[ExampleBatch]:

@@ -84,6 +84,24 @@ def test_nothing_tells_of_kept_items():
     assert view.fit_items[kept].all()
 
 
+@pytest.mark.parametrize("hide", [0.0, 0.5, 1.0])
+def test_hiding_leaves_one_modality_at_least(hide):
+    model, view = ready("cb2cf", shop(titled=False), hide=hide)
+    rows = torch.from_numpy(np.flatnonzero(view.fit_items & model.views.known.numpy().any(1)))
+    shown = []
+    model.views.combine.register_forward_pre_hook(lambda module, given: shown.append(given[1]))
+    model.views.train()(rows)
+    known = model.views.known[rows]
+    assert shown[0].any(1).all() and not (shown[0] & ~known).any()
+    counts = shown[0].sum(1)
+    if hide == 0.5:
+        assert (counts == 1).any() and (counts == 2).any()
+    else:
+        assert torch.equal(counts, known.sum(1) if hide == 0 else torch.ones_like(counts))
+    model.views.eval()(rows)
+    assert torch.equal(shown[1], known)
+
+
 @pytest.mark.parametrize("kind", ["mean", "perceptron", "transformer"])
 def test_what_is_masked_is_not_read(kind):
     torch.manual_seed(0)

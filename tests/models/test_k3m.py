@@ -142,7 +142,7 @@ def test_masked_words_and_regions_by_hand():
 
 @pytest.mark.parametrize("fusion", ["both", "initial", "interactive"])
 def test_what_is_not_shown_changes_nothing(fusion):
-    model = made(fusion=fusion).eval()
+    model = made(moments=fusion).eval()
     ids, pictures = model.ids(ROWS), model.inputs.read("image", ROWS)
     words = torch.tensor([[True, False]]).expand(4, -1)
     with torch.no_grad():

@@ -1,10 +1,12 @@
 """Towers: one entity of one modality to a vector and to tokens, small enough to train on a catalogue of thousands.
 
-All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them.
+All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them. Those
+with ``start``, ``step`` and ``end`` can stop and go on between blocks, see :class:`palate.modules.network.Staged`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,8 @@ PAD, UNKNOWN = 0, 1
 """Token ids of padding and of what no training text held."""
 
 Tokens = tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor | None]
+"""Between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
 towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
 
@@ -27,8 +31,7 @@ class TextTower(nn.Module):
     """A pre-norm Transformer over token ids [B, T] (whole numbers of any type), ``PAD`` where there is none.
 
     Args:
-        vocabulary: number of ids. dim, layers, heads: sizes; without layers it is a bag of words. length: positions at
-            most. dropout: while training.
+        vocabulary: number of ids. dim, layers, heads: sizes. length: positions at most. dropout: while training.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class TextTower(nn.Module):
         with torch.no_grad():
             self.words.weight[PAD].zero_()
         layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, dropout, "gelu", batch_first=True, norm_first=True)
-        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) if layers else None
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(dim)
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -51,15 +54,30 @@ class TextTower(nn.Module):
         return out
 
     def forward(self, ids: Tensor) -> Tokens:
+        return through(self, ids)
+
+    def first(self) -> list[nn.Parameter]:
+        return [*self.words.parameters(), self.places]
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers.layers)
+
+    def start(self, ids: Tensor) -> State:
         ids = ids.long()
-        mask = ids != PAD
-        if self.layers is None:
-            return self.norm(self.embed(ids)), mask
+        return self.embed(ids), ids != PAD
+
+    def step(self, place: int, state: State) -> State:
+        values, mask = state
+        assert mask is not None
         # a row without any token would attend to nothing, which is NaN
         open_ = mask.clone()
         open_[:, 0] = True
-        found = self.layers(self.embed(ids), src_key_padding_mask=~open_)
-        return self.norm(found), mask
+        return self.layers.layers[place](values, src_key_padding_mask=~open_), mask
+
+    def end(self, state: State) -> Tokens:
+        values, mask = state
+        assert mask is not None
+        return self.norm(values), mask
 
 
 @towers.register("image")
@@ -78,10 +96,22 @@ class ImageTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pictures: Tensor) -> Tokens:
-        found = pictures
-        for stage in self.stages:
-            found = stage(found)
-        tokens = self.norm(self.out(found.flatten(2).transpose(1, 2)))
+        return through(self, pictures)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.stages)
+
+    def start(self, pictures: Tensor) -> State:
+        return pictures, None
+
+    def step(self, place: int, state: State) -> State:
+        return self.stages[place](state[0]), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].flatten(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -90,11 +120,13 @@ class AudioTower(nn.Module):
     """Convolutions over time of log-mel maps float32 [B, 1, bands, frames]; every token is a stretch of time.
 
     Args:
-        bands: mel bands. dim: width. channels: of each layer; each but the first halves time.
+        bands: mel bands. dim: width. channels: of each layer, half the width and twice the width itself if none are
+            given; each layer but the first halves time. frames: heard from the start at most; 0 is all.
     """
 
-    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (64, 128, 128)) -> None:
+    def __init__(self, bands: int, dim: int = 128, channels: tuple[int, ...] = (), frames: int = 0) -> None:
         super().__init__()
+        self.frames, channels = frames, channels or (dim // 2, dim, dim)
         wide = (bands, *channels)
         self.layers = nn.ModuleList(
             nn.Conv1d(a, b, 5, stride=1 if i == 0 else 2, padding=2) for i, (a, b) in enumerate(pairwise(wide))
@@ -104,10 +136,23 @@ class AudioTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, sounds: Tensor) -> Tokens:
-        found = sounds.squeeze(1)
-        for layer, norm in zip(self.layers, self.norms):
-            found = F.gelu(norm(layer(found)))
-        tokens = self.norm(self.out(found.transpose(1, 2)))
+        return through(self, sounds)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return [nn.ModuleList(pair) for pair in zip(self.layers, self.norms)]
+
+    def start(self, sounds: Tensor) -> State:
+        return sounds[:, :, :, : self.frames or None].transpose(1, 2), None
+
+    def step(self, place: int, state: State) -> State:
+        found = self.norms[place](self.layers[place](state[0].squeeze(2)))
+        return F.gelu(found).unsqueeze(2), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].squeeze(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -131,6 +176,15 @@ def known(ids: Tensor, words: nn.Embedding) -> Tensor:
     return torch.where(ids < words.num_embeddings, ids, UNKNOWN)
 
 
+def through(tower: Any, inputs: Tensor) -> Tokens:
+    """Start, all blocks, end."""
+    state: State = tower.start(inputs)
+    for place in range(len(tower.blocks())):
+        state = tower.step(place, state)
+    found: Tokens = tower.end(state)
+    return found
+
+
 def pooled(tokens: Tokens) -> Tensor:
     """Mean of the tokens that are there [B, d]; zero where there is none."""
     values, mask = tokens
@@ -138,11 +192,25 @@ def pooled(tokens: Tokens) -> Tensor:
     return (values * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-def make_tower(kind: str, **sizes: Any) -> nn.Module:
+def make_tower(kind: str, start: str | None = None, **sizes: Any) -> nn.Module:
     """The tower registered as ``kind``; ``sizes`` are its constructor's arguments.
+
+    Args:
+        start: modality of the encoder whose weights it is to take before training; its attribute ``started_from``.
 
     Raises:
         ConfigError: when there is none of this kind.
     """
     made: nn.Module = towers.get(kind)(**sizes)
+    if start is not None:
+        made.started_from = start  # type: ignore[assignment]
+    return made
+
+
+def make_head(network: Mapping[str, Any], width: int) -> nn.Linear:
+    """From a tower's pooled tokens to ``width``; the identity at first behind a tower that is trained further."""
+    made = nn.Linear(int(network["dim"]), width)
+    if network.get("start") is not None and made.in_features == width:
+        nn.init.eye_(made.weight)
+        nn.init.zeros_(made.bias)
     return made

@@ -39,6 +39,8 @@ class Contrastive(Pretrainer):
 
     pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
+    begins = True
+
     class Config(TrainedConfig):
         """Settings.
 
@@ -49,7 +51,7 @@ class Contrastive(Pretrainer):
 
         dim: int = Field(128, ge=8)
         width: int = Field(128, ge=2)
-        layers: int = Field(2, ge=0)
+        layers: int = Field(2, ge=1)
         tau: float = Field(0.07, gt=0)
         held: float = Field(0.1, ge=0, lt=1)
         lr: float = Field(5e-4, gt=0)

@@ -66,6 +66,10 @@ class FactorRegression(ItemPretrainer):
         rows = batch.rows[:, 0]
         return {"loss": factor_mse(self.encode(rows), self.goals[rows])}
 
+    def affinity(self, users: Ints, items: Tensor) -> Tensor:
+        """x_u y float32 [U, n] of items given as vectors [n, width], for users given as rows."""
+        return self.people[torch.from_numpy(users).to(items.device)] @ items.T
+
     def held_score(self) -> float:
         """AUC over users of the kept items, by x_u f(content_i)."""
-        return self.held.auc(self.people[self.held.users] @ self.encode_all(self.held.kept).T)
+        return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))

@@ -14,9 +14,10 @@ from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
+from palate.features.encoders.logmel import HOP, RATE
 from palate.features.encoders.tower import Tower
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_tower, pooled
+from palate.modules.towers import make_head, make_tower, pooled
 
 from ._held import HeldOut
 from ._inputs import ItemInputs
@@ -53,21 +54,26 @@ class ItemViews(nn.Module):
         hide: float,
     ) -> None:
         super().__init__()
-        self.inputs, self.modalities, self.hide = inputs, tuple(modalities), hide
+        self.modalities, self.hide = tuple(modalities), hide
         self.networks = {m: inputs.network(m, dim, layers) for m in self.modalities}
         self.inner = int(combine["dim"])
         self.towers = nn.ModuleDict({m: make_tower(**network) for m, network in self.networks.items()})
-        self.heads = nn.ModuleDict({m: nn.Linear(dim, self.inner) for m in self.modalities})
+        self.heads = nn.ModuleDict({m: make_head(network, self.inner) for m, network in self.networks.items()})
         self.combine = make_combine(**combine)
+        self.take(inputs)
+
+    def take(self, inputs: ItemInputs) -> None:
+        """Read items from another table."""
         known = np.stack([inputs.present(m) for m in self.modalities], axis=1)
+        self.inputs = inputs
         self.register_buffer("known", torch.from_numpy(known), persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Vectors float32 [B, width] of items that have at least one of the modalities."""
         mask = self.known[rows]
         if self.training and self.hide:
-            left = mask & (torch.rand(mask.shape, device=mask.device) >= self.hide)
-            mask = torch.where(left.any(1, keepdim=True), left, mask)
+            draws = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, -1)
+            mask = (draws >= self.hide) | (draws == draws.amax(1, keepdim=True)) & mask
         tokens = torch.zeros(len(rows), len(self.modalities), self.inner, device=rows.device)
         for column, modality in enumerate(self.modalities):
             there = mask[:, column].nonzero().squeeze(1)
@@ -86,19 +92,24 @@ class ItemViews(nn.Module):
 class ItemPretrainer(Pretrainer):
     """Subclasses say which modalities meet how, and what the vectors must predict."""
 
+    begins = True
+
     class Config(TrainedConfig):
         """Settings.
 
         Attributes:
-            dim: of the towers. width: of the vectors. layers: of the text tower.
-            hide: chance that a modality is hidden in training. held: share of items kept out to judge.
+            dim: of the towers. width: of the vectors. layers: of the text tower, 0 for a bag of words.
+            hide: chance that a modality is hidden in training; at 1 every item shows a single one.
+            held: share of items kept out to judge.
+            seconds: of a sound that are heard, at most what its reader gives; 0 is all.
         """
 
         dim: int = Field(128, ge=8)
         width: int = Field(64, ge=2)
         layers: int = Field(2, ge=0)
-        hide: float = Field(0.2, ge=0, lt=1)
+        hide: float = Field(0.2, ge=0, le=1)
         held: float = Field(0.1, ge=0, lt=1)
+        seconds: float = Field(0.0, ge=0)
         lr: float = Field(5e-4, gt=0)
         batch_size: int = Field(256, ge=2)
         epochs: int = Field(60, ge=0)
@@ -119,7 +130,7 @@ class ItemPretrainer(Pretrainer):
 
     def setup(self, train: TrainView) -> None:
         c = self.config
-        inputs = ItemInputs(train.features)
+        inputs = ItemInputs(train.features, int(c.seconds * RATE / HOP))
         found = self.wanted(inputs)
         if not found:
             raise ConfigError(

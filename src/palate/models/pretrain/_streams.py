@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def stream_reader(inputs: ItemInputs, modality: str, dim: int) -> dict[str, Any]:
     """Arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens of a modality."""
-    found = inputs.network(modality, dim, 0)
+    found = inputs.network(modality, dim, 1)
     if modality == "text":
         words = max(int(found["vocabulary"]), FIRST_WORD + 1)
         return {"kind": "words", "vocabulary": words, "dim": dim, "length": int(found["length"])}

@@ -66,13 +66,13 @@ class K3M(PictureText):
         """Settings.
 
         Attributes:
-            objectives: which are summed. fusion: what c_0 is made of. masked: share of words and of regions hidden.
+            objectives: which are summed. moments: what c_0 is made of. masked: share of words and of regions hidden.
             asked: share of an item's triples that are asked for. most: triples of an item that are read.
             wrong: values v' for each. margin: of lpm. classes: of regions. hide: see the module.
         """
 
         objectives: tuple[Literal["mlm", "mom", "lpm"], ...] = Field(("mlm", "mom", "lpm"), min_length=1)
-        fusion: Literal["both", "initial", "interactive"] = "both"
+        moments: Literal["both", "initial", "interactive"] = "both"
         layers: int = Field(1, ge=1)
         masked: float = Field(0.15, gt=0, lt=1)
         asked: float = Field(0.5, gt=0, le=1)
@@ -96,7 +96,7 @@ class K3M(PictureText):
             needed = "items with attributes, or relations to something else than items"
             raise ConfigError(f"{self.name} needs {needed}", key="objectives", hint="or leave out lpm")
         readers = {m: stream_reader(self.inputs, m, d) for m in SIDES}
-        sizes: dict[str, Any] = {"dim": d, "layers": c.layers, "heads": HEADS, "fusion": c.fusion}
+        sizes: dict[str, Any] = {"dim": d, "layers": c.layers, "heads": HEADS, "fusion": c.moments}
         self.networks = {m: {"kind": "interactive", "reader": reader, **sizes} for m, reader in readers.items()}
         self.text, self.image = (Interactive(reader, **sizes) for reader in readers.values())
         self.image.weighed = self.text.weighed
@@ -158,7 +158,7 @@ class K3M(PictureText):
 
     def fused(self, before: list[Tokens], after: list[Tokens]) -> Tensor:
         """c_0 float32 [B, d]."""
-        return initial_interactive(before, after, self.text.weighed, self.config.fusion)
+        return initial_interactive(before, after, self.text.weighed, self.config.moments)
 
     def content(self, ids: Tensor, pictures: Tensor, shown: Tensor) -> Tensor:
         """c_0 of items whose content is given; arguments as in :meth:`before`."""

@@ -1,0 +1,41 @@
+"""Basic-Binary (Chen et al., ICASSP 2021): does this user like this track? Every pair is judged by itself.
+
+r(u, a) is a two-layer net on [u; f(a)]; L = BCE(sigmoid(r), y) over a positive and its N negatives. The weakest of the
+paper's four networks: nothing compares a user's tracks with each other.
+
+Our choices: see ``_listening``; the tower is small.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from palate.core.model import pretrainers
+from palate.modules.relevance import Layers
+
+from ._listening import Listening
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+
+@pretrainers.register("basic_binary")
+class BasicBinary(Listening):
+    """Audio embeddings from likes, pair by pair."""
+
+    name = "basic_binary"
+    paper = "Chen et al., Learning Audio Embeddings with User Listening Data, ICASSP 2021"
+
+    @property
+    def unit(self) -> bool:
+        return False
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.relevance = Layers(self.config.width)
+
+    def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
+        return (F.softplus(-pos).sum() + F.softplus(neg).sum()) / (pos.numel() + neg.numel())

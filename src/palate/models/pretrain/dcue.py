@@ -1,0 +1,28 @@
+"""DCUE-1vsN (Lee et al., DLRS 2018; a baseline of Chen et al., ICASSP 2021): content and user embeddings in one space.
+
+The user is a free vector x_u, learnt with the network: r(u, a) = cos(x_u, f(a)) and
+L = sum_n max(0, margin - r(u, a+) + r(u, a-_n)).
+
+Our choices: see ``_listening``; the tower is small.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from palate.core.batch import Lists
+from palate.core.model import pretrainers
+from palate.modules.users import TableUsers
+
+from .metric_1vsn import Metric
+
+
+@pretrainers.register("dcue")
+class DCUE(Metric):
+    """Deep content-user embedding."""
+
+    name = "dcue"
+    paper = "Lee et al., Deep Content-User Embedding Model for Music Recommendation, DLRS 2018"
+
+    def listeners(self, history: Lists, n_items: int) -> nn.Module:
+        return TableUsers(len(history), self.config.width)
