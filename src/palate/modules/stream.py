@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import PAD, ImageTower, Tokens, make_tower, towers
+from .towers import PAD, ImageTower, Tokens, known, make_tower, towers
 
 
 @towers.register("words")
@@ -30,7 +30,7 @@ class Words(nn.Module):
         nn.init.normal_(self.places, std=0.02)
 
     def forward(self, ids: Tensor) -> Tokens:
-        ids = ids.long()
+        ids = known(ids, self.words)
         return self.norm(self.words(ids) + self.places[: ids.shape[1]]), ids != PAD
 
 

@@ -14,10 +14,16 @@ from torch import Tensor, nn
 
 from ..core.registry import Registry
 
-PAD = 0
-"""Token id of padding."""
+PAD, UNKNOWN = 0, 1
+"""Token ids of padding, and of what is no known word."""
 
 Tokens = tuple[Tensor, Tensor]
+
+
+def known(ids: Tensor, words: nn.Embedding) -> Tensor:
+    """Ids int64 as a table of words can look them up: a piece that no training text showed is ``UNKNOWN``."""
+    return torch.where(ids < words.num_embeddings, ids, UNKNOWN).long()
+
 
 towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
 
@@ -50,7 +56,7 @@ class TextTower(nn.Module):
         return out
 
     def forward(self, ids: Tensor) -> Tokens:
-        ids = ids.long()
+        ids = known(ids, self.words)
         mask = ids != PAD
         # a row without any token would attend to nothing, which is NaN
         open_ = mask.clone()

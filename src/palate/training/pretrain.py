@@ -58,7 +58,7 @@ def pretrain(
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     content = Content(plan, shelf)
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data)
+    view = content.view(data.select_view(seed), data, queries=model.needs.queries)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
     model.setup(view)

@@ -117,7 +117,7 @@ class Contrastive(Pretrainer):
                 for scores in (logits, logits.T):
                     ranks = (scores >= scores.diagonal()[:, None]).sum(1)
                     found.append(float((1 / ranks).mean()))
-        return float(np.mean(found)) if found else 0.0
+        return float(np.mean(found)) if found else float("nan")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {

@@ -153,7 +153,7 @@ class UNITER(PictureText):
         """Mean reciprocal rank, by matching, of a held-out picture's text among up to 16 texts."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:
-            return 0.0
+            return float("nan")
         with torch.inference_mode():
             (text, said), image = self.words(self.ids(rows)), self.picture(rows)
             scores = []
