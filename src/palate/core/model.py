@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from .batch import Ints
 from .config import ModelConfig, parse_config
 from .content import Features
 from .encoder import Encoder
-from .errors import AbilityError, NotFittedError
+from .errors import AbilityError, ConfigError, NotFittedError
 from .ports import port
 from .registry import Registry
 from .scorer import Scorer
@@ -273,5 +273,33 @@ class Pretrainer(Model):
         raise AbilityError(f"{self.name} exports no encoder")
 
 
+M = TypeVar("M", bound=Model)
+
 pretrainers: Registry[type[Pretrainer]] = Registry("pretrainer", ("palate.models.pretrain",))
 models: Registry[type[Model]] = Registry("model", ("palate.models.match",))
+
+
+def parse(text: str, registry: Registry[type[M]], extra: Mapping[str, Any] | None = None) -> M:
+    """``name``, ``name@preset`` or ``name:key=value;key=value`` as an unfitted model of ``registry``.
+
+    Args:
+        extra: further settings.
+
+    Raises:
+        ConfigError: an unknown name, preset or setting.
+    """
+    import yaml
+
+    head, _, tail = text.partition(":")
+    name, _, preset = head.partition("@")
+    kind = registry.get(name.strip())
+    if preset and preset not in kind.presets:
+        known = ", ".join(kind.presets) or "none"
+        raise ConfigError(f"{name} has no such preset", key=preset, hint=f"presets: {known}")
+    settings = dict(kind.presets.get(preset, {}))
+    for pair in filter(None, tail.split(";")):
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigError("expected key=value", key=pair, hint="write name:key=value;key=value")
+        settings[key.strip()] = yaml.safe_load(value)
+    return kind(**settings, **(extra or {}))

@@ -15,7 +15,7 @@ from typing import Any
 
 from palate.core.errors import ArtefactError, ConfigError
 from palate.core.files import atomic_folder, read_json, read_tensors, sweep_leftovers, write_json, write_text
-from palate.core.model import Matcher, Model, models
+from palate.core.model import Matcher, Model, models, parse
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
@@ -40,24 +40,10 @@ class Fit:
 
 
 def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Matcher:
-    """``name``, ``name@preset`` or ``name:key=value;key=value`` as an unfitted model."""
-    import yaml
-
-    head, _, tail = text.partition(":")
-    name, _, preset = head.partition("@")
-    kind = models.get(name.strip())
-    if preset and preset not in kind.presets:
-        known = ", ".join(kind.presets) or "none"
-        raise ConfigError(f"{name} has no such preset", key=preset, hint=f"presets: {known}")
-    settings = dict(kind.presets.get(preset, {}))
-    for pair in filter(None, tail.split(";")):
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise ConfigError("expected key=value", key=pair, hint="write name:key=value;key=value")
-        settings[key.strip()] = yaml.safe_load(value)
-    model = kind(**settings, **(extra or {}))
+    """``name``, ``name@preset`` or ``name:key=value;key=value`` as an unfitted matcher."""
+    model = parse(text, models, extra)
     if not isinstance(model, Matcher):
-        raise ConfigError(f"{name} does not recommend items", key="model")
+        raise ConfigError(f"{model.name} does not recommend items", key="model")
     return model
 
 

@@ -1,0 +1,136 @@
+"""Every pretraining system against its own ablation: one table, one picture of quality against cost.
+
+    python benchmarks/pretraining.py [--only clip,prec] [--seeds 3] [--part 0/2]
+
+A point (``benchmarks/points/*.py``) is a system, its claim, data, the ablation that lacks only what the claim is about,
+and a judge of items that training did not see. Both are trained with every seed: simulated worlds 100 and up (which no
+setting was chosen on), or draws of real data. Where the data allow it, both are trained once more in a world in which
+taste ignores content: what is gained for recommendation must vanish there. Cells are kept under PALATE_WORK.
+Written: ``results/pretraining.*``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from _common import ROOT, WORK, keep
+from _points import Point
+from palate.core.files import atomic_path, digest, read_json, write_json
+from palate.core.model import parse, pretrainers
+from palate.core.progress import set_mode, track
+from palate.evaluation.job import command_line
+from palate.metrics.bootstrap import compare_paired
+from palate.training.pretrain import pretrain
+from palate.training.saving import versions
+
+CELLS = WORK / "pretraining"
+
+
+def points(only: set[str]) -> list[Point]:
+    """All points, by file name; of these systems if any are named."""
+    sys.path.append(str(ROOT / "benchmarks" / "points"))
+    found: list[Point] = []
+    for file in sorted((ROOT / "benchmarks" / "points").glob("[a-z]*.py")):
+        spec = importlib.util.spec_from_file_location(f"point_{file.stem}", file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += module.POINTS
+    return [point for point in found if not only or point.system in only]
+
+
+def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, Any] | None:
+    """Train, judge, and keep; None where the data have no such variant."""
+    key = digest(point.claim, variant, str(seed), str(effect), repr(sorted(point.readers.items())))
+    cell = CELLS / key
+    if (cell / "cell.json").is_file():
+        facts: dict[str, Any] = read_json(cell / "cell.json")
+        with np.load(cell / "values.npz", allow_pickle=False) as saved:
+            return {**facts, "values": saved["values"]}
+    data = point.data(seed, effect)
+    if data is None:
+        return None
+    model = parse(variant, pretrainers)
+    started = time.process_time()
+    encoders = pretrain(model, data, cell / "encoders", seed=seed, readers=dict(point.readers), store=WORK / "store")
+    seconds = time.process_time() - started
+    values = point.judge(model, encoders, data, seed)
+    facts = {
+        "system": point.system, "variant": variant, "seed": seed, "effect": effect, "cpu_seconds": seconds,
+        "parameters": sum(p.numel() for p in model.parameters()), "score": float(values.mean()), "data": data.hash,
+    }  # fmt: skip
+    with atomic_path(cell / "values.npz") as aside, open(aside, "wb") as handle:
+        np.savez(handle, values=values)
+    write_json(cell / "cell.json", facts)
+    return {**facts, "values": values}
+
+
+def row(point: Point, seeds: range) -> dict[str, Any]:
+    """Whole against ablation, paired by unit within each seed, with and without effect."""
+    out: dict[str, Any] = {
+        "system": point.system, "supervision": point.supervision, "claim": point.claim, "data": point.data.__name__,
+        "real": point.real, "whole": point.whole, "ablation": point.ablation,
+    }  # fmt: skip
+    for effect in (True, False):
+        pairs = [[measure(point, variant, seed, effect) for seed in seeds] for variant in (point.whole, point.ablation)]
+        if any(cell is None for cell in itertools.chain(*pairs)):
+            continue
+        whole, ablation = ([cell["values"] for cell in cells if cell is not None] for cells in pairs)
+        found = compare_paired(whole, ablation)
+        facts = [cell for cell in pairs[0] if cell is not None]
+        out["effect" if effect else "no effect"] = {
+            "whole": found.mean_a, "ablation": found.mean_b, "difference": found.difference,
+            "low": found.low, "high": found.high, "p": found.p_value, "units": found.n_users,
+            "cpu_seconds": float(np.mean([cell["cpu_seconds"] for cell in facts])),
+            "parameters": facts[0]["parameters"],
+        }  # fmt: skip
+    return out
+
+
+def page(result: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [
+        "# Each pretraining system against its own ablation", "",
+        f"{len(result['seeds'])} seeds each; 95 % interval of the paired difference; CPU seconds of one training.", "",
+        "| system | claim | data | whole | without | difference | no effect | seconds |", "|---" * 8 + "|",
+    ]  # fmt: skip
+    for found in result["rows"]:
+        with_effect, without = found["effect"], found.get("no effect")
+        lines.append(
+            f"| {found['system']} | {found['claim']} | {found['data']} | {with_effect['whole']:.4f} | "
+            f"{with_effect['ablation']:.4f} | {_gap(with_effect)} | {_gap(without) if without else '-'} | "
+            f"{with_effect['cpu_seconds']:.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _gap(found: dict[str, float]) -> str:
+    return f"{found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="systems, separated by commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--part", default="0/1", help="i/n: every n-th point from the i-th, measured but not written")
+    args = parser.parse_args()
+    set_mode("plain")
+    first, step = map(int, args.part.split("/"))
+    chosen = points(set(filter(None, args.only.split(","))))
+    seeds = range(args.seeds)
+    rows = [row(point, seeds) for point in track(chosen[first::step], "points")]
+    if step == 1:
+        rows.sort(key=lambda found: (found["supervision"], found["system"]))
+        result = {"rows": rows, "seeds": list(seeds), "versions": versions(), "command": command_line()}
+        keep("pretraining", result, page(result))
+
+
+if __name__ == "__main__":
+    main()
