@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from palate.modules.stream import Words
 from palate.modules.towers import AudioTower, ImageTower, TextTower, make_tower, pooled
 
 
@@ -52,3 +53,10 @@ def test_grids_shrink_as_documented():
 
 def test_towers_by_name():
     assert isinstance(make_tower("image", dim=16), ImageTower)
+
+
+def test_pieces_that_no_training_text_showed_are_unknown_words():
+    torch.manual_seed(0)
+    for tower in (TextTower(10, 16, 1, 2, 8).eval(), Words(10, 16, 8)):
+        (found, mask), (expected, _) = (tower(torch.tensor([[2, piece, 0]])) for piece in (99, 1))
+        assert torch.equal(found, expected) and mask.tolist() == [[True, True, False]]
