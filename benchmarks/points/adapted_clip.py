@@ -3,7 +3,7 @@
 from _asked import SMALL, asking, fitting, searched
 from _points import Point
 
-SIZES = "adapted_clip:epochs=8;dim=64;layers=1"
+SIZES = "adapted_clip:epochs=6;dim=64;layers=1"
 POINTS = [
     Point(
         system="adapted_clip",

@@ -3,7 +3,7 @@
 from _asked import SMALL, searching
 from _points import Point, cold_recall
 
-SIZES = "ppm:epochs=12;dim=64;layers=1"
+SIZES = "ppm:epochs=24;dim=64;layers=1"
 POINTS = [
     Point(
         system="ppm",
