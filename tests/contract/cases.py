@@ -13,11 +13,13 @@ import torch
 from tiny_world import N_USERS, variant
 
 import palate
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import Lists, PairBatch, UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.model import Matcher, Model, models
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
+from palate.data.sampling import Negatives
+from palate.data.views import TrainView
 from palate.features.plan import Content, plan_content
 
 Check = Callable[["Case"], None]
@@ -125,6 +127,16 @@ class Case:
         model = palate.restore(self.saved(data))
         assert isinstance(model, Matcher)
         return model
+
+
+def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
+    """Training pairs with as many negatives as ``kind`` wants."""
+    rng = np.random.default_rng(0)
+    count = kind.needs.negatives if kind.needs.negatives >= 0 else int(kind(**small(kind)).config.negatives)
+    rows = rng.choice(len(view), size, replace=False)
+    sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
+    drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
+    return PairBatch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (view.users[rows], view.items[rows], drawn)))
 
 
 def people(data: Dataset, rows: np.ndarray | None = None) -> UserBatch:

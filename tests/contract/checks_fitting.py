@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import Case, check, people, same_state, scores, seen_scores, small, trained
+from cases import Case, batch_for, check, people, same_state, scores, seen_scores, small, trained
 from tiny_world import N_USERS, broken_vector, memory_mapped, no_training_rows
 
-from palate.core.batch import PairBatch
 from palate.core.errors import AbilityError, ConfigError, DataError, FeatureError
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
-from palate.data.sampling import Negatives
 from palate.data.views import TrainView
 
 
@@ -42,15 +40,6 @@ def ready(case: Case, **changes: Any) -> tuple[torch.nn.Module, TrainView]:
     seed_torch(0, "init", model.name)
     model.setup(view)
     return model, view
-
-
-def batch_of(case: Case, view: TrainView, size: int = 32) -> PairBatch:
-    rng = np.random.default_rng(0)
-    count = case.kind.needs.negatives if case.kind.needs.negatives >= 0 else int(case.new().config.negatives)
-    rows = rng.choice(len(view), size, replace=False)
-    sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
-    drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
-    return PairBatch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (view.users[rows], view.items[rows], drawn)))
 
 
 @check()
@@ -168,7 +157,7 @@ def loss_is_a_finite_scalar_or_refused(case: Case) -> None:
             model.loss(None)
         return
     model.train()
-    terms = model.loss(batch_of(case, view))
+    terms = model.loss(batch_for(case.kind, view))
     assert "loss" in terms and terms["loss"].requires_grad
     for name, value in terms.items():
         assert value.ndim == 0 and bool(torch.isfinite(value)), name
@@ -178,7 +167,7 @@ def loss_is_a_finite_scalar_or_refused(case: Case) -> None:
 def loss_accepts_a_single_pair(case: Case) -> None:
     model, view = ready(case)
     model.train()
-    terms = model.loss(batch_of(case, view, 1))
+    terms = model.loss(batch_for(case.kind, view, 1))
     assert all(bool(torch.isfinite(value)) for value in terms.values())
 
 
@@ -192,7 +181,7 @@ def every_trained_parameter_gets_a_gradient(case: Case) -> None:
     for phase in phases:
         model.zero_grad()
         model.on_epoch(0, np.random.default_rng(0))
-        phase.loss(batch_of(case, view, 128))["loss"].backward()
+        phase.loss(batch_for(case.kind, view, 128))["loss"].backward()
         reached |= {id(p) for p in phase.parameters if p.grad is not None and bool(p.grad.abs().sum() > 0)}
     lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
     assert not lost, lost

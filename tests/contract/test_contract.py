@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import checks_axes  # noqa: F401
 import checks_fitting  # noqa: F401
 import checks_items  # noqa: F401
 import checks_leaks  # noqa: F401

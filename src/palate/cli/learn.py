@@ -24,6 +24,10 @@ def pretrain(
     out: Out,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the model's config")] = None,
     reader: Annotated[list[str] | None, typer.Option(help="modality=reader, e.g. image=pixels?side=96")] = None,
+    start: Annotated[
+        list[str] | None, typer.Option(help="modality=encoder to go on from: minilm, hf:PATH, a pretrained folder")
+    ] = None,
+    tuning: Annotated[str, typer.Option(help="of what --start names: full or lora:RANK")] = "full",
     split: show.SplitOption = None,
     positive: show.PositiveOption = None,
     seed: Seed = 0,
@@ -49,6 +53,8 @@ def pretrain(
         out,
         seed=seed,
         readers=show.pairs(reader, "--reader"),
+        start=show.encoders(start),
+        tuning=tuning,
         store=store or store_of(data),
         checkpoint=f"{out}.checkpoint",
     )

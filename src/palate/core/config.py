@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import ConfigError, did_you_mean
+from .tuning import Fusion, parse_plan
 
 
 class ModelConfig(BaseModel):
@@ -34,6 +35,43 @@ class TrainedConfig(ModelConfig):
     epochs: int = Field(1000, ge=0)
     patience: int = Field(20, ge=1)
     validate_every: int = Field(1, ge=1)
+
+
+class ContentConfig(ModelConfig):
+    """Settings of models that read content; a model says in its ``abilities`` which values it takes.
+
+    Attributes:
+        tuning: what of the encoders is trained with the model, see :mod:`palate.core.tuning`.
+        fusion: where the modalities of an item meet.
+    """
+
+    tuning: str = "frozen"
+    fusion: Fusion = "late"
+
+    @field_validator("tuning")
+    @classmethod
+    def _known_plan(cls, value: str) -> str:
+        return str(parse_plan(value))
+
+
+class AdaptedConfig(TrainedConfig, ContentConfig):
+    """Settings of content models trained by the loop; the last three mean something only where content is trained.
+
+    Attributes:
+        fused_dim: width of the vector in which modalities meet (``fusion`` intermediate and early).
+        encode_rows: items of a batch whose content is encoded with gradients, drawn anew each step; the others are
+            read as they were encoded after the last epoch. 0 encodes all.
+        pretrained_lr: factor on ``lr`` for weights that come pretrained (``tuning`` partial and full).
+    """
+
+    fused_dim: int = Field(64, ge=4, multiple_of=4)
+    encode_rows: int = Field(512, ge=0)
+    pretrained_lr: float = Field(0.1, gt=0)
+
+    @property
+    def trains_content(self) -> bool:
+        """Whether the vectors that a trained model reads are made by networks that are trained along."""
+        return self.tuning != "frozen" or self.fusion != "late"
 
 
 C = TypeVar("C", bound=BaseModel)

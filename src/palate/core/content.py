@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class Features:
         lengths: int [n], for ``tokens`` only.
         identity: encoder identity, version and preprocessing that made them.
         fitted_on: hash of what a fitted encoder saw, None for encoders that fit nothing.
+        network: for inputs of a network that exists, what makes one like it (``palate.modules.towers.make_tower``).
     """
 
     values: NDArray
@@ -33,6 +35,7 @@ class Features:
     lengths: NDArray[np.int64] | None = None
     identity: str = ""
     fitted_on: str | None = None
+    network: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.values) if self.kind != "tokens" else len(self.lengths if self.lengths is not None else ())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
@@ -18,11 +18,13 @@ from .errors import AbilityError, ConfigError, NotFittedError
 from .ports import port
 from .registry import Registry
 from .scorer import Scorer
+from .tuning import Fusion
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from palate.data.catalog import Catalog
     from palate.data.dataset import Dataset
     from palate.data.views import TrainView
 
@@ -36,12 +38,16 @@ class Abilities:
         new_users: scores visitors it never saw, from their history.
         missing_modalities: accepts items that lack some or all content.
         content: reads content at all.
+        tuning: can train the encoders that read its content.
+        fusion: where modalities may meet; empty for models that read none.
     """
 
     new_items: bool = False
     new_users: bool = False
     missing_modalities: bool = True
     content: bool = False
+    tuning: bool = False
+    fusion: tuple[Fusion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Phase:
         parameters: what is trained. lr, weight_decay: of Adam.
         schedule: epoch -> factor on ``lr``. epochs, patience: of this phase.
         validate: whether validation decides when to stop and which epoch is kept.
+        slow: those of ``parameters`` that are trained with ``slow_factor`` x the learning rate.
         sweep: (learning rate, rng) -> means to log, "loss" among them. A model that gives it runs a whole epoch by
             itself; ``loss`` and the optimiser are not called. It must draw from ``rng`` alone and keep all its state in
             the model's tensors, so that a resumed run is the same run.
@@ -102,6 +109,8 @@ class Phase:
     epochs: int = 1000
     patience: int = 20
     validate: bool = True
+    slow: list[nn.Parameter] = field(default_factory=list)
+    slow_factor: float = 1.0
     sweep: Callable[[float, np.random.Generator], dict[str, float]] | None = None
 
 
@@ -129,6 +138,24 @@ class Model(nn.Module):
         self.config: Any = config if config is not None else parse_config(self.Config, settings, self.name)
         self.shape: Shape | None = None
         self.fitted: Any = None
+        self._refuse_axes()
+
+    def _refuse_axes(self) -> None:
+        tuning, fusion = getattr(self.config, "tuning", "frozen"), getattr(self.config, "fusion", None)
+        if tuning != "frozen" and not self.abilities.tuning:
+            able = [name for name, kind in models.items() if kind.abilities.tuning]
+            raise AbilityError(
+                f"{self.name} has no gradient to train an encoder with",
+                key=f"tuning={tuning}",
+                hint=f"models that have one: {', '.join(able)}",
+            )
+        if fusion is not None and fusion not in self.abilities.fusion:
+            able = [name for name, kind in models.items() if fusion in kind.abilities.fusion]
+            raise AbilityError(
+                f"in {self.name} modalities meet {' or '.join(self.abilities.fusion)} only",
+                key=f"fusion={fusion}",
+                hint=f"models in which they can: {', '.join(able)}",
+            )
 
     def build(self, shape: Shape) -> None:
         """Create parameters and buffers for these sizes; called before training and when restoring."""
@@ -138,6 +165,14 @@ class Model(nn.Module):
         """Take sizes, graphs and content from the training view. Subclasses extend it."""
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         self.build(Shape(train.n_users, train.n_items, dims))
+
+    def adopt(self, source: Any) -> None:
+        """Take content, from now on, from networks that are trained together with this model; after :meth:`setup`.
+
+        Args:
+            source: a :class:`palate.features.adapted.Source`.
+        """
+        raise AbilityError(f"{self.name} reads content as it is")
 
     def solve(self, train: TrainView) -> bool:
         """Closed form or counting: fit and return True, and the loop is skipped."""
@@ -247,11 +282,32 @@ class Matcher(Model):
 
 
 class Pretrainer(Model):
-    """What does content look like here? Learns encoders on a catalogue's own content, behaviour and graphs."""
+    """What does content look like here? Learns encoders on a catalogue's own content, behaviour and graphs.
+
+    Attributes:
+        begins: its towers can start from an encoder that exists. begun: weights that did. begun_factor: their pace.
+    """
 
     task: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
     needs: ClassVar[Needs] = Needs(batch="examples", content=True)
+    begins: ClassVar[bool] = False
+    begun: Sequence[nn.Parameter] = ()
+    begun_factor: float = 1.0
+
+    def phases(self) -> list[Phase]:
+        """As for any model; weights that were trained before (``begun``) move ``begun_factor`` times as fast."""
+        slow = list(self.begun)
+        return [replace(phase, slow=slow, slow_factor=self.begun_factor) for phase in super().phases()]
+
+    def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        """Single columns to read beside whole modalities.
+
+        Returns:
+            Name in ``TrainView.fields`` -> (modality to read them as, reader, columns); the reader ``as:text`` is the
+            one of all texts.
+        """
+        return {}
 
     def examples(self, view: TrainView) -> Ints:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out."""

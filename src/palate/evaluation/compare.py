@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from palate.core.content import Features
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.model import Matcher
 from palate.core.progress import track
@@ -23,6 +22,7 @@ from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.bootstrap import compare_all
 from palate.training.fit import fit
+from palate.training.fitted import Fitted
 from palate.training.saving import restore, save, versions
 
 from .evaluate import evaluate
@@ -53,7 +53,7 @@ def compare(
 
     Args:
         models: ``name``, ``name@preset`` or ``name:key=value;key=value``.
-        axes: setting -> values; every model is run with every combination.
+        axes: setting -> values; every model that has the setting is run with every combination.
         missing: shares of items whose content is hidden at test.
         baseline: what the others are tested against; the best ID-only or counting model by validation if not given.
 
@@ -105,14 +105,17 @@ def compare(
 
 
 def _variants(models: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[str]:
-    if not axes:
-        return list(models)
-    grids = [[f"{key}={value}" for value in values] for key, values in axes.items()]
-    return [
-        f"{model}{';' if ':' in model else ':'}{';'.join(choice)}"
-        for model in models
-        for choice in itertools.product(*grids)
-    ]
+    known = {model: type(parse_model(model).config).model_fields for model in models if axes}
+    for key in axes:
+        if not any(key in fields for fields in known.values()):
+            hint = did_you_mean(key, {name for fields in known.values() for name in fields})
+            raise ConfigError("none of the models has this setting", key=key, hint=hint)
+    found = []
+    for model in models:
+        grids = [[f"{key}={value}" for value in values] for key, values in axes.items() if key in known[model]]
+        sign = ";" if ":" in model else ":"
+        found += [f"{model}{sign}{';'.join(choice)}" for choice in itertools.product(*grids)] if grids else [model]
+    return found
 
 
 def _drawn(data: Dataset, seed: int) -> Dataset:
@@ -135,7 +138,7 @@ def _select(
     done = folder / key / "cell.json"
     if done.is_file():
         cell: dict[str, Any] = read_json(done)
-        return cell
+        return cell | {"stored_mib": _stored(done.with_name("run"))}
     content = plan_content(data, encoders, store)
     started, before = time.perf_counter(), reset_peak()
     fitted = fit(model, data, seed=seed, content=content, checkpoint=folder / f"{key}.checkpoint")
@@ -148,6 +151,8 @@ def _select(
         "peak_mib": peak() / 2**20,
         "peak_growth_mib": (peak() - before) / 2**20,
         "parameters": sum(p.numel() for p in fitted.parameters()),
+        "trained": fitted.fitted.log.trained,
+        "content_mib": fitted.fitted.log.content_bytes / 2**20,
         "valid": fitted.fitted.log.valid,
         "metric": fitted.fitted.log.metric,
         "selected": fitted.fitted.log.selected,
@@ -157,7 +162,12 @@ def _select(
     save(fitted, folder / key / "run")
     write_json(done, cell)
     shutil.rmtree(folder / f"{key}.checkpoint", ignore_errors=True)
-    return cell
+    return cell | {"stored_mib": _stored(done.with_name("run"))}
+
+
+def _stored(run: Path) -> float:
+    """MiB of a run: everything that serving needs, encoders included."""
+    return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
 
 
 def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], missing: Sequence[float]) -> int:
@@ -199,10 +209,10 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, rate: float) -> dic
 
 def hide_content(model: Matcher, data: Dataset, rate: float, seed: int) -> None:
     """Take the content of a random share of items away from a fitted model, independently by modality."""
-    hidden: dict[str, Features] = {}
-    for name, features in model.fitted.content.vectors.items():
-        keep = stream(seed, "missing", name, rate).random(len(features)) >= rate
-        hidden[name] = features.hide(keep)
+    fitted: Fitted = model.fitted
+    hidden = fitted.content.partly(
+        fitted.items, lambda name, rows: np.asarray(stream(seed, "missing", name, rate).random(rows) >= rate)
+    )
     model.extend(hidden, data.n_items)
 
 
@@ -225,6 +235,9 @@ def _row(
     row["test seconds"] = float(np.mean([arrays[variant, seed, rate]["seconds"][0] for seed in seeds]))
     row["peak MiB"] = max(cell["peak_mib"] for cell in own)
     row["parameters"] = own[0]["parameters"]
+    row["trained"] = own[0].get("trained", own[0]["parameters"])
+    row["content MiB"] = own[0].get("content_mib")
+    row["stored MiB"] = float(np.mean([cell["stored_mib"] for cell in own]))
     row["epochs"] = float(np.mean([cell["epochs"] for cell in own]))
     return row
 
@@ -264,8 +277,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# {result['data']}: {result['split']}, positives: {result['positive']}",
         "",
-        "| model | " + " | ".join(names) + f" | {tested} - baseline [95 %] (Holm p) | fit s | test s | peak MiB |",
-        "|---" * (len(names) + 5) + "|",
+        "| model | " + " | ".join(names) + f" | {tested} - baseline [95 %] (Holm p) "
+        "| fit s | test s | peak MiB | trained | stored MiB |",
+        "|---" * (len(names) + 7) + "|",
     ]
     tests = result["tests"].get(tested, {})
     for row in result["table"]:
@@ -277,7 +291,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         name = row["model"] + (f" (missing {row['missing']:g})" if "missing" in row else "")
         lines.append(
             f"| {name} | " + " | ".join(shown) + f" | {gap} | {row['fit seconds']:.1f} | {row['test seconds']:.2f} "
-            f"| {row['peak MiB']:.0f} |"
+            f"| {row['peak MiB']:.0f} | {row['trained']:,} | {row['stored MiB']:.1f} |"
         )
     return "\n".join(
         [*lines, "", f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`", ""]

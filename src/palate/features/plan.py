@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from palate.core.content import Features, joined, padded, refuse_broken
 from palate.core.encoder import Encoder, FittedEncoder
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import inside, read_json, read_tensors, write_json, write_tensors
+from palate.core.tuning import Fusion, Plan
 from palate.data.catalog import COLUMN_KINDS, Catalog
 from palate.data.dataset import Dataset
 from palate.data.relations import Relations
@@ -22,6 +23,7 @@ from palate.data.views import TrainView
 from palate.modules.graph import Graph
 from palate.modules.spectral import spectral_embedding
 
+from .adapted import Adapted, Source, absent, shapes_of
 from .encoders._base import Fault
 from .encoders.make import make_encoder
 from .fields import plan_fields
@@ -35,7 +37,7 @@ DEFAULTS = {
     "video": ("video_stats",),
     "attributes": ("tfidf_attributes",),
 }
-SPECTRAL, GIVEN = "spectral", "given:"
+SPECTRAL, GIVEN, ADAPTED, AS = "spectral", "given:", "adapted", "as:"
 Entry = tuple[str, str, tuple[str, ...] | None]
 
 
@@ -45,10 +47,11 @@ class Content:
 
     Attributes:
         plan: feature name -> (modality, encoder specification, columns or None for all of the modality).
-        fields: the same for single columns.
+        fields: the same for single columns; ``as:NAME`` reads them with the encoder of feature NAME.
         store: where vectors are kept.
         fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
         faults: (feature, fault) for rows that could not be read and count as absent.
+        adapted: what took the place of the encoders' vectors when they were trained with a model.
     """
 
     plan: Mapping[str, Entry]
@@ -58,6 +61,7 @@ class Content:
     vectors: dict[str, Features] = field(default_factory=dict)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     used: dict[str, Entry] = field(default_factory=dict)
+    adapted: Adapted | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,11 +81,14 @@ class Content:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
             fields: encode single columns as well. queries: read what people searched for as the ``text`` of items.
         """
-        self.used = {**self.plan, **(self.fields if fields else {})}
+        self.used, self.adapted = {**self.plan, **(self.fields if fields else {})}, None
         for name, (modality, spec, columns) in self.used.items():
             if spec.startswith(GIVEN):
                 continue
-            encoder = _encoder(spec, modality)
+            if spec.startswith(AS):
+                self.fitted[name] = self.fitted[spec.removeprefix(AS)]
+                continue
+            encoder = find_encoder(spec, modality)
             if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
                 encoder.fit(data.items.raw(modality, np.flatnonzero(view.fit_items), columns))
             self.fitted[name] = encoder
@@ -98,18 +105,77 @@ class Content:
 
     def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
         """Encode catalogue rows (all of them by default); what the store holds is not encoded again."""
-        found: dict[str, Features] = {}
         self.faults = []
-        for name, (modality, spec, columns) in self.used.items():
-            if spec.startswith(GIVEN):
-                given = items.given[modality]
-                found[name] = given if rows is None else given.take(rows)
-                refuse_broken(found[name], name)
-                continue
-            faults: list[Fault] = []
-            raws = items.raw(modality, rows, columns)
-            found[name] = self.store.encode(self.fitted[name], raws, root=items.root, faults=faults)
-            self.faults += [(name, fault) for fault in faults]
+        if self.adapted is not None:
+            return self.adapted.encode(self._inputs(self.adapted, items, rows))
+        return {name: self._read(name, self.fitted.get(name), items, rows) for name in self.used}
+
+    def _read(
+        self, name: str, encoder: Encoder | None, items: Catalog, rows: NDArray[np.int64] | None = None
+    ) -> Features:
+        modality, spec, columns = self.used[name]
+        if spec.startswith(GIVEN) or encoder is None:
+            given = items.given[modality]
+            given = given if rows is None else given.take(rows)
+            refuse_broken(given, name)
+            return given
+        faults: list[Fault] = []
+        found = self.store.encode(encoder, items.raw(modality, rows, columns), root=items.root, faults=faults)
+        self.faults += [(name, fault) for fault in faults]
+        return found
+
+    def adapt(self, items: Catalog, plan: Plan, fusion: Fusion, width: int) -> Source:
+        """Networks that are to be trained, in place of the encoders' vectors; after :meth:`view`.
+
+        Args:
+            plan: what of the encoders is trained. fusion: where modalities meet. width: of the vector in which they do.
+
+        Raises:
+            ConfigError: when nothing can be trained, or there is no vector.
+        """
+        names = [name for name in self.vectors if name in self.plan or name not in self.used]
+        if not names:
+            raise ConfigError("there are no vectors to adapt", key=f"tuning={plan}", hint="see palate check DATA")
+        encoders = {name: self.fitted[name] for name in names if name in self.fitted}
+        raws = {name: items.raw(self.used[name][0], None, self.used[name][2]) for name in encoders}
+        shapes = shapes_of(encoders, raws, plan, fusion)
+        network = Adapted(encoders, {name: self.vectors[name].dim for name in names}, shapes, plan, fusion, width)
+        inputs = self._inputs(network, items)
+        found = network.encode(inputs)
+        self.vectors = self._stand_ins() | found
+        return Source(network, inputs, found)
+
+    def settle(self, source: Source) -> None:
+        """Keep what training made of ``source``: vectors of all items, and the networks for items that come later."""
+        self.adapted = source.network.cpu().eval()
+        self.vectors = self._stand_ins() | self.adapted.encode(source.inputs)
+
+    def partly(self, items: Catalog, keep: Callable[[str, int], NDArray[np.bool_]]) -> dict[str, Features]:
+        """Vectors of all ``items`` where a share of the content is hidden.
+
+        Args:
+            keep: (modality, rows) -> bool [rows], what stays visible.
+        """
+        if self.adapted is None or self.adapted.meeting is None:
+            return {name: found.hide(keep(name, len(found))) for name, found in self.vectors.items()}
+        inputs = self._inputs(self.adapted, items)
+        return self.adapted.encode(
+            {name: replace(found, present=found.present & keep(name, len(found))) for name, found in inputs.items()}
+        )
+
+    def _stand_ins(self) -> dict[str, Features]:
+        """Vectors made of relations, which no encoder makes again."""
+        return {name: found for name, found in self.vectors.items() if found.identity.startswith(f"{SPECTRAL}:")}
+
+    def _inputs(self, network: Adapted, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
+        found = {}
+        for name, reader in network.readers.items():
+            if name in self.used:
+                found[name] = self._read(name, reader or self.fitted.get(name), items, rows)
+            elif rows is None:
+                found[name] = self.vectors[name]
+            else:
+                found[name] = absent(len(rows), network.dims[name])
         return found
 
     def grow(self, items: Catalog) -> dict[str, Features]:
@@ -131,6 +197,8 @@ class Content:
         for name, found in self.vectors.items():
             tensors = {"values": torch.from_numpy(np.require(found.values, requirements=["C", "W"]))}
             write_tensors(inside(folder, f"{name}.safetensors"), tensors | {"present": torch.from_numpy(found.present)})
+        if self.adapted is not None:
+            self.adapted.save(folder / ADAPTED)
         made = {name: [found.identity, found.fitted_on] for name, found in self.vectors.items()}
         used = {name: list(entry) for name, entry in self.used.items()}
         write_json(folder / "plan.json", {"plan": used, "vectors": made})
@@ -148,7 +216,8 @@ class Content:
             tensors = read_tensors(inside(folder, f"{name}.safetensors"))
             values, present = tensors["values"].numpy(), tensors["present"].numpy()
             vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
-        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan)
+        adapted = Adapted.load(folder / ADAPTED, fitted) if (folder / ADAPTED).is_dir() else None
+        return cls(plan, FeatureStore(None), {}, fitted, vectors, used=plan, adapted=adapted)
 
 
 def plan_content(
@@ -178,7 +247,7 @@ def plan_content(
     return Content(plan, shelf, plan_fields(data.items, {entry[0] for entry in plan.values()}))
 
 
-def _encoder(spec: str, modality: str) -> Encoder:
+def find_encoder(spec: str, modality: str) -> Encoder:
     """From a specification, or from the folder of a saved encoder."""
     if not (Path(spec) / FACTS).is_file():
         return make_encoder(spec, modality)

@@ -19,7 +19,8 @@ from .encoders.tower import Tower
 
 FORMAT = 1
 FACTS = "encoder.json"
-_ARRAYS, _INNER, _CHECKPOINT = "state.safetensors", "inner", "checkpoint"
+INNER = "inner"
+_ARRAYS, _CHECKPOINT = "state.safetensors", "checkpoint"
 
 
 def save_encoder(folder: str | Path, encoder: Encoder) -> None:
@@ -45,7 +46,7 @@ def save_encoder(folder: str | Path, encoder: Encoder) -> None:
             tensors = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
             write_tensors(aside / _ARRAYS, tensors)
         if isinstance(encoder, Pca | Tower):
-            save_encoder(aside / _INNER, encoder.of)
+            save_encoder(aside / INNER, encoder.of)
         encoder.copy_files(aside / _CHECKPOINT)
         write_json(aside / FACTS, facts)
 
@@ -69,6 +70,8 @@ def load_encoder(folder: str | Path) -> Encoder:
         encoder = _built(folder, facts)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ArtefactError(f"an incomplete encoder ({type(error).__name__}: {error})", file=file) from error
+    if isinstance(encoder, Tower):
+        encoder.folder = folder
     if encoder.identity != facts["identity"]:
         raise ArtefactError(
             f"this version gives other vectors ({encoder.identity}, saved as {facts['identity']})",
@@ -81,7 +84,7 @@ def load_encoder(folder: str | Path) -> Encoder:
 def _built(folder: Path, facts: Mapping[str, Any]) -> Encoder:
     options = dict(facts["options"])
     if facts["name"] in ("pca", "tower"):
-        options["of"] = load_encoder(folder / _INNER)
+        options["of"] = load_encoder(folder / INNER)
     if (folder / _CHECKPOINT).is_dir() and "source" in options:
         options["source"] = str(folder / _CHECKPOINT)
     encoder = encoders.get(facts["name"])(**options)

@@ -13,6 +13,8 @@ from palate.core.errors import ArtefactError, MissingDependencyError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Ids 0 to 4."""
+LETTERS = 1000
+"""Letters that get a piece of their own."""
 
 
 class Vocabulary:
@@ -31,9 +33,17 @@ class Vocabulary:
             from tokenizers import BertWordPieceTokenizer
         except ImportError as error:
             raise MissingDependencyError("tokenizers", "encoders") from error
+        known = list(texts)
         made = BertWordPieceTokenizer(lowercase=True, strip_accents=True)
-        made.train_from_iterator(texts, size, min_frequency=2, show_progress=False, special_tokens=list(SPECIAL))
-        return cls.load(made.to_str())
+        # The library numbers continuations in the order of a randomly seeded hash map, and breaks ties by number.
+        # Told beforehand, they have a number that depends on the texts alone.
+        letters = sorted({letter for text in known for letter in made.normalize(text) if not letter.isspace()})
+        inner = [f"##{letter}" for letter in letters[:LETTERS]]
+        made.train_from_iterator(
+            known, size, min_frequency=2, limit_alphabet=LETTERS, show_progress=False, special_tokens=[*SPECIAL, *inner]
+        )
+        pieces = made.get_vocab()
+        return cls.load(BertWordPieceTokenizer(pieces, lowercase=True, strip_accents=True).to_str())
 
     @classmethod
     def load(cls, text: str) -> Self:

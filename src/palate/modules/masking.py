@@ -28,6 +28,16 @@ def corrupt(ids: Tensor, chosen: Tensor, mask: int, words: tuple[int, int]) -> T
     return torch.where(chosen, shown, ids)
 
 
+def mask_words(ids: Tensor, share: float, mask: int, words: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Ids [B, T] with ``share`` of their words corrupted, and which (bool), see :func:`choose` and :func:`corrupt`.
+
+    Args:
+        ids: int [B, T]; those below ``words[0]`` are no words and stay.
+    """
+    chosen = choose(ids >= words[0], share)
+    return corrupt(ids, chosen, mask, words), chosen
+
+
 def mismatched(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows of both sides of ``n`` >= 2 pairs, int64 [n] each; about half lost one side to another row."""
     own = torch.arange(n, device=device)

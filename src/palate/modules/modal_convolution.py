@@ -96,8 +96,9 @@ class ModalConvolution(nn.Module):
         return torch.cat([h, to_items @ convolve]), torch.cat([own(users), x])
 
     def _known(self, values: Tensor, has: Tensor, graph: Graph) -> _Constant:
-        """What does not change from step to step."""
-        if self._constant is None or self._constant.graph is not graph:
+        """What does not change from step to step, as long as content does not."""
+        known = self._constant
+        if known is None or known.graph is not graph or known.values is not values:
             n, present = len(self.preference), has[len(self.preference) :, None]
             content = torch.where(present, values, values.new_zeros(()))
             if self.first is None:
@@ -105,11 +106,12 @@ class ModalConvolution(nn.Module):
             else:
                 content = torch.cat([content, present.to(content.dtype)], 1)
             user_rows, item_rows = _blocks(graph, n)
-            self._constant = _Constant(graph, content, user_rows, item_rows, propagate(user_rows, content))
+            known = _Constant(graph, values, content, user_rows, item_rows, propagate(user_rows, content))
             if not self.preference.requires_grad:
-                self._constant.users = F.normalize(self.preference, dim=1)
-                self._constant.to_items = propagate(item_rows, self._constant.users)
-        return self._constant
+                known.users = F.normalize(self.preference, dim=1)
+                known.to_items = propagate(item_rows, known.users)
+            self._constant = known
+        return known
 
 
 @dataclass(eq=False)
@@ -117,6 +119,7 @@ class _Constant:
     """Content (unit, or with a column of ones), the graph's two blocks, and what they make of constants."""
 
     graph: Graph
+    values: Tensor
     content: Tensor
     user_rows: Graph
     item_rows: Graph

@@ -30,8 +30,8 @@ class Words(nn.Module):
         nn.init.normal_(self.places, std=0.02)
 
     def forward(self, ids: Tensor) -> Tokens:
-        ids = known(ids, self.words)
-        return self.norm(self.words(ids) + self.places[: ids.shape[1]]), ids != PAD
+        ids = ids.long()
+        return self.norm(self.words(known(ids, self.words)) + self.places[: ids.shape[1]]), ids != PAD
 
 
 @towers.register("regions")

@@ -1,10 +1,12 @@
 """Towers: one entity of one modality to a vector and to tokens, small enough to train on a catalogue of thousands.
 
-All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them.
+All take an input and give ``(tokens [B, T, d], mask bool [B, T])``; :func:`pooled` makes one vector of them. Those
+with ``start``, ``step`` and ``end`` can stop and go on between blocks, see :class:`palate.modules.network.Staged`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -15,15 +17,11 @@ from torch import Tensor, nn
 from ..core.registry import Registry
 
 PAD, UNKNOWN = 0, 1
-"""Token ids of padding, and of what is no known word."""
+"""Token ids of padding and of what no training text held."""
 
 Tokens = tuple[Tensor, Tensor]
-
-
-def known(ids: Tensor, words: nn.Embedding) -> Tensor:
-    """Ids int64 as a table of words can look them up: a piece that no training text showed is ``UNKNOWN``."""
-    return torch.where(ids < words.num_embeddings, ids, UNKNOWN).long()
-
+State = tuple[Tensor, Tensor | None]
+"""Between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
 towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
 
@@ -52,17 +50,34 @@ class TextTower(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input vectors float32 [B, T, d]."""
-        out: Tensor = self.words(ids) + self.places[: ids.shape[1]]
+        out: Tensor = self.words(known(ids, self.words)) + self.places[: ids.shape[1]]
         return out
 
     def forward(self, ids: Tensor) -> Tokens:
-        ids = known(ids, self.words)
-        mask = ids != PAD
+        return through(self, ids)
+
+    def first(self) -> list[nn.Parameter]:
+        return [*self.words.parameters(), self.places]
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers.layers)
+
+    def start(self, ids: Tensor) -> State:
+        ids = ids.long()
+        return self.embed(ids), ids != PAD
+
+    def step(self, place: int, state: State) -> State:
+        values, mask = state
+        assert mask is not None
         # a row without any token would attend to nothing, which is NaN
         open_ = mask.clone()
         open_[:, 0] = True
-        found = self.layers(self.embed(ids), src_key_padding_mask=~open_)
-        return self.norm(found), mask
+        return self.layers.layers[place](values, src_key_padding_mask=~open_), mask
+
+    def end(self, state: State) -> Tokens:
+        values, mask = state
+        assert mask is not None
+        return self.norm(values), mask
 
 
 @towers.register("image")
@@ -81,10 +96,22 @@ class ImageTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pictures: Tensor) -> Tokens:
-        found = pictures
-        for stage in self.stages:
-            found = stage(found)
-        tokens = self.norm(self.out(found.flatten(2).transpose(1, 2)))
+        return through(self, pictures)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.stages)
+
+    def start(self, pictures: Tensor) -> State:
+        return pictures, None
+
+    def step(self, place: int, state: State) -> State:
+        return self.stages[place](state[0]), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].flatten(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -107,10 +134,23 @@ class AudioTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, sounds: Tensor) -> Tokens:
-        found = sounds.squeeze(1)
-        for layer, norm in zip(self.layers, self.norms):
-            found = F.gelu(norm(layer(found)))
-        tokens = self.norm(self.out(found.transpose(1, 2)))
+        return through(self, sounds)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return [nn.ModuleList(pair) for pair in zip(self.layers, self.norms)]
+
+    def start(self, sounds: Tensor) -> State:
+        return sounds.transpose(1, 2), None
+
+    def step(self, place: int, state: State) -> State:
+        found = self.norms[place](self.layers[place](state[0].squeeze(2)))
+        return F.gelu(found).unsqueeze(2), None
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0].squeeze(2).transpose(1, 2)))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
@@ -129,6 +169,20 @@ class _Stage(nn.Module):
         return F.gelu(x + self.norms[2](self.block[1](inner)))
 
 
+def known(ids: Tensor, words: nn.Embedding) -> Tensor:
+    """Ids that a table has; a new item's text may hold pieces that were cut off every training text."""
+    return torch.where(ids < words.num_embeddings, ids, UNKNOWN)
+
+
+def through(tower: Any, inputs: Tensor) -> Tokens:
+    """Start, all blocks, end."""
+    state: State = tower.start(inputs)
+    for place in range(len(tower.blocks())):
+        state = tower.step(place, state)
+    found: Tokens = tower.end(state)
+    return found
+
+
 def pooled(tokens: Tokens) -> Tensor:
     """Mean of the tokens that are there [B, d]; zero where there is none."""
     values, mask = tokens
@@ -136,11 +190,25 @@ def pooled(tokens: Tokens) -> Tensor:
     return (values * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-def make_tower(kind: str, **sizes: Any) -> nn.Module:
+def make_tower(kind: str, start: str | None = None, **sizes: Any) -> nn.Module:
     """The tower registered as ``kind``; ``sizes`` are its constructor's arguments.
+
+    Args:
+        start: modality of the encoder whose weights it is to take before training; its attribute ``started_from``.
 
     Raises:
         ConfigError: when there is none of this kind.
     """
     made: nn.Module = towers.get(kind)(**sizes)
+    if start is not None:
+        made.started_from = start  # type: ignore[assignment]
+    return made
+
+
+def make_head(network: Mapping[str, Any], width: int) -> nn.Linear:
+    """From a tower's pooled tokens to ``width``; the identity at first behind a tower that is trained further."""
+    made = nn.Linear(int(network["dim"]), width)
+    if network.get("start") is not None and made.in_features == width:
+        nn.init.eye_(made.weight)
+        nn.init.zeros_(made.bias)
     return made

@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 import torch
 
 from palate.core.config import TrainedConfig
-from palate.core.errors import ConfigError
+from palate.core.errors import AbilityError, ConfigError
 from palate.core.files import digest
 from palate.core.model import Matcher, Model
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.adapted import Source
 from palate.features.plan import Content, plan_content
 from palate.metrics.held import validate
 
+from .adapt import adapt, asked
 from .checkpoint import Progress
 from .fitted import Fitted
 from .loop import LoopOptions, train
@@ -29,13 +31,18 @@ M = TypeVar("M", bound=Model)
 
 @dataclass
 class FitLog:
-    """What happened in fitting: learning curves, what was chosen, how long each stage took."""
+    """What happened in fitting: learning curves, what was chosen, how long each stage took.
+
+    ``trained`` counts the parameters that had gradients, ``content_bytes`` is what training read of content.
+    """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     selected: dict[str, Any] = field(default_factory=dict)
     valid: float | None = None
     metric: str = "recall@20"
     seconds: dict[str, float] = field(default_factory=dict)
+    trained: int = 0
+    content_bytes: int = 0
 
 
 @isolated
@@ -82,8 +89,10 @@ def fit(
     name = _fingerprint(model, data, content, seed, metric)
     chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
     view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields)
+    view, source = adapt(model, view, data, content)
+    log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
-    state = _train(model, view, "select", log)
+    state = _train(model, view, "select", log, source)
     log.history = state.history if state else []
     if view.valid is not None and isinstance(model, Matcher):
         _extend(model, data, content)
@@ -97,33 +106,51 @@ def fit(
         again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
         again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
         view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields)
-        _train(successor, view, "refit", log)
+        view, source = adapt(successor, view, data, content)
+        _train(successor, view, "refit", log, source)
         _become(model, successor)
+    log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.finish()
+    if source is not None:
+        content.settle(source)
     _extend(model, data, content)
     model.fitted = Fitted.from_data(data, content, seed, log)
     model.eval()
     return model
 
 
-def _train(model: Model, view: TrainView, stage: str, log: FitLog) -> Progress | None:
+def _train(model: Model, view: TrainView, stage: str, log: FitLog, source: Source | None = None) -> Progress | None:
     started = time.perf_counter()
     file = None if view.scratch is None else view.scratch.with_name(f"{view.scratch.name}.safetensors")
-    state = _learn(model, view, file, view.fingerprint)
+    state = _learn(model, view, file, view.fingerprint, source)
     log.seconds[stage] = time.perf_counter() - started
     return state
 
 
 def run_stage(model: Model, view: TrainView, name: str) -> dict[str, Any]:
-    """Train one member of a composed model on ``view``; returns the settings it chose on validation."""
+    """Train one member of a composed model on ``view``; returns the settings it chose on validation.
+
+    Raises:
+        AbilityError: for a member that would train its content, which the members share.
+    """
+    if asked(model) is not None:
+        raise AbilityError(
+            f"{model.name} shares its content with other members, so it cannot train it",
+            key="tuning",
+            hint="tuning=frozen and fusion=late in a composed model, or fit it alone",
+        )
     file = None if view.scratch is None else view.scratch / f"{name}.safetensors"
     state = _learn(model, view, file, f"{view.fingerprint}/{name}")
     return model.selected() | _epochs(model, state)
 
 
-def _learn(model: Model, view: TrainView, file: Path | None, name: str) -> Progress | None:
+def _learn(
+    model: Model, view: TrainView, file: Path | None, name: str, source: Source | None = None
+) -> Progress | None:
     seed_torch(view.seed, "init", model.name)
     model.setup(view)
+    if source is not None:
+        model.adopt(source)
     options = LoopOptions(view.seed, view.metric, file, view.checkpoint_seconds, name, str(view.device))
     state = None if model.solve(view) else train(model, view, options)
     model.eval()

@@ -67,7 +67,7 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
         if index < state.phase:
             continue
         optimiser = torch.optim.Adam(
-            phase.parameters, lr=phase.lr, weight_decay=phase.weight_decay, fused=_can_fuse(phase)
+            _groups(phase), lr=phase.lr, weight_decay=phase.weight_decay, fused=_can_fuse(phase)
         )
         if resumed is not None and state.epoch > 0:
             _restore(optimiser, resumed[2])
@@ -134,7 +134,7 @@ class _Phase:
     def steps(self, lr: float, rng: np.random.Generator) -> dict[str, float]:
         """One epoch of the optimiser over shuffled batches; means of all that the loss reports."""
         for group in self.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["factor"]
         sums: dict[str, float] = {}
         seen = 0
         for rows in _batches(len(self.source), batch_size(self.model, len(self.source)), rng):
@@ -195,6 +195,13 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Ints]:
     order = rng.permutation(n)
     for start in range(0, n, size):
         yield order[start : start + size]
+
+
+def _groups(phase: Phase) -> list[dict[str, Any]]:
+    slow = {id(parameter) for parameter in phase.slow}
+    usual = [parameter for parameter in phase.parameters if id(parameter) not in slow]
+    groups = [{"params": usual, "factor": 1.0}, {"params": phase.slow, "factor": phase.slow_factor}]
+    return [group for group in groups if group["params"]]
 
 
 def _can_fuse(phase: Phase) -> bool:

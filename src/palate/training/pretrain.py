@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import atomic_folder, digest, write_json
-from palate.core.model import Pretrainer
+from palate.core.model import Pretrainer, pretrainers
 from palate.core.seeding import isolated, seed_torch
+from palate.core.tuning import parse_plan
 from palate.data.dataset import Dataset
+from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
-from palate.features.plan import Content
+from palate.features.plan import Content, find_encoder
 from palate.features.saved import save_encoder
+from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
 
 from .loop import LoopOptions, train
+from .saving import versions
 
 P = TypeVar("P", bound=Pretrainer)
 
@@ -32,6 +39,9 @@ def pretrain(
     *,
     seed: int = 0,
     readers: dict[str, str] | None = None,
+    start: Mapping[str, str] | None = None,
+    tuning: str = "full",
+    pretrained_lr: float = 0.1,
     store: FeatureStore | str | Path | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
@@ -41,6 +51,10 @@ def pretrain(
 
     Args:
         readers: modality -> reader specification, for example ``{"image": "pixels?side=96"}``.
+        start: modality -> encoder whose weights training starts from: ``minilm``, ``hf:<path or id>``, or the folder
+            of an encoder that was pretrained before. Others start at random.
+        tuning: what of these is trained: ``full``, or ``lora:<rank>``. pretrained_lr: factor on the learning rate of
+            weights that were trained before.
         store: where what readers made is kept; None keeps it in memory.
         checkpoint: a file; training that was killed resumes from it to the same bits.
         checkpoint_seconds: at least this long between two writes of it.
@@ -52,17 +66,30 @@ def pretrain(
         ConfigError: when the data lack what ``model`` needs.
     """
     wanted = {**READERS, **(readers or {})}
+    if start and not model.begins:
+        able = ", ".join(name for name, kind in pretrainers.items() if kind.begins)
+        raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")
+    starts = {m: Start.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
+    wanted |= {m: found.reading for m, found in starts.items()}
     plan = {m: (m, spec, None) for m, spec in wanted.items() if m in data.items.modalities}
+    if lacking := sorted(starts.keys() - plan.keys()):
+        raise ConfigError("the items have no such content", key=lacking[0], hint="see palate check DATA")
     if not plan:
         raise ConfigError("the items have no text, pictures or sound to learn from", key="data")
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    content = Content(plan, shelf)
+    content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data, queries=model.needs.queries)
+    view = content.view(data.select_view(seed), data, fields=True, queries=model.needs.queries)
+    inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
+    view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
     model.setup(view)
+    how = parse_plan(tuning)
+    prime(model, starts, how, view.features)
+    model.begun, model.begun_factor = started_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
+    facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None
     options = LoopOptions(seed, "retrieval", file, checkpoint_seconds, digest(*facts), device)
     state = train(model, view, options)
@@ -72,25 +99,32 @@ def pretrain(
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
-        write_json(
-            aside / "pretrained.json", _manifest(model, data, seed, view.fit_items.sum(), state.history, started)
-        )
+        manifest = _manifest(model, data, view, state.history)
+        manifest |= {"readers": {m: reader.identity for m, reader in content.fitted.items()}}
+        manifest |= {"start": {m: found.identity for m, found in starts.items()}, "tuning": str(how)}
+        write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
     if file is not None:
         file.unlink(missing_ok=True)
     return made
 
 
-def _manifest(
-    model: Pretrainer, data: Dataset, seed: int, items: Any, history: list[dict[str, Any]], started: float
-) -> dict[str, Any]:
+def _manifest(model: Pretrainer, data: Dataset, view: TrainView, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was learnt, and from what: nothing outside ``corpus`` was seen."""
+    corpus = {
+        "items": int(view.fit_items.sum()),
+        "content": {name: int(found.present.sum()) for name, found in view.features.items()},
+        "users": int(np.unique(view.users).size),
+        "positives": len(view.users),
+        "relations": {name: len(edges.source) for name, edges in view.relations.edges.items()},
+    }
     return {
         "model": model.name,
         "settings": model.config.model_dump(mode="json"),
         "data": data.name,
         "hash": data.hash,
         "split": str(data.spec),
-        "seed": seed,
-        "items": int(items),
-        "seconds": time.perf_counter() - started,
+        "seed": view.seed,
+        "corpus": corpus,
         "history": history,
+        "versions": versions(),
     }

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import Encoder, FittedEncoder, Raw
-from palate.core.errors import FeatureError
+from palate.core.errors import AbilityError, FeatureError
+from palate.modules.network import Network
+
+TRAINABLE = "palate pretrain makes encoders that can be trained; so are minilm and hf:<checkpoint> of a BERT type"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,24 @@ class ContentEncoder(Encoder):
     @property
     def settings(self) -> dict[str, Any]:
         return dict(self.options)
+
+    @property
+    def reader(self) -> ContentEncoder:
+        """What reads raw content into the inputs of :meth:`network`.
+
+        Raises:
+            AbilityError: for encoders that cannot be trained.
+        """
+        raise AbilityError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
+
+    def network(self) -> Network:
+        """A copy of the encoder's network, from the reader's vectors to its own."""
+        raise AbilityError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it has a :meth:`network`."""
+        return type(self).network is not ContentEncoder.network
 
     def copy_files(self, folder: Path) -> None:
         """Put files that the encoder cannot work without into ``folder`` (weights that exist only locally)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.encoder import Raw, encoders
-from palate.core.errors import ConfigError
+from palate.core.errors import AbilityError, ConfigError
 from palate.core.files import read_json
+from palate.modules.bert import STAGED, BertHead, BertStages
+from palate.modules.network import Network
 
+from ._base import ContentEncoder
 from ._hf import HfEncoder, Output, load_model, load_part
 from ._text import clean_text
+from .hf_ids import HfIds
 
 Pooling = Literal["auto", "mean", "cls"]
 _CHARS_PER_TOKEN = 64
@@ -120,6 +125,29 @@ class HfText(HfEncoder):
             return states[:, 0]
         weight = real.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+
+    @property
+    def reader(self) -> ContentEncoder:
+        self._refuse_other_types()
+        return HfIds(str(self.folder), self.max_length)
+
+    def network(self) -> Network:
+        self._refuse_other_types()
+        model = load_model(_TOWERS[self.model_type], self.folder, torch.device("cpu"))
+        tower = BertStages(model, self._tokenizer.pad_token_id)
+        return Network(tower, BertHead(self.pooling, self.normalize), json.dumps(self.config, sort_keys=True))
+
+    @property
+    def trainable(self) -> bool:
+        return self.pooled and self.model_type in STAGED
+
+    def _refuse_other_types(self) -> None:
+        if not self.trainable:
+            raise AbilityError(
+                f"{self.model_type} checkpoints are read as they are",
+                key=self.source,
+                hint=f"can be: {', '.join(STAGED)}",
+            )
 
     def _positions(self) -> int:
         inner = self.sub("text_config")

@@ -24,7 +24,7 @@ class Pieces(FittedContentEncoder):
         size: pieces at most. length: ids kept of each text.
     """
 
-    name, modality, version = "pieces", "text", 1
+    name, modality, version = "pieces", "text", 2
 
     def __init__(self, size: int = 8000, length: int = 48) -> None:
         if size < len(SPECIAL) + 1 or length < 3:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,10 @@ from torch import Tensor
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
+from palate.modules.adapters import merged
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_tower, pooled
+from palate.modules.network import Network
+from palate.modules.towers import Tokens, make_head, make_tower, pooled
 
 from ._base import ContentEncoder
 
@@ -33,9 +38,13 @@ class Tower(ContentEncoder):
         combine: arguments of :func:`palate.modules.combine.make_combine` where the system learnt with several
             modalities; an item then counts as one that has this modality alone.
         unit: scale to unit length; else a vector's length is part of what was learnt.
+
+    Attributes:
+        folder: where it was read from, if it was.
     """
 
     name, version = "tower", 1
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -48,7 +57,8 @@ class Tower(ContentEncoder):
         if not isinstance(of, ContentEncoder):
             raise ConfigError("a tower works on encoders of raw content", key=of.name)
         self.of, self.modality = of, of.modality
-        self.options: dict[str, Any] = {"network": dict(network), "width": width}
+        kept = {key: value for key, value in network.items() if key != "start"}
+        self.options: dict[str, Any] = {"network": kept, "width": width}
         self.options |= {"combine": None if combine is None else dict(combine), "unit": unit}
         self._network: torch.nn.ModuleDict | None = None
         self._key = ""
@@ -74,10 +84,22 @@ class Tower(ContentEncoder):
                 out.append(vectors_of(self._network, found, self.options["unit"]).numpy())
         return np.concatenate(out)
 
+    @property
+    def reader(self) -> ContentEncoder:
+        assert isinstance(self.of, ContentEncoder)
+        return self.of
+
+    def network(self) -> Network:
+        if self._network is None:
+            raise NotFittedError("the encoder tower has no weights", hint="pretrain it, or load_encoder(folder)")
+        parts = deepcopy(self._network)
+        about = json.dumps([self.options["network"], self.of.identity], sort_keys=True)
+        return Network(parts["tower"], _Head(parts, self.options["unit"]), about)
+
     def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str) -> Tower:
         """Become the encoder with these weights, learnt from the content that ``fitted_on`` names."""
         network = tower_network(self.options["network"], self.dim, self.options["combine"])
-        network.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+        network.load_state_dict({name: tensor.detach().cpu() for name, tensor in merged(tensors).items()})
         self._network = network.eval()
         arrays = [np.ascontiguousarray(tensor.numpy()).tobytes() for tensor in network.state_dict().values()]
         self._key, self.fitted_on = digest(*arrays), fitted_on
@@ -99,13 +121,26 @@ def tower_network(
 ) -> torch.nn.ModuleDict:
     """``tower``, ``head`` and, if given, ``combine``: what maps an input to a vector of ``width``."""
     inner = width if combine is None else int(combine["dim"])
-    parts = {"tower": make_tower(**network), "head": torch.nn.Linear(int(network["dim"]), inner)}
+    parts = {"tower": make_tower(**network), "head": make_head(network, inner)}
     return torch.nn.ModuleDict(parts if combine is None else {**parts, "combine": make_combine(**combine)})
 
 
 def vectors_of(network: torch.nn.ModuleDict, inputs: Tensor, unit: bool = True) -> Tensor:
     """Vectors float32 [B, width], of length 1 if ``unit``."""
-    found: Tensor = network["head"](pooled(network["tower"](inputs)))
-    if "combine" in network:
-        found = network["combine"](found[:, None], found.new_ones(len(found), 1, dtype=torch.bool))
-    return torch.nn.functional.normalize(found, dim=1) if unit else found
+    found: Tensor = _Head(network, unit)(network["tower"](inputs))
+    return found
+
+
+class _Head(torch.nn.Module):
+    """What :func:`tower_network` puts behind the tower: tokens -> vectors."""
+
+    def __init__(self, parts: torch.nn.ModuleDict, unit: bool) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleDict({name: part for name, part in parts.items() if name != "tower"})
+        self.unit = unit
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        found: Tensor = self.parts["head"](pooled(tokens))
+        if "combine" in self.parts:
+            found = self.parts["combine"](found[:, None], found.new_ones(len(found), 1, dtype=torch.bool))
+        return torch.nn.functional.normalize(found, dim=1) if self.unit else found

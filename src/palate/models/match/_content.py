@@ -1,18 +1,38 @@
-"""Content of all items as a matching model reads it: frozen, masked, optionally standardised, replaceable."""
+"""Content of all items as a matching model reads it: masked, optionally standardised, replaceable, and either frozen or
+made by networks that are trained along."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from palate.core.config import AdaptedConfig
 from palate.core.content import Features
+from palate.features.adapted import Adapted, Source
 from palate.modules.bank import ContentBank
+
+
+class CopiedConfig(AdaptedConfig):
+    """Settings of models whose public code trains the raw vectors.
+
+    Attributes:
+        train_content: the loss reads a trained copy of the vectors, which no score reads.
+    """
+
+    train_content: bool = False
+
+    @model_validator(mode="after")
+    def _one_at_most(self) -> Self:
+        if self.train_content and self.trains_content:
+            raise ValueError("train_content trains a copy of the vectors, tuning and fusion what makes them: take one")
+        return self
 
 
 @dataclass(eq=False)
@@ -31,6 +51,9 @@ class ItemContent(nn.Module):
 
     Mean and standard deviation are persistent buffers: a restored model reads new items as it read the old ones.
 
+    With networks that are trained along (:meth:`adopt`), the items of a step (:meth:`attend`) are read with gradients;
+    all others as the networks made them when training or evaluation last began, once for all.
+
     Args:
         dims: feature name -> width. standardise: subtract the mean and divide by the deviation of each column, both
             taken over what was visible in fitting. Without it a common offset dominates cosines and projections.
@@ -47,6 +70,15 @@ class ItemContent(nn.Module):
         self._recent: list[_Loaded] = []
         self.standardise = standardise
         self.trained = nn.ParameterList()
+        self.network: Adapted | None = None
+        self._inputs: Mapping[str, Features] = {}
+        self._given: Mapping[str, Features] = {}
+        self._made: Mapping[str, Features] = {}
+        self._fresh: dict[str, Tensor] = {}
+        self._place = torch.empty(0, dtype=torch.int64)
+        self._stale = False
+        self._limit = 0
+        self.register_load_state_dict_post_hook(_mark_stale)
         for place, width in enumerate(self.dims.values()) if standardise else ():
             self.register_buffer(f"mean_{place}", torch.zeros(width))
             self.register_buffer(f"scale_{place}", torch.ones(width))
@@ -75,15 +107,50 @@ class ItemContent(nn.Module):
         if train:
             self.trained = nn.ParameterList(nn.Parameter(self.rows(name)[0].clone()) for name in self.names)
 
+    def adopt(self, source: Source, limit: int = 0) -> None:
+        """Read content, from now on, from networks that are trained; what was loaded is what they made untrained.
+
+        Args:
+            limit: items of a step that are read with gradients, at most; 0 is all.
+        """
+        self.network, self._inputs, self._limit = source.network, source.inputs, limit
+        self._made = self._given = source.vectors
+
+    def attend(self, rows: Tensor) -> None:
+        """Encode the items of a step, int64 [b], with gradients."""
+        if self.network is None:
+            return
+        rows = rows.unique()
+        if 0 < self._limit < len(rows):
+            rows = rows[torch.randperm(len(rows), device=rows.device)[: self._limit]]
+        self._fresh = self.network(self._inputs, rows)
+        n_items = len(next(iter(self._inputs.values())))
+        self._place = torch.full((n_items,), -1, device=rows.device)
+        self._place[rows] = torch.arange(len(rows), device=rows.device)
+        self._stale = True
+
+    def train(self, mode: bool = True) -> ItemContent:
+        super().train(mode)
+        self._fresh = {}
+        if self.network is not None and self._stale:
+            self._made, self._stale = self.network.encode(self._inputs), False
+            self.load(self._given, len(next(iter(self._inputs.values()))))
+        return self
+
     def freeze(self) -> None:
-        """Forget trained copies; from now on vectors are read as they came."""
+        """Forget trained copies and networks; from now on vectors are read as they are."""
         self.trained = nn.ParameterList()
+        self.network, self._inputs, self._given, self._made, self._fresh = None, {}, {}, {}, {}
 
     def load(self, features: Mapping[str, Features], n_items: int) -> bool:
         """Replace the content of all items; a known modality that is not given is absent. False: nothing changed.
 
         The last two contents are kept with their ``memo``: validation on hidden items swaps between them every epoch.
         """
+        if self.network is not None:
+            self._given = features
+            made = {n: f for n, f in self._made.items() if n in features}
+            features = {n: replace(f, present=f.present & features[n].present) for n, f in made.items()}
         source = tuple(features.get(name) for name in self.names)
         wanted = next((one for one in self._recent if one.made_from(source, n_items)), None)
         if wanted is not None and wanted is self._recent[0]:
@@ -107,11 +174,15 @@ class ItemContent(nn.Module):
 
     def rows(self, name: str, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors float32 [b, d] (zero where absent) and mask bool [b]."""
-        values, present = self._bank().rows(name, rows)
+        values, present = self._read(name, rows)
         if self.standardise:
             mean, scale = self._statistics(name)
             values = (values - mean) * scale * present[:, None]
         return values, present
+
+    def whole(self, name: str, kept: Tensor) -> Tensor:
+        """Vectors of all items: ``kept``, what :meth:`rows` gave when the model was set up, unless they are trained."""
+        return kept if self.network is None else self.rows(name)[0]
 
     def projected(self, maps: nn.ModuleList, rows: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         """(name, vectors, mask) of each modality through its own ``nn.Linear``; see :meth:`linear`."""
@@ -128,13 +199,21 @@ class ItemContent(nn.Module):
 
         Standardising is folded into the map, which is smaller than the vectors.
         """
-        values, present = self._bank().rows(name, rows)
+        values, present = self._read(name, rows)
         if self.standardise:
             mean, scale = self._statistics(name)
             weight = weight * scale
             shift = -(weight @ mean)
             bias = shift if bias is None else bias + shift
         return F.linear(values, weight, bias), present
+
+    def _read(self, name: str, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        values, present = self._bank().rows(name, rows)
+        if name not in self._fresh:
+            return values, present
+        at = self._place if rows is None else self._place.index_select(0, rows)
+        here = (at >= 0).nonzero().squeeze(1)
+        return values.index_copy(0, here, self._fresh[name][at[here]]), present
 
     def _statistics(self, name: str) -> tuple[Tensor, Tensor]:
         place = self.names.index(name)
@@ -144,6 +223,12 @@ class ItemContent(nn.Module):
         if self.bank is None:
             raise RuntimeError("content was read before it was loaded")
         return self.bank
+
+
+def _mark_stale(content: nn.Module, _: Any) -> None:
+    # a resumed run, or the best epoch's weights: what was made of the content is another's
+    if isinstance(content, ItemContent):
+        content._stale = True
 
 
 def _sized(found: Features | None, width: int, n_items: int) -> Features:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from palate.core.batch import Lists
+from palate.core.batch import Lists, PairBatch
 from palate.core.errors import AbilityError
-from palate.core.model import Matcher
+from palate.core.model import Matcher, Phase
 from palate.core.scorer import Scorer, VectorScorer, mean_of
+from palate.features.adapted import Source
+
+from ._content import ItemContent
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -22,9 +28,28 @@ class VectorMatcher(Matcher):
     After training the final vectors are buffers, so a saved run needs no graph.
     """
 
+    content: ItemContent
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
+
+    def adopt(self, source: Source) -> None:
+        if not isinstance(getattr(self, "content", None), ItemContent):
+            super().adopt(source)
+        self.content.adopt(source, self.config.encode_rows)
+
+    def phases(self) -> list[Phase]:
+        found, content = super().phases(), getattr(self, "content", None)
+        if not isinstance(content, ItemContent) or content.network is None:
+            return found
+        slow = content.network.pretrained()
+        return [
+            replace(
+                phase, loss=partial(_attending, content, phase.loss), slow=slow, slow_factor=self.config.pretrained_lr
+            )
+            for phase in found
+        ]
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """(users [n_users, d], items [n_items, d]) from the present weights."""
@@ -39,6 +64,8 @@ class VectorMatcher(Matcher):
             users, items = self.vectors()
         self.register_buffer("final_users", users.detach().cpu().clone())
         self.register_buffer("final_items", items.detach().cpu().clone())
+        if isinstance(getattr(self, "content", None), ItemContent):
+            self.content.freeze()
 
     def scorer(self) -> Scorer:
         if "final_users" in self._buffers:
@@ -48,3 +75,11 @@ class VectorMatcher(Matcher):
                 users, items = (part.detach() for part in self.vectors())
         known = self.get_buffer("known").cpu().numpy()
         return VectorScorer(users, items, lambda history: self.fold_in(items, history), known)
+
+
+def _attending(
+    content: ItemContent, loss: Callable[[PairBatch], dict[str, Tensor]], batch: PairBatch
+) -> dict[str, Tensor]:
+    """``loss`` of a batch whose items' content is encoded with gradients."""
+    content.attend(torch.cat([batch.items, batch.negatives.flatten()]))
+    return loss(batch)

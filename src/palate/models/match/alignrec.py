@@ -20,8 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows
@@ -43,10 +44,10 @@ class AlignRec(NeighbourMatcher):
 
     name = "alignrec"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
 
-    class Config(TrainedConfig):
+    class Config(AdaptedConfig):
         """Settings.
 
         Attributes:
@@ -93,7 +94,8 @@ class AlignRec(NeighbourMatcher):
         """q [n_items, d] of all fitted items, zero where there is no content."""
         ids = self.table[self.n_users :]
         total, count = torch.zeros_like(ids), ids.new_zeros(len(ids), 1)
-        for (values, present), norm, layer in zip(self.seen.values(), self.norms, self.maps):
+        for (name, (values, present)), norm, layer in zip(self.seen.items(), self.norms, self.maps):
+            values = self.content.whole(name, values)
             total = total + layer(norm(values.to(ids.device))) * present[:, None]
             count = count + present[:, None]
         return ids * torch.sigmoid(self.gate(total / count.clamp(min=1))) * (count > 0)
@@ -125,7 +127,8 @@ class AlignRec(NeighbourMatcher):
         if c.similarity:
             items = batch.items.unique()
             terms = []
-            for values, present in self.seen.values():
+            for name, (values, present) in self.seen.items():
+                values = self.content.whole(name, values).detach()
                 terms.append(similarity_preserving(q[items], values[items.to(values.device)], present[items]))
             out["similarity"] = c.similarity * torch.stack(terms).mean()
         return {"loss": torch.stack([*out.values()]).sum(), **out}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from palate.core.batch import Ints, UserBatch
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
@@ -67,10 +67,10 @@ class Blend(Matcher):
 
     name = "blend"
     paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("late",))
     needs = Needs(fields=True)
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """members: model names, None takes those the data allows. settings: member -> its settings.
 
         warm_weights, cold_weights: one a member, None chooses on validation.
@@ -83,7 +83,7 @@ class Blend(Matcher):
 
     _names: Sequence[str] = ()
 
-    def __init__(self, config: ModelConfig | None = None, **settings: Any) -> None:
+    def __init__(self, config: ContentConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         kinds = [models.get(name.partition("@")[0]) for name in self.config.members or ()]
         self.needs = Needs(fields=True, dense=any(kind.needs.dense for kind in kinds))  # type: ignore[misc]

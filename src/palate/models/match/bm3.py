@@ -21,15 +21,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
 
-from ._content import ItemContent
+from ._content import CopiedConfig, ItemContent
 from ._rows import byte_dropout, node_rows, xavier_tables
 from ._vectors import VectorMatcher
 
@@ -43,16 +43,16 @@ class BM3(VectorMatcher):
 
     name = "bm3"
     paper = "Zhou et al., Bootstrap Latent Representations for Multi-modal Recommendation, WWW 2023"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(CopiedConfig):
         """Settings.
 
         Attributes:
             layers: propagations. dropout: of targets. modal_weight: w. reg: of the norms.
-            standardise: columns of the features. train_content: the loss reads a trained copy of the features.
+            standardise: columns of the features.
         """
 
         layers: int = Field(2, ge=0)
@@ -60,7 +60,6 @@ class BM3(VectorMatcher):
         modal_weight: float = Field(2.0, ge=0)
         reg: float = Field(1e-2, ge=0)
         standardise: bool = True
-        train_content: bool = False
 
     def build(self, shape: Shape) -> None:
         super().build(shape)

@@ -19,8 +19,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.modules.graph import Graph, user_item
 
 from ._content import ItemContent
@@ -36,11 +37,11 @@ class CLCRec(DescribedMatcher):
 
     name = "clcrec"
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(AdaptedConfig):
         """Settings.
 
         Attributes:

@@ -18,11 +18,12 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
 from palate.core.scorer import Scorer
+from palate.core.tuning import Fusion
 
 from ._aligned import AlignedKernel
 from ._kernel import BlockKernel, kind_of
@@ -40,7 +41,7 @@ class ContentKernel(Matcher):
 
     name = "content_kernel"
     paper = "Palate; kernel ridge regression after EASE (Steck, WWW 2019)"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
     needs = Needs(content=True, dense=True, fields=True)
     deterministic = True
     presets = {
@@ -64,7 +65,7 @@ class ContentKernel(Matcher):
         },
     }
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """None chooses on items held out as if new. ``features`` restricts to names that start with one of these.
 
         sharpness: w of words and attributes (or the only group). media: group -> weight. ridge, l2 (of EASE), mix: m,
@@ -76,6 +77,7 @@ class ContentKernel(Matcher):
         ``media: {directions: a}``.
         """
 
+        fusion: Fusion = "intermediate"
         sharpness: float | None = None
         ridge: float | None = None
         l2: float | None = None

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palate.core.batch import Ints, UserBatch
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
@@ -72,10 +72,10 @@ class ContentKNN(Matcher):
 
     name = "content_knn"
     paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("late",))
     needs = Needs(content=True, dense=True)
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
 
         grid: weights tried for a feature beside the best one, which has weight 1.

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.config import ModelConfig
+from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
 from palate.core.scorer import Scorer
+from palate.core.tuning import Fusion
 from palate.training.selection import choose
 
 from ._content import ItemContent
@@ -45,10 +46,10 @@ class EASEContent(Matcher):
 
     name = "ease_content"
     paper = "Palate; after Steck, WWW 2019"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
     needs = Needs(content=True)
 
-    class Config(ModelConfig):
+    class Config(ContentConfig):
         """None chooses on validation.
 
         l2: regularisation. prior: b. widen: a. power: exponent of the activity weight. k: neighbours.
@@ -56,6 +57,7 @@ class EASEContent(Matcher):
         select_users: validation users used.
         """
 
+        fusion: Fusion = "intermediate"
         l2: float | None = Field(None, gt=0)
         prior: float | None = Field(None, ge=0)
         widen: float | None = Field(None, ge=0)

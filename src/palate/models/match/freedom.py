@@ -5,28 +5,29 @@ neighbours in content (itself included). BPR + ``modal_weight`` x BPR between us
 
 Our choices: the modal terms, whose raw feature matrices the public code trains although no score reads them, are in the
 ``faithful`` preset only (for features of a few hundred columns); a given ``knn_<modality>`` relation takes the place of
-vectors. A new item is S over its nearest fitted items, so it needs vectors.
+vectors. A new item is S over its nearest fitted items, so it needs vectors. Where content is trained, S stays that of
+the vectors it began with (frozen, as the paper has it), and new items find their neighbours among the trained ones.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.edges import EdgeSampler
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate, propagate
 
 from ._arrivals import NeighbourMatcher
-from ._content import ItemContent
+from ._content import CopiedConfig, ItemContent
 from ._item_graph import item_graph
 from ._rows import node_rows, xavier_tables
 
@@ -40,21 +41,21 @@ class FREEDOM(NeighbourMatcher):
 
     name = "freedom"
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=1, content=True)
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},
     }
 
-    class Config(TrainedConfig):
+    class Config(CopiedConfig):
         """Settings.
 
         Attributes:
             layers: propagations. edge_dropout: share of edges left out of an epoch.
             k: content neighbours, the item included. weights: modality -> share of the item graph.
-            hop: weight of the content hop. modal_weight: of the modal terms. standardise: columns of the features.
-            train_content: the modal terms train a copy of the features, which no score reads.
+            hop: weight of the content hop. standardise: columns of the features.
+            modal_weight: of the modal terms; None is 0 for frozen content, else .001: they alone train it.
         """
 
         layers: int = Field(2, ge=0)
@@ -62,15 +63,25 @@ class FREEDOM(NeighbourMatcher):
         k: int = Field(10, ge=1)
         weights: dict[str, float] = Field(default_factory=dict)
         hop: float = Field(1.0, ge=0)
-        modal_weight: float = Field(0.0, ge=0)
-        train_content: bool = False
+        modal_weight: float | None = Field(None, ge=0)
         standardise: bool = False
+
+        @property
+        def modal(self) -> float:
+            """Weight of the modal terms."""
+            return (1e-3 if self.trains_content else 0.0) if self.modal_weight is None else self.modal_weight
+
+        @model_validator(mode="after")
+        def _content_has_a_gradient(self) -> Self:
+            if self.trains_content and not self.modal:
+                raise ValueError("FREEDOM trains content through its modal terms: modal_weight above 0")
+            return self
 
     def build(self, shape: Shape) -> None:
         super().build(shape)
         self.n_users = shape.n_users
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
-        judged = shape.features.values() if self.config.modal_weight else ()
+        judged = shape.features.values() if self.config.modal else ()
         self.maps = nn.ModuleList(nn.Linear(width, self.config.dim) for width in judged)
         self.content = ItemContent(shape.features, self.config.standardise)
 
@@ -78,7 +89,7 @@ class FREEDOM(NeighbourMatcher):
         super().setup(train)
         c, n_users, n_items = self.config, train.n_users, train.n_items
         seen = {name: train.features[name] for name in self.content.names}
-        self.content.fit(seen, n_items, c.train_content and c.modal_weight > 0)
+        self.content.fit(seen, n_items, c.train_content and c.modal > 0)
         hop = item_graph(train, self.content, c.k, c.weights)
         described = torch.zeros(n_items, dtype=torch.bool) if hop is None else hop.degrees > 0
         self.hop = None if hop is None else _among_nodes(hop, n_users, c.hop)
@@ -104,13 +115,13 @@ class FREEDOM(NeighbourMatcher):
         u, pos, neg = node_rows(self._nodes(self.thinned), batch, self.n_users)
         rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
         out = {"bpr": rank}
-        if self.config.modal_weight:
+        if self.config.modal:
             rows = torch.cat([batch.items, batch.negatives[:, 0]])
             for name, z, present in self.content.projected(self.maps, rows):
                 high, low = (u.repeat(2, 1) * z).sum(-1).chunk(2)
                 out[name] = bpr(high, low, present.view(2, -1).all(0).to(u.dtype))
         modal = sum(out[name] for name in self.content.names if name in out)
-        return {"loss": rank + self.config.modal_weight * modal, **out}
+        return {"loss": rank + self.config.modal * modal, **out}
 
 
 def _among_nodes(graph: Graph, n_users: int, weight: float) -> Graph:

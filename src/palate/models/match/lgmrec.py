@@ -4,9 +4,9 @@ Local: mean of LightGCN layers + sum_m unit(A^L [mean of own items; item content
 items (content H_m) and users (sum over their items); latents = H_i^T E, vectors H latents, summed over modalities,
 brought to length ``alpha``. BPR + contrast of the modalities' global views over all users and all items.
 
-Our choices: content is frozen, so A^L of it is computed once and only a batch's rows are projected; the contrast runs
-in the space of hyperedges, with the same value as in that of vectors; a plain softmax in evaluation (the public code
-draws Gumbel noise there too). Items nobody took, and new ones, have their own content in place of their neighbours'.
+Our choices: A^L of frozen content is computed once and only a batch's rows are projected; the contrast runs in the
+space of hyperedges, with the same value as in that of vectors; a plain softmax in evaluation (the public code draws
+Gumbel noise there too). Items nobody took, and new ones, have their own content in place of their neighbours'.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
@@ -45,11 +46,11 @@ class LGMRec(DescribedMatcher):
 
     name = "lgmrec"
     paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(AdaptedConfig):
         """Settings.
 
         Attributes:
@@ -95,9 +96,23 @@ class LGMRec(DescribedMatcher):
             values, present = self.content.rows(name)
             kept = present.cpu().numpy()[train.items]
             taken = user_item(train.users[kept], train.items[kept], n_users, n_items, norm="none")
-            nodes = torch.cat([propagate(taken.normalised("row"), values), values])
-            self.smooth.append(light_propagate(self.graph, nodes, self.config.modal_layers, "last"))
+            self.smooth.append(self._smoothed(values, taken))
             self.seen.append((present, taken))
+
+    def _smoothed(self, values: Tensor, taken: Graph) -> Tensor:
+        """``A^L [mean of own items; item content]``."""
+        nodes = torch.cat([propagate(taken.normalised("row"), values), values])
+        return light_propagate(self.graph, nodes, self.config.modal_layers, "last")
+
+    def _smooth_content(self) -> list[Tensor]:
+        """Of each modality; made anew at every step where content is trained."""
+        if self.content.network is None:
+            return self.smooth
+        found = []
+        for name, (present, taken) in zip(self.content.names, self.seen):
+            values = torch.where(present[:, None], self.content.rows(name)[0], 0)
+            found.append(self._smoothed(values, taken))
+        return found
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         nodes = light_propagate(self.graph, self.table, self.config.layers)
@@ -147,7 +162,7 @@ class LGMRec(DescribedMatcher):
 
     def _fused(self, nodes: Tensor, rows: Tensor, hyper: Hyper) -> Tensor:
         final = F.embedding(rows, nodes)
-        for smooth, weight in zip(self.smooth, self.maps):
+        for smooth, weight in zip(self._smooth_content(), self.maps):
             final = final + F.normalize(F.linear(F.embedding(rows, smooth.to(rows.device)), weight), dim=1)
         whole = torch.zeros_like(final)
         for held, latent in hyper:

@@ -20,8 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.graph import Graph
 from palate.modules.modal_convolution import ModalConvolution
@@ -40,11 +41,11 @@ class MMGCN(DescribedMatcher):
 
     name = "mmgcn"
     paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
-    class Config(TrainedConfig):
+    class Config(AdaptedConfig):
         """Settings.
 
         Attributes:
@@ -106,7 +107,8 @@ class MMGCN(DescribedMatcher):
         total, count = self.ids.new_zeros(n, self.config.dim), self.ids.new_zeros(n, 1)
         users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
         somewhere = self._somewhere()
-        for branch, (values, present, graph) in zip(self.convolutions(), self.seen):
+        for name, branch, (values, present, graph) in zip(self.content.names, self.convolutions(), self.seen):
+            values = self.content.whole(name, values)
             has = torch.cat([users, present])
             # an item without any content is still described, by who took it
             counts = torch.cat([users, present | ~somewhere])[:, None]

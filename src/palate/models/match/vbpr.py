@@ -17,9 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.config import TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.content import Features
 from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
 
@@ -36,11 +37,11 @@ class VBPR(VectorMatcher):
 
     name = "vbpr"
     paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(TrainedConfig):
+    class Config(AdaptedConfig):
         """Settings.
 
         Attributes:

@@ -40,6 +40,8 @@ class Contrastive(Pretrainer):
 
     pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
+    begins = True
+
     class Config(TrainedConfig):
         """Settings.
 

@@ -30,15 +30,22 @@ class ItemInputs:
 
     def read(self, modality: str, rows: Tensor) -> Tensor:
         """Inputs float32 of these rows, on the device of ``rows``."""
-        values = self.features[modality].values[rows.cpu().numpy()]
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)
+        return read_rows(self.features[modality], rows)
 
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
         """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs."""
         found = self.features[modality]
+        if found.network is not None:
+            return dict(found.network)
         if modality == "text":
             words = int(found.values[found.present].max(initial=0)) + 1
             return {"kind": "text", "vocabulary": words, "dim": dim, "layers": layers, "length": found.dim}
         if modality == "audio":
             return {"kind": "audio", "bands": int(found.values.shape[2]), "dim": dim}
         return {"kind": "image", "dim": dim}
+
+
+def read_rows(features: Features, rows: Tensor) -> Tensor:
+    """Values float32 of these rows, on the device of ``rows``."""
+    values = features.values[rows.cpu().numpy()]
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(rows.device)

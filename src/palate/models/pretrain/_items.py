@@ -16,7 +16,7 @@ from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.features.encoders.tower import Tower
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_tower, pooled
+from palate.modules.towers import make_head, make_tower, pooled
 
 from ._held import HeldOut
 from ._inputs import ItemInputs
@@ -57,7 +57,7 @@ class ItemViews(nn.Module):
         self.networks = {m: inputs.network(m, dim, layers) for m in self.modalities}
         self.inner = int(combine["dim"])
         self.towers = nn.ModuleDict({m: make_tower(**network) for m, network in self.networks.items()})
-        self.heads = nn.ModuleDict({m: nn.Linear(dim, self.inner) for m in self.modalities})
+        self.heads = nn.ModuleDict({m: make_head(network, self.inner) for m, network in self.networks.items()})
         self.combine = make_combine(**combine)
         known = np.stack([inputs.present(m) for m in self.modalities], axis=1)
         self.register_buffer("known", torch.from_numpy(known), persistent=False)
@@ -85,6 +85,8 @@ class ItemViews(nn.Module):
 
 class ItemPretrainer(Pretrainer):
     """Subclasses say which modalities meet how, and what the vectors must predict."""
+
+    begins = True
 
     class Config(TrainedConfig):
         """Settings.

@@ -18,7 +18,6 @@ negatives. ``stages`` leaves some out; their epochs go to the last one. Vectors 
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,33 +27,27 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, Ints
-from palate.core.encoder import Encoder
 from palate.core.model import Needs, Phase, pretrainers
-from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
-from palate.modules.fusion import PairReader, drawn_pairs, pick
-from palate.modules.masking import choose, corrupt, mine
-from palate.modules.towers import Tokens
+from palate.modules.fusion import drawn_pairs, pick
 
-from ._contrast import MOST_SCALE
 from ._held import reciprocal_rank
-from ._picture_text import FIRST_WORD, HEADS, MASK, PictureText
+from ._pair_reader import PairPretrainer, first_fit
 from ._queries import Queries, Source, alike
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from palate.data.views import TrainView
 
-CHUNK, NOBODY, JUDGED = 256, -1, 1000
+NOBODY, JUDGED = -1, 1000
 Stage = Literal["base", "relevance", "retrieval"]
-Task = Literal["itc", "itm", "mlm"]
 
 
 @pretrainers.register("adapted_clip")
-class AdaptedCLIP(PictureText):
+class AdaptedCLIP(PairPretrainer):
     """Pictures for queries: pretrained, then taught by a relevance model.
 
     Attributes:
@@ -67,33 +60,27 @@ class AdaptedCLIP(PictureText):
     paper = "Wen et al., Enhancing Dynamic Image Advertising with Vision-Language Pre-training, SIGIR 2023"
     needs = Needs(batch="examples", content=True, queries=True)
 
-    class Config(PictureText.Config):
+    class Config(PairPretrainer.Config):
         """Settings.
 
         Attributes:
-            stages: which are run, each for ``epochs`` at most. objectives: of the base. queries: see :class:`Queries`.
+            stages: which are run, each for ``epochs`` at most. queries: see :class:`Queries`.
             distil: weight of the relevance model's scores; 0 leaves them out. rivals: pictures it judges, a query.
-            width: of the shared space. tau: first temperature; it is learnt. masked: share of words hidden in mlm.
         """
 
         stages: tuple[Stage, ...] = Field(("base", "relevance", "retrieval"), min_length=1)
-        objectives: tuple[Task, ...] = Field(("itc", "itm", "mlm"), min_length=1)
         queries: Source = "auto"
         distil: float = Field(1.0, ge=0)
         rivals: int = Field(4, ge=1)
-        width: int = Field(64, ge=2)
-        tau: float = Field(0.07, gt=0)
-        masked: float = Field(0.15, gt=0, lt=1)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, rows = self.config, np.arange(train.n_items)
-        self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in ("text", "image")}
-        towers = {m: tower_network(network, c.width) for m, network in self.networks.items()}
-        self.base = PairReader(towers, c.dim, HEADS, self.vocabulary)
         self.relevance = copy.deepcopy(self.base)
+        # it judges pairs alone: no vectors, no hidden words
+        for idle in (self.relevance.guess, *(self.relevance.part(m)["head"] for m in self.networks)):
+            idle.requires_grad_(False)
         self.register_buffer("copied", torch.tensor(False))
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / c.tau)))
         self.steep, self.shift = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(0.0))
         self.queries = Queries(train, c.queries, self.name)
         trained, kept = np.isin(rows, self.trained), np.isin(rows, self.kept)
@@ -109,7 +96,8 @@ class AdaptedCLIP(PictureText):
 
     def phases(self) -> list[Phase]:
         c = self.config
-        teacher, towers = [*self.relevance.parameters()], [*self.base.towers.parameters(), self.scale]
+        teacher = [p for p in self.relevance.parameters() if p.requires_grad]
+        towers = [*self.base.towers.parameters(), self.scale]
         losses: dict[Stage, tuple[Callable[[ExampleBatch], dict[str, Tensor]], list[nn.Parameter]]] = {
             "base": (self.base_loss, [*self.base.parameters(), self.scale]),
             "relevance": (self.relevance_loss, teacher),
@@ -123,42 +111,6 @@ class AdaptedCLIP(PictureText):
             Phase(stage, *losses[stage], c.lr, c.weight_decay, None, epochs[stage], c.patience, stage != "relevance")
             for stage in chosen
         ]
-
-    @property
-    def temperature(self) -> Tensor:
-        """1 / exp(s), s clipped as in CLIP."""
-        return 1 / self.scale.exp().clamp(max=MOST_SCALE)
-
-    def base_loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        """The sum of the base's objectives over the batch's items that have both picture and text."""
-        items = batch.rows[:, 1].unique()
-        items = items[self.has("text", items)]
-        if len(items) < 2:
-            return {"loss": self.scale * 0}
-        ids, twins = self.ids(items), alike(self.ids(items), items)
-        words, regions = self.base.read("text", ids), self.base.read("image", self.inputs.read("image", items))
-        a, b = self.base.vector("text", words), self.base.vector("image", regions)
-        parts = {
-            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, twins=twins),
-            "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), twins),
-            "mlm": lambda: self.mlm(ids, regions),
-        }
-        out = {name: parts[name]() for name in self.config.objectives}
-        return {"loss": torch.stack([*out.values()]).sum(), **out}
-
-    def itm(self, words: Tokens, regions: Tokens, scores: Tensor, twins: Tensor) -> Tensor:
-        """Cross-entropy of fits: each pair, each text with a wrong picture, each picture with a wrong text."""
-        own = torch.arange(len(scores), device=scores.device)
-        (a, wrong_picture), (b, wrong_text) = mine(scores, twins), mine(scores.T, twins)
-        texts, pictures = torch.cat([own, a, wrong_text]), torch.cat([own, wrong_picture, b])
-        return first_fit(self.base.fits(pick(words, texts), pick(regions, pictures)), len(own))
-
-    def mlm(self, ids: Tensor, regions: Tokens) -> Tensor:
-        """Cross-entropy of masked words."""
-        chosen = choose(ids >= FIRST_WORD, self.config.masked)
-        shown = corrupt(ids, chosen, MASK, (FIRST_WORD, self.vocabulary))
-        logits = self.base.guesses(self.base.read("text", shown), regions)[chosen]
-        return F.cross_entropy(logits, ids[chosen], reduction="sum") / max(len(logits), 1)
 
     def searched(self, batch: ExampleBatch) -> tuple[Tensor, Tensor]:
         """Token ids [B, T] of the batch's queries, and rows of the items they led to [B]."""
@@ -179,6 +131,10 @@ class AdaptedCLIP(PictureText):
         asked, wrong = drawn_pairs(~alike(ids, items), self.config.rivals)
         texts, pictures = torch.cat([own, asked]), torch.cat([own, wrong])
         return {"loss": first_fit(self.relevance.fits(pick(words, texts), pick(regions, pictures)), len(own))}
+
+    def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
+        """That of the last stage."""
+        return self.retrieval_loss(batch)
 
     def retrieval_loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         """Contrast of searches with what was taken, and the relevance model's scores."""
@@ -212,32 +168,16 @@ class AdaptedCLIP(PictureText):
         logits = self.steep * cosines.gather(1, columns).flatten() + self.shift
         return F.binary_cross_entropy_with_logits(logits, chances)
 
-    def held_vectors(self, modality: str, rows: NDArray[np.int64], read: Callable[[Tensor], Tensor]) -> Tensor:
-        """Unit vectors float32 [n, width] of what ``read`` gives for ``rows``."""
-        parts = torch.from_numpy(rows).to(self.device).split(CHUNK)
-        return torch.cat([self.base.vector(modality, self.base.read(modality, read(part))) for part in parts])
-
     def held_score(self) -> float:
         """Mean reciprocal rank among held-out pictures of those that queries led to, or without any, of texts' own."""
         if not len(self.kept):
             return float("nan")
         with torch.inference_mode():
-            pictures = self.held_vectors("image", self.kept, lambda rows: self.inputs.read("image", rows))
+            pictures = self.vectors("image", self.kept, lambda rows: self.inputs.read("image", rows))
             if len(self.asked):
-                texts = self.held_vectors("text", self.asked[:, 0], self.queries.ids)
+                texts = self.vectors("text", self.asked[:, 0], self.queries.ids)
             else:
-                texts = self.held_vectors("text", self.kept, self.ids)
+                texts = self.vectors("text", self.kept, self.ids)
             wanted = self.asked[:, 1] if len(self.asked) else self.kept
             place = torch.from_numpy(np.searchsorted(self.kept, wanted)).to(self.device)
             return reciprocal_rank(texts, pictures, place)
-
-    def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
-        return {
-            m: Tower(readers[m], network, self.config.width).take_weights(self.base.part(m).state_dict(), fitted_on)
-            for m, network in self.networks.items()
-        }
-
-
-def first_fit(logits: Tensor, n: int) -> Tensor:
-    """Cross-entropy of logits [B] of which the first ``n`` are of pairs that fit."""
-    return F.binary_cross_entropy_with_logits(logits, (torch.arange(len(logits), device=logits.device) < n).float())

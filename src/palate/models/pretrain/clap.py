@@ -1,5 +1,7 @@
 """CLAP (Elizalde et al., ICASSP 2023): CLIP's objective between sound and text.
 
+L = 1/2 [CE(rows) + CE(columns)] of exp(s) cos(sound, text), s learnt, see :mod:`palate.models.pretrain.clip`.
+
 Our choices: convolutions over time of log-mel maps instead of CNN14, two Transformer layers instead of BERT.
 """
 

@@ -1,0 +1,59 @@
+"""How much of an encoder is trained with a recommender, and where modalities meet: two axes of any content model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fusion = Literal["late", "intermediate", "early"]
+"""``late``: each modality has its own branch in the model. ``intermediate``: vectors of an item's modalities become one
+before the model. ``early``: their tokens attend to each other in one network, and one vector comes out."""
+
+FUSIONS: tuple[Fusion, ...] = ("late", "intermediate", "early")
+
+_DEFAULTS = {"frozen": None, "full": None, "partial": None, "lora": 8, "adapter": 16, "prompt": 8}
+_AMOUNTS = {
+    "partial": "upper blocks that are trained",
+    "lora": "rank",
+    "adapter": "width of the bottleneck",
+    "prompt": "learnt positions",
+}
+FORMS = "frozen, partial:<n>, full, lora:<rank>, adapter:<width>, prompt:<length>"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of an encoder is trained.
+
+    Attributes:
+        kind: ``frozen``, ``partial``, ``full``, ``lora``, ``adapter`` or ``prompt``.
+        amount: upper blocks, rank, width or positions; 0 where it has no meaning.
+    """
+
+    kind: str = "frozen"
+    amount: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.amount}" if self.amount else self.kind
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything of the encoder is trained."""
+        return self.kind != "frozen"
+
+
+def parse_plan(text: str) -> Plan:
+    """``lora:4`` as a plan; ``lora``, ``adapter`` and ``prompt`` have a default size.
+
+    Raises:
+        ValueError: for anything else, with the known forms.
+    """
+    kind, colon, amount = text.partition(":")
+    if kind not in _DEFAULTS or (colon and kind not in _AMOUNTS):
+        raise ValueError(f"no such tuning, known: {FORMS}")
+    size = amount if colon else _DEFAULTS[kind]
+    if kind not in _AMOUNTS:
+        return Plan(kind)
+    if size is None or not str(size).isdigit() or int(size) < 1:
+        raise ValueError(f"{kind}:<n> needs the {_AMOUNTS[kind]}, at least 1")
+    return Plan(kind, int(size))

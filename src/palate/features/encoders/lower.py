@@ -1,0 +1,52 @@
+"""The frozen lower part of a network as an encoder of the store: what a split point keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from palate.core.encoder import Raw
+from palate.modules.network import Network
+
+from ._base import ContentEncoder
+
+BATCH = 64
+
+
+class Lower(ContentEncoder):
+    """States at ``network``'s split point: ``tokens`` or ``map``. Its identity is that of the frozen weights below it,
+    whatever lies above.
+
+    Args:
+        reader: makes the network's inputs. network: prepared with a split point. shape: of one entity's inputs.
+    """
+
+    name, version = "lower", 1
+
+    def __init__(self, reader: ContentEncoder, network: Network, shape: tuple[int, ...]) -> None:
+        self.of, self.below, self.modality = reader, network, reader.modality
+        self.options: dict[str, Any] = {"of": reader.identity, "weights": network.lower_key()}
+        self.fitted_on = reader.fitted_on
+        with torch.inference_mode():
+            state = network.eval().lower(torch.zeros(1, *shape))[0]
+        self.kind = "tokens" if state.ndim == 3 else "map"
+        self._dim = int(state.shape[2 if state.ndim == 3 else 1])
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    def read(self, raw: Raw) -> Any:
+        return self.of.read(raw)
+
+    def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
+        out: list[NDArray[np.float32]] = []
+        inputs = torch.from_numpy(np.asarray(self.of.embed(contents), np.float32))
+        with torch.inference_mode():
+            for part in inputs.split(BATCH):
+                values, mask = self.below.eval().lower(part)
+                out += [one.numpy() if mask is None else one[mask[row]].numpy() for row, one in enumerate(values)]
+        return out

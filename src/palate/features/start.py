@@ -1,0 +1,91 @@
+"""What training starts from: the network of an encoder that exists, what reads its inputs, and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from palate.core.content import Features
+from palate.core.errors import AbilityError, ConfigError
+from palate.core.tuning import Plan
+from palate.modules.adapters import add_low_rank
+from palate.modules.bag import Bag
+from palate.modules.bert import BertStages
+from palate.modules.network import Staged
+
+from .encoders._base import TRAINABLE
+from .encoders.hf_text import HfText
+from .encoders.tower import Tower
+from .saved import INNER
+
+
+@dataclass(frozen=True)
+class Start:
+    """An encoder to go on from.
+
+    Attributes:
+        reading: specification of what its network takes in. network: arguments of ``make_tower`` that build it.
+        weights: its tower's. identity: the encoder's.
+    """
+
+    reading: str
+    network: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    identity: str
+
+    @classmethod
+    def of(cls, encoder: Any, modality: str) -> Start:
+        """From an encoder.
+
+        Raises:
+            AbilityError: when it has no network that can be trained.
+        """
+        if isinstance(encoder, HfText) and encoder.trainable:
+            tower = encoder.network().stages
+            assert isinstance(tower, BertStages)
+            reading = f"hf_ids:{encoder.folder}?max_length={encoder.max_length}"
+            network = {"kind": "bert", "config": encoder.config, "pad": tower.pad, "dim": encoder.dim}
+        elif isinstance(encoder, Tower) and encoder.folder is not None:
+            reading = str(encoder.folder / INNER)
+            tower, network = encoder.network().tower, dict(encoder.options["network"])
+        else:
+            raise AbilityError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
+        return cls(reading, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
+
+
+def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Mapping[str, Features]) -> None:
+    """Give towers that ask for it their weights, and freeze what ``plan`` freezes; heads are always trained.
+
+    Args:
+        plan: ``full``, or ``lora``. inputs: modality -> what training may see; bags of words weigh by it.
+
+    Raises:
+        ConfigError: when the model has no tower to take a start, or for another plan.
+    """
+    if plan.kind not in ("full", "lora"):
+        raise ConfigError("encoders are trained further in full or by lora:<rank>", key=f"tuning={plan}")
+    for bag in (module for module in model.modules() if isinstance(module, Bag)):
+        bag.weigh(inputs["text"].values[inputs["text"].present])
+    found = {str(module.started_from): module for module in model.modules() if hasattr(module, "started_from")}
+    for modality, start in starts.items():
+        if modality not in found:
+            raise ConfigError("the model has no tower for it", key=modality)
+        tower = found[modality]
+        tower.load_state_dict(dict(start.weights))
+        if plan.kind == "lora":
+            assert isinstance(tower, Staged)
+            tower.requires_grad_(False)
+            for block in tower.blocks():
+                add_low_rank(block, plan.amount)
+                for name, parameter in block.named_parameters():
+                    parameter.requires_grad_("parametrizations" in name and not name.endswith("original"))
+
+
+def started_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Weights that were trained before and are trained further."""
+    towers = [module for module in model.modules() if hasattr(module, "started_from")]
+    named = [(name, parameter) for tower in towers for name, parameter in tower.named_parameters()]
+    return [parameter for name, parameter in named if parameter.requires_grad and "parametrizations" not in name]

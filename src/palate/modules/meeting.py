@@ -1,0 +1,52 @@
+"""Where an item's modalities meet before a recommender: one vector of all that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .combine import Perceptron, Transformer
+from .towers import Tokens, pooled
+
+
+class Meeting(nn.Module):
+    """The mean of the modalities' projected means + what a joint network learns to add, which is nothing at first.
+
+    So that neighbours are neighbours from the start, and a modality that an item lacks is left out, not zero.
+
+    Args:
+        dims: width of each modality's tokens. width: of the vector.
+        joint: ``perceptron`` on the mean (vectors meet), or ``transformer`` over all tokens (tokens meet).
+    """
+
+    def __init__(self, dims: Sequence[int], width: int, joint: Literal["perceptron", "transformer"]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims)
+        maps = [nn.Linear(dim, width) for dim in dims]
+        for layer in maps:
+            nn.init.orthogonal_(layer.weight)
+        self.maps = nn.ModuleList(maps)
+        self.kinds = nn.Parameter(torch.empty(len(dims), width).normal_(std=0.02))
+        self.joint: Perceptron | Transformer
+        self.joint = Perceptron(width, width) if joint == "perceptron" else Transformer(width, width)
+        last = (self.joint.layers if isinstance(self.joint, Perceptron) else self.joint.head)[-1]
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, parts: Sequence[Tokens]) -> Tensor:
+        """Vectors [B, width] of items that have at least one modality; ``parts`` are in the order of ``dims``."""
+        found, masks, means, there = [], [], [], []
+        for place, (values, mask) in enumerate(parts):
+            projected = self.maps[place](self.norms[place](values)) + self.kinds[place]
+            projected = torch.where(mask[:, :, None], projected, 0)
+            found.append(projected)
+            masks.append(mask)
+            means.append(pooled((projected, mask)))
+            there.append(mask.any(1))
+        share = torch.stack(there, 1).to(means[0].dtype)
+        mean = (torch.stack(means, 1) * share[:, :, None]).sum(1) / share.sum(1, keepdim=True).clamp(min=1)
+        out: Tensor = mean + self.joint(torch.cat(found, 1), torch.cat(masks, 1))
+        return out

@@ -1,0 +1,110 @@
+"""NewsEmbed: mined triplets, both losses by hand, kept items stay unknown, and vectors that tell sections."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from newsroom import COLD, ITEMS, READERS, as_saved, made, news, ready, same_section
+
+from palate.core.batch import ExampleBatch
+from palate.core.errors import ConfigError
+from palate.models.pretrain._topics import topic_columns
+from palate.models.pretrain._triplets import alike_pairs, mined_pairs, rivals
+from palate.training.pretrain import pretrain
+
+WIDE = {"width": 8}
+
+
+def test_items_of_the_same_topics_are_paired():
+    traits = np.array([[1, 0], [1, 1], [1, 0], [0, 0], [1, 0], [0, 0]], bool)
+    rng = np.random.default_rng(0)
+    one, all_ = alike_pairs(traits, 1, rng), alike_pairs(traits, 9, rng)
+    assert sorted(one[:, 0]) == [0, 2, 4]
+    assert {tuple(pair) for pair in all_} == {(a, b) for a in (0, 2, 4) for b in (0, 2, 4) if a != b}
+    assert len(alike_pairs(traits[3:4], 2, rng)) == 0
+
+
+def test_relations_between_items_are_pairs():
+    model, view = ready("newsembed", news(), **WIDE)
+    found = mined_pairs(view, "relations", model.traits.numpy(), 5, np.random.default_rng(0))
+    assert len(found) and set(found[:, 1] - found[:, 0]) == {4, 8}
+    edges = dict(view.relations.edges)
+    content = SimpleNamespace(relations=SimpleNamespace(edges={"knn_text": edges["read_with"]}))
+    assert len(mined_pairs(content, "relations", model.traits.numpy(), 5, np.random.default_rng(0))) == 0
+
+
+def test_hard_negatives_share_topics_and_are_no_partners():
+    traits = np.zeros((40, 4), bool)
+    traits[np.arange(40), np.arange(40) % 4] = True
+    anchors, pool, rng = np.repeat(np.arange(40), 5), np.arange(4, 40), np.random.default_rng(0)
+    partners = np.unique([a * 40 + (a + 4) % 40 for a in range(40)])
+    found = rivals(anchors, pool, partners, traits, 30, rng)
+    assert (found % 4 == anchors % 4).mean() > 0.95
+    assert not np.isin(anchors * 40 + found, partners).any() and (found != anchors).all() and (found >= 4).all()
+    random = rivals(anchors, pool, partners, traits, 1, rng)
+    assert (random % 4 == anchors % 4)[random >= 0].mean() < 0.5
+    assert (rivals(anchors, pool, partners, traits, 0, rng) == -1).all()
+
+
+def test_triplets_by_hand():
+    """Anchors 0 and 1 with positives 2 and 3 and the hard negative 1 of anchor 0; 0 also belongs with 3."""
+    model, _ = ready("newsembed", news(), **WIDE, tau=0.5)
+    model.partners = np.array([0 * ITEMS + 2, 0 * ITEMS + 3, 1 * ITEMS + 3])
+    cosines = torch.tensor([[0.9, 0.8, 0.3], [0.2, 0.6, 0.7]])
+    found = model.triplets(cosines, torch.tensor([0, 1]), torch.tensor([2, 3, 1]))
+    first = np.log1p(np.exp((0.3 - 0.9) / 0.5))
+    second = np.log1p(np.exp((0.2 - 0.6) / 0.5))
+    assert float(found) == pytest.approx((first + second) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("setting", [{}, {"contrast": 0}, {"topics": 0}, {"hard": 0}])
+def test_each_part_can_be_left_out(setting):
+    model, view = ready("newsembed", news(), **WIDE, **setting)
+    rows = model.examples(view)
+    assert ((rows[:, 2] >= 0).any()) == (setting != {"hard": 0})
+    terms = model.loss(ExampleBatch(torch.from_numpy(rows[:8])))
+    assert set(terms) == {"loss", "contrast", "topics"} - set(setting)
+    terms["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("source", ["behaviour", "relations", "categories"])
+def test_kept_and_silent_items_are_in_no_example(source):
+    model, view = ready("newsembed", news(silent=[4, 9]), **WIDE, sources=(source,))
+    rows = model.examples(view)
+    assert len(model.kept) and not np.isin(rows, [*model.kept, 4, 9]).any()
+    assert np.isin(model.asked[:, 1], model.kept).all() and not np.isin(model.asked[:, 0], model.kept).any()
+    assert (rows[:, 0] % 4 == rows[:, 1] % 4).mean() > 0.9
+
+
+def test_topics_are_repeating_words_not_numbers_or_names():
+    data = news(COLD)
+    frame = data.items.frame
+    assert set(topic_columns(data.items)) == {"topics:section"}
+    model, _ = ready("newsembed", data, **WIDE)
+    known = frame["section"].is_not_null().to_numpy() & data.split.fit_items
+    assert np.array_equal(model.traits.any(1).numpy(), known) and model.traits.shape[1] == 4
+    assert (model.traits.sum(1) <= 1).all()
+
+
+def test_vectors_tell_sections(tmp_path):
+    data = news(COLD)
+    model = made("newsembed", **WIDE, epochs=5)
+    encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
+    assert set(encoders) == {"text"} and same_section(encoders["text"], data) > 0.9
+    assert 0 < model.held_score() <= 1
+    values, again, alone = as_saved(tmp_path / "out" / "text", encoders["text"], data)
+    np.testing.assert_array_equal(values, again)
+    np.testing.assert_allclose(values, alone, atol=1e-5)
+
+
+def test_data_that_lack_what_it_needs_are_refused():
+    with pytest.raises(ConfigError, match="items with categories"):
+        ready("newsembed", news(sections=False))
+    with pytest.raises(ConfigError, match="no pairs"):
+        ready("newsembed", news(clicks=False), sources=("relations",))
+    with pytest.raises(ConfigError, match="both weights"):
+        ready("newsembed", news(), contrast=0, topics=0)
+    model, _ = ready("newsembed", news(sections=False), **WIDE, topics=0)
+    assert len(model.pairs)

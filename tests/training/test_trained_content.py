@@ -1,0 +1,214 @@
+"""Content that is trained with a matcher: what is encoded when, the store's split points, resuming, learning."""
+
+import numpy as np
+import pytest
+import torch
+from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_folder, tower
+
+from palate.core.errors import ArtefactError
+from palate.core.model import models
+from palate.core.tuning import parse_plan
+from palate.features.adapted import FUSED, Adapted
+from palate.features.encoders.pieces import Pieces
+from palate.features.plan import Content, plan_content
+from palate.features.store import FeatureStore
+from palate.models.match._content import ItemContent
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return encoder_folder(tmp_path_factory.mktemp("encoders"))
+
+
+def make(name="vbpr", **settings):
+    usual = {"dim": 8, "epochs": 2, "batch_size": 64, "lr": 0.01, "fused_dim": 8}
+    return models.get(name)(**{**usual, **settings})
+
+
+def ready(folder, tuning="full", fusion="late", split=None):
+    data = catalogue(split)
+    found = content(data, folder)
+    found.view(data.select_view(0), data)
+    return data, found, found.adapt(data.items, parse_plan(tuning), fusion, 8)
+
+
+def test_rows_are_encoded_apart_and_in_any_order(folder):
+    for tuning, fusion in (("full", "late"), ("partial:1", "early"), ("prompt:2", "early"), ("frozen", "intermediate")):
+        _, _, source = ready(folder, tuning, fusion)
+        network = source.network.eval()
+        with torch.no_grad():
+            whole = network(source.inputs, torch.arange(N_ITEMS))
+            for rows in (torch.tensor([9, 2, 5, 7]), torch.tensor([5])):
+                for name, made in network(source.inputs, rows).items():
+                    assert torch.allclose(made, whole[name][rows], atol=1e-5), (tuning, fusion)
+
+
+def test_an_absent_modality_is_no_vector_and_an_item_with_one_of_two_is_there(folder):
+    _, _, late = ready(folder)
+    assert not late.vectors["text"].present[5] and not late.vectors["image"].present[7]
+    assert not late.vectors["text"].values[5].any()
+    _, _, early = ready(folder, "frozen", "early")
+    assert early.vectors[FUSED].present.all()
+
+
+def test_untrained_vectors_are_those_of_the_encoder(folder):
+    data = catalogue()
+    plain = content(data, folder)
+    view = plain.view(data.select_view(0), data)
+    for tuning in ("full", "partial:1", "lora:2", "adapter:4"):
+        _, _, source = ready(folder, tuning)
+        assert np.allclose(source.vectors["text"].values, view.features["text"].values, atol=1e-5)
+        assert source.vectors["image"] is source.inputs["image"], "what cannot be trained is not copied"
+
+
+def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_evaluation(folder):
+    _, _, source = ready(folder)
+    held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=True)
+    held.fit(source.vectors, N_ITEMS)
+    held.adopt(source)
+    held.train()
+    calls: list[int] = []
+    source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
+    before = held.rows("text")[0].clone()
+    held.attend(torch.tensor([3, 1, 3]))
+    assert calls == [2]
+    values, present = held.rows("text", torch.tensor([0, 1, 5]))
+    assert values.requires_grad and present.tolist() == [True, True, False]
+    values.sum().backward()
+    with torch.no_grad():
+        for p in source.network.parameters():
+            if p.grad is not None:
+                p -= p.grad
+    held.attend(torch.tensor([1]))
+    after = held.rows("text")[0]
+    assert torch.equal(after[[0, 3]], before[[0, 3]]) and not torch.equal(after[1], before[1])
+    calls.clear()
+    held.eval()
+    assert calls == [N_ITEMS], "all once"
+    held.eval()
+    held.train()
+    assert calls == [N_ITEMS], "nothing changed since"
+    assert not held.rows("text")[0].requires_grad and not torch.equal(held.rows("text")[0][0], before[0])
+    weight, rows = torch.rand(4, 6), torch.arange(N_ITEMS)
+    assert torch.allclose(held.linear("text", rows, weight)[0][:5], held.rows("text")[0][:5] @ weight.T, atol=1e-4)
+
+
+def test_a_step_encodes_no_more_rows_than_it_may(folder):
+    _, _, source = ready(folder)
+    held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
+    held.fit(source.vectors, N_ITEMS)
+    held.adopt(source, limit=4)
+    calls: list[int] = []
+    source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
+    held.train()
+    held.attend(torch.arange(10))
+    assert calls == [4]
+
+
+def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
+    _, _, source = ready(folder)
+    held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
+    seen = np.arange(N_ITEMS) != 2
+    visible = {name: found.hide(seen) for name, found in source.vectors.items()}
+    held.fit(visible, N_ITEMS)
+    held.adopt(source)
+    held.load(visible, N_ITEMS)
+    held.train()
+    held.attend(torch.tensor([0, 1]))
+    held.eval()
+    values, present = held.rows("text")
+    assert not present[2] and present[0]
+    held.load(source.vectors, N_ITEMS)
+    assert held.present("text")[2] and bits(held.rows("text")[0][0]) == bits(values[0])
+
+
+def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path / "store")
+    data = catalogue()
+
+    def adapt(tuning, encoder=None, fusion="late"):
+        found = Content(content(data, folder).plan, store)
+        found.view(data.select_view(0), data)
+        if encoder is not None:
+            found.fitted["text"] = encoder
+        return found.adapt(data.items, parse_plan(tuning), fusion, 8)
+
+    states = adapt("partial:1").inputs["text"]
+    assert states.kind == "tokens" and states.values.shape[1] == 8 and len(states) == N_ITEMS
+    other = tower()
+    weights = {name: torch.from_numpy(np.array(value)) for name, value in other.state()[0].items()}
+    weights["head.weight"] += 1
+    weights["tower.layers.layers.1.linear1.weight"] += 1
+    kept = tower().take_weights(weights, "other head")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Pieces, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
+        )
+        assert adapt("partial:1", kept).inputs["text"].identity == states.identity, "nothing is encoded again"
+    weights["tower.words.weight"] += 1
+    assert adapt("partial:1", tower().take_weights(weights, "x")).inputs["text"].identity != states.identity
+    assert adapt("partial:2").inputs["text"].identity != states.identity
+
+
+def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, monkeypatch):
+    import palate.training.loop as loop
+
+    settings = {"tuning": "lora:2", "fusion": "early", "epochs": 3}
+    data = catalogue(COLD)
+    whole = make(**settings).fit(data, content=content(data, folder))
+    seen = []
+    real = loop._Phase.epoch
+
+    def killed(self):
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return real(self)
+
+    options = {"checkpoint": tmp_path / "work", "checkpoint_seconds": 0.0}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Phase, "epoch", killed)
+        make(**settings).fit(data, content=content(data, folder), **options)
+    again = make(**settings).fit(data, content=content(data, folder), **options)
+    a, b = whole.state_dict(), again.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
+    assert whole.fitted.content.adapted.identity == again.fitted.content.adapted.identity
+
+
+def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
+    """Taste is one word of a title, which a random tower drowns in the others."""
+    data = catalogue(COLD, n_items=90)
+    split = data.split.test_candidates
+    scores = {}
+    for tuning in ("frozen", "full"):
+        settings = {"epochs": 20, "lr": 0.02, "pretrained_lr": 1.0, "patience": 20, "tuning": tuning}
+        model = make("clcrec", hidden=16, candidates=16, **settings)
+        model.fit(data, content=plan_content(data, {"text": folder, "image": "none"}))
+        table = model.scorer().score(data.select_view().user_batch(np.arange(30))).numpy()
+        cold = np.flatnonzero(split & model.fitted.content.vectors["text"].present)
+        own = np.arange(30)[:, None] % 3 == cold[None] % 3
+        scores[tuning] = float(
+            np.mean([(table[u, cold][own[u]][:, None] > table[u, cold][~own[u]][None]).mean() for u in range(30)])
+        )
+    assert scores["full"] > 0.9 and scores["full"] > scores["frozen"], scores
+
+
+def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
+    data = catalogue()
+    model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
+    found = model.fitted.content.partly(data.items, lambda name, rows: np.full(rows, name == "text"))[FUSED]
+    assert found.present.sum() == N_ITEMS - 1, "the item without a text has nothing left"
+    assert not np.array_equal(found.values, model.fitted.content.vectors[FUSED].values)
+    all_of_it = model.fitted.content.partly(data.items, lambda name, rows: np.ones(rows, bool))[FUSED]
+    assert np.allclose(all_of_it.values, model.fitted.content.vectors[FUSED].values, atol=1e-6)
+
+
+def test_weights_of_another_plan_are_refused(folder, tmp_path):
+    _, found, source = ready(folder, "lora:2")
+    source.network.save(tmp_path / "adapted")
+    back = Adapted.load(tmp_path / "adapted", found.fitted)
+    assert back.identity == source.network.identity
+    text = (tmp_path / "adapted" / "adapted.json").read_text()
+    (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
+    with pytest.raises(ArtefactError, match="do not fit"):
+        Adapted.load(tmp_path / "adapted", found.fitted)
