@@ -72,12 +72,14 @@ class Content:
         """The same plan and store with nothing encoded yet; an empty plan if nothing is to be read."""
         return Content(self.plan if read else {}, self.store, self.fields if read else {})
 
-    def view(self, view: TrainView, data: Dataset, dense: bool = False, fields: bool = False) -> TrainView:
+    def view(
+        self, view: TrainView, data: Dataset, dense: bool = False, fields: bool = False, queries: bool = False
+    ) -> TrainView:
         """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
 
         Args:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
-            fields: encode single columns as well.
+            fields: encode single columns as well. queries: read what people searched for as the ``text`` of items.
         """
         self.used, self.adapted = {**self.plan, **(self.fields if fields else {})}, None
         for name, (modality, spec, columns) in self.used.items():
@@ -95,6 +97,10 @@ class Content:
         if dense:
             main |= stand_ins(view.relations, set(main), data.n_items)
             self.vectors |= main
+        if queries and view.searches is not None and "text" in self.fitted:
+            heard = np.isin(np.arange(len(view.searches.queries)), view.searches.query)
+            made = self.store.encode(self.fitted["text"], view.searches.queries.raw("text"))
+            view = replace(view, asked=made.hide(heard))
         return view.with_features(main, {name: self.vectors[name] for name in self.used if name not in main})
 
     def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
