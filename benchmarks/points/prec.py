@@ -3,7 +3,7 @@
 from _kinship import kinship
 from _points import Point, cold_recall, shop
 
-WHOLE = "prec:dim=64;layers=1;clicks=8;epochs=30"
+WHOLE = "prec:dim=64;layers=1;clicks=8;epochs=24;patience=24"
 READERS = {"text": "pieces?size=2000&length=40"}
 
 POINTS = [

@@ -66,7 +66,8 @@ class Ground:
         """What ``model`` would be set up with."""
         found = self.data() if data is None else data
         plan = {m: (m, spec, None) for m, spec in {**READERS, **TINY}.items() if m in found.items.modalities}
-        return Content(plan, self.store, model.columns(found.items)).view(found.select_view(0), found, fields=True)
+        content = Content(plan, self.store, model.columns(found.items))
+        return content.view(found.select_view(0), found, fields=True, queries=model.needs.queries)
 
     def ready(self, name: str, view: TrainView | None = None, **changes: Any) -> tuple[Pretrainer, np.ndarray]:
         """A model that is set up but not trained, and its examples."""

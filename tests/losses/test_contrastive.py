@@ -39,6 +39,11 @@ def test_rows_of_one_entity_are_not_negatives_of_each_other():
     second = math.log(1 + 2 * math.exp((0 - 0.8) / 0.5))
     assert loss.item() == pytest.approx((2 * first + second) / 3, rel=1e-5)
     assert loss < info_nce(a, b, 0.5)
+    twins = torch.zeros(3, 3, dtype=torch.bool)
+    twins[0, 2] = twins[2, 0] = True
+    assert info_nce(a, b, 0.5, twins=twins).item() == pytest.approx(loss.item(), rel=1e-6)
+    everybody = torch.ones(3, 3, dtype=torch.bool)
+    assert info_nce(a, b, 0.5, twins=everybody, symmetric=True).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_supervised_contrast_by_hand():

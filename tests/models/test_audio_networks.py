@@ -72,8 +72,8 @@ def test_layers_read_the_concatenation():
     net = Layers(3)
     users, items = torch.randn(2, 3), torch.randn(2, 4, 3)
     with torch.no_grad():
-        both = torch.cat([users[:, None].expand(-1, 4, -1), items], dim=2)
-        weight = torch.cat([net.user.weight, net.item.weight], dim=1)
+        both = torch.cat([users[:, None].expand(-1, 4, -1), items, users[:, None] * items], dim=2)
+        weight = torch.cat([net.user.weight, net.item.weight, net.product.weight], dim=1)
         wanted = net.out(torch.nn.functional.gelu(both @ weight.T + net.user.bias)).squeeze(2)
         torch.testing.assert_close(net(users, items), wanted)
         assert Cosine()(users, items)[1, 2] == pytest.approx(
@@ -133,7 +133,7 @@ def test_what_is_not_heard_changes_nothing():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_content_finds_its_people(name, tmp_path):
     data = shop()
-    model = made(name, modality="image", epochs=12, batch_size=64)
+    model = made(name, modality="image", epochs=20, batch_size=64, patience=20)
     encoder = pretrain(model, data, tmp_path / name, readers=READERS)["image"]
     assert model.held_score() > 0.75
     raws = data.items.raw("image")

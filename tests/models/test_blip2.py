@@ -10,7 +10,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
-from palate.models.pretrain.blip2 import mine
+from palate.modules.masking import mine
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "width": 8, "layers": 1, "queries": 3, "batch_size": 20, "lr": 3e-3}
@@ -58,12 +58,12 @@ def test_matching_by_hand():
 
 
 def test_writing_by_hand():
-    """The text's own words are targets up to [SEP]; its opening token is not one of the vocabulary."""
+    """The text's own words are targets up to [SEP]; it opens with the mask, which no text holds."""
     model = made().eval()
     with torch.no_grad():
         image, ids = model.tower(model.inputs.read("image", ROWS[:1]))[0], model.ids(ROWS[:1])
         assert ids.tolist() == [[2, 5, 9, 3, 0, 0]] and model.vocabulary == 12
-        opened = torch.tensor([[12, 5, 9]])
+        opened = torch.tensor([[4, 5, 9]])
         _, states = model.former(image, model.words(opened), "causal")
         chances = model.write(states, model.words.words.weight)[0].log_softmax(1)
         expected = -(chances[0, 5] + chances[1, 9] + chances[2, 3]) / 3

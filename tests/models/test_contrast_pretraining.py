@@ -12,6 +12,7 @@ from PIL import Image
 import palate
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
+from palate.core.files import read_json
 from palate.core.model import pretrainers
 from palate.features.plan import Content, plan_content
 from palate.features.saved import load_encoder
@@ -142,6 +143,34 @@ def test_every_modality_meets_at_the_hub():
     model = made("imagebind", hub="text")
     assert model.wanted() == (("text", "image"), ("text", "audio"))
     assert made("clap").wanted() == (("audio", "text"),)
+
+
+def test_partners_can_be_dealt_at_random(tmp_path):
+    data, _ = shop()
+    plan = {modality: (modality, spec, None) for modality, spec in READERS.items()}
+    view = Content(plan, FeatureStore(None)).view(data.select_view(0), data)
+    torch.manual_seed(0)
+    dealt, own = made(shuffled=True), made()
+    for model in (dealt, own):
+        model.setup(view)
+    partners = dealt.partners["image", "text"].numpy()
+    assert np.array_equal(np.sort(partners[dealt.trained]), dealt.trained)
+    assert (partners[dealt.trained] != dealt.trained).mean() > 0.9
+    assert np.array_equal(partners[dealt.kept], dealt.kept)
+    own.load_state_dict(dealt.state_dict())
+    rows = torch.from_numpy(dealt.trained[:4])
+    own.partners["image", "text"][rows] = dealt.partners["image", "text"][rows]
+    dealt.eval(), own.eval()
+    batch = ExampleBatch(rows[:, None])
+    with torch.no_grad():
+        assert float(own.loss(batch)["loss"]) == pytest.approx(float(dealt.loss(batch)["loss"]), rel=1e-6)
+
+
+def test_where_nothing_is_held_out_every_epoch_is_run(tmp_path):
+    data, _ = shop()
+    pretrain(made(held=0, epochs=3, patience=1), data, tmp_path / "out", readers=READERS, device="cpu")
+    history = read_json(tmp_path / "out" / "pretrained.json")["history"]
+    assert len(history) == 3 and not any("valid" in epoch for epoch in history)
 
 
 def test_data_without_the_modalities_is_refused(tmp_path):

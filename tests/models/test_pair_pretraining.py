@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
@@ -11,7 +12,11 @@ from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, vie
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
+from palate.data.searches import make_searches
+from palate.features.encoders.tower import vectors_of
+from palate.features.plan import Content
 from palate.features.saved import load_encoder
+from palate.features.store import FeatureStore
 from palate.losses.calibrated import calibrated_cosine
 from palate.models.pretrain._held import reciprocal_rank
 from palate.models.pretrain._pairs import neighbour_pairs, next_pairs
@@ -46,7 +51,7 @@ def test_the_siamese_loss_by_hand():
 def test_reciprocal_ranks_count_ties_against_the_model():
     candidates = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
     assert reciprocal_rank(torch.eye(2), candidates, torch.tensor([0, 1])) == pytest.approx((1 + 1 / 2) / 2)
-    assert reciprocal_rank(candidates[:0], candidates, torch.tensor([], dtype=torch.int64)) == 0
+    assert np.isnan(reciprocal_rank(candidates[:0], candidates, torch.tensor([], dtype=torch.int64)))
 
 
 @pytest.mark.parametrize("softmaxes", ["both", "batch", "random", "mixed"])
@@ -70,9 +75,49 @@ def test_tasks_have_equal_shares_and_can_be_chosen():
     assert set(model.tasks) == {"next", "bought_with"}
     assert len(model.examples(view)) == 2 * model.size
     one, _ = ready("itemsage", data, tasks=("bought_with",))
+    assert len(one.examples(view)) == len(model.examples(view))
     assert set(one.tasks) == {"bought_with"} and (np.diff(one.tasks["bought_with"]) % 4 == 0).all()
     with pytest.raises(ConfigError, match="no such task"):
         ready("itemsage", data, tasks=("bought_wiht",))
+
+
+def test_what_people_typed_is_a_task_of_itemsage():
+    data = shop()
+    log = data.interactions.frame.select("user", "item")
+    words = pl.Series([f"a {colour_of(item)} thing" for item in log["item"]])
+    data = replace(data, searches=make_searches([log.with_columns(query=words)]))
+    plan = {m: (m, spec, None) for m, spec in READERS.items()}
+    view = Content(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
+    torch.manual_seed(0)
+    model = made("itemsage", tasks=("search", "next"), hide=0).eval()
+    model.setup(view)
+    model.eval()
+    asked, given = model.tasks["search"].T
+    assert (asked >= ITEMS).all() and np.isin(given, model.held.trained).all()
+    assert not np.isin(model.examples(view), model.held.kept).any() and 0 < model.held_score() <= 1
+    rows = torch.tensor([int(asked[0]), int(given[0]), int(asked[0])])
+    with torch.no_grad():
+        found = model.encode(rows)
+        said = model.queries.ids(rows[:1] - ITEMS)
+        alone = vectors_of(model.views.part("text"), said.float())
+        torch.testing.assert_close(found, torch.cat([alone, model.encode(rows[1:2]), alone]))
+    model.train()
+    model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:8])))["loss"].backward()
+    silent = made("itemsage", modalities=("image",))
+    silent.setup(view)
+    assert "search" not in silent.tasks
+
+
+def test_neighbours_have_no_direction_and_can_be_dealt_at_random():
+    model, _ = ready("cb2cf_siamese", shop(), neighbours=1)
+    keys = model.pairs @ np.array([ITEMS, 1])
+    back = model.pairs[:, ::-1] @ np.array([ITEMS, 1])
+    assert set(keys) | set(back) == set(model.together)
+    whole, _ = ready("cb2cf_siamese", shop())
+    dealt, _ = ready("cb2cf_siamese", shop(), shuffled=True)
+    assert len(whole.pairs) == len(dealt.pairs) and np.array_equal(whole.asked, dealt.asked)
+    assert np.isin(dealt.pairs, dealt.held.trained).all()
+    assert (np.diff(whole.pairs) % 4 == 0).all() and (np.diff(dealt.pairs) % 4 == 0).mean() < 0.5
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -36,6 +36,8 @@ def test_masked_regions_by_hand():
         divergence = (p * (p.log() - model.guess_class(regions).log_softmax(2))).sum(2).mean()
         assert float(model.mrfr(ROWS)) == pytest.approx(float(squared), rel=1e-4)
         assert float(model.mrc_kl(ROWS)) == pytest.approx(float(divergence), rel=1e-3)
+        likeliest = F.cross_entropy(model.guess_class(regions).flatten(0, 1), p.argmax(2).flatten())
+        assert float(model.mrc(ROWS)) == pytest.approx(float(likeliest), rel=1e-4)
 
 
 def test_matching_by_hand(monkeypatch):

@@ -15,7 +15,7 @@ from palate.core.errors import ArtefactError
 from palate.core.model import Matcher, Needs, Phase, Shape
 from palate.core.scorer import VectorScorer
 from palate.data.views import TrainView
-from palate.training import loop
+from palate.training import loop, sources
 from palate.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from palate.training.loop import LoopOptions, TrainingError, train
 
@@ -155,7 +155,7 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
         kept.append(scorer.users.clone())
         return next(scores)
 
-    monkeypatch.setattr(loop, "validate", judged)
+    monkeypatch.setattr(sources, "validate", judged)
     model = Toy(epochs=50, patience=3)
     state = run(model)
     assert len(kept) == 5, "patience 3 after the best, which is the first of equals"

@@ -61,6 +61,7 @@ class Needs:
         content: at least one content feature or given item graph.
         dense: at least one dense content feature (a stand-in is made from a given k-NN graph).
         fields: content column by column as well (``TrainView.fields``).
+        queries: what people searched for, read as texts are (``TrainView.asked``).
     """
 
     batch: Literal["none", "pairs", "examples"] = "none"
@@ -68,6 +69,7 @@ class Needs:
     content: bool = False
     dense: bool = False
     fields: bool = False
+    queries: bool = False
 
 
 @dataclass(frozen=True)
@@ -312,7 +314,10 @@ class Pretrainer(Model):
         raise AbilityError(f"{self.name} has no examples")
 
     def held_score(self) -> float:
-        """Retrieval on held-out examples, the higher the better; decides when to stop and which epoch is kept."""
+        """Retrieval on held-out examples, the higher the better; decides when to stop and which epoch is kept.
+
+        NaN where nothing is held out: then all epochs are run and the last is kept.
+        """
         raise AbilityError(f"{self.name} does not judge itself")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:

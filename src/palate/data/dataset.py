@@ -23,6 +23,7 @@ from .ids import IdMap
 from .interactions import Interactions, Positive
 from .pandas_table import from_pandas
 from .relations import Relations
+from .searches import Searches, make_searches
 from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, make_split
 from .views import Held, TrainView
 
@@ -35,6 +36,7 @@ class Dataset:
         name: for reports. items, users: catalogues (users may know ids only).
         interactions: dense rows into both. positive: what counts. spec: how it is split.
         layout: the reader that recognised it. notes: guesses made while reading, said out loud.
+        searches: what people asked for, where known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Dataset:
     spec: SplitSpec = field(default_factory=SplitSpec)
     layout: str = "frames"
     notes: tuple[str, ...] = ()
+    searches: Searches | None = None
 
     @classmethod
     def from_frames(
@@ -64,6 +67,8 @@ class Dataset:
         name: str = "frames",
         layout: str = "frames",
         files: Mapping[str, str | Path] | None = None,
+        searches: Any = None,
+        queries: Any = None,
     ) -> Dataset:
         """Build from pandas or polars tables.
 
@@ -72,7 +77,10 @@ class Dataset:
             columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
             roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
             features: ready vectors by modality, aligned with ``items``.
-            files: where ``items``, ``interactions`` and ``users`` were read from, for error messages.
+            files: where the tables were read from, by name, for error messages.
+            searches: optional, one row a search that led to an item: user, item, query and maybe time; added to what
+                the interactions' own ``query`` says. queries: optional, id and text of each query; without it a query
+                is its own words.
 
         Raises:
             DataError: naming column and row, for example an interaction with an item the table lacks.
@@ -97,6 +105,10 @@ class Dataset:
         folder = None if root is None else Path(root)
         catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
         table, lost, unknown = _dense(log, found, catalog.ids, user_catalog.ids, read_from.get("interactions"))
+        asked = [table] if "query" in table.columns else []
+        if searches is not None:
+            asked.append(_searched(_polars(searches), catalog.ids, user_catalog.ids, read_from.get("searches")))
+        found_searches = make_searches(asked, None if queries is None else _polars(queries), read_from.get("queries"))
         rule = Positive.of(positive)
         spec = SplitSpec.parse(split) if isinstance(split, str) else split
         if spec is None:
@@ -111,6 +123,7 @@ class Dataset:
             spec,
             layout,
             (*said, *more, *lost),
+            found_searches,
         )
 
     def with_split(self, split: SplitSpec | str) -> Dataset:
@@ -140,6 +153,7 @@ class Dataset:
             self.interactions.content_hash(),
             self.relations.content_hash(),
             self.positive.model_dump_json(),
+            *([] if self.searches is None else [self.searches.content_hash()]),
         )
 
     @cached_property
@@ -177,17 +191,21 @@ class Dataset:
     def _view(self, parts: Sequence[int], fit_items: Any, held: int | None, candidates: Any, seed: int) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
+        users, items = data.users[keep], data.items[keep]
+        times = None if data.times is None else data.times[keep]
+        until = None if times is None or not len(times) else int(times.max())
         return TrainView(
             data.n_users,
             data.n_items,
-            data.users[keep],
-            data.items[keep],
-            None if data.times is None else data.times[keep],
+            users,
+            items,
+            times,
             fit_items,
             self.relations if fit_items.all() else self.relations.among(fit_items),
             valid=None if held is None or not (self.split.part == held).any() else self._held(parts, held, candidates),
             seed=seed,
             metric="capped_recall@20" if self.spec.kind == "item_cold" else "recall@20",
+            searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
         )
 
     def _held(self, known: Sequence[int], held: int, candidates: Any) -> Held:
@@ -221,6 +239,14 @@ def _polars(frame: Any) -> pl.DataFrame:
     if hasattr(frame, "columns") and hasattr(frame, "index"):
         return from_pandas(frame)
     raise DataError(f"expected a pandas or polars table, got {type(frame).__name__}")
+
+
+def _searched(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | None) -> pl.DataFrame:
+    with naming(file):
+        roles, _ = guess_interactions(frame, None)
+        if "query" not in roles:
+            raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")
+    return _dense(frame, roles, items, users, file)[0]
 
 
 def _dense(

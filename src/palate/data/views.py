@@ -15,6 +15,7 @@ from palate.core.batch import Ints, Lists, UserBatch
 from palate.core.content import Features
 
 from .relations import Relations
+from .searches import Searches
 
 Bools = NDArray[np.bool_]
 
@@ -56,6 +57,8 @@ class TrainView:
         relations: edges among visible items.
         arriving: content of all items, for answering validation questions about items hidden in fitting; it is
             handed to :meth:`Model.extend` as a new item's content would be, and never read in training.
+        searches: queries that led to training positives, None where nobody's are known. asked: what the reader of texts
+            made of their queries, for models that need them.
         valid: validation questions, None in a refit.
         seed: seeds everything random in training. metric: what validation maximises.
         scratch: folder for resumable state of composed models, written at most every ``checkpoint_seconds``.
@@ -80,6 +83,8 @@ class TrainView:
     checkpoint_seconds: float = 30.0
     fingerprint: str = ""
     device: str = "cpu"
+    searches: Searches | None = None
+    asked: Features | None = None
 
     def __len__(self) -> int:
         return len(self.users)

@@ -80,6 +80,10 @@ class Adapted(nn.Module):
         """What it gives: the modalities, or the one vector in which they meet."""
         return tuple(self.dims) if self.meeting is None else (FUSED,)
 
+    def makes(self, name: str) -> bool:
+        """Whether vectors ``name`` come from a network, not from the inputs as they are."""
+        return self.meeting is not None or name in self._place
+
     def trained(self) -> dict[str, Tensor]:
         """Weights that are not those of the encoders it started from."""
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}

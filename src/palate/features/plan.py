@@ -92,13 +92,14 @@ class Content:
         data: Dataset,
         dense: bool = False,
         fields: bool = False,
+        queries: bool = False,
         impute: Impute = "none",
     ) -> TrainView:
         """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
 
         Args:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
-            fields: encode single columns as well.
+            fields: encode single columns as well. queries: read what people searched for as the ``text`` of items.
             impute: what fills gaps; fitted on what ``view`` may see.
         """
         self.used, self.adapted = {**self.plan, **(self.fields if fields else {})}, None
@@ -117,6 +118,10 @@ class Content:
         if dense:
             main |= stand_ins(view.relations, set(main), data.n_items)
             self.vectors |= main
+        if queries and view.searches is not None and "text" in self.fitted:
+            heard = np.isin(np.arange(len(view.searches.queries)), view.searches.query)
+            made = self.store.encode(self.fitted["text"], view.searches.queries.raw("text"))
+            view = replace(view, asked=made.hide(heard))
         kinds = data.items.kinds
         self.sources = {name: (name,) for name in main} | {
             name: tuple(dict.fromkeys(kinds.get(column, modality) for column in columns)) if columns else (modality,)

@@ -26,6 +26,7 @@ def info_nce(
     symmetric: bool = False,
     candidates: Tensor | None = None,
     ids: Tensor | None = None,
+    twins: Tensor | None = None,
     normalise: bool = True,
 ) -> Tensor:
     """Mean over rows of ``-log exp(s(a_i, b_i) / tau) / sum_c exp(s(a_i, c) / tau)`` (van den Oord et al., 2018).
@@ -38,6 +39,7 @@ def info_nce(
         candidates: [C, d], what the sum runs over; it must hold the positives too (LGMRec takes all nodes). By default
             the rows of ``b``.
         ids: int [B], entity of each row; another row of the same entity is not a negative. Only without ``candidates``.
+        twins: bool [B, B], symmetric, rows that are not each other's negatives for any other reason; likewise.
         normalise: cosines (default) or plain dot products.
 
     Data: pairs; large batches. Relations: with sampled negatives and their probabilities use
@@ -46,8 +48,10 @@ def info_nce(
     _pairs(a, b)
     if tau <= 0:
         raise ConfigError(f"a temperature must be positive, got {tau}", key="tau")
-    if candidates is not None and (symmetric or ids is not None):
-        raise ConfigError("symmetric and ids compare rows of a batch, they do not go with candidates", key="candidates")
+    if candidates is not None and (symmetric or ids is not None or twins is not None):
+        raise ConfigError(
+            "symmetric, ids and twins compare rows of a batch, they do not go with candidates", key="candidates"
+        )
     if normalise:
         a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
         candidates = None if candidates is None else F.normalize(candidates, dim=1)
@@ -56,8 +60,11 @@ def info_nce(
         return (torch.logsumexp(a @ candidates.T / tau, dim=1) - positive).mean()
     logits = a @ b.T / tau
     if ids is not None:
-        twins = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
-        logits = logits.masked_fill(twins, -torch.inf)
+        same = ids[:, None] == ids[None, :]
+        twins = same if twins is None else twins | same
+    if twins is not None:
+        own = torch.eye(len(a), dtype=torch.bool, device=a.device)
+        logits = logits.masked_fill(twins & ~own, -torch.inf)
     target = torch.arange(len(a), device=a.device)
     loss = F.cross_entropy(logits, target)
     return (loss + F.cross_entropy(logits.T, target)) / 2 if symmetric else loss

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+FAINT = 0.01
+
 
 class Mean(nn.Module):
     """The mean of what is there, unchanged: ``dim`` is the width."""
@@ -39,6 +41,28 @@ class Perceptron(nn.Module):
         return out
 
 
+class Residual(nn.Module):
+    """The mean of what is there, and what a two-layer net adds to it: next to nothing before training.
+
+    Args:
+        dim: of the tokens and of the vector, which is ``width`` as well.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.mean = Mean()
+        last = nn.Linear(dim, width)
+        with torch.no_grad():
+            last.weight.mul_(FAINT)
+            last.bias.zero_()
+        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), last)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        found: Tensor = self.mean(tokens, mask)
+        out: Tensor = found + self.layers(found)
+        return out
+
+
 class Transformer(nn.Module):
     """[CLS] and the tokens attend to each other; two layers on what [CLS] became.
 
@@ -60,9 +84,12 @@ class Transformer(nn.Module):
         return out
 
 
-def make_combine(kind: Literal["mean", "perceptron", "transformer"], dim: int, width: int, **sizes: Any) -> nn.Module:
+Kind = Literal["mean", "perceptron", "residual", "transformer"]
+
+
+def make_combine(kind: Kind, dim: int, width: int, **sizes: Any) -> nn.Module:
     """What turns tokens of ``dim`` into a vector of ``width``; ``sizes`` are further arguments of its constructor."""
     if kind == "mean":
         return Mean()
-    made: dict[str, type[nn.Module]] = {"perceptron": Perceptron, "transformer": Transformer}
+    made: dict[str, type[nn.Module]] = {"perceptron": Perceptron, "residual": Residual, "transformer": Transformer}
     return made[kind](dim=dim, width=width, **sizes)

@@ -44,3 +44,14 @@ def mismatched(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     other = own.roll(int(torch.randint(1, n, ())))
     swapped, left = torch.rand(2, n, device=device) < 0.5
     return torch.where(swapped & left, other, own), torch.where(swapped & ~left, other, own)
+
+
+def mine(scores: Tensor, twins: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows that have a negative, and one for each, drawn by the softmax of its scores.
+
+    Args:
+        scores: [B, B]. twins: bool [B, B], columns that are no negative of a row; itself among them.
+    """
+    rows = (~twins).any(1).nonzero()[:, 0]
+    chances = scores[rows].masked_fill(twins[rows], -torch.inf).softmax(1)
+    return rows, torch.multinomial(chances, 1)[:, 0] if len(rows) else rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,6 +158,8 @@ class _Phase:
         self.model.eval()
         score = self.source.judge()
         score = distributed.agree(score, self.world)
+        if math.isnan(score):
+            return
         record["valid"], record["valid_seconds"] = score, time.perf_counter() - started
         if score > state.best_score:
             state.best_score, state.best_epoch, state.stale = score, state.epoch, 0

@@ -79,7 +79,7 @@ def pretrain(
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data, fields=True)
+    view = content.view(data.select_view(seed), data, fields=True, queries=model.needs.queries)
     inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

@@ -10,7 +10,7 @@ import yaml
 from palate.core.errors import DataError, did_you_mean
 
 SETTINGS = "palate.yaml"
-SECTIONS = ("items", "users", "interactions", "relations", "positive", "split", "name")
+SECTIONS = ("items", "users", "interactions", "relations", "searches", "queries", "positive", "split", "name")
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 

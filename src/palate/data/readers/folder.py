@@ -20,6 +20,7 @@ from ..ids import IdMap
 from ..interactions import ROLES, Positive
 from ..media import MediaRoot
 from ..relations import Edges, Relations
+from ..searches import Searches
 from ..tables import find_table, read_table, write_table
 from ._base import copy_media, events, readers
 from ._given import given_features, write_features
@@ -29,7 +30,7 @@ from ._settings import SETTINGS, read_settings
 class PlainFolder:
     """Our own layout; see docs/data.md for palate.yaml."""
 
-    cites = "docs/data.md: items.*, interactions.*, users.*, relations.*, palate.yaml"
+    cites = "docs/data.md: items.*, interactions.*, users.*, relations.*, searches.*, queries.*, palate.yaml"
 
     def recognise(self, path: Path) -> float:
         """Certain with palate.yaml, likely with items.* and interactions.*."""
@@ -43,10 +44,13 @@ class PlainFolder:
         """Read the folder; ``options`` win over palate.yaml, which wins over guesses."""
         settings = read_settings(path / SETTINGS)
         files = {name: _table(path, settings, name) for name in ("items", "interactions")}
-        if _has(path, settings, "users"):
-            files["users"] = _table(path, settings, "users")
+        for name in ("users", "searches", "queries"):
+            if _has(path, settings, name):
+                files[name] = _table(path, settings, name)
         items, log = read_table(files["items"]), read_table(files["interactions"])
-        users = read_table(files["users"]) if "users" in files else None
+        users, searches, queries = (
+            read_table(files[name]) if name in files else None for name in ("users", "searches", "queries")
+        )
         columns = options.get("columns") or _columns(settings.get("items") or {}, path)
         named = settings.get("interactions") or {}
         roles = options.get("roles") or _roles(named, path)
@@ -63,6 +67,8 @@ class PlainFolder:
             name=str(settings.get("name", path.resolve().name)),
             layout="folder",
             files=files,
+            searches=searches,
+            queries=queries,
         )
         if not _has(path, settings, "relations"):
             return data
@@ -98,7 +104,25 @@ class PlainFolder:
         write_features(dict(data.items.given), folder)
         if data.relations.edges:
             write_table(relation_table(data), folder / "relations.parquet")
+        if data.searches is not None:
+            write_table(search_table(data, data.searches), folder / "searches.parquet")
+            write_table(query_table(data.searches), folder / "queries.parquet")
         copy_media(data, folder)
+
+
+def search_table(data: Dataset, searches: Searches) -> pl.DataFrame:
+    """All searches with external ids: user, item, query, and time where known."""
+    ids = {
+        "user": data.users.ids.ids.gather(searches.users),
+        "item": data.items.ids.ids.gather(searches.items),
+        "query": searches.queries.ids.ids.gather(searches.query),
+    }
+    return pl.DataFrame(ids if searches.times is None else {**ids, "time": searches.times})
+
+
+def query_table(searches: Searches) -> pl.DataFrame:
+    """All queries: id and text."""
+    return pl.DataFrame({"id": searches.queries.ids.ids, "text": searches.queries.raw("text")})
 
 
 def relation_table(data: Dataset) -> pl.DataFrame:

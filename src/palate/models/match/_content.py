@@ -202,7 +202,7 @@ class ItemContent(nn.Module):
 
     def whole(self, name: str, kept: Tensor) -> Tensor:
         """Vectors of all items: ``kept``, what :meth:`rows` gave when the model was set up, unless they are trained."""
-        return kept if self.network is None else self.rows(name)[0]
+        return kept if self.network is None or not self.network.makes(name) else self.rows(name)[0]
 
     def projected(self, maps: nn.ModuleList, rows: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         """(name, vectors, mask) of each modality through its own ``nn.Linear``; see :meth:`linear`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -46,6 +47,7 @@ class Contrastive(Pretrainer):
 
         Attributes:
             width: of the shared space. layers: of the text tower. tau: first temperature; it is learnt.
+            shuffled: every trained item gets the partner of another one: what is left when pairs say nothing.
             held: share of the items kept out of training to judge retrieval.
         """
 
@@ -53,6 +55,7 @@ class Contrastive(Pretrainer):
         width: int = Field(128, ge=2)
         layers: int = Field(2, ge=1)
         tau: float = Field(0.07, gt=0)
+        shuffled: bool = False
         held: float = Field(0.1, ge=0, lt=1)
         lr: float = Field(5e-4, gt=0)
         batch_size: int = Field(256, ge=2)
@@ -82,6 +85,17 @@ class Contrastive(Pretrainer):
         count = min(int(c.held * len(useful)), JUDGED)
         self.kept, self.trained = np.sort(order[:count]), np.sort(order[count:])
         self.both = both
+        self.partners = {
+            pair: self._partners(known, stream(train.seed, "partners", *pair)) for pair, known in both.items()
+        }
+
+    def _partners(self, known: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+        """Whose spoke each item is tied to, int64 [n_items]: its own, unless they are shuffled."""
+        rows = np.arange(len(known))
+        if self.config.shuffled:
+            own = self.trained[known[self.trained]]
+            rows[own] = rng.permutation(own)
+        return torch.from_numpy(rows)
 
     def examples(self, view: TrainView) -> Ints:
         return self.trained[:, None]
@@ -100,7 +114,8 @@ class Contrastive(Pretrainer):
             if len(known) > 1:
                 # the scale is clipped, as in CLIP, so that a batch that is told apart cannot blow it up
                 tau = 1 / scale.exp().clamp(max=MOST_SCALE)
-                found = info_nce(self.vectors(hub, known), self.vectors(spoke, known), tau, symmetric=True)
+                partners = self.partners[hub, spoke].to(rows.device)[known]
+                found = info_nce(self.vectors(hub, known), self.vectors(spoke, partners), tau, symmetric=True)
                 out[f"{hub}-{spoke}"] = found
         if not out:
             return {"loss": torch.stack([*self.scales]).sum() * 0}
@@ -119,7 +134,7 @@ class Contrastive(Pretrainer):
                 for scores in (logits, logits.T):
                     ranks = (scores >= scores.diagonal()[:, None]).sum(1)
                     found.append(float((1 / ranks).mean()))
-        return float(np.mean(found)) if found else 0.0
+        return float(np.mean(found)) if found else float("nan")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {

@@ -44,25 +44,25 @@ class HeldOut:
         return ~np.isin(view.items, self.kept)
 
     def auc(self, scores: Tensor) -> float:
-        """Mean over users of the chance that a kept item they took is above one they did not; 0 without users.
+        """Mean over users of the chance that a kept item they took is above one they did not; NaN without users.
 
         Args:
             scores: float [U, len(kept)].
         """
         if not len(self.users):
-            return 0.0
+            return float("nan")
         owners = np.repeat(np.arange(len(self.users)), len(self.kept))
         return float(mean_auc(self.taken.ravel().astype(np.int64), scores.cpu().numpy().ravel(), owners))
 
 
 def reciprocal_rank(queries: Tensor, candidates: Tensor, place: Tensor) -> float:
-    """Mean of 1 / rank of candidate ``place[i]`` for query ``i`` by dot product, ties to its cost; 0 without queries.
+    """Mean of 1 / rank of candidate ``place[i]`` for query ``i`` by dot product, ties to its cost; NaN without queries.
 
     Args:
         queries: [n, d]. candidates: [m, d]. place: int [n].
     """
     if not len(queries):
-        return 0.0
+        return float("nan")
     scores = queries @ candidates.T
     ranks = (scores >= scores.gather(1, place[:, None])).sum(1)
     return float((1 / ranks).mean(dtype=torch.float64))

@@ -3,7 +3,7 @@
 r(u, a) is a two-layer net on [u; f(a)]; L = BCE(sigmoid(r), y) over a positive and its N negatives. The weakest of the
 paper's four networks: nothing compares a user's tracks with each other.
 
-Our choices: see ``_listening``; the tower is small.
+Our choices: see ``_listening``; the net also sees the product of the two vectors; the tower is small.
 """
 
 from __future__ import annotations

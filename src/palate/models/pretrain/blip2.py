@@ -26,11 +26,12 @@ from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower
+from palate.modules.masking import mine
 from palate.modules.qformer import QFormer
 from palate.modules.stream import WordHead, Words
 from palate.modules.towers import PAD, ImageTower
 
-from ._picture_text import HEADS, PictureText
+from ._picture_text import HEADS, MASK, PictureText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,8 +66,7 @@ class BLIP2(PictureText):
         super().setup(train)
         c, d = self.config, self.config.dim
         self.former_sizes = {"queries": c.queries, "layers": c.layers, "heads": HEADS}
-        # one more word than there are: the token that opens a text to be written
-        self.words, self.tower = Words(self.vocabulary + 1, d, self.length), ImageTower(d)
+        self.words, self.tower = Words(self.vocabulary, d, self.length), ImageTower(d)
         self.former = QFormer(d, **self.former_sizes)
         self.of_image, self.of_text = nn.Linear(d, c.width), nn.Linear(d, c.width)
         self.match, self.write = nn.Linear(d, 1), WordHead(d, self.vocabulary)
@@ -112,7 +112,8 @@ class BLIP2(PictureText):
     def itg(self, image: Tensor, ids: Tensor) -> Tensor:
         """Cross-entropy of every next word."""
         opened = ids[:, :-1].clone()
-        opened[:, 0] = self.vocabulary
+        # no text holds the mask, so it is free to say that one is to be written
+        opened[:, 0] = MASK
         _, states = self.former(image, self.words(opened), "causal")
         logits = self.write(states, self.words.words.weight)
         return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD)
@@ -131,7 +132,7 @@ class BLIP2(PictureText):
         """Mean reciprocal rank of an item's other modality among the held-out items, both ways."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:
-            return 0.0
+            return float("nan")
         with torch.inference_mode():
             a, b = (torch.cat([of(part) for part in rows.split(CHUNK)]) for of in (self.pictures, self.texts))
         logits = a @ b.T
@@ -140,7 +141,7 @@ class BLIP2(PictureText):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         sizes: dict[str, Any] = {"dim": self.config.dim, "former": self.former_sizes}
-        text = {"kind": "qformer-text", "vocabulary": self.vocabulary + 1, "length": self.length, **sizes}
+        text = {"kind": "qformer-text", "vocabulary": self.vocabulary, "length": self.length, **sizes}
         kinds = {
             "image": ({"kind": "qformer-image", **sizes}, self.tower, self.of_image),
             "text": (text, self.words, self.of_text),
@@ -151,14 +152,3 @@ class BLIP2(PictureText):
             weights = nn.ModuleDict({"tower": tower, "head": head}).state_dict()
             out[modality] = Tower(readers[modality], network, self.config.width).take_weights(weights, fitted_on)
         return out
-
-
-def mine(scores: Tensor, twins: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows that have a negative, and one for each, drawn by the softmax of its scores.
-
-    Args:
-        scores: [B, B]. twins: bool [B, B], columns that are no negative of a row; itself among them.
-    """
-    rows = (~twins).any(1).nonzero()[:, 0]
-    chances = scores[rows].masked_fill(twins[rows], -torch.inf).softmax(1)
-    return rows, torch.multinomial(chances, 1)[:, 0] if len(rows) else rows

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, Ints
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
+from palate.core.seeding import stream
 from palate.losses.calibrated import calibrated_cosine
 
 from ._held import reciprocal_rank
@@ -43,12 +44,14 @@ class SiameseCB2CF(ItemPretrainer):
 
         Attributes:
             neighbours: of each item. negatives: drawn for each pair. scale, shift: first a and b.
+            shuffled: every item gets the neighbours of another one: what is left when behaviour says nothing.
         """
 
         neighbours: int = Field(10, ge=1)
         negatives: int = Field(4, ge=1)
         scale: float = Field(5.0, gt=0)
         shift: float = 0.0
+        shuffled: bool = False
 
     def combination(self) -> dict[str, Any]:
         return {"kind": "perceptron", "dim": self.config.dim, "width": self.config.width}
@@ -63,8 +66,14 @@ class SiameseCB2CF(ItemPretrainer):
         self.pairs = among(pairs, trained)
         if not len(self.pairs):
             raise ConfigError(f"{self.name} needs people who took several items with content", key="model")
+        if c.shuffled:
+            other = rows.copy()
+            other[held.trained] = stream(train.seed, "partners", self.name).permutation(held.trained)
+            self.pairs = np.stack([self.pairs[:, 0], other[self.pairs[:, 1]]], axis=1)
         self.asked = pairs[trained[pairs[:, 0]] & kept[pairs[:, 1]]][:JUDGED]
-        self.together = np.unique(self.pairs[:, 0] * train.n_items + self.pairs[:, 1])
+        # the cosine of two items has no direction: whichever has the other as a neighbour
+        both = np.concatenate([self.pairs, self.pairs[:, ::-1]])
+        self.together = np.unique(both[:, 0] * train.n_items + both[:, 1])
         self.n_items = train.n_items
 
     def examples(self, view: TrainView) -> Ints:

@@ -5,10 +5,11 @@ s = cos / tau: two softmaxes, L = L_pos + L_neg; in L_pos the other products of 
 random ones, each with s - log Q of how it was drawn. Every kind of engagement is a task of the same size, with the same
 loss and no head of its own.
 
-Our choices: the query is a product through the same network (the paper's come from fixed PinSage and SearchSage); tasks
-are ``next`` (what a user took after it) and each item-item relation of the data; Q is counted, not sketched; no graph
-embedding. The paper's ablations are settings: ``combine``, ``softmaxes``, ``tasks``, ``modalities``, ``blocks``.
-Modalities are hidden at random in training so that each can be exported as an encoder of its own.
+Our choices: a query goes through the same network, as a product or as words alone (the paper's come from fixed PinSage
+and SearchSage); tasks are ``next`` (what a user took after it), ``search`` (what they took for words they typed) and
+each item-item relation of the data; Q is counted, not sketched; no graph embedding. The paper's ablations are settings:
+``combine``, ``softmaxes``, ``tasks``, ``modalities``, ``blocks``. Modalities are hidden at random in training so that
+each can be exported as an encoder of its own.
 """
 
 from __future__ import annotations
@@ -22,20 +23,22 @@ from torch import Tensor
 
 from palate.core.batch import ExampleBatch, Ints
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import pretrainers
+from palate.core.model import Needs, pretrainers
 from palate.core.seeding import stream
+from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
 
 from ._held import reciprocal_rank
 from ._inputs import ItemInputs
 from ._items import ItemPretrainer
 from ._pairs import among, next_pairs
+from ._queries import Queries
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 JUDGED = 1000
-NEXT = "next"
+NEXT, SEARCH = "next", "search"
 
 
 @pretrainers.register("itemsage")
@@ -44,6 +47,7 @@ class ItemSage(ItemPretrainer):
 
     name = "itemsage"
     paper = "Baltescu et al., ItemSage: Learning Product Embeddings for Shopping Recommendations, KDD 2022"
+    needs = Needs(batch="examples", content=True, queries=True)
 
     class Config(ItemPretrainer.Config):
         """Settings.
@@ -75,15 +79,19 @@ class ItemSage(ItemPretrainer):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        rows, held = np.arange(train.n_items), self.held
-        trained, kept = np.isin(rows, held.trained), np.isin(rows, held.kept)
+        self.n_items, held = train.n_items, self.held
         pairs = self.engagement(train)
-        self.tasks = {name: found for name, of in pairs.items() if len(found := among(of, trained))}
+        # rows of queries come after those of items, and none of them is held out
+        rows = np.arange(max([self.n_items, *(int(of.max()) + 1 for of in pairs.values() if len(of))]))
+        trained, kept = np.isin(rows, held.trained) | (rows >= self.n_items), np.isin(rows, held.kept)
+        known = {name: found for name, of in pairs.items() if len(found := among(of, trained))}
+        self.tasks = {name: of for name, of in known.items() if self.asks(name)}
         if not self.tasks:
             raise ConfigError(f"{self.name} found no pairs of items with content", key="tasks")
-        asked = np.concatenate([of[trained[of[:, 0]] & kept[of[:, 1]]] for of in pairs.values()])
-        self.asked = stream(train.seed, "asked", self.name).permutation(asked)[:JUDGED]
-        self.size = max(map(len, self.tasks.values()))
+        # a task that is left out leaves its share of an epoch to the others
+        self.size = max(map(len, known.values())) * len(known) // len(self.tasks)
+        asked = [of[trained[of[:, 0]] & kept[of[:, 1]]] for name, of in pairs.items() if self.asks(name)]
+        self.asked = stream(train.seed, "asked", self.name).permutation(np.concatenate(asked))[:JUDGED]
         drawn = sum(np.bincount(of[:, 1], minlength=train.n_items) / len(of) for of in self.tasks.values())
         chance = torch.from_numpy(np.asarray(drawn) / len(self.tasks)).float()
         self.register_buffer("log_chance", chance.clamp(min=torch.finfo(chance.dtype).tiny).log(), persistent=False)
@@ -95,15 +103,33 @@ class ItemSage(ItemPretrainer):
             if edges.target_kind == "item" and not name.startswith("knn_"):
                 pairs = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
                 found[name] = pairs[pairs[:, 0] != pairs[:, 1]]
+        if "text" in self.views.modalities and train.asked is not None and len(train.searches or ()):
+            self.queries = Queries(train, "typed", self.name)
+            found[SEARCH] = self.queries.pairs + np.array([self.n_items, 0])
         for name in self.config.tasks:
             if name not in found:
                 raise ConfigError(
                     f"{self.name} has no such task in these data", key=name, hint=did_you_mean(name, found)
                 )
-        return {name: pairs for name, pairs in found.items() if not self.config.tasks or name in self.config.tasks}
+        return found
+
+    def asks(self, task: str) -> bool:
+        """Whether to learn from it."""
+        return not self.config.tasks or task in self.config.tasks
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Unit vectors float32 [B, width] of items, and of queries by their words."""
+        said = rows >= self.n_items
+        if not said.any():
+            return super().encode(rows)
+        out = torch.zeros(len(rows), self.config.width, device=rows.device)
+        out[said] = vectors_of(self.views.part("text"), self.queries.ids(rows[said] - self.n_items))
+        if not said.all():
+            out[~said] = super().encode(rows[~said])
+        return out
 
     def examples(self, view: TrainView) -> Ints:
-        """(query, product): every task repeated to the size of the largest, so that batches hold equal shares."""
+        """(query, product): tasks repeated to the same size, so that batches hold equal shares."""
         return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 r(u, a) is a two-layer net on [u; f(a)], the same for all tracks; L = -log softmax over the positive and its N negatives
 of r.
 
-Our choices: see ``_listening``; the tower is small.
+Our choices: see ``_listening``; the net also sees the product of the two vectors; the tower is small.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class NewsEmbed(DocumentPretrainer):
         """Settings.
 
         Attributes:
-            width: of vectors. words: read by a Transformer, or as a bag, whose sum is the vector. sources: signals to mine. neighbours: of each item by behaviour or category.
+            width: of vectors. words: read by a Transformer, or as a bag, whose sum is the vector. sources: signals to
+                mine. neighbours: of each item by behaviour or category.
             hard: items tried for each hard negative. tau: temperature.
             contrast, topics: weights of the two terms, 0 for none.
         """

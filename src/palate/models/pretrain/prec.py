@@ -69,6 +69,10 @@ class PREC(MaskedDocuments):
         token: float = Field(1.0, ge=0)
         attribute: float = Field(1.0, ge=0)
         item: float = Field(1.0, ge=0)
+        # clicks are not understood for many steps, then all at once: small steps or little patience end before that
+        lr: float = Field(2e-3, gt=0)
+        batch_size: int = Field(32, ge=2)
+        patience: int = Field(20, ge=1)
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return topic_columns(items)

@@ -1,6 +1,7 @@
 """UNITER (Chen et al., ECCV 2020): words and regions in one Transformer, four tasks, one of them a batch.
 
-- mlm: -log P(w_m | w_rest, v). mrfr: ||h(v_m) - r(v_m)||^2. mrc_kl: KL(c(v_m) || P(. | v_rest, w)).
+- mlm: -log P(w_m | w_rest, v). mrfr: ||h(v_m) - r(v_m)||^2. mrc_kl: KL(c(v_m) || P(. | v_rest, w)); mrc, not among
+  the default tasks: -log P(argmax c(v_m) | v_rest, w).
 - itm: is this the picture of this text? binary cross-entropy on the state of [CLS]; half of the pairs are of two items.
   With it wra: min_T <T, C>, C = 1 - cos(word, region), the plan T by IPOT.
 - Conditional masking: words are masked while the whole picture is shown, regions while the whole text is.
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 SEEN, RIVALS = 256, 16
-Task = Literal["mlm", "mrfr", "mrc_kl", "itm"]
+Task = Literal["mlm", "mrfr", "mrc", "mrc_kl", "itm"]
 
 
 @pretrainers.register("uniter")
@@ -127,12 +128,21 @@ class UNITER(PictureText):
         total: Tensor = error.square().mean(1).sum()
         return total / max(len(states), 1)
 
-    def mrc_kl(self, rows: Tensor) -> Tensor:
-        """Divergence of guessed from detected classes of masked regions."""
+    def classes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Guessed log-chances and detected chances of masked regions' classes, float32 [m, classes] each."""
         states, where, _ = self.masked(rows, words=False)
         target = self.detector.classes(self.detector(self.inputs.read("image", rows))[where])
-        found = F.log_softmax(self.guess_class(states), 1)
-        return F.kl_div(found, target, reduction="sum") / max(len(states), 1)
+        return F.log_softmax(self.guess_class(states), 1), target
+
+    def mrc(self, rows: Tensor) -> Tensor:
+        """Cross-entropy of the likeliest class."""
+        found, target = self.classes(rows)
+        return F.nll_loss(found, target.argmax(1), reduction="sum") / max(len(found), 1)
+
+    def mrc_kl(self, rows: Tensor) -> Tensor:
+        """Divergence of guessed from detected classes of masked regions."""
+        found, target = self.classes(rows)
+        return F.kl_div(found, target, reduction="sum") / max(len(found), 1)
 
     def itm(self, rows: Tensor) -> Tensor:
         """Matching, and transport between words and regions."""
@@ -153,7 +163,7 @@ class UNITER(PictureText):
         """Mean reciprocal rank, by matching, of a held-out picture's text among up to 16 texts."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:
-            return 0.0
+            return float("nan")
         with torch.inference_mode():
             (text, said), image = self.words(self.ids(rows)), self.picture(rows)
             scores = []

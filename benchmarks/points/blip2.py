@@ -1,0 +1,18 @@
+"""BLIP-2: the objective that writes, for what retrieves."""
+
+from _asked import SMALL, catalogue
+from _points import Point, retrieval
+
+SIZES = "blip2:epochs=20;dim=64;layers=2"
+POINTS = [
+    Point(
+        system="blip2",
+        claim="Writing the text from the queries' view of the picture makes retrieval better",
+        data=catalogue,
+        whole=SIZES,
+        ablation=f"{SIZES};objectives=[itc,itm]",
+        judge=retrieval("image", "text"),
+        supervision="self",
+        readers=SMALL,
+    )
+]

@@ -1,0 +1,80 @@
+"""ImageBind: sounds and words that never met, compared through pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+import palate
+from _common import real
+from _points import Point, unseen, vectors
+from palate.core.encoder import Encoder
+from palate.core.model import Pretrainer
+from palate.data.dataset import Dataset
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MOST, SIDE = 1000, 32
+SIZES = "imagebind:epochs=25;dim=64;layers=1;hub=image"
+
+
+def digits(seed: int, effect: bool) -> Dataset | None:
+    """People who say a digit, the digit drawn at random size, place and colour, and its name. Nobody clicks."""
+    if not effect:
+        return None
+    files = sorted(real("spoken-digits").glob("recordings/*.wav"))
+    rng = np.random.default_rng(seed)
+    files = [files[i] for i in np.sort(rng.permutation(len(files))[:MOST])]
+    values = [int(file.stem.partition("_")[0]) for file in files]
+    names = [file.stem for file in files]
+    items = pl.DataFrame(
+        {
+            "item": names,
+            "sound": [str(file) for file in files],
+            "picture": [drawn(value, rng) for value in values],
+            "name": [NAMES[value] for value in values],
+        }
+    )
+    log = pl.DataFrame({"user": [f"u{i}" for i in range(len(files))], "item": names})
+    columns = {"item": "id", "sound": "audio", "picture": "image", "name": "text"}
+    return palate.Dataset.from_frames(items, log, columns=columns, split=f"item_cold:seed={seed}")
+
+
+def drawn(value: int, rng: np.random.Generator) -> bytes:
+    """A PNG."""
+    ground, ink = rng.integers(0, 100, 3), rng.integers(150, 256, 3)
+    image = Image.new("RGB", (SIDE, SIDE), tuple(map(int, ground)))
+    place = tuple(map(float, rng.uniform(2, 12, 2)))
+    font = ImageFont.load_default(float(rng.uniform(16, 24)))
+    ImageDraw.Draw(image).text(place, str(value), tuple(map(int, ink)), font)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def named(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
+    """Whether the name nearest to a new sound, of the ten, is its own: 1 or 0."""
+    new = unseen(data)
+    sounds = vectors(encoders["audio"], "audio", data, new).values
+    nearest = (sounds @ encoders["text"].encode(list(NAMES)).values.T).argmax(1)
+    truth = data.items.frame["name"].to_list()
+    return np.array([NAMES[found] == truth[row] for found, row in zip(nearest, new)], np.float64)
+
+
+POINTS = [
+    Point(
+        system="imagebind",
+        claim="Sounds and words that were never trained together are comparable through pictures",
+        data=digits,
+        whole=SIZES,
+        ablation=f"{SIZES};shuffled=true",
+        judge=named,
+        supervision="self",
+        readers={"image": f"pixels?side={SIDE}", "text": "pieces?size=60&length=8", "audio": "mel?bands=32&seconds=1"},
+        real=True,
+    )
+]

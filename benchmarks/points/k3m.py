@@ -1,0 +1,75 @@
+"""K3M: vectors that survive the loss of a modality, and knowledge that finds its way into pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from _points import Point, classify, labels, probe, shop, unseen
+from palate.core.encoder import Encoder
+from palate.core.model import Pretrainer
+from palate.data.dataset import Dataset
+from palate.features.encoders.tower import Tower
+from palate.models.pretrain.k3m import K3M, SIDES
+
+READERS = {"image": "pixels?side=48", "text": "pieces?size=4000&length=32"}
+SIZES = "k3m:dim=64;batch_size=64;epochs=40;patience=40"
+CHUNK, LABEL = 128, "shape"
+
+
+def contents(
+    model: K3M, encoders: Mapping[str, Encoder], data: Dataset, rows: NDArray[np.int64], lose: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vectors without triples, and who has any content; ``lose`` bool [n, 2], text or picture that items with both
+    come without."""
+    found = []
+    for modality in SIDES:
+        encoder = encoders[modality]
+        assert isinstance(encoder, Tower)
+        found.append(encoder.of.encode(data.items.raw(modality, rows)))
+    has = np.stack([part.present for part in found], axis=1)
+    shown = torch.from_numpy(has & ~(lose & has.all(1, keepdims=True)))
+    ids, pictures = (torch.from_numpy(part.values.astype(np.float32)) for part in found)
+    with torch.inference_mode():
+        parts = zip(ids.long().split(CHUNK), pictures.split(CHUNK), shown.split(CHUNK))
+        return torch.cat([model.content(*part) for part in parts]).numpy(), has.any(1)
+
+
+def lacking(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
+    """Whether the shape of a new item that lost its text or its picture, by chance, is named by a linear classifier of
+    whole items: 1 or 0."""
+    assert isinstance(model, K3M)
+    new = unseen(data)
+    old = np.setdiff1d(np.arange(data.n_items), new)
+    side = np.random.default_rng(seed).random(len(new)) < 0.5
+    known, there = contents(model, encoders, data, old, np.zeros((len(old), 2), bool))
+    asked, here = contents(model, encoders, data, new, np.stack([side, ~side], axis=1))
+    names = labels(data, LABEL)
+    return (classify(known[there], names[old][there], asked[here]) == names[new][here]).astype(np.float64)
+
+
+POINTS = [
+    Point(
+        system="k3m",
+        claim="What each modality says before interaction keeps a vector sound when the other is lost",
+        data=shop,
+        whole=f"{SIZES};hide=0",
+        ablation=f"{SIZES};hide=0;moments=interactive",
+        judge=lacking,
+        supervision="weak",
+        readers=READERS,
+    ),
+    Point(
+        system="k3m",
+        claim="Link prediction carries what is known of items into their pictures",
+        data=shop,
+        whole=SIZES,
+        ablation=f"{SIZES};objectives=[mlm,mom]",
+        judge=probe("image", LABEL),
+        supervision="weak",
+        readers=READERS,
+    ),
+]

@@ -1,0 +1,94 @@
+"""Searches: what people asked for in words, and the item they took then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from palate.core.batch import Ints
+from palate.core.errors import DataError
+from palate.core.files import digest
+
+from .catalog import Catalog
+from .ids import IdMap
+
+QUERY_IDS = ("query_id", "query", "id")
+
+
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """Queries that led to an item.
+
+    Attributes:
+        queries: all of them, with their text. query, users, items: int64 [n], rows of queries, users and items.
+        times: int64 [n], or None where not all are known.
+    """
+
+    queries: Catalog
+    query: Ints
+    users: Ints
+    items: Ints
+    times: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    def behind(self, users: Ints, items: Ints, n_items: int, until: int | None = None) -> Searches:
+        """Those whose user took their item in one of the pairs (``users``, ``items``), none later than ``until``."""
+        keep = np.isin(self.users * n_items + self.items, users * n_items + items)
+        if until is not None and self.times is not None:
+            keep &= self.times <= until
+        times = None if self.times is None else self.times[keep]
+        return replace(self, query=self.query[keep], users=self.users[keep], items=self.items[keep], times=times)
+
+    def content_hash(self) -> str:
+        """Hash of the queries and of who took what."""
+        arrays = [part.tobytes() for part in (self.query, self.users, self.items, self.times) if part is not None]
+        return digest(self.queries.content_hash(), *arrays)
+
+
+def make_searches(
+    tables: Sequence[pl.DataFrame], queries: pl.DataFrame | None = None, file: str | None = None
+) -> Searches | None:
+    """Searches of ``tables`` without repeats; None where nothing says what was asked for.
+
+    Args:
+        tables: each with dense ``user`` and ``item``, ``query`` (null where nobody asked), and maybe ``time``.
+        queries: ids and their text. Without it a query of type text is its own words, an id of another type says
+            nothing. file: where ``queries`` was read from.
+
+    Raises:
+        DataError: when ``queries`` has no text, or a search names a query that it lacks.
+    """
+    roles = ("user", "item", "query", "time")
+    parts = [table.select(role for role in roles if role in table.columns) for table in tables]
+    if not parts:
+        return None
+    made = pl.concat(parts, how="diagonal_relaxed").filter(pl.col("query").is_not_null())
+    if queries is None and made["query"].dtype == pl.String:
+        made = made.with_columns(pl.col("query").str.strip_chars()).filter(pl.col("query") != "")
+        words = made["query"].unique(maintain_order=True)
+        queries = pl.DataFrame({"query": words, "text": words})
+    if queries is None or not len(made):
+        return None
+    made = made.unique(maintain_order=True)
+    catalog = _catalog(queries, file)
+    timed = "time" in made.columns and not made["time"].null_count()
+    return Searches(
+        catalog,
+        catalog.ids.rows(made["query"]),
+        made["user"].to_numpy().astype(np.int64),
+        made["item"].to_numpy().astype(np.int64),
+        made["time"].to_numpy().astype(np.int64) if timed else None,
+    )
+
+
+def _catalog(queries: pl.DataFrame, file: str | None) -> Catalog:
+    column = next((name for name in QUERY_IDS if name in queries.columns), queries.columns[0])
+    kinds = {name: "text" for name in queries.columns if name != column and queries[name].dtype == pl.String}
+    if not kinds:
+        raise DataError("queries have no text", file=file, hint=f"columns: {', '.join(queries.columns)}")
+    return Catalog(queries, IdMap(queries[column], "query", file), kinds, file=file)

@@ -1,0 +1,42 @@
+"""What systems of streams share: readers that make their tokens, and a stream as an encoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from palate.features.encoders.tower import Tower
+
+from ._inputs import ItemInputs
+from ._picture_text import FIRST_WORD
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from palate.core.encoder import Encoder
+
+
+def stream_reader(inputs: ItemInputs, modality: str, dim: int) -> dict[str, Any]:
+    """Arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens of a modality."""
+    found = inputs.network(modality, dim, 1)
+    if modality == "text":
+        words = max(int(found["vocabulary"]), FIRST_WORD + 1)
+        return {"kind": "words", "vocabulary": words, "dim": dim, "length": int(found["length"])}
+    if modality == "audio":
+        return {"kind": "frames", "bands": found["bands"], "dim": dim}
+    return {"kind": "regions", "dim": dim}
+
+
+def headless(reader: Encoder, network: dict[str, Any], tower: nn.Module, fitted_on: str) -> Tower:
+    """The encoder whose vectors are the means of a tower's tokens, as they are."""
+    dim = int(network["dim"])
+    weights = {f"tower.{name}": tensor for name, tensor in tower.state_dict().items()}
+    weights |= {f"head.{name}": tensor for name, tensor in identity(dim).items()}
+    return Tower(reader, network, dim).take_weights(weights, fitted_on)
+
+
+def identity(dim: int) -> dict[str, Tensor]:
+    """Weights of a linear layer that changes nothing."""
+    return {"weight": torch.eye(dim), "bias": torch.zeros(dim)}

@@ -1,0 +1,69 @@
+"""Two towers and a layer on top that sees both: a text and a picture compared apart, and read together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .stream import SingleStream, WordHead
+from .towers import TextTower, Tokens, pooled
+
+
+class PairReader(nn.Module):
+    """Vectors of a text and of a picture, whether they fit, and what a hidden word was.
+
+    Args:
+        towers: for ``text`` and ``image``, ``tower`` (inputs to tokens) and ``head`` (token width to vectors).
+        dim: width of tokens. heads: of the fusion. vocabulary: number of token ids.
+    """
+
+    def __init__(self, towers: Mapping[str, nn.ModuleDict], dim: int, heads: int, vocabulary: int) -> None:
+        super().__init__()
+        self.towers = nn.ModuleDict(towers)
+        self.fusion, self.match = SingleStream(dim, 1, heads), nn.Linear(dim, 1)
+        self.guess = WordHead(dim, vocabulary)
+
+    def part(self, modality: str) -> nn.ModuleDict:
+        """``tower`` and ``head`` of a modality."""
+        return cast(nn.ModuleDict, self.towers[modality])
+
+    def read(self, modality: str, inputs: Tensor) -> Tokens:
+        """Tokens of one modality."""
+        found: Tokens = self.part(modality)["tower"](inputs)
+        return found
+
+    def vector(self, modality: str, tokens: Tokens) -> Tensor:
+        """Unit vectors [B, width]."""
+        return F.normalize(self.part(modality)["head"](pooled(tokens)), dim=1)
+
+    def fits(self, words: Tokens, regions: Tokens) -> Tensor:
+        """Logits [B] that a picture fits a text, from the state of the text's first token."""
+        logits: Tensor = self.match(self.fusion([words, regions])[0][:, 0])
+        return logits[:, 0]
+
+    def guesses(self, words: Tokens, regions: Tokens) -> Tensor:
+        """Logits [B, T, vocabulary] of the text's words."""
+        table = cast(TextTower, self.part("text")["tower"]).words.weight
+        found: Tensor = self.guess(self.fusion([words, regions])[0], table)
+        return found
+
+
+def pick(tokens: Tokens, rows: Tensor) -> Tokens:
+    """Tokens of these rows, in that order."""
+    return tokens[0][rows], tokens[1][rows]
+
+
+def drawn_pairs(allowed: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns, int64 [p] each: for every row at most ``most`` of its ``allowed`` columns, drawn evenly.
+
+    Args:
+        allowed: bool [B, C]. Draws from torch's global generator.
+    """
+    order = torch.rand(allowed.shape, device=allowed.device).masked_fill(~allowed, -1)
+    columns = order.topk(min(most, allowed.shape[1]), 1).indices
+    row, place = allowed.gather(1, columns).nonzero(as_tuple=True)
+    return row, columns[row, place]
