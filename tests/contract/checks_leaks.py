@@ -12,7 +12,7 @@ from palate.data.views import TrainView
 
 VIEW_FIELDS = {
     "n_users", "n_items", "users", "items", "times", "fit_items", "relations", "features", "fields", "arriving",
-    "sources", "valid", "seed", "metric", "scratch", "fingerprint", "device", "checkpoint_seconds",
+    "sources", "valid", "seed", "metric", "scratch", "fingerprint", "device", "checkpoint_seconds", "searches", "asked",
 }  # fmt: skip
 
 

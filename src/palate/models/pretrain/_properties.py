@@ -85,9 +85,10 @@ def _stated(view: TrainView) -> Iterator[tuple[str, Ints, Ints]]:
     """Name, items and values of each property."""
     for name, features in view.fields.items():
         # a column of very many values comes as directions of its space, which name no value
-        if name.startswith(COLUMN) and features.present.any() and (features.values >= 0).all():
-            items, values = features.values.nonzero()
-            yield name.removeprefix(COLUMN), items, values
+        there = np.flatnonzero(features.present)
+        if name.startswith(COLUMN) and len(there) and (features.values[there] >= 0).all():
+            items, values = features.values[there].nonzero()
+            yield name.removeprefix(COLUMN), there[items], values
     for name, edges in view.relations.edges.items():
         if edges.target_kind != "item":
             yield name, edges.source, edges.target
