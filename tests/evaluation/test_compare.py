@@ -10,9 +10,12 @@ from shop_frames import make_shop
 
 import palate.evaluation.compare as module
 from palate.core.errors import AbilityError, ConfigError
+from palate.core.seeding import seed_torch
+from palate.core.tuning import parse_plan
 from palate.evaluation.compare import compare, hide_content, markdown
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.sweep import sweep_rows
+from palate.features.adapted import FUSED
 from palate.features.plan import plan_content
 from palate.metrics.bootstrap import compare_paired, holm
 
@@ -188,6 +191,20 @@ def test_columns_read_together_are_encoded_again_without_what_is_missing():
     alone = content.fitted["both"].encode(data.items.raw("text", np.array([4]), (column["attributes"],)))
     assert np.array_equal(left.values[4], alone.values[0]) and left.present[4] == alone.present[0]
     assert np.array_equal(np.delete(left.values, 4, 0), np.delete(content.vectors["both"].values, 4, 0))
+
+
+def test_gaps_reach_content_that_has_met_and_are_filled_before_it_does():
+    data = make_shop(150, 60, split="item_cold")
+    cold, found = data.split.test_candidates, {}
+    for kind in ("none", "ridge"):
+        content = plan_content(data, LIGHT)
+        content.view(data.select_view(0), data, impute=kind)
+        seed_torch(0, "met")
+        content.settle(content.adapt(data.items, parse_plan("frozen"), "intermediate", 8))
+        whole, found[kind] = content.vectors[FUSED], _hidden(data, content, 1.0, modalities=["image"])[FUSED]
+        moved = np.abs(found[kind].values - whole.values).max(1) > 1e-4
+        assert moved[cold].any() and not moved[~cold].any() and np.array_equal(found[kind].present, whole.present)
+    assert np.abs(found["none"].values - found["ridge"].values)[cold].max() > 1e-3
 
 
 def test_a_chance_beyond_one_is_refused(tmp_path):
