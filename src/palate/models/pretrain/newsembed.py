@@ -9,6 +9,8 @@ Our choices, where the published description leaves them open. Signals are behav
 relations between items, and, if asked for, equal categories. The hard negative is the one of ``hard`` random items that
 shares most topics with the anchor: 1 is a random negative, 0 none. Partners of an anchor are never its negatives.
 Topics are the values of categorical attributes. A small Transformer from scratch stands for multilingual BERT.
+
+``@bag``, ours: with few texts a bag of words, four fifths of them hidden at every step, knows less by heart.
 """
 
 from __future__ import annotations
@@ -52,7 +54,18 @@ class NewsEmbed(DocumentPretrainer):
     paper = "Liu et al., NewsEmbed: Modeling News through Pre-trained Document Representations, KDD 2021"
 
     begins = True
-    presets = {"bag": {"words": "bag", "dim": 256, "lr": 2e-3, "batch_size": 256, "hard": 0, "tau": 0.3}}
+    presets = {
+        "bag": {
+            "words": "bag",
+            "dim": 256,
+            "lr": 2e-3,
+            "batch_size": 256,
+            "hard": 0,
+            "tau": 0.3,
+            "topics": 100.0,
+            "epochs": 25,
+        }
+    }
 
     class Config(DocumentPretrainer.Config):
         """Settings.
