@@ -3,8 +3,9 @@
     python benchmarks/catalogue.py [--draws 10] [--split inductive|transductive]
 
 Everything but the encoders is equal: ``content_kernel`` on the vectors of plots and posters alone, chosen on
-validation, refitted, test opened once a draw. ``pretrained``: words by ``newsembed@bag`` (topics and co-liked films), posters by
-``clip``; ``untrained``: the same towers as they are drawn; ``built-in``: tf-idf and colour and gradient descriptors.
+validation, refitted, test opened once a draw. ``pretrained``: words by ``newsembed@bag`` (topics and co-liked films),
+posters by ``clip``; ``untrained``: the same towers as they are drawn; ``built-in``: tf-idf and descriptors of colours
+and gradients.
 Settings were chosen on the validation part of draws 100 to 102. Cells are kept under PALATE_WORK.
 """
 

@@ -339,7 +339,7 @@ def parse(text: str, registry: Registry[type[M]], extra: Mapping[str, Any] | Non
     """``name``, ``name@preset`` or ``name:key=value;key=value`` as an unfitted model of ``registry``.
 
     Args:
-        extra: further settings.
+        extra: further settings; they win.
 
     Raises:
         ConfigError: an unknown name, preset or setting.
@@ -358,4 +358,4 @@ def parse(text: str, registry: Registry[type[M]], extra: Mapping[str, Any] | Non
         if not sign:
             raise ConfigError("expected key=value", key=pair, hint="write name:key=value;key=value")
         settings[key.strip()] = yaml.safe_load(value)
-    return kind(**settings, **(extra or {}))
+    return kind(**{**settings, **(extra or {})})
