@@ -30,7 +30,7 @@ def catalogue(seed: int, effect: bool) -> Dataset | None:
 def searching(seed: int, effect: bool) -> Dataset:
     """The simulated shop, where three clicks in ten follow a search. Without effect, taste ignores content."""
     world = World.make(
-        "shop", seed=100 + seed, n_items=ITEMS, n_users=USERS, no_effect=not effect, image_size=64, searches=0.3
+        "shop", seed=200 + seed, n_items=ITEMS, n_users=USERS, no_effect=not effect, image_size=64, searches=0.3
     )
     folder = WORK / "worlds" / f"searching-{world.config.seed}-{world.config.hash[:12]}"
     if not (folder / "palate.yaml").is_file():

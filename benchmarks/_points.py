@@ -50,7 +50,7 @@ class Point:
 
 def shop(seed: int, effect: bool) -> Dataset:
     """The simulated shop, all modalities; a fifth of the items is new. Without effect, taste ignores content."""
-    world = World.make("shop", seed=100 + seed, n_items=ITEMS, n_users=USERS, no_effect=not effect, image_size=64)
+    world = World.make("shop", seed=200 + seed, n_items=ITEMS, n_users=USERS, no_effect=not effect, image_size=64)
     folder = WORK / "worlds" / f"shop-{world.config.seed}-{world.config.hash[:12]}"
     if not (folder / "palate.yaml").is_file():
         world.write(folder, overwrite=True)
