@@ -4,8 +4,9 @@
 
 A point (``benchmarks/points/*.py``) is a system, its claim, data, the ablation that lacks only what the claim is about,
 and a judge of items that training did not see. Both are trained with every seed from 1 on: simulated worlds 201 and up,
-or draws of real data; settings were chosen on worlds 10 and 100 and on draw 0. Where the data allow it, both are trained once more in a world in which
-taste ignores content: what is gained for recommendation must vanish there. Cells are kept under PALATE_WORK.
+or draws of real data; settings were chosen on worlds 10 and 100 and on draw 0. Where the data
+allow it, both are trained once more in a world in which taste ignores content: what is gained for recommendation must
+vanish there. Cells are kept under PALATE_WORK.
 Written: ``results/pretraining.*``.
 """
 
