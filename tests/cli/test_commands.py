@@ -143,6 +143,14 @@ def test_compare_runs_the_axes_of_adaptation_on_pretrained_encoders(shop, ask, t
         assert {"fit seconds", "peak MiB", "stored MiB", "content MiB"} <= row.keys()
 
 
+def test_pretrain_takes_presets_and_reads_no_more_than_the_system_can_use(shop, ask, tmp_path):
+    small = ("--set", "epochs=1", "--set", "dim=16", "--set", "sources=[categories]")
+    made = ask("pretrain", shop, "--model", "newsembed@bag", *small, "--out", tmp_path / "e")
+    assert [row["modality"] for row in made] == ["text"]
+    facts = json.loads((tmp_path / "e" / "pretrained.json").read_text())
+    assert facts["settings"]["words"] == "bag" and set(facts["corpus"]["content"]) == {"text"}
+
+
 def _sealed(self):
     raise AssertionError("the test part was opened")
 

@@ -39,16 +39,15 @@ def pretrain(
 ) -> None:
     """Learn encoders on the catalogue itself; encode, fit and compare take the folder as --encoder."""
     import palate
-    from palate.core.model import pretrainers
+    from palate.core.model import parse, pretrainers
     from palate.training.pretrain import pretrain as run
 
     from .data import store_of
 
     show.start(quiet)
     loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    kind = pretrainers.get(model)
     made = run(
-        kind(**show.settings(set_)),
+        parse(model, pretrainers, show.settings(set_)),
         loaded,
         out,
         seed=seed,

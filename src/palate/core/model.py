@@ -309,6 +309,10 @@ class Pretrainer(Model):
         """
         return {}
 
+    def reads(self) -> tuple[str, ...]:
+        """Modalities that it can learn from; others are not even read."""
+        return ("text", "image", "audio")
+
     def examples(self, view: TrainView) -> Ints:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out."""
         raise AbilityError(f"{self.name} has no examples")

@@ -71,11 +71,15 @@ def pretrain(
         raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")
     starts = {m: Start.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
     wanted |= {m: found.reading for m, found in starts.items()}
-    plan = {m: (m, spec, None) for m, spec in wanted.items() if m in data.items.modalities}
+    readable = set(data.items.modalities) & set(model.reads())
+    plan = {m: (m, spec, None) for m, spec in wanted.items() if m in readable}
     if lacking := sorted(starts.keys() - plan.keys()):
         raise ConfigError("the items have no such content", key=lacking[0], hint="see palate check DATA")
     if not plan:
-        raise ConfigError("the items have no text, pictures or sound to learn from", key="data")
+        wants = ", ".join(model.reads())
+        raise ConfigError(
+            f"{model.name} learns from {wants}; the items have none", key="data", hint="see palate check DATA"
+        )
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()

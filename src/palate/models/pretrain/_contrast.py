@@ -66,6 +66,9 @@ class Contrastive(Pretrainer):
         """(hub, spoke) pairs of modalities."""
         return self.pairs
 
+    def reads(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(modality for pair in self.wanted() for modality in pair))
+
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)

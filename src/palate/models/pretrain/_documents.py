@@ -58,6 +58,9 @@ class DocumentPretrainer(Pretrainer):
         epochs: int = Field(60, ge=0)
         patience: int = Field(8, ge=1)
 
+    def reads(self) -> tuple[str, ...]:
+        return ("text",)
+
     def setup(self, train: TrainView) -> None:
         self.inputs = ItemInputs(train.features)
         if "text" not in self.inputs:

@@ -48,6 +48,9 @@ class PictureText(Pretrainer):
         epochs: int = Field(60, ge=0)
         patience: int = Field(8, ge=1)
 
+    def reads(self) -> tuple[str, ...]:
+        return ("text", "image")
+
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)
