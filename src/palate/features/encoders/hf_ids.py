@@ -18,7 +18,7 @@ from ._base import ContentEncoder
 from ._hf import load_part
 from ._text import clean_text
 
-_CHARS_PER_TOKEN = 64
+CHARS_PER_TOKEN = 64
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
           "sentencepiece.bpe.model", "spiece.model", "config.json")  # fmt: skip
 
@@ -52,7 +52,7 @@ class HfIds(ContentEncoder):
         return int(self.options["max_length"])
 
     def read(self, raw: Raw) -> str | None:
-        return clean_text(raw, self.dim * _CHARS_PER_TOKEN)
+        return clean_text(raw, self.dim * CHARS_PER_TOKEN)
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         made = self.tokenizer(contents, padding="max_length", truncation=True, max_length=self.dim)

@@ -20,10 +20,9 @@ from palate.modules.network import Network
 from ._base import ContentEncoder
 from ._hf import HfEncoder, Output, load_model, load_part
 from ._text import clean_text
-from .hf_ids import HfIds
+from .hf_ids import CHARS_PER_TOKEN, HfIds
 
 Pooling = Literal["auto", "mean", "cls"]
-_CHARS_PER_TOKEN = 64
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "clap")
 _BERT_LIKE = (
     "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "albert", "deberta", "deberta-v2",
@@ -83,7 +82,7 @@ class HfText(HfEncoder):
         return int(inner["projection_dim"])
 
     def read(self, raw: Raw) -> str | None:
-        return clean_text(raw, self.max_length * _CHARS_PER_TOKEN)
+        return clean_text(raw, self.max_length * CHARS_PER_TOKEN)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
         # Neighbours in length share a batch: little padding, and the order depends on the texts alone.
