@@ -5,8 +5,8 @@
 A point (``benchmarks/points/*.py``) is a system, its claim, data, the ablation that lacks only what the claim is about,
 and a judge of items that training did not see. Both are trained with every seed from 1 on: simulated worlds 201 and up,
 or draws of real data; settings were chosen on worlds 10 and 100 and on draw 0. Where the data
-allow it, both are trained once more in a world in which taste ignores content: what is gained for recommendation must
-vanish there. Cells are kept under PALATE_WORK.
+allow it, both are trained once more, with the first seed, in a world in which taste ignores content: what is gained for
+recommendation must vanish there. Cells are kept under PALATE_WORK.
 
 Judges differ from point to point. To compare kinds of supervision, the encoders of all systems that learnt in the
 simulated shop are asked one more question, the same for all: which new items do people take? Each is held against its
@@ -21,6 +21,7 @@ import importlib.util
 import itertools
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ NOISE = 64
 
 def points(only: set[str]) -> list[Point]:
     """All points, by file name; of these systems if any are named."""
+    return [point for point in every_point() if not only or point.system in only]
+
+
+@cache
+def every_point() -> list[Point]:
+    """What the files beside this one claim."""
     sys.path.append(str(ROOT / "benchmarks" / "points"))
     found: list[Point] = []
     for file in sorted((ROOT / "benchmarks" / "points").glob("[a-z]*.py")):
@@ -54,47 +61,57 @@ def points(only: set[str]) -> list[Point]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         found += module.POINTS
-    return [point for point in found if not only or point.system in only]
+    return found
 
 
 def cell_of(point: Point, variant: str, seed: int, effect: bool) -> Path:
-    """Where what was measured is kept."""
-    return CELLS / digest(point.claim, variant, str(seed), str(effect), repr(sorted(point.readers.items())))
+    """Where one training, and what its judges said, is kept: points that share a training share the cell."""
+    data = f"{point.data.__module__}.{point.data.__name__}"
+    return CELLS / digest(variant, data, str(seed), str(effect), repr(sorted(point.readers.items())))
+
+
+def verdict(point: Point) -> str:
+    """The file of a cell that holds what the point's judge said."""
+    return f"{digest(point.claim)}.npz"
 
 
 def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, Any] | None:
-    """Train, judge, and keep; None where the data have no such variant."""
+    """Train, ask every point that judges this training, and keep; None where the data have no such variant."""
     cell = cell_of(point, variant, seed, effect)
-    if (cell / "cell.json").is_file():
-        facts: dict[str, Any] = read_json(cell / "cell.json")
-        with np.load(cell / "values.npz", allow_pickle=False) as saved:
-            return {**facts, "values": saved["values"]}
-    data = point.data(seed, effect)
-    if data is None:
-        return None
-    model = parse(variant, pretrainers)
-    started = time.process_time()
-    encoders = pretrain(model, data, cell / "encoders", seed=seed, readers=dict(point.readers), store=WORK / "store")
-    seconds = time.process_time() - started
-    values = point.judge(model, encoders, data, seed)
-    facts = {
-        "system": point.system, "variant": variant, "seed": seed, "effect": effect, "cpu_seconds": seconds,
-        "parameters": sum(p.numel() for p in model.parameters()), "score": float(values.mean()), "data": data.hash,
-    }  # fmt: skip
-    with atomic_path(cell / "values.npz") as aside, open(aside, "wb") as handle:
-        np.savez(handle, values=values)
-    write_json(cell / "cell.json", facts)
-    return {**facts, "values": values}
+    if not (cell / verdict(point)).is_file():
+        data = point.data(seed, effect)
+        if data is None:
+            return None
+        asking = [other for other in points({point.system}) if variant in (other.whole, other.ablation)]
+        asking = [other for other in asking if cell_of(other, variant, seed, effect) == cell]
+        model = parse(variant, pretrainers)
+        started = time.process_time()
+        encoders = pretrain(
+            model, data, cell / "encoders", seed=seed, readers=dict(point.readers), store=WORK / "store"
+        )
+        facts = {
+            "system": point.system, "variant": variant, "seed": seed, "effect": effect, "data": data.hash,
+            "cpu_seconds": time.process_time() - started, "parameters": sum(p.numel() for p in model.parameters()),
+        }  # fmt: skip
+        write_json(cell / "cell.json", facts)
+        for other in [*asking, point]:
+            values = other.judge(model, encoders, data, seed)
+            with atomic_path(cell / verdict(other)) as aside, open(aside, "wb") as handle:
+                np.savez(handle, values=values)
+    with np.load(cell / verdict(point), allow_pickle=False) as saved:
+        return {**read_json(cell / "cell.json"), "values": saved["values"]}
 
 
 def row(point: Point, seeds: range) -> dict[str, Any]:
-    """Whole against ablation, paired by unit within each seed, with and without effect."""
+    """Whole against ablation, paired by unit within each seed; and in one world without effect."""
     out: dict[str, Any] = {
         "system": point.system, "supervision": point.supervision, "claim": point.claim, "data": point.data.__name__,
         "real": point.real, "whole": point.whole, "ablation": point.ablation,
     }  # fmt: skip
-    for effect in (True, False):
-        pairs = [[measure(point, variant, seed, effect) for seed in seeds] for variant in (point.whole, point.ablation)]
+    for effect, worlds in ((True, seeds), (False, seeds[:1])):
+        pairs = [
+            [measure(point, variant, seed, effect) for seed in worlds] for variant in (point.whole, point.ablation)
+        ]
         if any(cell is None for cell in itertools.chain(*pairs)):
             continue
         whole, ablation = ([cell["values"] for cell in cells if cell is not None] for cells in pairs)
@@ -103,6 +120,7 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
         out["effect" if effect else "no effect"] = {
             "whole": found.mean_a, "ablation": found.mean_b, "difference": found.difference,
             "low": found.low, "high": found.high, "p": found.p_value, "units": found.n_users,
+            "by seed": [[float(v.mean()) for v in values] for values in (whole, ablation)],
             "cpu_seconds": float(np.mean([cell["cpu_seconds"] for cell in facts])),
             "parameters": facts[0]["parameters"],
         }  # fmt: skip
@@ -188,13 +206,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="systems, separated by commas; measured but not written")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--part", default="0/1", help="i/n: every n-th point from the i-th, measured but not written")
+    parser.add_argument("--part", default="0/1", help="i/n: every n-th system from the i-th, measured but not written")
     args = parser.parse_args()
     set_mode("plain")
     first, step = map(int, args.part.split("/"))
     chosen = points(set(filter(None, args.only.split(","))))
     seeds = range(1, args.seeds + 1)
-    rows = [row(point, seeds) for point in track(chosen[first::step], "points")]
+    systems = sorted({point.system for point in chosen})[first::step]
+    mine = [point for point in chosen if point.system in systems]
+    rows = [row(point, seeds) for point in track(mine, "points")]
     if step == 1 and not args.only:
         rows.sort(key=lambda found: (found["supervision"], found["system"]))
         result = {
