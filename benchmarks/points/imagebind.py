@@ -1,4 +1,4 @@
-"""ImageBind: sounds and words that never met, compared through pictures."""
+"""ImageBind: sounds and words that never met, compared through pictures; content tied to what people took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import palate
 from _common import real
-from _points import Point, unseen, vectors
+from _points import Point, cold_recall, shop, unseen, vectors
 from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
@@ -20,6 +20,7 @@ from palate.data.dataset import Dataset
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST, SIDE = 1000, 32
 SIZES = "imagebind:epochs=25;dim=64;layers=1;hub=image"
+TAKEN = "imagebind:epochs=25;dim=32;width=32;layers=1;lr=0.003;batch_size=128;patience=25;hub=id"
 
 
 def digits(seed: int, effect: bool) -> Dataset | None:
@@ -76,5 +77,15 @@ POINTS = [
         supervision="self",
         readers={"image": f"pixels?side={SIDE}", "text": "pieces?size=60&length=8", "audio": "mel?bands=32&seconds=1"},
         real=True,
-    )
+    ),
+    Point(
+        system="imagebind",
+        claim="With what people took as the hub, words and pictures tell who takes a new item",
+        data=shop,
+        whole=TAKEN,
+        ablation=f"{TAKEN};shuffled=true",
+        judge=cold_recall("text", "image"),
+        supervision="full",
+        readers={"image": "pixels?side=32", "text": "pieces?length=32"},
+    ),
 ]

@@ -27,7 +27,8 @@ def _special_tokenizer(folder: Path, bos: str, eos: str, pad: str, unk: str, wit
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    marks = list(dict.fromkeys([bos, pad, eos, unk]))
+    # CLIP takes an end of id 2 for one of its early checkpoints, whose end has the highest id of all
+    marks = list(dict.fromkeys([bos, pad, unk, eos]))
     vocab = {word: i for i, word in enumerate([*marks, *WORDS.replace("#", "").split()])}
     core = Tokenizer(models.WordLevel(vocab, unk_token=unk))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -50,6 +51,36 @@ def bert(folder: Path):
     tokenizer = bert_tokenizer(folder)
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=24, **SMALL)).save_pretrained(folder)
+
+
+def distilbert(folder: Path):
+    from transformers import DistilBertConfig, DistilBertModel
+
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(7)
+    sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+    config = DistilBertConfig(vocab_size=len(tokenizer), max_position_embeddings=24, **sizes)
+    DistilBertModel(config).save_pretrained(folder)
+
+
+def mpnet(folder: Path):
+    from transformers import MPNetConfig, MPNetModel
+
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(8)
+    config = MPNetConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=32, pad_token_id=tokenizer.pad_token_id,
+        **SMALL,
+    )  # fmt: skip
+    MPNetModel(config).save_pretrained(folder)
+
+
+def albert(folder: Path):
+    from transformers import AlbertConfig, AlbertModel
+
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(9)
+    AlbertModel(AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SMALL)).save_pretrained(folder)
 
 
 def clip(folder: Path):
@@ -133,6 +164,18 @@ def wav2vec2(folder: Path, norm: str = "group"):
     Wav2Vec2Model(config).save_pretrained(folder)
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=8000, do_normalize=True, return_attention_mask=norm == "layer")
     extractor.save_pretrained(folder)
+
+
+def hubert(folder: Path):
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    torch.manual_seed(10)
+    config = HubertConfig(
+        conv_dim=(16, 16), conv_kernel=(10, 4), conv_stride=(5, 4), num_feat_extract_layers=2,
+        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, **SMALL,
+    )  # fmt: skip
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(sampling_rate=8000, do_normalize=True).save_pretrained(folder)
 
 
 def lacks_a_weight(folder: Path) -> str:

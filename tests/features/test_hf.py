@@ -27,7 +27,8 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
-    for name in ("bert", "clip", "siglip", "vit", "dinov2", "clap", "wav2vec2"):
+    names = ("bert", "distilbert", "mpnet", "albert", "clip", "siglip", "vit", "dinov2", "clap", "wav2vec2", "hubert")
+    for name in names:
         getattr(hf_tiny, name)(root / name)
     hf_tiny.wav2vec2(root / "wav2vec2-layer", "layer")
     hf_tiny.clap(root / "clap-fusion", fusion=True)
@@ -283,26 +284,58 @@ def test_torchvision_is_absent(made, picture_bytes):
     assert "torchvision" not in {(found.metadata["Name"] or "").lower() for found in distributions()}
 
 
-def test_a_checkpoint_in_stages_gives_its_own_vectors(made):
-    for spec in ("", "?pooling=cls", "?normalize=true"):
-        encoder = make_encoder(f"hf:{made / 'bert'}{spec}", "text")
-        assert encoder.trainable
-        wanted = encoder.encode(TEXTS).values
-        inputs = torch.from_numpy(encoder.reader.encode(TEXTS).values)
-        for plan in ("full", "partial:1", "frozen", "lora:2", "adapter:4"):
-            network = encoder.network().prepare(parse_plan(plan), (encoder.max_length,)).eval()
-            with torch.no_grad():
-                state = (inputs, None) if network.split is None else network.lower(inputs)
-                np.testing.assert_allclose(network(state).numpy(), wanted, atol=2e-5)
-        prompted = encoder.network().prepare(parse_plan("prompt:2"), (encoder.max_length,)).eval()
+STAGED = [
+    *(
+        ("text", spec)
+        for spec in ("bert", "bert?pooling=cls", "bert?normalize=true", "distilbert", "mpnet?max_length=24")
+    ),
+    *(("text", spec) for spec in ("clip", "siglip", "clap?max_length=9")),
+    *(("image", spec) for spec in ("vit", "dinov2", "clip", "siglip?normalize=true")),
+    *(("audio", spec) for spec in ("wav2vec2?seconds=2", "wav2vec2-layer?seconds=2", "hubert?seconds=2")),
+    *(("audio", spec) for spec in ("clap", "clap-fusion")),
+]
+
+
+@pytest.mark.parametrize(("modality", "spec"), STAGED)
+def test_a_checkpoint_in_stages_gives_its_own_vectors(made, picture_bytes, modality, spec):
+    raws = {"text": TEXTS, "image": picture_bytes, "audio": [wav_bytes(clip) for clip in waves()]}[modality]
+    encoder = make_encoder(f"hf:{made}/{spec}", modality)
+    assert encoder.trainable
+    wanted = encoder.encode(raws).values
+    inputs = torch.from_numpy(encoder.reader.encode(raws).values)
+    for plan in ("full", "partial:1", "frozen", "lora:2", "adapter:4"):
+        network = encoder.network().prepare(parse_plan(plan), tuple(inputs.shape[1:])).eval()
         with torch.no_grad():
-            assert prompted((inputs, None)).shape == wanted.shape
+            state = (inputs, None) if network.split is None else network.lower(inputs)
+            np.testing.assert_allclose(network(state).numpy(), wanted, atol=2e-5)
+    network = encoder.network()
+    if not network.tower.lengthens:
+        with pytest.raises(ConfigError, match="learnt positions"):
+            network.prepare(parse_plan("prompt:2"), tuple(inputs.shape[1:]))
+        return
+    prompted = network.prepare(parse_plan("prompt:2"), tuple(inputs.shape[1:])).eval()
+    with torch.no_grad():
+        vectors, tokens = prompted((inputs, None)), prompted.tokens((inputs, None))[0]
+    assert vectors.shape == wanted.shape and np.abs(vectors.numpy() - wanted).max() > 1e-5
+    assert tokens.shape[1] == network.stages.start(inputs)[0].shape[1]
+
+
+def test_low_rank_updates_are_all_that_is_trained_and_find_every_linear_map_of_the_layers(made, picture_bytes):
+    for modality, name in (("image", "dinov2"), ("audio", "clap"), ("audio", "wav2vec2"), ("text", "clip")):
+        network = make_encoder(f"hf:{made}/{name}", modality).network()
+        maps = sum(isinstance(m, torch.nn.Linear) for block in network.stages.blocks() for m in block.modules())
+        reader = make_encoder(f"hf:{made}/{name}", modality).reader
+        raw = {"text": TEXTS, "image": picture_bytes, "audio": [wav_bytes(waves()[0])]}[modality][:1]
+        network.prepare(parse_plan("lora:2"), reader.encode(raw).values.shape[1:])
+        moved = {key for key, parameter in network.named_parameters() if parameter.requires_grad}
+        assert len(moved) == 2 * maps > 0 and all(key.endswith((".up", ".down")) for key in moved)
 
 
 def test_a_checkpoint_that_cannot_stop_between_blocks_says_so(made):
-    encoder = make_encoder(f"hf:{made / 'clip'}", "text")
-    assert not encoder.trainable
-    for ask in (lambda: encoder.reader, encoder.network):
-        with pytest.raises(AbilityError, match="clip") as caught:
-            ask()
-        assert "bert" in caught.value.hint
+    albert, tokens = make_encoder(f"hf:{made}/albert", "text"), make_encoder(f"hf:{made}/vit?output=tokens", "image")
+    for encoder, match, hint in ((albert, "albert", "bert, roberta"), (tokens, "tokens", "pooled")):
+        assert not encoder.trainable
+        for ask in (lambda encoder=encoder: encoder.reader, encoder.network):
+            with pytest.raises(AbilityError, match=match) as caught:
+                ask()
+            assert hint in caught.value.hint

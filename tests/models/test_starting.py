@@ -64,7 +64,7 @@ def test_low_rank_moves_weights_by_a_low_rank(checkpoint, tmp_path):
     moved = {}
     for name, array in made.state()[0].items():
         if name.startswith("tower."):
-            key = name.removeprefix("tower.").replace("layers.", "encoder.layer.", 1)
+            key = name.removeprefix("tower.stages.").replace("layers.", "encoder.layer.", 1).removeprefix("enter.")
             moved[key] = array - before[key].numpy()
     assert not np.any(moved["embeddings.word_embeddings.weight"])
     found = moved["encoder.layer.0.attention.self.query.weight"]

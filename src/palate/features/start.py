@@ -13,11 +13,10 @@ from palate.core.errors import AbilityError, ConfigError
 from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
-from palate.modules.bert import BertStages
 from palate.modules.network import Staged
 
-from .encoders._base import TRAINABLE
-from .encoders.hf_text import HfText
+from .encoders._base import TRAINABLE, ContentEncoder
+from .encoders._hf import HfEncoder
 from .encoders.tower import Tower
 from .saved import INNER
 
@@ -43,11 +42,10 @@ class Start:
         Raises:
             AbilityError: when it has no network that can be trained.
         """
-        if isinstance(encoder, HfText) and encoder.trainable:
-            tower = encoder.network().stages
-            assert isinstance(tower, BertStages)
-            reading = f"hf_ids:{encoder.folder}?max_length={encoder.max_length}"
-            network = {"kind": "bert", "config": encoder.config, "pad": tower.pad, "dim": encoder.dim}
+        if isinstance(encoder, HfEncoder):
+            network, stages, head = encoder.parts()
+            tower: nn.Module = nn.ModuleDict({"stages": stages, "head": head})
+            reading = _reading(encoder.reader)
         elif isinstance(encoder, Tower) and encoder.folder is not None:
             reading = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])
@@ -89,3 +87,9 @@ def started_weights(model: nn.Module) -> list[nn.Parameter]:
     towers = [module for module in model.modules() if hasattr(module, "started_from")]
     named = [(name, parameter) for tower in towers for name, parameter in tower.named_parameters()]
     return [parameter for name, parameter in named if parameter.requires_grad and "parametrizations" not in name]
+
+
+def _reading(reader: ContentEncoder) -> str:
+    """Specification of a reader of a checkpoint's folder."""
+    options = "&".join(f"{key}={value}" for key, value in reader.options.items() if key != "source")
+    return f"{reader.name}:{reader.options['source']}" + (f"?{options}" if options else "")

@@ -112,7 +112,7 @@ class Network(nn.Module):
         elif plan.kind == "adapter":
             self.adapters = nn.ModuleList(Bottleneck(width, plan.amount) for width in self._widths(shape))
         elif plan.kind == "prompt":
-            if isinstance(self.tower, Whole):
+            if isinstance(self.tower, Whole) or not getattr(self.tower, "lengthens", True):
                 raise ConfigError("this tower has no place for learnt positions", key="prompt", hint="try lora:8")
             entering, _ = self.stages.start(torch.zeros(1, *shape))
             self.prompt = Prompt(tuple(entering.shape[1:]), plan.amount)

@@ -16,7 +16,7 @@ from palate.core.encoder import Encoder, FittedEncoder, Raw
 from palate.core.errors import AbilityError, FeatureError
 from palate.modules.network import Network
 
-TRAINABLE = "palate pretrain makes encoders that can be trained; so are minilm and hf:<checkpoint> of a BERT type"
+TRAINABLE = "palate pretrain makes encoders that can be trained; so are minilm and hf:<checkpoint> of most types"
 
 
 @dataclass(frozen=True)

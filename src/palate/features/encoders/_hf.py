@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +11,30 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.errors import ArtefactError, ConfigError, FeatureError, MissingDependencyError, did_you_mean
+from palate.core.errors import (
+    AbilityError,
+    ArtefactError,
+    ConfigError,
+    FeatureError,
+    MissingDependencyError,
+    did_you_mean,
+)
 from palate.core.files import digest, read_json
+from palate.modules.checkpoint import STAGED, refusal, split
+from palate.modules.network import Network
+from palate.modules.stages import Head, Pooling, Stages
 
 from ._base import ContentEncoder
 
 Output = Literal["pooled", "tokens"]
+_NOT_KEPT = ("dtype", "torch_dtype", "transformers_version", "architectures")
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
 
 
@@ -117,16 +129,55 @@ def _quiet() -> Iterator[None]:
             theirs.enable_progress_bar()
 
 
+class HfReader(ContentEncoder):
+    """A checkpoint's own preprocessing, without its weights.
+
+    Args:
+        source: folder of the checkpoint.
+
+    Attributes:
+        files: names of those that it is made of.
+    """
+
+    version = 1
+    files: ClassVar[tuple[str, ...]]
+
+    def __init__(self, source: str) -> None:
+        self.folder = Path(source).expanduser()
+        if not self.folder.is_dir():
+            raise FeatureError("no such folder", file=source, hint=f"the folder of a checkpoint ({self.files[0]}, ...)")
+        self.options: dict[str, Any] = {"source": source}
+
+    @property
+    def key(self) -> str:
+        """Hash of the files."""
+        files = [self.folder / name for name in self.files]
+        return digest(*(part for file in files if file.is_file() for part in (file.name, file.read_bytes())))
+
+    def copy_files(self, folder: Path) -> None:
+        """Copy the files; weights are not needed."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in self.files:
+                if (self.folder / name).is_file():
+                    shutil.copyfile(self.folder / name, folder / name)
+        except OSError as error:
+            raise ArtefactError(f"the preprocessing cannot be copied ({error})", file=folder) from error
+
+
 class HfEncoder(ContentEncoder):
     """What the encoders over one checkpoint share; subclasses know the towers of their modality.
 
     Args:
         source: folder or hub id. output: one vector each, or ragged tokens. normalize: L2-norm pooled vectors.
         batch: entities in one forward pass. device: ``auto`` takes CUDA when there is one. revision: of a hub id.
+
+    Attributes:
+        towers: type of checkpoint -> class in transformers.
     """
 
     version = 1
-    towers: Mapping[str, Any]
+    towers: ClassVar[Mapping[str, str]]
 
     def __init__(
         self,
@@ -165,6 +216,54 @@ class HfEncoder(ContentEncoder):
                 hint=did_you_mean(str(found), self.towers),
             )
         return str(found)
+
+    @property
+    def trainable(self) -> bool:
+        return self.pooled and self.towers[self.model_type] in STAGED
+
+    @property
+    def pad(self) -> int:
+        """Id of padding, for texts."""
+        return 0
+
+    @property
+    def choice(self) -> Pooling | None:
+        """How tokens become one vector, where the class does not say."""
+        return None
+
+    def parts(self) -> tuple[dict[str, Any], Stages, Head]:
+        """Arguments of ``make_tower`` for a tower like it, and its own parts with their weights.
+
+        Raises:
+            AbilityError: when it cannot be trained.
+        """
+        self.refuse_fixed()
+        model: Any = load_model(self.towers[self.model_type], self.folder, torch.device("cpu"), **self.more)
+        known = json.loads(model.config.to_json_string(use_diff=False))
+        config = {key: value for key, value in known.items() if key[0] != "_" and key not in _NOT_KEPT}
+        made = {"kind": "checkpoint", "model": type(model).__name__, "config": config, "dim": self.dim}
+        made |= {"pad": self.pad, "pooling": self.choice}
+        return made, *split(model, self.pad, self.choice, self.normalize)
+
+    def network(self) -> Network:
+        made, stages, head = self.parts()
+        return Network(stages, head, json.dumps(made, sort_keys=True))
+
+    def refuse_fixed(self) -> None:
+        """Refuse what cannot be trained."""
+        if not self.pooled:
+            raise AbilityError("output=tokens is read as it is", key=self.source, hint="leave it at pooled")
+        if not self.trainable:
+            raise refusal(self.model_type, self.source)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """Further arguments with which its class is loaded."""
+        return {"add_pooling_layer": False} if self.towers[self.model_type] == "ViTModel" else {}
+
+    @cached_property
+    def _model(self) -> torch.nn.Module:
+        return load_model(self.towers[self.model_type], self.folder, self.device, **self.more)
 
     @cached_property
     def weights(self) -> str:

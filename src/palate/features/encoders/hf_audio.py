@@ -13,17 +13,10 @@ from torch import Tensor
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
 
-from ..media import read_audio
 from ..media.source import VERSION
-from ._hf import HfEncoder, Output, load_model, load_part
-from ._media import media_source
-
-_TOWERS = {
-    "clap": "ClapAudioModelWithProjection",
-    "wav2vec2": "Wav2Vec2Model",
-    "hubert": "HubertModel",
-    "wavlm": "WavLMModel",
-}
+from ._base import ContentEncoder
+from ._hf import HfEncoder, Output
+from .hf_waves import HfWaves
 
 
 @encoders.register("hf_audio")
@@ -40,7 +33,12 @@ class HfAudio(HfEncoder):
     """
 
     name, modality = "hf_audio", "audio"
-    towers = _TOWERS
+    towers = {
+        "clap": "ClapAudioModelWithProjection",
+        "wav2vec2": "Wav2Vec2Model",
+        "hubert": "HubertModel",
+        "wavlm": "WavLMModel",
+    }
 
     def __init__(
         self,
@@ -67,15 +65,7 @@ class HfAudio(HfEncoder):
         return int(inner["projection_dim"] if self.pooled and self.model_type == "clap" else inner["hidden_size"])
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
-        rate = int(self._extractor.sampling_rate)
-        seconds = self.options["seconds"]
-        if self.model_type == "clap":
-            seconds = min(seconds, self._extractor.nb_max_samples / rate)
-        samples = read_audio(media_source(raw, "audio"), rate, seconds=seconds)
-        samples = samples[: int(seconds * rate)]
-        more = {"truncation": "rand_trunc"} if self.model_type == "clap" and not self._fusion else {}
-        made = self._extractor(self._long_enough(samples), sampling_rate=rate, return_tensors="np", **more)
-        return np.asarray(made["input_features" if self.model_type == "clap" else "input_values"][0], np.float32)
+        return self._waves.read(raw)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
         sizes = np.array([content.size for content in contents])
@@ -101,24 +91,11 @@ class HfAudio(HfEncoder):
                     return list(self.finish(states.mean(1)))
         return list(states.float().cpu().numpy())
 
-    def _long_enough(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.model_type == "clap":
-            return samples
-        # Below one receptive field the convolutions have nothing to give.
-        least = 1
-        inner = self.sub("audio_config")
-        for kernel, stride in zip(reversed(inner["conv_kernel"]), reversed(inner["conv_stride"]), strict=True):
-            least = (least - 1) * stride + kernel
-        return np.pad(samples, (0, max(0, least - len(samples))))
-
     @property
-    def _fusion(self) -> bool:
-        return bool(self.sub("audio_config").get("enable_fusion"))
+    def reader(self) -> ContentEncoder:
+        self.refuse_fixed()
+        return self._waves
 
     @cached_property
-    def _extractor(self) -> Any:
-        return load_part("AutoFeatureExtractor", self.folder)
-
-    @cached_property
-    def _model(self) -> torch.nn.Module:
-        return load_model(_TOWERS[self.model_type], self.folder, self.device)
+    def _waves(self) -> HfWaves:
+        return HfWaves(str(self.folder), self.options["seconds"])

@@ -12,17 +12,10 @@ from PIL import Image
 
 from palate.core.encoder import Raw, encoders
 
-from ..media import open_image
 from ..media.source import VERSION
-from ._hf import HfEncoder, load_model, load_part
-from ._media import media_source
-
-_TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "clip": ("CLIPVisionModelWithProjection", {}),
-    "siglip": ("SiglipVisionModel", {}),
-    "vit": ("ViTModel", {"add_pooling_layer": False}),
-    "dinov2": ("Dinov2Model", {}),
-}
+from ._base import ContentEncoder
+from ._hf import HfEncoder
+from .hf_pixels import HfPixels
 
 
 @encoders.register("hf_image")
@@ -35,7 +28,12 @@ class HfImage(HfEncoder):
     """
 
     name, modality = "hf_image", "image"
-    towers = _TOWERS
+    towers = {
+        "clip": "CLIPVisionModelWithProjection",
+        "siglip": "SiglipVisionModel",
+        "vit": "ViTModel",
+        "dinov2": "Dinov2Model",
+    }
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,13 +45,11 @@ class HfImage(HfEncoder):
         return int(inner["projection_dim"] if self.pooled and self.model_type == "clip" else inner["hidden_size"])
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
-        one: NDArray[np.float32] = self.pixels([open_image(media_source(raw, "an image"))])[0]
-        return one
+        return self._pixels.read(raw)
 
     def pixels(self, pictures: list[Image.Image]) -> NDArray[np.float32]:
         """float32 [n, 3, H, W] as the checkpoint wants them."""
-        made = self._processor(images=pictures, return_tensors="np")["pixel_values"]
-        return np.asarray(made, np.float32)
+        return self._pixels.pixels(pictures)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
@@ -71,11 +67,11 @@ class HfImage(HfEncoder):
                 out += list(self.finish(made.pooler_output))
         return out
 
-    @cached_property
-    def _processor(self) -> Any:
-        return load_part("AutoImageProcessor", self.folder, backend="pil")
+    @property
+    def reader(self) -> ContentEncoder:
+        self.refuse_fixed()
+        return self._pixels
 
     @cached_property
-    def _model(self) -> torch.nn.Module:
-        kind, more = _TOWERS[self.model_type]
-        return load_model(kind, self.folder, self.device, **more)
+    def _pixels(self) -> HfPixels:
+        return HfPixels(str(self.folder))

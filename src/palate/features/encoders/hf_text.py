@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,27 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.encoder import Raw, encoders
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.modules.bert import STAGED, BertHead, BertStages
-from palate.modules.network import Network
+from palate.modules.stages import Pooling as Pooled
 
 from ._base import ContentEncoder
-from ._hf import HfEncoder, Output, load_model, load_part
+from ._hf import HfEncoder, Output, load_part
 from ._text import clean_text
 from .hf_ids import CHARS_PER_TOKEN, HfIds
 
 Pooling = Literal["auto", "mean", "cls"]
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "clap")
-_BERT_LIKE = (
-    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "albert", "deberta", "deberta-v2",
-    "modernbert", "nomic_bert",
-)  # fmt: skip
-_TOWERS = {
+_PROJECTED = {
     "clip": "CLIPTextModelWithProjection",
     "siglip": "SiglipTextModel",
     "clap": "ClapTextModelWithProjection",
-    **{kind: "AutoModel" for kind in _BERT_LIKE},
 }
 
 
@@ -50,7 +43,21 @@ class HfText(HfEncoder):
     """
 
     name, modality = "hf_text", "text"
-    towers = _TOWERS
+    towers = {
+        **_PROJECTED,
+        "bert": "BertModel",
+        "roberta": "RobertaModel",
+        "xlm-roberta": "XLMRobertaModel",
+        "camembert": "CamembertModel",
+        "distilbert": "DistilBertModel",
+        "mpnet": "MPNetModel",
+        "electra": "ElectraModel",
+        "albert": "AlbertModel",
+        "deberta": "DebertaModel",
+        "deberta-v2": "DebertaV2Model",
+        "modernbert": "ModernBertModel",
+        "nomic_bert": "NomicBertModel",
+    }
 
     def __init__(
         self,
@@ -127,26 +134,18 @@ class HfText(HfEncoder):
 
     @property
     def reader(self) -> ContentEncoder:
-        self._refuse_other_types()
+        self.refuse_fixed()
         return HfIds(str(self.folder), self.max_length)
 
-    def network(self) -> Network:
-        self._refuse_other_types()
-        model = load_model(_TOWERS[self.model_type], self.folder, torch.device("cpu"))
-        tower = BertStages(model, self._tokenizer.pad_token_id)
-        return Network(tower, BertHead(self.pooling, self.normalize), json.dumps(self.config, sort_keys=True))
+    @property
+    def pad(self) -> int:
+        return int(self._tokenizer.pad_token_id)
 
     @property
-    def trainable(self) -> bool:
-        return self.pooled and self.model_type in STAGED
-
-    def _refuse_other_types(self) -> None:
-        if not self.trainable:
-            raise AbilityError(
-                f"{self.model_type} checkpoints are read as they are",
-                key=self.source,
-                hint=f"can be: {', '.join(STAGED)}",
-            )
+    def choice(self) -> Pooled | None:
+        if self.model_type in _PROJECTED:
+            return None
+        return "first" if self.pooling == "cls" else "mean"
 
     def _positions(self) -> int:
         inner = self.sub("text_config")
@@ -170,7 +169,3 @@ class HfText(HfEncoder):
         if tokenizer.pad_token_id is None:
             raise ConfigError("the tokenizer has no padding token", key=self.source)
         return tokenizer
-
-    @cached_property
-    def _model(self) -> torch.nn.Module:
-        return load_model(_TOWERS[self.model_type], self.folder, self.device)

@@ -72,15 +72,16 @@ class Contrastive(Pretrainer):
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)
-        self.ties = [pair for pair in self.wanted() if pair[0] in self.inputs and pair[1] in self.inputs]
+        there = {m: self.inputs.present(m) for m in self.inputs.features} | self.given(train)
+        self.ties = [pair for pair in self.wanted() if pair[0] in there and pair[1] in there]
         if not self.ties:
             wanted = " or ".join(" with ".join(pair) for pair in self.wanted())
             raise ConfigError(f"{self.name} needs items with {wanted}", key="model", hint="see palate check DATA")
-        used = dict.fromkeys(modality for pair in self.ties for modality in pair)
+        used = dict.fromkeys(modality for pair in self.ties for modality in pair if modality in self.inputs)
         self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in used}
         self.parts = nn.ModuleDict({m: tower_network(self.networks[m], c.width) for m in used})
         self.scales = nn.ParameterList(nn.Parameter(torch.tensor(math.log(1 / c.tau))) for _ in self.ties)
-        both = {pair: self.inputs.present(pair[0]) & self.inputs.present(pair[1]) for pair in self.ties}
+        both = {pair: there[pair[0]] & there[pair[1]] for pair in self.ties}
         useful = np.flatnonzero(np.any([*both.values()], axis=0))
         if len(useful) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both modalities of a pair", key="model")
@@ -91,6 +92,10 @@ class Contrastive(Pretrainer):
         self.partners = {
             pair: self._partners(known, stream(train.seed, "partners", *pair)) for pair, known in both.items()
         }
+
+    def given(self, train: TrainView) -> dict[str, NDArray[np.bool_]]:
+        """What a pair may name beside modalities, with vectors of its own: which items have it, bool [n_items]."""
+        return {}
 
     def _partners(self, known: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
         """Whose spoke each item is tied to, int64 [n_items]: its own, unless they are shuffled."""
