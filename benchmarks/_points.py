@@ -152,11 +152,16 @@ def cold_recall(*modalities: str) -> Judge:
     """Capped recall@20 of a user's new items, found by their vectors' mean cosine to those of the user's own."""
 
     def judge(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-        rows = np.arange(data.n_items)
-        parts = [vectors(encoders[m], m, data, rows) for m in modalities]
-        return nearest(data, [(part.values, part.present) for part in parts])
+        return recalled({m: encoders[m] for m in modalities}, data)
 
     return judge
+
+
+def recalled(encoders: Mapping[str, Encoder], data: Dataset) -> NDArray[np.float64]:
+    """Capped recall@20 of each test user's new items by all of these encoders."""
+    rows = np.arange(data.n_items)
+    parts = [vectors(encoder, modality, data, rows) for modality, encoder in encoders.items()]
+    return nearest(data, [(part.values, part.present) for part in parts])
 
 
 def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> NDArray[np.float64]:
