@@ -4,7 +4,8 @@ import torch
 
 from palate.modules.detector import Detector
 from palate.modules.masking import choose, corrupt, mismatched
-from palate.modules.stream import Alone, Regions, SingleStream, WordHead, Words, grid_boxes
+from palate.modules.regions import Regions, grid_boxes
+from palate.modules.stream import Alone, SingleStream, WordHead, Words
 from palate.modules.towers import ImageTower
 
 

@@ -8,9 +8,6 @@ import typer
 
 from . import show
 
-Out = Annotated[str, typer.Option("--out", help="folder to write")]
-Seed = Annotated[int, typer.Option(help="same seed, same bits on a CPU")]
-
 
 def attach(app: typer.Typer) -> None:
     """Add these commands."""
@@ -20,9 +17,9 @@ def attach(app: typer.Typer) -> None:
 
 def pretrain(
     data: show.DataPath,
-    model: Annotated[str, typer.Option(help="see palate models")],
-    out: Out,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the model's config")] = None,
+    model: show.ModelName,
+    out: show.Out,
+    set_: show.Settings = None,
     reader: Annotated[list[str] | None, typer.Option(help="modality=reader, e.g. image=pixels?side=96")] = None,
     start: Annotated[
         list[str] | None, typer.Option(help="modality=encoder to go on from: minilm, hf:PATH, a pretrained folder")
@@ -30,7 +27,7 @@ def pretrain(
     tuning: Annotated[str, typer.Option(help="of what --start names: full or lora:RANK")] = "full",
     split: show.SplitOption = None,
     positive: show.PositiveOption = None,
-    seed: Seed = 0,
+    seed: show.Seed = 0,
     store: show.Store = None,
     layout: show.Layout = None,
     json: show.Json = False,
@@ -66,12 +63,12 @@ def pretrain(
 
 def fit(
     data: show.DataPath,
-    out: Out,
-    model: Annotated[str, typer.Option(help="see palate models")] = "blend",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the model's config")] = None,
+    out: show.Out,
+    model: show.ModelName = "blend",
+    set_: show.Settings = None,
     split: show.SplitOption = None,
     positive: show.PositiveOption = None,
-    seed: Seed = 0,
+    seed: show.Seed = 0,
     encoder: show.Encoders = None,
     store: show.Store = None,
     init_from: Annotated[str | None, typer.Option(help="a run whose weights to start from")] = None,
@@ -114,13 +111,13 @@ def fit(
 
 def tune(
     data: show.DataPath,
-    model: Annotated[str, typer.Option(help="see palate models")],
-    out: Out,
+    model: show.ModelName,
+    out: show.Out,
     trials: Annotated[int, typer.Option(help="settings to try")] = 20,
     space: Annotated[list[str] | None, typer.Option(help="key=a,b,c or key=low..high or key=low..high:log")] = None,
     split: show.SplitOption = None,
     positive: show.PositiveOption = None,
-    seed: Seed = 0,
+    seed: show.Seed = 0,
     encoder: show.Encoders = None,
     store: show.Store = None,
     layout: show.Layout = None,
@@ -148,7 +145,7 @@ def tune(
 def compare(
     data: show.DataPath,
     models: Annotated[str, typer.Option(help="names, comma separated; name@preset or name:key=value;key=value")],
-    out: Out,
+    out: show.Out,
     seeds: Annotated[int, typer.Option(help="number of seeds (of draws in item_cold)")] = 3,
     axis: Annotated[list[str] | None, typer.Option(help="key=v1,v2: every model with every value")] = None,
     missing: Annotated[

@@ -12,6 +12,10 @@ import typer
 
 DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
+Out = Annotated[str, typer.Option("--out", help="folder to write")]
+ModelName = Annotated[str, typer.Option(help="see palate models")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of the model's config")]
+Seed = Annotated[int, typer.Option(help="same seed, same bits on a CPU")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]

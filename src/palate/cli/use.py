@@ -54,7 +54,7 @@ def add(
 
 def export(
     run: show.RunPath,
-    out: Annotated[str, typer.Option("--out", help="folder to write")],
+    out: show.Out,
     onnx: Annotated[bool, typer.Option("--onnx", help="the scorer as an ONNX graph, too")] = False,
     json: show.Json = False,
     debug: show.Debug = False,

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .detector import Detector
-from .frames import Frames
 from .masking import choose, corrupt
-from .stream import Regions, WordHead, Words
+from .regions import PlacedTower
+from .stream import WordHead, Words
 from .towers import Tokens
 
 Hidden = tuple[Tokens, Tensor, Tensor]
@@ -50,7 +50,7 @@ class MaskedFeatures(nn.Module):
         reader: embeds inputs. dim: width of states. sample: inputs to standardise by. generator: of the detector.
     """
 
-    def __init__(self, reader: Regions | Frames, dim: int, sample: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, reader: PlacedTower, dim: int, sample: Tensor, generator: torch.Generator) -> None:
         super().__init__()
         self.reader, self.guess = reader, nn.Linear(dim, dim)
         self.detector = Detector(reader.tower, sample, 1, generator)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import PAD, ImageTower, Tokens, known, make_tower, towers
+from .towers import PAD, Tokens, known, make_tower, towers
 
 
 @towers.register("words")
@@ -32,41 +30,6 @@ class Words(nn.Module):
     def forward(self, ids: Tensor) -> Tokens:
         ids = ids.long()
         return self.norm(self.words(known(ids, self.words)) + self.places[: ids.shape[1]]), ids != PAD
-
-
-@towers.register("regions")
-class Regions(nn.Module):
-    """``LN(W v) + LN(W_l box)`` of pictures float32 [B, 3, S, S]: the cells of an image tower's grid are the regions.
-
-    ``box`` is (x1, y1, x2, y2, width, height, area) in shares of the picture.
-
-    Args:
-        dim: width.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.tower = ImageTower(dim)
-        self.content, self.place = nn.Linear(dim, dim), nn.Linear(7, dim)
-        self.content_norm, self.place_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.blank = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, pictures: Tensor, hidden: Tensor | None = None) -> Tokens:
-        """Tokens [B, R, d] and their mask.
-
-        Args:
-            hidden: bool [B, R], regions whose content must not be known. Their pixels go before the convolutions see
-                them, for a neighbour's receptive field holds them too.
-        """
-        if hidden is None:
-            found, mask = self.tower(pictures)
-        else:
-            side = math.isqrt(hidden.shape[1])
-            cells = hidden.to(pictures.dtype).view(-1, 1, side, side)
-            found, mask = self.tower(pictures * (1 - F.interpolate(cells, pictures.shape[2:], mode="nearest")))
-            found = torch.where(hidden[:, :, None], self.blank, found)
-        boxes = grid_boxes(found.shape[1]).to(found)
-        return self.content_norm(self.content(found)) + self.place_norm(self.place(boxes)), mask
 
 
 @towers.register("stream")
@@ -109,16 +72,6 @@ class SingleStream(nn.Module):
         open_[:, 0] |= ~open_.any(1)
         found = self.norm(self.layers(tokens, src_key_padding_mask=~open_))
         return list(found.split([values.shape[1] for values, _ in parts], 1))
-
-
-def grid_boxes(regions: int) -> Tensor:
-    """Boxes float32 [regions, 7] of a square grid, row by row: x1, y1, x2, y2, width, height, area."""
-    side = math.isqrt(regions)
-    low = torch.arange(side) / side
-    y, x = torch.meshgrid(low, low, indexing="ij")
-    x, y = x.flatten(), y.flatten()
-    size = torch.full_like(x, 1 / side)
-    return torch.stack([x, y, x + size, y + size, size, size, size * size], 1)
 
 
 class WordHead(nn.Module):

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import Ints
-from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
@@ -19,7 +18,7 @@ from palate.modules.masking import mask_words
 from palate.modules.stream import Alone, WordHead, Words
 
 from ._inputs import ItemInputs
-from ._picture_text import FIRST_WORD, HEADS, MASK
+from ._streams import FIRST_WORD, HEADS, MASK, StreamConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,20 +42,10 @@ class DocumentPretrainer(Pretrainer):
 
     texts: ClassVar[int] = 1
 
-    class Config(TrainedConfig):
-        """Settings.
+    class Config(StreamConfig):
+        """Settings of a Transformer over texts."""
 
-        Attributes:
-            dim: width of the Transformer. layers: of it. held: share of the items kept out of training to judge.
-        """
-
-        dim: int = Field(128, ge=8, multiple_of=HEADS)
-        layers: int = Field(2, ge=1)
-        held: float = Field(0.1, ge=0, lt=1)
-        lr: float = Field(5e-4, gt=0)
         batch_size: int = Field(64, ge=2)
-        epochs: int = Field(60, ge=0)
-        patience: int = Field(8, ge=1)
 
     def reads(self) -> tuple[str, ...]:
         return ("text",)

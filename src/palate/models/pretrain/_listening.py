@@ -14,6 +14,7 @@ from palate.core.batch import ExampleBatch, Ints, Lists
 from palate.core.errors import ConfigError
 from palate.core.seeding import stream
 from palate.data.sampling import Negatives
+from palate.modules.relevance import Layers
 from palate.modules.users import HistoryUsers
 
 from ._inputs import ItemInputs
@@ -98,3 +99,15 @@ class Listening(ItemPretrainer):
         if not len(self.held.users):
             return 0.0
         return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))
+
+
+class LearntRelevance(Listening):
+    """Relevance is a net on both vectors, and the length of a track's vector is part of what is learnt."""
+
+    @property
+    def unit(self) -> bool:
+        return False
+
+    def setup(self, train: TrainView) -> None:
+        super().setup(train)
+        self.relevance = Layers(self.config.width)

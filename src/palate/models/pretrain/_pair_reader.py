@@ -19,8 +19,9 @@ from palate.modules.masking import choose, corrupt, mine
 from palate.modules.towers import Tokens
 
 from ._contrast import MOST_SCALE
-from ._picture_text import FIRST_WORD, HEADS, MASK, PictureText
+from ._picture_text import PictureText
 from ._queries import alike
+from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,20 +11,15 @@ from pydantic import Field
 from torch import Tensor
 
 from palate.core.batch import Ints
-from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.core.seeding import stream
-from palate.features.vocabulary import SPECIAL
 
 from ._inputs import ItemInputs
+from ._streams import FIRST_WORD, StreamConfig
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
-
-HEADS = 4
-FIRST_WORD = len(SPECIAL)
-MASK = SPECIAL.index("[MASK]")
 
 
 class PictureText(Pretrainer):
@@ -32,21 +27,10 @@ class PictureText(Pretrainer):
 
     judged: ClassVar[int] = 1000
 
-    class Config(TrainedConfig):
-        """Settings.
+    class Config(StreamConfig):
+        """Settings; ``held`` is a share of the items with picture and text."""
 
-        Attributes:
-            dim: width of all parts. layers: Transformer layers.
-            held: share of the items with picture and text kept out of training to judge retrieval.
-        """
-
-        dim: int = Field(128, ge=8, multiple_of=HEADS)
-        layers: int = Field(2, ge=1)
-        held: float = Field(0.1, ge=0, lt=1)
-        lr: float = Field(5e-4, gt=0)
         batch_size: int = Field(128, ge=2)
-        epochs: int = Field(60, ge=0)
-        patience: int = Field(8, ge=1)
 
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")

@@ -1,21 +1,43 @@
-"""What systems of streams share: readers that make their tokens, and a stream as an encoder."""
+"""What systems of streams share: settings, readers that make their tokens, and a stream as an encoder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from palate.core.config import TrainedConfig
 from palate.features.encoders.tower import Tower
+from palate.features.vocabulary import SPECIAL
 
 from ._inputs import ItemInputs
-from ._picture_text import FIRST_WORD
 
 if TYPE_CHECKING:
     from torch import nn
 
     from palate.core.encoder import Encoder
+
+
+HEADS = 4
+FIRST_WORD = len(SPECIAL)
+MASK = SPECIAL.index("[MASK]")
+
+
+class StreamConfig(TrainedConfig):
+    """Settings.
+
+    Attributes:
+        dim: width of all parts. layers: of each Transformer. held: share of the items kept out of training to judge.
+    """
+
+    dim: int = Field(128, ge=8, multiple_of=HEADS)
+    layers: int = Field(2, ge=1)
+    held: float = Field(0.1, ge=0, lt=1)
+    lr: float = Field(5e-4, gt=0)
+    epochs: int = Field(60, ge=0)
+    patience: int = Field(8, ge=1)
 
 
 def stream_reader(inputs: ItemInputs, modality: str, dim: int) -> dict[str, Any]:

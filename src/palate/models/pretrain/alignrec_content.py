@@ -35,12 +35,14 @@ from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
 from palate.modules.masking import choose, corrupt
 from palate.modules.multiway import Multiway
-from palate.modules.stream import Regions, WordHead, Words
+from palate.modules.regions import Regions
+from palate.modules.stream import WordHead, Words
 from palate.modules.towers import Tokens, pooled
 
 from ._chance import held_chance
 from ._codes import CodeConfig, MapCodes
-from ._picture_text import FIRST_WORD, HEADS, MASK, PictureText
+from ._picture_text import PictureText
+from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

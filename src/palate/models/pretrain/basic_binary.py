@@ -8,34 +8,20 @@ Our choices: see ``_listening``; the net also sees the product of the two vector
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from palate.core.model import pretrainers
-from palate.modules.relevance import Layers
 
-from ._listening import Listening
-
-if TYPE_CHECKING:
-    from palate.data.views import TrainView
+from ._listening import LearntRelevance
 
 
 @pretrainers.register("basic_binary")
-class BasicBinary(Listening):
+class BasicBinary(LearntRelevance):
     """Audio embeddings from likes, pair by pair."""
 
     name = "basic_binary"
     paper = "Chen et al., Learning Audio Embeddings with User Listening Data, ICASSP 2021"
-
-    @property
-    def unit(self) -> bool:
-        return False
-
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
-        self.relevance = Layers(self.config.width)
 
     def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
         return (F.softplus(-pos).sum() + F.softplus(neg).sum()) / (pos.numel() + neg.numel())

@@ -31,7 +31,8 @@ from palate.modules.qformer import QFormer
 from palate.modules.stream import WordHead, Words
 from palate.modules.towers import PAD, ImageTower
 
-from ._picture_text import HEADS, MASK, PictureText
+from ._picture_text import PictureText
+from ._streams import HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

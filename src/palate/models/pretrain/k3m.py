@@ -34,13 +34,14 @@ from palate.features.fields import plan_fields
 from palate.modules.detector import Detector
 from palate.modules.interact import Interactive, initial_interactive
 from palate.modules.masking import choose, corrupt
-from palate.modules.stream import Regions, WordHead, Words
+from palate.modules.regions import Regions
+from palate.modules.stream import WordHead, Words
 from palate.modules.towers import Tokens
 from palate.modules.triples import Triples
 
-from ._picture_text import FIRST_WORD, HEADS, MASK, PictureText
+from ._picture_text import PictureText
 from ._properties import Properties
-from ._streams import headless, stream_reader
+from ._streams import FIRST_WORD, HEADS, MASK, headless, stream_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -35,7 +35,7 @@ from palate.modules.stream import Alone, SingleStream
 from ._documents import MaskedDocuments, weighted
 from ._held import HeldOut
 from ._histories import histories, pasts
-from ._picture_text import HEADS
+from ._streams import HEADS
 from ._topics import topic_columns, topics
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from palate.modules.towers import PAD, pooled
 
 from ._documents import CHUNK, MaskedDocuments, weighted
 from ._inputs import read_rows
-from ._picture_text import FIRST_WORD
+from ._streams import FIRST_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

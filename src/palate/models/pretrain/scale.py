@@ -36,15 +36,14 @@ from palate.core.seeding import stream, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
 from palate.losses.harmonised import harmonised
-from palate.modules.frames import Frames
 from palate.modules.masked import Hidden, MaskedFeatures, MaskedWords
-from palate.modules.stream import Alone, Regions, SingleStream, Words
+from palate.modules.regions import PlacedTower
+from palate.modules.stream import Alone, SingleStream, Words
 from palate.modules.towers import Tokens, pooled
 
 from ._held import reciprocal_rank
 from ._inputs import ItemInputs
-from ._picture_text import FIRST_WORD, HEADS, MASK
-from ._streams import stream_reader
+from ._streams import FIRST_WORD, HEADS, MASK, stream_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +113,7 @@ class SCALE(Pretrainer):
         if isinstance(side.reader, Words):
             task: nn.Module = MaskedWords(side.reader, d, MASK, FIRST_WORD)
         else:
-            assert isinstance(side.reader, Regions | Frames)
+            assert isinstance(side.reader, PlacedTower)
             present = self.trained[self.inputs.present(modality)[self.trained]]
             sample = self.inputs.read(modality, torch.from_numpy(present[:SEEN]))
             task = MaskedFeatures(side.reader, d, sample, torch_stream(seed, "detector", self.name, modality))

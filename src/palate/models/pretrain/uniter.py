@@ -31,10 +31,12 @@ from palate.features.encoders.tower import Tower
 from palate.losses.transport import transport_distance
 from palate.modules.detector import Detector
 from palate.modules.masking import choose, corrupt, mismatched
-from palate.modules.stream import Regions, SingleStream, WordHead, Words
+from palate.modules.regions import Regions
+from palate.modules.stream import SingleStream, WordHead, Words
 from palate.modules.towers import Tokens
 
-from ._picture_text import FIRST_WORD, HEADS, MASK, PictureText
+from ._picture_text import PictureText
+from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
