@@ -46,7 +46,7 @@ def test_nothing_learnt_is_the_encoder_it_started_from(checkpoint, tmp_path):
     np.testing.assert_allclose(found.encode(texts).values, before, atol=1e-5)
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora:2"])
+@pytest.mark.parametrize("tuning", ["full", "partial:1", "lora:2"])
 def test_what_is_left_behind_needs_no_checkpoint(checkpoint, tmp_path, tuning):
     copy = shutil.copytree(checkpoint, tmp_path / "checkpoint")
     made = run(tmp_path / "out", copy, tuning)["text"]
@@ -69,6 +69,14 @@ def test_low_rank_moves_weights_by_a_low_rank(checkpoint, tmp_path):
     assert not np.any(moved["embeddings.word_embeddings.weight"])
     found = moved["encoder.layer.0.attention.self.query.weight"]
     assert np.any(found) and np.linalg.matrix_rank(found, tol=1e-6) <= 2
+
+
+def test_partial_leaves_what_is_below_alone(checkpoint, tmp_path):
+    made = run(tmp_path / "out", checkpoint, "partial:1")["text"].state()[0]
+    before = run(tmp_path / "before", checkpoint, epochs=0)["text"].state()[0]
+    moved = {name for name in made if name.startswith("tower.") and not np.array_equal(made[name], before[name])}
+    places = {name.split("layers.")[1].split(".")[0] for name in moved}
+    assert moved and all("layers." in name for name in moved) and places == {"1"}
 
 
 def test_a_pretrained_folder_is_gone_on_from(tmp_path):
@@ -94,6 +102,6 @@ def test_what_cannot_be_started_from_is_refused(checkpoint, tmp_path):
         pretrain(pretrainers.get("clip")(**SMALL), data, tmp_path / "out", start={"text": "tfidf"})
     with pytest.raises(ConfigError, match="networks of its own"):
         pretrain(pretrainers.get("uniter")(**small), data, tmp_path / "out", start={"text": f"hf:{checkpoint}"})
-    with pytest.raises(ConfigError, match="in full or by lora"):
+    with pytest.raises(ConfigError, match="in full, partial"):
         run(tmp_path / "out", checkpoint, "prompt:4")
     assert not (tmp_path / "out").exists()

@@ -58,13 +58,13 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
     """Give towers that ask for it their weights, and freeze what ``plan`` freezes; heads are always trained.
 
     Args:
-        plan: ``full``, or ``lora``. inputs: modality -> what training may see; bags of words weigh by it.
+        plan: ``full``, ``lora``, or ``partial``: the upper blocks alone, and no gradient goes below. inputs: modality -> what training may see; bags of words weigh by it.
 
     Raises:
         ConfigError: when the model has no tower to take a start, or for another plan.
     """
-    if plan.kind not in ("full", "lora"):
-        raise ConfigError("encoders are trained further in full or by lora:<rank>", key=f"tuning={plan}")
+    if plan.kind not in ("full", "lora", "partial"):
+        raise ConfigError("encoders are trained further in full, partial:<n> or lora:<rank>", key=f"tuning={plan}")
     for bag in (module for module in model.modules() if isinstance(module, Bag)):
         bag.weigh(inputs["text"].values[inputs["text"].present])
     found = {str(module.started_from): module for module in model.modules() if hasattr(module, "started_from")}
@@ -73,6 +73,13 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
             raise ConfigError("the model has no tower for it", key=modality)
         tower = found[modality]
         tower.load_state_dict(dict(start.weights))
+        if plan.kind == "partial":
+            assert isinstance(tower, Staged)
+            blocks = tower.blocks()
+            for part in blocks[: max(len(blocks) - plan.amount, 0)]:
+                part.requires_grad_(False)
+            for parameter in tower.first():
+                parameter.requires_grad_(False)
         if plan.kind == "lora":
             assert isinstance(tower, Staged)
             tower.requires_grad_(False)

@@ -53,8 +53,8 @@ def pretrain(
         readers: modality -> reader specification, for example ``{"image": "pixels?side=96"}``.
         start: modality -> encoder whose weights training starts from: ``minilm``, ``hf:<path or id>``, or the folder
             of an encoder that was pretrained before. Others start at random.
-        tuning: what of these is trained: ``full``, or ``lora:<rank>``. pretrained_lr: factor on the learning rate of
-            weights that were trained before.
+        tuning: what of these is trained: ``full``, the upper blocks by ``partial:<n>``, or ``lora:<rank>``.
+        pretrained_lr: factor on the learning rate of weights that were trained before.
         store: where what readers made is kept; None keeps it in memory.
         checkpoint: a file; training that was killed resumes from it to the same bits.
         checkpoint_seconds: at least this long between two writes of it.
