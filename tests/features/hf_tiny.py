@@ -75,6 +75,24 @@ def mpnet(folder: Path):
     MPNetModel(config).save_pretrained(folder)
 
 
+def roberta(folder: Path):
+    from transformers import RobertaConfig, RobertaModel
+
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(11)
+    more = {"max_position_embeddings": 24, "pad_token_id": tokenizer.pad_token_id}
+    RobertaModel(RobertaConfig(vocab_size=len(tokenizer), **more, **SMALL)).save_pretrained(folder)
+
+
+def electra(folder: Path):
+    from transformers import ElectraConfig, ElectraModel
+
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(12)
+    more = {"max_position_embeddings": 24, "embedding_size": 16}
+    ElectraModel(ElectraConfig(vocab_size=len(tokenizer), **more, **SMALL)).save_pretrained(folder)
+
+
 def albert(folder: Path):
     from transformers import AlbertConfig, AlbertModel
 

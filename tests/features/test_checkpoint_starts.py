@@ -16,6 +16,7 @@ import hf_tiny
 import palate
 from palate.core.errors import AbilityError
 from palate.core.model import models, pretrainers
+from palate.core.tuning import parse_plan
 from palate.features.encoders.make import make_encoder
 from palate.features.plan import plan_content
 from palate.features.saved import load_encoder
@@ -129,3 +130,14 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
     assert again["item"].to_list() == wanted["item"].to_list()
     np.testing.assert_allclose(again["score"].to_numpy(), wanted["score"].to_numpy(), atol=1e-5)
     assert len(model.fitted.content.adapted.trained())
+
+
+@pytest.mark.parametrize(("modality", "name"), [("image", "clip"), ("audio", "clap"), ("text", "bert")])
+def test_what_was_pretrained_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
+    found = run(made, shop, tmp_path / "out", "clap" if modality == "audio" else "clip", modality, name)
+    raws = [raw for raw in shop.items.raw(modality) if raw is not None]
+    inputs = torch.from_numpy(found.reader.encode(raws).values)
+    network = found.network().prepare(parse_plan("partial:1"), tuple(inputs.shape[1:])).eval()
+    assert network.split == 1
+    with torch.no_grad():
+        np.testing.assert_allclose(network(network.lower(inputs)).numpy(), found.encode(raws).values, atol=1e-5)

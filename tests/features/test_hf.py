@@ -27,8 +27,8 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
-    names = ("bert", "distilbert", "mpnet", "albert", "clip", "siglip", "vit", "dinov2", "clap", "wav2vec2", "hubert")
-    for name in names:
+    texts = ("bert", "roberta", "electra", "distilbert", "mpnet", "albert")
+    for name in (*texts, "clip", "siglip", "vit", "dinov2", "clap", "wav2vec2", "hubert"):
         getattr(hf_tiny, name)(root / name)
     hf_tiny.wav2vec2(root / "wav2vec2-layer", "layer")
     hf_tiny.clap(root / "clap-fusion", fusion=True)
@@ -289,7 +289,7 @@ STAGED = [
         ("text", spec)
         for spec in ("bert", "bert?pooling=cls", "bert?normalize=true", "distilbert", "mpnet?max_length=24")
     ),
-    *(("text", spec) for spec in ("clip", "siglip", "clap?max_length=9")),
+    *(("text", spec) for spec in ("roberta", "electra", "clip", "siglip", "clap?max_length=9")),
     *(("image", spec) for spec in ("vit", "dinov2", "clip", "siglip?normalize=true")),
     *(("audio", spec) for spec in ("wav2vec2?seconds=2", "wav2vec2-layer?seconds=2", "hubert?seconds=2")),
     *(("audio", spec) for spec in ("clap", "clap-fusion")),

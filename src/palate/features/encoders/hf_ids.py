@@ -27,7 +27,7 @@ class HfIds(HfReader):
 
     name, modality = "hf_ids", "text"
     files = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
-             "merges.txt", "sentencepiece.bpe.model", "spiece.model", "config.json")  # fmt: skip
+             "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "config.json")  # fmt: skip
 
     def __init__(self, source: str, max_length: int = 256) -> None:
         if max_length < 1:
