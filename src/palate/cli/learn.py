@@ -24,7 +24,9 @@ def pretrain(
     start: Annotated[
         list[str] | None, typer.Option(help="modality=encoder to go on from: minilm, hf:PATH, a pretrained folder")
     ] = None,
-    tuning: Annotated[str, typer.Option(help="of what --start names: full, partial:N (upper layers) or lora:RANK")] = "full",
+    tuning: Annotated[
+        str, typer.Option(help="of what --start names: full, partial:N (upper layers) or lora:RANK")
+    ] = "full",
     split: show.SplitOption = None,
     positive: show.PositiveOption = None,
     seed: show.Seed = 0,

@@ -58,7 +58,8 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
     """Give towers that ask for it their weights, and freeze what ``plan`` freezes; heads are always trained.
 
     Args:
-        plan: ``full``, ``lora``, or ``partial``: the upper blocks alone, and no gradient goes below. inputs: modality -> what training may see; bags of words weigh by it.
+        plan: ``full``, ``lora``, or ``partial``: the upper blocks alone, and no gradient goes below.
+        inputs: modality -> what training may see; bags of words weigh by it.
 
     Raises:
         ConfigError: when the model has no tower to take a start, or for another plan.
