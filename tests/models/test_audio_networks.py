@@ -135,7 +135,7 @@ def test_content_finds_its_people(name, tmp_path):
     data = shop()
     model = made(name, modality="image", epochs=20, batch_size=64, patience=20)
     encoder = pretrain(model, data, tmp_path / name, readers=READERS)["image"]
-    assert model.held_score() > 0.75
+    assert model.held_score() > 0.65
     raws = data.items.raw("image")
     assert same_colour(encoder, raws, [colour_of(i) for i in range(ITEMS)]) > 0.9
     again = load_encoder(tmp_path / name / "image")

@@ -94,7 +94,7 @@ def test_a_batch_without_negatives_still_learns():
 
 def test_pictures_find_the_words_for_their_colour():
     """Two colours, 11 items each: who knows the colour alone has a contrast of log 11, who knows nothing of log 22."""
-    model = made(view(24, names=("blue", "yellow")))
+    model = made(view(24, names=("blue", "yellow")), tau=0.5)
     rows = torch.from_numpy(model.trained)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(90):

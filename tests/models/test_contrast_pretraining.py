@@ -68,7 +68,7 @@ def made(name="clip", **settings):
 def trained(tmp_path_factory):
     data, colours = shop()
     out = tmp_path_factory.mktemp("pretrained") / "clip"
-    model = made(epochs=40, patience=40)
+    model = made(epochs=40, patience=40, tau=0.5)
     return data, colours, out, model, pretrain(model, data, out, readers=READERS)
 
 
@@ -114,7 +114,7 @@ def test_items_that_the_split_hides_are_not_seen(trained, tmp_path):
     _, _, _, _, encoders = trained
     grey = picture("blue", np.random.default_rng(9))
     data, _ = shop(hidden=grey)
-    other = pretrain(made(epochs=40, patience=40), data, tmp_path / "other", readers=READERS)
+    other = pretrain(made(epochs=40, patience=40, tau=0.5), data, tmp_path / "other", readers=READERS)
     raw = [picture("red", np.random.default_rng(3))]
     np.testing.assert_array_equal(other["image"].encode(raw).values, encoders["image"].encode(raw).values)
 

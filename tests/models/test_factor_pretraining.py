@@ -121,7 +121,7 @@ def test_content_finds_its_factors(name, tmp_path):
     data = shop(titled=False)
     model = made(name, epochs=15, patience=15)
     encoders = pretrain(model, data, tmp_path / name, readers=READERS)
-    assert model.held_score() > 0.9
+    assert model.held_score() > 0.8
     assert set(encoders) == ({"image"} if name == "dcmr" else {"image", "text"})
     raws = data.items.raw("image")
     assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.9

@@ -138,7 +138,7 @@ def test_modalities_find_each_other():
     model = made(dim=32, width=16, tau=0.3)
     rows = torch.from_numpy(model.trained)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(60):
+    for _ in range(120):
         optimiser.zero_grad()
         model.loss(ExampleBatch(rows[torch.randperm(len(rows))[:16], None]))["loss"].backward()
         optimiser.step()

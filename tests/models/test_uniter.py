@@ -115,8 +115,8 @@ def test_one_task_a_batch_and_the_same_ones_for_the_same_epoch():
 def test_a_hidden_colour_is_read_from_the_picture():
     model = made(view(24, names=("blue", "yellow")), masked=0.4, alone=0.1)
     rows = torch.from_numpy(model.trained)
-    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-3)
-    for _ in range(30):
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
+    for _ in range(90):
         optimiser.zero_grad()
         model.mlm(rows).backward()
         optimiser.step()

@@ -43,7 +43,7 @@ def test_codes_are_learnt_that_tell_cells_apart():
     codes = CellCodes(1, 6, dim=8, width=16)
     codes.quantise.start(codes.vectors(maps).detach().flatten(0, 1), torch.Generator().manual_seed(0))
     optimiser = torch.optim.Adam(codes.parameters(), 5e-3)
-    for _ in range(100):
+    for _ in range(150):
         drawn, loss = codes(maps)
         optimiser.zero_grad()
         loss.backward()

@@ -231,7 +231,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
     split = data.split.test_candidates
     scores = {}
     for tuning in ("frozen", "full"):
-        model = make(epochs=25, lr=0.02, reg=0.0, tuning=tuning)
+        model = make(epochs=40, lr=0.02, reg=0.0, tuning=tuning)
         model.fit(data, content=plan_content(data, {"text": folder, "image": "none"}), metric="ndcg@10")
         table = model.scorer().score(data.select_view().user_batch(np.arange(30))).numpy()
         cold = np.flatnonzero(split & model.fitted.content.vectors["text"].present)

@@ -28,7 +28,7 @@ from palate.core.seeding import stream
 from palate.losses.matching import cosine_match
 from palate.modules.joined import joined
 from palate.modules.masking import mismatched
-from palate.modules.towers import PAD, pooled
+from palate.modules.towers import PAD, UNKNOWN, pooled
 
 from ._documents import CHUNK, MaskedDocuments, weighted
 from ._inputs import read_rows
@@ -99,10 +99,14 @@ class RecoBERT(MaskedDocuments):
         return self.trained[:, None]
 
     def text(self, side: int, rows: Tensor) -> Tensor:
-        """Token ids int64 [B, T] of titles (0) or descriptions (1), padding where there is none."""
+        """Token ids int64 [B, T] of titles (0) or descriptions (1), padding where there is none.
+
+        A column alone shows pieces that are cut off where a reader takes all columns as one text; nobody knows these.
+        """
         found = self.sides[side]
         there = torch.from_numpy(found.present).to(rows.device)[rows]
-        return torch.where(there[:, None], read_rows(found, rows), PAD).long()
+        ids = torch.where(there[:, None], read_rows(found, rows), PAD).long()
+        return torch.where(ids < self.vocabulary, ids, UNKNOWN)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]
