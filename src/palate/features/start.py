@@ -13,7 +13,7 @@ from palate.core.errors import AbilityError, ConfigError
 from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
-from palate.modules.network import Staged
+from palate.modules.network import Staged, Whole
 
 from .encoders._base import TRAINABLE, ContentEncoder
 from .encoders._hf import HfEncoder
@@ -49,6 +49,7 @@ class Start:
         elif isinstance(encoder, Tower) and encoder.folder is not None:
             reading = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])
+            tower = tower.tower if isinstance(tower, Whole) else tower
         else:
             raise AbilityError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
         return cls(reading, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
