@@ -3,13 +3,16 @@
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from newsroom import COLD, ITEMS, READERS, as_saved, made, news, ready, same_section
 
+import palate
 from palate.core.batch import ExampleBatch
+from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.models.pretrain._topics import topic_columns
+from palate.models.pretrain._topics import number_columns, ranges, topic_columns
 from palate.models.pretrain._triplets import alike_pairs, mined_pairs, rivals
 from palate.training.pretrain import pretrain
 
@@ -86,6 +89,28 @@ def test_topics_are_repeating_words_not_numbers_or_names():
     known = frame["section"].is_not_null().to_numpy() & data.split.fit_items
     assert np.array_equal(model.traits.any(1).numpy(), known) and model.traits.shape[1] == 4
     assert (model.traits.sum(1) <= 1).all()
+
+
+def test_lists_of_names_that_repeat_are_topics_and_numbers_are_cut_into_ranges():
+    columns = {"item": "id", "name": "text", "cast": "attributes", "code": "attributes", "year": "attributes"}
+    rows = range(40)
+    frame = pl.DataFrame(
+        {
+            "item": [f"i{i}" for i in rows],
+            "name": [f"film {i}" for i in rows],
+            "cast": [f"actor {i % 7}, actor {7 + i % 11}, double {i}" for i in rows],
+            "code": [f"c{i}" for i in rows],
+            "year": [None if i == 3 else 1950.0 + i for i in rows],
+        }
+    )
+    log = pl.DataFrame({"user": [i % 5 for i in rows], "item": [f"i{i}" for i in rows]})
+    items = palate.Dataset.from_frames(frame, log, columns=columns).items
+    assert set(topic_columns(items)) == {"topics:cast"} and set(number_columns(items)) == {"numbers:year"}
+    values = np.array([[1.0], [2], [3], [4], [0]], np.float32)
+    present = np.array([True, True, True, True, False])
+    found = ranges({"numbers:year": Features(values, present), "topics:cast": Features(values, present)}, 2)
+    assert list(found) == ["year"]
+    assert found["year"].tolist() == [[True, False], [True, False], [False, True], [False, True], [False, False]]
 
 
 def test_vectors_tell_sections(tmp_path):

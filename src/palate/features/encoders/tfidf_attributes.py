@@ -18,7 +18,7 @@ from ._terms import COUNTS
 from ._text import clean_text
 from .tfidf import TermEncoder, check_term_options
 
-_SEPARATORS = re.compile(r"\s*[,|;]\s*")
+SEPARATORS = re.compile(r"\s*[,|;]\s*")
 _MIN_DISTINCT = 12
 
 
@@ -109,7 +109,7 @@ def _values(value: Any) -> list[str] | float:
         parts = [str(part) for part in value if part is not None]
         parts = sorted(parts) if isinstance(value, set | frozenset) else parts
     else:
-        parts = [] if value is None else _SEPARATORS.split(clean_text(str(value)) or "")
+        parts = [] if value is None else SEPARATORS.split(clean_text(str(value)) or "")
     kept = [clean.strip().lower() for part in parts if (clean := clean_text(part)) is not None]
     return list(dict.fromkeys(kept))
 

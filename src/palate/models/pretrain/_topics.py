@@ -1,10 +1,14 @@
-"""Topics of items: the values of their categorical attributes."""
+"""Topics of items: the values of their categorical attributes, and ranges of their numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
 from torch import Tensor, from_numpy
+
+from palate.features.encoders.tfidf_attributes import SEPARATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,17 +20,44 @@ PREFIX = "topics:"
 # as many terms as columns, so that vectors are the terms themselves and never a projection of them
 READER = "tfidf_attributes?dim=2000&max_terms=2000"
 NEARLY_UNIQUE = 0.95
+NUMBER = "numbers:"
+LOOKED_AT = 10_000
 
 
 def topic_columns(items: Catalog) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What to read: each attribute column but numbers and those that name every row differently."""
+    """What to read: each attribute column but numbers and those whose terms are nearly all different."""
     found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     for column in items.columns("attributes"):
         values = items.frame[column]
-        repeats = values.dtype.is_nested() or values.n_unique() <= NEARLY_UNIQUE * len(values)
-        if repeats and not values.dtype.is_numeric():
+        if not values.dtype.is_numeric() and (values.dtype.is_nested() or _repeats(values)):
             found[PREFIX + column] = ("attributes", READER, (column,))
     return found
+
+
+def number_columns(items: Catalog) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """What to read of numeric attribute columns, for :func:`ranges`."""
+    numeric = [column for column in items.columns("attributes") if items.frame[column].dtype.is_numeric()]
+    return {NUMBER + column: ("attributes", "number", (column,)) for column in numeric}
+
+
+def ranges(fields: Mapping[str, Features], parts: int) -> dict[str, Tensor]:
+    """Numeric column -> bool [n_items, at most ``parts``]: in which equal share of its values an item is."""
+    out = {}
+    for name, found in fields.items():
+        values, present = found.values[:, 0], found.present
+        if name.startswith(NUMBER) and present.any():
+            inner = np.arange(1, parts) / parts
+            edges = np.unique(np.quantile(values[present], inner))
+            place = np.searchsorted(edges, values, side="right")
+            hot = (place[:, None] == np.arange(len(edges) + 1)) & present[:, None]
+            out[name.removeprefix(NUMBER)] = from_numpy(hot)
+    return out
+
+
+def _repeats(values: pl.Series) -> bool:
+    shown = values.drop_nulls().head(LOOKED_AT).cast(pl.String)
+    terms = [term for value in shown for term in SEPARATORS.split(value) if term]
+    return len(set(terms)) <= NEARLY_UNIQUE * len(terms)
 
 
 def topics(fields: Mapping[str, Features]) -> dict[str, Tensor]:

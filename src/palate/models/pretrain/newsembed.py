@@ -37,7 +37,7 @@ from ._documents import DocumentPretrainer, weighted
 from ._held import reciprocal_rank
 from ._pairs import among
 from ._streams import headless, identity
-from ._topics import topic_columns, topics
+from ._topics import number_columns, ranges, topic_columns, topics
 from ._triplets import Source, mined_pairs, rivals
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class NewsEmbed(DocumentPretrainer):
             "topics": 100.0,
             "epochs": 25,
             "beside": 512,
+            "ranges": 10,
         }
     }
 
@@ -80,7 +81,8 @@ class NewsEmbed(DocumentPretrainer):
             beside: width of the words as they are, put beside what a bag learnt; 0 for none.
             sources: signals to mine. neighbours: of each item by behaviour or category.
             hard: items tried for each hard negative. tau: temperature.
-            contrast, topics: weights of the two terms, 0 for none.
+            contrast, topics: weights of the two terms, 0 for none. ranges: numeric attributes count as topics, cut into
+                so many ranges; 0 leaves them out.
         """
 
         width: int = Field(64, ge=2)
@@ -92,9 +94,10 @@ class NewsEmbed(DocumentPretrainer):
         tau: float = Field(0.1, gt=0)
         contrast: float = Field(1.0, ge=0)
         topics: float = Field(1.0, ge=0)
+        ranges: int = Field(0, ge=0)
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
-        return topic_columns(items)
+        return topic_columns(items) | (number_columns(items) if self.config.ranges else {})
 
     def network(self) -> dict[str, Any]:
         if "start" in self.given:
@@ -118,8 +121,8 @@ class NewsEmbed(DocumentPretrainer):
             raise ConfigError("both weights are 0, nothing is left to learn", key="contrast, topics")
         if c.beside and c.words != "bag":
             raise ConfigError("only a bag's words can stand beside what was learnt", key="beside", hint="words=bag")
-        known = [torch.zeros(train.n_items, 0, dtype=torch.bool), *topics(train.fields).values()]
-        self.traits = torch.cat(known, 1)
+        known = [*topics(train.fields).values(), *ranges(train.fields, c.ranges).values()]
+        self.traits = torch.cat([torch.zeros(train.n_items, 0, dtype=torch.bool), *known], 1)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
         self.random = Bag(self.vocabulary, c.beside).words.weight.detach() if c.beside else None
