@@ -21,6 +21,8 @@ from palate.simulation.world import World
 
 ITEMS, USERS = 800, 800
 K = 20
+READY = "encoder:"
+"""How an ablation begins that is no training but an encoder as it comes: ``encoder:image=image_stats``."""
 Judge = Callable[[Pretrainer, Mapping[str, Encoder], Dataset, int], NDArray[np.float64]]
 Data = Callable[[int, bool], Dataset | None]
 
@@ -32,7 +34,8 @@ class Point:
     Attributes:
         system: registered name. claim: one sentence. supervision: as the tutorial groups systems.
         data: (seed, effect) -> data; None where there is no variant without effect.
-        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget.
+        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget; or an encoder to be better than
+            (``READY``).
         judge: (model, encoders, data, seed) -> one value for each held-out unit, the higher the better.
         readers: modality -> reader. real: whether the data are.
     """
@@ -109,6 +112,35 @@ def probe(modality: str, label: str) -> Judge:
         known, asked = names[old][learn.present], names[new][ask.present]
         found = classify(learn.values[learn.present], known, ask.values[ask.present])
         return (found == asked).astype(np.float64)
+
+    return judge
+
+
+def within(modality: str, label: str) -> Judge:
+    """AUC for each test user: among new items of one class, are those the user takes nearer to what the user took of
+    that class before? Mean over classes with both kinds of items; cosines of centred vectors."""
+
+    def judge(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
+        found = vectors(encoders[modality], modality, data, np.arange(data.n_items))
+        centred = found.values - found.values[found.present].mean(0)
+        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+        classes = np.unique(labels(data, label), return_inverse=True)[1]
+        new, held = unseen(data), data.test_held()
+        new = new[found.present[new]]
+        out = []
+        for history, relevant in ((held.users.history[i], held.relevant[i]) for i in range(len(held))):
+            scores = []
+            for place in np.unique(classes[relevant]):
+                own = history[(classes[history] == place) & found.present[history]]
+                asked = new[classes[new] == place]
+                taken = np.isin(asked, relevant)
+                if len(own) and taken.any() and not taken.all():
+                    near = unit[asked] @ unit[own].mean(0)
+                    one, other = near[taken][:, None], near[~taken][None, :]
+                    scores.append(float(((one > other) + (one >= other)).mean() / 2))
+            if scores:
+                out.append(np.mean(scores))
+        return np.array(out)
 
     return judge
 
