@@ -116,35 +116,6 @@ def probe(modality: str, label: str) -> Judge:
     return judge
 
 
-def within(modality: str, label: str) -> Judge:
-    """AUC for each test user: among new items of one class, are those the user takes nearer to what the user took of
-    that class before? Mean over classes with both kinds of items; cosines of centred vectors."""
-
-    def judge(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-        found = vectors(encoders[modality], modality, data, np.arange(data.n_items))
-        centred = found.values - found.values[found.present].mean(0)
-        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-        classes = np.unique(labels(data, label), return_inverse=True)[1]
-        new, held = unseen(data), data.test_held()
-        new = new[found.present[new]]
-        out = []
-        for history, relevant in ((held.users.history[i], held.relevant[i]) for i in range(len(held))):
-            scores = []
-            for place in np.unique(classes[relevant]):
-                own = history[(classes[history] == place) & found.present[history]]
-                asked = new[classes[new] == place]
-                taken = np.isin(asked, relevant)
-                if len(own) and taken.any() and not taken.all():
-                    near = unit[asked] @ unit[own].mean(0)
-                    one, other = near[taken][:, None], near[~taken][None, :]
-                    scores.append(float(((one > other) + (one >= other)).mean() / 2))
-            if scores:
-                out.append(np.mean(scores))
-        return np.array(out)
-
-    return judge
-
-
 def labels(data: Dataset, name: str) -> NDArray[np.str_]:
     """A column of the items, or an attribute that only the simulated world's truth tells."""
     if name in data.items.frame.columns:
