@@ -21,6 +21,8 @@ from palate.simulation.world import World
 
 ITEMS, USERS = 800, 800
 K = 20
+READY = "encoder:"
+"""How an ablation begins that is no training but an encoder as it comes: ``encoder:image=image_stats``."""
 Judge = Callable[[Pretrainer, Mapping[str, Encoder], Dataset, int], NDArray[np.float64]]
 Data = Callable[[int, bool], Dataset | None]
 
@@ -32,7 +34,8 @@ class Point:
     Attributes:
         system: registered name. claim: one sentence. supervision: as the tutorial groups systems.
         data: (seed, effect) -> data; None where there is no variant without effect.
-        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget.
+        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget; or an encoder to be better than
+            (``READY``).
         judge: (model, encoders, data, seed) -> one value for each held-out unit, the higher the better.
         readers: modality -> reader. real: whether the data are.
     """

@@ -28,12 +28,15 @@ from typing import Any
 import numpy as np
 
 from _common import ROOT, WORK, keep
-from _points import Point, nearest, recalled, shop
+from _points import READY, Point, nearest, recalled, shop
 from _supervision_plot import draw
+from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
-from palate.core.model import parse, pretrainers
+from palate.core.model import Pretrainer, parse, pretrainers
 from palate.core.progress import set_mode, track
+from palate.data.dataset import Dataset
 from palate.evaluation.job import command_line
+from palate.features.plan import find_encoder
 from palate.features.saved import load_encoder
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
@@ -84,11 +87,8 @@ def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, An
             return None
         asking = [other for other in points({point.system}) if variant in (other.whole, other.ablation)]
         asking = [other for other in asking if cell_of(other, variant, seed, effect) == cell]
-        model = parse(variant, pretrainers)
         started = time.process_time()
-        encoders = pretrain(
-            model, data, cell / "encoders", seed=seed, readers=dict(point.readers), store=WORK / "store"
-        )
+        model, encoders = trained(point, variant, data, cell / "encoders", seed)
         facts = {
             "system": point.system, "variant": variant, "seed": seed, "effect": effect, "data": data.hash,
             "cpu_seconds": time.process_time() - started, "parameters": sum(p.numel() for p in model.parameters()),
@@ -100,6 +100,15 @@ def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, An
                 np.savez(handle, values=values)
     with np.load(cell / verdict(point), allow_pickle=False) as saved:
         return {**read_json(cell / "cell.json"), "values": saved["values"]}
+
+
+def trained(point: Point, variant: str, data: Dataset, out: Path, seed: int) -> tuple[Pretrainer, dict[str, Encoder]]:
+    """A system and its encoders; or an encoder as it comes, beside a system that was never trained."""
+    if variant.startswith(READY):
+        modality, _, spec = variant.removeprefix(READY).partition("=")
+        return pretrainers.get(point.system)(), {modality: find_encoder(spec, modality)}
+    model = parse(variant, pretrainers)
+    return model, pretrain(model, data, out, seed=seed, readers=dict(point.readers), store=WORK / "store")
 
 
 def row(point: Point, seeds: range) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_clicks_by_hand():
     model.eval()
     counts = torch.tensor([[False, True, False], [True, False, True]])
     drawn = torch.tensor([0, 1]), torch.tensor([4, 5, 8]), counts
-    model.clicked.draw = lambda rows, negatives, alike: drawn
+    model.clicked.draw = lambda rows, negatives, pool: drawn
     with torch.no_grad():
         found = float(model.clicks_loss(ExampleBatch(ROWS))["loss"])
         a, b = (model.corrected(model.base(rows)) for rows in drawn[:2])
@@ -68,21 +68,23 @@ def test_clicks_by_hand():
     assert found == pytest.approx((first + second) / 2, rel=1e-4)
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_negatives_are_hard_and_never_taken(alike):
+@pytest.mark.parametrize("pool", ["class", "both", "all"])
+def test_negatives_are_hard_and_never_taken(pool):
     view = view_of(halves())
     classes = Properties.of(view).classes("half")
     assert classes.tolist() == [i % 4 // 2 if seen else -1 for i, seen in enumerate(view.fit_items)]
     items = np.flatnonzero(view.warm_items)
     clicked = Clicked(view, items, classes)
     torch.manual_seed(0)
-    anchors, candidates, counts = (part.numpy() for part in clicked.draw(torch.from_numpy(items), 4, alike))
+    anchors, candidates, counts = (part.numpy() for part in clicked.draw(torch.from_numpy(items), 4, pool))
     assert len(anchors) == len(items) and counts.any(1).all()
     partners = candidates[: len(items)]
     assert (partners != anchors).all() and (partners % 4 == anchors % 4).all()
     row, column = counts.nonzero()
     anchor, negative = anchors[row] % 4, candidates[column] % 4
-    assert ((anchor // 2 == negative // 2).all()) == alike
+    assert ((anchor // 2 == negative // 2).all()) == (pool == "class")
+    drawn = classes[candidates[len(items) :]].reshape(len(items), 4)
+    assert ((drawn == classes[anchors][:, None]).all()) == (pool != "all")
     person = np.full(len(items), 1)
     free = clicked.counts(anchors, person, candidates, alike=False)
     assert (free == (view.matrix[[1]].toarray()[0][candidates] == 0)).all()

@@ -121,7 +121,9 @@ def tower_network(
 ) -> torch.nn.ModuleDict:
     """``tower``, ``head`` and, if given, ``combine``: what maps an input to a vector of ``width``."""
     inner = width if combine is None else int(combine["dim"])
-    parts = {"tower": make_tower(**network), "head": make_head(network, inner)}
+    tower = make_tower(**network)
+    whole = getattr(tower, "final", False) and inner == network["dim"]
+    parts = {"tower": tower, "head": torch.nn.Identity() if whole else make_head(network, inner)}
     return torch.nn.ModuleDict(parts if combine is None else {**parts, "combine": make_combine(**combine)})
 
 

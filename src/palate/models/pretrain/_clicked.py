@@ -33,10 +33,14 @@ class Clicked:
         _, counts = np.unique(np.stack([users, classes[taken]]), axis=1, return_counts=True)
         self.any = bool((counts > 1).any())
 
-    def draw(self, rows: Tensor, negatives: int, alike: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, rows: Tensor, negatives: int, pool: str) -> tuple[Tensor, Tensor, Tensor]:
         """A partner of each row that has one, and ``negatives`` more items for each; all share all of them.
 
         Draws from torch's global generator.
+
+        Args:
+            pool: ``class`` draws of the row's class and counts nothing else; ``both`` draws so and counts what others
+                drew, of whatever class; ``all`` draws of any.
 
         Returns:
             Anchors int64 [n]; candidates int64 [m], the anchors' partners first; bool [n, m], which are an anchor's
@@ -47,8 +51,8 @@ class Clicked:
         anchors = rows.cpu().numpy()
         partners, users, found = self.partners(anchors, pairs.reshape(-1, 2, TRIES).swapaxes(0, 1))
         anchors = anchors[found]
-        candidates = np.concatenate([partners[found], self.negatives(anchors, rest[found], alike).ravel()])
-        counts = self.counts(anchors, users[found], candidates, alike)
+        candidates = np.concatenate([partners[found], self.negatives(anchors, rest[found], pool != "all").ravel()])
+        counts = self.counts(anchors, users[found], candidates, pool == "class")
         anchor, candidate, count = (torch.from_numpy(x).to(rows.device) for x in (anchors, candidates, counts))
         return anchor, candidate, count
 

@@ -4,7 +4,7 @@
    f', g' are a moving average of f, g (BYOL; ``momentum`` 0 is SimSiam). Nobody's choice is read, so what was shown to
    whom cannot bend it.
 2. clicks: L = -log exp(s_p) / (exp(s_p) + sum_n exp(s_n)), s = cos(f(anchor), f(.)) / tau: p was taken by a person who
-   took the anchor; the n are of the same class (hard), without what that person took (no false negatives).
+   took the anchor; the n are of the same class (hard), beside the batch, without what that person took.
 3. exposure: on top of the frozen f a residual net D, f' = f + D(f); L = clicks + weight * NCE(f'(head), f'(tail)): much
    exposed items are drawn to the most similar little exposed ones of their class, against those of other heads.
 
@@ -80,13 +80,13 @@ class VisualEncoder(Pretrainer):
         colour: float = Field(0.6, ge=0, le=1)
         momentum: float = Field(0.95, ge=0, lt=1)
         category: str = ""
-        pool: Literal["class", "all"] = "class"
+        pool: Literal["class", "both", "all"] = "both"
         negatives: int = Field(1, ge=1)
         tau: float = Field(0.1, gt=0)
         debias: float = Field(0.5, ge=0)
         held: float = Field(0.1, ge=0, lt=1)
         lr: float = Field(1e-3, gt=0)
-        click_lr: float = Field(3e-4, gt=0)
+        click_lr: float = Field(1e-3, gt=0)
         batch_size: int = Field(64, ge=2)
         epochs: int = Field(30, ge=0)
 
@@ -177,7 +177,7 @@ class VisualEncoder(Pretrainer):
         return torch.cat([self.base(part) for part in torch.from_numpy(rows).to(self.device).split(CHUNK)])
 
     def _clicks(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        anchors, candidates, counts = self.clicked.draw(rows, self.config.negatives, self.config.pool == "class")
+        anchors, candidates, counts = self.clicked.draw(rows, self.config.negatives, self.config.pool)
         if not len(anchors):
             return self.bootstrap.trained()[0].sum() * 0
         whole, place = torch.cat([anchors, candidates]).unique(return_inverse=True)

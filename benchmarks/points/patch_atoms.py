@@ -1,0 +1,22 @@
+"""PatchAtoms: what patches of garments teach without a label, and which of its parts it needs."""
+
+from __future__ import annotations
+
+from _points import READY, Point, clothing, probe
+
+SMALL = {"image": "pixels?side=32"}
+ATOMS = "patch_atoms:held=0"
+
+
+def point(claim: str, ablation: str) -> Point:
+    """On photos of garments."""
+    judge = probe("image", "kind")
+    return Point("patch_atoms", claim, clothing, ATOMS, ablation, judge, supervision="self", readers=SMALL, real=True)
+
+
+POINTS = [
+    point("Atoms learnt from patches tell garments apart, random ones do not", f"{ATOMS};epochs=0"),
+    point("They tell more than built-in colours and gradients", f"{READY}image=image_stats"),
+    point("Patches need to be whitened", f"{ATOMS};whiten=false"),
+    point("It matters where in the picture an atom answers", f"{ATOMS};grid=1"),
+]

@@ -1,0 +1,122 @@
+"""PatchAtoms: filters equal patches one by one, whitening, atoms that gather, vectors that tell pictures apart."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
+
+from palate.core.batch import ExampleBatch
+from palate.core.errors import ConfigError
+from palate.core.model import pretrainers
+from palate.features.saved import load_encoder
+from palate.modules.patches import EVEN, FLOOR, PatchTower, cut, even
+from palate.training.pretrain import pretrain
+
+SETTINGS = {"atoms": 12, "size": 3, "grid": 2, "patches": 16, "batch_size": 16, "held": 0.2, "epochs": 4, "width": 10}
+PICTURES = torch.rand(5, 3, 9, 9, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def every_patch(pictures, size):
+    return F.unfold(pictures, size).transpose(1, 2)
+
+
+def begun(**settings):
+    torch.manual_seed(0)
+    tower = PatchTower(**{"dim": 48, "size": 3, "grid": 2, **settings})
+    tower.begin(every_patch(PICTURES, 3).flatten(0, 1))
+    return tower.requires_grad_(False)
+
+
+def test_filters_say_what_patches_one_by_one_say():
+    tower = begun()
+    patches = every_patch(PICTURES, 3)
+    z = tower.whitened(patches.flatten(0, 1)).view(*patches.shape)
+    said = F.relu(z @ F.normalize(tower.atoms, dim=1).T - tower.threshold).transpose(1, 2).view(5, 12, 7, 7)
+    by_hand = torch.stack(
+        [said[:, :, a, b].mean((2, 3)) for a in (slice(4), slice(3, 7)) for b in (slice(4), slice(3, 7))]
+    )
+    torch.testing.assert_close(tower.cells(PICTURES).flatten(2).permute(2, 0, 1), by_hand, atol=1e-5, rtol=1e-4)
+
+
+def test_a_mirrored_or_dimmed_picture_is_nearly_the_same():
+    tower = begun()
+    values, mask = tower(PICTURES)
+    assert values.shape == (5, 1, 48) and mask.all()
+    torch.testing.assert_close(tower(PICTURES.flip(3))[0], values)
+    other = tower(PICTURES * 0.8 + 0.1)[0]
+    assert float((other - values).norm() / values.norm()) < 0.1 < float((values[:1] - values[1:]).norm(dim=2).min())
+
+
+def test_patches_are_even_and_white():
+    patches = every_patch(PICTURES, 3).flatten(0, 1)
+    plain = even(patches)
+    assert float(plain.mean(1).abs().max()) < 1e-5
+    kept = patches.var(1, correction=0)
+    torch.testing.assert_close(plain.var(1, correction=0), kept / (kept + FLOOR), atol=1e-4, rtol=1e-4)
+    tower = begun()
+    found = torch.linalg.eigvalsh(torch.cov(tower.whitened(patches).T))
+    strength = torch.linalg.eigvalsh(torch.cov(plain.T)).clamp(min=0)
+    torch.testing.assert_close(found, strength / (strength + EVEN), atol=1e-4, rtol=1e-3)
+
+
+def test_patches_are_cut_from_their_own_picture():
+    torch.manual_seed(0)
+    found, all_of = cut(PICTURES, 3, 4).view(5, 4, -1), every_patch(PICTURES, 3)
+    for mine, whole in zip(found, all_of):
+        assert all(bool((whole == patch).all(1).any()) for patch in mine)
+
+
+def test_loss_by_hand():
+    model = pretrainers.get("patch_atoms")(**SETTINGS)
+    torch.manual_seed(0)
+    model.setup(view_of(shop()))
+    patches = torch.randn(20, 27)
+    model.cut = lambda rows, count: patches
+    found = float(model.loss(ExampleBatch(torch.arange(4)[:, None]))["loss"].detach())
+    z, a = even(patches), model.tower.atoms.detach()
+    by_hand = np.mean([1 - max(float(F.cosine_similarity(p, atom, dim=0)) for atom in a) for p in z])
+    assert found == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_atoms_start_as_patches_and_untrained_ones_do_not():
+    made = []
+    for whiten in (True, False):
+        torch.manual_seed(0)
+        model = pretrainers.get("patch_atoms")(**SETTINGS, whiten=whiten)
+        view = view_of(shop())
+        model.setup(view)
+        before = model.tower.atoms.detach().clone()
+        model.on_epoch(0, np.random.default_rng(0))
+        made.append(not torch.equal(before, model.tower.atoms))
+        assert not np.isin(model.examples(view), model.held.kept).any()
+        now = model.tower.white.clone()
+        model.on_epoch(1, np.random.default_rng(0))
+        assert torch.equal(now, model.tower.white)
+    assert made == [True, False]
+
+
+def test_pictures_without_a_label_find_their_like(tmp_path):
+    data = shop()
+    model = pretrainers.get("patch_atoms")(**SETTINGS)
+    encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
+    raws = data.items.raw("image")
+    assert set(encoders) == {"image"} and encoders["image"].dim == 10
+    assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.4
+    again = load_encoder(tmp_path / "out" / "image").encode([*raws[:5], None])
+    assert again.present.tolist() == [True] * 5 + [False]
+    np.testing.assert_array_equal(again.values[:5], encoders["image"].encode(raws[:5]).values)
+    assert 0 < model.held_score() <= 1
+    seen = encoders["image"].encode([raws[row] for row in model.held.trained]).values.astype(np.float64)
+    spread = np.cov(seen.T)
+    assert np.abs(seen.mean(0)).max() < 1e-4 and (np.diff(spread.diagonal()) <= 1e-9).all()
+    assert np.abs(spread - np.diag(spread.diagonal())).max() < 1e-3 * spread.max()
+    wide = pretrainers.get("patch_atoms")(**{**SETTINGS, "width": 0})
+    raw = pretrain(wide, data, tmp_path / "wide", readers=READERS, device="cpu")["image"]
+    whole = raw.encode([raws[row] for row in model.held.trained]).values
+    assert raw.dim == 48 and seen.var(0).sum() > 0.5 * whole.var(0).sum()
+
+
+def test_items_without_pictures_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="learns from image"):
+        pretrain(pretrainers.get("patch_atoms")(**SETTINGS), shop(photos=False), tmp_path / "out", readers=READERS)
