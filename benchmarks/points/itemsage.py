@@ -28,18 +28,16 @@ from palate.models.pretrain._inputs import ItemInputs
 from palate.models.pretrain.itemsage import ItemSage
 from palate.simulation.world import World
 
-ITEMS, USERS, EVENTS = 1200, 400, 30
+ITEMS, USERS = 800, 1200
 BEST = 10
 READERS = {"text": "hash?dim=1024", "image": "image_stats", "audio": "logmel?bands=32&seconds=1"}
-SIZES = "itemsage:epochs=8;lr=0.0015;dim=64;batch_size=512;random=256"
-Pairs = tuple[NDArray[np.float32], NDArray[np.int64]]
+SIZES = "itemsage:epochs=8;lr=0.001;dim=64;hide=0.5;batch_size=512;random=256"
 
 
 def engaged(seed: int, effect: bool) -> Dataset:
-    """A shop whose customers do much. Without effect, taste ignores content, and queries are dealt at random."""
+    """A shop in which people search. Without effect, taste ignores content, and queries are dealt at random."""
     world = World.make(
-        "shop", seed=200 + seed, n_items=ITEMS, n_users=USERS, interactions_per_user=EVENTS, no_effect=not effect,
-        image_size=64, searches=0.3,
+        "shop", seed=200 + seed, n_items=ITEMS, n_users=USERS, no_effect=not effect, image_size=64, searches=0.3,
     )  # fmt: skip
     folder = WORK / "worlds" / f"engaged-{world.config.seed}-{world.config.hash[:12]}"
     if not (folder / "palate.yaml").is_file():

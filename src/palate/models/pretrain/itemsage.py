@@ -6,10 +6,11 @@ random ones, each with s - log Q of how it was drawn. Every kind of engagement i
 loss and no head of its own.
 
 Our choices: a query goes through the same network, as a product or as words alone (the paper's come from fixed PinSage
-and SearchSage); tasks are ``next`` (what a user took after it), ``search`` (what they took for words they typed) and
-each item-item relation of the data; Q is counted, not sketched; no graph embedding. The paper's ablations are settings:
-``combine``, ``softmaxes``, ``tasks``, ``modalities``, ``blocks``. Modalities are hidden at random in training so that
-each can be exported as an encoder of its own.
+and SearchSage). Features are towers trained along or, as in the paper, frozen vectors. Tasks are ``next`` (what a user
+took after it), ``search`` (what they took for words they typed) and each item-item relation of the data; Q is counted,
+not sketched; no graph embedding. The paper's ablations are settings: ``combine``, ``softmaxes``, ``tasks``,
+``modalities``, ``blocks``. Modalities are hidden at random in training, so that each can be exported as an encoder of
+its own and the net does not learn items by heart from all they show.
 """
 
 from __future__ import annotations
