@@ -59,7 +59,7 @@ def test_the_softmaxes_of_itemsage_by_hand(softmaxes):
     """Two pairs (0, 1), (2, 0) and one random product 1: the second query sees both others, the first sees none."""
     model, _ = ready("itemsage", shop(), softmaxes=softmaxes, tau=0.5)
     scores = torch.tensor([[0.3, 0.9, 0.3], [0.2, 0.6, 0.2]])
-    log_q, uniform = model.log_chance, -np.log(len(model.held.trained))
+    log_q, uniform = model.log_chance, -np.log(len(model.pool))
     terms = model.terms(scores, torch.tensor([[0, 1], [2, 0]]), torch.tensor([1, 0, 1]))
     own, batch, drawn = 1.2 - float(log_q[0]), 0.4 - float(log_q[1]), 0.4 - uniform
     near = np.log1p(np.exp(batch - own)) / 2
@@ -81,13 +81,19 @@ def test_tasks_have_equal_shares_and_can_be_chosen():
         ready("itemsage", data, tasks=("bought_wiht",))
 
 
-def test_what_people_typed_is_a_task_of_itemsage():
+def typed_view():
+    """People typed the colour they wanted; the view that :data:`READERS` make of it, and one of frozen vectors."""
     data = shop()
     log = data.interactions.frame.select("user", "item")
     words = pl.Series([f"a {colour_of(item)} thing" for item in log["item"]])
     data = replace(data, searches=make_searches([log.with_columns(query=words)]))
-    plan = {m: (m, spec, None) for m, spec in READERS.items()}
-    view = Content(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
+    plans = (READERS, {"image": "image_stats", "text": "hash?dim=64"})
+    made_of = [Content({m: (m, spec, None) for m, spec in plan.items()}, FeatureStore(None)) for plan in plans]
+    return [content.view(data.select_view(), data, queries=True) for content in made_of]
+
+
+def test_what_people_typed_is_a_task_of_itemsage():
+    view, _ = typed_view()
     torch.manual_seed(0)
     model = made("itemsage", tasks=("search", "next"), hide=0).eval()
     model.setup(view)
@@ -103,9 +109,51 @@ def test_what_people_typed_is_a_task_of_itemsage():
         torch.testing.assert_close(found, torch.cat([alone, model.encode(rows[1:2]), alone]))
     model.train()
     model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:8])))["loss"].backward()
-    silent = made("itemsage", modalities=("image",))
-    silent.setup(view)
-    assert "search" not in silent.tasks
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_products_are_shown_in_chosen_modalities_while_queries_stay_words(frozen):
+    view = typed_view()[frozen]
+    torch.manual_seed(0)
+    model = made("itemsage", modalities=("image",), hide=0)
+    model.setup(view)
+    model.eval()
+    assert set(model.tasks) == {"next", "bought_with", "search"} and set(model.views.modalities) == {"image", "text"}
+    column = model.views.modalities.index("text")
+    assert not model.views.known[:, column].any()
+    rows = torch.from_numpy(model.held.trained[:4])
+    with torch.no_grad():
+        before = model.encode(rows)
+        model.views.heads["text"].weight.add_(1)
+        torch.testing.assert_close(model.encode(rows), before)
+        assert bool(model.encode(torch.from_numpy(model.tasks["search"][:2, 0])).isfinite().all())
+    quiet = made("itemsage", modalities=("image",), tasks=("next",))
+    quiet.setup(view)
+    assert quiet.views.modalities == ("image",)
+
+
+def test_random_negatives_come_from_the_whole_catalogue():
+    view = view_of(shop())
+    lonely = int(view.items[0])
+    keep = view.items != lonely
+    edges = type(view.relations)()
+    view = replace(view, users=view.users[keep], items=view.items[keep], times=None, relations=edges)
+    model = made("itemsage")
+    model.setup(view)
+    assert lonely in model.pool and lonely not in model.held.trained and not np.isin(model.pool, model.held.kept).any()
+
+
+def test_frozen_vectors_are_read_and_leave_encoders_behind(tmp_path):
+    data = shop()
+    readers = {"image": "image_stats", "text": "hash?dim=64"}
+    encoders = pretrain(made("itemsage", epochs=5, batch_size=64, random=16), data, tmp_path / "out", readers=readers)
+    raws = data.items.raw("image")
+    assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.8
+    with pytest.raises(ConfigError, match="not vectors"):
+        pretrain(made("clip", epochs=1), data, tmp_path / "clip", readers=readers)
+    for modality in readers:
+        again, some = load_encoder(tmp_path / "out" / modality), data.items.raw(modality)[:5]
+        np.testing.assert_array_equal(again.encode(some).values, encoders[modality].encode(some).values)
 
 
 def test_neighbours_have_no_direction_and_can_be_dealt_at_random():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from palate.modules.towers import AudioTower, ImageTower, TextTower, make_tower, pooled
+from palate.modules.towers import AudioTower, ImageTower, TextTower, VectorTower, make_tower, pooled
 
 
 def inputs(kind, n=3):
@@ -12,14 +12,15 @@ def inputs(kind, n=3):
         ids = torch.randint(1, 30, (n, 8), generator=generator)
         ids[0, 5:] = 0
         return ids
-    shape = (n, 3, 32, 32) if kind == "image" else (n, 1, 12, 40)
-    return torch.randn(*shape, generator=generator)
+    shape = {"image": (3, 32, 32), "audio": (1, 12, 40), "vector": (10,)}[kind]
+    return torch.randn(n, *shape, generator=generator)
 
 
 TOWERS = {
     "text": lambda: TextTower(30, 16, 1, 2, 8),
     "image": lambda: ImageTower(16, (8, 16)),
     "audio": lambda: AudioTower(12, 16, (8, 16)),
+    "vector": lambda: VectorTower(10, 16),
 }
 
 
@@ -56,6 +57,17 @@ def test_a_piece_that_no_training_text_held_is_unknown():
 def test_grids_shrink_as_documented():
     assert ImageTower(16)(torch.zeros(1, 3, 64, 64))[0].shape == (1, 16, 16)
     assert AudioTower(12, 16)(torch.zeros(1, 1, 12, 40))[0].shape == (1, 10, 16)
+
+
+def test_vectors_are_standardised_and_what_hardly_varies_stays_small():
+    tower = VectorTower(3, 8)
+    values = torch.tensor([[5.0, 0.0, 2.0], [7.0, 0.0, 2.1]])
+    tower.fit(values)
+    found = tower.start(values)[0][:, 0]
+    torch.testing.assert_close(found.mean(0), torch.zeros(3), atol=1e-6, rtol=0)
+    spread = torch.tensor([1.0, 0.0, 0.0025])
+    torch.testing.assert_close(found[1], spread.sqrt() / (spread + spread.mean()).sqrt(), atol=1e-5, rtol=0)
+    assert bool(VectorTower(3, 8).start(values)[0][:, 0].equal(values)), "unfitted, it reads vectors as they are"
 
 
 def test_towers_by_name():

@@ -20,6 +20,7 @@ PAD, UNKNOWN = 0, 1
 """Token ids of padding and of what no training text held."""
 
 Tokens = tuple[Tensor, Tensor]
+FAINT = 1e-6
 State = tuple[Tensor, Tensor | None]
 """Between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
@@ -153,6 +154,52 @@ class AudioTower(nn.Module):
 
     def end(self, state: State) -> Tokens:
         tokens = self.norm(self.out(state[0].squeeze(2).transpose(1, 2)))
+        return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+
+
+@towers.register("vector")
+class VectorTower(nn.Module):
+    """A vector that a frozen encoder made, float32 [B, inputs], standardised, as a single token.
+
+    Args:
+        inputs: width of the vectors. dim: of the token.
+
+    Attributes:
+        mean, scale: of the vectors, as :meth:`fit` found them.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, inputs: int, dim: int = 128) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.out = nn.Linear(inputs, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def fit(self, values: Tensor) -> None:
+        """Take mean and scale from vectors [n, inputs]; what varies little on the whole is not blown up."""
+        spread = values.var(0, correction=0)
+        self.mean, self.scale = values.mean(0), (spread + spread.mean()).sqrt().clamp(min=FAINT)
+
+    def forward(self, vectors: Tensor) -> Tokens:
+        return through(self, vectors)
+
+    def first(self) -> list[nn.Parameter]:
+        return []
+
+    def blocks(self) -> list[nn.Module]:
+        return []
+
+    def start(self, vectors: Tensor) -> State:
+        return ((vectors - self.mean) / self.scale)[:, None], None
+
+    def step(self, place: int, state: State) -> State:
+        return state
+
+    def end(self, state: State) -> Tokens:
+        tokens = self.norm(self.out(state[0]))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 

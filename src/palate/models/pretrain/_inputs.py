@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.content import Features
+from palate.core.errors import ConfigError
+from palate.features.encoders.tower import READERS
 
 KINDS = ("text", "image", "audio")
+AS_IDS = ("", READERS["text"])
+"""Names of readers whose rows are ids of a text's tokens, not a vector."""
 
 
 class ItemInputs:
@@ -36,11 +40,30 @@ class ItemInputs:
         """Inputs float32 of these rows, on the device of ``rows``."""
         return read_rows(self.features[modality], rows)
 
+    def known(self, modality: str) -> Tensor:
+        """Inputs float32 of all rows that have the modality."""
+        return self.read(modality, torch.from_numpy(np.flatnonzero(self.present(modality))))
+
+    def frozen(self, modality: str) -> bool:
+        """Whether what reads the modality makes vectors already, and not what a tower of the modality takes in."""
+        found = self.features[modality]
+        return found.kind == "pooled" and found.network is None and found.identity.partition("@")[0] not in AS_IDS
+
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
-        """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs."""
+        """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs.
+
+        Raises:
+            ConfigError: where the reader makes vectors.
+        """
         found = self.features[modality]
         if found.network is not None:
             return dict(found.network)
+        if self.frozen(modality):
+            raise ConfigError(
+                "this system reads content, not vectors",
+                key=f"{modality}={found.identity.partition('@')[0]}",
+                hint=f"read it as {READERS[modality]}; systems that learn from pairs of items read vectors as well",
+            )
         if modality == "text":
             words = int(found.values[found.present].max(initial=0)) + 1
             if not layers:

@@ -17,7 +17,7 @@ from palate.core.model import Pretrainer
 from palate.features.encoders.logmel import HOP, RATE
 from palate.features.encoders.tower import Tower
 from palate.modules.combine import make_combine
-from palate.modules.towers import make_head, make_tower, pooled
+from palate.modules.towers import VectorTower, make_head, make_tower, pooled
 
 from ._held import HeldOut
 from ._inputs import ItemInputs
@@ -37,9 +37,10 @@ class ItemViews(nn.Module):
         inputs: what readers made. modalities: which to use. dim, layers: of towers.
         combine: arguments of :func:`palate.modules.combine.make_combine`.
         hide: chance that a modality is hidden in training, so that each also works alone; one always stays.
+        unshown: modalities in which no item is shown, only what is asked for.
 
     Attributes:
-        known: bool [n_items, m], which modalities an item has.
+        known: bool [n_items, m], which modalities an item shows.
     """
 
     known: Tensor
@@ -52,19 +53,28 @@ class ItemViews(nn.Module):
         layers: int,
         combine: Mapping[str, Any],
         hide: float,
+        unshown: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.modalities, self.hide = tuple(modalities), hide
-        self.networks = {m: inputs.network(m, dim, layers) for m in self.modalities}
+        self.modalities, self.hide, self.unshown = tuple(modalities), hide, tuple(unshown)
+        self.networks = {
+            m: {"kind": "vector", "inputs": inputs.features[m].dim, "dim": dim}
+            if inputs.frozen(m)
+            else inputs.network(m, dim, layers)
+            for m in self.modalities
+        }
         self.inner = int(combine["dim"])
         self.towers = nn.ModuleDict({m: make_tower(**network) for m, network in self.networks.items()})
         self.heads = nn.ModuleDict({m: make_head(network, self.inner) for m, network in self.networks.items()})
         self.combine = make_combine(**combine)
+        for modality, tower in self.towers.items():
+            if isinstance(tower, VectorTower):
+                tower.fit(inputs.known(modality))
         self.take(inputs)
 
     def take(self, inputs: ItemInputs) -> None:
         """Read items from another table."""
-        known = np.stack([inputs.present(m) for m in self.modalities], axis=1)
+        known = np.stack([inputs.present(m) & (m not in self.unshown) for m in self.modalities], axis=1)
         self.inputs = inputs
         self.register_buffer("known", torch.from_numpy(known), persistent=False)
 
@@ -119,6 +129,10 @@ class ItemPretrainer(Pretrainer):
         """Modalities to learn from; all by default."""
         return tuple(inputs.features)
 
+    def unshown(self) -> tuple[str, ...]:
+        """Modalities in which no item is shown, only what is asked for."""
+        return ()
+
     def combination(self) -> dict[str, Any]:
         """How modalities meet."""
         return {"kind": "mean", "dim": self.config.width, "width": self.config.width}
@@ -138,7 +152,7 @@ class ItemPretrainer(Pretrainer):
                 key="model",
                 hint="see palate check DATA",
             )
-        self.views = ItemViews(inputs, found, c.dim, c.layers, self.combination(), c.hide)
+        self.views = ItemViews(inputs, found, c.dim, c.layers, self.combination(), c.hide, self.unshown())
         useful = np.flatnonzero(train.warm_items & self.views.known.numpy().any(1))
         if len(useful) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with content that somebody took", key="model")

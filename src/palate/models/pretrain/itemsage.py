@@ -6,10 +6,11 @@ random ones, each with s - log Q of how it was drawn. Every kind of engagement i
 loss and no head of its own.
 
 Our choices: a query goes through the same network, as a product or as words alone (the paper's come from fixed PinSage
-and SearchSage); tasks are ``next`` (what a user took after it), ``search`` (what they took for words they typed) and
-each item-item relation of the data; Q is counted, not sketched; no graph embedding. The paper's ablations are settings:
-``combine``, ``softmaxes``, ``tasks``, ``modalities``, ``blocks``. Modalities are hidden at random in training so that
-each can be exported as an encoder of its own.
+and SearchSage). Features are towers trained along or, as in the paper, frozen vectors. Tasks are ``next`` (what a user
+took after it), ``search`` (what they took for words they typed) and each item-item relation of the data; Q is counted,
+not sketched; no graph embedding. The paper's ablations are settings: ``combine``, ``softmaxes``, ``tasks``,
+``modalities``, ``blocks``. Modalities are hidden at random in training, so that each can be exported as an encoder of
+its own and the net does not learn items by heart from all they show.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ItemSage(ItemPretrainer):
             combine: how modalities meet. blocks, heads: of the Transformer. tau: temperature.
             random: negatives of L_neg.
             softmaxes: both apart, one alone, or one over the union (``mixed``).
-            tasks, modalities: which to learn from; all if empty.
+            tasks: which to learn from. modalities: in which products are shown; queries are words. All if empty.
         """
 
         combine: Literal["transformer", "perceptron", "mean"] = "transformer"
@@ -69,7 +70,12 @@ class ItemSage(ItemPretrainer):
         modalities: tuple[Literal["text", "image", "audio"], ...] = ()
 
     def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
-        return tuple(m for m in inputs.features if not self.config.modalities or m in self.config.modalities)
+        shown = self.config.modalities or tuple(inputs.features)
+        typed = ("text",) if self.searched and self.asks(SEARCH) else ()
+        return tuple(m for m in inputs.features if m in shown or m in typed)
+
+    def unshown(self) -> tuple[str, ...]:
+        return () if not self.config.modalities or "text" in self.config.modalities else ("text",)
 
     def combination(self) -> dict[str, Any]:
         c = self.config
@@ -78,8 +84,11 @@ class ItemSage(ItemPretrainer):
         return {"kind": c.combine, "dim": c.width if c.combine == "mean" else c.dim, "width": c.width}
 
     def setup(self, train: TrainView) -> None:
+        self.searched = train.asked is not None and bool(len(train.searches or ()))
         super().setup(train)
         self.n_items, held = train.n_items, self.held
+        # the whole catalogue, for what nobody took yet is found as well
+        self.pool = np.setdiff1d(np.flatnonzero(self.views.known.numpy().any(1)), held.kept)
         pairs = self.engagement(train)
         # rows of queries come after those of items, and none of them is held out
         rows = np.arange(max([self.n_items, *(int(of.max()) + 1 for of in pairs.values() if len(of))]))
@@ -103,7 +112,7 @@ class ItemSage(ItemPretrainer):
             if edges.target_kind == "item" and not name.startswith("knn_"):
                 pairs = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
                 found[name] = pairs[pairs[:, 0] != pairs[:, 1]]
-        if "text" in self.views.modalities and train.asked is not None and len(train.searches or ()):
+        if self.searched:
             self.queries = Queries(train, "typed", self.name)
             found[SEARCH] = self.queries.pairs + np.array([self.n_items, 0])
         for name in self.config.tasks:
@@ -123,7 +132,8 @@ class ItemSage(ItemPretrainer):
         if not said.any():
             return super().encode(rows)
         out = torch.zeros(len(rows), self.config.width, device=rows.device)
-        out[said] = vectors_of(self.views.part("text"), self.queries.ids(rows[said] - self.n_items))
+        typed = np.asarray(self.queries.values[(rows[said] - self.n_items).cpu().numpy()], np.float32)
+        out[said] = vectors_of(self.views.part("text"), torch.from_numpy(typed).to(rows.device))
         if not said.all():
             out[~said] = super().encode(rows[~said])
         return out
@@ -133,7 +143,7 @@ class ItemSage(ItemPretrainer):
         return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        pool = torch.from_numpy(self.held.trained)
+        pool = torch.from_numpy(self.pool)
         drawn = pool[torch.randint(len(pool), (self.config.random,))].to(batch.rows.device)
         rows, place = torch.cat([batch.rows.T.reshape(-1), drawn]).unique(return_inverse=True)
         vectors = self.encode(rows)[place]
@@ -154,7 +164,7 @@ class ItemSage(ItemPretrainer):
         own = scores[:, :n].diagonal()
         # neither the product again nor the query itself is a negative
         counts = (products != pairs[:, 1:]) & (products != pairs[:, :1])
-        uniform = scores.new_full((scores.shape[1] - n,), -float(np.log(len(self.held.trained))))
+        uniform = scores.new_full((scores.shape[1] - n,), -float(np.log(len(self.pool))))
         log_q = torch.cat([self.log_chance[products[:n]], uniform])
         made = {"batch": (slice(0, n), log_q[:n]), "random": (slice(n, None), uniform.mean().expand(n))}
         made["mixed"] = (slice(None), log_q[:n])
