@@ -4,7 +4,7 @@
 
 Everything but the encoders is equal: ``content_kernel`` on the vectors of plots and posters alone, with settings that
 suit the built-in descriptors, refitted, test opened once a draw. ``pretrained``: words by ``newsembed@bag`` (topics and
-co-liked films), posters by ``clip``; ``untrained``: the same towers as they are drawn; ``built-in``: tf-idf and
+co-liked films), posters by ``patch_atoms``; ``untrained``: the same towers as they are drawn; ``built-in``: tf-idf and
 descriptors of colours and gradients; ``minilm``: a sentence encoder as it comes, with these descriptors; ``continued``:
 its last layer trained further by ``newsembed``.
 Settings were chosen on draws 100 to 103, where test was looked at too. Cells are kept under PALATE_WORK.
@@ -31,8 +31,8 @@ from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 from palate.training.saving import versions
 
-WORDS, POSTERS = "newsembed@bag", "clip:layers=1;dim=96;epochs=10"
-READERS = {"text": "pieces?length=96", "image": "pixels?side=64"}
+WORDS, POSTERS = "newsembed@bag", "patch_atoms"
+READERS = {"text": "pieces?length=96", "image": "pixels?side=32"}
 BUILT_IN = {"text": "tfidf", "image": "image_stats"}
 METRIC = "capped_recall@20"
 CONTINUED = "newsembed:width=384;hard=0;tau=0.3;topics=100;neighbours=1;epochs=3"
