@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from _common import ROOT, WORK, keep
-from _points import READY, Point, nearest, recalled, shop
+from _points import READY, Judge, Point, nearest, recalled, shop
 from _supervision_plot import draw
 from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
@@ -94,10 +94,12 @@ def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, An
             "cpu_seconds": time.process_time() - started, "parameters": sum(p.numel() for p in model.parameters()),
         }  # fmt: skip
         write_json(cell / "cell.json", facts)
+        said: dict[Judge, np.ndarray] = {}
         for other in [*asking, point]:
-            values = other.judge(model, encoders, data, seed)
+            if other.judge not in said:
+                said[other.judge] = other.judge(model, encoders, data, seed)
             with atomic_path(cell / verdict(other)) as aside, open(aside, "wb") as handle:
-                np.savez(handle, values=values)
+                np.savez(handle, values=said[other.judge])
     with np.load(cell / verdict(point), allow_pickle=False) as saved:
         return {**read_json(cell / "cell.json"), "values": saved["values"]}
 

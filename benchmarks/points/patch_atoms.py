@@ -6,12 +6,12 @@ from _points import READY, Point, clothing, probe
 
 SMALL = {"image": "pixels?side=32"}
 ATOMS = "patch_atoms:held=0"
+KIND = probe("image", "kind")
 
 
 def point(claim: str, ablation: str) -> Point:
     """On photos of garments."""
-    judge = probe("image", "kind")
-    return Point("patch_atoms", claim, clothing, ATOMS, ablation, judge, supervision="self", readers=SMALL, real=True)
+    return Point("patch_atoms", claim, clothing, ATOMS, ablation, KIND, supervision="self", readers=SMALL, real=True)
 
 
 POINTS = [
