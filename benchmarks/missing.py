@@ -58,7 +58,7 @@ def main() -> None:
     lines += [
         f"| {title} | " + " | ".join(f"{found[model]:.0%}" for model in MODELS) + " |" for title, found in kept.items()
     ]
-    tables = [f"## {title}\n\n{sweep_markdown(result)}" for title, result in panels.items()]
+    tables = [f"## {title}\n\n##{sweep_markdown(result)}" for title, result in panels.items()]
     page = ["# New items that lack modalities", "", *lines, "", f"The aim is {AIM:.0%}.", "", *tables]
     keep("missing", {"kept at 50 %": kept, "aim": AIM, "panels": panels}, "\n".join(page))
     draw_sweep(panels, RESULTS / "missing.svg")
