@@ -8,6 +8,9 @@ from typing import Any
 
 from palate.core.files import atomic_path
 
+COLUMNS = 3
+"""Panels side by side."""
+
 
 def tested_metric(result: Mapping[str, Any]) -> str:
     """The metric that decides: capped recall where users or items are new."""
@@ -52,8 +55,13 @@ def draw_sweep(panels: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     from matplotlib.figure import Figure
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}):
-        figure = Figure(figsize=(1 + 4.2 * len(panels), 3.4), layout="tight")
-        _panels(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels)
+        columns = min(len(panels), COLUMNS)
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(1 + 4.2 * columns, 3.4 * rows), layout="tight")
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for unused in axes[len(panels) :]:
+            unused.set_axis_off()
+        _panels(axes, panels)
         with atomic_path(out) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None})
 
