@@ -15,7 +15,7 @@ def point(claim: str, ablation: str) -> Point:
 
 
 POINTS = [
-    point("Atoms learnt from patches tell garments apart, random ones do not", f"{ATOMS};epochs=0"),
+    point("Learnt atoms and directions tell more of garments than random ones", f"{ATOMS};epochs=0"),
     point("They tell more than built-in colours and gradients", f"{READY}image=image_stats"),
     point("Patches need to be whitened", f"{ATOMS};whiten=false"),
     point("It matters where in the picture an atom answers", f"{ATOMS};grid=1"),
