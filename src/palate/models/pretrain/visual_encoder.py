@@ -10,8 +10,9 @@
 
 Our choices (the abstract leaves the formulas open). A small image tower, group-normalised, stands for the backbone.
 There is no query picture: the anchor is an item as well, p another of its class. Negatives of one class alone
-(``pool=class``) let classes fall together: by default what the batch drew counts as well (``both``). Exposure is counted by positives: head
-is the upper fifth, tail the lower half. D is exported with f. Retrieval of held-out partners stops stages 2 and 3.
+(``pool=class``) let classes fall together: by default what the batch drew counts as well (``both``). Exposure is
+counted by positives: head is the upper fifth, tail the lower half. D is exported with f. Retrieval of held-out partners
+stops stages 2 and 3.
 """
 
 from __future__ import annotations
