@@ -121,16 +121,16 @@ class NewsEmbed(DocumentPretrainer):
             raise ConfigError("both weights are 0, nothing is left to learn", key="contrast, topics")
         if c.beside and c.words != "bag":
             raise ConfigError("only a bag's words can stand beside what was learnt", key="beside", hint="words=bag")
-        known = [*topics(train.fields).values(), *ranges(train.fields, c.ranges).values()]
-        self.traits = torch.cat([torch.zeros(train.n_items, 0, dtype=torch.bool), *known], 1)
+        known = [torch.zeros(train.n_items, 0, dtype=torch.bool), *topics(train.fields).values()]
+        # numbers tell what a text is about, but no two items need agree in all of them to be of one category
+        alike = torch.cat(known, 1).numpy()
+        self.traits = torch.cat([*known, *ranges(train.fields, c.ranges).values()], 1)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
         self.random = Bag(self.vocabulary, c.beside).words.weight.detach() if c.beside else None
         self.guess_topic = nn.Linear(self.width, max(self.traits.shape[1], 1))
         rng = stream(train.seed, "mined", self.name)
-        mined = np.concatenate(
-            [mined_pairs(train, source, self.traits.numpy(), c.neighbours, rng) for source in c.sources]
-        )
+        mined = np.concatenate([mined_pairs(train, source, alike, c.neighbours, rng) for source in c.sources])
         pairs = among(np.unique(mined, axis=0), self.told)
         useful = rng.permutation(np.unique(pairs))
         self.kept = np.sort(useful[: int(c.held * len(useful))])
