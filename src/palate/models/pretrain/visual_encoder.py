@@ -8,11 +8,9 @@
 3. exposure: on top of the frozen f a residual net D, f' = f + D(f); L = clicks + weight * NCE(f'(head), f'(tail)): much
    exposed items are drawn to the most similar little exposed ones of their class, against those of other heads.
 
-Our choices (the abstract leaves the formulas open). A small image tower, group-normalised, stands for the backbone.
-There is no query picture: the anchor is an item as well, p another of its class. Negatives of one class alone
-(``pool=class``) let classes fall together: by default what the batch drew counts as well (``both``). Exposure is
-counted by positives: head is the upper fifth, tail the lower half. D is exported with f. Retrieval of held-out partners
-stops stages 2 and 3.
+Our choices, as no formulas were published. A small tower stands for the backbone. There is no query picture: the anchor
+is an item, p another of its class. Negatives of the batch count beside those of the class (``pool``). Exposure is
+counted by positives: head is the upper fifth, tail the lower half.
 """
 
 from __future__ import annotations
