@@ -40,6 +40,17 @@ class ItemInputs:
         """Inputs float32 of these rows, on the device of ``rows``."""
         return read_rows(self.features[modality], rows)
 
+    def pictured(self, who: str) -> NDArray[np.int64]:
+        """Rows of items with a picture.
+
+        Raises:
+            ConfigError: when ``who``, a system, has fewer than 2 to learn from.
+        """
+        found = np.flatnonzero(self.present("image")) if "image" in self else np.zeros(0, np.int64)
+        if len(found) < 2:
+            raise ConfigError(f"{who} needs at least 2 items with a picture", key="model", hint="see palate check DATA")
+        return found
+
     def known(self, modality: str) -> Tensor:
         """Inputs float32 of all rows that have the modality."""
         return self.read(modality, torch.from_numpy(np.flatnonzero(self.present(modality))))

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, Ints
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
-from palate.core.errors import ConfigError
 from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.patches import PatchTower, cut
@@ -79,9 +78,7 @@ class PatchAtoms(Pretrainer):
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)
-        pictured = np.flatnonzero(self.inputs.present("image")) if "image" in self.inputs else np.zeros(0, np.int64)
-        if len(pictured) < 2:
-            raise ConfigError(f"{self.name} needs at least 2 items with a picture", key="model")
+        pictured = self.inputs.pictured(self.name)
         wide = c.atoms * c.grid**2
         self.width = c.width or wide
         self.network = {

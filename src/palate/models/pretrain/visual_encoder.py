@@ -96,9 +96,7 @@ class VisualEncoder(Pretrainer):
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)
-        pictured = np.flatnonzero(self.inputs.present("image")) if "image" in self.inputs else np.zeros(0, np.int64)
-        if len(pictured) < 2:
-            raise ConfigError(f"{self.name} needs at least 2 items with a picture", key="model")
+        pictured = self.inputs.pictured(self.name)
         self.network = self.inputs.network("image", c.dim, 0)
         self.combine = {"kind": "residual", "dim": c.dim, "width": c.dim}
         self.part = tower_network(self.network, c.dim, self.combine)
