@@ -27,7 +27,14 @@ TINY = {
     "image": "pixels?side=32",
     "audio": "mel?bands=8&seconds=0.25",
 }
+VECTORS = {"text": "tfidf", "image": "image_stats", "audio": "logmel?bands=8&seconds=0.25"}
+"""For systems that learn from vectors."""
 SMALL = {"dim": 16, "width": 8, "layers": 1, "epochs": 1, "batch_size": 16, "lr": 3e-3, "patience": 50}
+
+
+def readers(name: str) -> dict[str, str]:
+    """What reads the shop for a system."""
+    return VECTORS if pretrainers.get(name).default_readers else TINY
 
 
 @dataclass
@@ -58,14 +65,16 @@ class Ground:
         """A shared training: model, encoders, their folder; tests must not change it."""
         if (name, seed) not in self._made:
             model, out = self.new(name), self.folder / f"{name}-{seed}"
-            made = pretrain(model, self.data(), out, seed=seed, readers=TINY, store=self.store)
+            made = pretrain(model, self.data(), out, seed=seed, readers=readers(name), store=self.store)
             self._made[name, seed] = model, made, out
         return self._made[name, seed]
 
     def view(self, model: Pretrainer, data: Dataset | None = None) -> TrainView:
         """What ``model`` would be set up with."""
         found = self.data() if data is None else data
-        plan = {m: (m, spec, None) for m, spec in {**READERS, **TINY}.items() if m in found.items.modalities}
+        plan = {
+            m: (m, spec, None) for m, spec in {**READERS, **readers(model.name)}.items() if m in found.items.modalities
+        }
         content = Content(plan, self.store, model.columns(found.items))
         return content.view(found.select_view(0), found, fields=True, queries=model.needs.queries)
 

@@ -285,12 +285,14 @@ class Pretrainer(Model):
     """What does content look like here? Learns encoders on a catalogue's own content, behaviour and graphs.
 
     Attributes:
+        default_readers: modality -> what reads it unless told otherwise, where that is not a tower's usual reader.
         begins: its towers can start from an encoder that exists. begun: weights that did. begun_factor: their pace.
     """
 
     task: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
     needs: ClassVar[Needs] = Needs(batch="examples", content=True)
+    default_readers: ClassVar[Mapping[str, str]] = {}
     begins: ClassVar[bool] = False
     begun: Sequence[nn.Parameter] = ()
     begun_factor: float = 1.0

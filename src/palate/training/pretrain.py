@@ -65,7 +65,7 @@ def pretrain(
     Raises:
         ConfigError: when the data lack what ``model`` needs.
     """
-    wanted = {**READERS, **(readers or {})}
+    wanted = {**READERS, **model.default_readers, **(readers or {})}
     if start and not model.begins:
         able = ", ".join(name for name, kind in pretrainers.items() if kind.begins)
         raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")

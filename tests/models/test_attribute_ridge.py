@@ -1,0 +1,139 @@
+"""AttributeRidge: maps by hand, items left out in turn, attributes that reach vectors, what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from taste import COLOURS, ITEMS, colour_of, picture, same_colour
+
+import palate
+from palate.core.errors import ConfigError
+from palate.core.model import pretrainers
+from palate.features.encoders.tower import vectors_of
+from palate.features.plan import Content
+from palate.features.saved import load_encoder
+from palate.features.store import FeatureStore
+from palate.models.pretrain import attribute_ridge
+from palate.modules.taught import Taught
+from palate.training.pretrain import pretrain
+
+READERS = {"image": "image_stats", "text": "tfidf?min_df=1"}
+WORDS = {"red": ("warm", "fire"), "green": ("fresh", "leaf"), "blue": ("cold", "sea"), "yellow": ("bright", "sun")}
+
+
+def shop(titled=True, labelled=True, sizes=False):
+    """Titles that hint at a colour by one of two words, photos that show it, and a column that names it."""
+    rng = np.random.default_rng(0)
+    frame = {
+        "item": [f"i{i}" for i in range(ITEMS)],
+        "title": [
+            f"a {WORDS[colour_of(i)][rng.integers(2)]} lamp number{i}" if titled or i % 3 else None
+            for i in range(ITEMS)
+        ],
+        "photo": [picture(colour_of(i), rng) for i in range(ITEMS)],
+    }
+    columns = {"item": "id", "title": "text", "photo": "image"}
+    if labelled:
+        frame["colour"] = [colour_of(i) if i % 7 else None for i in range(ITEMS)]
+        columns["colour"] = "attributes"
+    if sizes:
+        frame["size"] = [float(i % 4) for i in range(ITEMS)]
+        columns["size"] = "attributes"
+    log = pl.DataFrame(
+        [(u, f"i{i}") for u in range(20) for i in range(u % 4, ITEMS, 4)], schema=["user", "item"], orient="row"
+    )
+    return palate.Dataset.from_frames(pl.DataFrame(frame), log, columns=columns, split="item_cold:seed=0")
+
+
+def ready(data, readers=READERS, **settings):
+    model = pretrainers.get("attribute_ridge")(least=2, **settings)
+    plan = {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}
+    view = Content(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
+    torch.manual_seed(0)
+    model.setup(view)
+    return model
+
+
+def test_the_vector_is_what_is_shown_and_what_it_tells():
+    tower = Taught(2, 3, weight=0.5)
+    with torch.no_grad():
+        tower.map.copy_(torch.tensor([[3.0, 1.0]]))
+        tower.mean.copy_(torch.tensor([1.0, 1.0]))
+        tower.scale.copy_(torch.tensor([1.0, 2.0]))
+    values, mask = tower(torch.tensor([[4.0, 9.0], [1.0, 1.0]]))
+    torch.testing.assert_close(values[:, 0], torch.tensor([[0.6, 0.8, 0.5], [0.0, 0.0, 0.0]]))
+    assert mask.all()
+
+
+def test_maps_are_ridge_regressions_and_the_ridge_is_judged_by_items_left_out(monkeypatch):
+    monkeypatch.setattr(attribute_ridge, "RIDGES", (0.7,))
+    model = ready(shop())
+    model.solved(0.0, np.random.default_rng(0))
+    rows = model.rows["text"]
+    x = model.inputs.read("text", torch.from_numpy(rows)).double()
+    share = model.traits[rows].double().mean(0)
+    y = (model.traits[rows].double() - share) / (share * (1 - share)) ** 0.25
+    told = {}
+    for scale in (1.0, x.std(0) + 1e-6):
+        u = F.normalize((x - x.mean(0)) / scale, dim=1)
+        missed = []
+        for out in range(len(rows)):
+            left = [row for row in range(len(rows)) if row != out]
+            a = torch.linalg.solve(u[left].T @ u[left] + 0.7 * torch.eye(u.shape[1]), u[left].T @ y[left])
+            missed.append((y[out] - u[out] @ a).square().sum())
+        whole = torch.linalg.solve(u.T @ u + 0.7 * torch.eye(u.shape[1]), u.T @ y)
+        told[1 - float(torch.stack(missed).sum() / y.square().sum())] = whole.T
+    best = max(told)
+    assert model.told["text"] == pytest.approx(best, abs=1e-4)
+    torch.testing.assert_close(model.tower("text").map.detach().double(), told[best], atol=1e-4, rtol=1e-3)
+
+
+def test_two_words_of_one_colour_become_alike_and_the_label_is_not_needed(tmp_path):
+    data = shop(titled=False)
+    model = pretrainers.get("attribute_ridge")(least=2)
+    made = pretrain(model, data, tmp_path / "out", readers=READERS)
+    assert set(made) == {"text", "image"} and 0 < model.held_score() < 1
+    colours = [colour for colour, words in WORDS.items() for _ in words]
+    asked = [word for words in WORDS.values() for word in words]
+    still = pretrain(pretrainers.get("attribute_ridge")(least=2, epochs=0), data, tmp_path / "still", readers=READERS)
+    assert same_colour(made["text"], asked, colours) == 1 > same_colour(still["text"], asked, colours)
+    again = load_encoder(tmp_path / "out" / "image")
+    raws = data.items.raw("image")
+    found = again.encode([*raws[:4], None])
+    assert found.present.tolist() == [True] * 4 + [False]
+    np.testing.assert_array_equal(found.values[:4], made["image"].encode(raws[:4]).values)
+
+
+def test_an_encoder_that_was_pretrained_can_be_taught(tmp_path):
+    data = shop()
+    small = pretrainers.get("patch_atoms")(atoms=8, size=3, grid=2, width=6, epochs=1, batch_size=16)
+    pretrain(small, data, tmp_path / "patches", readers={"image": "pixels?side=16"})
+    readers = {"text": READERS["text"], "image": str(tmp_path / "patches" / "image")}
+    made = pretrain(pretrainers.get("attribute_ridge")(least=2), data, tmp_path / "out", readers=readers)
+    raws = data.items.raw("image", np.arange(5))
+    again = load_encoder(tmp_path / "out" / "image").encode(raws)
+    assert again.values.shape == (5, 6 + len(COLOURS))
+    np.testing.assert_array_equal(again.values, made["image"].encode(raws).values)
+
+
+def test_numbers_are_taught_by_ranges():
+    assert ready(shop(sizes=True)).traits.shape[1] == 8
+    assert ready(shop(sizes=True), ranges=0).traits.shape[1] == 4
+    assert ready(shop(labelled=False, sizes=True), ranges=2).traits.shape[1] == 2
+
+
+def test_what_it_cannot_learn_from_is_refused():
+    with pytest.raises(ConfigError, match="learns from vectors"):
+        ready(shop(), {"image": "pixels?side=16"})
+    with pytest.raises(ConfigError, match="items with attributes"):
+        ready(shop(labelled=False))
+
+
+def test_untrained_maps_keep_angles_roughly():
+    torch.manual_seed(0)
+    tower = Taught(50, 50 + 400)
+    x = torch.randn(20, 50)
+    told = tower(x)[0][:, 0, 50:].detach()
+    assert float((told @ told.T - F.normalize(x, dim=1) @ F.normalize(x, dim=1).T).abs().max()) < 0.25
+    assert vectors_of(torch.nn.ModuleDict({"tower": tower, "head": torch.nn.Identity()}), x).shape == (20, 450)
