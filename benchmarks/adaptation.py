@@ -25,8 +25,12 @@ from palate.evaluation.compare import compare
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 
+MODEL = "clcrec:dim=32;batch_size=1024;candidates=128;epochs=24;patience=4"
+PRETRAINER = "clip:dim=64;layers=2;epochs=16"
 TUNING = ("frozen", "partial:1", "full", "lora:8", "adapter:16", "prompt:8")
 FUSION = ("late", "intermediate", "early")
+READERS = {"text": "pieces?length=48", "image": "pixels?side=32"}
+"""Short and small: a tower that is trained with the model reads every item of every batch."""
 METRIC = "capped_recall@20"
 COSTS = {"trained": "trained parameters", "fit seconds": "seconds", "peak MiB": "peak MiB", "stored MiB": "stored MiB"}
 COLOURS = dict(
@@ -39,7 +43,8 @@ def encoders(data: Dataset, pretrainer: str, text: str | None, work: Path, draw:
     """Modality -> encoder of this draw; pretrained on what its split shows, once."""
     folder = work / "encoders" / f"draw-{draw}"
     if not (folder / "pretrained.json").is_file():
-        pretrain(parse(pretrainer, pretrainers), data, folder, seed=draw, checkpoint=f"{folder}.checkpoint")
+        model, file = parse(pretrainer, pretrainers), f"{folder}.checkpoint"
+        pretrain(model, data, folder, seed=draw, readers=READERS, store=work / "store", checkpoint=file)
     found = {part.name: str(part) for part in folder.iterdir() if part.is_dir()}
     found = {modality: found.get(modality, "none") for modality in data.items.modalities}
     return found if text is None else {**found, "text": text}
@@ -128,8 +133,8 @@ def draw_plot(rows: list[dict[str, Any]], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--model", default="clcrec", help="name:key=value;key=value")
-    parser.add_argument("--pretrainer", default="clip", help="name:key=value;key=value")
+    parser.add_argument("--model", default=MODEL, help="name:key=value;key=value")
+    parser.add_argument("--pretrainer", default=PRETRAINER, help="name:key=value;key=value")
     parser.add_argument("--text", default=None, help="an encoder of texts in place of the pretrained one")
     parser.add_argument("--tuning", default=",".join(TUNING))
     parser.add_argument("--fusion", default=",".join(FUSION))

@@ -54,13 +54,13 @@ def encoders(variant: str, data: Dataset, draw: int, folder: Path) -> Mapping[st
         return {**BUILT_IN, "text": "minilm"}
     if variant == "continued":
         found = trained(
-            CONTINUED, data, draw, folder / "text", {}, start={"text": "minilm"}, tuning=TUNING, pretrained_lr=1.0
+            CONTINUED, data, draw, folder / variant, {}, start={"text": "minilm"}, tuning=TUNING, pretrained_lr=1.0
         )
         return {**BUILT_IN, **found}
     still = {"epochs": 0} if variant == "untrained" else {}
-    posters = trained(POSTERS, data, draw, folder / "posters", still, readers=PIXELS)
+    posters = trained(POSTERS, data, draw, folder / f"posters{'-untrained' * bool(still)}", still, readers=PIXELS)
     readers = {**posters, "text": "minilm" if variant == "taught" else BUILT_IN["text"]}
-    return trained(BOTH, data, draw, folder / "both", still, readers=readers)
+    return trained(BOTH, data, draw, folder / variant, still, readers=readers)
 
 
 def trained(spec: str, data: Dataset, draw: int, out: Path, settings: Mapping[str, Any], **more: Any) -> dict[str, str]:
@@ -73,9 +73,10 @@ def trained(spec: str, data: Dataset, draw: int, out: Path, settings: Mapping[st
 
 def measure(variant: str, split: str, draw: int) -> NDArray[np.float64]:
     """The metric of each test user."""
-    folder = WORK / "catalogue" / split / f"{variant}-{draw}"
+    home = WORK / "catalogue" / split
+    folder = home / f"{variant}-{draw}"
     data = palate.load(real("movies"), split=SPLITS[split].format(draw))
-    made = encoders(variant, data, draw, folder / "encoders")
+    made = encoders(variant, data, draw, home / "encoders" / str(draw))
     compare(data, [KERNEL], folder, seeds=[draw], encoders=made, store=WORK / "store" / "movies")
     (file,) = (folder / "cells").glob("*/test-0.npz")
     with np.load(file, allow_pickle=False) as saved:
