@@ -144,11 +144,11 @@ def test_compare_runs_the_axes_of_adaptation_on_pretrained_encoders(shop, ask, t
 
 
 def test_pretrain_takes_presets_and_reads_no_more_than_the_system_can_use(shop, ask, tmp_path):
-    small = ("--set", "epochs=1", "--set", "dim=16", "--set", "sources=[categories]")
-    made = ask("pretrain", shop, "--model", "newsembed@bag", *small, "--out", tmp_path / "e")
-    assert [row["modality"] for row in made] == ["text"]
+    small = ("--set", "epochs=1", "--set", "dim=16")
+    made = ask("pretrain", shop, "--model", "visual_encoder@pictures", *small, "--out", tmp_path / "e")
+    assert [row["modality"] for row in made] == ["image"]
     facts = json.loads((tmp_path / "e" / "pretrained.json").read_text())
-    assert facts["settings"]["words"] == "bag" and set(facts["corpus"]["content"]) == {"text"}
+    assert facts["settings"]["stages"] == ["views"] and set(facts["corpus"]["content"]) == {"image"}
 
 
 def _sealed(self):

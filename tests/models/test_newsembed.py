@@ -124,27 +124,7 @@ def test_vectors_tell_sections(tmp_path):
     np.testing.assert_allclose(values, alone, atol=1e-5)
 
 
-def test_words_stand_beside_what_was_learnt(tmp_path):
-    """The learnt half is what is exported without the other; the rest is about tf-idf, whatever was learnt."""
-    data = news(COLD)
-    bag = {**WIDE, "words": "bag", "dim": 16, "hard": 0, "epochs": 3}
-    found = {}
-    for name, more in {"both": {"beside": 1024}, "untrained": {"beside": 1024, "epochs": 0}}.items():
-        encoder = pretrain(made("newsembed", **{**bag, **more}), data, tmp_path / name, readers=READERS, device="cpu")
-        found[name], again, _ = as_saved(tmp_path / name / "text", encoder["text"], data)
-        np.testing.assert_array_equal(found[name], again)
-    learnt, known = found["both"][:, :16], found["both"][:, 16:]
-    np.testing.assert_allclose(np.linalg.norm(learnt, axis=1), 0.5**0.5, rtol=1e-4)
-    np.testing.assert_allclose(known, found["untrained"][:, 16:], atol=1e-6)
-    assert np.abs(learnt - found["untrained"][:, :16]).max() > 0.01
-    further = made("newsembed", **{**bag, "epochs": 1, "beside": 0})
-    start = {"text": str(tmp_path / "both" / "text")}
-    pretrain(further, data, tmp_path / "further", start=start, readers=READERS, device="cpu")
-
-
 def test_data_that_lack_what_it_needs_are_refused():
-    with pytest.raises(ConfigError, match="only a bag"):
-        ready("newsembed", news(), beside=8)
     with pytest.raises(ConfigError, match="items with categories"):
         ready("newsembed", news(sections=False))
     with pytest.raises(ConfigError, match="no pairs"):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from palate.modules.bag import SPECIAL, Bag, BagBeside
+from palate.modules.bag import SPECIAL, Bag
 from palate.modules.towers import pooled
 
 IDS = np.array([[2, 5, 6, 3, 0], [2, 5, 7, 7, 3], [2, 5, 8, 3, 0], [2, 5, 6, 8, 3]])
@@ -41,16 +41,3 @@ def test_training_sees_a_part_and_never_nothing():
     bag = Bag(10, 8, hide=0.99).train()
     _, mask = bag(torch.from_numpy(IDS))
     assert mask.any(1).all() and (mask <= torch.from_numpy(IDS != 0)).all()
-
-
-def test_what_was_learnt_and_the_words_themselves_count_the_same():
-    torch.manual_seed(0)
-    both = BagBeside(10, 12, 4).eval()
-    ids = torch.tensor([[5, 6, 0], [7, 0, 0], [0, 0, 0]])
-    with torch.inference_mode():
-        found, mask = both(ids)
-        halves = pooled((found, mask)).split([8, 4], dim=1)
-        alone = [pooled(part(ids)) for part in (both.learnt, both.known)]
-    assert found.shape == (3, 1, 12) and mask[:, 0].tolist() == [True, True, False]
-    for half, own in zip(halves, alone):
-        torch.testing.assert_close(half, torch.nn.functional.normalize(own, dim=1))

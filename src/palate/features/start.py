@@ -14,6 +14,8 @@ from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
 from palate.modules.network import Staged, Whole
+from palate.modules.remember import Remember
+from palate.modules.stages import Stages
 
 from .encoders._base import TRAINABLE, ContentEncoder
 from .encoders._hf import HfEncoder
@@ -59,7 +61,8 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
     """Give towers that ask for it their weights, and freeze what ``plan`` freezes; heads are always trained.
 
     Args:
-        plan: ``full``, ``lora``, or ``partial``: the upper blocks alone, and no gradient goes below.
+        plan: ``full``, ``lora``, or ``partial``: the upper blocks alone, what lies below being made
+            once for each text.
         inputs: modality -> what training may see; bags of words weigh by it.
 
     Raises:
@@ -78,10 +81,13 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
         if plan.kind == "partial":
             assert isinstance(tower, Staged)
             blocks = tower.blocks()
-            for part in blocks[: max(len(blocks) - plan.amount, 0)]:
+            split = max(len(blocks) - plan.amount, 0)
+            for part in blocks[:split]:
                 part.requires_grad_(False)
             for parameter in tower.first():
                 parameter.requires_grad_(False)
+            if isinstance(tower, Stages) and modality == "text" and not tower.causal:
+                tower.remember = Remember(split)
         if plan.kind == "lora":
             assert isinstance(tower, Staged)
             tower.requires_grad_(False)

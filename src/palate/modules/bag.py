@@ -30,7 +30,6 @@ class Bag(nn.Module):
         self.words = nn.Embedding(vocabulary, dim, padding_idx=PAD)
         nn.init.normal_(self.words.weight, std=dim**-0.5)
         self.weights = nn.Parameter(torch.ones(vocabulary))
-        self.rarity = torch.ones(vocabulary)
         self.hide = hide
         with torch.no_grad():
             self.words.weight[PAD].zero_()
@@ -48,9 +47,8 @@ class Bag(nn.Module):
         np.add.at(counts, found[first], 1)
         rarity = np.log((1 + len(ids)) / (1 + counts))
         rarity[:SPECIAL] = 0
-        self.rarity = torch.from_numpy((rarity / max(float(rarity.max()), 1e-9)).astype(np.float32))
         with torch.no_grad():
-            self.weights.copy_(self.rarity)
+            self.weights.copy_(torch.from_numpy(rarity / max(float(rarity.max()), 1e-9)))
 
     def forward(self, ids: Tensor) -> Tokens:
         ids = known(ids.long(), self.words)
@@ -59,23 +57,3 @@ class Bag(nn.Module):
             kept = mask & (torch.rand(ids.shape, device=ids.device) >= self.hide)
             mask = torch.where(kept.any(1, keepdim=True), kept, mask)
         return self.words(ids) * F.relu(self.weights[ids])[:, :, None], mask
-
-
-@towers.register("bag_beside")
-class BagBeside(nn.Module):
-    """What a :class:`Bag` learnt of a text, and beside it the text's words as they are: two sums, each of length 1.
-
-    Few texts teach little of rare words; their random vectors still tell which texts share them. One token a text.
-
-    Args:
-        vocabulary: number of ids. dim: width of both together. beside: of the words as they are.
-    """
-
-    def __init__(self, vocabulary: int, dim: int, beside: int) -> None:
-        super().__init__()
-        self.learnt = Bag(vocabulary, dim - beside, hide=0)
-        self.known = Bag(vocabulary, beside, hide=0)
-
-    def forward(self, ids: Tensor) -> Tokens:
-        halves = [F.normalize(words(ids)[0].sum(1), dim=1) for words in (self.learnt, self.known)]
-        return torch.cat(halves, 1)[:, None], (ids != PAD).any(1, keepdim=True)

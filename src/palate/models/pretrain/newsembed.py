@@ -9,14 +9,11 @@ Our choices, where the published description leaves them open. Signals are behav
 relations between items, and, if asked for, equal categories. The hard negative is the one of ``hard`` random items that
 shares most topics with the anchor: 1 is a random negative, 0 none. Partners of an anchor are never its negatives.
 Topics are the values of categorical attributes. A small Transformer from scratch stands for multilingual BERT.
-
-``@bag``, ours: with few texts a bag of words, four fifths of them hidden at every step, knows less by heart; the words
-as they are, in random vectors weighted by rarity, stand beside what was learnt.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,20 +27,17 @@ from palate.core.model import pretrainers
 from palate.core.seeding import stream
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
-from palate.modules.bag import Bag, BagBeside
 from palate.modules.towers import make_head
 
 from ._documents import DocumentPretrainer, weighted
 from ._held import reciprocal_rank
 from ._pairs import among
-from ._streams import headless, identity
 from ._topics import number_columns, ranges, topic_columns, topics
 from ._triplets import Source, mined_pairs, rivals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from palate.core.encoder import Encoder
     from palate.data.catalog import Catalog
     from palate.data.views import TrainView
 
@@ -58,27 +52,12 @@ class NewsEmbed(DocumentPretrainer):
     paper = "Liu et al., NewsEmbed: Modeling News through Pre-trained Document Representations, KDD 2021"
 
     begins = True
-    presets = {
-        "bag": {
-            "words": "bag",
-            "dim": 256,
-            "lr": 2e-3,
-            "batch_size": 256,
-            "hard": 0,
-            "tau": 0.3,
-            "topics": 100.0,
-            "epochs": 25,
-            "beside": 512,
-            "ranges": 10,
-        }
-    }
 
     class Config(DocumentPretrainer.Config):
         """Settings.
 
         Attributes:
-            width: of vectors. words: read by a Transformer, or as a bag, whose sum is the vector.
-            beside: width of the words as they are, put beside what a bag learnt; 0 for none.
+            width: of vectors.
             sources: signals to mine. neighbours: of each item by behaviour or category.
             hard: items tried for each hard negative. tau: temperature.
             contrast, topics: weights of the two terms, 0 for none. ranges: numeric attributes count as topics, cut into
@@ -86,8 +65,6 @@ class NewsEmbed(DocumentPretrainer):
         """
 
         width: int = Field(64, ge=2)
-        words: Literal["stream", "bag"] = "stream"
-        beside: int = Field(0, ge=0)
         sources: tuple[Source, ...] = Field(("behaviour", "relations"), min_length=1)
         neighbours: int = Field(5, ge=1)
         hard: int = Field(16, ge=0)
@@ -102,32 +79,22 @@ class NewsEmbed(DocumentPretrainer):
     def network(self) -> dict[str, Any]:
         if "start" in self.given:
             return self.given
-        if self.config.words == "bag":
-            return {"kind": "bag", "vocabulary": self.vocabulary, "dim": self.config.dim}
         return super().network()
 
     def head(self) -> nn.Linear:
-        network = self.network()
-        if "bag" not in network["kind"]:
-            return make_head(network, self.config.width)
-        made = nn.Linear(int(network["dim"]), int(network["dim"])).requires_grad_(False)
-        made.load_state_dict(identity(made.in_features))
-        return made
+        return make_head(self.network(), self.config.width)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c = self.config
         if not c.contrast + c.topics:
             raise ConfigError("both weights are 0, nothing is left to learn", key="contrast, topics")
-        if c.beside and c.words != "bag":
-            raise ConfigError("only a bag's words can stand beside what was learnt", key="beside", hint="words=bag")
         known = [torch.zeros(train.n_items, 0, dtype=torch.bool), *topics(train.fields).values()]
         # numbers tell what a text is about, but no two items need agree in all of them to be of one category
         alike = torch.cat(known, 1).numpy()
         self.traits = torch.cat([*known, *ranges(train.fields, c.ranges).values()], 1)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
-        self.random = Bag(self.vocabulary, c.beside).words.weight.detach() if c.beside else None
         self.guess_topic = nn.Linear(self.width, max(self.traits.shape[1], 1))
         rng = stream(train.seed, "mined", self.name)
         mined = np.concatenate([mined_pairs(train, source, alike, c.neighbours, rng) for source in c.sources])
@@ -179,17 +146,6 @@ class NewsEmbed(DocumentPretrainer):
         keys = (anchors[:, None] * len(self.traits) + given).cpu().numpy()
         counts = torch.from_numpy(~np.isin(keys, self.partners)).to(cosines.device) & (given != anchors[:, None])
         return sampled_softmax(cosines[:, : len(anchors)].diagonal(), cosines, mask=counts, tau=self.config.tau)
-
-    def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
-        bag = self.part["tower"]
-        if self.random is None or not isinstance(bag, Bag):
-            return super().export(readers, fitted_on)
-        dim, beside = self.width + self.config.beside, self.config.beside
-        made = BagBeside(self.vocabulary, dim, beside)
-        made.learnt.load_state_dict(bag.state_dict())
-        made.known.load_state_dict({"words.weight": self.random, "weights": bag.rarity})
-        network = {"kind": "bag_beside", "vocabulary": self.vocabulary, "dim": dim, "beside": beside}
-        return {"text": headless(readers["text"], network, made, fitted_on)}
 
     def held_score(self) -> float:
         """Mean reciprocal rank of kept partners among the kept items."""
