@@ -25,12 +25,14 @@ from palate.evaluation.compare import compare
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 
-MODEL = "clcrec:dim=32;batch_size=1024;candidates=128;epochs=24;patience=4"
-PRETRAINER = "clip:dim=64;layers=2;epochs=16"
+MODEL = "clcrec:dim=32;batch_size=4096;candidates=256;lr=0.003;epochs=16;patience=3"
+PRETRAINER = "newsembed:dim=64;layers=2;width=64;lr=0.002;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;neighbours=2;epochs=20"
 TUNING = ("frozen", "partial:1", "full", "lora:8", "adapter:16", "prompt:8")
 FUSION = ("late", "intermediate", "early")
 READERS = {"text": "pieces?length=48", "image": "pixels?side=32"}
 """Short and small: a tower that is trained with the model reads every item of every batch."""
+AS_IT_COMES = {"image": "image_stats"}
+"""Where nothing was pretrained."""
 METRIC = "capped_recall@20"
 COSTS = {"trained": "trained parameters", "fit seconds": "seconds", "peak MiB": "peak MiB", "stored MiB": "stored MiB"}
 COLOURS = dict(
@@ -46,7 +48,7 @@ def encoders(data: Dataset, pretrainer: str, text: str | None, work: Path, draw:
         model, file = parse(pretrainer, pretrainers), f"{folder}.checkpoint"
         pretrain(model, data, folder, seed=draw, readers=READERS, store=work / "store", checkpoint=file)
     found = {part.name: str(part) for part in folder.iterdir() if part.is_dir()}
-    found = {modality: found.get(modality, "none") for modality in data.items.modalities}
+    found = {modality: found.get(modality, AS_IT_COMES.get(modality, "none")) for modality in data.items.modalities}
     return found if text is None else {**found, "text": text}
 
 

@@ -16,6 +16,14 @@ TITLES = {
 }
 
 
+ENCODERS = {
+    "built-in": "tf-idf and colour descriptors",
+    "untrained": "towers as they are drawn",
+    "pretrained": "**the same towers pretrained, no download**",
+    "minilm": "MiniLM and colour descriptors",
+    "continued": "MiniLM trained further",
+    "taught": "MiniLM and posters, taught attributes",
+}
 LABELS = {
     "blend": "**blend** (default)",
     "content_kernel:media={image: 0.0}": "content_kernel without pictures",
@@ -56,6 +64,27 @@ def movies() -> list[str]:
             f"With pictures minus without (content_kernel): {pictures['difference']:+.4f} "
             f"[{pictures['low']:+.4f}, {pictures['high']:+.4f}].",
         ]
+    return [*lines, ""]
+
+
+def catalogue() -> list[str]:
+    """Encoders that learnt from the movies themselves."""
+    files = {split: RESULTS / f"catalogue-{split}.json" for split in ("inductive", "transductive")}
+    found = {split: read_json(file) for split, file in files.items() if file.is_file()}
+    if not found:
+        return []
+    first = next(iter(found.values()))
+    lines = [
+        f"**Encoders pretrained on the movies themselves**, plots and posters alone, {first['draws']} draws, "
+        "capped recall@20 ([what is what](docs/pretraining.md)):",
+        "",
+        "| encoders | " + " | ".join(found) + " |",
+        "|---" * (1 + len(found)) + "|",
+    ]
+    for name in first["by draw"]:
+        means = [result["by draw"].get(name) for result in found.values()]
+        cells = [f"{sum(mean) / len(mean):.4f}" if mean else "" for mean in means]
+        lines.append(f"| {ENCODERS.get(name, name)} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -142,7 +171,14 @@ def main() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
-    lines = [*movies(), *(line for name in TITLES for line in matching(name)), *world(), *speed(), *scale()]
+    lines = [
+        *movies(),
+        *catalogue(),
+        *(line for name in TITLES for line in matching(name)),
+        *world(),
+        *speed(),
+        *scale(),
+    ]
     lines.append("Commands, versions, hashes and every seed: [benchmarks/results](benchmarks/results).")
     write_text(ROOT / "README.md", before + START + "\n" + "\n".join(lines) + "\n" + END + after)
 
