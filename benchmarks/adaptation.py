@@ -26,7 +26,7 @@ from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 
 MODEL = "clcrec:dim=32;batch_size=4096;candidates=256;lr=0.003;epochs=16;patience=3"
-PRETRAINER = "newsembed:dim=64;layers=2;width=64;lr=0.002;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;neighbours=2;epochs=20"
+PRETRAINER = "newsembed:layers=2;lr=0.002;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;neighbours=2;epochs=20"
 TUNING = ("frozen", "partial:1", "full", "lora:8", "adapter:16", "prompt:8")
 FUSION = ("late", "intermediate", "early")
 READERS = {"text": "pieces?length=48", "image": "pixels?side=32"}
