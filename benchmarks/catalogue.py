@@ -4,7 +4,7 @@
 
 Everything but the encoders is equal: ``content_kernel`` on the vectors of plots and posters alone, with settings that
 suit the built-in descriptors, refitted, test opened once a draw. ``built-in``: tf-idf and descriptors of colours and
-gradients; ``pretrained``: ``attribute_ridge`` on both; ``untrained``: its maps as they are drawn; ``minilm``: a sentence
+gradients; ``pretrained``: ``attribute_ridge`` on both; ``untrained``: its maps as drawn; ``minilm``: a sentence
 encoder as it comes, with the descriptors; ``continued``: its last layer trained further by ``newsembed``; ``taught``:
 ``attribute_ridge`` on it and on the descriptors.
 Settings were chosen on draws 100 to 107, where test was looked at too. Cells are kept under PALATE_WORK.
