@@ -25,11 +25,11 @@ from palate.evaluation.compare import compare
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 
-MODEL = "clcrec:dim=32;batch_size=4096;candidates=256;lr=0.003;epochs=16;patience=3"
-PRETRAINER = "newsembed:layers=2;lr=0.002;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;neighbours=2;epochs=20"
+MODEL = "clcrec:dim=32;batch_size=8192;candidates=256;lr=0.005;epochs=8;patience=2"
+PRETRAINER = "newsembed:dim=32;layers=2;lr=0.003;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;epochs=16"
 TUNING = ("frozen", "partial:1", "full", "lora:8", "adapter:16", "prompt:8")
 FUSION = ("late", "intermediate", "early")
-READERS = {"text": "pieces?length=48", "image": "pixels?side=32"}
+READERS = {"text": "pieces?length=32", "image": "pixels?side=32"}
 """Short and small: a tower that is trained with the model reads every item of every batch."""
 AS_IT_COMES = {"image": "image_stats"}
 """Where nothing was pretrained."""

@@ -11,6 +11,8 @@ from palate.core.errors import AbilityError, ConfigError
 from palate.core.model import pretrainers
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder
+from palate.modules.remember import Remember
+from palate.modules.towers import through
 from palate.training.pretrain import pretrain
 
 transformers = pytest.importorskip("transformers")
@@ -37,6 +39,20 @@ def run(out, checkpoint, tuning="full", epochs=2, **more):
     model = pretrainers.get("clip")(**{**SMALL, "width": 16, "epochs": epochs, **more})
     readers = {"image": READERS["image"]}
     return pretrain(model, data, out, readers=readers, start={"text": f"hf:{checkpoint}"}, tuning=tuning)
+
+
+def test_what_is_below_the_split_is_made_once_and_nothing_else_changes(checkpoint, tmp_path, monkeypatch):
+    asked = []
+    below = Remember.below
+    monkeypatch.setattr(
+        Remember, "below", lambda self, tower, ids: asked.extend(map(bytes, ids.numpy())) or below(self, tower, ids)
+    )
+    found = run(tmp_path / "out", checkpoint, "partial:1", epochs=3)["text"]
+    assert len(asked) == len(set(asked)) > 1
+    monkeypatch.setattr(Remember, "__call__", lambda self, tower, ids: through(tower, ids))
+    other = run(tmp_path / "again", checkpoint, "partial:1", epochs=0)["text"]
+    texts = ["a red lamp", "a blue lamp"]
+    assert np.abs(found.encode(texts).values - other.encode(texts).values).max() > 1e-4
 
 
 def test_nothing_learnt_is_the_encoder_it_started_from(checkpoint, tmp_path):

@@ -13,9 +13,9 @@ from palate.core.errors import AbilityError, ConfigError
 from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
+from palate.modules.checkpoint import Checkpoint
 from palate.modules.network import Staged, Whole
 from palate.modules.remember import Remember
-from palate.modules.stages import Stages
 
 from .encoders._base import TRAINABLE, ContentEncoder
 from .encoders._hf import HfEncoder
@@ -86,7 +86,7 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
                 part.requires_grad_(False)
             for parameter in tower.first():
                 parameter.requires_grad_(False)
-            if isinstance(tower, Stages) and modality == "text" and not tower.causal:
+            if isinstance(tower, Checkpoint) and modality == "text":
                 tower.remember = Remember(split)
         if plan.kind == "lora":
             assert isinstance(tower, Staged)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import AbilityError, MissingDependencyError
+from .remember import Remember
 from .stages import Biased, Head, Ids, Mels, Patches, Pooling, Stages, Waves, Windows
 from .towers import State, Tokens, through, towers
 
@@ -23,6 +24,9 @@ class Checkpoint(nn.Module):
     Args:
         model: its class in transformers. config: settings of that class. dim: width of the vector.
         pad: id of padding, for texts. pooling: where the class leaves a choice.
+
+    Attributes:
+        remember: keeps what frozen blocks make of a text.
 
     Raises:
         AbilityError: for a class without stages. MissingDependencyError: without transformers.
@@ -40,9 +44,10 @@ class Checkpoint(nn.Module):
 
         kind: Any = getattr(transformers, model)
         self.stages, self.head = split(kind(kind.config_class.from_dict(dict(config))), pad, pooling)
+        self.remember: Remember | None = None
 
     def forward(self, inputs: Tensor) -> Tokens:
-        return through(self, inputs)
+        return through(self, inputs) if self.remember is None else self.remember(self, inputs)
 
     def first(self) -> list[nn.Parameter]:
         return self.stages.first()

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .remember import Remember
 from .towers import State, Tokens, pooled, through
 
 Pooling = Literal["mean", "first", "last", "all"]
@@ -24,7 +23,7 @@ class Stages(nn.Module):
         causal: positions see only what is before them.
 
     Attributes:
-        lengthens: learnt positions may stand in front. remember: keeps what frozen blocks make of an input.
+        lengthens: learnt positions may stand in front.
     """
 
     lengthens = True
@@ -32,10 +31,9 @@ class Stages(nn.Module):
     def __init__(self, enter: nn.Module, layers: nn.ModuleList, leave: nn.Module, causal: bool = False) -> None:
         super().__init__()
         self.enter, self.layers, self.leave, self.causal = enter, layers, leave, causal
-        self.remember: Remember | None = None
 
     def forward(self, inputs: Tensor) -> Tokens:
-        return through(self, inputs) if self.remember is None else self.remember(self, inputs)
+        return through(self, inputs)
 
     def train(self, mode: bool = True) -> Stages:
         """Statistics of batches stay those of the checkpoint: a catalogue's batches are too small for better ones."""
