@@ -3,7 +3,7 @@
 from _kinship import kinship
 from _points import Point, cold_recall, shop
 
-WHOLE = "newsembed:dim=64;layers=1;batch_size=128;neighbours=3;epochs=20"
+WHOLE = "newsembed:dim=64;layers=1;batch_size=128;neighbours=3;epochs=20;lr=0.002"
 READERS = {"text": "pieces?size=2000&length=40"}
 
 POINTS = [
