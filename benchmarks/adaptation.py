@@ -3,7 +3,7 @@
     python benchmarks/adaptation.py [--draws 3] [--model clcrec] [--tuning frozen,lora:8] [--fusion late,early]
 
 For each draw the encoders are pretrained on what the split shows (``--pretrainer``; ``--text minilm`` takes a sentence
-encoder as it comes instead), then the model is fitted with every tuning and every fusion. A cell that is done is not
+encoder as it comes instead; modalities that were not pretrained are read as they come), then the model is fitted with every tuning and every fusion. A cell that is done is not
 run again, under PALATE_WORK; ``--data FOLDER`` takes another catalogue. Written: ``results/adaptation*.{json,md,svg}``.
 """
 
@@ -25,8 +25,8 @@ from palate.evaluation.compare import compare
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 
-MODEL = "clcrec:dim=32;batch_size=8192;candidates=256;lr=0.005;epochs=8;patience=2"
-PRETRAINER = "newsembed:dim=32;layers=2;lr=0.003;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;epochs=16"
+MODEL = "clcrec:dim=32;batch_size=2048;candidates=256;lr=0.015;epochs=5;patience=5"
+PRETRAINER = "newsembed:dim=32;layers=2;lr=0.003;batch_size=256;hard=0;tau=0.3;topics=100;ranges=10;epochs=30"
 TUNING = ("frozen", "partial:1", "full", "lora:8", "adapter:16", "prompt:8")
 FUSION = ("late", "intermediate", "early")
 READERS = {"text": "pieces?length=32", "image": "pixels?side=32"}
