@@ -3,7 +3,7 @@
 from _asked import SMALL, recommended
 from _points import Point, shop
 
-SIZES = "cb2cf_siamese:epochs=12;dim=64;layers=1;batch_size=512;neighbours=5"
+SIZES = "cb2cf_siamese:epochs=12;dim=64;layers=1;batch_size=512;neighbours=5;lr=0.003"
 POINTS = [
     Point(
         system="cb2cf_siamese",
