@@ -4,7 +4,8 @@
 
 For each draw the encoders are pretrained on what the split shows (``--pretrainer``; ``--text minilm`` takes a sentence
 encoder as it comes instead; what was not pretrained is read as it comes), then the model is fitted with every tuning
-and every fusion. A cell that is done is not run again, under PALATE_WORK; ``--data FOLDER`` takes another catalogue. Written: ``results/adaptation*.{json,md,svg}``.
+and every fusion. A cell that is done is not run again, under PALATE_WORK; ``--data FOLDER`` takes another catalogue.
+Written: ``results/adaptation*.{json,md,svg}``.
 """
 
 from __future__ import annotations
