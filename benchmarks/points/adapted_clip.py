@@ -11,7 +11,7 @@ from _points import Point, unseen
 from palate.data.dataset import Dataset
 
 SIZES = "adapted_clip:epochs=6;dim=64;layers=1"
-FEW = "adapted_clip:epochs=20;dim=64;layers=1;batch_size=64;lr=0.001;patience=20"
+FEW = "adapted_clip:epochs=12;dim=64;layers=1;batch_size=64;lr=0.001;patience=12"
 SEARCHES = 200
 
 
