@@ -16,7 +16,7 @@ SEARCHES = 200
 
 
 def few(seed: int, effect: bool) -> Dataset:
-    """The same, where people searched rarely: of searches that led to items training may see, 200 are left."""
+    """The shop of :func:`asking`, where people search rarely: 200 searches for items that training may see are left."""
     data = asking(seed, effect)
     assert data.searches is not None
     searches, new = data.searches, unseen(data)
