@@ -16,6 +16,7 @@ from palate.models.pretrain.alignrec_content import AlignRecContent
 
 READERS = {"text": "pieces?size=1000&length=32", "image": "pixels"}
 WHOLE = "alignrec_content:dim=64;codes=64;batch_size=32;code_epochs=8;epochs=16;patience=16"
+CATEGORIES = "alignrec_content:dim=64;codes=32;batch_size=64;code_epochs=2;epochs=6;lr=0.001;category=category"
 CHUNK = 256
 
 
@@ -50,10 +51,10 @@ POINTS = [
         system="alignrec_content",
         claim="items of one category drawn together are found for new items' users",
         data=shop,
-        whole=f"{WHOLE};category=category",
-        ablation=f"{WHOLE};category=category;alignment=0",
+        whole=CATEGORIES,
+        ablation=f"{CATEGORIES};alignment=0",
         judge=cold_recall_fused,
         supervision="weak",
-        readers=READERS,
+        readers=READERS | {"image": "pixels?side=32"},
     ),
 ]
