@@ -30,12 +30,12 @@ def auc(modality: str) -> Judge:
 
 
 def joint_auc(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-    """As :func:`auc`, by one vector an item of all its modalities; items without any are left out."""
+    """As :func:`auc`, by one vector an item of all its modalities; items that lack one are left out."""
     users, taken = _asked(data)
     raw = {m: data.items.raw(m, unseen(data)) for m in encoders}
     inputs = ItemInputs({m: e.of.encode(raw[m]) for m, e in encoders.items() if isinstance(e, Tower)})
     model.views.take(inputs)
-    there = np.flatnonzero(model.views.known.numpy().any(1))
+    there = np.flatnonzero(np.all([inputs.present(m) for m in encoders], axis=0))
     return _by_user(_affinity(model, users, model.encode_all(there).numpy()), taken[:, there])
 
 

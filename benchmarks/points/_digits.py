@@ -19,25 +19,25 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DIGITS, RATE, SECONDS = 10, 8000, 10
 TRACKS, PEOPLE, LIKES = 400, 300, 15
 TAKES, NEW_TAKES = 50, 10
-LEAD, SPEAKER, DIGIT, FAVOURITES = 0.3, 3.0, 2.0, 3
+LEAD, SPEAKER, DIGIT, FAVOURITES, FAME = 0.3, 3.0, 2.0, 3, 1.5
 """Chance that a recording is of the track's lead; what a liked speaker or digit adds to a track's log odds; liked
-digits a person."""
+digits a person; spread of what fame adds."""
 
 READERS = {"audio": f"mel?seconds={SECONDS}&bands=24"}
 
 
-def digits(seed: int, effect: bool) -> Dataset:
+def digits(seed: int, effect: bool, fame: float = 0.0) -> Dataset:
     """Real voices, simulated likes; a fifth of the tracks is new. Without effect, a track sounds like another one.
 
     A track of 10 seconds is some twenty recordings; three in ten are of its lead speaker and, drawn apart, of its
     lead digit, the rest of anybody and anything: 3 seconds leave in doubt who leads. Recordings heard in new tracks are
-    heard in no other.
+    heard in no other. ``fame``: spread of what a track's fame, which nobody can hear, adds to everybody's log odds.
     """
     rng = np.random.default_rng([seed, 1])
     split = f"item_cold:seed={seed}"
     new = cold_items(SplitSpec.parse(split), TRACKS)[1]
     lead = np.stack([rng.integers(len(SPEAKERS), size=TRACKS), rng.integers(DIGITS, size=TRACKS)], axis=1)
-    likes = _likes(lead, rng)
+    likes = _likes(lead, fame, rng)
     heard = lead if effect else lead[rng.permutation(TRACKS)]
     items = pl.DataFrame(
         {
@@ -51,12 +51,19 @@ def digits(seed: int, effect: bool) -> Dataset:
     return palate.Dataset.from_frames(items, log, columns={"item": "id", "sound": "audio"}, split=split)
 
 
-def _likes(lead: NDArray[np.int64], rng: np.random.Generator) -> list[tuple[int, int]]:
+def hits(seed: int, effect: bool) -> Dataset:
+    """As :func:`digits`, but some tracks are much played, whatever they sound like."""
+    return digits(seed, effect, fame=FAME)
+
+
+def _likes(lead: NDArray[np.int64], fame: float, rng: np.random.Generator) -> list[tuple[int, int]]:
     """(person, track): for each person the best of all tracks, by taste and chance."""
     speaker = rng.integers(len(SPEAKERS), size=PEOPLE)
     favourites = rng.random((PEOPLE, DIGITS)).argsort(1)[:, :FAVOURITES]
     appeal = SPEAKER * (speaker[:, None] == lead[:, 0])
     appeal = appeal + DIGIT * (favourites[:, :, None] == lead[:, 1]).any(1) + rng.gumbel(size=(PEOPLE, TRACKS))
+    if fame:
+        appeal = appeal + fame * rng.normal(size=TRACKS)
     best = np.argpartition(-appeal, LIKES, axis=1)[:, :LIKES]
     return [(u, int(i)) for u, row in enumerate(best) for i in row]
 

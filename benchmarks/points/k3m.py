@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from _points import Point, classify, labels, probe, shop, unseen
+from _asked import catalogue
+from _points import Point, classify, labels, probe, unseen
 from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.k3m import K3M, SIDES
 
-READERS = {"image": "pixels?side=48", "text": "pieces?size=4000&length=32"}
-SIZES = "k3m:dim=64;batch_size=64;epochs=40;patience=40"
-CHUNK, LABEL = 128, "shape"
+READERS = {"image": "pixels?side=32", "text": "pieces?size=2000&length=24"}
+SIZES = "k3m:dim=64;lr=0.002;batch_size=64;epochs=25;patience=25"
+CHUNK = 128
 
 
 def contents(
@@ -39,23 +40,26 @@ def contents(
 
 
 def lacking(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-    """Whether the shape of a new item that lost its text or its picture, by chance, is named by a linear classifier of
-    whole items: 1 or 0."""
+    """Share of two askings, once without its text and once without its picture, in which a linear classifier of whole
+    items names the category of a new item that has both."""
     assert isinstance(model, K3M)
     new = unseen(data)
     old = np.setdiff1d(np.arange(data.n_items), new)
-    side = np.random.default_rng(seed).random(len(new)) < 0.5
+    whole = np.all([data.items.present(modality)[new] for modality in SIDES], axis=0)
+    new, names = new[whole], labels(data, "category")
     known, there = contents(model, encoders, data, old, np.zeros((len(old), 2), bool))
-    asked, here = contents(model, encoders, data, new, np.stack([side, ~side], axis=1))
-    names = labels(data, LABEL)
-    return (classify(known[there], names[old][there], asked[here]) == names[new][here]).astype(np.float64)
+    found = []
+    for lost in np.eye(2, dtype=bool):
+        asked, _ = contents(model, encoders, data, new, np.tile(lost, (len(new), 1)))
+        found.append(classify(known[there], names[old][there], asked) == names[new])
+    return np.mean(found, axis=0)
 
 
 POINTS = [
     Point(
         system="k3m",
         claim="What each modality says before interaction keeps a vector sound when the other is lost",
-        data=shop,
+        data=catalogue,
         whole=f"{SIZES};hide=0",
         ablation=f"{SIZES};hide=0;moments=interactive",
         judge=lacking,
@@ -65,10 +69,10 @@ POINTS = [
     Point(
         system="k3m",
         claim="Link prediction carries what is known of items into their pictures",
-        data=shop,
+        data=catalogue,
         whole=SIZES,
         ablation=f"{SIZES};objectives=[mlm,mom]",
-        judge=probe("image", LABEL),
+        judge=probe("image", "shape"),
         supervision="weak",
         readers=READERS,
     ),

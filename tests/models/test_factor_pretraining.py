@@ -146,3 +146,20 @@ def test_data_without_content_or_behaviour_is_refused():
         made("cb2cf").setup(replace(view, users=view.users[:0], items=view.items[:0], times=None))
     with pytest.raises(ConfigError, match="found none"):
         made("cb2cf").setup(replace(view, features={}))
+
+
+def test_a_view_that_is_not_shown_changes_nothing():
+    data = shop(titled=False)
+    model, view = ready("cb2cf", data, views=("text",))
+    assert model.views.modalities == ("text", "image")
+    assert not model.views.known[:, 1].any() and model.views.known[:, 0].any()
+    assert model.views.towers["image"] is not None
+    assert set(model.held.trained) <= set(np.flatnonzero(view.features["text"].present))
+
+
+def test_shuffled_goals_are_those_of_other_items():
+    data = shop()
+    (model, _), (other, _) = ready("cb2cf", data), ready("cb2cf", data, shuffled=True)
+    trained = model.held.trained
+    assert not torch.equal(model.goals[trained], other.goals[trained])
+    np.testing.assert_allclose(np.sort(model.goals[trained], axis=0), np.sort(other.goals[trained], axis=0))
