@@ -7,7 +7,7 @@ from _digits import READERS, digits
 
 from _points import Point
 
-SIZES = "dim=16;width=32;lr=0.01;batch_size=512;epochs=12;patience=12"
+SIZES = "dim=32;width=32;lr=0.003;batch_size=128;epochs=12;patience=12"
 
 POINTS = [
     Point(
