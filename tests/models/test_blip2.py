@@ -140,3 +140,15 @@ def test_exported_encoders_read_one_modality(tmp_path):
         ids = torch.from_numpy(encoders["text"].of.encode(titles).values)
         _, states = model.former(None, model.words(ids))
         np.testing.assert_allclose(words, F.normalize(model.of_text(states[:, 0]), dim=1).numpy(), atol=1e-5)
+
+
+def test_pictures_read_by_a_frozen_encoder(tmp_path):
+    readers = {**READERS, "image": "image_stats"}
+    model = pretrainers.get("blip2")(**{**SMALL, "tokens": 2, "epochs": 2})
+    found = pretrain(model, shop(), tmp_path / "out", readers=readers)
+    raws = shop().items.raw("image")[:5]
+    again = load_encoder(tmp_path / "out" / "image")
+    np.testing.assert_array_equal(again.encode(raws).values, found["image"].encode(raws).values)
+    values, mask = model.tower(model.inputs.read("image", ROWS))
+    assert values.shape == (4, 2, 16) and mask.all()
+    assert not torch.equal(model.tower.mean, torch.zeros_like(model.tower.mean))

@@ -84,7 +84,7 @@ def test_neither_picture_nor_words_is_refused():
 
 def test_towers_give_the_queries_and_the_first_word():
     torch.manual_seed(0)
-    image = QueriedPictures(8, {"queries": 3, "layers": 1, "heads": 2}).eval()
+    image = QueriedPictures(8, {"queries": 3, "layers": 1, "heads": 2}, {"kind": "image", "dim": 8}).eval()
     text = SpokenWords(8, 20, 6, {"queries": 3, "layers": 1, "heads": 2}).eval()
     ids = torch.tensor([[2, 9, 3, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     with torch.inference_mode():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .stream import Words
-from .towers import ImageTower, Tokens, towers
+from .towers import Tokens, make_tower, towers
 
 Rule = Literal["apart", "together", "causal"]
 
@@ -123,15 +123,15 @@ class _Block(nn.Module):
 
 @towers.register("qformer-image")
 class QueriedPictures(nn.Module):
-    """Pictures float32 [B, 3, S, S] as what the queries found in them.
+    """Pictures as what the queries found in them.
 
     Args:
-        dim: width. former: further arguments of :class:`QFormer`.
+        dim: width. former: further arguments of :class:`QFormer`. reader: of the tower that takes pictures in.
     """
 
-    def __init__(self, dim: int, former: Mapping[str, Any]) -> None:
+    def __init__(self, dim: int, former: Mapping[str, Any], reader: Mapping[str, Any]) -> None:
         super().__init__()
-        self.reader, self.former = ImageTower(dim), QFormer(dim, **former)
+        self.reader, self.former = make_tower(**reader), QFormer(dim, **former)
 
     def forward(self, pictures: Tensor) -> Tokens:
         found, _ = self.former(self.reader(pictures)[0], None)

@@ -159,10 +159,10 @@ class AudioTower(nn.Module):
 
 @towers.register("vector")
 class VectorTower(nn.Module):
-    """A vector that a frozen encoder made, float32 [B, inputs], standardised, as a single token.
+    """A vector that a frozen encoder made, float32 [B, inputs], standardised, as a single token or several.
 
     Args:
-        inputs: width of the vectors. dim: of the token.
+        inputs: width of the vectors. dim: of a token. tokens: their number, each a map of the whole vector.
 
     Attributes:
         mean, scale: of the vectors, as :meth:`fit` found them.
@@ -171,11 +171,12 @@ class VectorTower(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, inputs: int, dim: int = 128) -> None:
+    def __init__(self, inputs: int, dim: int = 128, tokens: int = 1) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
-        self.out = nn.Linear(inputs, dim)
+        self.tokens = tokens
+        self.out = nn.Linear(inputs, dim * tokens)
         self.norm = nn.LayerNorm(dim)
 
     def fit(self, values: Tensor) -> None:
@@ -199,7 +200,7 @@ class VectorTower(nn.Module):
         return state
 
     def end(self, state: State) -> Tokens:
-        tokens = self.norm(self.out(state[0]))
+        tokens = self.norm(self.out(state[0]).unflatten(2, (self.tokens, -1)).flatten(1, 2))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 

@@ -6,10 +6,11 @@ Three objectives, summed, over the same weights and told apart by who sees whom 
 - itm (together): does the text fit the picture? The mean over queries of a logit; negatives are drawn by the batch's s.
 - itg (causal words that see the queries): -sum_t log P(w_t | w_<t, queries), the text opened by a token of its own.
 
-Our choices. A small image tower, trained with the rest, in the place of a frozen ViT; cross-attention in every second
-block as in the paper, pre-norm. Texts of the same words are not each other's negatives in itm. An exported picture is
-the mean of its queries, projected and of unit length, and that is what retrieval on held-out items judges; a text is
-its [CLS]. Items without picture or text are left out: all three objectives need both.
+Our choices. Pictures are read by a frozen encoder as in the paper, whose vector becomes ``tokens`` tokens, or, read as
+pixels, by a small tower trained with the rest. Cross-attention in every second block as in the paper, pre-norm. Texts
+of the same words are not each other's negatives in itm. An exported picture is the mean of its queries, projected and
+of unit length, and that is what retrieval on held-out items judges; a text is its [CLS]. Items without picture or text
+are left out: all three objectives need both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from palate.features.encoders.tower import Tower
 from palate.modules.masking import mine
 from palate.modules.qformer import QFormer
 from palate.modules.stream import WordHead, Words
-from palate.modules.towers import PAD, ImageTower
+from palate.modules.towers import PAD, VectorTower, make_tower
 
 from ._picture_text import PictureText
 from ._streams import HEADS, MASK
@@ -54,10 +55,12 @@ class BLIP2(PictureText):
 
         Attributes:
             queries: their number. width: of the shared space. tau: first temperature; it is learnt.
+            tokens: made of a picture's vector where that is what is read.
             objectives: which are summed. hard: draw negatives of itm by similarity, else evenly.
         """
 
         queries: int = Field(8, ge=1)
+        tokens: int = Field(4, ge=1)
         width: int = Field(128, ge=2)
         tau: float = Field(0.07, gt=0)
         objectives: tuple[Literal["itc", "itm", "itg"], ...] = Field(("itc", "itm", "itg"), min_length=1)
@@ -67,7 +70,13 @@ class BLIP2(PictureText):
         super().setup(train)
         c, d = self.config, self.config.dim
         self.former_sizes = {"queries": c.queries, "layers": c.layers, "heads": HEADS}
-        self.words, self.tower = Words(self.vocabulary, d, self.length), ImageTower(d)
+        self.eye: dict[str, Any] = {"kind": "image", "dim": d}
+        if self.inputs.frozen("image"):
+            inputs = self.inputs.features["image"].dim
+            self.eye = {"kind": "vector", "inputs": inputs, "dim": d, "tokens": c.tokens}
+        self.words, self.tower = Words(self.vocabulary, d, self.length), make_tower(**self.eye)
+        if isinstance(self.tower, VectorTower):
+            self.tower.fit(self.inputs.read("image", torch.from_numpy(self.trained)))
         self.former = QFormer(d, **self.former_sizes)
         self.of_image, self.of_text = nn.Linear(d, c.width), nn.Linear(d, c.width)
         self.match, self.write = nn.Linear(d, 1), WordHead(d, self.vocabulary)
@@ -144,7 +153,7 @@ class BLIP2(PictureText):
         sizes: dict[str, Any] = {"dim": self.config.dim, "former": self.former_sizes}
         text = {"kind": "qformer-text", "vocabulary": self.vocabulary, "length": self.length, **sizes}
         kinds = {
-            "image": ({"kind": "qformer-image", **sizes}, self.tower, self.of_image),
+            "image": ({"kind": "qformer-image", "reader": self.eye, **sizes}, self.tower, self.of_image),
             "text": (text, self.words, self.of_text),
         }
         out: dict[str, Encoder] = {}
