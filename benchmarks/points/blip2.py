@@ -3,7 +3,7 @@
 from _asked import SMALL, catalogue
 from _points import Point, retrieval
 
-SIZES = "blip2:epochs=20;dim=64;layers=2"
+SIZES = "blip2:epochs=40;dim=64;layers=2;lr=0.002;batch_size=64;patience=40"
 POINTS = [
     Point(
         system="blip2",
@@ -13,6 +13,6 @@ POINTS = [
         ablation=f"{SIZES};objectives=[itc,itm]",
         judge=retrieval("image", "text"),
         supervision="self",
-        readers=SMALL,
+        readers={**SMALL, "image": "image_stats"},
     )
 ]
