@@ -1,9 +1,12 @@
 """Masking, the single stream and its readers: what is hidden cannot be known, what is absent changes nothing."""
 
 import torch
+from torch.nn import Identity
 
+from palate.core.tuning import Plan
 from palate.modules.detector import Detector
 from palate.modules.masking import choose, corrupt, mismatched
+from palate.modules.network import Network
 from palate.modules.regions import Regions, grid_boxes
 from palate.modules.stream import Alone, SingleStream, WordHead, Words
 from palate.modules.towers import ImageTower
@@ -105,3 +108,21 @@ def test_the_detector_stays_as_it_was():
     assert not any(p.requires_grad for p in detector.parameters())
     torch.testing.assert_close(detector.classes(before).sum(2), torch.ones(8, 4))
     assert (detector.classes(detector.kinds).argmax(1) == torch.arange(3)).all()
+
+
+def test_a_stream_over_words_can_stop_between_layers():
+    torch.manual_seed(0)
+    words = {"kind": "words", "vocabulary": 20, "dim": 8, "length": 5}
+    made = Alone(words, 8, 2, 2).eval()
+    ids = torch.tensor([[5, 6, 7, 0, 0], [8, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    whole = made.stream([made.reader(ids)])[0]
+    torch.testing.assert_close(made(ids)[0], whole)
+    for kind, amount, trained in (("partial", 1, 1), ("frozen", 0, 0), ("full", 0, 2)):
+        network = Network(Alone(words, 8, 2, 2), Identity(), "it").prepare(Plan(kind, amount), (5,))
+        layers = network.stages.blocks()
+        assert sum(all(p.requires_grad for p in layer.parameters()) for layer in layers) == trained
+    network = Network(made, Identity(), "it").prepare(Plan("prompt", 3), (5,)).eval()
+    with torch.no_grad():
+        values, mask = network.tokens((ids, None))
+    assert values.shape == (3, 5, 8) and mask.tolist() == (ids != 0).tolist()
+    assert float((values[:2] - whole[:2]).detach()[mask[:2]].abs().max()) > 1e-4

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .towers import PAD, Tokens, known, make_tower, towers
+from .towers import PAD, State, Tokens, known, make_tower, through, towers
 
 
 @towers.register("words")
@@ -47,8 +47,27 @@ class Alone(nn.Module):
         self.stream = SingleStream(dim, layers, heads)
 
     def forward(self, inputs: Tensor) -> Tokens:
-        tokens: Tokens = self.reader(inputs)
-        return self.stream([tokens])[0], tokens[1]
+        return through(self, inputs)
+
+    def first(self) -> list[nn.Parameter]:
+        return list(self.reader.parameters())
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.stream.layers.layers)
+
+    def start(self, inputs: Tensor) -> State:
+        found: State = self.reader(inputs)
+        return found
+
+    def step(self, place: int, state: State) -> State:
+        values, mask = state
+        assert mask is not None
+        return self.stream.layers.layers[place](values, src_key_padding_mask=~opened(mask)), mask
+
+    def end(self, state: State) -> Tokens:
+        values, mask = state
+        assert mask is not None
+        return self.stream.norm(values), mask
 
 
 class SingleStream(nn.Module):
@@ -67,11 +86,16 @@ class SingleStream(nn.Module):
     def forward(self, parts: Sequence[Tokens]) -> list[Tensor]:
         """States [B, T_i, d] of each part's tokens; those that are not there change nothing."""
         tokens = torch.cat([values for values, _ in parts], 1)
-        open_ = torch.cat([mask for _, mask in parts], 1)
-        # a row without any token would attend to nothing, which is NaN
-        open_[:, 0] |= ~open_.any(1)
+        open_ = opened(torch.cat([mask for _, mask in parts], 1))
         found = self.norm(self.layers(tokens, src_key_padding_mask=~open_))
         return list(found.split([values.shape[1] for values, _ in parts], 1))
+
+
+def opened(mask: Tensor) -> Tensor:
+    """bool [B, T], as ``mask`` but for rows without any token, which would attend to nothing: that is NaN."""
+    open_ = mask.clone()
+    open_[:, 0] |= ~open_.any(1)
+    return open_
 
 
 class WordHead(nn.Module):
