@@ -32,6 +32,7 @@ from palate.training.pretrain import pretrain
 from palate.training.saving import versions
 
 PRETRAINED = "attribute_ridge"
+TAUGHT = "attribute_ridge:weight=0.5"
 BUILT_IN = {"text": "tfidf", "image": "image_stats"}
 METRIC = "capped_recall@20"
 CONTINUED = "newsembed:width=384;hard=0;tau=0.3;topics=100;neighbours=1;epochs=3"
@@ -57,8 +58,8 @@ def encoders(variant: str, data: Dataset, draw: int, folder: Path) -> Mapping[st
         )
         return {**BUILT_IN, **found}
     still = {"epochs": 0} if variant == "untrained" else {}
-    readers = {**BUILT_IN, "text": "minilm"} if variant == "taught" else BUILT_IN
-    return trained(PRETRAINED, data, draw, folder / variant, still, readers=readers)
+    spec, readers = (TAUGHT, {**BUILT_IN, "text": "minilm"}) if variant == "taught" else (PRETRAINED, BUILT_IN)
+    return trained(spec, data, draw, folder / variant, still, readers=readers)
 
 
 def trained(spec: str, data: Dataset, draw: int, out: Path, settings: Mapping[str, Any], **more: Any) -> dict[str, str]:
@@ -98,7 +99,7 @@ def main() -> None:
     gaps = {f"{a} - {b}": vars(compare_paired(values[a], values[b])) for a, b in GAPS if a in values and b in values}
     result = {
         "metric": METRIC, "split": args.split, "draws": args.draws, "by draw": table, "gaps": gaps,
-        "systems": {"pretrained": PRETRAINED, "continued": CONTINUED, "tuning": TUNING}, "kernel": KERNEL,
+        "systems": {"pretrained": PRETRAINED, "taught": TAUGHT, "continued": CONTINUED, "tuning": TUNING}, "kernel": KERNEL,
         "versions": versions(), "command": command_line(),
     }  # fmt: skip
     lines = [f"# Movies, new items, {args.split}: {METRIC} over {args.draws} draws", "", "| encoders | mean | sd |"]
