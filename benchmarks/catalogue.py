@@ -99,8 +99,8 @@ def main() -> None:
     gaps = {f"{a} - {b}": vars(compare_paired(values[a], values[b])) for a, b in GAPS if a in values and b in values}
     result = {
         "metric": METRIC, "split": args.split, "draws": args.draws, "by draw": table, "gaps": gaps,
-        "systems": {"pretrained": PRETRAINED, "taught": TAUGHT, "continued": CONTINUED, "tuning": TUNING}, "kernel": KERNEL,
-        "versions": versions(), "command": command_line(),
+        "systems": {"pretrained": PRETRAINED, "taught": TAUGHT, "continued": CONTINUED, "tuning": TUNING},
+        "kernel": KERNEL, "versions": versions(), "command": command_line(),
     }  # fmt: skip
     lines = [f"# Movies, new items, {args.split}: {METRIC} over {args.draws} draws", "", "| encoders | mean | sd |"]
     lines += ["|---|---|---|", *(f"| {n} | {np.mean(v):.4f} | {np.std(v, ddof=1):.4f} |" for n, v in table.items())]
