@@ -1,7 +1,8 @@
 """DCMR: sound learns collaborative factors; more of a track tells more, and factors teach better than plays.
 
 Weighted prediction counts a track as often as it is played, at the expense of all others: the two errors are compared
-where fame differs."""
+where fame differs.
+"""
 
 from __future__ import annotations
 

@@ -74,6 +74,9 @@ class PPM(Pretrainer):
         epochs: int = Field(60, ge=0)
         patience: int = Field(8, ge=1)
 
+    def reads(self) -> tuple[str, ...]:
+        return ("text", "image")
+
     def setup(self, train: TrainView) -> None:
         c = self.config
         self.inputs = ItemInputs(train.features)

@@ -68,9 +68,8 @@ class VisualEncoder(Pretrainer):
             stages: which of the three are run. hidden: of projector g and predictor q.
             crop, colour: of views, see :func:`palate.modules.augment.random_view`. momentum: of f', g'.
             category: property that holds an item's class; empty: the first that is stated, if any. pool: of negatives.
-            negatives: drawn for each anchor and shared by the batch. tau: temperature of stages 2 and 3.
-            debias: weight of the exposure term. epochs: of each stage. lr: of stage 1. click_lr: of stages 2 and 3.
-            held: share of the pictures kept out to judge.
+            negatives: drawn for each anchor and shared by the batch. tau, click_lr: of stages 2 and 3. lr: of stage 1.
+            debias: weight of the exposure term. epochs: of each stage. held: share of the pictures kept out to judge.
         """
 
         stages: tuple[Stage, ...] = Field(("views", "clicks", "exposure"), min_length=1)
@@ -89,6 +88,9 @@ class VisualEncoder(Pretrainer):
         click_lr: float = Field(1e-3, gt=0)
         batch_size: int = Field(64, ge=2)
         epochs: int = Field(30, ge=0)
+
+    def reads(self) -> tuple[str, ...]:
+        return ("image",)
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return plan_fields(items, {"attributes"}) if set(self.config.stages) - {"views"} else {}
