@@ -10,7 +10,7 @@ from taste import COLOURS, ITEMS, colour_of, picture, same_colour
 import palate
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
-from palate.features.encoders.tower import vectors_of
+from palate.features.encoders.tower import Tower, vectors_of
 from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
@@ -115,6 +115,29 @@ def test_an_encoder_that_was_pretrained_can_be_taught(tmp_path):
     again = load_encoder(tmp_path / "out" / "image").encode(raws)
     assert again.values.shape == (5, 6 + len(COLOURS))
     np.testing.assert_array_equal(again.values, made["image"].encode(raws).values)
+
+
+def test_the_store_encodes_once_what_several_towers_read(tmp_path, monkeypatch):
+    data, asked = shop(), []
+    small = pretrainers.get("patch_atoms")(atoms=8, size=3, grid=2, width=6, epochs=1, batch_size=16)
+    patches = pretrain(small, data, tmp_path / "patches", readers={"image": "pixels?side=16"})["image"]
+    readers = {"image": str(tmp_path / "patches" / "image")}
+    found = [
+        pretrain(pretrainers.get("attribute_ridge")(least=least), data, tmp_path / f"{least}", readers=readers)["image"]
+        for least in (2, 3)
+    ]
+    read = type(patches).embed
+    monkeypatch.setattr(Tower, "embed", lambda self, contents: asked.append(len(contents)) or read(self, contents))
+    raws = [*data.items.raw("image"), None, b"no picture"]
+    store, faults = FeatureStore(tmp_path / "store"), []
+    made = [store.encode(encoder, raws, faults=faults) for encoder in found]
+    assert sum(asked) == ITEMS and [fault.row for fault in faults] == [ITEMS + 1] * 2
+    monkeypatch.undo()
+    for encoder, features in zip(found, made):
+        alone, _ = encoder.encode_known(raws)
+        np.testing.assert_array_equal(alone.present, features.present)
+        np.testing.assert_allclose(alone.values, features.values, atol=1e-6)
+        assert features.identity == encoder.identity
 
 
 def test_numbers_are_taught_by_ranges():

@@ -20,6 +20,7 @@ from palate.core.progress import progress
 
 from .assemble import assemble
 from .encoders._base import ContentEncoder, Fault
+from .encoders.tower import Tower
 from .keys import keys_of
 from .segment import SUFFIX, Segment
 
@@ -135,7 +136,7 @@ class FeatureStore:
         with progress(f"encode {encoder.modality} ({encoder.name})", len(lacking)) as advance:
             for start in range(0, len(lacking), batch_size):
                 rows = lacking[start : start + batch_size]
-                features, faults = _encoded(encoder, [sources[row] for row in rows])
+                features, faults = self._made(encoder, [sources[row] for row in rows])
                 _check_range(features, self.dtype, encoder.name)
                 reasons = {fault.row: fault.reason for fault in faults}
                 segment = Segment.of([str(keys[row]) for row in rows], features, reasons, self.dtype)
@@ -145,6 +146,15 @@ class FeatureStore:
                     segment = Segment.read(path)
                 shelf.add(segment)
                 advance(len(rows))
+
+    def _made(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[Fault]]:
+        """Towers on encoders with networks of their own take from the store what those made before."""
+        if isinstance(encoder, Tower) and encoder.reader.trainable and encoder.reader.kind == "pooled":
+            faults: list[Fault] = []
+            return encoder.refine(self.encode(encoder.reader, raws, faults=faults)), faults
+        if isinstance(encoder, ContentEncoder):
+            return encoder.encode_known(raws)
+        return encoder.encode(raws), []
 
     def _opened(self, name: str, encoder: Encoder) -> _Shelf:
         shelf = self._shelves.setdefault(name, _Shelf())
@@ -215,12 +225,6 @@ def _first_rows(keys: Sequence[str | None], shelf: _Shelf) -> list[int]:
             seen.add(key)
             rows.append(row)
     return rows
-
-
-def _encoded(encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[Fault]]:
-    if isinstance(encoder, ContentEncoder):
-        return encoder.encode_known(raws)
-    return encoder.encode(raws), []
 
 
 def _check_range(features: Features, dtype: np.dtype, name: str) -> None:

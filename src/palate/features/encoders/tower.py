@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
@@ -75,14 +76,23 @@ class Tower(ContentEncoder):
         return self.of.read(raw) if isinstance(self.of, ContentEncoder) else None
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+        parts = (contents[start : start + BATCH] for start in range(0, len(contents), BATCH))
+        return np.concatenate([self._through(np.asarray(self.of.embed(part), np.float32)) for part in parts])
+
+    def refine(self, found: Features) -> Features:
+        """What :meth:`encode` gives, from what ``of`` gave for the same entities."""
+        values = np.zeros((len(found.present), self.dim), np.float32)
+        rows = np.flatnonzero(found.present)
+        for part in np.split(rows, range(BATCH, len(rows), BATCH)) if len(rows) else ():
+            values[part] = self._through(found.values[part])
+        return Features(values, found.present, self.kind, None, self.identity, self.fitted_on)
+
+    def _through(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         if self._network is None:
             raise NotFittedError("the encoder tower has no weights", hint="pretrain it, or load_encoder(folder)")
-        out = []
         with torch.inference_mode():
-            for start in range(0, len(contents), BATCH):
-                found = torch.from_numpy(np.asarray(self.of.embed(contents[start : start + BATCH]), np.float32))
-                out.append(vectors_of(self._network, found, self.options["unit"]).numpy())
-        return np.concatenate(out)
+            found = torch.from_numpy(np.array(values, np.float32))
+            return vectors_of(self._network, found, self.options["unit"]).numpy()
 
     @property
     def reader(self) -> ContentEncoder:
