@@ -22,7 +22,7 @@ ENCODERS = {
     "pretrained": "**the same towers pretrained, no download**",
     "minilm": "MiniLM and colour descriptors",
     "continued": "MiniLM trained further",
-    "taught": "MiniLM and posters, taught attributes",
+    "taught": "MiniLM and colour descriptors, taught attributes",
 }
 LABELS = {
     "blend": "**blend** (default)",
