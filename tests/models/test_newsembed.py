@@ -12,7 +12,7 @@ import palate
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.models.pretrain._topics import number_columns, ranges, topic_columns
+from palate.models.pretrain._topics import number_columns, ranges, topic_columns, trait_columns, traits
 from palate.models.pretrain._triplets import alike_pairs, mined_pairs, rivals
 from palate.training.pretrain import pretrain
 
@@ -110,6 +110,11 @@ def test_lists_of_names_that_repeat_are_topics_and_numbers_are_cut_into_ranges()
     present = np.array([True, True, True, True, False])
     found = ranges({"numbers:year": Features(values, present), "topics:cast": Features(values, present)}, 2)
     assert list(found) == ["year"]
+    assert set(trait_columns(items, 0)) == set(topic_columns(items))
+    assert set(trait_columns(items, 2)) == {"topics:cast", "numbers:year"}
+    fields = {"numbers:year": Features(values, present), "topics:cast": Features(values, present)}
+    assert traits(fields, 5, 0).tolist() == [[True]] * 4 + [[False]] and traits({}, 5, 2).shape == (5, 0)
+    assert traits(fields, 5, 2)[:, 1:].equal(found["year"])
     assert found["year"].tolist() == [[True, False], [True, False], [False, True], [False, True], [False, False]]
 
 

@@ -117,6 +117,19 @@ def test_pictures_without_a_label_find_their_like(tmp_path):
     assert raw.dim == 48 and seen.var(0).sum() > 0.5 * whole.var(0).sum()
 
 
+def test_components_are_found_all_over_the_catalogue(monkeypatch):
+    monkeypatch.setattr("palate.models.pretrain.patch_atoms.MOST", 4)
+    torch.manual_seed(0)
+    model = pretrainers.get("patch_atoms")(**SETTINGS)
+    model.setup(view_of(shop()))
+    asked = []
+    read = model.inputs.read
+    model.inputs.read = lambda modality, rows: asked.extend(rows.tolist()) or read(modality, rows)
+    model.condense()
+    trained = model.held.trained
+    assert len(asked) <= 4 and min(asked) == trained[0] and max(asked) >= trained[len(trained) // 2]
+
+
 def test_items_without_pictures_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="learns from image"):
         pretrain(pretrainers.get("patch_atoms")(**SETTINGS), shop(photos=False), tmp_path / "out", readers=READERS)

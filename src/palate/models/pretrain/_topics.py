@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from torch import Tensor, from_numpy
+from torch import Tensor, cat, from_numpy, zeros
 
 from palate.features.encoders.tfidf_attributes import SEPARATORS
 
@@ -38,6 +38,17 @@ def number_columns(items: Catalog) -> dict[str, tuple[str, str, tuple[str, ...]]
     """What to read of numeric attribute columns, for :func:`ranges`."""
     numeric = [column for column in items.columns("attributes") if items.frame[column].dtype.is_numeric()]
     return {NUMBER + column: ("attributes", "number", (column,)) for column in numeric}
+
+
+def trait_columns(items: Catalog, parts: int) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """What to read for :func:`traits`."""
+    return topic_columns(items) | (number_columns(items) if parts else {})
+
+
+def traits(fields: Mapping[str, Features], n_items: int, parts: int) -> Tensor:
+    """bool [n_items, T], all topics and, unless ``parts`` is 0, ranges of numbers."""
+    known = topics(fields) | (ranges(fields, parts) if parts else {})
+    return cat([zeros(n_items, 0).bool(), *known.values()], 1)
 
 
 def ranges(fields: Mapping[str, Features], parts: int) -> dict[str, Tensor]:

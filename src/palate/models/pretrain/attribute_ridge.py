@@ -27,7 +27,7 @@ from palate.features.encoders.tower import Tower, tower_network
 from palate.modules.taught import Taught
 
 from ._inputs import ItemInputs
-from ._topics import number_columns, ranges, topic_columns, topics
+from ._topics import trait_columns, traits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ class AttributeRidge(Pretrainer):
         epochs: int = Field(1, ge=0)
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
-        return topic_columns(items) | (number_columns(items) if self.config.ranges else {})
+        return trait_columns(items, self.config.ranges)
 
     def setup(self, train: TrainView) -> None:
         self.inputs = ItemInputs(train.features)
@@ -73,8 +73,7 @@ class AttributeRidge(Pretrainer):
             if not self.inputs.frozen(modality):
                 hint = f"read it as {self.default_readers[modality]}, or by an encoder that was pretrained before"
                 raise ConfigError(f"{self.name} learns from vectors", key=modality, hint=hint)
-        known = [*topics(train.fields).values(), *ranges(train.fields, self.config.ranges).values()]
-        whole = torch.cat([torch.zeros(train.n_items, 0, dtype=torch.bool), *known], 1)
+        whole = traits(train.fields, train.n_items, self.config.ranges)
         self.traits = whole[:, whole.sum(0) >= self.config.least]
         rows = {m: np.flatnonzero(self.inputs.present(m) & self.traits.any(1).numpy()) for m in self.inputs.features}
         self.rows = {modality: found for modality, found in rows.items() if len(found) > 1}
@@ -115,7 +114,7 @@ class AttributeRidge(Pretrainer):
             mine = batch.rows[:, 0][torch.from_numpy(np.isin(batch.rows[:, 0].cpu().numpy(), rows))]
             truth = self.truth(modality)[mine.cpu()].to(mine.device)
             told = self.tower(modality).level(self.inputs.read(modality, mine)) @ self.tower(modality).map.T
-            left.append((truth - told).square().sum() / truth.square().sum())
+            left.append((truth - told).square().sum() / truth.square().sum().clamp(min=1e-12))
         return {"loss": torch.stack(left).mean()}
 
     def truth(self, modality: str) -> Tensor:

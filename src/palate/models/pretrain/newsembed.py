@@ -32,7 +32,7 @@ from palate.modules.towers import make_head
 from ._documents import DocumentPretrainer, weighted
 from ._held import reciprocal_rank
 from ._pairs import among
-from ._topics import number_columns, ranges, topic_columns, topics
+from ._topics import trait_columns, traits
 from ._triplets import Source, mined_pairs, rivals
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class NewsEmbed(DocumentPretrainer):
         ranges: int = Field(0, ge=0)
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
-        return topic_columns(items) | (number_columns(items) if self.config.ranges else {})
+        return trait_columns(items, self.config.ranges)
 
     def network(self) -> dict[str, Any]:
         if "start" in self.given:
@@ -89,10 +89,9 @@ class NewsEmbed(DocumentPretrainer):
         c = self.config
         if not c.contrast + c.topics:
             raise ConfigError("both weights are 0, nothing is left to learn", key="contrast, topics")
-        known = [torch.zeros(train.n_items, 0, dtype=torch.bool), *topics(train.fields).values()]
         # numbers tell what a text is about, but no two items need agree in all of them to be of one category
-        alike = torch.cat(known, 1).numpy()
-        self.traits = torch.cat([*known, *ranges(train.fields, c.ranges).values()], 1)
+        alike = traits(train.fields, train.n_items, 0).numpy()
+        self.traits = traits(train.fields, train.n_items, c.ranges)
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
         self.guess_topic = nn.Linear(self.width, max(self.traits.shape[1], 1))

@@ -134,14 +134,17 @@ class PatchAtoms(Pretrainer):
     @torch.no_grad()
     def condense(self) -> None:
         """Make the head those directions in which pictures differ most."""
-        head, rows = self.part["head"], torch.from_numpy(self.held.trained[:MOST]).to(self.device)
+        head, trained = self.part["head"], self.held.trained
         if isinstance(head, nn.Linear):
-            wide = torch.cat([pooled(self.tower(self.inputs.read("image", part))) for part in rows.split(CHUNK)])
-            centre = wide.mean(0)
-            strength, sides = torch.linalg.eigh(((wide - centre) @ (wide - centre).T).double())
+            # spread over the catalogue, which may be in order of kind
+            rows = torch.from_numpy(trained[:: -(-len(trained) // MOST)]).to(self.device)
+            found = torch.cat([pooled(self.tower(self.inputs.read("image", part))) for part in rows.split(CHUNK)])
+            centre = found.mean(0)
+            wide = found - centre
+            strength, sides = torch.linalg.eigh((wide @ wide.T).double())
             kept = min(self.width, len(rows) - 1, wide.shape[1])
-            found = (sides[:, -kept:] / strength[-kept:].sqrt()).flip(1).to(wide.dtype)
-            head.weight.zero_()[:kept] = found.T @ (wide - centre)
+            mix = (sides[:, -kept:] / strength[-kept:].sqrt()).flip(1).to(wide.dtype)
+            head.weight.zero_()[:kept] = mix.T @ wide
             head.bias.copy_(-head.weight @ centre)
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
