@@ -1,5 +1,6 @@
 """Models x seeds: selection before test, resuming, axes, missing content, paired tests, the result files."""
 
+import ctypes
 import json
 import mmap
 from types import SimpleNamespace
@@ -305,6 +306,14 @@ def test_peak_memory_is_of_the_stretch_since_the_reset():
     low = peak() - before
     held = _touch(40_000_000)
     assert peak() - before >= low + 0.9 * len(held)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps what is freed")
+def test_what_was_freed_before_is_not_held():
+    parts, last = [bytearray(50_000) for _ in range(2000)], bytearray(50_000)
+    held = reset_peak()
+    parts.clear()
+    assert held - reset_peak() > 0.8 * 2000 * len(last)
 
 
 def _touch(size):
