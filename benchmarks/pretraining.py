@@ -4,7 +4,8 @@
 
 A point (``benchmarks/points/*.py``) is a system, its claim, data, the ablation that lacks only what the claim is about,
 and a judge of items that training did not see. Both are trained with seeds 4, 5 and 6: simulated worlds 204 to 206, or
-draws of real data; settings were chosen on other worlds, among them 201 to 203, and on draws 0 to 3. Where the data
+draws of real data; settings were chosen on other worlds, among them 201 to 203, and on draws 0 to 3 (data and sizes of
+some points were changed after their figures with seeds 4 to 6 had been seen, but on other worlds still). Where the data
 allow it, both are trained once more, with the first seed, in a world in which taste ignores content: what is gained for
 recommendation must vanish there. Cells are kept under PALATE_WORK.
 
@@ -184,7 +185,9 @@ def page(result: dict[str, Any]) -> str:
     """The table for people."""
     lines = [
         "# Each pretraining system against its own ablation", "",
-        f"{len(result['seeds'])} seeds each; 95 % interval of the paired difference; CPU seconds of one training.", "",
+        f"{len(result['seeds'])} seeds each; 95 % interval of the paired difference; CPU seconds of one training.",
+        "Data and sizes of some points were changed, on other worlds, after figures with these seeds had been seen.",
+        "",
         "| system | claim | data | whole | without | difference | no effect | seconds |", "|---" * 8 + "|",
     ]  # fmt: skip
     for found in result["rows"]:
