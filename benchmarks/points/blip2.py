@@ -1,4 +1,4 @@
-"""BLIP-2: the objective that writes, for what retrieves."""
+"""BLIP-2: the objectives that write and that contrast, for what retrieves."""
 
 from _asked import SMALL, catalogue
 from _points import Point, retrieval
@@ -7,12 +7,16 @@ SIZES = "blip2:epochs=40;dim=64;layers=2;lr=0.002;batch_size=64;patience=40"
 POINTS = [
     Point(
         system="blip2",
-        claim="Writing the text from the queries' view of the picture makes retrieval better",
+        claim=claim,
         data=catalogue,
         whole=SIZES,
-        ablation=f"{SIZES};objectives=[itc,itm]",
+        ablation=f"{SIZES};objectives={left}",
         judge=retrieval("image", "text"),
         supervision="self",
         readers={**SMALL, "image": "image_stats"},
+    )
+    for claim, left in (
+        ("Writing the text from the queries' view of the picture makes retrieval better", "[itc,itm]"),
+        ("Contrast of queries with texts, beside writing and matching, lets them find each other", "[itm,itg]"),
     )
 ]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from _asked import catalogue
-from _points import Point, classify, labels, probe, unseen
+from _points import Point, classify, cold_recall, labels, probe, shop, unseen
 from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
@@ -73,6 +73,16 @@ POINTS = [
         whole=SIZES,
         ablation=f"{SIZES};objectives=[mlm,mom]",
         judge=probe("image", "shape"),
+        supervision="weak",
+        readers=READERS,
+    ),
+    Point(
+        system="k3m",
+        claim="Link prediction teaches pictures and texts which new items people take",
+        data=shop,
+        whole=SIZES,
+        ablation=f"{SIZES};objectives=[mlm,mom]",
+        judge=cold_recall("text", "image"),
         supervision="weak",
         readers=READERS,
     ),
