@@ -1,0 +1,1 @@
+"""A run in use: retrieval index, event store, HTTP API, web page."""

@@ -1,0 +1,223 @@
+"""An index of item vectors in a folder: built once, memory-mapped, changed while it is searched, shared by processes.
+
+``base-N/`` holds vectors float32 [rows, d] (and, where there are many, cells), ``changes-N`` what was put or taken
+away since, ``current`` names N. A search reads a state that nobody changes, so it never sees half of an update.
+Building anew writes the next base beside the old one and then moves ``current``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.core.batch import Ints, Lists
+from palate.core.errors import DataError
+from palate.core.files import atomic_folder, inside, read_json, write_text
+
+from .cells import Cells
+from .changes import Changes
+from .exact import FEW, best_of, compared
+
+APPROXIMATE_FROM = 100_000
+"""Rows from which cells are worth their memory; below, all vectors are compared."""
+CURRENT, BASE, CHANGES = "current", "base-{}", "changes-{}"
+
+
+@dataclass(frozen=True)
+class State:
+    """What one search sees.
+
+    Attributes:
+        base: float32 [n, d]; row is place. there: bool [n], whose vector in the base counts.
+        rows, vectors: of items put since, int64 [m], rising, and float32 [m, d].
+    """
+
+    base: NDArray[np.float32]
+    there: NDArray[np.bool_]
+    cells: Cells | None
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+    @property
+    def size(self) -> int:
+        """Rows up to the last one."""
+        return max(len(self.base), int(self.rows.max(initial=-1)) + 1)
+
+
+class Index:
+    """Inner products of queries with the vectors of catalogue rows, best first.
+
+    Args:
+        folder: made by :meth:`build`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.lock = threading.Lock()
+        self._open()
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        vectors: NDArray[np.float32],
+        there: NDArray[np.bool_] | None = None,
+        approximate: bool | None = None,
+    ) -> Index:
+        """Write an index, the next one if there is one already; who searches the former goes on until told.
+
+        Args:
+            vectors: float32 [n, d]. there: bool [n], rows that can be found; all by default.
+            approximate: cells or not; by default from 100,000 rows on.
+
+        Raises:
+            DataError: for vectors that are not finite.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        there = np.ones(len(vectors), bool) if there is None else there
+        if not np.isfinite(vectors[there]).all():
+            bad = int(np.flatnonzero(there)[~np.isfinite(vectors[there]).all(1)][0])
+            raise DataError("a vector that is not finite cannot be found", row=bad)
+        number = int(read_json(folder / CURRENT)) + 1 if (folder / CURRENT).is_file() else 0
+        _write_base(folder, number, vectors, there, approximate)
+        write_text(folder / CURRENT, str(number))
+        return cls(folder)
+
+    def rebuild(self, approximate: bool | None = None) -> None:
+        """Make a new base of what is there now, while others search and write; what they write meanwhile is kept."""
+        with self.lock:
+            state, changes, number = self.state, self.changes, self.number
+            vectors = np.zeros((state.size, state.base.shape[1]), np.float32)
+            there = np.zeros(len(vectors), bool)
+            vectors[: len(state.base)], there[: len(state.base)] = state.base, state.there
+            vectors[state.rows], there[state.rows] = state.vectors, True
+            made = _write_base(self.folder, number + 1, vectors, there, approximate)
+            with changes.locked(), made.locked() as handle:
+                if self._moved():
+                    raise DataError("another process built the index anew meanwhile", key=str(self.folder))
+                made.append(changes.news(), handle)
+                write_text(self.folder / CURRENT, str(number + 1))
+            self._open()
+
+    def _moved(self) -> bool:
+        return int(read_json(self.folder / CURRENT)) != self.number
+
+    def _open(self) -> None:
+        self.number = int(read_json(self.folder / CURRENT))
+        base = inside(self.folder, BASE.format(self.number))
+        vectors = np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        there = np.load(base / "there.npy", allow_pickle=False)
+        self.changes = Changes(self.folder / CHANGES.format(self.number), vectors.shape[1])
+        nothing = np.zeros(0, np.int64), np.zeros((0, vectors.shape[1]), np.float32)
+        self.state = State(vectors, there, Cells.load(base), *nothing)
+        self._read()
+
+    def refresh(self) -> bool:
+        """Take in what other processes wrote; whether there was anything."""
+        with self.lock:
+            if self._moved():
+                self._open()
+                return True
+            return self._read()
+
+    def put(self, rows: Sequence[int] | Ints, vectors: NDArray[np.float32]) -> None:
+        """Make rows findable by these vectors from now on; new rows may lie beyond the last.
+
+        Raises:
+            DataError: for vectors of another width, or that are not finite.
+        """
+        vectors = np.asarray(vectors, np.float32)
+        wide = self.state.base.shape[1]
+        if vectors.ndim != 2 or vectors.shape != (len(rows), wide):
+            raise DataError(f"one vector of {wide} numbers a row, not {vectors.shape}")
+        if not np.isfinite(vectors).all():
+            raise DataError("a vector that is not finite cannot be found")
+        self._write(np.asarray(rows, np.int64), vectors)
+
+    def drop(self, rows: Sequence[int] | Ints) -> None:
+        """Never find these rows again, unless they are put once more."""
+        self._write(np.asarray(rows, np.int64), None)
+
+    def _write(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> None:
+        if len(rows) and rows.min() < 0:
+            raise DataError("rows begin at 0", row=int(rows.min()))
+        with self.lock:
+            while not self._written(rows, vectors):
+                self._open()
+            self._read()
+
+    def _written(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> bool:
+        with self.changes.locked() as handle:
+            # a base may have been built since this process looked; nobody reads the old one's changes any more
+            if self._moved():
+                return False
+            self.changes.append(self.changes.records(rows, vectors), handle)
+            return True
+
+    def _read(self) -> bool:
+        news = self.changes.news()
+        if not len(news):
+            return False
+        old = self.state
+        # of several changes of a row the last counts
+        _, first = np.unique(news["row"][::-1], return_index=True)
+        last = news[len(news) - 1 - first]
+        there = old.there.copy()
+        there[last["row"][last["row"] < len(there)]] = False
+        kept = ~np.isin(old.rows, last["row"])
+        come = last[last["there"] == 1]
+        rows = np.concatenate([old.rows[kept], come["row"]])
+        vectors = np.concatenate([old.vectors[kept], come["vector"]])
+        order = np.argsort(rows)
+        self.state = State(old.base, there, old.cells, rows[order], vectors[order])
+        return True
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | None = None,
+        exclude: Lists | None = None,
+    ) -> tuple[Ints, NDArray[np.float32]]:
+        """Best rows of each query: int64 [B, k] (-1 where there are no more), inner products float32 [B, k].
+
+        Args:
+            queries: float32 [B, d]. allowed: bool [rows], the only ones that may be found; rows beyond it may not.
+            exclude: rows that a query must not find.
+        """
+        state, queries = self.state, np.ascontiguousarray(queries, np.float32)
+        there, put = state.there, np.ones(len(state.rows), bool)
+        if allowed is not None:
+            wide = np.zeros(state.size, bool)
+            wide[: min(len(allowed), state.size)] = allowed[: state.size]
+            there, put = there & wide[: len(there)], wide[state.rows]
+        new = state.rows[put], queries @ state.vectors[put].T
+        if state.cells is None or there.sum() < FEW * len(there):
+            base = compared(queries, state.base, there, k, exclude)
+        else:
+            base = state.cells.search(queries, state.base, there, k, exclude)
+        return best_of(k, exclude, new, base)
+
+
+def _write_base(
+    folder: Path, number: int, vectors: NDArray[np.float32], there: NDArray[np.bool_], approximate: bool | None
+) -> Changes:
+    """The ``number``-th base with no changes yet; of older ones the last is kept, for those who still open it."""
+    with atomic_folder(folder / BASE.format(number)) as aside:
+        np.save(aside / "vectors.npy", vectors)
+        np.save(aside / "there.npy", there)
+        if approximate if approximate is not None else there.sum() >= APPROXIMATE_FROM:
+            Cells.build(vectors, np.flatnonzero(there)).save(aside)
+    changes = folder / CHANGES.format(number)
+    changes.write_bytes(b"")
+    shutil.rmtree(folder / BASE.format(number - 2), ignore_errors=True)
+    (folder / CHANGES.format(number - 2)).unlink(missing_ok=True)
+    return Changes(changes, vectors.shape[1])

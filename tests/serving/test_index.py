@@ -1,0 +1,185 @@
+"""The index: exact against brute force, cells near it, filters, updates, other processes, killed writers."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import palate.serving.index.index as module
+from palate.core.batch import Lists
+from palate.core.errors import DataError
+from palate.serving.index import Index
+from palate.serving.index.changes import Changes
+
+DIM = 8
+
+
+def vectors(n, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, DIM)).astype(np.float32)
+
+
+def brute(queries, table, k, allowed=None, exclude=None):
+    """Best rows by inner product over a dict row -> vector."""
+    out = []
+    for place, query in enumerate(queries):
+        gone = set(exclude[place]) if exclude is not None else set()
+        rows = [r for r in table if r not in gone and (allowed is None or (r < len(allowed) and allowed[r]))]
+        scores = {r: float(query @ table[r]) for r in rows}
+        best = sorted(rows, key=lambda r: (-scores[r], r))[:k]
+        out.append(best + [-1] * (k - len(best)))
+    return np.array(out).reshape(len(queries), k)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_whatever_is_put_and_dropped_is_what_is_found(tmp_path_factory, data):
+    n, k, seed = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 12)), data.draw(st.integers(0, 99))
+    rng = np.random.default_rng(seed)
+    there = rng.random(n) < 0.8
+    made = vectors(n, seed)
+    index = Index.build(tmp_path_factory.mktemp("index"), made, there)
+    table = {row: made[row] for row in np.flatnonzero(there).tolist()}
+    for change in data.draw(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 45), max_size=4)), max_size=6)):
+        come, rows = change
+        if come:
+            new = rng.standard_normal((len(rows), DIM)).astype(np.float32)
+            index.put(rows, new)
+            table |= dict(zip(rows, new))
+        else:
+            index.drop(rows)
+            table = {row: v for row, v in table.items() if row not in rows}
+    queries = rng.standard_normal((3, DIM)).astype(np.float32)
+    allowed = rng.random(44) < data.draw(st.sampled_from([0.03, 0.5, 1.0])) if data.draw(st.booleans()) else None
+    exclude = Lists.of([rng.integers(0, 46, 5).tolist() for _ in queries]) if data.draw(st.booleans()) else None
+    for one in (index, Index(index.folder)):
+        found, scores = one.search(queries, k, allowed, exclude)
+        np.testing.assert_array_equal(found, brute(queries, table, k, allowed, exclude))
+        for query, rows, values in zip(queries, found, scores):
+            assert np.isneginf(values[rows < 0]).all()
+            wanted = [float(query @ table[row]) for row in rows if row >= 0]
+            np.testing.assert_allclose(values[rows >= 0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
+    pytest.importorskip("faiss")
+    made = vectors(6000)
+    index = Index.build(tmp_path / "index", made, approximate=True)
+    exact = Index.build(tmp_path / "exact", made)
+    queries = vectors(40, seed=1)
+    truth, wanted = exact.search(queries, 20)
+    found, scores = index.search(queries, 20)
+    assert np.mean([np.isin(t, f).mean() for t, f in zip(truth, found)]) > 0.95
+    assert 1 <= index.state.cells.probes < index.state.cells.cells.nlist and index.state.cells.recall >= 0.98
+    same = found == truth
+    np.testing.assert_allclose(scores[same], wanted[same], rtol=1e-5)
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.5):
+        allowed = rng.random(6000) < share
+        some, _ = index.search(queries, 20, allowed)
+        assert allowed[some].all()
+        truth, _ = exact.search(queries, 20, allowed)
+        assert np.mean([np.isin(t, f).mean() for t, f in zip(truth, some)]) > (0.95 if share > 0.1 else 0.9999)
+    seen = Lists.of([row.tolist() for row in found[:, :15]])
+    again, _ = index.search(queries, 20, exclude=seen)
+    assert not any(np.isin(a, f[:15]).any() for a, f in zip(again, found))
+    index.put([6001, 3], 10 * queries[:2])
+    index.drop(found[2:3, 0])
+    after, _ = index.search(queries[:3], 5)
+    assert after[0, 0] == 6001 and after[1, 0] == 3 and found[2, 0] not in after[2]
+
+
+def test_another_process_sees_updates_and_new_bases(tmp_path):
+    index = Index.build(tmp_path, vectors(20))
+    other = Index(tmp_path)
+    assert not other.refresh()
+    code = (
+        "import sys, numpy as np; from palate.serving.index import Index;"
+        f"Index(sys.argv[1]).put([25], np.full((1, {DIM}), 9, np.float32))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    query = np.ones((1, DIM), np.float32)
+    assert other.search(query, 1)[0][0, 0] != 25
+    assert other.refresh() and other.search(query, 1)[0][0, 0] == 25
+    Index.build(tmp_path, np.eye(DIM, dtype=np.float32))
+    assert index.search(query, 30)[0].max() < 20, "who did not look goes on with what was there"
+    assert other.refresh() and other.search(query, 30)[0].max() == DIM - 1
+    assert other.number == 1 and not other.refresh()
+
+
+def test_what_a_killed_writer_left_is_no_record_and_is_cut_off(tmp_path):
+    index = Index.build(tmp_path, vectors(5))
+    index.put([6], vectors(1, seed=2))
+    file = index.changes.file
+    size = file.stat().st_size
+    for torn in (1, size // 2, size - 1):
+        with open(file, "ab") as handle:
+            handle.write(file.read_bytes()[:torn])
+        assert Index(tmp_path).state.rows.tolist() == [6]
+        assert not index.refresh()
+        index.drop([0])
+        assert file.stat().st_size % size == 0
+        assert not Index(tmp_path).state.there[0] and not index.state.there[0]
+
+
+def append(changes, rows, vectors):
+    with changes.locked() as handle:
+        changes.append(changes.records(rows, vectors), handle)
+
+
+def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_path, monkeypatch):
+    index = Index.build(tmp_path, vectors(20))
+    other = Index(tmp_path)
+    index.put([30, 2], np.full((2, DIM), 3, np.float32))
+    index.drop([4])
+    made = module._write_base
+    query = np.ones((1, DIM), np.float32)
+
+    def slow(*arguments):
+        out = made(*arguments)
+        other.put([40], np.full((1, DIM), 5, np.float32))
+        return out
+
+    monkeypatch.setattr(module, "_write_base", slow)
+    index.rebuild()
+    monkeypatch.undo()
+    assert index.number == 1 and index.state.rows.tolist() == [40] and len(index.state.base) == 31
+    found, _ = index.search(query, 50)
+    assert found[0, :3].tolist() == [40, 2, 30] and 4 not in found[0] and 25 not in found[0]
+    np.testing.assert_array_equal(found, Index(tmp_path).search(query, 50)[0])
+    assert other.number == 0
+    other.put([41], np.full((1, DIM), 6, np.float32))
+    assert other.number == 1 and other.search(query, 50)[0][0, :2].tolist() == [41, 40]
+    assert index.refresh() and index.search(query, 1)[0][0, 0] == 41
+    index.rebuild()
+    index.rebuild()
+    assert sorted(path.name for path in tmp_path.glob("base-*")) == ["base-2", "base-3"]
+    other.refresh()
+    assert other.search(query, 50)[0].tolist() == index.search(query, 50)[0].tolist()
+
+
+def test_half_a_record_with_a_wrong_sum_stops_the_reader(tmp_path):
+    file = tmp_path / "changes"
+    file.touch()
+    changes = Changes(file, 2)
+    append(changes, np.array([1, 2]), np.ones((2, 2), np.float32))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"\0")
+    reader = Changes(file, 2)
+    assert reader.news()["row"].tolist() == [1] and not len(reader.news())
+    append(changes, np.array([3]), None)
+    assert reader.news()["row"].tolist() == [3]
+
+
+@pytest.mark.parametrize("bad", [np.ones((1, DIM + 1)), np.ones((2, DIM)), np.full((1, DIM), np.nan)])
+def test_vectors_that_do_not_fit_are_refused(tmp_path, bad):
+    index = Index.build(tmp_path, vectors(5))
+    with pytest.raises(DataError):
+        index.put([7], bad.astype(np.float32))
+    with pytest.raises(DataError):
+        index.put([-1], np.ones((1, DIM), np.float32))
+    assert index.search(vectors(1), 9)[0].max() == 4
+    with pytest.raises(DataError, match="2"):
+        Index.build(tmp_path / "other", np.array([[1.0], [2], [np.inf]], np.float32))
