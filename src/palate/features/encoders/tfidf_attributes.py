@@ -50,7 +50,7 @@ class TfIdfAttributes(TermEncoder):
     def read(self, raw: Raw) -> dict[str, list[str] | float] | None:
         if not isinstance(raw, Mapping):
             raise FeatureError(f"attributes expected as a mapping, not {type(raw).__name__}")
-        found = {str(key): _values(value) for key, value in raw.items()}
+        found = {str(key): attribute_values(value) for key, value in raw.items()}
         return {key: value for key, value in found.items() if value != []} or None
 
     def learn(self, contents: list[Any]) -> None:
@@ -99,7 +99,8 @@ class TfIdfAttributes(TermEncoder):
         return [f"{key}={part}" for part in value]
 
 
-def _values(value: Any) -> list[str] | float:
+def attribute_values(value: Any) -> list[str] | float:
+    """A number, or the values of one cell without case: of a list, or separated by a comma, ``|`` or ``;``."""
     if isinstance(value, bool):
         return [str(value).lower()]
     if isinstance(value, int | float | np.number):

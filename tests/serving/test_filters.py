@@ -1,0 +1,69 @@
+"""Filters: exact masks over attributes, and errors that name what is wrong."""
+
+import polars as pl
+import pytest
+
+import palate
+from palate.core.errors import DataError
+from palate.serving.filters import Filters
+
+ROWS = pl.DataFrame(
+    {
+        "item": list("abcdef"),
+        "kind": ["lamp", "Lamp", "vase", None, "lamp, vase", " "],
+        "tags": [["new"], ["New", "red"], [], None, ["red"], ["old"]],
+        "price": [5.0, 10.0, None, 20.0, 10.5, 0.0],
+        "sold": [True, False, None, True, True, False],
+        "name": ["x"] * 6,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def filters():
+    log = pl.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+    columns = dict.fromkeys(("kind", "tags", "price", "sold"), "attributes") | {"item": "id", "name": "text"}
+    return Filters(palate.Dataset.from_frames(ROWS, log, columns=columns).items)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"kind": "lamp"}, "abe"),
+        ({"kind": ["LAMP", "vase"]}, "abce"),
+        ({"kind": []}, ""),
+        ({"tags": "red"}, "be"),
+        ({"tags": ["new", "old"]}, "abf"),
+        ({"price": {"min": 5, "max": 10}}, "ab"),
+        ({"price": {"max": 10.5}}, "abef"),
+        ({"price": 20}, "d"),
+        ({"price": {}}, "abdef"),
+        ({"sold": "true"}, "ade"),
+        ({"kind": "lamp", "price": {"min": 6}, "tags": "red"}, "be"),
+    ],
+)
+def test_what_is_asked_is_what_is_left(filters, wanted, found):
+    assert "".join(ROWS["item"].filter(pl.Series(filters.mask(wanted)))) == found
+
+
+def test_nothing_asked_is_no_filter(filters):
+    assert filters.mask({}) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"knd": "lamp"}, "did you mean kind"),
+        ({"name": "x"}, "not filtered"),
+        ({"kind": "lmp"}, "did you mean lamp"),
+        ({"kind": 3}, "no text"),
+        ({"kind": {"min": 3}}, "no text"),
+        ({"price": {"least": 3}}, "min, max"),
+        ({"price": "cheap"}, "no number"),
+        ({"price": {"min": True}}, "no number"),
+        ({"price": {"min": float("nan")}}, "no number"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(filters, wanted, said):
+    with pytest.raises(DataError, match=said):
+        filters.mask(wanted)
