@@ -68,7 +68,7 @@ class Event:
 
 
 class EventStore:
-    """Events in SQLite (a file, or memory) or PostgreSQL.
+    """Events in SQLite (a file, shared by processes) or PostgreSQL.
 
     Args:
         url: as SQLAlchemy reads it: ``sqlite:///events.db``, ``postgresql+psycopg://user@host/name``.
@@ -115,7 +115,7 @@ class EventStore:
         """The last place, and :func:`mark_of` users who were forgotten after ``place``: not who they were."""
         with self.engine.connect() as connection:
             query = sql.select(FORGOTTEN.c.id, FORGOTTEN.c.who).where(FORGOTTEN.c.id > place).order_by(FORGOTTEN.c.id)
-            found = [tuple(row) for row in connection.execute(query)]
+            found = connection.execute(query).all()
         return (found[-1][0] if found else place), [who for _, who in found]
 
     def count(self) -> int:
@@ -133,7 +133,7 @@ class EventStore:
 
 
 def mark_of(user: str) -> str:
-    """What is kept of a forgotten user: enough to recognise, too little to name."""
+    """A hash, which is all that is kept of a forgotten user: who knows the id recognises it, nobody reads it off."""
     return hashlib.blake2b(user.encode(), digest_size=16).hexdigest()
 
 

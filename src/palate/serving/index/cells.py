@@ -75,8 +75,9 @@ class Cells:
         """Candidates of each query among the rows that are ``there``, with their exact inner products."""
         faiss = _faiss()
         wanted = MORE * k + (int(exclude.lengths.max(initial=0)) if exclude is not None else 0)
-        bits = np.packbits(there, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(there), faiss.swig_ptr(bits))
+        # faiss keeps no hold of what the selector reads
+        bits = None if there.all() else np.packbits(there, bitorder="little")
+        selector = None if bits is None else faiss.IDSelectorBitmap(len(there), faiss.swig_ptr(bits))
         settings = faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)
         _, rows = self.cells.search(queries, min(wanted, len(there)), params=settings)
         scores = np.einsum("qd,qmd->qm", queries, vectors[np.maximum(rows, 0)])

@@ -51,6 +51,7 @@ class Pipeline:
             except TimeoutError:
                 verdict = "late"
                 task.cancel()
+            # whatever a stage stumbles over, people get a list; the log says what it was
             except Exception:
                 verdict = "failed"
                 LOG.exception("stage %s failed", stage.name)
