@@ -49,6 +49,11 @@ class Encoder(ABC):
     fitted_on: str | None = None
 
     @property
+    def space(self) -> str | None:
+        """Names the space its vectors lie in, if encoders of other modalities map into the same; None if they do not."""
+        return None
+
+    @property
     @abstractmethod
     def dim(self) -> int:
         """Width of one vector."""

@@ -126,17 +126,28 @@ class Catalog:
         found = MediaRoot(self.root)
         return [found.size(value) for column in columns for value in self.frame[column].to_list()]
 
+    @property
+    def id_column(self) -> str:
+        """The column that holds the ids; the first where none does."""
+        frame, ids = self.frame, self.ids.ids
+        fits = (name for name in frame.columns if frame[name].equals(ids.cast(frame[name].dtype, strict=False)))
+        return next(fits, frame.columns[0])
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows like those of the catalogue, in its types; unknown columns are refused, and values that do not fit."""
+        extra = set(frame.columns) - set(self.frame.columns)
+        if extra:
+            name = sorted(extra)[0]
+            raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
+        return frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
+
     def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
         """A catalogue with more rows; unknown columns are refused, missing ones become null.
 
         ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
         """
-        extra = set(frame.columns) - set(self.frame.columns)
-        if extra:
-            name = sorted(extra)[0]
-            raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
+        typed = self.typed(frame)
         ids = self.ids.extended(frame[id_column])
-        typed = frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
         features = features or {}
         for name, found in features.items():
             if name not in self.given:

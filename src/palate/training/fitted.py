@@ -103,11 +103,7 @@ class Fitted:
     def add_items(self, model: Matcher, frame: Any, features: Mapping[str, Any] | None = None) -> None:
         """Append catalogue rows, encode them, hand the content to the model; all or nothing."""
         table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
-        id_column = self.items.frame.columns[0]
-        for column in self.items.frame.columns:
-            if self.items.frame[column].equals(self.items.ids.ids.cast(self.items.frame[column].dtype, strict=False)):
-                id_column = column
-                break
+        id_column = self.items.id_column
         if id_column not in table.columns:
             raise DataError("new items lack the id column", column=id_column)
         ready = {

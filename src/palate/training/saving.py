@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -136,7 +137,7 @@ def _save_catalog(fitted: Fitted, folder: Path) -> None:
         }
         write_tensors(inside(folder, f"given-{name}.safetensors"), tensors)
         given[name] = features.identity
-    root = None if items.root is None else str(items.root)
+    root = None if items.root is None else os.path.abspath(items.root)
     write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
 
 

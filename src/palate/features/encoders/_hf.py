@@ -35,6 +35,7 @@ from ._base import ContentEncoder
 
 Output = Literal["pooled", "tokens"]
 _NOT_KEPT = ("dtype", "torch_dtype", "transformers_version", "architectures")
+JOINT = ("clip", "siglip", "clap")
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
 
 
@@ -275,6 +276,11 @@ class HfEncoder(ContentEncoder):
         # Where the checkpoint lies does not change what it gives; what is in it does.
         kept = {key: value for key, value in self.options.items() if key not in ("source", "revision")}
         return {**kept, "weights": self.weights}
+
+    @property
+    def space(self) -> str | None:
+        # checkpoints of these types were trained to put two modalities into one space; their towers project into it
+        return f"{self.model_type}:{self.weights}" if self.pooled and self.model_type in JOINT else None
 
     @property
     def pooled(self) -> bool:

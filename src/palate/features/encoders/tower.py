@@ -63,6 +63,11 @@ class Tower(ContentEncoder):
         self.options |= {"combine": None if combine is None else dict(combine), "unit": unit}
         self._network: torch.nn.ModuleDict | None = None
         self._key = ""
+        self._space: str | None = None
+
+    @property
+    def space(self) -> str | None:
+        return self._space
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,24 +111,30 @@ class Tower(ContentEncoder):
         about = json.dumps([self.options["network"], self.of.identity], sort_keys=True)
         return Network(parts["tower"], _Head(parts, self.options["unit"]), about)
 
-    def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str) -> Tower:
-        """Become the encoder with these weights, learnt from the content that ``fitted_on`` names."""
+    def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str, space: str | None = None) -> Tower:
+        """Become the encoder with these weights, learnt from the content that ``fitted_on`` names.
+
+        Args:
+            space: see :attr:`Encoder.space`.
+        """
         network = tower_network(self.options["network"], self.dim, self.options["combine"])
         network.load_state_dict({name: tensor.detach().cpu() for name, tensor in merged(tensors).items()})
         self._network = network.eval()
         arrays = [np.ascontiguousarray(tensor.numpy()).tobytes() for tensor in network.state_dict().values()]
-        self._key, self.fitted_on = digest(*arrays), fitted_on
+        self._key, self.fitted_on, self._space = digest(*arrays), fitted_on, space
         return self
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
         """Arrays and facts from which :meth:`load_state` restores the weights."""
         if self._network is None:
             raise NotFittedError("the encoder tower has no weights", hint="pretrain it first")
-        return {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}, {"on": self.fitted_on}
+        arrays = {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}
+        return arrays, {"on": self.fitted_on, "space": self._space}
 
     def load_state(self, arrays: Mapping[str, NDArray[np.generic]], facts: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
-        self.take_weights({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, str(facts["on"]))
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        self.take_weights(tensors, str(facts["on"]), facts.get("space"))
 
 
 def tower_network(

@@ -15,6 +15,7 @@ from palate.core.batch import ExampleBatch, Ints
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
+from palate.core.files import digest
 from palate.core.model import Pretrainer
 from palate.core.seeding import stream
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
@@ -145,7 +146,10 @@ class Contrastive(Pretrainer):
         return float(np.mean(found)) if found else float("nan")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
+        space = digest(
+            *(np.ascontiguousarray(t.detach().cpu().numpy()).tobytes() for t in self.parts.state_dict().values())
+        )
         return {
-            m: Tower(readers[m], self.networks[m], self.config.width).take_weights(part.state_dict(), fitted_on)
+            m: Tower(readers[m], self.networks[m], self.config.width).take_weights(part.state_dict(), fitted_on, space)
             for m, part in self.parts.items()
         }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from palate.core.batch import Ints, Lists
+from palate.metrics.selection import best
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Rows int64 [m], rising, or [B, m] where they differ by query (-1 is none), and scores float32 [B, m]."""
@@ -52,7 +54,7 @@ def best_of(k: int, exclude: Lists | None, *found: Found) -> tuple[Ints, NDArray
         values = _without(some, values, exclude)
         some = np.broadcast_to(some, values.shape)
         if values.shape[1] > k:
-            near = np.argpartition(values, -k, axis=1)[:, -k:]
+            near = best(torch.from_numpy(values), k)[1].numpy()
             some, values = np.take_along_axis(some, near, 1), np.take_along_axis(values, near, 1)
         rows.append(some)
         scores.append(values)

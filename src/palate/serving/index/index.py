@@ -7,9 +7,10 @@ Building anew writes the next base beside the old one and then moves ``current``
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,19 @@ class Index:
         write_text(folder / CURRENT, str(number))
         return cls(folder)
 
+    @classmethod
+    def shared(cls, folder: str | Path, make: Callable[[], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> Index:
+        """The index of ``folder``, built if there is none: by one of the processes that ask, while the others wait.
+
+        Args:
+            make: vectors and ``there``, as :meth:`build` takes them.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            return cls(folder) if (folder / CURRENT).is_file() else cls.build(folder, *make())
+
     def rebuild(self, approximate: bool | None = None) -> None:
         """Make a new base of what is there now, while others search and write; what they write meanwhile is kept."""
         with self.lock:
@@ -140,7 +154,22 @@ class Index:
             raise DataError(f"one vector of {wide} numbers a row, not {vectors.shape}")
         if not np.isfinite(vectors).all():
             raise DataError("a vector that is not finite cannot be found")
-        self._write(np.asarray(rows, np.int64), vectors)
+        rows = np.asarray(rows, np.int64)
+        new = ~self._held(rows, vectors)
+        if new.any():
+            self._write(rows[new], vectors[new])
+
+    def _held(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of them are found by these very vectors already: processes that share an index put the same."""
+        state, out = self.state, np.zeros(len(rows), bool)
+        inside = (rows >= 0) & (rows < len(state.base))
+        inside[inside] = state.there[rows[inside]]
+        out[inside] = (state.base[rows[inside]] == vectors[inside]).all(1)
+        at = np.searchsorted(state.rows, rows)
+        put = at < len(state.rows)
+        put[put] = state.rows[at[put]] == rows[put]
+        out[put] = (state.vectors[at[put]] == vectors[put]).all(1)
+        return out
 
     def drop(self, rows: Sequence[int] | Ints) -> None:
         """Never find these rows again, unless they are put once more."""

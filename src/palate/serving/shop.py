@@ -1,0 +1,403 @@
+"""A shop: a run in use, what people do in it, and what is put on its shelves, shared by the processes that serve it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from palate.core.batch import Ints
+from palate.core.errors import ConfigError, DataError, did_you_mean
+from palate.core.files import inside
+from palate.features.store import FeatureStore
+from palate.training.forget import forget_user
+
+from .additions import Addition, Additions
+from .database import Database
+from .edition import MAIN, Edition, Voice
+from .events import Event, EventStore
+from .explain import because, explain
+from .goods import Goods, fitting, merged
+from .likeness import Wanted, likeness
+from .people import Person, person, visitor
+from .pictures import kept, remade
+from .reasons import in_words
+from .stages import Ask, Pipeline, stages
+from .wishes import Reasons, Shown, Told, Wish
+
+LOG = logging.getLogger("palate.serving")
+STAGES = ("match", "lean", "diversify")
+NAMED, CARRIED = 2, 0.1
+"""Liked items that are named as reasons, at most; and the share of the whole loss that one must have."""
+
+
+class Shop:
+    """Answers by the latest edition; whatever changes it is written down first and then taken in by every process.
+
+    Args:
+        run: a run folder, or a link to one. state: folder of what happens here, made if needed. events: address of the
+            database, by default SQLite in ``state``. beside: further runs that may answer, by their folders' names.
+        order: names of stages. watch: seconds between looks at ``run`` and at what other processes wrote; 0 for never.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        state: str | Path,
+        events: str | None = None,
+        beside: Sequence[str | Path] = (),
+        order: Sequence[str] = STAGES,
+        watch: float = 0.25,
+    ) -> None:
+        self.run, self.state = Path(run), Path(state)
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
+        self.events = EventStore(self.database, _secret(self.state / "secret"))
+        self.additions = Additions(self.database)
+        self.pipeline = Pipeline([stages.get(name)() for name in order], stages.get("popular")())
+        # one changes the catalogue at a time; what is quick to hear is not kept waiting by that
+        self._changing, self._hearing = threading.RLock(), threading.Lock()
+        self._forgotten: set[str] = set()
+        self._drops: list[Addition] = []
+        self._place, self._dropped, self._forgot, self._version = 0, 0, 0, self.database.version()
+        self.editions: dict[str, Edition] = {}
+        for name, folder in {MAIN: self.run, **{Path(other).name: Path(other) for other in beside}}.items():
+            self.editions[name] = self._open(folder)
+        self._catch_up()
+        self._hear()
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="watch")
+        if watch:
+            self._watcher.start()
+
+    @property
+    def edition(self) -> Edition:
+        """The latest of the run that is served."""
+        return self.editions[MAIN]
+
+    @property
+    def voices(self) -> list[str]:
+        """Names of who may answer: the run's model, the parts of a blend, the runs beside it."""
+        return [*self.edition.voices, *(name for name in self.editions if name != MAIN)]
+
+    # answers
+
+    def recommend(self, wish: Wish) -> Told:
+        """A list for somebody; who is unknown gets what is popular.
+
+        Raises:
+            PalateError: for what cannot be answered as asked; the message says why.
+        """
+        self.refresh()
+        edition, voice = self.speaker(wish.model)
+        who = self.person(edition, wish.user, wish.liked)
+        allowed = edition.filters.mask(wish.filters) if wish.filters else None
+        hidden = who.hidden if wish.seen else np.concatenate([who.hidden, who.liked])
+        if wish.exclude:
+            out = [row for row in map(edition.row, wish.exclude) if row >= 0]
+            hidden = np.concatenate([hidden, np.array(out, np.int64)])
+        looked = None
+        if wish.looks:
+            like = None if wish.like is None else self.row(edition, wish.like)
+            looked = likeness(edition, Wanted(wish.text, wish.picture, like))
+            if like is not None:
+                hidden = np.append(hidden, like)
+        ask = Ask(
+            wish.k, voice, who.user, who.liked, who.later, hidden, allowed, looked,
+            wish.diversity, wish.novelty, wish.freshness,
+        )  # fmt: skip
+        answer = self.pipeline(edition, ask)
+        rows = answer.slate.rows
+        reasons: list[tuple[str, ...]] = [()] * len(rows)
+        if wish.because and answer.said_by != "popular":
+            reasons = self._because(edition, voice, who, rows)
+        shown = tuple(
+            Shown(edition.ids[row], edition.titles[row], float(score), why)
+            for row, score, why in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
+            if edition.alive[row]
+        )
+        return Told(shown, edition.mark, answer.said_by, answer.steps)
+
+    def similar(
+        self, item: str, k: int = 10, filters: Mapping[str, Any] | None = None, model: str | None = None
+    ) -> Told:
+        """What a visitor who took only ``item`` would get; by content where the model cannot say."""
+        edition, voice = self.speaker(model)
+        self.row(edition, item)
+        wish = Wish(k, liked=[item], filters=filters or {}, model=model)
+        told = self.recommend(wish) if voice.new_users else self.recommend(Wish(k, like=item, filters=filters or {}))
+        return told
+
+    def explain(
+        self, item: str, user: str | None = None, liked: Sequence[str] | None = None, model: str | None = None
+    ) -> Reasons:
+        """What carried the score of an item for somebody."""
+        self.refresh()
+        edition, voice = self.speaker(model)
+        row = self.row(edition, item)
+        who = self.person(edition, user, liked)
+        found = explain(edition, voice, who.user, who.liked, who.later, row)
+        named, titles = edition.ids, edition.titles
+        reasons = Reasons(
+            item,
+            titles[row],
+            found.score,
+            tuple((named[at], titles[at], share) for at, share in found.liked),
+            found.modalities,
+            found.behaviour,
+            tuple((column, value, tuple(named[at] for at in rows)) for column, value, rows in found.attributes),
+            "",
+        )
+        return in_words(reasons)
+
+    # changes
+
+    def log(self, events: Iterable[Event]) -> int:
+        """Write down what people did; when this returns it is on disk. How many there were.
+
+        Raises:
+            DataError: for an item that was never here.
+        """
+        events = list(events)
+        if any(event.item not in self.edition.rows for event in events):
+            self._catch_up()
+        for at, event in enumerate(events):
+            # an item that has just been removed is no mistake of who saw it
+            if event.item not in self.edition.rows:
+                raise UnknownItem("no such item", row=at + 1, key=event.item)
+        self.events.add(events)
+        return len(events)
+
+    def put(self, records: Sequence[tuple[str, Mapping[str, Any], bytes | None]]) -> list[str]:
+        """Add or change items, all or none; they can be recommended when this returns.
+
+        Args:
+            records: (id, column -> value, picture bytes or None); what is not named stays as it is.
+
+        Returns:
+            ``added`` or ``updated`` for each.
+
+        Raises:
+            PalateError: for an id given twice, a column that is not there, a value or picture that cannot be used.
+        """
+        pictures = [None if data is None else kept(self.state / "pictures", remade(data)) for _, _, data in records]
+        names = [name for name, _, _ in records]
+        for at, name in enumerate(names):
+            _check_id(self.edition, name, at)
+            if name in names[:at]:
+                raise DataError("an item is given twice", row=at + 1, key=name)
+        with self._changing:
+            self._catch_up()
+            told = ["updated" if self.edition.row(name) >= 0 else "added" for name in names]
+            files = [None if found is None else found[1] for found in pictures]
+            anew = np.array([what == "added" for what in told])
+            goods = Goods(names, [fields for _, fields, _ in records], files, anew, np.full(len(names), time.time()))
+            # first made, then written down: what cannot be used is refused before anyone hears of it
+            made = self.edition.grown(goods)
+            marks = [None if found is None else found[0] for found in pictures]
+            places = self.additions.put([(name, fields, mark) for (name, fields, _), mark in zip(records, marks)])
+            if places[0] == self._place + 1 and len(self.editions) == 1:
+                self._take_on({MAIN: made}, places[-1])
+            else:
+                self._catch_up()
+        return told
+
+    def drop(self, item: str) -> None:
+        """Take an item out of every answer, here at once and in other processes before their next answer.
+
+        Raises:
+            DataError: for one that is not here.
+        """
+        self.refresh()
+        if self.edition.row(item) < 0:
+            self._catch_up()
+        if self.edition.row(item) < 0:
+            raise DataError("no such item", key=item)
+        self.additions.drop(item)
+        self._hear()
+
+    def forget(self, user: str) -> tuple[int, bool]:
+        """Remove what is known of a user: events, history and vectors. How many events; whether the run knew them."""
+        gone = self.events.forget(user)
+        self._hear()
+        with self._changing:
+            known = [forget_user(edition.run, user) for edition in self.editions.values()]
+        return gone, any(known)
+
+    # upkeep
+
+    def refresh(self) -> None:
+        """Before an answer: hear what other processes took away. What they put follows within ``watch``."""
+        if self.database.version() != self._version:
+            self._hear()
+
+    def close(self) -> None:
+        """Stop watching and let go of threads and files."""
+        self._stop.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        self.pipeline.close()
+        self.database.close()
+
+    def speaker(self, model: str | None) -> tuple[Edition, Voice]:
+        """Edition and voice that answer for a name; the run's own by default.
+
+        Raises:
+            ConfigError: for an unknown one.
+        """
+        if model is not None and model in self.editions:
+            return self.editions[model], self.editions[model].voice(None)
+        if model is not None and model not in self.edition.voices:
+            raise ConfigError("no such model here", key=model, hint=did_you_mean(model, self.voices))
+        edition = self.edition
+        return edition, edition.voice(model)
+
+    def person(self, edition: Edition, user: str | None, liked: Sequence[str] | None) -> Person:
+        """Who asks, as ``edition`` knows them.
+
+        Raises:
+            DataError: for a liked item that is not here, or both a user and liked items.
+        """
+        if user is not None and liked is not None:
+            raise DataError("give a user or liked items, not both", key="liked")
+        if user is not None:
+            forgotten = bool(self._forgotten) and self.events.mark_of(user) in self._forgotten
+            return person(edition, -1 if forgotten else edition.users.get(user, -1), self.events.of(user))
+        return visitor(edition, [edition.ids[self.row(edition, item)] for item in liked or ()])
+
+    def row(self, edition: Edition, item: str) -> int:
+        """Row of an item that is in the shop.
+
+        Raises:
+            UnknownItem: for any other.
+        """
+        row = edition.row(item)
+        if row < 0 and edition is self.edition and self.database.version() != self._version:
+            self._catch_up()
+        if row < 0:
+            raise UnknownItem("no such item", key=item)
+        return row
+
+    def _open(self, run: Path) -> Edition:
+        return Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
+
+    def _hear(self) -> None:
+        """Who is to be forgotten, and what is no longer here: quick, and true of the next answer."""
+        with self._hearing:
+            # read before the log is: what is written in between is heard twice rather than never
+            self._version = self.database.version()
+            self._forgot, marks = self.events.forgotten_since(self._forgot)
+            self._forgotten.update(marks)
+            for addition in self.additions.since(self._dropped):
+                if addition.kind == "drop":
+                    self._drops.append(addition)
+                    self._remove(self.editions.values(), addition.item)
+                self._dropped = addition.id
+
+    def _catch_up(self) -> None:
+        """Take in the log up to its end."""
+        with self._changing:
+            log = self.additions.since(self._place)
+            if not log:
+                return
+            goods, gone = merged((a.item, a.fields if a.kind == "put" else None, self._file(a), a.time) for a in log)
+            made = {name: _with(edition, goods) for name, edition in self.editions.items()} if len(goods) else {}
+            self._take_on(made or dict(self.editions), log[-1].id, gone)
+
+    def _take_on(self, made: Mapping[str, Edition], place: int, gone: Iterable[str] = ()) -> None:
+        """From now on these answer, which hold the log up to ``place``; removals heard meanwhile hold in them too."""
+        with self._hearing:
+            for edition in made.values():
+                edition.settle()
+            for item in gone:
+                self._remove(made.values(), item)
+            self._drops = [drop for drop in self._drops if drop.id > place]
+            for drop in self._drops:
+                self._remove(made.values(), drop.item)
+            self._place = place
+            self.editions = {**self.editions, **made}
+
+    def _remove(self, editions: Iterable[Edition], item: str) -> None:
+        for edition in editions:
+            if (row := edition.row(item)) >= 0:
+                edition.remove(row)
+
+    def _swap(self, name: str) -> None:
+        """Take on what lies in a run folder now; the former edition answers until the new one is ready."""
+        with self._changing:
+            fresh = self._open(self.run if name == MAIN else self.editions[name].folder)
+            log = self.additions.since(0)
+            goods, gone = merged((a.item, a.fields if a.kind == "put" else None, self._file(a), a.time) for a in log)
+            self._take_on({name: _with(fresh, goods) if len(goods) else fresh}, log[-1].id if log else 0, gone)
+            LOG.info("%s: now %s", name, fresh.mark)
+
+    def _file(self, addition: Addition) -> Path | None:
+        if addition.picture is None:
+            return None
+        return inside(self.state / "pictures", f"{addition.picture}.jpg")
+
+    def _watch(self, every: float) -> None:
+        while not self._stop.wait(every):
+            # whatever goes wrong in the background, the last good edition goes on answering
+            try:
+                if self.additions.last() != self._place:
+                    self._catch_up()
+                for name, edition in list(self.editions.items()):
+                    if edition.moved():
+                        self._swap(name)
+            except Exception:
+                LOG.exception("nothing new was taken in")
+
+    def _because(self, edition: Edition, voice: Voice, who: Person, rows: Ints) -> list[tuple[str, ...]]:
+        losses = np.maximum(because(edition, voice, who.liked, rows), 0)
+        total = losses.sum(0)
+        out = []
+        for column in range(len(rows)):
+            order = np.argsort(-losses[:, column], kind="stable")[:NAMED]
+            out.append(
+                tuple(edition.ids[who.liked[at]] for at in order if losses[at, column] > CARRIED * total[column])
+            )
+        return out
+
+
+class UnknownItem(DataError):
+    """An item that is not in the shop."""
+
+
+def _with(edition: Edition, goods: Goods) -> Edition:
+    kept, lost = fitting(edition.items, goods)
+    if lost:
+        LOG.warning("%s: %d values of added items have no place in its catalogue", edition.run, lost)
+    return edition.grown(kept)
+
+
+def _check_id(edition: Edition, name: str, at: int) -> None:
+    if edition.items.ids.ids.dtype != pl.String and str(_whole(name)) != name:
+        raise DataError("ids of this catalogue are whole numbers", row=at + 1, key=name)
+
+
+def _whole(name: str) -> int | None:
+    try:
+        return int(name)
+    except ValueError:
+        return None
+
+
+def _secret(file: Path) -> bytes:
+    """Bytes that only this state folder knows, made once; whoever comes second takes those of the first."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+            handle.write(secrets.token_bytes(32))
+            handle.flush()
+            os.fsync(handle.fileno())
+    except FileExistsError:
+        pass
+    return file.read_bytes()
