@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,22 +11,22 @@ from typing import Any, Literal, get_args
 from uuid import uuid4
 
 import sqlalchemy as sql
-from sqlalchemy.engine import Connection, Engine
 
-from palate.core.errors import DataError
+from palate.core.errors import ConfigError, DataError
+
+from .database import LONGEST, TABLES, Database, Version, known_as, place
 
 Kind = Literal["click", "like", "hide"]
 KINDS: tuple[str, ...] = get_args(Kind)
-LONGEST = 200
-"""Characters of an id."""
 AT_ONCE = 1000
 """Events a statement, for databases take so many values and no more."""
+RECENT = 10_000
+"""Events among which the last users are looked for."""
 
-TABLES = sql.MetaData()
 EVENTS = sql.Table(
     "events",
     TABLES,
-    sql.Column("id", sql.BigInteger().with_variant(sql.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    place(),
     sql.Column("key", sql.String(LONGEST), nullable=False, unique=True),
     sql.Column("user", sql.String(LONGEST), nullable=False, index=True),
     sql.Column("item", sql.String(LONGEST), nullable=False),
@@ -34,12 +35,10 @@ EVENTS = sql.Table(
     sqlite_autoincrement=True,
 )
 FORGOTTEN = sql.Table(
-    "forgotten",
-    TABLES,
-    sql.Column("id", sql.BigInteger().with_variant(sql.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sql.Column("who", sql.String(64), nullable=False),
-    sqlite_autoincrement=True,
+    "forgotten", TABLES, place(), sql.Column("who", sql.String(64), nullable=False), sqlite_autoincrement=True
 )
+FIELDS = ("user", "item", "kind", "key", "time", "id")
+OF = sql.select(*(EVENTS.c[name] for name in FIELDS)).where(EVENTS.c.user == sql.bindparam("who")).order_by(EVENTS.c.id)
 
 
 @dataclass(frozen=True)
@@ -61,22 +60,30 @@ class Event:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise DataError(f"unknown kind of event {self.kind!r}", key="kind", hint=f"known: {', '.join(KINDS)}")
+        if not math.isfinite(self.time):
+            raise DataError("a time is a number of seconds", key="time")
         for name in ("user", "item", "key"):
-            value = getattr(self, name)
-            if not 0 < len(value) <= LONGEST or "\0" in value:
-                raise DataError(f"an id has 1 to {LONGEST} characters, none of them zero", key=name)
+            known_as(name, getattr(self, name))
 
 
 class EventStore:
-    """Events in SQLite (a file, shared by processes) or PostgreSQL.
+    """Events in SQLite or PostgreSQL, shared by processes.
 
     Args:
-        url: as SQLAlchemy reads it: ``sqlite:///events.db``, ``postgresql+psycopg://user@host/name``.
+        url: an address (see :class:`Database`), or a database that is open. key: up to 64 bytes that marks of the
+            forgotten are made with, the same for all who share the database; without it, who has a list of ids can try
+            which of them were forgotten.
+
+    Raises:
+        ConfigError: for an address that is none, a key that is too long.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
-        TABLES.create_all(self.engine)
+    def __init__(self, url: str | Database, key: bytes = b"") -> None:
+        if len(key) > hashlib.blake2b.MAX_KEY_SIZE:
+            raise ConfigError(f"at most {hashlib.blake2b.MAX_KEY_SIZE} bytes", key="key")
+        self.database = Database(url) if isinstance(url, str) else url
+        self.key = key
+        self.database.make(EVENTS, FORGOTTEN)
 
     def add(self, events: Iterable[Event]) -> list[int]:
         """Store, all or none, and return when they are on disk; their places, also of those stored before.
@@ -88,75 +95,59 @@ class EventStore:
         if not rows:
             return []
         keys, places = [e.key for e in events], dict[str, int]()
-        with self.engine.begin() as connection:
+        new = self.database.insert(EVENTS).on_conflict_do_nothing(index_elements=["key"])
+        with self.database.writing() as connection:
             for start in range(0, len(rows), AT_ONCE):
                 part = slice(start, start + AT_ONCE)
-                connection.execute(_ignoring(connection).on_conflict_do_nothing(index_elements=["key"]), rows[part])
+                connection.execute(new, rows[part])
                 query = sql.select(EVENTS.c.key, EVENTS.c.id).where(EVENTS.c.key.in_(keys[part]))
-                places |= {key: place for key, place in connection.execute(query)}
+                places |= {key: at for key, at in connection.execute(query)}
         return [places[key] for key in keys]
 
     def of(self, user: str) -> list[Event]:
         """What a user did, in order."""
-        return self._read(sql.select(EVENTS).where(EVENTS.c.user == user).order_by(EVENTS.c.id))
+        return self._read(OF, who=user)
 
     def since(self, place: int, most: int = 10_000) -> list[Event]:
         """What came after a place, in order."""
-        return self._read(sql.select(EVENTS).where(EVENTS.c.id > place).order_by(EVENTS.c.id).limit(most))
+        query = sql.select(*(EVENTS.c[name] for name in FIELDS)).where(EVENTS.c.id > place)
+        return self._read(query.order_by(EVENTS.c.id).limit(most))
+
+    def users(self, most: int = 100) -> list[str]:
+        """Who did something among the last ``RECENT`` events, the last one first."""
+        last = sql.select(EVENTS.c.id, EVENTS.c.user).order_by(EVENTS.c.id.desc()).limit(RECENT).subquery()
+        query = sql.select(last.c.user).group_by(last.c.user).order_by(sql.func.max(last.c.id).desc()).limit(most)
+        return [who for (who,) in self.database.rows(query)]
 
     def forget(self, user: str) -> int:
         """Remove all of a user's events; how many there were. Other processes learn it by :meth:`forgotten_since`."""
-        with self.engine.begin() as connection:
+        with self.database.writing() as connection:
             gone = connection.execute(sql.delete(EVENTS).where(EVENTS.c.user == user)).rowcount
-            connection.execute(sql.insert(FORGOTTEN).values(who=mark_of(user)))
+            connection.execute(sql.insert(FORGOTTEN).values(who=self.mark_of(user)))
+        self.database.scrub()
         return gone
 
     def forgotten_since(self, place: int) -> tuple[int, list[str]]:
-        """The last place, and :func:`mark_of` users who were forgotten after ``place``: not who they were."""
-        with self.engine.connect() as connection:
-            query = sql.select(FORGOTTEN.c.id, FORGOTTEN.c.who).where(FORGOTTEN.c.id > place).order_by(FORGOTTEN.c.id)
-            found = connection.execute(query).all()
+        """The last place, and :meth:`mark_of` users who were forgotten after ``place``: not who they were."""
+        query = sql.select(FORGOTTEN.c.id, FORGOTTEN.c.who).where(FORGOTTEN.c.id > place).order_by(FORGOTTEN.c.id)
+        found = self.database.rows(query)
         return (found[-1][0] if found else place), [who for _, who in found]
+
+    def mark_of(self, user: str) -> str:
+        """All that is kept of a forgotten user: who knows the id and the key recognises it, nobody reads it off."""
+        return hashlib.blake2b(user.encode(), digest_size=16, key=self.key).hexdigest()
+
+    def version(self) -> Version:
+        """Differs when anyone wrote into the database since: events, who is forgotten, or additions."""
+        return self.database.version()
 
     def count(self) -> int:
         """Number of events."""
-        with self.engine.connect() as connection:
-            return int(connection.execute(sql.select(sql.func.count()).select_from(EVENTS)).scalar_one())
+        return int(self.database.rows(sql.select(sql.func.count()).select_from(EVENTS))[0][0])
 
     def close(self) -> None:
         """Give connections back."""
-        self.engine.dispose()
+        self.database.close()
 
-    def _read(self, query: sql.Select[Any]) -> list[Event]:
-        with self.engine.connect() as connection:
-            return [Event(**row) for row in connection.execute(query).mappings()]
-
-
-def mark_of(user: str) -> str:
-    """A hash, which is all that is kept of a forgotten user: who knows the id recognises it, nobody reads it off."""
-    return hashlib.blake2b(user.encode(), digest_size=16).hexdigest()
-
-
-def _ignoring(connection: Connection) -> Any:
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(EVENTS)
-    from sqlalchemy.dialects import sqlite
-
-    return sqlite.insert(EVENTS)
-
-
-def _engine(url: str) -> Engine:
-    engine = sql.create_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @sql.event.listens_for(engine, "connect")
-        def _settle(connection: Any, record: Any) -> None:
-            cursor = connection.cursor()
-            # readers go on while one writes; what is acknowledged is on disk
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-    return engine
+    def _read(self, query: sql.Select[Any], **values: Any) -> list[Event]:
+        return [Event(*row) for row in self.database.rows(query, **values)]

@@ -1,0 +1,102 @@
+"""What was put into the catalogue, and taken out, while the run was in use: a log that all processes read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sql
+
+from palate.core.errors import DataError
+
+from .database import LONGEST, TABLES, Database, known_as, place
+
+ADDITIONS = sql.Table(
+    "additions",
+    TABLES,
+    place(),
+    sql.Column("item", sql.String(LONGEST), nullable=False, index=True),
+    sql.Column("kind", sql.String(16), nullable=False),
+    sql.Column("record", sql.Text),
+    sql.Column("picture", sql.String(64)),
+    sql.Column("time", sql.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+EVERY = sql.select(*(ADDITIONS.c[name] for name in ("id", "item", "kind", "record", "picture", "time")))
+
+
+@dataclass(frozen=True)
+class Addition:
+    """An item was put into the catalogue or taken out of it.
+
+    Attributes:
+        id: its place. fields: column -> value, of what was put; nothing of what was dropped. picture: hash of the
+            content of a stored file. time: seconds since 1970.
+    """
+
+    id: int
+    item: str
+    kind: Literal["put", "drop"]
+    fields: Mapping[str, Any]
+    picture: str | None
+    time: float
+
+
+class Additions:
+    """Items put and dropped, in the order of writing; the last record of an item counts."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        database.make(ADDITIONS)
+
+    def put(self, records: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> list[int]:
+        """Store (item, fields, picture), all or none, and return when they are on disk; their places.
+
+        Raises:
+            DataError: for an id that cannot be stored, a field that JSON does not know.
+        """
+        return self._write([("put", item, _json(item, fields), picture) for item, fields, picture in records])
+
+    def drop(self, item: str) -> int:
+        """Say that an item is gone; its place."""
+        return self._write([("drop", item, None, None)])[0]
+
+    def since(self, place: int) -> list[Addition]:
+        """What came after a place, in order."""
+        return self._read(EVERY.where(ADDITIONS.c.id > place))
+
+    def latest(self) -> list[Addition]:
+        """The last record of each item, in order; the last of them is also the last of all."""
+        return self._read(EVERY.where(ADDITIONS.c.id.in_(sql.select(sql.func.max(ADDITIONS.c.id)).group_by("item"))))
+
+    def last(self) -> int:
+        """The last place, 0 before there is one."""
+        return int(self.database.rows(sql.select(sql.func.coalesce(sql.func.max(ADDITIONS.c.id), 0)))[0][0])
+
+    def _write(self, records: Sequence[tuple[str, str, str | None, str | None]]) -> list[int]:
+        now = time.time()
+        rows = [
+            {"item": known_as("item", item), "kind": kind, "record": record, "picture": picture, "time": now}
+            for kind, item, record, picture in records
+        ]
+        if not rows:
+            return []
+        with self.database.writing() as connection:
+            new = sql.insert(ADDITIONS).returning(ADDITIONS.c.id)
+            return [int(connection.execute(new, row).scalar_one()) for row in rows]
+
+    def _read(self, query: sql.Select[Any]) -> list[Addition]:
+        return [
+            Addition(at, item, kind, json.loads(record) if record else {}, picture, when)
+            for at, item, kind, record, picture, when in self.database.rows(query.order_by(ADDITIONS.c.id))
+        ]
+
+
+def _json(item: str, fields: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(fields), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a field cannot be stored: {error}", key=item) from error
