@@ -55,10 +55,11 @@ class Edition:
     """Everything that answers requests between two changes of the catalogue.
 
     Attributes:
-        folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content. model: extended to ``items``. items: with what was added. content:
-            its vectors. fitted: as restored. rows, users: external id as text -> row. alive: bool [items], what is in
-            the shop. born: when items were added, seconds since 1970; 0 for those of the run. pictures: row -> file, of
-            items that were added or changed. voices: by name; :data:`MAIN` is the run's model.
+        folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content.
+        model: extended to ``items``. items: with what was added. content: its vectors. fitted: as restored.
+        rows, users: external id as text -> row. alive: bool [items], what is in the shop. born: when items were added,
+            seconds since 1970; 0 for those of the run. pictures: row -> file, of items that were added or changed.
+        voices: by name; :data:`MAIN` is the run's model. new, put: ids and rows that came with this edition.
     """
 
     folder: Path

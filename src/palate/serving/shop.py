@@ -60,7 +60,8 @@ class Shop:
         self.run, self.state = Path(run), Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
         self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
-        self.events = EventStore(self.database, _secret(self.state / "secret"))
+        self.secret = _secret(self.state / "secret")
+        self.events = EventStore(self.database, self.secret)
         self.additions = Additions(self.database)
         self.pipeline = Pipeline([stages.get(name)() for name in order], stages.get("popular")())
         # one changes the catalogue at a time; what is quick to hear is not kept waiting by that
@@ -220,7 +221,7 @@ class Shop:
         if self.edition.row(item) < 0:
             self._catch_up()
         if self.edition.row(item) < 0:
-            raise DataError("no such item", key=item)
+            raise UnknownItem("no such item", key=item)
         self.additions.drop(item)
         self._hear()
 
