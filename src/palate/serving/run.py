@@ -53,8 +53,12 @@ def serve(
 
 def worker() -> FastAPI:
     """The app of one worker process."""
+    import torch
+
     from .api.app import create_app
 
+    # requests run side by side; threads inside one would only get in each other's way
+    torch.set_num_threads(1)
     told = json.loads(os.environ[TOLD])
     return create_app(Settings(**{**told, "beside": tuple(told["beside"]), "cors": tuple(told["cors"])}))
 
