@@ -323,7 +323,7 @@ class Shop:
             self._drops = [drop for drop in self._drops if drop.id > place]
             for drop in self._drops:
                 self._remove(made.values(), drop.item)
-            self._place = place
+            self._place, self._dropped = place, max(self._dropped, place)
             self.editions = {**self.editions, **made}
 
     def _remove(self, editions: Iterable[Edition], item: str) -> None:
