@@ -100,6 +100,8 @@ class QdrantIndex:
     ) -> QdrantIndex:
         """Write an index, the next one if there is one already; the alias moves when all of it is there.
 
+        What others put meanwhile goes to the former one.
+
         Args:
             vectors: float32 [n, d]. there: bool [n], rows that can be found; all by default.
             approximate: a graph of neighbours (HNSW) or all vectors compared; by default a graph from 100,000 rows on.
