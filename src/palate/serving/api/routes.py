@@ -129,10 +129,10 @@ def put_items(asked: body.Items, request: Request) -> Response:
 @router.get("/v1/items/{item:path}", response_model=body.KnownItem, responses=documented(404, 422), tags=["items"])
 def get_item(item: ItemId, request: Request) -> Response:
     """An item as the catalogue has it."""
-    edition = _shop(request).edition
-    row = edition.row(item)
-    if row < 0:
-        raise HTTPException(404, "no such item")
+    try:
+        edition, _, row = _shop(request).find(item)
+    except UnknownItem as error:
+        raise HTTPException(404, "no such item") from error
     columns = open_columns(edition.items)
     fields = {
         name: _plain(value) for name, value in edition.items.frame.row(row, named=True).items() if name in columns
@@ -161,11 +161,13 @@ def picture(
     item: ItemId, request: Request, side: Annotated[int, Query(description=f"one of {SIDES}")] = 320
 ) -> Response:
     """The picture of an item as JPEG, made small."""
-    edition = _shop(request).edition
-    row = edition.row(item)
     if side not in SIDES:
         raise HTTPException(422, f"side is one of {', '.join(map(str, SIDES))}")
-    source = None if row < 0 else picture_of(edition, row)
+    try:
+        edition, _, row = _shop(request).find(item)
+    except UnknownItem as error:
+        raise HTTPException(404, "no such item") from error
+    source = picture_of(edition, row)
     made = None if source is None else thumbnail(source, side)
     if made is None:
         raise HTTPException(404, "no such picture")
@@ -215,10 +217,10 @@ def generating() -> APIRouter:
     def generate(asked: body.Generate, request: Request) -> Response:
         """Content about an item, made for a person."""
         shop = _shop(request)
-        edition = shop.edition
-        row = edition.row(asked.item)
-        if row < 0:
-            raise HTTPException(404, "no such item")
+        try:
+            edition, _, row = shop.find(asked.item)
+        except UnknownItem as error:
+            raise HTTPException(404, "no such item") from error
         who = shop.person(edition, asked.user, asked.liked)
         able = [name for name, kind in generators.items() if asked.kind in kind.kinds]
         name = asked.generator or (able[0] if able else "")
@@ -235,10 +237,6 @@ def generating() -> APIRouter:
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value
-        if isinstance(value, str | int | float | bool | None)
-        else str(value)
-        if not isinstance(value, list)
-        else [_plain(one) for one in value]
-    )
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
