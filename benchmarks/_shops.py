@@ -12,13 +12,14 @@ import polars as pl
 
 from _common import WORK
 
-SETTINGS = "spectral:dim={};filter=1;popularity=0.5"
+VECTORS, CONTENT = "spectral:dim={};filter=1;popularity=0.5", "content_knn"
+"""Models: of vectors of so many numbers, and one that takes in new items (its dim is 0)."""
 LACKING = 50
 SPLIT = "random:valid=0.0005,test=0.0005"
 
 
 def shop(items: int, users: int, dim: int, seed: int = 0, interactions: int = 20) -> Path:
-    """A run folder, made once under PALATE_WORK; the vectors of its items have ``dim`` numbers.
+    """A run folder, made once under PALATE_WORK; vectors of items have ``dim`` numbers, 0 takes their content instead.
 
     A seed other than 0 leaves every 50th item out, which the shop of seed 0 has.
     """
@@ -62,7 +63,7 @@ def make(folder: Path, items: int, users: int, dim: int, seed: int, interactions
     log = pl.concat([log, left.select(who, "item_id")])
     columns = {"item_id": "id", **dict.fromkeys(("category", "subcategory", "brand", "price"), "attributes")}
     data = palate.Dataset.from_frames(goods.drop("first_seen"), log, columns=columns, split=SPLIT, name=place.name)
-    fit(parse_model(SETTINGS.format(dim)), data, seed=seed).save(folder)
+    fit(parse_model(VECTORS.format(dim) if dim else CONTENT), data, seed=seed).save(folder)
 
 
 if __name__ == "__main__":
