@@ -119,8 +119,7 @@ def main() -> None:
                 time.sleep(4)
             served.kill()
         served.start()
-        if kills % 10 == 0:
-            print(f"{kills} kills, {len(told.events)} events acknowledged", flush=True)
+        print(f"{kills} kills, {len(told.events)} events acknowledged", flush=True)
     for client in clients:
         client.join()
     served.kill()

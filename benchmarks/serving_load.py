@@ -117,7 +117,11 @@ def across(args: argparse.Namespace) -> Part:
     """Each round writes through one worker and reads at once through the other, in a shop that takes in new items."""
     place, rounds = shop(2000, 1000, 0), 100
     left = set(ids(place)[1])
-    faults, follow, took = {"events": 0, "drops": 0, "puts": 0, "fields": 0}, [], []
+    faults, follow, took = (
+        {"events": 0, "removed_but_listed": 0, "removed_but_known": 0, "puts": 0, "fields": 0},
+        [],
+        [],
+    )
 
     async def told(line: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         status, found = await line.ask(request(method, path, body))
@@ -152,7 +156,8 @@ def across(args: argparse.Namespace) -> Part:
                 left.discard(first)
                 status, _ = await told(there, "GET", f"/v1/items/{first}")
                 _, again = await told(there, "POST", "/v1/recommend", {"user": user, "k": 5})
-                faults["drops"] += status != 404 or first in [i["id"] for i in again["items"]]
+                faults["removed_but_known"] += status != 404
+                faults["removed_but_listed"] += first in [i["id"] for i in again["items"]]
                 fields = {"category": "seating", "brand": "Lumen & Loam", "price": 1.0 + number}
                 new = {"items": [{"id": f"new-{number}", "fields": fields}]}
                 await told(here, "POST", "/v1/items", new)
