@@ -61,6 +61,7 @@ class Served:
                 raise RuntimeError(f"the server ended: see {self.log}")
             with suppress(OSError):
                 if self.ask("GET", "/readyz")[0] == 200:
+                    self.ready = (time.monotonic(), *self.busy())
                     return self
             time.sleep(0.02)
         raise RuntimeError(f"the server is not ready after {patience} s: see {self.log}")
@@ -112,6 +113,18 @@ class Served:
     def memory(self) -> float:
         """Resident MiB of its processes together; what they share counts for each."""
         return sum(process.memory_info().rss for process in self.processes()) / 2**20
+
+    def busy(self) -> tuple[float, float]:
+        """Processor seconds of the machine, and of the server and this process."""
+        machine = psutil.cpu_times()
+        ours = [process.cpu_times() for process in (*self.processes(), psutil.Process())]
+        return sum(machine) - machine.idle - machine.iowait, sum(times.user + times.system for times in ours)
+
+    def others(self) -> float:
+        """Cores that programs of other people have taken since the server was ready; a quiet machine is near 0."""
+        began, every, ours = self.ready
+        now, mine = self.busy()
+        return (now - every - (mine - ours)) / (time.monotonic() - began)
 
     def holder(self, port: int) -> int:
         """The process at the other end of a connection from ``port``."""

@@ -85,7 +85,7 @@ def main() -> None:
         for name, given in filters.items():
             lists, told = measure(served, users, given, args.rate, args.seconds)
             result[name] = {"recall@10": recall(lists, wanted[name]), "client": told}
-        result["rss_mib"] = served.memory()
+        result |= {"rss_mib": served.memory(), "cores_taken_by_others": served.others()}
     finally:
         served.stop()
     manifest = read_json(place / "manifest.json")
@@ -104,6 +104,7 @@ def main() -> None:
         part = result[name]
         ms, statuses = part["client"]["ms"], part["client"]["statuses"]
         lines.append(f"| {said} | {part['recall@10']:.4f} | {ms['p50']:.1f} | {ms['p99']:.1f} | {statuses} |")
+    lines += ["", f"Cores of {os.cpu_count()} that other programs took: {result['cores_taken_by_others']:.1f}."]
     keep("serving_million", result, "\n".join([*lines, ""]))
 
 
