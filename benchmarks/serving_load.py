@@ -180,7 +180,7 @@ def across(args: argparse.Namespace) -> Part:
 
         run(main())
     return {
-        "rounds": rounds, "not_seen_at_once": faults, "event_ms_p50": float(np.median(took)) * 1e3,
+        "run": place, "rounds": rounds, "not_seen_at_once": faults, "event_ms_p50": float(np.median(took)) * 1e3,
         "longest_until_a_put_is_seen_s": max(follow),
     }  # fmt: skip
 
@@ -380,7 +380,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     args = parser.parse_args()
     part = PARTS[args.part](args)
-    manifest = read_json(shop(ITEMS, USERS, DIM) / "manifest.json")
+    manifest = read_json(part.pop("run", shop(ITEMS, USERS, DIM)) / "manifest.json")
     part |= {"command": " ".join(["python benchmarks/serving_load.py", *sys.argv[1:]]), "cores": os.cpu_count()}
     part |= {"data_hash": manifest["about"]["hash"], "model": manifest["model"], "versions": versions()}
     print(json.dumps(part, indent=2))
