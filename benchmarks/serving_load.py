@@ -253,8 +253,9 @@ def swap(args: argparse.Namespace) -> Part:
                         changes["puts"] += 1
                     else:
                         status, told = await client.json("DELETE", f"/v1/items/{item}")
-                        gone[item] = loop.time()
                         changes["drops"] += 1
+                        if status == 204:
+                            gone[item] = loop.time()
                     if status not in (201, 204):
                         refused.append(f"{item}: {status} {told}")
                     await asyncio.sleep(0.1)
