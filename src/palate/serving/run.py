@@ -51,11 +51,10 @@ def serve(
         server_header=False, timeout_graceful_shutdown=10,
     )  # fmt: skip
     with _listening(host, port) as listening, _measured(workers):
-        server = uvicorn.Server(config)
         if workers == 1:
-            server.run(sockets=[listening])
+            uvicorn.Server(config).run(sockets=[listening])
         else:
-            Multiprocess(config, target=server.run, sockets=[listening]).run()
+            Multiprocess(config, sockets=[listening]).run()
 
 
 @contextmanager
