@@ -273,6 +273,8 @@ class Index:
         if base is None:
             every = None if state.whole else state.there
             base = compared(queries, state.base, every if there is None else there, k, exclude)
+            if not len(rows):
+                return base
         return best_of(k, exclude, (rows, queries @ vectors.T), base)
 
 
