@@ -30,6 +30,8 @@ from .tuning import Asked
 
 APPROXIMATE_FROM = 100_000
 """Rows from which cells are worth their memory; below, all vectors are compared."""
+PAGE = 4096
+"""Bytes of a file that are mapped at once, at least."""
 CURRENT, BASE, CHANGES = "current", "base-{}", "changes-{}"
 
 
@@ -179,6 +181,8 @@ class Index:
         # a view of another class than numpy's own costs time wherever it is touched
         vectors = np.asarray(np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False))
         there = np.load(base / "there.npy", allow_pickle=False)
+        # else many of the first searches wait for pages to be mapped
+        vectors.reshape(-1)[:: PAGE // vectors.itemsize].max(initial=0)
         self.changes = Changes(self.folder / CHANGES.format(self.number), vectors.shape[1])
         nothing = np.zeros(0, np.int64), np.zeros((0, vectors.shape[1]), np.float32)
         self.state = State(vectors, there, Cells.load(base), *nothing)
