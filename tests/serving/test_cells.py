@@ -215,3 +215,20 @@ def test_known_users_with_something_to_say_are_asked():
     many = Lists.of([[1]] * 900)
     scorer.users = torch.ones(900, DIM)
     assert len(asked(scorer, many, range(900)).vectors) == ASKERS
+
+
+def test_a_shop_plans_for_its_own_users(opened, monkeypatch):
+    asked_for = []
+
+    def told(*arguments):
+        asked_for.append(arguments[3])
+        return plan(*arguments)
+
+    monkeypatch.setattr("palate.serving.index.index.APPROXIMATE_FROM", 10)
+    monkeypatch.setattr("palate.serving.index.cells.plan", told)
+    edition = opened("vectors").edition
+    voice = edition.voices["main"]
+    assert voice.index.state.cells is not None
+    users = voice.scorer.users.numpy()
+    (queries,) = asked_for
+    assert len(queries) > 30 and (queries[:, None] == users[None]).all(2).any(1).all()

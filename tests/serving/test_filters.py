@@ -67,3 +67,13 @@ def test_nothing_asked_is_no_filter(filters):
 def test_what_cannot_be_asked_is_said(filters, wanted, said):
     with pytest.raises(DataError, match=said):
         filters.mask(wanted)
+
+
+def test_bounds_that_few_items_meet_are_met_by_the_same_items():
+    prices = [None if row % 7 == 0 else float(row * 37 % 200) for row in range(400)]
+    frame = pl.DataFrame({"item": [str(row) for row in range(400)], "price": prices})
+    log = pl.DataFrame({"user": ["u", "v"], "item": ["1", "2"]})
+    many = Filters(palate.Dataset.from_frames(frame, log, columns={"item": "id", "price": "attributes"}).items)
+    for low, high in ((10, 12), (10, 10), (13, 11), (-5, -1), (198, float("inf")), (float("-inf"), 3), (50, 150)):
+        wanted = [price is not None and low <= price <= high for price in prices]
+        assert many.mask({"price": {"min": low, "max": high}}).tolist() == wanted

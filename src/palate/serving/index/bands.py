@@ -13,7 +13,7 @@ from palate.core.errors import MissingDependencyError
 from .exact import Found
 
 SHARES = (0.02, 0.08, 0.2, 0.7)
-"""Of all rows, the longest first. Twice as many bands read as few rows (1,000,000 vectors of the spectral model)."""
+"""Of all rows, the longest first. Seven bands, each twice as large as the one before, need no fewer rows to be read."""
 FINE, PER_CELL = 2, 39
 """Cells of n vectors: ``FINE`` sqrt(n), but so few that k-means has ``PER_CELL`` vectors for each."""
 

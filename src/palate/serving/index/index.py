@@ -157,7 +157,11 @@ class Index:
             return found
 
     def rebuild(self, approximate: bool | None = None, asked: Asked | None = None) -> None:
-        """Make a new base of what is there now, while others search and write; what they write meanwhile is kept."""
+        """Make a new base of what is there now, while others search and write; what they write meanwhile is kept.
+
+        Args:
+            approximate, asked: as :meth:`build` takes them.
+        """
         with self.lock:
             state, changes, number = self.state, self.changes, self.number
             vectors = np.zeros((state.size, state.base.shape[1]), np.float32)
