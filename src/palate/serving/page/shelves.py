@@ -42,7 +42,7 @@ class Shelf:
 class Wanted:
     """How somebody wants their list: sliders and filters."""
 
-    sliders: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(SLIDERS, 0.0))
+    sliders: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(SLIDERS, 0.0))
     filters: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -11,15 +11,18 @@ from starlette.responses import JSONResponse, Response
 from palate.core.errors import DataError
 from palate.serving.events import Event
 from palate.serving.page import facets
+from palate.serving.page.cards import card
 from palate.serving.page.html import fragment, page, shop_of
 from palate.serving.page.sent import Form
 from palate.serving.page.shelves import SLIDERS, Wanted, shelves, sliders
 from palate.serving.page.visitor import back, guest, remember, say, visitor
+from palate.serving.pictures import picture_of
 from palate.serving.shop import Shop
 
 from .people import some
 
 KINDS = ("like", "hide")
+COLLAGE = 6
 
 
 def put(router: APIRouter) -> None:
@@ -35,8 +38,14 @@ def home(request: Request) -> Response:
     query = request.query_params
     facts = _facts(shop, user, query)
     known = [] if user is not None else some(shop)
+    popular = (row for row in shop.edition.popular[: 4 * COLLAGE].tolist() if shop.edition.alive[row])
+    shown = [card(shop.edition, row) for row in popular if picture_of(shop.edition, row) is not None]
+    collage = shown[:COLLAGE] if user is None else []
     found = facets.facets(shop.edition, query)
-    return page(request, "home.html", **facts, facets=found, lean=sliders(query), about_sliders=SLIDERS, known=known)
+    return page(
+        request, "home.html", **facts, facets=found, lean=sliders(query), about_sliders=SLIDERS, known=known,
+        collage=collage,
+    )  # fmt: skip
 
 
 def rows(request: Request) -> Response:

@@ -25,7 +25,7 @@ from palate.serving.reasons import SENSES
 from palate.serving.shop import Shop
 from palate.serving.wishes import Reasons
 
-SIMILAR, LIKED = 12, 6
+SIMILAR, LIKED, SAID = 12, 6, 0.005
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _why(shop: Shop, item: str, user: str) -> dict[str, Any]:
         found: Reasons = shop.explain(item, user=user)
     except (AbilityError, FeatureError) as error:
         return {"words": str(error), "liked": [], "parts": [], "shared": []}
-    liked = [(_small(edition, name), share) for name, _, share in found.liked[:LIKED] if share > 0]
+    liked = [(_small(edition, name), share) for name, _, share in found.liked[:LIKED] if share >= SAID]
     parts = [(SENSES.get(name, name), share) for name, share in found.modalities]
     if found.behaviour is not None:
         parts.append(("what others did with it", found.behaviour))

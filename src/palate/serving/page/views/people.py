@@ -15,7 +15,7 @@ from palate.serving.page.sent import Form
 from palate.serving.page.visitor import back, forget, guest, remember
 from palate.serving.shop import Shop
 
-LIST, RECENT, SOME = 48, 12, 6
+LIST, RECENT, SOME = 48, 12, 5
 _COUNTS: WeakKeyDictionary[Edition, list[int]] = WeakKeyDictionary()
 
 
