@@ -74,7 +74,7 @@ def fault(
     title = title or WORDS.get(status) or HTTPStatus(status).phrase
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"message": detail, "hint": hint or ""}, status)
-    facts = {"status": status, "title": title, "detail": detail, "hint": hint or "", "place": place}
+    facts = {"code": status, "title": title, "detail": detail, "hint": hint or "", "place": place}
     return page(request, "fault.html", status, **facts)
 
 

@@ -19,8 +19,8 @@ from palate.serving.pictures import decoded, remade
 from palate.serving.shop import Shop
 from palate.serving.wishes import Wish
 
-FOUND, SIDE, LONGEST = 24, 320, 500
-"""Items that are shown; longest side of a picture that is looked for; characters of words."""
+FOUND, TRIES, SIDE, LONGEST = 24, 12, 320, 500
+"""Items that are found, and offered to start from; longest side of a picture; characters of words."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def _answer(request: Request, shop: Shop, looked: Looked, mine: bool = False) ->
         "facets": facets(edition, request.query_params),
         "shares": shares_space(edition),
         "remedy": REMEDY,
-        "tries": [] if looked.asked else [card(edition, int(row)) for row in edition.popular[:8] if edition.alive[row]],
+        "tries": []
+        if looked.asked
+        else [card(edition, int(row)) for row in edition.popular[:TRIES] if edition.alive[row]],
         "sees": any(kind == "image" for kind, *_ in edition.content.used.values()),
     }
     return page(request, "search.html", 422 if looked.fault else 200, **facts)
