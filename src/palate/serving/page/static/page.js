@@ -39,7 +39,7 @@ function swap(place, html) {
 function asked(form) {
   const query = new URLSearchParams()
   for (const [name, value] of new FormData(form)) {
-    if (typeof value === "string" && value !== "" && !(form.elements[name]?.type === "range" && Number(value) === 0)) query.append(name, value)
+    if (typeof value === "string" && value !== "" && !(form.elements.namedItem(name)?.type === "range" && Number(value) === 0)) query.append(name, value)
   }
   const text = query.toString()
   return text ? `?${text}` : ""
@@ -89,7 +89,7 @@ async function act(event) {
   const kind = button.value
   const card = form.closest(".card")
   const title = button.getAttribute("aria-label").replace(/^(Like|Hide) /, "")
-  const fields = new URLSearchParams({ item: form.elements.item.value, kind })
+  const fields = new URLSearchParams({ item: form.querySelector("[name=item]").value, kind })
   const like = form.querySelector(".like")
   const before = like.getAttribute("aria-pressed")
   const sent = fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } })
