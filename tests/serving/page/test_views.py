@@ -8,6 +8,7 @@ import time
 from html.parser import HTMLParser
 from urllib.parse import quote, unquote
 
+import numpy as np
 import pytest
 from page_shop import HOSTILE, LONG, RTL
 
@@ -261,6 +262,30 @@ def test_a_change_in_words_is_offered_where_encoders_share_a_space(client, fitte
         monkeypatch.setattr(f"palate.serving.page.views.{module}.shares_space", lambda edition: True)
     assert "Like this, but" in client.get(f"/item/{fitted.plain}").text
     assert f'name="like" value="{fitted.plain}"' in client.get("/search", params={"like": fitted.plain}).text
+
+
+def test_an_item_changed_in_words(client, shop, fitted, monkeypatch):
+    asked = []
+
+    def alike(edition, wanted):
+        asked.append(wanted)
+        return np.arange(len(edition), dtype=np.float32)
+
+    monkeypatch.setattr("palate.serving.shop.likeness", alike)
+    response = client.get("/search", params={"like": fitted.plain, "q": "red <b>"})
+    assert "but red <b>" in sound(response).text and len(re.findall("data-item", response.text)) == 24
+    assert asked[0].text == "red <b>" and asked[0].like == shop.edition.row(fitted.plain)
+
+
+def test_ids_of_any_kind_have_pages(known, shop):
+    name = "a/b c?d#e&f=é%20 <i>"
+    shop.put([(name, {"title": "Odd one"}, None)])
+    page = sound(known.get(f"/item/{quote(name, safe='')}?added=1"))
+    assert "Odd one" in page.text and name in page.text
+    assert known.get(f"/picture/{quote(name, safe='')}?side=96").headers["content-type"] == "image/svg+xml"
+    known.post("/act", data={"item": name, "kind": "like"})
+    assert "Liked: Odd one" in sound(known.get("/")).text
+    assert known.post("/remove", data={"item": name}).status_code == 303
 
 
 def test_an_item_shows_facts_pictures_and_what_is_like_it(client, shop, fitted):

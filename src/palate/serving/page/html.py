@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -81,7 +80,6 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> Re
             "manages": may_manage(request),
             "message": message and _words(shop, *message),
             "about": shop.edition.fitted.about,
-            "token": secrets.token_hex(4),
             **facts,
         },
     )

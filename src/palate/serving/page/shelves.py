@@ -73,7 +73,7 @@ def shelves(shop: Shop, user: str | None, wanted: Wanted) -> tuple[list[Shelf], 
     rows = [_first(edition, told, who, personal)]
     gone = [edition.ids[row] for row in np.concatenate([who.hidden, who.liked])]
     gone += [item.id for item in told.items]
-    for seed in reversed(who.liked[-SEEDS:].tolist()) if edition.alive.any() else ():
+    for seed in reversed(who.liked[-SEEDS:].tolist()):
         found = related(shop, edition.ids[seed], RAIL, wanted.filters, gone) if edition.alive[seed] else []
         one = card(edition, seed)
         title = f"Because you liked {one.title}"
@@ -115,6 +115,11 @@ def newest(shop: Shop, user: str | None, filters: Mapping[str, Any], exclude: li
 def _first(edition: Edition, told: Told, who: Person, personal: bool) -> Shelf:
     found = cards(edition, told.items, who.liked.tolist())
     if personal:
-        about = f"Chosen for you, from {len(who.liked)} things you liked" if len(who.liked) else "Chosen for you"
+        about = _counted(len(who.liked))
         return Shelf("for-you", "For you", about, found, grid=True)
     return Shelf("for-you", "Popular now", "What most people took, until you like something", found, grid=True)
+
+
+def _counted(liked: int) -> str:
+    things = "one thing" if liked == 1 else f"{liked} things"
+    return f"Chosen for you, from {things} you liked" if liked else "Chosen for you"
