@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _common import ROOT, WORK
 from PIL import Image
+
+from _common import ROOT, WORK
 
 PICTURES = ROOT / "docs" / "pictures"
 BYTES, WIDTH = 118_000, 1120

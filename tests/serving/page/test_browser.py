@@ -197,6 +197,16 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
     assert desk.locator(".said").inner_text().startswith("Removed")
 
 
+def test_an_id_of_any_kind_can_be_followed(desk, served):
+    name = "100% a/b?c#d é%20"
+    served.shop.put([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
+    desk.goto("/")
+    desk.get_by_role("link", name="Percent lamp", exact=True).first.click()
+    assert desk.locator(".facts").inner_text().strip().endswith(name)
+    assert desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth")
+    served.shop.drop(name)
+
+
 def test_comparing_and_the_dashboard(desk):
     desk.goto("/compare")
     assert desk.locator(".ranked").count() == 2 and desk.locator(".ranked li").count() == 20
