@@ -39,7 +39,7 @@ class Carried:
     """(K + ridge I)^-1 K(fitted, items) [w, N], zero for items with no modality; nothing is written in place.
 
     Attributes:
-        content: what it was made of. known: bool [N], items with any content. by: regressions by the features they read.
+        content: what it was made of. known: bool [N], items with any content. by: regressions, by features.
     """
 
     content: Content
@@ -95,12 +95,13 @@ def _moved(fit: Fit, content: Content, before: Carried, moved: Places) -> Carrie
     """
     rows, names = fit.rows[moved], tuple(content)
     weights = fit.kernel.heeded(names, fit.settings["weights"])
-    was, now = (fit.kernel.read(some, rows, weights) for some in (before.content, content))
+    was: Any = fit.kernel.read(before.content, rows, weights)
+    now: Any = fit.kernel.read(content, rows, weights)
     size = len(before.known)
     step = torch.empty(len(moved), size)
     for start in range(0, size, CHUNK):
         part = np.arange(start, min(start + CHUNK, size))
-        side = fit.kernel.read(before.content, part, weights)
+        side: Any = fit.kernel.read(before.content, part, weights)
         old, new = (fit.kernel.combine(fit.kernel.between(some, side), weights) for some in (was, now))
         step[:, start : start + CHUNK] = new - old
     table = torch.addmm(before.out.whole(), fit.solver[:, torch.from_numpy(moved)], step)

@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
 from numpy.typing import NDArray
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from palate.core.config import AdaptedConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -74,7 +75,7 @@ def _differing(old: Features, new: Features) -> Places:
     return found
 
 
-def _same_memory(a: NDArray, b: NDArray) -> bool:
+def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether both begin at the same place and step alike, so that the rows both have are the same."""
     return a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.strides == b.strides
 

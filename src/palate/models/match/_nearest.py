@@ -89,7 +89,8 @@ def _whole(
     rows = (~here & content.any_present(n_items)).nonzero().squeeze(1)
     device = content.present(content.names[0]).device if content.names else torch.device("cpu")
     known = {n: (base, vectors.cpu()) for n, (base, vectors) in fitted_vectors(content, here).items()}
-    asked = {name: tuple(part.cpu() for part in content.rows(name, rows.to(device))) for name in content.names}
+    read = {name: content.rows(name, rows.to(device)) for name in content.names}
+    asked = {name: (values.cpu(), present.cpu()) for name, (values, present) in read.items()}
     found = near_graph(known, asked, n_items, k, weights) if len(rows) else None
     return Near(given, rows.numpy(), None if found is None else found.to_scipy(), known, n_items)
 

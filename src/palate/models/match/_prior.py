@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-
 from ._content import ItemContent
 from ._item_graph import item_graph
 from .ease import dense_gram

@@ -84,6 +84,6 @@ def carry(kernel: Kernel, by: Regression, content: Mapping[str, Features], items
         part = items[start : start + CHUNK]
         some = {name: found.take(part) for name, found in content.items()}
         known = some if len(by.names) == len(content) else kernel.only(some, by.names)
-        side = kernel.read(known, np.arange(len(part)), by.weights)
+        side: Any = kernel.read(known, np.arange(len(part)), by.weights)
         out[:, start : start + CHUNK] = by.solver @ kernel.combine(kernel.between(by.fitted, side), by.weights)
     return out
