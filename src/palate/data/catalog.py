@@ -91,7 +91,7 @@ class Catalog:
         Raises:
             DataError: naming row and column of a media path that leaves ``root`` or is a URL.
         """
-        frame = self.frame.select(columns or self.columns(modality))
+        frame = self.frame[list(columns or self.columns(modality))]
         if rows is not None:
             frame = frame[np.asarray(rows, dtype=np.int64)]
         if modality == "attributes":
@@ -203,9 +203,8 @@ def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         cast = values.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"expected {dtype}, got {values.dtype}", column=values.name) from error
-    bad = (cast.is_null() & values.is_not_null()).arg_true()
-    if len(bad):
-        at = int(bad[0])
+    if cast.null_count() > values.null_count():
+        at = int((cast.is_null() & values.is_not_null()).arg_true()[0])
         raise DataError(f"{values[at]!r} is not {dtype}", row=at + 1, column=values.name)
     return cast
 

@@ -32,6 +32,8 @@ from .goods import Goods, placed
 from .index import Index
 
 MAIN = "main"
+REHEARSED = 4
+"""Items that are encoded again in rehearsal: one alone may lack what others have."""
 TIMES = ("first_seen", "released", "release_date", "created", "created_at", "added", "date", "year", "timestamp")
 """Columns that say how new an item is, the first that is there."""
 
@@ -233,7 +235,8 @@ class Edition:
     def grown(self, goods: Goods) -> Edition:
         """The next edition, in which these items are as they say; this one stays as it is.
 
-        Encodes the new content; time is linear in the catalogue besides, for what models derive from it.
+        Encodes the new content; the vectors of the catalogue are copied, what models derive from them is made anew for
+        these items only where the models can.
         """
         items, content, rows, names = placed(self.items, copy(self.content), self.rows, goods)
         model = self.model
@@ -253,6 +256,13 @@ class Edition:
         made.new, made.put = names, rows
         made._speak(self.voices[MAIN].index)
         return made
+
+    def rehearse(self) -> None:
+        """Load the encoders, for which the first item to be added would wait seconds; nothing is kept."""
+        content, some = copy(self.content), self.ids[:REHEARSED]
+        content.store = FeatureStore(None)
+        nothing = np.zeros(len(some), bool)
+        placed(self.items, content, self.rows, Goods(some, [{}] * len(some), [None] * len(some), nothing, self.born))
 
     def settle(self) -> None:
         """Once it is certain that this is the next edition: its names are known and its vectors found."""

@@ -235,6 +235,11 @@ class Shop:
 
     # upkeep
 
+    def rehearse(self) -> None:
+        """Load what the first added item would wait for; before the shop is said to be ready."""
+        for edition in self.editions.values():
+            edition.rehearse()
+
     def refresh(self) -> None:
         """Before an answer: hear what other processes took away. What they put follows within ``watch``."""
         if self.database.version() != self._version:
