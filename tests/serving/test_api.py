@@ -96,7 +96,8 @@ def test_a_customers_day(api, world):
 @pytest.mark.parametrize(
     "path, sent, status, told",
     [
-        ("/v1/recommend", b"{", 422, "not JSON"),
+        ("/v1/recommend", b"{", 400, "not JSON"),
+        ("/v1/recommend", b"\xff\x1dk\xc3", 400, "not JSON"),
         ("/v1/recommend", b"[]", 422, "body"),
         ("/v1/recommend", {"k": 0}, 422, "body.k"),
         ("/v1/recommend", {"kk": 3}, 422, "body.kk"),
@@ -289,7 +290,9 @@ def test_an_address_that_others_reach_needs_keys(runs, tmp_path):
 def test_the_description_is_whole(api):
     described = api().get("/openapi.json").json()
     routes = {(method.upper(), path) for path, item in described["paths"].items() for method in item}
-    assert {("POST", f"/v1/{name}") for name in ("recommend", "similar", "search", "explain", "items", "events")} <= routes
+    assert {
+        ("POST", f"/v1/{name}") for name in ("recommend", "similar", "search", "explain", "items", "events")
+    } <= routes
     assert ("DELETE", "/v1/users/{user}") in routes and ("DELETE", "/v1/items/{item}") in routes
     for path, item in described["paths"].items():
         for method, operation in item.items():

@@ -9,7 +9,10 @@ import pytest
 
 schemathesis = pytest.importorskip("schemathesis")
 
-from hypothesis import HealthCheck, settings  # noqa: E402
+from fastapi import FastAPI  # noqa: E402
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.checks import not_a_server_error  # noqa: E402
 from schemathesis.specs.openapi.checks import (  # noqa: E402
     content_type_conformance,
@@ -19,7 +22,9 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from palate.serving.api.app import Settings, create_app  # noqa: E402
+from palate.serving.api.routes import router  # noqa: E402
 
+EXAMPLES = int(os.environ.get("PALATE_FUZZ", "8"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -30,15 +35,20 @@ def described(runs, tmp_path_factory):
         yield schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-routes = schemathesis.pytest.from_fixture("described")
+def routes():
+    app = FastAPI()
+    app.include_router(router)
+    return [(method, path) for path, item in app.openapi()["paths"].items() for method in item]
 
 
-@routes.parametrize()
-@settings(
-    max_examples=int(os.environ.get("PALATE_FUZZ", "8")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-def test_no_request_is_a_fault_of_ours(case):
-    case.call_and_validate(checks=CHECKS)
+@pytest.mark.parametrize("method, path", routes())
+def test_no_request_is_a_fault_of_ours(described, method, path):
+    route = described[path][method]
+    cases = [route.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(cases))
+    def answered(case):
+        case.call_and_validate(checks=CHECKS)
+
+    answered()
