@@ -9,9 +9,9 @@ import torch
 
 from palate.core.batch import Lists, UserBatch
 from palate.core.errors import ConfigError
+from palate.core.padded import Padded
 from palate.core.scorer import Scorer
 from palate.data.views import Held
-from palate.models.match._members import Padded
 from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
 

@@ -5,62 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from index_cases import DIM, vectors
 
 import palate.serving.index.index as module
 from palate.core.batch import Lists
-from palate.core.errors import DataError
 from palate.serving.index import Index
 from palate.serving.index.changes import Changes
-
-DIM = 8
-
-
-def vectors(n, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, DIM)).astype(np.float32)
-
-
-def brute(queries, table, k, allowed=None, exclude=None):
-    """Best rows by inner product over a dict row -> vector."""
-    out = []
-    for place, query in enumerate(queries):
-        gone = set(exclude[place]) if exclude is not None else set()
-        rows = [r for r in table if r not in gone and (allowed is None or (r < len(allowed) and allowed[r]))]
-        scores = {r: float(query @ table[r]) for r in rows}
-        best = sorted(rows, key=lambda r: (-scores[r], r))[:k]
-        out.append(best + [-1] * (k - len(best)))
-    return np.array(out).reshape(len(queries), k)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data())
-def test_whatever_is_put_and_dropped_is_what_is_found(tmp_path_factory, data):
-    n, k, seed = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 12)), data.draw(st.integers(0, 99))
-    rng = np.random.default_rng(seed)
-    there = rng.random(n) < 0.8
-    made = vectors(n, seed)
-    index = Index.build(tmp_path_factory.mktemp("index"), made, there)
-    table = {row: made[row] for row in np.flatnonzero(there).tolist()}
-    for change in data.draw(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 45), max_size=4)), max_size=6)):
-        come, rows = change
-        if come:
-            new = rng.standard_normal((len(rows), DIM)).astype(np.float32)
-            index.put(rows, new)
-            table |= dict(zip(rows, new))
-        else:
-            index.drop(rows)
-            table = {row: v for row, v in table.items() if row not in rows}
-    queries = rng.standard_normal((3, DIM)).astype(np.float32)
-    allowed = rng.random(44) < data.draw(st.sampled_from([0.03, 0.5, 1.0])) if data.draw(st.booleans()) else None
-    exclude = Lists.of([rng.integers(0, 46, 5).tolist() for _ in queries]) if data.draw(st.booleans()) else None
-    for one in (index, Index(index.folder)):
-        found, scores = one.search(queries, k, allowed, exclude)
-        np.testing.assert_array_equal(found, brute(queries, table, k, allowed, exclude))
-        for query, rows, values in zip(queries, found, scores):
-            assert np.isneginf(values[rows < 0]).all()
-            wanted = [float(query @ table[row]) for row in rows if row >= 0]
-            np.testing.assert_allclose(values[rows >= 0], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
@@ -171,15 +121,3 @@ def test_half_a_record_with_a_wrong_sum_stops_the_reader(tmp_path):
     assert reader.news()["row"].tolist() == [1] and not len(reader.news())
     append(changes, np.array([3]), None)
     assert reader.news()["row"].tolist() == [3]
-
-
-@pytest.mark.parametrize("bad", [np.ones((1, DIM + 1)), np.ones((2, DIM)), np.full((1, DIM), np.nan)])
-def test_vectors_that_do_not_fit_are_refused(tmp_path, bad):
-    index = Index.build(tmp_path, vectors(5))
-    with pytest.raises(DataError):
-        index.put([7], bad.astype(np.float32))
-    with pytest.raises(DataError):
-        index.put([-1], np.ones((1, DIM), np.float32))
-    assert index.search(vectors(1), 9)[0].max() == 4
-    with pytest.raises(DataError, match="2"):
-        Index.build(tmp_path / "other", np.array([[1.0], [2], [np.inf]], np.float32))

@@ -54,6 +54,18 @@ def test_two_processes_train_as_one(tmp_path):
     np.testing.assert_allclose(second["table"], first["table"], rtol=0, atol=1e-4)
 
 
+def test_processes_that_begin_at_different_places_are_stopped(tmp_path):
+    finish(start("learn", "bpr", str(tmp_path / "left"), str(tmp_path / "run")))
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    both = [
+        start("learn", "bpr", str(tmp_path / folder), str(tmp_path / folder / "run"), RANK=str(rank), **shared)
+        for rank, folder in enumerate(("left", "empty"))
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode and b"different data or checkpoints" in errors, errors.decode()[-2000:]
+
+
 def test_another_process_gets_the_same_bits(tmp_path):
     finish(start("learn", "lightgcn", str(tmp_path / "c"), str(tmp_path / "run")))
     here = learn("lightgcn", None, epochs=30, patience=40)

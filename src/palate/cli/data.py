@@ -43,6 +43,7 @@ def encode(
     encoder: show.Encoders = None,
     layout: show.Layout = None,
     store: show.Store = None,
+    ray: Annotated[int | None, typer.Option(help="processes of Ray Data that encode; on the machines it knows")] = None,
     json: show.Json = False,
     quiet: show.Quiet = False,
     debug: show.Debug = False,
@@ -50,10 +51,13 @@ def encode(
     """Turn raw text, pictures, sound and video into vectors, once; a killed run resumes."""
     import palate
     from palate.features.plan import plan_content
+    from palate.features.ray_store import RayStore
 
     show.start(quiet)
     loaded = palate.load(data, layout)
-    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
+    place = store or store_of(data)
+    kept = place if ray is None else RayStore(place, ray)
+    content = plan_content(loaded, show.encoders(encoder), kept)
     view = content.view(loaded.select_view(), loaded)
     rows = [
         {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from . import data, explore, learn, use
+from . import data, explore, learn, use, workers
 
 app = typer.Typer(
     name="palate",
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (data, learn, use, explore):
+for group in (workers, data, learn, use, explore):
     group.attach(app)
 
 

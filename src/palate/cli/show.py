@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from . import workers
+
 DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
 Out = Annotated[str, typer.Option("--out", help="folder to write")]
@@ -30,7 +32,8 @@ Store = Annotated[str | None, typer.Option(help="folder that keeps encoded vecto
 
 
 def start(quiet: bool = False) -> None:
-    """Logs to stderr; progress as the terminal allows."""
+    """Logs to stderr; progress as the terminal allows. Of several processes the first alone has something to say."""
+    quiet = quiet or not workers.first()
     console = logging.StreamHandler()
     # The console's own level: a run's log.txt holds everything also when the console is quiet.
     console.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -1,4 +1,4 @@
-"""Commands that use a run: recommend, add, export."""
+"""Commands that use a run: recommend, add, export, serve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import show
 
 def attach(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (recommend, add, export):
+    for command in (recommend, add, export, serve):
         app.command()(command)
 
 
@@ -67,3 +67,36 @@ def export(
     show.emit(files, json)
     if not json:
         typer.echo("\n".join(files))
+
+
+def serve(
+    run: show.RunPath,
+    compare: Annotated[list[str] | None, typer.Option(help="another run to compare with, repeatable")] = None,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="processes that share port, events and index")] = 1,
+    state: Annotated[str | None, typer.Option(help="folder of what happens in the shop (default RUN-shop)")] = None,
+    events: Annotated[str | None, typer.Option(help="database of events; default SQLite in the state folder")] = None,
+    keys: Annotated[str | None, typer.Option(help="file of API keys, a line each: KEY [use|manage]")] = None,
+    open: Annotated[bool, typer.Option("--open", help="let everybody in who reaches the address")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="requests a second and client, 0 for any number")] = 100,
+    queue: Annotated[int, typer.Option(min=1, help="requests inside a worker before it answers 503")] = 32,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="the shop page at /")] = True,
+    cors: Annotated[list[str] | None, typer.Option(help="origin whose pages may ask, repeatable")] = None,
+    debug: show.Debug = False,
+) -> None:
+    """Serve a run: HTTP API, events, new items, and a page that people use."""
+    from pathlib import Path
+
+    from palate.core.errors import ArtefactError
+
+    show.start()
+    for folder in (run, *(compare or ())):
+        if not (Path(folder) / "manifest.json").is_file():
+            raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
+    from palate.serving.api.app import Settings
+    from palate.serving.run import serve
+
+    settings = Settings(run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()))
+    typer.echo(f"http://{host}:{port}/ serves {run}; what happens there is kept in {settings.folder}")
+    serve(settings, host, port, workers, open)

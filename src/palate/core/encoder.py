@@ -49,8 +49,8 @@ class Encoder(ABC):
     fitted_on: str | None = None
 
     @property
-    def space(self) -> str | None:
-        """Names the space its vectors lie in, if encoders of other modalities map into the same; None if they do not."""
+    def shared_space(self) -> str | None:
+        """Names the space of its vectors if encoders of other modalities map into the same one; else None."""
         return None
 
     @property

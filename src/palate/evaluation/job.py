@@ -20,6 +20,7 @@ from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
 from palate.features.plan import Content
+from palate.training import distributed
 from palate.training.fit import fit
 from palate.training.saving import restore, save
 
@@ -71,19 +72,25 @@ def run_fit(
 ) -> dict[str, Any]:
     """Fit ``model`` (and baselines for the report) and write the run folder ``out``.
 
-    Killed, the same call resumes from ``out``'s checkpoint. Returns the headline as rows of a table.
+    Killed, the same call resumes from ``out``'s checkpoint. Returns the headline as rows of a table. Of several
+    processes that torchrun started all train ``model``; the first does and writes the rest, the others return no rows.
     """
     from .report import write_report
 
     out = Path(out)
     work = out.parent / f".{out.name}.checkpoint"
+    main = parse_model(model, settings)
+    if init_from:
+        warm_start(main, init_from)
+    rank, world = distributed.start()
+    if rank:
+        fit(main, data, seed=seed, content=content, checkpoint=work)
+        return {"run": str(out), "headline": []}
     sweep_leftovers(out.parent, f"-{out.name}")
     with logged(work / "log.txt"):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
-        main = parse_model(model, settings)
-        if init_from:
-            warm_start(main, init_from)
         fits = {main.name: fit_one(main, data, content, seed, test, work)}
+        # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
@@ -95,6 +102,7 @@ def run_fit(
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
             "openings_of_test": int(test),
+            "processes": world,
             "notes": list(data.notes),
         }
         save(fits[main.name].model, out, facts)

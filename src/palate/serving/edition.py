@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from palate.core.batch import Ints, Lists, UserBatch
 from palate.core.content import MODALITIES
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.files import digest
+from palate.core.files import digest, read_json
 from palate.core.model import Matcher
+from palate.core.padded import Padded
 from palate.core.scorer import Scorer
 from palate.core.twin import twin
 from palate.data.catalog import Catalog
@@ -55,10 +56,11 @@ class Edition:
     """Everything that answers requests between two changes of the catalogue.
 
     Attributes:
-        folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content. model: extended to ``items``. items: with what was added. content:
-            its vectors. fitted: as restored. rows, users: external id as text -> row. alive: bool [items], what is in
-            the shop. born: when items were added, seconds since 1970; 0 for those of the run. pictures: row -> file, of
-            items that were added or changed. voices: by name; :data:`MAIN` is the run's model.
+        folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content.
+        model: extended to ``items``. items: with what was added. content: its vectors. fitted: as restored.
+        rows, users: external id as text -> row. alive: bool [items], what is in the shop. born: when items were added,
+            seconds since 1970; 0 for those of the run. pictures: row -> file, of items that were added or changed.
+        voices: by name; :data:`MAIN` is the run's model. new, put: ids and rows that came with this edition.
     """
 
     folder: Path
@@ -95,6 +97,7 @@ class Edition:
         if not isinstance(model, Matcher):
             raise ConfigError(f"{model.name} does not recommend items", key=str(run))
         fitted: Fitted = model.fitted
+        forgotten = set(read_json(run / "manifest.json").get("forgotten", ()))
         items = fitted.items
         if store is not None:
             fitted.content.store = store
@@ -108,7 +111,7 @@ class Edition:
             fitted.content,
             fitted,
             {str(name): row for row, name in enumerate(items.ids.ids.to_list())},
-            {str(name): row for row, name in enumerate(fitted.users.ids.to_list())},
+            {str(name): row for row, name in enumerate(fitted.users.ids.to_list()) if row not in forgotten},
             np.ones(len(items), bool),
             np.zeros(len(items)),
         )
@@ -233,8 +236,10 @@ class Edition:
         Encodes the new content; time is linear in the catalogue besides, for what models derive from it.
         """
         items, content, rows, names = placed(self.items, copy(self.content), self.rows, goods)
-        model = twin(self.model)
-        model.extend(content.handed, len(items))
+        model = self.model
+        if model.abilities.new_items:
+            model = twin(model)
+            model.extend(content.handed, len(items))
         more = len(items) - len(self)
         alive = np.concatenate([self.alive, np.zeros(more, bool)])
         alive[rows] = True
@@ -269,13 +274,17 @@ class Edition:
     def _speak(self, index: Index | Path | None) -> None:
         """Make the voices: the model, and the members of a blend."""
         with torch.inference_mode():
-            scorer = self.model.scorer()
+            scorer = self._whole(self.model.scorer())
             parts = getattr(scorer, "scorers", [])
             names = [str(name) for name in getattr(self.model, "_names", [])]
             found = None if index is None else _index(scorer, index)
             self.voices[MAIN] = self._voice(scorer, self.model.abilities.new_users, found)
             for name, part in zip(names, parts):
                 self.voices[name] = self._voice(part, True, None)
+
+    def _whole(self, scorer: Scorer) -> Scorer:
+        """A scorer of all items: what a model that takes none later cannot score, it does not answer with."""
+        return scorer if scorer.n_items == len(self) else Padded(scorer, len(self))
 
     def _voice(self, scorer: Scorer, new_users: bool, index: Index | None) -> Voice:
         return Voice(scorer, self.alive & scorer.scorable(), new_users, index)

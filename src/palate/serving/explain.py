@@ -107,8 +107,9 @@ def _parts(
     beside.extend(grown, size + len(lacking))
     with torch.inference_mode():
         scorer = beside.scorer()
-        if name is not None and name in getattr(beside, "_names", []):
-            scorer = scorer.scorers[list(beside._names).index(name)]  # type: ignore[attr-defined, operator]
+        names: list[str] = list(getattr(beside, "_names", []))
+        if name in names:
+            scorer = scorer.scorers[names.index(name)]  # type: ignore[attr-defined]
         if not scorer.scorable()[size]:
             return (), None
         scores = scorer.score(batch, np.arange(size, size + len(lacking)))[0].numpy()

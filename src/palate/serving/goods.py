@@ -168,7 +168,7 @@ def merged(log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float
 
 def fitting(items: Catalog, goods: Goods) -> tuple[Goods, int]:
     """The goods without what this catalogue has no place for, and how many values that were."""
-    may, lost, fields = set(open_columns(items)), 0, []
+    may, lost, fields = set(open_columns(items)), 0, list[Mapping[str, Any]]()
     for given in goods.fields:
         kept = {}
         for column, value in given.items():

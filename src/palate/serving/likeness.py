@@ -94,8 +94,8 @@ def _space(edition: Edition) -> tuple[str, str] | None:
         return None
     by_space: dict[tuple[str, int], dict[str, str]] = {}
     for name, encoder in _encoders(edition).items():
-        if encoder.space is not None:
-            by_space.setdefault((encoder.space, encoder.dim), {})[encoder.modality] = name
+        if encoder.shared_space is not None:
+            by_space.setdefault((encoder.shared_space, encoder.dim), {})[encoder.modality] = name
     for found in by_space.values():
         if "text" in found and "image" in found:
             return found["text"], found["image"]
@@ -114,14 +114,13 @@ def _feature(edition: Edition, modality: str) -> str:
 def _read(edition: Edition, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
     """The vector of ``raw`` as items have theirs in feature ``name``."""
     content = edition.content
-    if content.adapted is None:
-        found = content.fitted[name].encode([raw])
-    else:
-        found = _as_item(edition, name, modality, raw)
+    plain = content.adapted is None
+    found = content.fitted[name].encode([raw]) if plain else _as_item(edition, name, modality, raw)
     if not found.present[0] or not np.any(found.values[0]):
         what = "no word of this means anything to the run's encoder" if modality == "text" else "the picture is empty"
         raise FeatureError(what, hint="try other words" if modality == "text" else None)
-    return found.values[0].astype(np.float32)
+    vector: NDArray[np.float32] = found.values[0].astype(np.float32)
+    return vector
 
 
 def _as_item(edition: Edition, name: str, modality: str, raw: str | bytes | None) -> Features:

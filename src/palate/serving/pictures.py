@@ -55,7 +55,7 @@ def remade(source: bytes | Path, side: int = SIDE) -> bytes:
 
 
 def kept(folder: Path, data: bytes) -> tuple[str, Path]:
-    """Write a picture made by :func:`remade` under its hash; the hash and the file. One that is there is not rewritten."""
+    """Write a picture made by :func:`remade` under its hash, once; the hash and the file."""
     mark = digest(data)
     path = folder / f"{mark}.jpg"
     if not path.is_file():

@@ -35,6 +35,7 @@ from .wishes import Reasons, Shown, Told, Wish
 
 LOG = logging.getLogger("palate.serving")
 STAGES = ("match", "lean", "diversify")
+SPARE = 5
 NAMED, CARRIED = 2, 0.1
 """Liked items that are named as reasons, at most; and the share of the whole loss that one must have."""
 
@@ -60,13 +61,15 @@ class Shop:
         self.run, self.state = Path(run), Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
         self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
-        self.events = EventStore(self.database, _secret(self.state / "secret"))
+        self.secret = _secret(self.state / "secret")
+        self.events = EventStore(self.database, self.secret)
         self.additions = Additions(self.database)
         self.pipeline = Pipeline([stages.get(name)() for name in order], stages.get("popular")())
         # one changes the catalogue at a time; what is quick to hear is not kept waiting by that
         self._changing, self._hearing = threading.RLock(), threading.Lock()
         self._forgotten: set[str] = set()
         self._drops: list[Addition] = []
+        self._behind = False
         self._place, self._dropped, self._forgot, self._version = 0, 0, 0, self.database.version()
         self.editions: dict[str, Edition] = {}
         for name, folder in {MAIN: self.run, **{Path(other).name: Path(other) for other in beside}}.items():
@@ -96,8 +99,12 @@ class Shop:
         Raises:
             PalateError: for what cannot be answered as asked; the message says why.
         """
-        self.refresh()
         edition, voice = self.speaker(wish.model)
+        if wish.like is not None:
+            edition, voice, like_row = self.find(wish.like, wish.model)
+        if self._behind and any(edition.row(item) < 0 for item in wish.liked or ()):
+            self._catch_up()
+            edition, voice = self.speaker(wish.model)
         who = self.person(edition, wish.user, wish.liked)
         allowed = edition.filters.mask(wish.filters) if wish.filters else None
         hidden = who.hidden if wish.seen else np.concatenate([who.hidden, who.liked])
@@ -106,12 +113,13 @@ class Shop:
             hidden = np.concatenate([hidden, np.array(out, np.int64)])
         looked = None
         if wish.looks:
-            like = None if wish.like is None else self.row(edition, wish.like)
+            like = None if wish.like is None else like_row
             looked = likeness(edition, Wanted(wish.text, wish.picture, like))
             if like is not None:
                 hidden = np.append(hidden, like)
+        # some more than asked for: items may be removed while the list is made
         ask = Ask(
-            wish.k, voice, who.user, who.liked, who.later, hidden, allowed, looked,
+            wish.k + SPARE, voice, who.user, who.liked, who.later, hidden, allowed, looked,
             wish.diversity, wish.novelty, wish.freshness,
         )  # fmt: skip
         answer = self.pipeline(edition, ask)
@@ -123,15 +131,14 @@ class Shop:
             Shown(edition.ids[row], edition.titles[row], float(score), why)
             for row, score, why in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
             if edition.alive[row]
-        )
+        )[: wish.k]
         return Told(shown, edition.mark, answer.said_by, answer.steps)
 
     def similar(
         self, item: str, k: int = 10, filters: Mapping[str, Any] | None = None, model: str | None = None
     ) -> Told:
         """What a visitor who took only ``item`` would get; by content where the model cannot say."""
-        edition, voice = self.speaker(model)
-        self.row(edition, item)
+        _, voice, _ = self.find(item, model)
         wish = Wish(k, liked=[item], filters=filters or {}, model=model)
         told = self.recommend(wish) if voice.new_users else self.recommend(Wish(k, like=item, filters=filters or {}))
         return told
@@ -140,9 +147,7 @@ class Shop:
         self, item: str, user: str | None = None, liked: Sequence[str] | None = None, model: str | None = None
     ) -> Reasons:
         """What carried the score of an item for somebody."""
-        self.refresh()
-        edition, voice = self.speaker(model)
-        row = self.row(edition, item)
+        edition, voice, row = self.find(item, model)
         who = self.person(edition, user, liked)
         found = explain(edition, voice, who.user, who.liked, who.later, row)
         named, titles = edition.ids, edition.titles
@@ -216,11 +221,7 @@ class Shop:
         Raises:
             DataError: for one that is not here.
         """
-        self.refresh()
-        if self.edition.row(item) < 0:
-            self._catch_up()
-        if self.edition.row(item) < 0:
-            raise DataError("no such item", key=item)
+        self.find(item)
         self.additions.drop(item)
         self._hear()
 
@@ -248,11 +249,12 @@ class Shop:
         self.database.close()
 
     def speaker(self, model: str | None) -> tuple[Edition, Voice]:
-        """Edition and voice that answer for a name; the run's own by default.
+        """Edition and voice that answer for a name, the run's own by default; what was removed elsewhere is heard.
 
         Raises:
             ConfigError: for an unknown one.
         """
+        self.refresh()
         if model is not None and model in self.editions:
             return self.editions[model], self.editions[model].voice(None)
         if model is not None and model not in self.edition.voices:
@@ -271,20 +273,25 @@ class Shop:
         if user is not None:
             forgotten = bool(self._forgotten) and self.events.mark_of(user) in self._forgotten
             return person(edition, -1 if forgotten else edition.users.get(user, -1), self.events.of(user))
-        return visitor(edition, [edition.ids[self.row(edition, item)] for item in liked or ()])
+        for item in liked or ():
+            if edition.row(item) < 0:
+                raise UnknownItem("no such item", key=item)
+        return visitor(edition, liked or ())
 
-    def row(self, edition: Edition, item: str) -> int:
-        """Row of an item that is in the shop.
+    def find(self, item: str, model: str | None = None) -> tuple[Edition, Voice, int]:
+        """Who answers, as for :meth:`speaker`, and the row of an item, also of one that another process just put.
 
         Raises:
-            UnknownItem: for any other.
+            UnknownItem: for what is not in the shop. ConfigError: for an unknown model.
         """
-        row = edition.row(item)
-        if row < 0 and edition is self.edition and self.database.version() != self._version:
+        edition, voice = self.speaker(model)
+        if edition.row(item) < 0 and self._behind:
             self._catch_up()
+            edition, voice = self.speaker(model)
+        row = edition.row(item)
         if row < 0:
             raise UnknownItem("no such item", key=item)
-        return row
+        return edition, voice, row
 
     def _open(self, run: Path) -> Edition:
         return Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
@@ -297,6 +304,7 @@ class Shop:
             self._forgot, marks = self.events.forgotten_since(self._forgot)
             self._forgotten.update(marks)
             for addition in self.additions.since(self._dropped):
+                self._behind |= addition.kind == "put"
                 if addition.kind == "drop":
                     self._drops.append(addition)
                     self._remove(self.editions.values(), addition.item)
@@ -322,7 +330,8 @@ class Shop:
             self._drops = [drop for drop in self._drops if drop.id > place]
             for drop in self._drops:
                 self._remove(made.values(), drop.item)
-            self._place = place
+            self._place, self._dropped = place, max(self._dropped, place)
+            self._behind = self._dropped > place
             self.editions = {**self.editions, **made}
 
     def _remove(self, editions: Iterable[Edition], item: str) -> None:

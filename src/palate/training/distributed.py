@@ -20,7 +20,10 @@ def start() -> tuple[int, int]:
     if world == 1:
         return 0, 1
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # plain numbers stay on the host also where weights live on a device, and each process has a device of its own
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         # gloo's threads must be joined before the interpreter unloads them, else the process aborts now and then
         atexit.register(_leave)
     return dist.get_rank(), world
@@ -62,6 +65,17 @@ def average(value: Tensor, world: int) -> float:
         dist.all_reduce(value)
         value /= world
     return float(value)
+
+
+def same(values: Sequence[int], world: int) -> bool:
+    """Whether all processes hold the same numbers; none goes on before all have asked."""
+    if world == 1:
+        return True
+    low = torch.tensor(values, dtype=torch.int64)
+    high = low.clone()
+    dist.all_reduce(low, dist.ReduceOp.MIN)
+    dist.all_reduce(high, dist.ReduceOp.MAX)
+    return bool((low == high).all())
 
 
 def agree(value: float, world: int) -> float:

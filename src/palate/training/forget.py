@@ -42,6 +42,7 @@ def forget_user(run: str | Path, user: object) -> bool:
             if by_user:
                 tensors[name] = tensor.index_fill(0, torch.tensor([row]), 0)
         write_tensors(aside / "model.safetensors", tensors)
+        manifest["forgotten"] = [*manifest.get("forgotten", []), row]
         for name in ("users.parquet", "seen.safetensors", "model.safetensors"):
             manifest["files"][name] = file_digest(aside / name)
         write_json(aside / "manifest.json", manifest)

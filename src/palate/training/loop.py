@@ -63,6 +63,9 @@ def train(model: Model, view: TrainView, options: LoopOptions) -> Progress:
         model.load_state_dict(resumed[1], strict=False)
     model.to(options.device)
     source = source_of(model, view, options.metric, options.device)
+    if not distributed.same([state.phase, state.epoch, len(source)], world):
+        hint = "give every machine the same shared folders, or remove the checkpoint"
+        raise TrainingError("the processes found different data or checkpoints", key=options.checkpoint, hint=hint)
     for index, phase in enumerate(model.phases()):
         if index < state.phase:
             continue

@@ -25,6 +25,7 @@ from palate.features.saved import save_encoder
 from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
 
+from . import distributed
 from .loop import LoopOptions, train
 from .saving import versions
 
@@ -48,6 +49,8 @@ def pretrain(
     checkpoint_seconds: float = 30.0,
 ) -> dict[str, Encoder]:
     """Train ``model`` on what the split lets training see, and write ``out``: one encoder folder a modality.
+
+    Of several processes that torchrun started, the first writes.
 
     Args:
         readers: modality -> reader specification, for example ``{"image": "pixels?side=96"}``.
@@ -100,6 +103,8 @@ def pretrain(
     model.eval()
     fitted_on = digest(data.hash, view.fit_items.tobytes())
     made = model.export(content.fitted, fitted_on)
+    if distributed.start()[0]:
+        return made
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)

@@ -278,7 +278,7 @@ class HfEncoder(ContentEncoder):
         return {**kept, "weights": self.weights}
 
     @property
-    def space(self) -> str | None:
+    def shared_space(self) -> str | None:
         # checkpoints of these types were trained to put two modalities into one space; their towers project into it
         return f"{self.model_type}:{self.weights}" if self.pooled and self.model_type in JOINT else None
 

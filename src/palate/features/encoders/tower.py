@@ -66,7 +66,7 @@ class Tower(ContentEncoder):
         self._space: str | None = None
 
     @property
-    def space(self) -> str | None:
+    def shared_space(self) -> str | None:
         return self._space
 
     @property
@@ -115,7 +115,7 @@ class Tower(ContentEncoder):
         """Become the encoder with these weights, learnt from the content that ``fitted_on`` names.
 
         Args:
-            space: see :attr:`Encoder.space`.
+            space: see :attr:`Encoder.shared_space`.
         """
         network = tower_network(self.options["network"], self.dim, self.options["combine"])
         network.load_state_dict({name: tensor.detach().cpu() for name, tensor in merged(tensors).items()})

@@ -20,10 +20,11 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.padded import Padded
 from palate.core.scorer import Scorer
 from palate.training.fit import run_stage
 
-from ._members import Padded, member_of, members_for
+from ._members import member_of, members_for
 from ._weights import candidate_scores, search_weights, soft_metric, standardise
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from palate.core.files import atomic_folder, inside, read_json, write_text
 from .cells import Cells
 from .changes import Changes
 from .exact import FEW, best_of, compared
+from .given import to_build, to_drop, to_put
 
 APPROXIMATE_FROM = 100_000
 """Rows from which cells are worth their memory; below, all vectors are compared."""
@@ -82,11 +83,7 @@ class Index:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        there = np.ones(len(vectors), bool) if there is None else there
-        if not np.isfinite(vectors[there]).all():
-            bad = int(np.flatnonzero(there)[~np.isfinite(vectors[there]).all(1)][0])
-            raise DataError("a vector that is not finite cannot be found", row=bad)
+        vectors, there = to_build(vectors, there)
         number = int(read_json(folder / CURRENT)) + 1 if (folder / CURRENT).is_file() else 0
         _write_base(folder, number, vectors, there, approximate)
         write_text(folder / CURRENT, str(number))
@@ -146,15 +143,9 @@ class Index:
         """Make rows findable by these vectors from now on; new rows may lie beyond the last.
 
         Raises:
-            DataError: for vectors of another width, or that are not finite.
+            DataError: for rows below 0, and vectors of another width or that are not finite.
         """
-        vectors = np.asarray(vectors, np.float32)
-        wide = self.state.base.shape[1]
-        if vectors.ndim != 2 or vectors.shape != (len(rows), wide):
-            raise DataError(f"one vector of {wide} numbers a row, not {vectors.shape}")
-        if not np.isfinite(vectors).all():
-            raise DataError("a vector that is not finite cannot be found")
-        rows = np.asarray(rows, np.int64)
+        rows, vectors = to_put(rows, vectors, self.state.base.shape[1])
         new = ~self._held(rows, vectors)
         if new.any():
             self._write(rows[new], vectors[new])
@@ -173,11 +164,9 @@ class Index:
 
     def drop(self, rows: Sequence[int] | Ints) -> None:
         """Never find these rows again, unless they are put once more."""
-        self._write(np.asarray(rows, np.int64), None)
+        self._write(to_drop(rows), None)
 
     def _write(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> None:
-        if len(rows) and rows.min() < 0:
-            raise DataError("rows begin at 0", row=int(rows.min()))
         with self.lock:
             while not self._written(rows, vectors):
                 self._open()

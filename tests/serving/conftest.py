@@ -1,0 +1,67 @@
+"""Runs of a tiny simulated shop, fitted once, and shops that serve copies of them."""
+
+import shutil
+
+import pytest
+
+import palate
+from palate.core.model import pretrainers
+from palate.features.plan import plan_content
+from palate.serving.shop import Shop
+from palate.simulation.world import World
+from palate.training.pretrain import pretrain
+
+ENCODERS = {"text": "tfidf", "image": "image_stats", "audio": "none"}
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world") / "shop"
+    return World.make(preset="shop", seed=3, n_items=80, n_users=60).write(folder)
+
+
+@pytest.fixture(scope="session")
+def runs(world, tmp_path_factory):
+    """``runs(name)``: ``knn`` (content alone, every ability), ``vectors`` (of users and items) or ``blend``."""
+    folder, made = tmp_path_factory.mktemp("runs"), {}
+    data = palate.load(world)
+    kinds = {
+        "knn": lambda: palate.models.ContentKNN(),
+        "vectors": lambda: palate.models.BPR(dim=8, epochs=3),
+        "blend": lambda: palate.models.Blend(members=("ease_content", "content_knn")),
+    }
+
+    def run(name):
+        if name not in made:
+            model = kinds[name]().fit(data, content=plan_content(data, ENCODERS))
+            made[name] = model.save(folder / name)
+        return made[name]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_run(world, tmp_path_factory):
+    """A run whose encoders map words and pictures into one space."""
+    folder, data = tmp_path_factory.mktemp("shared"), palate.load(world)
+    pretrain(pretrainers.get("clip")(epochs=1, dim=16, width=8, layers=1), data, folder / "encoders")
+    encoders = {name: str(folder / "encoders" / name) for name in ("text", "image")} | {"audio": "none"}
+    model = palate.models.ContentKNN().fit(data, content=plan_content(data, encoders))
+    return model.save(folder / "run")
+
+
+@pytest.fixture
+def opened(runs, tmp_path):
+    """``opened(name, state=...)``: a shop over a copy of a run, closed afterwards; it watches nothing unless told."""
+    shops = []
+
+    def make(name="knn", state="state", watch=0.0, **options):
+        run = tmp_path / name
+        if not run.exists():
+            shutil.copytree(runs(name) if isinstance(name, str) else name, run)
+        shops.append(Shop(run, tmp_path / state, watch=watch, **options))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        shop.close()
