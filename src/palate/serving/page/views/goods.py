@@ -34,8 +34,8 @@ def edit(request: Request) -> Response:
     """The form of an item that is there."""
     shop = shop_of(request)
     item = request.query_params.get("item", "")
-    row = shop.row(shop.edition, item)
-    return _form(request, shop, *blanks(shop.edition, row), item=item)
+    edition, _, row = shop.find(item)
+    return _form(request, shop, *blanks(edition, row), item=item)
 
 
 def added(request: Request, sent: Form) -> Response:
@@ -65,7 +65,7 @@ def added(request: Request, sent: Form) -> Response:
 def removed(request: Request, sent: Form) -> Response:
     """Take an item out of every list."""
     shop, item = shop_of(request), sent.fields.get("item", "")
-    shop.row(shop.edition, item)
+    shop.find(item)
     shop.drop(item)
     response = RedirectResponse("/", 303)
     say(request, response, "removed", item)

@@ -46,9 +46,8 @@ def put(router: APIRouter) -> None:
 def item_page(request: Request, item: str) -> Response:
     """The page of an item; with ``why=1`` reasons are on it from the start, which takes a moment longer."""
     shop, user = shop_of(request), visitor(request)
-    edition, query = shop.edition, request.query_params
-    row = shop.row(edition, item)
-    edition = shop.edition if row >= len(edition) else edition
+    query = request.query_params
+    edition, _, row = shop.find(item)
     near = related(shop, item, SIMILAR, {}, [])
     who = shop.person(edition, user, None)
     added = query.get("added") == "1"
@@ -72,7 +71,7 @@ def why(request: Request) -> Response:
     """The reasons alone, for the script."""
     shop, user = shop_of(request), visitor(request)
     item = request.query_params.get("item", "")
-    shop.row(shop.edition, item)
+    shop.find(item)
     return fragment("why.html", why=None if user is None else _why(shop, item, user))
 
 

@@ -28,11 +28,10 @@ def put(router: APIRouter) -> None:
 def picture(request: Request, item: str) -> Response:
     """A small picture of an item; drawn where there is none that can be opened."""
     shop, query = shop_of(request), request.query_params
-    row = shop.row(shop.edition, item)
+    edition, _, row = shop.find(item)
     side = next((side for side in SIDES if query.get("side") == str(side)), None)
     if side is None and "side" in query:
         raise HTTPException(422, f"Pictures come in sides of {', '.join(map(str, SIDES))}.")
-    edition = shop.edition
     source = picture_of(edition, row)
     data = None if source is None else thumbnail(source, side or SIDES[2])
     kind = "image/jpeg"

@@ -15,7 +15,7 @@ from palate.serving.page.sent import Form
 from palate.serving.page.visitor import back, forget, guest, remember
 from palate.serving.shop import Shop
 
-LIST, RECENT, SOME = 48, 12, 5
+LIST, RECENT, SOME, ENOUGH = 48, 12, 5, 5
 _COUNTS: WeakKeyDictionary[Edition, list[int]] = WeakKeyDictionary()
 
 
@@ -65,12 +65,11 @@ def leave(request: Request, sent: Form) -> Response:
 
 def some(shop: Shop) -> list[Known]:
     """A few users of whom enough is known to show something."""
-    counts = np.array(_counts(shop.edition))
-    good = np.flatnonzero(counts >= min(5, int(np.median(counts)) if len(counts) else 0))
-    names = list(shop.edition.users)
-    places = good[np.linspace(0, len(good) - 1, min(SOME, len(good))).astype(int)] if len(good) else good
-    found = [Known(names[place], int(counts[place])) for place in places.tolist()]
-    return [known for known in found if _there(shop, known.id)]
+    counts, users = _counts(shop.edition), shop.edition.users
+    enough = min(ENOUGH, int(np.median(counts)) if counts else 0)
+    names = [name for name, row in users.items() if counts[row] >= enough]
+    places = np.linspace(0, len(names) - 1, min(SOME, len(names))).astype(int).tolist()
+    return [Known(names[place], counts[users[names[place]]]) for place in places if _there(shop, names[place])]
 
 
 def _found(shop: Shop, words: str) -> tuple[list[Known], int]:

@@ -55,8 +55,11 @@ def by_words(request: Request) -> Response:
     """By words, by an item, or by an item changed in words."""
     query, shop = request.query_params, shop_of(request)
     like = query.get("like")
-    row = shop.row(shop.edition, like) if like else -1
-    looked = Looked(query.get("q", "").strip()[:LONGEST], None, None if row < 0 else card(shop.edition, row))
+    shown = None
+    if like:
+        edition, _, row = shop.find(like)
+        shown = card(edition, row)
+    looked = Looked(query.get("q", "").strip()[:LONGEST], None, shown)
     return _answer(request, shop, looked, query.get("mine") == "1")
 
 
