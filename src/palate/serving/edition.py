@@ -36,6 +36,8 @@ REHEARSED = 4
 """Items that are encoded again in rehearsal: one alone may lack what others have."""
 TIMES = ("first_seen", "released", "release_date", "created", "created_at", "added", "date", "year", "timestamp")
 """Columns that say how new an item is, the first that is there."""
+LATE = ("ids", "titles", "taken", "popular", "novelty", "newness", "filters")
+"""What an edition works out of its whole catalogue when it is first asked for."""
 
 
 @dataclass(frozen=True)
@@ -255,14 +257,20 @@ class Edition:
         )
         made.new, made.put = names, rows
         made._speak(self.voices[MAIN].index)
+        # what requests made once, the next ones do not wait for again
+        for name in LATE:
+            if name in self.__dict__:
+                getattr(made, name)
         return made
 
     def rehearse(self) -> None:
-        """Load the encoders, for which the first item to be added would wait seconds; nothing is kept."""
+        """Load and work out what the first requests, or the first item to be added, would wait for."""
         content, some = copy(self.content), self.ids[:REHEARSED]
         content.store = FeatureStore(None)
         nothing = np.zeros(len(some), bool)
         placed(self.items, content, self.rows, Goods(some, [{}] * len(some), [None] * len(some), nothing, self.born))
+        for name in LATE:
+            getattr(self, name)
 
     def settle(self) -> None:
         """Once it is certain that this is the next edition: its names are known and its vectors found."""

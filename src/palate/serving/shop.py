@@ -69,7 +69,7 @@ class Shop:
         self._changing, self._hearing = threading.RLock(), threading.Lock()
         self._forgotten: set[str] = set()
         self._drops: list[Addition] = []
-        self._behind = False
+        self._behind = self._rehearsed = False
         self._place, self._dropped, self._forgot, self._version = 0, 0, 0, self.database.version()
         self.editions: dict[str, Edition] = {}
         for name, folder in {MAIN: self.run, **{Path(other).name: Path(other) for other in beside}}.items():
@@ -236,7 +236,8 @@ class Shop:
     # upkeep
 
     def rehearse(self) -> None:
-        """Load what the first added item would wait for; before the shop is said to be ready."""
+        """Load what first requests would wait for, here and in runs that take over; before the shop is called ready."""
+        self._rehearsed = True
         for edition in self.editions.values():
             edition.rehearse()
 
@@ -299,7 +300,10 @@ class Shop:
         return edition, voice, row
 
     def _open(self, run: Path) -> Edition:
-        return Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
+        edition = Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
+        if self._rehearsed:
+            edition.rehearse()
+        return edition
 
     def _hear(self) -> None:
         """Who is to be forgotten, and what is no longer here: quick, and true of the next answer."""
