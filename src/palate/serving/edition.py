@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from palate.features.store import FeatureStore
 from palate.training.fitted import Fitted
 from palate.training.saving import restore
 
+from .askers import asked
 from .filters import Filters
 from .goods import Goods, placed
 from .index import Index
@@ -295,7 +296,7 @@ class Edition:
             scorer = self._whole(self.model.scorer())
             parts = getattr(scorer, "scorers", [])
             names = [str(name) for name in getattr(self.model, "_names", [])]
-            found = None if index is None else _index(scorer, index)
+            found = None if index is None else self._index(scorer, index)
             self.voices[MAIN] = self._voice(scorer, self.model.abilities.new_users, found)
             for name, part in zip(names, parts):
                 self.voices[name] = self._voice(part, True, None)
@@ -304,19 +305,19 @@ class Edition:
         """A scorer of all items: what a model that takes none later cannot score, it does not answer with."""
         return scorer if scorer.n_items == len(self) else Padded(scorer, len(self))
 
+    def _index(self, scorer: Scorer, index: Index | Path) -> Index | None:
+        """The index that exists, or one of the scorer's vectors, under their hash; None where it has none."""
+        if isinstance(index, Index):
+            return index
+        if type(scorer).item_vectors is Scorer.item_vectors:
+            return None
+        vectors, there = scorer.item_vectors().numpy(), scorer.scorable()
+        name = digest(str(vectors.shape), np.ascontiguousarray(vectors).data.tobytes(), there.tobytes())
+        askers = partial(asked, scorer, self.fitted.seen, self.users.values())
+        return Index.shared(index / name, lambda: (vectors, there), askers)
+
     def _voice(self, scorer: Scorer, new_users: bool, index: Index | None) -> Voice:
         return Voice(scorer, self.alive & scorer.scorable(), new_users, index)
-
-
-def _index(scorer: Scorer, index: Index | Path) -> Index | None:
-    """The index that exists, or one of the scorer's vectors, under their hash; None where it has none."""
-    if isinstance(index, Index):
-        return index
-    if type(scorer).item_vectors is Scorer.item_vectors:
-        return None
-    vectors, there = scorer.item_vectors().numpy(), scorer.scorable()
-    name = digest(str(vectors.shape), np.ascontiguousarray(vectors).data.tobytes(), there.tobytes())
-    return Index.shared(index / name, lambda: (vectors, there))
 
 
 def _stamp(run: Path) -> tuple[int, ...]:

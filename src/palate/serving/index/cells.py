@@ -1,105 +1,113 @@
-"""Vectors gathered in cells, of which a search reads the nearest: for catalogues too large to compare every vector."""
+"""Vectors gathered in cells, of which a search reads the nearest: for catalogues too large to compare every vector.
+
+By inner product long vectors are near to everybody: of a recommender's items, the best ten of almost any user lie among
+the longest few per cent, and cells of all lengths together read many rows to find them. So rows are cut in bands by
+length (Norm-Ranging LSH, Yan et al., NeurIPS 2018), each with cells of its own, and how many of each are read is
+measured with queries like those that will be asked.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.batch import Lists
-from palate.core.errors import MissingDependencyError
 from palate.core.files import read_json, write_json
 
-from .exact import Found, compared
+from .bands import Band, cut
+from .exact import FEW, Found, compared
+from .tuning import DEPTH, Asked, Plan, plan, weights
 
-FILE, ABOUT = "cells.faiss", "cells.json"
-WANTED = 0.98
-"""Share of the true best that cells must find when they are built; as many are read as that takes."""
-ASKED, DEPTH, MORE = 500, 50, 4
-"""Vectors that ask when that is measured, and for how many; candidates a result, compared by their whole vectors."""
-PER_CELL = 39
-"""Vectors a cell that k-means is given at least, and no more than needed."""
+FILE, ABOUT, LIKELY = "band-{}.faiss", "bands.json", "likely.npy"
+FORMER = "cells.faiss"
+"""File of cells that knew no bands; they are made anew."""
+ASKED, MORE = 500, 4
+"""Vectors that ask when reading is planned, where nobody says which; candidates a result, compared by whole vectors."""
+SAMPLE = 4096
+"""Neighbours kept, by which is seen how many of those that are wanted a filter lets through."""
 
 
 class Cells:
-    """Inverted lists of 8-bit vectors (faiss IVF-SQ8); what is found is ranked by the vectors themselves."""
+    """Bands of cells, and what is read of them; what is found is ranked by the vectors themselves.
 
-    def __init__(self, cells: Any, probes: int, recall: float) -> None:
-        self.cells, self.probes, self.recall = cells, probes, recall
+    Attributes:
+        bands: the longest vectors first. plan: cells read of each. likely: int64 [s], rows that were wanted when it was
+            made, each as often as it weighed.
+    """
+
+    def __init__(self, bands: list[Band], plan: Plan, likely: NDArray[np.int64]) -> None:
+        self.bands, self.plan, self.likely = bands, plan, likely
 
     @classmethod
-    def build(cls, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> Cells:
-        """Of these rows of ``vectors``; learns cells from a sample and measures how many must be read.
+    def build(cls, vectors: NDArray[np.float32], rows: NDArray[np.int64], asked: Asked | None = None) -> Cells:
+        """Of these rows of ``vectors``.
+
+        Args:
+            asked: queries to plan for; by default some of the vectors themselves.
 
         Raises:
             MissingDependencyError: without faiss.
         """
-        faiss = _faiss()
-        rng, wide = np.random.default_rng(0), vectors.shape[1]
-        count = max(1, min(int(4 * len(rows) ** 0.5), len(rows) // PER_CELL))
-        coarse = faiss.IndexFlatIP(wide)
-        cells = faiss.IndexIVFScalarQuantizer(
-            coarse, wide, count, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-        )
-        sample = rng.permutation(rows)[: 2 * PER_CELL * count]
-        cells.train(vectors[np.sort(sample)])
-        for part in np.array_split(rows, max(len(rows) // 100_000, 1)):
-            cells.add_with_ids(vectors[part], part)
-        made = cls(cells, 1, 0.0)
-        made._tune(vectors, rows, rng)
-        return made
+        rng = np.random.default_rng(0)
+        members = cut(vectors, rows)
+        bands = [Band.build(vectors, mine, rng) for mine in members]
+        if asked is None or not len(asked.vectors):
+            asked = Asked(vectors[np.sort(rng.permutation(rows)[:ASKED])])
+        queries = np.ascontiguousarray(asked.vectors, np.float32)
+        there = np.zeros(len(vectors), bool)
+        there[rows] = True
+        truth, _ = compared(queries, vectors, there, min(DEPTH, max(len(rows), 1)), asked.exclude)
+        chosen = plan(bands, members, vectors, queries, truth)
+        weight = weights(truth).ravel()
+        likely = rng.choice(truth.ravel(), SAMPLE, p=weight / weight.sum()) if weight.any() else rows[:0]
+        return cls(bands, chosen, likely)
 
-    def _tune(self, vectors: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator) -> None:
-        asked = vectors[np.sort(rng.permutation(rows)[:ASKED])]
-        depth = min(DEPTH, len(rows))
-        every = np.zeros(len(vectors), bool)
-        every[rows] = True
-        truth, _ = compared(asked, vectors, every, depth, None)
-        while True:
-            found, _ = self.search(asked, vectors, every, depth, None)
-            self.recall = float(np.mean([np.isin(t, f).mean() for t, f in zip(truth, found)]))
-            if self.recall >= WANTED or self.probes >= self.cells.nlist:
-                return
-            self.probes = min(2 * self.probes, self.cells.nlist)
+    def suits(self, there: NDArray[np.bool_]) -> bool:
+        """Whether so much is ``there`` (bool [n]), of all rows and of those that are wanted, that the plan holds."""
+        enough = np.count_nonzero(there) >= FEW * len(there)
+        return bool(enough and np.count_nonzero(there[self.likely]) >= FEW * len(self.likely))
 
     def search(
         self,
         queries: NDArray[np.float32],
         vectors: NDArray[np.float32],
-        there: NDArray[np.bool_],
+        bits: NDArray[np.uint8] | None,
         k: int,
         exclude: Lists | None,
-    ) -> Found:
-        """Candidates of each query among the rows that are ``there``, with their exact inner products."""
-        faiss = _faiss()
-        wanted = MORE * k + (int(exclude.lengths.max(initial=0)) if exclude is not None else 0)
-        # faiss keeps no hold of what the selector reads
-        bits = None if there.all() else np.packbits(there, bitorder="little")
-        selector = None if bits is None else faiss.IDSelectorBitmap(len(there), faiss.swig_ptr(bits))
-        settings = faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)
-        _, rows = self.cells.search(queries, min(wanted, len(there)), params=settings)
-        scores = np.einsum("qd,qmd->qm", queries, vectors[np.maximum(rows, 0)])
-        return rows, scores.astype(np.float32)
+    ) -> Found | None:
+        """Candidates of each query with their exact inner products; None where the cells that are read hold too few.
+
+        Args:
+            bits: of the rows that may be found, packed from the lowest; None for all.
+        """
+        hidden = int(exclude.lengths.max(initial=0)) if exclude is not None else 0
+        count = MORE * k + hidden
+        found = [
+            band.search(queries, count, probes, bits) for band, probes in zip(self.bands, self.plan.probes) if probes
+        ]
+        if not found:
+            return None
+        rows, near = (np.concatenate(parts, axis=1) for parts in zip(*found))
+        if rows.shape[1] > count:
+            kept = np.argpartition(near, rows.shape[1] - count, axis=1)[:, -count:]
+            rows = np.take_along_axis(rows, kept, 1)
+        if len(rows) and int((rows >= 0).sum(1).min()) < k + hidden:
+            return None
+        return rows, np.einsum("qd,qmd->qm", queries, vectors[np.maximum(rows, 0)])
 
     def save(self, folder: Path) -> None:
-        _faiss().write_index(self.cells, str(folder / FILE))
-        write_json(folder / ABOUT, {"probes": self.probes, "recall": self.recall})
+        for number, band in enumerate(self.bands):
+            band.save(folder / FILE.format(number))
+        np.save(folder / LIKELY, self.likely)
+        write_json(folder / ABOUT, {"probes": self.plan.probes, "recall": self.plan.recall, "rows": self.plan.rows})
 
     @classmethod
     def load(cls, folder: Path) -> Cells | None:
         """None where there are none."""
-        if not (folder / FILE).is_file():
+        if not (folder / ABOUT).is_file():
             return None
-        faiss = _faiss()
         about = read_json(folder / ABOUT)
-        return cls(faiss.read_index(str(folder / FILE), faiss.IO_FLAG_MMAP), about["probes"], about["recall"])
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise MissingDependencyError("faiss", extra="ann") from error
-    return faiss
+        bands = [Band.load(folder / FILE.format(number)) for number in range(len(about["probes"]))]
+        return cls(bands, Plan(**about), np.load(folder / LIKELY, allow_pickle=False))

@@ -17,26 +17,36 @@ FEW = 0.1
 """Share of the rows below which it is faster to take those that count out of the table, and cells lose some of them."""
 HELD = 1 << 22
 """Scores held at once (16 MiB)."""
+BLOCK = 1 << 10
+"""Rows that are copied at once: half a MiB of 128 numbers each."""
+SORTED = 1 << 10
+"""Candidates up to which sorting them all is faster than taking the best out first."""
+Some = tuple[NDArray[np.int64] | None, NDArray[np.float32]]
+"""As :data:`Found`; rows None are all from 0 on."""
 
 
 def compared(
     queries: NDArray[np.float32],
     vectors: NDArray[np.float32],
-    there: NDArray[np.bool_],
+    there: NDArray[np.bool_] | None,
     k: int,
     exclude: Lists | None,
 ) -> Found:
-    """The best ``k`` rows of ``vectors`` [n, d] that are ``there`` (bool [n]), by comparing every one."""
-    rows, hidden = np.arange(len(vectors)), None if there.all() else ~there
-    if hidden is not None and there.sum() < FEW * len(there):
-        rows, hidden = np.flatnonzero(there), None
-        vectors = vectors[rows]
+    """The best ``k`` rows of ``vectors`` [n, d] that are ``there`` (bool [n], None for all), by comparing every one.
+
+    O(q * n * d), and O(n + q * m * d) where only m of them, less than :data:`FEW`, are there.
+    """
+    rows = None
+    if there is not None and np.count_nonzero(there) < FEW * len(there):
+        rows, there = np.flatnonzero(there), None
     parts: list[Found] = []
-    step = max(1, HELD // max(len(rows), 1))
+    step = max(1, HELD // max(len(vectors) if rows is None else len(rows), 1))
+    hidden = None if there is None else ~there
     for start in range(0, len(queries), step):
-        scores = queries[start : start + step] @ vectors.T
+        some = queries[start : start + step]
+        scores = _products(some, vectors) if rows is None else _taken(some, vectors, rows)
         if hidden is not None:
-            scores[:, hidden] = -np.inf
+            np.copyto(scores, -np.inf, where=hidden)
         mine = None if exclude is None else exclude.take(np.arange(start, start + len(scores)))
         parts.append(best_of(k, mine, (rows, scores)))
     if not parts:
@@ -44,39 +54,69 @@ def compared(
     return np.concatenate([found for found, _ in parts]), np.concatenate([scores for _, scores in parts])
 
 
-def best_of(k: int, exclude: Lists | None, *found: Found) -> tuple[Ints, NDArray[np.float32]]:
+def _products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Float32 [q, n]; a matrix times one vector reads the matrix once, which the product of two does not."""
+    if len(queries) == 1:
+        return np.asarray((vectors @ queries[0])[None])
+    return np.asarray(queries @ vectors.T)
+
+
+def _taken(queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Float32 [q, len(rows)]: products with ``rows`` of ``vectors``, which are copied in blocks that stay in cache."""
+    block = np.empty((min(BLOCK, len(rows)), vectors.shape[1]), np.float32)
+    scores = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        # the other modes copy what was taken once more
+        np.take(vectors, some, axis=0, out=block[: len(some)], mode="clip")
+        scores[:, start : start + len(some)] = _products(queries, block[: len(some)])
+    return scores
+
+
+def best_of(k: int, exclude: Lists | None, *found: Some) -> tuple[Ints, NDArray[np.float32]]:
     """The best ``k`` of several sets of candidates, in order; equal scores go by row.
 
     Rows that a query excludes, and scores of minus infinity, are none: -1.
     """
     rows, scores = [], []
     for some, values in found:
+        if not values.shape[1]:
+            continue
         values = _without(some, values, exclude)
-        some = np.broadcast_to(some, values.shape)
-        if values.shape[1] > k:
-            near = best(torch.from_numpy(values), k)[1].numpy()
-            some, values = np.take_along_axis(some, near, 1), np.take_along_axis(values, near, 1)
-        rows.append(some)
+        if values.shape[1] > max(k, SORTED):
+            values, near = (part.numpy() for part in best(torch.from_numpy(values), k))
+        else:
+            near = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+        if some is not None:
+            near = some[near] if some.ndim == 1 else np.take_along_axis(some, near, 1)
+        rows.append(near)
         scores.append(values)
+    if not rows:
+        return _nothing(len(found[0][1]) if found else 0, k)
     every, value = np.concatenate(rows, axis=1), np.concatenate(scores, axis=1)
     order = np.lexsort((every, -value), axis=1)[:, :k]
     every, value = np.take_along_axis(every, order, 1), np.take_along_axis(value, order, 1)
-    every = np.where(np.isneginf(value), -1, every)
-    short = k - every.shape[1]
-    return (
-        np.pad(every, ((0, 0), (0, max(short, 0))), constant_values=-1),
-        np.pad(value, ((0, 0), (0, max(short, 0))), constant_values=-np.inf).astype(np.float32),
-    )
+    every[np.isneginf(value)] = -1
+    if every.shape[1] == k:
+        return every, value
+    none, low = _nothing(len(every), k - every.shape[1])
+    return np.concatenate([every, none], axis=1), np.concatenate([value, low], axis=1)
 
 
-def _without(rows: NDArray[np.int64], scores: NDArray[np.float32], exclude: Lists | None) -> NDArray[np.float32]:
+def _nothing(count: int, k: int) -> tuple[Ints, NDArray[np.float32]]:
+    return np.full((count, k), -1, np.int64), np.full((count, k), -np.inf, np.float32)
+
+
+def _without(rows: NDArray[np.int64] | None, scores: NDArray[np.float32], exclude: Lists | None) -> NDArray[np.float32]:
     """Scores with minus infinity where there is no row, and at what each query excludes; written in place."""
-    if rows.ndim == 2:
+    if rows is not None and rows.ndim == 2:
         scores[rows < 0] = -np.inf
     for query in range(len(scores) if exclude is not None and len(exclude.items) else 0):
         assert exclude is not None
         unwanted = exclude[query]
-        if rows.ndim == 2:
+        if rows is None:
+            scores[query, unwanted[unwanted < scores.shape[1]]] = -np.inf
+        elif rows.ndim == 2:
             scores[query, np.isin(rows[query], unwanted)] = -np.inf
         else:
             place = np.searchsorted(rows, unwanted)

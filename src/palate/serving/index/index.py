@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from palate.core.batch import Ints, Lists
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, inside, read_json, write_text
 
-from .cells import Cells
+from .cells import FORMER, Cells
 from .changes import Changes
-from .exact import FEW, best_of, compared
+from .exact import Found, best_of, compared
 from .given import to_build, to_drop, to_put
+from .tuning import Asked
 
 APPROXIMATE_FROM = 100_000
 """Rows from which cells are worth their memory; below, all vectors are compared."""
@@ -38,6 +40,7 @@ class State:
     Attributes:
         base: float32 [n, d]; row is place. there: bool [n], whose vector in the base counts.
         rows, vectors: of items put since, int64 [m], rising, and float32 [m, d].
+        changed: whether other rows of the base count than when it was built.
     """
 
     base: NDArray[np.float32]
@@ -45,11 +48,46 @@ class State:
     cells: Cells | None
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
+    changed: bool = False
 
-    @property
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every row of the base counts."""
+        return bool(self.there.all())
+
+    @cached_property
+    def bits(self) -> NDArray[np.uint8] | None:
+        """``there`` as cells read it; None where they hold nothing else."""
+        return np.packbits(self.there, bitorder="little") if self.changed else None
+
+    @cached_property
     def size(self) -> int:
         """Rows up to the last one."""
         return max(len(self.base), int(self.rows.max(initial=-1)) + 1)
+
+    @cached_property
+    def celled(self) -> bool:
+        """Whether cells answer where nothing is filtered."""
+        return self.cells is not None and (not self.changed or self.cells.suits(self.there))
+
+    def among(self, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which rows of the base count and are allowed, and which of ``rows`` are; not to be written to."""
+        if len(allowed) < self.size:
+            allowed = np.pad(allowed, (0, self.size - len(allowed)))
+        there = allowed[: len(self.base)]
+        return there if self.whole else there & self.there, allowed[self.rows]
+
+    def near(
+        self, queries: NDArray[np.float32], k: int, there: NDArray[np.bool_] | None, exclude: Lists | None
+    ) -> Found | None:
+        """What cells find among the rows that are ``there``, by default all that count; None where they may miss some.
+
+        That is with a filter that leaves few rows, or few of those that are mostly wanted.
+        """
+        if self.cells is None or not (self.celled if there is None else self.cells.suits(there)):
+            return None
+        bits = self.bits if there is None else np.packbits(there, bitorder="little")
+        return self.cells.search(queries, self.base, bits, k, exclude)
 
 
 class Index:
@@ -71,12 +109,14 @@ class Index:
         vectors: NDArray[np.float32],
         there: NDArray[np.bool_] | None = None,
         approximate: bool | None = None,
+        asked: Asked | None = None,
     ) -> Index:
         """Write an index, the next one if there is one already; who searches the former goes on until told.
 
         Args:
             vectors: float32 [n, d]. there: bool [n], rows that can be found; all by default.
             approximate: cells or not; by default from 100,000 rows on.
+            asked: queries like those that will be asked, for which cells are planned; by default items' vectors.
 
         Raises:
             DataError: for vectors that are not finite.
@@ -85,24 +125,36 @@ class Index:
         folder.mkdir(parents=True, exist_ok=True)
         vectors, there = to_build(vectors, there)
         number = int(read_json(folder / CURRENT)) + 1 if (folder / CURRENT).is_file() else 0
-        _write_base(folder, number, vectors, there, approximate)
+        _write_base(folder, number, vectors, there, approximate, asked)
         write_text(folder / CURRENT, str(number))
         return cls(folder)
 
     @classmethod
-    def shared(cls, folder: str | Path, make: Callable[[], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> Index:
+    def shared(
+        cls,
+        folder: str | Path,
+        make: Callable[[], tuple[NDArray[np.float32], NDArray[np.bool_]]],
+        asked: Callable[[], Asked | None] = lambda: None,
+    ) -> Index:
         """The index of ``folder``, built if there is none: by one of the processes that ask, while the others wait.
 
+        Cells of a former format are made anew; what was put and dropped is kept.
+
         Args:
-            make: vectors and ``there``, as :meth:`build` takes them.
+            make: vectors and ``there``, as :meth:`build` takes them. asked: as it takes them too.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "lock", "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            return cls(folder) if (folder / CURRENT).is_file() else cls.build(folder, *make())
+            if not (folder / CURRENT).is_file():
+                return cls.build(folder, *make(), asked=asked())
+            found = cls(folder)
+            if (folder / BASE.format(found.number) / FORMER).is_file():
+                found.rebuild(asked=asked())
+            return found
 
-    def rebuild(self, approximate: bool | None = None) -> None:
+    def rebuild(self, approximate: bool | None = None, asked: Asked | None = None) -> None:
         """Make a new base of what is there now, while others search and write; what they write meanwhile is kept."""
         with self.lock:
             state, changes, number = self.state, self.changes, self.number
@@ -110,7 +162,7 @@ class Index:
             there = np.zeros(len(vectors), bool)
             vectors[: len(state.base)], there[: len(state.base)] = state.base, state.there
             vectors[state.rows], there[state.rows] = state.vectors, True
-            made = _write_base(self.folder, number + 1, vectors, there, approximate)
+            made = _write_base(self.folder, number + 1, vectors, there, approximate, asked)
             with changes.locked(), made.locked() as handle:
                 if self._moved():
                     raise DataError("another process built the index anew meanwhile", key=str(self.folder))
@@ -124,7 +176,8 @@ class Index:
     def _open(self) -> None:
         self.number = int(read_json(self.folder / CURRENT))
         base = inside(self.folder, BASE.format(self.number))
-        vectors = np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        # a view of another class than numpy's own costs time wherever it is touched
+        vectors = np.asarray(np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False))
         there = np.load(base / "there.npy", allow_pickle=False)
         self.changes = Changes(self.folder / CHANGES.format(self.number), vectors.shape[1])
         nothing = np.zeros(0, np.int64), np.zeros((0, vectors.shape[1]), np.float32)
@@ -195,7 +248,7 @@ class Index:
         rows = np.concatenate([old.rows[kept], come["row"]])
         vectors = np.concatenate([old.vectors[kept], come["vector"]])
         order = np.argsort(rows)
-        self.state = State(old.base, there, old.cells, rows[order], vectors[order])
+        self.state = State(old.base, there, old.cells, rows[order], vectors[order], changed=True)
         return True
 
     def search(
@@ -212,28 +265,33 @@ class Index:
             exclude: rows that a query must not find.
         """
         state, queries = self.state, np.ascontiguousarray(queries, np.float32)
-        there, put = state.there, np.ones(len(state.rows), bool)
+        there, rows, vectors = None, state.rows, state.vectors
         if allowed is not None:
-            wide = np.zeros(state.size, bool)
-            wide[: min(len(allowed), state.size)] = allowed[: state.size]
-            there, put = there & wide[: len(there)], wide[state.rows]
-        new = state.rows[put], queries @ state.vectors[put].T
-        if state.cells is None or there.sum() < FEW * len(there):
-            base = compared(queries, state.base, there, k, exclude)
-        else:
-            base = state.cells.search(queries, state.base, there, k, exclude)
-        return best_of(k, exclude, new, base)
+            there, put = state.among(allowed)
+            rows, vectors = rows[put], vectors[put]
+        base = state.near(queries, k, there, exclude)
+        if base is None:
+            every = None if state.whole else state.there
+            base = compared(queries, state.base, every if there is None else there, k, exclude)
+            if not len(rows):
+                return base
+        return best_of(k, exclude, (rows, queries @ vectors.T), base)
 
 
 def _write_base(
-    folder: Path, number: int, vectors: NDArray[np.float32], there: NDArray[np.bool_], approximate: bool | None
+    folder: Path,
+    number: int,
+    vectors: NDArray[np.float32],
+    there: NDArray[np.bool_],
+    approximate: bool | None,
+    asked: Asked | None = None,
 ) -> Changes:
     """The ``number``-th base with no changes yet; of older ones the last is kept, for those who still open it."""
     with atomic_folder(folder / BASE.format(number)) as aside:
         np.save(aside / "vectors.npy", vectors)
         np.save(aside / "there.npy", there)
         if approximate if approximate is not None else there.sum() >= APPROXIMATE_FROM:
-            Cells.build(vectors, np.flatnonzero(there)).save(aside)
+            Cells.build(vectors, np.flatnonzero(there), asked).save(aside)
     changes = folder / CHANGES.format(number)
     changes.write_bytes(b"")
     shutil.rmtree(folder / BASE.format(number - 2), ignore_errors=True)

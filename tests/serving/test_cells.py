@@ -1,0 +1,217 @@
+"""Cells in bands of length: what is asked decides what is read, few rows are, and it survives being kept."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from palate.core.batch import Lists
+from palate.core.scorer import VectorScorer
+from palate.serving.askers import ASKERS, asked
+from palate.serving.index import Index
+from palate.serving.index.bands import cut
+from palate.serving.index.tuning import Asked, plan
+
+pytest.importorskip("faiss")
+ROWS, DIM = 8000, 16
+
+
+def uneven(seed=0):
+    """Vectors some of which are many times as long as most."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((ROWS, DIM)) * rng.lognormal(0, 1.2, (ROWS, 1))).astype(np.float32)
+
+
+def users(count=100, seed=1):
+    """Queries of one direction mostly, as users resemble each other."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((count, DIM)) + 2 * (np.arange(DIM) < 2)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def goods():
+    return uneven()
+
+
+@pytest.fixture(scope="module")
+def place(goods, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cells") / "index"
+    Index.build(folder, goods, approximate=True, asked=Asked(users(200, 2)))
+    return folder
+
+
+@pytest.fixture
+def index(place):
+    return Index(place)
+
+
+def recall(truth, found):
+    return np.mean([np.isin(t[t >= 0], f).mean() for t, f in zip(truth, found)])
+
+
+def exact(goods, queries, k, allowed=None):
+    scores = queries @ goods.T
+    if allowed is not None:
+        scores[:, ~allowed] = -np.inf
+    return np.argsort(-scores, axis=1)[:, :k]
+
+
+def test_of_vectors_of_uneven_length_few_rows_are_read_and_nearly_all_is_found(index, goods):
+    cells = index.state.cells
+    assert cells.plan.rows < ROWS / 5 and cells.plan.recall >= 0.98
+    assert recall(exact(goods, users(), 10), index.search(users(), 10)[0]) > 0.98
+    one = [index.search(query[None], 10)[0][0] for query in users()]
+    np.testing.assert_array_equal(one, index.search(users(), 10)[0])
+
+
+def test_what_is_read_depends_on_who_asks(goods, index, tmp_path):
+    queries = users(200, 2)
+    alone = Index.build(tmp_path / "items", goods, approximate=True)
+    assert alone.state.cells.plan.rows > index.state.cells.plan.rows
+    hidden = Lists.of(exact(goods, queries, 400).tolist())
+    deeper = Index.build(tmp_path / "deeper", goods, approximate=True, asked=Asked(queries, hidden))
+    assert deeper.state.cells.plan.rows > index.state.cells.plan.rows, (
+        "what they know already is not what they look for"
+    )
+    none = Index.build(tmp_path / "none", goods, approximate=True, asked=Asked(queries[:0]))
+    assert none.state.cells.plan == alone.state.cells.plan
+
+
+@pytest.mark.parametrize("share", [0.02, 0.15, 0.6])
+def test_a_filter_of_few_is_exact_and_others_lose_little(index, goods, share):
+    allowed = np.random.default_rng(3).random(ROWS) < share
+    found, scores = index.search(users(), 10, allowed)
+    truth = exact(goods, users(), 10, allowed)
+    assert allowed[found].all()
+    assert recall(truth, found) > (0.97 if share > 0.1 else 0.99999)
+    np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", users(), goods[found]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_filter_that_leaves_only_what_is_hardly_read_is_exact(index, goods):
+    short = np.linalg.norm(goods, axis=1) < np.median(np.linalg.norm(goods, axis=1))
+    np.testing.assert_array_equal(index.search(users(), 10, short)[0], exact(goods, users(), 10, short))
+    assert not index.state.cells.suits(short) and index.state.cells.suits(~short)
+
+
+def test_dropping_most_of_what_is_wanted_leaves_the_rest_to_be_found(goods, tmp_path):
+    index = Index.build(tmp_path, goods, approximate=True, asked=Asked(users(200, 2)))
+    left = np.ones(ROWS, bool)
+    left[np.argsort(-np.linalg.norm(goods, axis=1))[:2000]] = False
+    index.drop(np.flatnonzero(~left))
+    np.testing.assert_array_equal(index.search(users(), 10)[0], exact(goods, users(), 10, left))
+    index.put([3], 1000 * users()[:1])
+    assert Index(tmp_path).search(users()[:1], 1)[0].item() == 3
+
+
+def test_more_is_asked_for_than_the_cells_that_are_read_hold(index, goods):
+    found, _ = index.search(users()[:2], 5000)
+    np.testing.assert_array_equal(np.sort(found), np.sort(exact(goods, users()[:2], 5000)))
+    hidden = Lists.of(exact(goods, users()[:2], 3000).tolist())
+    found, _ = index.search(users()[:2], 10, exclude=hidden)
+    np.testing.assert_array_equal(found, exact(goods, users()[:2], 3010)[:, 3000:])
+
+
+def test_another_process_finds_the_same(index, place, tmp_path):
+    np.save(tmp_path / "queries.npy", users())
+    code = (
+        "import sys, numpy as np; from palate.serving.index import Index; queries = np.load(sys.argv[2]);"
+        "np.save(sys.argv[3], Index(sys.argv[1]).search(queries, 10)[0])"
+    )
+    files = [str(tmp_path / name) for name in ("queries.npy", "found.npy")]
+    subprocess.run([sys.executable, "-c", code, str(place), *files], check=True)
+    np.testing.assert_array_equal(np.load(files[1]), index.search(users(), 10)[0])
+
+
+def test_what_is_kept_says_what_is_read(place, index):
+    told = json.loads((place / "base-0" / "bands.json").read_text())
+    assert told["probes"] == index.state.cells.plan.probes and told["recall"] >= 0.98
+
+
+def test_cells_of_the_former_format_are_made_anew_with_what_was_changed(goods, tmp_path, monkeypatch):
+    monkeypatch.setattr("palate.serving.index.index.APPROXIMATE_FROM", 100)
+    make = lambda: (goods, np.ones(ROWS, bool))  # noqa: E731
+    index = Index.shared(tmp_path, make)
+    index.put([ROWS + 5], 1000 * users()[:1])
+    base = tmp_path / "base-0"
+    for file in (*base.glob("band*"), base / "likely.npy"):
+        file.unlink()
+    (base / "cells.faiss").write_bytes(b"of old")
+    (base / "cells.json").write_text('{"probes": 2048, "recall": 1}')
+    assert Index(tmp_path).state.cells is None
+    fresh = Index.shared(tmp_path, make)
+    assert fresh.number == 1 and fresh.state.cells is not None and Index.shared(tmp_path, make).number == 1
+    assert fresh.search(users()[:1], 1)[0].item() == ROWS + 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_a_handful_of_rows_in_cells(tmp_path, goods, count):
+    there = np.arange(50) < count
+    index = Index.build(tmp_path, goods[:50], there, True)
+    found, _ = index.search(users(3), 4)
+    wanted = exact(goods[:50], users(3), 4, there)
+    assert found.shape == (3, 4)
+    np.testing.assert_array_equal(found[:, :count], wanted[:, :count])
+    assert (found[:, count:] == -1).all()
+
+
+def test_bands_hold_every_row_once_the_longest_first(goods):
+    rows = np.arange(3, ROWS)
+    parts = cut(goods, rows)
+    assert [len(part) for part in parts] == [159, 640, 1600, 5598]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), rows)
+    lengths = [np.linalg.norm(goods[part], axis=1) for part in parts]
+    assert all(long.min() >= short.max() for long, short in pairwise(lengths))
+    assert all((np.diff(part) > 0).all() for part in parts)
+
+
+class Cells:
+    """One query's cells 0, 1, 2 in this order; a row's cell is what its vector says."""
+
+    def __init__(self, *sizes):
+        self.sizes = np.array(sizes)
+
+    def order(self, queries):
+        return np.broadcast_to(np.arange(len(self.sizes)), (len(queries), len(self.sizes)))
+
+    def cell(self, vectors):
+        return vectors[:, 0].astype(int)
+
+
+def test_the_cheapest_order_of_reading_by_hand():
+    """Ranks 1..4 weigh 12, 6, 4, 3 of 25.
+
+    Band 0: row 0 (rank 1) in cell 0 of 100 vectors, row 1 (rank 4) in cell 2 after an empty one. Band 1: row 2 (rank 2)
+    in cell 1 of 10, behind a cell of 10 with nothing; row 3 (rank 3) is in its cell 2 of 1000.
+    """
+    vectors = np.array([[0], [2], [1], [2]], np.float32)
+    members = [np.array([0, 1]), np.array([2, 3])]
+    bands = [Cells(100, 10, 10), Cells(10, 10, 1000)]
+    truth = np.array([[0, 2, 3, 1]])
+    query = np.zeros((1, 1), np.float32)
+    every = plan(bands, members, vectors, query, truth)
+    assert every.probes == [3, 3] and every.recall == pytest.approx(1) and every.rows == 1140
+    # the rich part of band 1 comes first, then both of band 0; the far cell is left when less is wanted
+    few = np.array([[0, 2, 1]])
+    some = plan(bands, members, vectors, query, few)
+    assert some.probes == [3, 2] and some.rows == 140 and some.recall == pytest.approx(1)
+    nothing = plan(bands, members, vectors, query, np.array([[-1, -1]]))
+    assert nothing.probes == [0, 0] and nothing.rows == 0
+
+
+def test_known_users_with_something_to_say_are_asked():
+    import torch
+
+    table = torch.from_numpy(users(3))
+    table[1] = 0
+    scorer = VectorScorer(table, torch.from_numpy(uneven()[:9]))
+    seen = Lists.of([[1, 2], [3], []])
+    found = asked(scorer, seen, [2, 1, 0])
+    np.testing.assert_array_equal(found.vectors, users(3)[:1])
+    assert [row.tolist() for row in found.exclude] == [[1, 2]]
+    assert asked(scorer, seen, [2]) is None and asked(scorer, seen, []) is None
+    many = Lists.of([[1]] * 900)
+    scorer.users = torch.ones(900, DIM)
+    assert len(asked(scorer, many, range(900)).vectors) == ASKERS
