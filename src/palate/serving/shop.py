@@ -47,6 +47,7 @@ class Shop:
         run: a run folder, or a link to one. state: folder of what happens here, made if needed. events: address of the
             database, by default SQLite in ``state``. beside: further runs that may answer, by their folders' names.
         order: names of stages. watch: seconds between looks at ``run`` and at what other processes wrote; 0 for never.
+        engine: address of a Qdrant server that holds the index, instead of a folder in ``state``.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Shop:
         beside: Sequence[str | Path] = (),
         order: Sequence[str] = STAGES,
         watch: float = 0.25,
+        engine: str | None = None,
     ) -> None:
+        self.engine = engine
         self.run, self.state = Path(run), Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
         self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
@@ -300,7 +303,7 @@ class Shop:
         return edition, voice, row
 
     def _open(self, run: Path) -> Edition:
-        edition = Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
+        edition = Edition.open(run, self.state / "index", FeatureStore(self.state / "features"), self.engine)
         if self._rehearsed:
             edition.rehearse()
         return edition
