@@ -146,8 +146,8 @@ class Catalog:
 
         ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
         """
-        typed = self.typed(frame)
         ids = self.ids.extended(frame[id_column])
+        typed = self.typed(frame)
         features = features or {}
         for name, found in features.items():
             if name not in self.given:
