@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 
-.PHONY: demo test test-all lint bench wheel clean
+.PHONY: demo shop test test-all lint bench wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## simulate a shop, encode it, fit three models, write a report
 	$(PY) -m palate demo demo
+
+shop: $(STAMP)  ## serve what the demonstration fitted: a page and an HTTP API
+	test -f demo/run/manifest.json || $(MAKE) demo
+	$(PY) -m palate serve demo/run
 
 test: $(STAMP) lint  ## lint, types, rooms, then every fast test
 	$(PY) -m pytest

@@ -167,6 +167,63 @@ def speed() -> list[str]:
     return [*lines, ""]
 
 
+def serving() -> list[str]:
+    """What serving was measured to do; parts that were not are left out."""
+    found = {}
+    for name in ("serving", "serving_million", "serving_add", "serving_crash"):
+        file = RESULTS / f"{name}.json"
+        found[name] = read_json(file) if file.is_file() else {}
+    rows = []
+    if steady := found["serving"].get("steady"):
+        ms, there = steady["client"]["ms"], steady["server_ms"]
+        what = (
+            f"63,000 items, exact top 50, {steady['rate']:g} requests/s for {steady['minutes']:g} minutes, two workers"
+        )
+        told = f"p50 {there['p50']:.1f} ms, p99 {there['p99']:.1f} ms at the server"
+        told += f", {ms['p50']:.1f} and {ms['p99']:.1f} at the client"
+        rows.append((what, f"{told}; answers {counts(steady['client']['statuses'])}"))
+    if over := found["serving"].get("overload"):
+        until = over["seconds_until_normal"]
+        told = (
+            f"answers {counts(over['peak']['statuses'])}; p99 as before {until:.1f} s later"
+            if until is not None
+            else "not back"
+        )
+        rows.append(("five times that for 10 s", told))
+    if swap := found["serving"].get("swap"):
+        what = f"runs swapped, items added and removed, at {swap['rate']:g} requests/s for {swap['seconds']:g} s"
+        rows.append((what, f"answers {counts(swap['client']['statuses'])}, wrong: {sum(swap['wrong'].values())}"))
+    for name, what in (("all", "all may be found"), ("filtered", "2 % pass a filter")):
+        if part := found["serving_million"].get(name):
+            ms = part["client"]["ms"]
+            told = f"recall@10 {part['recall@10']:.4f}, p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms"
+            rows.append((f"1,000,000 items x 128, 50 requests/s, {what}", told))
+    if kills := found["serving_crash"]:
+        what = f"{kills['acknowledged']:,} events, server killed {kills['kills']} times"
+        rows.append((what, f"lost {kills['lost']}, doubled {kills['doubled']}"))
+    if added := found["serving_add"].get("added"):
+        rows.append(
+            (
+                "a new movie, poster and plot, until it is recommended",
+                f"median {added['median']:.2f} s, most {added['max']:.2f} s",
+            )
+        )
+    if not rows:
+        return []
+    lines = [
+        "**Serving** on two cores, client included ([more](docs/serving.md)):",
+        "",
+        "| what | measured |",
+        "|---|---|",
+    ]
+    return [*lines, *(f"| {what} | {told} |" for what, told in rows), ""]
+
+
+def counts(statuses: dict[str, int]) -> str:
+    """``200: 5, 503: 1``."""
+    return ", ".join(f"{status}: {count:,}" for status, count in statuses.items())
+
+
 def main() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     before, _, rest = page.partition(START)
@@ -178,6 +235,7 @@ def main() -> None:
         *world(),
         *speed(),
         *scale(),
+        *serving(),
     ]
     lines.append("Commands, versions, hashes and every seed: [benchmarks/results](benchmarks/results).")
     write_text(ROOT / "README.md", before + START + "\n" + "\n".join(lines) + "\n" + END + after)

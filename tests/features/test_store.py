@@ -214,7 +214,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
     store = FeatureStore(tmp_path)
     store.encode(HashedNgrams(16), TEXTS[:1])
-    monkeypatch.setattr("palate.core.files.os.fsync", full)
+    monkeypatch.setattr("palate.core.files.os.replace", full)
     with pytest.raises(ArtefactError, match="No space left"):
         store.encode(HashedNgrams(16), TEXTS)
     monkeypatch.undo()

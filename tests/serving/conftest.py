@@ -1,8 +1,9 @@
-"""Runs of a tiny simulated shop, fitted once, and shops that serve copies of them."""
+"""Databases that stores are tested on; runs of a tiny simulated shop, fitted once; shops that serve copies of them."""
 
 import shutil
 
 import pytest
+from postgres import Postgres
 
 import palate
 from palate.core.model import pretrainers
@@ -65,3 +66,18 @@ def opened(runs, tmp_path):
     yield make
     for shop in shops:
         shop.close()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    return request.getfixturevalue("postgres").database()

@@ -38,6 +38,19 @@ def test_it_answers_as_the_run_does(opened, name):
     assert ids(shop.similar(liked[0], 5)) == model.similar_items(liked[0], k=5)["item"].to_list()
 
 
+def test_another_engine_may_hold_the_index(opened):
+    pytest.importorskip("qdrant_client")
+    own, other = opened("vectors"), opened("vectors", state="other", engine=":memory:")
+    assert type(other.edition.voices["main"].index).__name__ == "QdrantIndex"
+    for user in list(own.edition.users)[:5]:
+        for filters in ({}, {"price": {"min": 60}}):
+            wish = Wish(7, user=user, filters=filters)
+            assert ids(other.recommend(wish)) == ids(own.recommend(wish))
+    best = ids(own.recommend(Wish(1, user=user)))[0]
+    other.drop(best)
+    assert best not in ids(other.recommend(Wish(80, user=user)))
+
+
 def test_who_is_unknown_gets_what_is_popular(opened):
     shop = opened()
     counts = np.bincount(shop.edition.fitted.seen.items, minlength=len(shop.edition))

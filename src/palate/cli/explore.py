@@ -66,7 +66,7 @@ def demo(
         show.emit({**result, "report": report}, True)
         return
     show.table(result["headline"], "test part of the simulated shop")
-    typer.echo(f"report: {report}")
+    typer.echo(f"report: {report}\nshop:   palate serve {folder / 'run'}")
 
 
 def bench(json: show.Json = False, debug: show.Debug = False) -> None:

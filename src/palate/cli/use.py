@@ -77,6 +77,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="processes that share port, events and index")] = 1,
     state: Annotated[str | None, typer.Option(help="folder of what happens in the shop (default RUN-shop)")] = None,
     events: Annotated[str | None, typer.Option(help="database of events; default SQLite in the state folder")] = None,
+    index: Annotated[str | None, typer.Option(help="address of a Qdrant server that holds the index")] = None,
     keys: Annotated[str | None, typer.Option(help="file of API keys, a line each: KEY [use|manage]")] = None,
     open: Annotated[bool, typer.Option("--open", help="let everybody in who reaches the address")] = False,
     rate: Annotated[float, typer.Option(min=0, help="requests a second and client, 0 for any number")] = 100,
@@ -97,6 +98,8 @@ def serve(
     from palate.serving.api.app import Settings
     from palate.serving.run import serve
 
-    settings = Settings(run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()))
+    settings = Settings(
+        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index=index
+    )
     typer.echo(f"http://{host}:{port}/ serves {run}; what happens there is kept in {settings.folder}")
     serve(settings, host, port, workers, open)

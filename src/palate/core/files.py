@@ -35,17 +35,22 @@ def _fsync_file(file: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, else it vanishes."""
+def atomic_path(path: str | Path, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, else it vanishes.
+
+    Args:
+        sync: False for what is checked when read and can be made again: it may be lost with the power.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-{path.name}"
     try:
         yield aside
-        with open(aside, "rb+") as handle:
-            os.fsync(handle.fileno())
+        if sync:
+            _fsync_file(aside)
         os.replace(aside, path)
-        _fsync_dir(path.parent)
+        if sync:
+            _fsync_dir(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -91,7 +91,7 @@ class Catalog:
         Raises:
             DataError: naming row and column of a media path that leaves ``root`` or is a URL.
         """
-        frame = self.frame.select(columns or self.columns(modality))
+        frame = self.frame[list(columns or self.columns(modality))]
         if rows is not None:
             frame = frame[np.asarray(rows, dtype=np.int64)]
         if modality == "attributes":
@@ -146,8 +146,8 @@ class Catalog:
 
         ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
         """
-        typed = self.typed(frame)
         ids = self.ids.extended(frame[id_column])
+        typed = self.typed(frame)
         features = features or {}
         for name, found in features.items():
             if name not in self.given:
@@ -203,9 +203,8 @@ def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         cast = values.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"expected {dtype}, got {values.dtype}", column=values.name) from error
-    bad = (cast.is_null() & values.is_not_null()).arg_true()
-    if len(bad):
-        at = int(bad[0])
+    if cast.null_count() > values.null_count():
+        at = int((cast.is_null() & values.is_not_null()).arg_true()[0])
         raise DataError(f"{values[at]!r} is not {dtype}", row=at + 1, column=values.name)
     return cast
 

@@ -30,12 +30,11 @@ class IdMap:
         series = ids if isinstance(ids, pl.Series) else _series(list(ids), what)
         self.what = what
         self.ids = _normal(series, what, file)
-        missing = self.ids.is_null().arg_true()
-        if len(missing):
+        if self.ids.null_count():
+            missing = self.ids.is_null().arg_true()
             raise DataError(f"{what} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
-        repeated = (~self.ids.is_first_distinct()).arg_true()
-        if len(repeated):
-            at = int(repeated[0])
+        if self.ids.n_unique() < len(self.ids):
+            at = int((~self.ids.is_first_distinct()).arg_true()[0])
             raise DataError(
                 f"{what} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint="keep one row for each id"
             )

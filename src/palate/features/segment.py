@@ -62,7 +62,8 @@ class Segment:
         metadata = {"format": FORMAT, "index": index, "checksum": _checksum(index, self.values, self.lengths)}
         path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
-            with atomic_path(path) as aside:
+            # a wait for the disk would cost more than most batches, and whoever reads checks every byte
+            with atomic_path(path, sync=False) as aside:
                 save_file(tensors, str(aside), metadata=metadata)
         except OSError as error:
             raise ArtefactError(f"features cannot be written ({error})", file=path) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -30,11 +30,15 @@ from palate.training.saving import restore
 from .askers import asked
 from .filters import Filters
 from .goods import Goods, placed
-from .index import Index
+from .index.places import Searched, opened
 
 MAIN = "main"
+REHEARSED = 4
+"""Items that are encoded again in rehearsal: one alone may lack what others have."""
 TIMES = ("first_seen", "released", "release_date", "created", "created_at", "added", "date", "year", "timestamp")
 """Columns that say how new an item is, the first that is there."""
+LATE = ("ids", "titles", "taken", "popular", "novelty", "newness", "filters")
+"""What an edition works out of its whole catalogue when it is first asked for."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Voice:
     scorer: Scorer
     able: NDArray[np.bool_]
     new_users: bool
-    index: Index | None = None
+    index: Searched | None = None
 
 
 @dataclass(eq=False)
@@ -82,12 +86,14 @@ class Edition:
     put: Ints = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     @classmethod
-    def open(cls, run: str | Path, index: Path | None = None, store: FeatureStore | None = None) -> Edition:
+    def open(
+        cls, run: str | Path, index: Path | None = None, store: FeatureStore | None = None, engine: str | None = None
+    ) -> Edition:
         """Restore a run and make its scorers.
 
         Args:
             index: folder of indexes in which vectors are searched, where the run has them. store: where content that
-                is added is kept once it is encoded.
+                is added is kept once it is encoded. engine: address of a Qdrant server that holds indexes instead.
 
         Raises:
             ArtefactError: for what is no run. ConfigError: for one that does not recommend.
@@ -116,7 +122,7 @@ class Edition:
             np.ones(len(items), bool),
             np.zeros(len(items)),
         )
-        made._speak(index)
+        made._speak(None if index is None else partial(made._index, index, engine))
         return made
 
     def moved(self) -> bool:
@@ -234,7 +240,8 @@ class Edition:
     def grown(self, goods: Goods) -> Edition:
         """The next edition, in which these items are as they say; this one stays as it is.
 
-        Encodes the new content; time is linear in the catalogue besides, for what models derive from it.
+        Encodes the new content; the vectors of the catalogue are copied, what models derive from them is made anew for
+        these items only where the models can.
         """
         items, content, rows, names = placed(self.items, copy(self.content), self.rows, goods)
         model = self.model
@@ -252,8 +259,21 @@ class Edition:
             self, model=model, items=items, content=content, alive=alive, born=born, pictures=pictures, voices={}
         )
         made.new, made.put = names, rows
-        made._speak(self.voices[MAIN].index)
+        made._speak(lambda scorer: self.voices[MAIN].index)
+        # what requests made once, the next ones do not wait for again
+        for name in LATE:
+            if name in self.__dict__:
+                getattr(made, name)
         return made
+
+    def rehearse(self) -> None:
+        """Load and work out what the first requests, or the first item to be added, would wait for."""
+        content, some = copy(self.content), self.ids[:REHEARSED]
+        content.store = FeatureStore(None)
+        nothing = np.zeros(len(some), bool)
+        placed(self.items, content, self.rows, Goods(some, [{}] * len(some), [None] * len(some), nothing, self.born))
+        for name in LATE:
+            getattr(self, name)
 
     def settle(self) -> None:
         """Once it is certain that this is the next edition: its names are known and its vectors found."""
@@ -270,15 +290,15 @@ class Edition:
         for voice in self.voices.values():
             voice.able[row] = False
         if (index := self.voices[MAIN].index) is not None:
-            index.drop([row])
+            index.drop(np.array([row]))
 
-    def _speak(self, index: Index | Path | None) -> None:
+    def _speak(self, index: Callable[[Scorer], Searched | None] | None) -> None:
         """Make the voices: the model, and the members of a blend."""
         with torch.inference_mode():
             scorer = self._whole(self.model.scorer())
             parts = getattr(scorer, "scorers", [])
             names = [str(name) for name in getattr(self.model, "_names", [])]
-            found = None if index is None else self._index(scorer, index)
+            found = None if index is None else index(scorer)
             self.voices[MAIN] = self._voice(scorer, self.model.abilities.new_users, found)
             for name, part in zip(names, parts):
                 self.voices[name] = self._voice(part, True, None)
@@ -287,18 +307,16 @@ class Edition:
         """A scorer of all items: what a model that takes none later cannot score, it does not answer with."""
         return scorer if scorer.n_items == len(self) else Padded(scorer, len(self))
 
-    def _index(self, scorer: Scorer, index: Index | Path) -> Index | None:
-        """The index that exists, or one of the scorer's vectors, under their hash; None where it has none."""
-        if isinstance(index, Index):
-            return index
+    def _index(self, folder: Path, engine: str | None, scorer: Scorer) -> Searched | None:
+        """The index of the scorer's vectors, under their hash; None where it has none."""
         if type(scorer).item_vectors is Scorer.item_vectors:
             return None
         vectors, there = scorer.item_vectors().numpy(), scorer.scorable()
         name = digest(str(vectors.shape), np.ascontiguousarray(vectors).data.tobytes(), there.tobytes())
         askers = partial(asked, scorer, self.fitted.seen, self.users.values())
-        return Index.shared(index / name, lambda: (vectors, there), askers)
+        return opened(name, folder, engine, lambda: (vectors, there), askers)
 
-    def _voice(self, scorer: Scorer, new_users: bool, index: Index | None) -> Voice:
+    def _voice(self, scorer: Scorer, new_users: bool, index: Searched | None) -> Voice:
         return Voice(scorer, self.alive & scorer.scorable(), new_users, index)
 
 

@@ -112,7 +112,12 @@ def _parts(
             scorer = scorer.scorers[names.index(name)]  # type: ignore[attr-defined]
         if not scorer.scorable()[size]:
             return (), None
-        scores = scorer.score(batch, np.arange(size, size + len(lacking)))[0].numpy()
+        twins = np.arange(size, size + len(lacking))
+        scores = scorer.score(batch, twins)[0].numpy()
+        # without all that the model reads, an item is like any other to it
+        if not scorer.scorable()[twins].all():
+            usual = float(voice.scorer.score(batch)[0].numpy()[voice.able].mean())
+            scores = np.where(scorer.scorable()[twins], scores, usual)
     losses = np.maximum(scores[0] - scores[1:], 0)
     met = max(score - float(scores[0]), 0.0)
     total = float(losses.sum()) + met

@@ -61,7 +61,8 @@ def placed(
         changed = [grown.frame[name].scatter(spots, table[name].gather(old)) for name in table.columns if name != key]
         grown = replace(grown, frame=grown.frame.with_columns(changed))
     small = _readable(items, table, rows, goods)
-    found = content.encode(small, np.arange(len(goods)))
+    # networks that were trained along read some of what the run holds: they are told that these are not its rows
+    found = content.encode(small, None if content.adapted is None else np.arange(len(goods)))
     content.vectors = {
         name: _with_rows(vectors, found.get(name), rows, len(grown)) for name, vectors in content.vectors.items()
     }

@@ -47,6 +47,7 @@ class Shop:
         run: a run folder, or a link to one. state: folder of what happens here, made if needed. events: address of the
             database, by default SQLite in ``state``. beside: further runs that may answer, by their folders' names.
         order: names of stages. watch: seconds between looks at ``run`` and at what other processes wrote; 0 for never.
+        engine: address of a Qdrant server that holds the index, instead of a folder in ``state``.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Shop:
         beside: Sequence[str | Path] = (),
         order: Sequence[str] = STAGES,
         watch: float = 0.25,
+        engine: str | None = None,
     ) -> None:
+        self.engine = engine
         self.run, self.state = Path(run), Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
         self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
@@ -69,7 +72,7 @@ class Shop:
         self._changing, self._hearing = threading.RLock(), threading.Lock()
         self._forgotten: set[str] = set()
         self._drops: list[Addition] = []
-        self._behind = False
+        self._behind = self._rehearsed = False
         self._place, self._dropped, self._forgot, self._version = 0, 0, 0, self.database.version()
         self.editions: dict[str, Edition] = {}
         for name, folder in {MAIN: self.run, **{Path(other).name: Path(other) for other in beside}}.items():
@@ -235,6 +238,12 @@ class Shop:
 
     # upkeep
 
+    def rehearse(self) -> None:
+        """Load what first requests would wait for, here and in runs that take over; before the shop is called ready."""
+        self._rehearsed = True
+        for edition in self.editions.values():
+            edition.rehearse()
+
     def refresh(self) -> None:
         """Before an answer: hear what other processes took away. What they put follows within ``watch``."""
         if self.database.version() != self._version:
@@ -294,7 +303,10 @@ class Shop:
         return edition, voice, row
 
     def _open(self, run: Path) -> Edition:
-        return Edition.open(run, self.state / "index", FeatureStore(self.state / "features"))
+        edition = Edition.open(run, self.state / "index", FeatureStore(self.state / "features"), self.engine)
+        if self._rehearsed:
+            edition.rehearse()
+        return edition
 
     def _hear(self) -> None:
         """Who is to be forgotten, and what is no longer here: quick, and true of the next answer."""

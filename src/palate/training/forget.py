@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from uuid import uuid4
@@ -10,15 +11,19 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 import torch
+from markupsafe import escape
 
-from palate.core.files import atomic_folder, file_digest, read_json, read_tensors, write_json, write_tensors
+from palate.core.files import atomic_folder, file_digest, read_json, read_tensors, write_json, write_tensors, write_text
+
+REPORT = "report.html"
 
 
 def forget_user(run: str | Path, user: object) -> bool:
     """Rewrite the run without what it holds of a user; whether it held anything. The run changes as a whole.
 
     The row stays, so that all other rows mean what they meant: its id becomes one that nobody has, its history empty,
-    and its row of every tensor that has one row a user zero. What a model learnt of all users together stays learnt.
+    and its row of every tensor that has one row a user zero; a report loses the article
+    that shows it. What a model learnt of all users together stays learnt.
     Files that do not change are linked, not copied.
     """
     run = Path(os.path.realpath(run))
@@ -42,11 +47,21 @@ def forget_user(run: str | Path, user: object) -> bool:
             if by_user:
                 tensors[name] = tensor.index_fill(0, torch.tensor([row]), 0)
         write_tensors(aside / "model.safetensors", tensors)
+        changed = ["users.parquet", "seen.safetensors", "model.safetensors"]
+        if (run / REPORT).is_file():
+            write_text(aside / REPORT, _unshown((run / REPORT).read_text(encoding="utf-8"), str(user)))
+            changed += [REPORT] * (REPORT in manifest["files"])
         manifest["forgotten"] = [*manifest.get("forgotten", []), row]
-        for name in ("users.parquet", "seen.safetensors", "model.safetensors"):
+        for name in changed:
             manifest["files"][name] = file_digest(aside / name)
         write_json(aside / "manifest.json", manifest)
     return True
+
+
+def _unshown(report: str, user: str) -> str:
+    """The report without the article of a user, whom it may have chosen as an example."""
+    name = re.escape(str(escape(user)))
+    return re.sub(rf'<article class="person">\s*<strong>{name}</strong>.*?</article>\s*', "", report, flags=re.DOTALL)
 
 
 def _without(seen: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:

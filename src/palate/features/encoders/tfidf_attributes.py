@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,17 +67,14 @@ class TfIdfAttributes(TermEncoder):
                 self.edges[key] = np.quantile(numbers, steps)
 
     def counts(self, contents: list[Any]) -> pl.DataFrame:
-        rows: list[int] = []
-        terms: list[str] = []
-        for row, content in enumerate(contents):
-            for key, value in content.items():
-                made = self._terms(key, value)
-                terms += made
-                rows += [row] * len(made)
-        frame = pl.DataFrame({"row": rows, "term": terms}, schema={"row": pl.Int64, "term": pl.String})
-        if not len(frame):
-            return pl.DataFrame(schema=COUNTS)
-        return frame.group_by("row", "term").len("count").cast({"count": pl.Int64})
+        times = Counter(
+            (row, term)
+            for row, content in enumerate(contents)
+            for key, value in content.items()
+            for term in self._terms(key, value)
+        )
+        rows, terms = [row for row, _ in times], [term for _, term in times]
+        return pl.DataFrame({"row": rows, "term": terms, "count": list(times.values())}, schema=COUNTS)
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
         arrays, facts = super().state()

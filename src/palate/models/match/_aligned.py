@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,6 +38,14 @@ CHUNK = 1024
 
 Places = NDArray[np.int64]
 Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Side:
+    """Items as the kernel reads them: vectors and mask by block, phi of directions with a weight where they count."""
+
+    blocks: dict[int, tuple[Tensor, Tensor]]
+    phi: Tensor | None
 
 
 class AlignedKernel(nn.Module):
@@ -107,23 +116,46 @@ class AlignedKernel(nn.Module):
         """1: behaviour has weighed the blocks already, so what is left of them explains what its weights say."""
         return 1.0
 
+    def heeded(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
+        """``weights``: K1 is never left out."""
+        return weights
+
+    def read(self, content: Mapping[str, Features], rows: Places, weights: Mapping[str, float] | None = None) -> Side:
+        """One side of :meth:`between`; without directions where they have no weight."""
+        groups, here = self.learned.read(content, rows)
+        found = {
+            i: (groups, here) if i == len(self.names) else self._blocks()[i].read(content[self.names[i]], rows)
+            for i in self._needed()
+        }
+        if "directions" not in self.groups or not (weights is None or weights.get("directions")):
+            return Side(found, None)
+        return Side(found, self.directions.read(content, rows, groups)[:, self._heavy()])
+
+    def between(self, a: Side, b: Side) -> dict[str, Tensor]:
+        """{"base": K1, "directions": K2}, float32 [n_a, n_b]; K1 is about 1 on the diagonal."""
+        base = self._mixed({i: self._blocks()[i].similarity(a.blocks[i], b.blocks[i]) for i in a.blocks})
+        if a.phi is None or b.phi is None:
+            return {"base": base}
+        weights = self.directions.get_buffer("weights")[self._heavy()]
+        return {"base": base, "directions": base * (a.phi @ (b.phi * weights).T)}
+
     def means(self, content: Mapping[str, Features], a: Places, b: Places) -> dict[str, Tensor]:
-        """{"base": K1, "directions": K2}, float32 [len(a), len(b)]; K1 is about 1 on the diagonal."""
+        """As :meth:`between`, of the items ``a`` and ``b``; a part of ``b`` is read at a time."""
         out = {group: torch.empty(len(a), len(b)) for group in self.groups}
-        left = {i: self._read(i, content, a) for i in self._needed()}
-        phi = self._phi(content, a) * self.directions.get_buffer("weights")
+        left = self.read(content, a)
         for start in range(0, len(b), CHUNK):
-            stop, some = start + CHUNK, b[start : start + CHUNK]
-            base = self._mixed({i: self._blocks()[i].similarity(left[i], self._read(i, content, some)) for i in left})
-            out["base"][:, start:stop] = base
-            if "directions" in out:
-                out["directions"][:, start:stop] = base * (phi @ self._phi(content, some).T)
+            for group, part in self.between(left, self.read(content, b[start : start + CHUNK])).items():
+                out[group][:, start : start + CHUNK] = part
         return out
 
     def combine(self, means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
         """The kernel from :meth:`means`, a copy."""
         share = weights.get("directions", 0.0)
         return means["base"] + share * means["directions"] if share and "directions" in means else means["base"].clone()
+
+    def _heavy(self) -> Tensor:
+        """Directions with a weight."""
+        return self.directions.get_buffer("weights").nonzero().squeeze(1)
 
     def _needed(self) -> list[int]:
         """Blocks with a weight."""
@@ -149,9 +181,6 @@ class AlignedKernel(nn.Module):
         if i == len(self.names):
             return self.learned.read(content, rows)
         return self._blocks()[i].read(content[self.names[i]], rows)
-
-    def _phi(self, content: Mapping[str, Features], rows: Places) -> Tensor:
-        return self.directions.read(content, rows, self.learned.read(content, rows)[0])
 
     def _found(self, content: Mapping[str, Features], rows: Places, one: Places, two: Places) -> Tensor:
         """Similarity by every block of the items at places ``one[j]`` and ``two[j]`` of ``rows``, float32 [B, n]."""

@@ -13,6 +13,7 @@ from palate.modules.propagate import propagate
 
 from ._content import ItemContent
 from ._item_graph import arrivals_graph
+from ._nearest import Near, nearest
 from ._vectors import VectorMatcher
 
 
@@ -25,6 +26,7 @@ class NeighbourMatcher(VectorMatcher):
 
     content: ItemContent
     arrivals: tuple[Tensor, Graph] | None = None
+    _near: Near | None = None
 
     def finish(self) -> None:
         arrivals, self.arrivals = self.arrivals, None
@@ -34,6 +36,9 @@ class NeighbourMatcher(VectorMatcher):
 
     def extend(self, content: Mapping[str, Features], n_items: int) -> None:
         described = self.get_buffer("described").cpu()
+        if "final_items" in self._buffers and self.content.network is None:
+            self._arrive(content, n_items, described)
+            return
         self.content.load(content, n_items)
         memo = self.content.memo
         if "arrivals" not in memo:
@@ -44,10 +49,17 @@ class NeighbourMatcher(VectorMatcher):
             memo["known"] = here.index_fill(0, arrived, graph is not None)
         self.arrivals = memo["arrivals"]
         self.register_buffer("known", memo["known"].clone())
-        if "final_items" in self._buffers:
-            with torch.no_grad():
-                kept = self.get_buffer("final_items")[: len(described)]
-                self.register_buffer("final_items", self.with_arrivals(kept))
+
+    def _arrive(self, content: Mapping[str, Features], n_items: int, described: Tensor) -> None:
+        """Neighbours of who came or changed since the last content, once training is over."""
+        found = nearest(self.content, content, n_items, described, self.config.k, self.config.weights, self._near)
+        self._near, rows = found, torch.from_numpy(found.rows)
+        self.arrivals = None if found.graph is None else (rows, Graph.from_scipy(found.graph))
+        here = torch.cat([described, described.new_zeros(n_items - len(described))])
+        self.register_buffer("known", here.index_fill(0, rows, found.graph is not None))
+        with torch.no_grad():
+            kept = self.get_buffer("final_items")[: len(described)]
+            self.register_buffer("final_items", self.with_arrivals(kept))
 
     def with_arrivals(self, items: Tensor) -> Tensor:
         """``items`` [fitted, d] grown to all items; arrived rows hold the mean of their content neighbours."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -199,6 +200,19 @@ class ItemContent(nn.Module):
         if self.standardise or self._kept:
             values = values * present[:, None]
         return values, present
+
+    def others(self, features: Mapping[str, Features], rows: NDArray[np.int64]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> vectors and mask as of :meth:`rows`, of ``rows`` of a content that is not loaded; O(rows)."""
+        some = {name: features[name].take(rows) for name in self.names if name in features}
+        aside = ContentBank({n: _sized(some.get(n), width, len(rows)) for n, width in self.dims.items()})
+        out = {}
+        for name in self.names:
+            values, present = aside.rows(name)
+            if self.standardise:
+                mean, scale = (statistic.cpu() for statistic in self._statistics(name))
+                values = (values - mean) * scale * present[:, None]
+            out[name] = values, present
+        return out
 
     def whole(self, name: str, kept: Tensor) -> Tensor:
         """Vectors of all items: ``kept``, what :meth:`rows` gave when the model was set up, unless they are trained."""

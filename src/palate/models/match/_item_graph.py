@@ -99,13 +99,16 @@ def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary"
     return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
 
 
+Fitted = Mapping[str, tuple[Tensor, Tensor]]
+"""Feature -> rows int64 [m] that may be neighbours, and their unit vectors [m, d]."""
+
+
 def arrivals_graph(
     content: ItemContent,
     arrived: Tensor,
     fitted: Tensor,
     k: int = 10,
     weights: Mapping[str, float] | None = None,
-    block: int = 1024,
 ) -> Graph | None:
     """Each arrived item's ``k`` nearest fitted items by cosine, averaged within and mixed over modalities.
 
@@ -116,23 +119,44 @@ def arrivals_graph(
     Returns:
         [a, n_items] with rows that sum to one (empty where an item has no content), or None when nothing arrived.
     """
-    n, device = len(fitted), content.present(content.names[0]).device if content.names else torch.device("cpu")
-    graphs, shares = [], []
-    for name in content.names if len(arrived) else ():
+    device = content.present(content.names[0]).device if content.names else torch.device("cpu")
+    asked = {name: content.rows(name, arrived.to(device)) for name in content.names if len(arrived)}
+    return near_graph(fitted_vectors(content, fitted) if asked else {}, asked, len(fitted), k, weights)
+
+
+def fitted_vectors(content: ItemContent, fitted: Tensor) -> Fitted:
+    """What :func:`near_graph` compares with: the fitted items' vectors, by feature."""
+    out = {}
+    for name in content.names:
         values, present = content.rows(name)
         base = (present.cpu() & fitted).nonzero().squeeze(1)
-        asked = present.cpu()[arrived].nonzero().squeeze(1)
-        if not len(base) or not len(asked):
+        if len(base):
+            out[name] = base, F.normalize(values, dim=1)[base.to(values.device)]
+    return out
+
+
+def near_graph(
+    fitted: Fitted,
+    asked: Mapping[str, tuple[Tensor, Tensor]],
+    n_items: int,
+    k: int = 10,
+    weights: Mapping[str, float] | None = None,
+    block: int = 1024,
+) -> Graph | None:
+    """The graph of :func:`arrivals_graph` for items with vectors [a, d] and masks [a] ``asked``, by feature.
+
+    A row depends on its own item only. O(a m d).
+    """
+    graphs, shares = [], []
+    for name, (base, known) in fitted.items():
+        values, present = asked[name]
+        there = present.cpu().nonzero().squeeze(1)
+        if not len(there):
             continue
-        unit = F.normalize(values, dim=1)
-        known, query = unit[base.to(device)], unit[arrived[asked].to(device)]
-        width = min(k, len(base))
+        query, width = F.normalize(values, dim=1)[there.to(values.device)], min(k, len(base))
         best = torch.cat([(part @ known.T).topk(width, dim=1).indices.cpu() for part in query.split(block)])
-        graphs.append(
-            Graph.from_pairs(asked.repeat_interleave(width), base[best].reshape(-1), (len(arrived), n)).normalised(
-                "row"
-            )
-        )
+        rows, size = there.repeat_interleave(width), (len(present), n_items)
+        graphs.append(Graph.from_pairs(rows, base[best].reshape(-1), size).normalised("row"))
         shares.append(modality_weight(name, weights or {}))
     if not graphs:
         return None

@@ -15,6 +15,11 @@ from palate.core.content import Features
 MEDIA = ("image", "audio", "video")
 DENSE_FROM = 0.03
 """Share of non-zero entries above which a dense product is faster."""
+FEW = 64
+"""Up to as many rows on a side a dense product is faster than to make the other side sparse."""
+
+Read = dict[str, tuple[Tensor, Tensor]]
+"""Feature -> prepared vectors and mask of some items."""
 
 
 class Block(nn.Module):
@@ -60,6 +65,8 @@ class Block(nn.Module):
             found = found.div_(-2.0 if self.kind == "number" else -self.get_buffer("spread")).exp_()
         else:
             found = sparse_cosine(x, y) if self.kind == "sparse" else x @ y.T
+        if bool(here.all()) and bool(there.all()):
+            return found
         found *= here[:, None] & there[None]
         return found.add_((~here)[:, None] & (~there)[None])
 
@@ -72,7 +79,7 @@ class Block(nn.Module):
 
 def sparse_cosine(x: Tensor, y: Tensor) -> Tensor:
     """``x @ y.T`` of term vectors [n, terms]: mostly zeros, so a sparse product is several times faster."""
-    if float((x[:256] != 0).float().mean()) > DENSE_FROM:
+    if min(len(x), len(y)) <= FEW or float((x[:256] != 0).float().mean()) > DENSE_FROM:
         return x @ y.T
     left, right = sp.csr_array(x.numpy()), sp.csr_array(y.numpy())
     return torch.from_numpy((left @ right.T).toarray())
@@ -114,18 +121,33 @@ class BlockKernel(nn.Module):
 
         return carried(names) / carried(self.names)
 
-    def means(self, content: Mapping[str, Features], a: np.ndarray, b: np.ndarray) -> dict[str, Tensor]:
-        """Group -> mean similarity, over blocks of ``content``, float32 [len(a), len(b)]."""
+    def heeded(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
+        """``weights``, or 1 for groups that had none beside the others and are now alone."""
+        groups = dict.fromkeys(group_of(name) for name in self.names if name in names)
+        return weights if any(weights.get(group) for group in groups) else dict.fromkeys(groups, 1.0)
+
+    def read(
+        self, content: Mapping[str, Features], rows: np.ndarray, weights: Mapping[str, float] | None = None
+    ) -> Read:
+        """One side of :meth:`between`: blocks of ``content``, those of groups without a weight left out."""
+        names = [n for n in self.names if n in content and (weights is None or weights.get(group_of(n)))]
+        return {name: block.read(content[name], rows) for name, block in self._pairs() if name in names}
+
+    def between(self, a: Read, b: Read) -> dict[str, Tensor]:
+        """Group -> mean similarity, float32 [n_a, n_b]."""
         total: dict[str, Tensor] = {}
         count: dict[str, int] = {}
         for name, block in self._pairs():
-            if name not in content:
+            if name not in a:
                 continue
-            group = group_of(name)
-            found = block.similarity(block.read(content[name], a), block.read(content[name], b))
+            group, found = group_of(name), block.similarity(a[name], b[name])
             total[group] = total[group].add_(found) if group in total else found
             count[group] = count.get(group, 0) + 1
         return {group: value / count[group] for group, value in total.items()}
+
+    def means(self, content: Mapping[str, Features], a: np.ndarray, b: np.ndarray) -> dict[str, Tensor]:
+        """Group -> mean similarity, over blocks of ``content``, float32 [len(a), len(b)]."""
+        return self.between(self.read(content, a), self.read(content, b))
 
     def combine(self, means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
         """The kernel from :meth:`means`, a copy."""

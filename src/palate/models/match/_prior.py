@@ -11,8 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.modules.graph import Graph
-
 from ._content import ItemContent
 from ._item_graph import item_graph
 from .ease import dense_gram
@@ -68,15 +66,3 @@ def prior_weights(p: Tensor, graph: sp.csr_array, l2: float, prior: float) -> Te
 def widened(weights: Tensor, wide: sp.csr_array, amount: float) -> Tensor:
     """(I + a T) B."""
     return weights + amount * torch.from_numpy(wide @ weights.numpy()) if amount else weights
-
-
-def with_arrivals(weights: Tensor, known: Tensor, arrived: Tensor, near: Graph, prior: float) -> tuple[Tensor, Tensor]:
-    """Give items without behaviour the mean column (and row) of their content neighbours, and the prior itself."""
-    local = sp.csr_array(near.to_scipy(), dtype=np.float32)
-    has = torch.from_numpy(np.diff(local.indptr) > 0)
-    columns = torch.from_numpy(np.ascontiguousarray((local @ weights.numpy().T).T))
-    weights[:, arrived] = columns + prior * torch.from_numpy(local.toarray().T)
-    weights[arrived] = torch.from_numpy(local @ weights.numpy())
-    known = known.clone()
-    known[arrived[has]] = True
-    return weights, known

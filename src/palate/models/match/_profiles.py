@@ -10,14 +10,16 @@ from torch import Tensor
 from palate.core.batch import Ints, UserBatch
 from palate.core.scorer import Scorer
 
+from ._increment import Columns
+
 
 class KernelScorer(Scorer):
-    """Args: smooth float32 [w, w]; out float32 [w, N]; popular float32 [w]; place int64 [N] (-1 beyond w); settings."""
+    """Args: smooth float32 [w, w]; out [w, N]; popular float32 [w]; place int64 [N] (-1 beyond w); settings."""
 
     def __init__(
-        self, smooth: Tensor, out: Tensor, popular: Tensor, place: Tensor, mix: float, known: NDArray[np.bool_]
+        self, smooth: Tensor, out: Columns, popular: Tensor, place: Tensor, mix: float, known: NDArray[np.bool_]
     ) -> None:
-        super().__init__(out.shape[1])
+        super().__init__(out.size)
         self.smooth, self.out, self.popular, self.place = smooth, out, popular, place
         self.mix, self.known = mix, known
 
@@ -31,8 +33,8 @@ class KernelScorer(Scorer):
         return heads(y, sparse_product(y, self.smooth), self.mix) + self.popular
 
     def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
-        out = self.out if items is None else self.out[:, torch.as_tensor(items)]
-        return self.profiles(users) @ out
+        profiles = self.profiles(users)
+        return self.out.times(profiles) if items is None else profiles @ self.out.take(torch.as_tensor(items))
 
     def scorable(self) -> NDArray[np.bool_]:
         return self.known

@@ -8,6 +8,7 @@ Its ridge is larger by as much as its features carry less of the kernel's weight
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from palate.core.content import Features, modalities_of
 from ._aligned import AlignedKernel
 from ._kernel import BlockKernel
 
-CHUNK = 2048
+CHUNK = 1024
 Kernel = BlockKernel | AlignedKernel
 Places = NDArray[np.int64]
 
@@ -43,36 +44,46 @@ def by_pattern(
     return out
 
 
-def carry(
-    kernel: Kernel,
-    content: Mapping[str, Features],
-    rows: Places,
-    settings: Mapping[str, Any],
-    solver: Tensor,
-    patterns: list[tuple[tuple[str, ...], Places]],
-) -> Tensor:
-    """(K + ridge I)^-1 K(rows, items) float32 [w, N], by pattern; zero for items in none.
+@dataclass(frozen=True)
+class Regression:
+    """What scores the items that have the features ``names``.
+
+    Attributes:
+        weights: of groups. solver: (K + ridge I)^-1 [w, w]. fitted: the fitted items as the kernel reads them.
+    """
+
+    names: tuple[str, ...]
+    weights: Mapping[str, float]
+    solver: Tensor
+    fitted: Any
+
+
+def regression(
+    kernel: Kernel, fitted: Mapping[str, Features], names: tuple[str, ...], settings: Mapping[str, Any], solver: Tensor
+) -> Regression:
+    """The regression on ``names``; O(w^3) where that is not all features.
 
     Args:
-        rows: the fitted items. solver: (K + ridge I)^-1 [w, w] of all features. patterns: as of :func:`by_pattern`.
+        fitted: content of the fitted items. solver: (K + ridge I)^-1 [w, w] of all features.
     """
-    out = torch.zeros(len(rows), len(next(iter(content.values()))))
-    for names, items in patterns:
-        known, weights, mine = content, settings["weights"], solver
-        if len(names) < len(content):
-            known = kernel.only(content, names)
-            means = kernel.means(known, rows, rows)
-            weights = _some(weights, means)
-            gram = kernel.combine(means, weights)
-            # what the missing features would have told is noise to the ones that are left
-            gram.diagonal().add_(settings["ridge"] / kernel.share(names, weights))
-            mine = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        for start in range(0, len(items), CHUNK):
-            part = items[start : start + CHUNK]
-            out[:, torch.from_numpy(part)] = mine @ kernel.combine(kernel.means(known, rows, part), weights)
+    weights = kernel.heeded(names, settings["weights"])
+    known = fitted if len(names) == len(fitted) else kernel.only(fitted, names)
+    places = np.arange(len(solver))
+    if len(names) < len(fitted):
+        gram = kernel.combine(kernel.means(known, places, places), weights)
+        # what the missing features would have told is noise to the ones that are left
+        gram.diagonal().add_(settings["ridge"] / kernel.share(names, weights))
+        solver = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    return Regression(names, weights, solver, kernel.read(known, places, weights))
+
+
+def carry(kernel: Kernel, by: Regression, content: Mapping[str, Features], items: Places) -> Tensor:
+    """(K + ridge I)^-1 K(fitted, items), float32 [w, len(items)]; O(w^2) for each item."""
+    out = torch.empty(len(by.solver), len(items))
+    for start in range(0, len(items), CHUNK):
+        part = items[start : start + CHUNK]
+        some = {name: found.take(part) for name, found in content.items()}
+        known = some if len(by.names) == len(content) else kernel.only(some, by.names)
+        side: Any = kernel.read(known, np.arange(len(part)), by.weights)
+        out[:, start : start + CHUNK] = by.solver @ kernel.combine(kernel.between(by.fitted, side), by.weights)
     return out
-
-
-def _some(weights: Mapping[str, float], means: Mapping[str, Tensor]) -> Mapping[str, float]:
-    """``weights``, or 1 for groups that had none beside the others and are now alone."""
-    return weights if any(weights.get(group) for group in means) else dict.fromkeys(means, 1.0)

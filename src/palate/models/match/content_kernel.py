@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
 
 from palate.core.config import ContentConfig
 from palate.core.content import Features
@@ -26,10 +25,10 @@ from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
 
 from ._aligned import AlignedKernel
+from ._carried import Carried, Fit, carried
 from ._kernel import BlockKernel, kind_of
 from ._kernel_search import search_kernel
 from ._profiles import KernelScorer
-from ._reduced import by_pattern, carry
 from .ease import dense_gram, ease_weights, refuse_large
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class ContentKernel(Matcher):
         super().build(shape)
         self._kinds: dict[str, str] = {}
         self._content: Mapping[str, Features] = {}
-        self._out: Tensor | None = None
+        self._made: Carried | None = None
 
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
@@ -128,7 +127,7 @@ class ContentKernel(Matcher):
         self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
         popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
         self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
-        self._out = None
+        self._made = None
         return True
 
     def _given(self) -> dict[str, Any] | None:
@@ -151,28 +150,32 @@ class ContentKernel(Matcher):
         if not self._kinds:
             return
         self._content = {name: content[name] for name in self._kinds if name in content}
-        self._out = None
 
-    def _carry(self) -> Tensor:
-        """(K + ridge I)^-1 K over all items, float32 [w, N]; made when a scorer first asks after content arrived."""
-        if self._out is None:
+    def finish(self) -> None:
+        # a restored run makes its table of the whole content at once: so does the fitted model, to the same bits
+        self._made = None
+
+    def _carry(self) -> Carried:
+        """(K + ridge I)^-1 K over all items; made when a scorer first asks after content arrived."""
+        if self._made is None or self._made.content is not self._content:
             if not self._content:
                 raise ConfigError("content has not arrived", hint="call extend")
-            masks = [found.present for found in self._content.values()]
-            self._known = np.any(np.stack(masks), axis=0)
-            patterns = [(tuple(self._content), np.arange(len(masks[0])))]
-            if self.config.modality_dropout:
-                patterns = by_pattern(self._content, self._sources)
-            rows, solver = self.get_buffer("rows").numpy(), self.get_buffer("solver")
-            self._out = carry(self.kernel, self._content, rows, self._settings, solver, patterns)
-        return self._out
+            by = Fit(
+                self.kernel,
+                self.get_buffer("rows").numpy(),
+                self._settings,
+                self.get_buffer("solver"),
+                self._sources if self.config.modality_dropout else None,
+            )
+            self._made = carried(by, self._content, self._made)
+        return self._made
 
     def scorer(self) -> Scorer:
-        out = self._carry()
-        place = torch.full((out.shape[1],), -1)
+        made = self._carry()
+        place = torch.full((made.out.size,), -1)
         place[self.get_buffer("rows")] = torch.arange(len(self.get_buffer("rows")))
         smooth, popular = self.get_buffer("smooth"), self.get_buffer("popular")
-        return KernelScorer(smooth, out, popular, place, self._settings["mix"], self._known)
+        return KernelScorer(smooth, made.out, popular, place, self._settings["mix"], made.known)
 
     def facts(self) -> dict[str, Any]:
         own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}

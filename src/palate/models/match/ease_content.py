@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -27,8 +25,8 @@ from palate.core.tuning import Fusion
 from palate.training.selection import choose
 
 from ._content import ItemContent
-from ._item_graph import arrivals_graph
-from ._prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened, with_arrivals
+from ._nearest import ArrivalsScorer, Near, nearest
+from ._prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
 from .ease import ItemItemScorer, inverse, refuse_large
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class EASEContent(Matcher):
     def build(self, shape: Shape) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, standardise=True)
-        self._grown: tuple[Tensor, NDArray[np.bool_]] | None = None
+        self._near: Near | None = None
 
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
@@ -133,23 +131,14 @@ class EASEContent(Matcher):
         return dict(zip(("l2", "power", "prior", "widen"), self._setting))
 
     def extend(self, content: Mapping[str, Features], n_items: int) -> None:
-        if not self.content.load(content, n_items) and self._grown is not None:
-            return
         known = self.get_buffer("known")
-        known = torch.cat([known, known.new_zeros(n_items - len(known))])
-        arrived = (~known & self.content.any_present(n_items)).nonzero().squeeze(1)
-        near = arrivals_graph(self.content, arrived, known, self.config.k, self.config.weights)
-        weights = self.get_buffer("weights")
-        if near is not None or n_items > len(weights):
-            weights = torch.nn.functional.pad(weights, (0, n_items - len(weights), 0, n_items - len(weights))).clone()
-        if near is not None:
-            weights, known = with_arrivals(weights, known, arrived, near, self._setting[2])
-        self._grown = (weights, known.numpy())
+        self._near = nearest(self.content, content, n_items, known, self.config.k, self.config.weights, self._near)
 
     def scorer(self) -> Scorer:
-        if self._grown is not None:
-            return ItemItemScorer(*self._grown)
-        return self._over(self.get_buffer("weights"))
+        weights, known = self.get_buffer("weights"), self.get_buffer("known")
+        if self._near is None:
+            return self._over(weights)
+        return ArrivalsScorer(weights, known, self._near, self._setting[2])
 
     def facts(self) -> dict[str, Any]:
         return {"setting": list(self._setting)}

@@ -29,7 +29,8 @@ class Settings:
     Attributes:
         run: folder. state: folder of what happens, ``<run>-shop`` by default. beside: more runs. events: database.
         keys: file of keys. rate: requests a second and client, 0 for any. queue: requests inside a worker at once.
-        threads: that work on them. page: whether there is one. cors: origins whose pages may ask.
+        threads: that work on them. page: whether there is one. cors: origins whose pages may ask. index: address of a
+            Qdrant server.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Settings:
     threads: int = 8
     page: bool = True
     cors: tuple[str, ...] = ()
+    index: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = settings.threads
+        app.state.shop.rehearse()
         yield
         app.state.shop.close()
 
@@ -68,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    shop = Shop(settings.run, settings.folder, settings.events, settings.beside)
+    shop = Shop(settings.run, settings.folder, settings.events, settings.beside, engine=settings.index)
     app.state.shop, app.state.measures = shop, Measures()
     app.state.keys = Keys.read(settings.keys, shop.secret)
     attach(app)

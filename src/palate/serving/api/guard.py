@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .keys import Keys, Right
@@ -63,9 +64,7 @@ class Guard:
         else:
             self.inside += 1
             try:
-                await self.app(scope, _counted(receive, answer), answer)
-            except _TooLarge:
-                await problem(413, f"a body above {BODY // 2**20} MiB")(scope, receive, answer)
+                await self.app(scope, _counted(receive), answer)
             finally:
                 self.inside -= 1
         route = scope.get("route")
@@ -109,17 +108,13 @@ class Guard:
         return None, page
 
 
-class _TooLarge(Exception):
-    pass
-
-
 def _manages(method: str, path: str) -> bool:
     if method == "POST" and path.startswith(PAGE_MANAGE):
         return True
     return any(method == known and path.startswith(start) for known, start in MANAGE)
 
 
-def _counted(receive: Receive, send: Send) -> Receive:
+def _counted(receive: Receive) -> Receive:
     """``receive`` that stops a body which turns out larger than it said."""
     total = 0
 
@@ -129,7 +124,7 @@ def _counted(receive: Receive, send: Send) -> Receive:
         if message["type"] == "http.request":
             total += len(message.get("body", b""))
             if total > BODY:
-                raise _TooLarge
+                raise HTTPException(413, f"a body above {BODY // 2**20} MiB")
         return message
 
     return counting

@@ -20,6 +20,7 @@ from .schemas import Problem
 
 LOG = logging.getLogger("palate.serving")
 MEDIA = "application/problem+json"
+NO_JSON = "the body is not JSON"
 AGAIN = {429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
 
@@ -53,7 +54,7 @@ def attach(app: FastAPI) -> None:
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()
         if any(fault["type"] == "json_invalid" for fault in found):
-            return problem(422, "the body is not JSON")
+            return problem(400, NO_JSON)
         errors = [{"at": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:300]} for fault in found[:20]]
         return problem(422, f"{len(found)} of what was sent cannot be used", errors)
 
@@ -69,7 +70,9 @@ def attach(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail)[:1000], headers=error.headers)
+        # bytes that are no text at all are met before JSON is
+        detail = NO_JSON if error.status_code == 400 else str(error.detail)[:1000]
+        return problem(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

@@ -23,8 +23,8 @@ from .measure import Measures
 from .problems import documented
 
 router = APIRouter()
-USED = documented(413, 422)
-NAMED = documented(404, 413, 422)
+USED = documented(400, 413, 422)
+NAMED = documented(400, 404, 413, 422)
 ItemId = Annotated[str, Path(min_length=1, max_length=body.LONGEST, description="an item")]
 UserId = Annotated[str, Path(min_length=1, max_length=body.LONGEST, description="a user")]
 

@@ -62,7 +62,7 @@ class Recommend(Listed):
     liked: Annotated[list[Id] | None, Field(max_length=500, description="items taken, instead of a user")] = None
     text: Annotated[Words | None, Field(description="words to look for, or to change the picture by")] = None
     image: Annotated[Picture | None, Field(description="picture file as base64")] = None
-    exclude: Annotated[list[Id], Field(max_length=1000)] = []
+    exclude: Annotated[list[Id], Field(max_length=10_000)] = []
     seen: Annotated[bool, Field(description="show again what was taken before")] = False
     diversity: Share = 0.0
     novelty: Share = 0.0

@@ -1,8 +1,8 @@
-"""The page that people use."""
+"""The page that people use: rendered on the server, lively where a browser runs its script, whole where it does not.
 
-from fastapi import APIRouter
+``pages()`` makes the routes; the app they are put into holds a :class:`palate.serving.shop.Shop` as ``state.shop``.
+"""
 
+from .routes import pages
 
-def pages() -> APIRouter:
-    """Its routes."""
-    return APIRouter()
+__all__ = ["pages"]

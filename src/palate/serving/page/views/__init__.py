@@ -1,0 +1,1 @@
+"""Views, a file for each group; ``put(router)`` adds a group's routes."""

@@ -1,0 +1,39 @@
+"""A small shop with odd titles: what tests know of it."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from palate.serving.shop import Shop
+
+HOSTILE = '<script>alert("lamp")</script>'
+RTL = "مصباح نحاسي صغير للمكتب"
+LONG = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa and so on " * 2
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A run, another one beside it, ids of items by what is odd about them, and a user that the runs know."""
+
+    run: Path
+    beside: Path
+    hostile: str
+    rtl: str
+    long: str
+    bare: str
+    plain: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    shop: Shop
+
+
+def painted(colour=(40, 160, 220), side=48) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
