@@ -58,6 +58,11 @@ class Database:
         self._watch: Any = None
         self._watching, self._turn = threading.Lock(), threading.Lock()
 
+    @property
+    def near(self) -> bool:
+        """Whether it is in this machine's own files, and answers at once."""
+        return self.engine.dialect.name == "sqlite"
+
     def make(self, *tables: sql.Table) -> None:
         """Create those that are not there; many processes may do so at once."""
         with self.writing() as connection:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,8 @@ def worker() -> FastAPI:
 
     # requests run side by side; threads inside one would only get in each other's way
     torch.set_num_threads(1)
+    # who waits for the interpreter while an item is added waits a millisecond at most
+    sys.setswitchinterval(0.001)
     told = json.loads(os.environ[TOLD])
     return create_app(Settings(**{**told, "beside": tuple(told["beside"]), "cors": tuple(told["cors"])}))
 

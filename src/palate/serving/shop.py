@@ -137,6 +137,14 @@ class Shop:
         )[: wish.k]
         return Told(shown, edition.mark, answer.said_by, answer.steps)
 
+    def quick(self, wish: Wish) -> bool:
+        """Whether this list is a matter of milliseconds here, to judge by those before it."""
+        if not self.database.near or wish.text is not None or wish.picture is not None or wish.because:
+            return False
+        voice = self.speaker(wish.model)[1]
+        ask = Ask(1, voice, 0, diversity=wish.diversity, novelty=wish.novelty, freshness=wish.freshness)
+        return self.pipeline.quick(ask)
+
     def similar(
         self, item: str, k: int = 10, filters: Mapping[str, Any] | None = None, model: str | None = None
     ) -> Told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -22,6 +23,7 @@ OPEN = ("/enter", "/static/", "/favicon.ico")
 """Prefixes that need no key: what lets people in, and what it looks like."""
 MANAGE = (("POST", "/v1/items"), ("DELETE", "/v1/items/"), ("DELETE", "/v1/users/"), ("GET", "/metrics"))
 PAGE_MANAGE = ("/add", "/remove")
+FULL = "no room for another request just now"
 HOLDS = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"same-origin"}
 
 
@@ -64,6 +66,12 @@ class Guard:
         else:
             self.inside += 1
             try:
+                # lists are made on the loop itself; this lets all that has come by now be counted before the next one
+                await asyncio.sleep(0)
+                if self.inside > self.room:
+                    self.measures.shed()
+                    await problem(503, FULL)(scope, receive, answer)
+                    return
                 await self.app(scope, _counted(receive), answer)
             finally:
                 self.inside -= 1
@@ -86,7 +94,7 @@ class Guard:
             return 429, "too many requests from this client"
         if self.inside >= self.room:
             self.measures.shed()
-            return 503, "no room for another request just now"
+            return 503, FULL
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > BODY:
             return 413, f"a body above {BODY // 2**20} MiB"

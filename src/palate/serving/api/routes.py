@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -60,10 +62,18 @@ def _wish(asked: body.Recommend) -> Wish:
     )  # fmt: skip
 
 
+async def _promptly(make: Callable[[], dict[str, Any]], quick: bool) -> Response:
+    """An answer made here and now where that is a matter of milliseconds, else in a thread."""
+    return Json(make() if quick else await run_in_threadpool(make))
+
+
 @router.post("/v1/recommend", response_model=body.List, responses=USED, tags=["lists"])
-def recommend(asked: body.Recommend, request: Request) -> Response:
+async def recommend(asked: body.Recommend, request: Request) -> Response:
     """The best items for a user, for some likes, for words or a picture, or for nobody in particular."""
-    return Json(_answer(request, _wish(asked)))
+    if asked.image is not None:
+        return await _promptly(lambda: _answer(request, _wish(asked)), False)
+    wish = _wish(asked)
+    return await _promptly(lambda: _answer(request, wish), _shop(request).quick(wish))
 
 
 @router.post("/v1/recommend/batch", response_model=body.Lists, responses=USED, tags=["lists"])
@@ -77,10 +87,11 @@ def _similar(asked: body.Similar, request: Request) -> dict[str, Any]:
 
 
 @router.post("/v1/similar", response_model=body.List, responses=NAMED, tags=["lists"])
-def similar(asked: body.Similar, request: Request) -> Response:
+async def similar(asked: body.Similar, request: Request) -> Response:
     """What somebody who took only this item would get."""
+    quick = _shop(request).quick(Wish(model=asked.model))
     try:
-        return Json(_similar(asked, request))
+        return await _promptly(lambda: _similar(asked, request), quick)
     except UnknownItem as error:
         raise HTTPException(404, str(error)) from error
 
