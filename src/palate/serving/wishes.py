@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Wish:
         return self.text is not None or self.picture is not None or self.like is not None
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """An item in an answer; ``because``: ids of liked items that carried it."""
 
     id: str

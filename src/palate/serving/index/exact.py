@@ -84,7 +84,7 @@ def best_of(k: int, exclude: Lists | None, *found: Some) -> tuple[Ints, NDArray[
             continue
         values = _without(some, values, exclude)
         if values.shape[1] > max(k, SORTED):
-            values, near = (part.numpy() for part in best(torch.from_numpy(values), k))
+            values, near = (part.numpy() for part in _best(torch.from_numpy(values), k))
         else:
             near = np.broadcast_to(np.arange(values.shape[1]), values.shape)
         if some is not None:
@@ -101,6 +101,15 @@ def best_of(k: int, exclude: Lists | None, *found: Some) -> tuple[Ints, NDArray[
         return every, value
     none, low = _nothing(len(every), k - every.shape[1])
     return np.concatenate([every, none], axis=1), np.concatenate([value, low], axis=1)
+
+
+def _best(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best ``k`` columns of each row; a single row is done at once unless the last place is contested."""
+    if len(scores) == 1:
+        values, columns = scores.topk(k + 1)
+        if values[0, k - 1] > values[0, k]:
+            return values[:, :k], columns[:, :k]
+    return best(scores, k)
 
 
 def _nothing(count: int, k: int) -> tuple[Ints, NDArray[np.float32]]:
