@@ -12,7 +12,7 @@ from palate.core.scorer import Scorer
 from .index.tuning import Asked
 
 ASKERS = 500
-"""Users that are drawn; with so many a share of .98 is known to within .006, were neighbours to fall alone."""
+"""Users that are drawn: the standard error of a share of .98 among so many is .006."""
 
 
 def asked(scorer: Scorer, seen: Lists, known: Iterable[int]) -> Asked | None:

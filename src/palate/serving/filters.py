@@ -15,7 +15,7 @@ from palate.data.catalog import Catalog
 from palate.features.encoders.tfidf_attributes import attribute_values
 
 BOUNDS = ("min", "max")
-FEW = 0.05
+FEW = 0.2
 """Share of the items up to which those within bounds are looked up in order, faster than all are compared."""
 
 

@@ -19,7 +19,7 @@ HELD = 1 << 22
 """Scores held at once (16 MiB)."""
 BLOCK = 1 << 10
 """Rows that are copied at once: half a MiB of 128 numbers each."""
-SORTED = 1 << 10
+SORTED = 1 << 12
 """Candidates up to which sorting them all is faster than taking the best out first."""
 Some = tuple[NDArray[np.int64] | None, NDArray[np.float32]]
 """As :data:`Found`; rows None are all from 0 on."""
@@ -67,7 +67,7 @@ def _taken(queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDA
     scores = np.empty((len(queries), len(rows)), np.float32)
     for start in range(0, len(rows), BLOCK):
         some = rows[start : start + BLOCK]
-        # the other modes copy what was taken once more
+        # by default what is taken goes through another copy
         np.take(vectors, some, axis=0, out=block[: len(some)], mode="clip")
         scores[:, start : start + len(some)] = _products(queries, block[: len(some)])
     return scores
