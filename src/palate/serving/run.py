@@ -36,7 +36,6 @@ def serve(
     """
     try:
         import uvicorn
-        from uvicorn.supervisors import Multiprocess
     except ModuleNotFoundError as error:
         raise MissingDependencyError("uvicorn", "serve") from error
     if settings.keys is None and not open_to_all and not _local(host):
@@ -51,33 +50,35 @@ def serve(
         "palate.serving.run:worker", factory=True, workers=workers, access_log=False, log_level="warning",
         server_header=False, timeout_graceful_shutdown=10,
     )  # fmt: skip
-    with _listening(host, port) as listening, _measured(workers):
-        if workers == 1:
-            uvicorn.Server(config).run(sockets=[listening])
-        else:
-            Multiprocess(config, sockets=[listening]).run()
+    with _measured(workers):
+        with bound(host, port) as listening:
+            if workers == 1:
+                uvicorn.Server(config).run(sockets=[listening])
+                return
+        from .workers import Workers
+
+        Workers(config, host, port).run()
 
 
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def bound(host: str, port: int, shared: bool = False) -> socket.socket:
     """A bound socket whose connections send at once: waiting for more to send costs an answer 40 ms.
+
+    Args:
+        shared: whether others may be bound there as well, and get their share of what comes.
 
     Raises:
         ConfigError: when the address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen there: {error.strerror}", key=f"{host}:{port}", hint="--port") from error
-        listening.set_inheritable(True)
-        yield listening
-    finally:
+        listening.bind((host, port))
+    except OSError as error:
         listening.close()
+        raise ConfigError(f"cannot listen there: {error.strerror}", key=f"{host}:{port}", hint="--port") from error
+    return listening
 
 
 def worker() -> FastAPI:
