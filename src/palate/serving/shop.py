@@ -334,12 +334,12 @@ class Shop:
             self._version = self.database.version()
             self._forgot, marks = self.events.forgotten_since(self._forgot)
             self._forgotten.update(marks)
-            for addition in self.additions.since(self._dropped):
-                self._behind |= addition.kind == "put"
-                if addition.kind == "drop":
-                    self._drops.append(addition)
-                    self._remove(self.editions.values(), addition.item)
-                self._dropped = addition.id
+            news = self.additions.since(self._dropped)
+            self._behind |= any(addition.kind == "put" for addition in news)
+            drops = [addition for addition in news if addition.kind == "drop"]
+            self._drops += drops
+            self._remove(self.editions.values(), [drop.item for drop in drops])
+            self._dropped = news[-1].id if news else self._dropped
 
     def _catch_up(self) -> None:
         """Take in the log up to its end."""
@@ -356,19 +356,17 @@ class Shop:
         with self._hearing:
             for edition in made.values():
                 edition.settle()
-            for item in gone:
-                self._remove(made.values(), item)
             self._drops = [drop for drop in self._drops if drop.id > place]
-            for drop in self._drops:
-                self._remove(made.values(), drop.item)
+            self._remove(made.values(), [*gone, *(drop.item for drop in self._drops)])
             self._place, self._dropped = place, max(self._dropped, place)
             self._behind = self._dropped > place
             self.editions = {**self.editions, **made}
 
-    def _remove(self, editions: Iterable[Edition], item: str) -> None:
+    def _remove(self, editions: Iterable[Edition], items: Sequence[str]) -> None:
         for edition in editions:
-            if (row := edition.row(item)) >= 0:
-                edition.remove(row)
+            rows = np.array([row for row in map(edition.row, items) if row >= 0], np.int64)
+            if len(rows):
+                edition.remove(np.unique(rows))
 
     def _swap(self, name: str) -> None:
         """Take on what lies in a run folder now; the former edition answers until the new one is ready."""
