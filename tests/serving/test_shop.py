@@ -224,6 +224,8 @@ def test_a_new_run_takes_over(opened, runs, tmp_path):
     assert wait(lambda: shop.edition.mark != before)
     model = palate.restore(runs("blend"))
     assert "new" in ids(shop.recommend(Wish(5, text="Umberly lamp made of clay"))), "what was put stays"
+    shop.put([("newer", lamp(), None)])
+    shop.drop("newer")
     told = [one for one in ids(shop.recommend(Wish(90, user=known))) if one != "new"]
     assert told[:20] == model.recommend(users=[known], k=90)["item"].to_list()[:20]
     assert old.exists()
@@ -260,6 +262,16 @@ def test_forgetting_a_user(opened, name):
     stranger = next(user for user in anew.edition.users if user != known)
     assert len(anew.edition.users) == len(shop.edition.users) - 1
     assert ids(anew.recommend(Wish(5, user=stranger))) == ids(shop.recommend(Wish(5, user=stranger)))
+
+
+def test_who_was_forgotten_stays_so_when_the_run_still_knows_them(opened):
+    shop = opened()
+    known = next(iter(shop.edition.users))
+    # as if the process had been killed before the run was scrubbed
+    shop.events.forget(known)
+    assert shop.recommend(Wish(5, user=known)).said_by == "popular"
+    opened()
+    assert known not in opened().edition.users
 
 
 def test_several_models_may_answer(opened, runs):

@@ -284,13 +284,13 @@ class Edition:
             with torch.inference_mode():
                 voice.index.put(there, voice.scorer.item_vectors(there).numpy())
 
-    def remove(self, row: int) -> None:
-        """Take an item out of every answer from now on."""
-        self.alive[row] = False
+    def remove(self, rows: Ints) -> None:
+        """Take items out of every answer from now on."""
+        self.alive[rows] = False
         for voice in self.voices.values():
-            voice.able[row] = False
-        if (index := self.voices[MAIN].index) is not None:
-            index.drop(np.array([row]))
+            voice.able[rows] = False
+        if (index := self.voices[MAIN].index) is not None and len(rows):
+            index.drop(rows)
 
     def _speak(self, index: Callable[[Scorer], Searched | None] | None) -> None:
         """Make the voices: the model, and the members of a blend."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
@@ -79,6 +80,8 @@ class Shop:
             self.editions[name] = self._open(folder)
         self._catch_up()
         self._hear()
+        # a process that was killed may have left some of whom the database has forgotten, and so may newer data
+        self._scrub([user for user in self.edition.users if self._is_forgotten(user)] if self._forgotten else [])
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="watch")
         if watch:
@@ -240,9 +243,7 @@ class Shop:
         """Remove what is known of a user: events, history and vectors. How many events; whether the run knew them."""
         gone = self.events.forget(user)
         self._hear()
-        with self._changing:
-            known = [forget_user(edition.run, user) for edition in self.editions.values()]
-        return gone, any(known)
+        return gone, self._scrub([user])
 
     # upkeep
 
@@ -288,12 +289,15 @@ class Shop:
         if user is not None and liked is not None:
             raise DataError("give a user or liked items, not both", key="liked")
         if user is not None:
-            forgotten = bool(self._forgotten) and self.events.mark_of(user) in self._forgotten
-            return person(edition, -1 if forgotten else edition.users.get(user, -1), self.events.of(user))
+            row = -1 if self._is_forgotten(user) else edition.users.get(user, -1)
+            return person(edition, row, self.events.of(user))
         for item in liked or ():
             if edition.row(item) < 0:
                 raise UnknownItem("no such item", key=item)
         return visitor(edition, liked or ())
+
+    def _is_forgotten(self, user: str) -> bool:
+        return bool(self._forgotten) and self.events.mark_of(user) in self._forgotten
 
     def find(self, item: str, model: str | None = None) -> tuple[Edition, Voice, int]:
         """Who answers, as for :meth:`speaker`, and the row of an item, also of one that another process just put.
@@ -310,6 +314,13 @@ class Shop:
             raise UnknownItem("no such item", key=item)
         return edition, voice, row
 
+    def _scrub(self, users: Iterable[str]) -> bool:
+        """Take users out of the runs on disk, one process at a time; whether any run knew one."""
+        with self._changing, open(self.state / "scrub.lock", "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            known = [forget_user(edition.run, user) for edition in self.editions.values() for user in users]
+        return any(known)
+
     def _open(self, run: Path) -> Edition:
         edition = Edition.open(run, self.state / "index", FeatureStore(self.state / "features"), self.engine)
         if self._rehearsed:
@@ -323,12 +334,12 @@ class Shop:
             self._version = self.database.version()
             self._forgot, marks = self.events.forgotten_since(self._forgot)
             self._forgotten.update(marks)
-            for addition in self.additions.since(self._dropped):
-                self._behind |= addition.kind == "put"
-                if addition.kind == "drop":
-                    self._drops.append(addition)
-                    self._remove(self.editions.values(), addition.item)
-                self._dropped = addition.id
+            news = self.additions.since(self._dropped)
+            self._behind |= any(addition.kind == "put" for addition in news)
+            drops = [addition for addition in news if addition.kind == "drop"]
+            self._drops += drops
+            self._remove(self.editions.values(), [drop.item for drop in drops])
+            self._dropped = news[-1].id if news else self._dropped
 
     def _catch_up(self) -> None:
         """Take in the log up to its end."""
@@ -336,7 +347,7 @@ class Shop:
             log = self.additions.since(self._place)
             if not log:
                 return
-            goods, gone = merged((a.item, a.fields if a.kind == "put" else None, self._file(a), a.time) for a in log)
+            goods, gone = self._merged(log)
             made = {name: _with(edition, goods) for name, edition in self.editions.items()} if len(goods) else {}
             self._take_on(made or dict(self.editions), log[-1].id, gone)
 
@@ -345,28 +356,30 @@ class Shop:
         with self._hearing:
             for edition in made.values():
                 edition.settle()
-            for item in gone:
-                self._remove(made.values(), item)
             self._drops = [drop for drop in self._drops if drop.id > place]
-            for drop in self._drops:
-                self._remove(made.values(), drop.item)
+            self._remove(made.values(), [*gone, *(drop.item for drop in self._drops)])
             self._place, self._dropped = place, max(self._dropped, place)
             self._behind = self._dropped > place
             self.editions = {**self.editions, **made}
 
-    def _remove(self, editions: Iterable[Edition], item: str) -> None:
+    def _remove(self, editions: Iterable[Edition], items: Sequence[str]) -> None:
         for edition in editions:
-            if (row := edition.row(item)) >= 0:
-                edition.remove(row)
+            rows = np.array([row for row in map(edition.row, items) if row >= 0], np.int64)
+            if len(rows):
+                edition.remove(np.unique(rows))
 
     def _swap(self, name: str) -> None:
         """Take on what lies in a run folder now; the former edition answers until the new one is ready."""
+        fresh = self._open(self.editions[name].folder)
         with self._changing:
-            fresh = self._open(self.run if name == MAIN else self.editions[name].folder)
-            log = self.additions.since(0)
-            goods, gone = merged((a.item, a.fields if a.kind == "put" else None, self._file(a), a.time) for a in log)
-            self._take_on({name: _with(fresh, goods) if len(goods) else fresh}, log[-1].id if log else 0, gone)
+            self._catch_up()
+            # what comes meanwhile is for all editions to take in afterwards
+            goods, gone = self._merged(a for a in self.additions.since(0) if a.id <= self._place)
+            self._take_on({name: _with(fresh, goods) if len(goods) else fresh}, self._place, gone)
             LOG.info("%s: now %s", name, fresh.mark)
+
+    def _merged(self, log: Iterable[Addition]) -> tuple[Goods, list[str]]:
+        return merged((a.item, a.fields if a.kind == "put" else None, self._file(a), a.time) for a in log)
 
     def _file(self, addition: Addition) -> Path | None:
         if addition.picture is None:

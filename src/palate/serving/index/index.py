@@ -207,6 +207,8 @@ class Index:
             DataError: for rows below 0, and vectors of another width or that are not finite.
         """
         rows, vectors = to_put(rows, vectors, self.state.base.shape[1])
+        # others may have dropped some of them, and what is held is judged by what they wrote
+        self.refresh()
         new = ~self._held(rows, vectors)
         if new.any():
             self._write(rows[new], vectors[new])
@@ -225,7 +227,13 @@ class Index:
 
     def drop(self, rows: Sequence[int] | Ints) -> None:
         """Never find these rows again, unless they are put once more."""
-        self._write(to_drop(rows), None)
+        rows = to_drop(rows)
+        self.refresh()
+        state = self.state
+        found = np.isin(rows, state.rows)
+        found[rows < len(state.base)] |= state.there[rows[rows < len(state.base)]]
+        if found.any():
+            self._write(rows[found], None)
 
     def _write(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> None:
         with self.lock:
