@@ -23,7 +23,7 @@ def log(database):
 
 
 def test_what_was_put_comes_back_in_order(log, database):
-    assert log.last() == 0 and log.latest() == [] and log.put([]) == []
+    assert log.last() == 0 and log.put([]) == []
     fields = {"title": "Lámpara \0", "price": 3.5, "tags": ["a", "b"], "none": None}
     places = log.put([("a", fields, "f" * 64), ("b", {}, None)])
     gone = log.drop("a")
@@ -33,9 +33,6 @@ def test_what_was_put_comes_back_in_order(log, database):
     assert (second.item, second.fields, second.picture) == ("b", {}, None) and second.time == first.time > 1.7e9
     assert (third.id, third.item, third.kind, third.fields, third.picture) == (gone, "a", "drop", {}, None)
     assert log.since(places[1]) == [third] and log.since(gone) == []
-    assert log.latest() == [second, third]
-    log.put([("a", {"title": "again"}, None)])
-    assert [(a.item, a.kind) for a in log.latest()] == [("b", "put"), ("a", "put")]
 
 
 @pytest.mark.parametrize("wrong", [("", {}, None), ("a", {"price": float("nan")}, None), ("a", {"x": object()}, None)])
@@ -66,4 +63,4 @@ def test_many_write_at_once(log):
         thread.join()
     items = [a.item for a in log.since(0)]
     assert len(items) == 80 and items[::2] == items[1::2], "what was put together stays together"
-    assert len(log.latest()) == 40
+    assert len(set(items)) == 40

@@ -68,10 +68,6 @@ class Additions:
         """What came after a place, in order."""
         return self._read(EVERY.where(ADDITIONS.c.id > place))
 
-    def latest(self) -> list[Addition]:
-        """The last record of each item, in order; the last of them is also the last of all."""
-        return self._read(EVERY.where(ADDITIONS.c.id.in_(sql.select(sql.func.max(ADDITIONS.c.id)).group_by("item"))))
-
     def last(self) -> int:
         """The last place, 0 before there is one."""
         return int(self.database.rows(sql.select(sql.func.coalesce(sql.func.max(ADDITIONS.c.id), 0)))[0][0])

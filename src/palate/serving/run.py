@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from palate.core.errors import ConfigError, MissingDependencyError
 
 from .api.app import Settings
+from .api.measure import SHARED
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TOLD = "PALATE_SERVE"
-"""Where a worker process finds its settings; they hold paths, never secrets."""
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Where a worker process finds its settings: paths and addresses, never keys."""
 
 
 def serve(

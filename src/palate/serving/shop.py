@@ -154,8 +154,7 @@ class Shop:
         """What a visitor who took only ``item`` would get; by content where the model cannot say."""
         _, voice, _ = self.find(item, model)
         wish = Wish(k, liked=[item], filters=filters or {}, model=model)
-        told = self.recommend(wish) if voice.new_users else self.recommend(Wish(k, like=item, filters=filters or {}))
-        return told
+        return self.recommend(wish if voice.new_users else Wish(k, like=item, filters=filters or {}))
 
     def explain(
         self, item: str, user: str | None = None, liked: Sequence[str] | None = None, model: str | None = None
