@@ -97,7 +97,7 @@ def learn(data: str, model: str, seeds: int) -> dict[str, Any]:
     loaded = palate.load(real(data))
     for seed in range(seeds):
         made = parse_model(model).fit(loaded, seed=seed, refit=False, device="cpu")
-        history = made.fitted.log.history
+        history = made.deployment.log.history
         best = max((record for record in history if "valid" in record), key=lambda record: record["valid"])
         wall = sum(record["seconds"] for record in history[: best["epoch"] + 1])
         runs.append({"seed": seed, "valid": best["valid"], "epochs": best["epoch"] + 1, "train wall s": wall})
@@ -108,8 +108,8 @@ def prepared(data: str, model: str, changes: dict[str, Any] | None = None) -> tu
     """The training view with the model's content, and the model set up on it but not trained."""
     loaded = palate.load(real(data))
     made = parse_model(model, changes)
-    content = plan_content(loaded).fresh(made.abilities.content or made.needs.content)
-    view = content.view(loaded.select_view(0), loaded, dense=made.needs.dense, fields=made.needs.fields)
+    content = plan_content(loaded).fresh(made.capabilities.content or made.requirements.content)
+    view = content.view(loaded.select_view(0), loaded, dense=made.requirements.dense, fields=made.requirements.fields)
     seed_torch(view.seed, "init", made.name)
     made.setup(view)
     return view, made

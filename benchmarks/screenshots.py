@@ -86,7 +86,7 @@ def shots(shop: Any) -> tuple[str, list[Shot]]:
     from palate.serving.wishes import Wish
 
     edition = shop.edition
-    lengths = edition.fitted.seen.lengths
+    lengths = edition.deployment.seen.lengths
     user = next(name for name, row in edition.users.items() if 9 <= lengths[row] <= 12)
     told = shop.recommend(Wish(12, user=user)).items
     shown = next(item for item in told if picture_of(edition, edition.row(item.id)) is not None)

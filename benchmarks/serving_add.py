@@ -158,7 +158,7 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     arranged = _chosen(data, rows)
     new = np.arange(len(rows)) >= len(rows) - len(cold)
     # the draw, carried over to the order in which the shop has the items; rows of the log stay as they were
-    vars(arranged)["split"] = replace(data.split, fit_items=~new, refit_items=~new, test_candidates=new)
+    vars(arranged)["split"] = replace(data.split, visible_items=~new, refit_items=~new, test_candidates=new)
     held, users = arranged.test_held(), arranged.users.ids.ids.to_list()
     warm = [str(name) for name in arranged.items.ids.ids.gather(np.flatnonzero(~new)).to_list()]
     answers, late, seconds = [], 0, []
@@ -181,8 +181,8 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     same = evaluate(shop.edition.model, arranged, (K,))
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
-    vectors = model.fitted.content.handed
-    model.extend(vectors | {"image": shop.edition.content.handed["image"]}, len(rows))
+    vectors = model.deployment.content.handed
+    model.update_items(vectors | {"image": shop.edition.content.handed["image"]}, len(rows))
     pictured = evaluate(model, arranged, (K,))
     shop.close()
     names = [f"{metric}@{K}" for metric in METRICS]

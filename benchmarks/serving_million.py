@@ -25,15 +25,15 @@ from _served import Served
 from _shops import ids, shop
 
 ITEMS, USERS, DIM, K, ASKED = 1_000_000, 300_000, 128, 10, 500
-Lists = dict[str, list[str]]
+RaggedArray = dict[str, list[str]]
 
 
-def truth(model: Any, users: list[str], allowed: list[str] | None) -> Lists:
+def truth(model: Any, users: list[str], allowed: list[str] | None) -> RaggedArray:
     found = model.recommend(users=users, k=K, allowed=allowed)
     return {user: rows["item"].to_list() for (user,), rows in found.group_by("user", maintain_order=True)}
 
 
-def recall(found: Lists, wanted: Lists) -> float:
+def recall(found: RaggedArray, wanted: RaggedArray) -> float:
     """Of the lists that were answered."""
     hits = sum(len(set(found[user]) & set(wanted[user])) for user in found)
     return hits / sum(len(wanted[user]) for user in found)
@@ -41,10 +41,10 @@ def recall(found: Lists, wanted: Lists) -> float:
 
 def measure(
     served: Served, users: list[str], filters: dict[str, Any], rate: float, seconds: float
-) -> tuple[Lists, dict[str, Any]]:
+) -> tuple[RaggedArray, dict[str, Any]]:
     """The lists of ``users``, and latency while they are asked for again and again."""
     raw = [request("POST", "/v1/recommend", {"user": user, "k": K, "filters": filters}) for user in users]
-    lists: Lists = {}
+    lists: RaggedArray = {}
 
     def look(number: int, answer: Answer, body: bytes) -> None:
         if answer.status == 200:
@@ -71,7 +71,7 @@ def main() -> None:
     place = shop(ITEMS, USERS, DIM)
     users = random.Random(0).sample(ids(place)[0], ASKED)
     model = palate.restore(place)
-    goods: pl.DataFrame = model.fitted.items.frame.select("item_id", "price")
+    goods: pl.DataFrame = model.deployment.items.frame.select("item_id", "price")
     low, high = (float(goods["price"].quantile(share) or 0) for share in (0.49, 0.51))
     allowed = goods.filter(pl.col("price").is_between(low, high))["item_id"].to_list()
     filters: dict[str, dict[str, Any]] = {"all": {}, "filtered": {"price": {"min": low, "max": high}}}

@@ -23,12 +23,12 @@ import palate
 from _common import RESULTS, ROOT, WORK, keep
 from _recovery import recovery
 from _world_plot import draw
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.files import read_json, write_json
 from palate.core.progress import set_mode, track
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
-from palate.data.views import Held
+from palate.data.views import EvaluationQueries
 from palate.evaluation.job import command_line, fit_one, parse_model
 from palate.features.plan import plan_content
 from palate.metrics.held import answer
@@ -58,7 +58,7 @@ class Oracle(Scorer):
         self.truth = truth
         self.users = np.array([int(str(u).lstrip("u")) for u in data.users.ids.ids])
 
-    def score(self, users: UserBatch, items: Ints | None = None):
+    def score(self, users: UserBatch, items: IntArray | None = None):
         scores = torch.from_numpy(np.ascontiguousarray(self.truth.oracle_scores(self.users[users.rows]), np.float32))
         return scores if items is None else scores[:, torch.as_tensor(items)]
 
@@ -66,7 +66,7 @@ class Oracle(Scorer):
 class Nothing(Scorer):
     """Knows no item: evaluation orders all of them at random."""
 
-    def score(self, users: UserBatch, items: Ints | None = None):
+    def score(self, users: UserBatch, items: IntArray | None = None):
         return torch.zeros(len(users), self.n_items if items is None else len(items))
 
     def scorable(self):
@@ -107,7 +107,7 @@ def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> d
     return {METRIC[part]: float(drawn.mean()), EXPECTED: float((_expected(lists, truth, held) / best).mean())}
 
 
-def _expected(lists: np.ndarray, truth: Oracle, held: Held) -> np.ndarray:
+def _expected(lists: np.ndarray, truth: Oracle, held: EvaluationQueries) -> np.ndarray:
     """Hits that each list [U, k] gets on average over all logs that could have followed, up to a factor by user."""
     chance = truth.score(held.users).numpy()
     return np.take_along_axis(chance, np.maximum(lists, 0), axis=1).sum(axis=1, where=lists >= 0)

@@ -21,13 +21,13 @@ def half_shown(seed: int, effect: bool) -> Dataset:
     hardly been shown. What is asked of new items is untouched."""
     data = shop(seed, effect)
     _, colour = np.unique(labels(data, "colour"), return_inverse=True)
-    rare = (colour % 2 == 1) & data.split.fit_items
+    rare = (colour % 2 == 1) & data.split.visible_items
     frame = data.interactions.frame
     items, first = frame["item"].to_numpy(), frame["item"].is_first_distinct().to_numpy()
     keep = ~rare[items] | first | (np.random.default_rng(seed).random(len(frame)) < SHOWN)
     made = replace(data, interactions=replace(data.interactions, frame=frame.filter(pl.Series(keep))))
     # an item without any click would be drawn into another part
-    assert (made.split.fit_items == data.split.fit_items).all()
+    assert (made.split.visible_items == data.split.visible_items).all()
     return made
 
 

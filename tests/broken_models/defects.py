@@ -14,7 +14,7 @@ from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.files import write_text
-from palate.core.model import Abilities
+from palate.core.model import Capabilities
 from palate.core.scorer import Scorer, VectorScorer
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
@@ -56,7 +56,7 @@ class LeaksColdContent(VBPR):
 
     def setup(self, train: Any) -> None:
         super().setup(train)
-        self.content.fit({name: train.arriving[name] for name in self.content.names}, train.n_items)
+        self.content.fit({name: train.all_features[name] for name in self.content.names}, train.n_items)
 
 
 @plant("dropout_changes_what_is_learned")
@@ -190,24 +190,24 @@ class RemembersThePast(EASE):
 class NewItemsAreNaN(VBPR):
     """Divides by a norm that new items do not have yet."""
 
-    def extend(self, content: Any, n_items: int) -> None:
-        super().extend(content, n_items)
-        if "final_items" in self._buffers and self.shape is not None and n_items > self.shape.n_items:
-            self.get_buffer("final_items")[self.shape.n_items :] = torch.nan
+    def update_items(self, content: Any, n_items: int) -> None:
+        super().update_items(content, n_items)
+        if "final_items" in self._buffers and self.input_spec is not None and n_items > self.input_spec.n_items:
+            self.get_buffer("final_items")[self.input_spec.n_items :] = torch.nan
 
 
 @plant("an_appended_item_is_scored_or_refused")
 class ClaimsNewItems(BPR):
     """Says it can score new items and cannot."""
 
-    abilities = Abilities(new_items=True, new_users=True, content=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True)
 
 
 @plant("content_matters_exactly_with_the_ability")
 class ClaimsContent(BPR):
     """Says it reads content and never does."""
 
-    abilities = Abilities(new_users=True, content=True)
+    capabilities = Capabilities(new_users=True, content=True)
 
 
 class DeafScorer(VectorScorer):
@@ -272,7 +272,7 @@ class InfiniteScores(EASE):
 class SavesIncompletely(EASE):
     """A part of what scoring needs is not saved."""
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         self.scale = 3.0
 
     def scorer(self) -> Scorer:

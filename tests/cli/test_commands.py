@@ -70,7 +70,7 @@ _LOGS = ("impressions", "interactions")
 def test_models_lists_every_system_with_its_abilities(ask):
     rows = {row["model"]: row for row in ask("models")}
     assert {"popularity", "ease", "lightgcn", "vbpr", "ease_content", "content_kernel", "blend"} <= set(rows)
-    assert "new_items" in rows["ease_content"]["abilities"] and "new_items" not in rows["ease"]["abilities"]
+    assert "new_items" in rows["ease_content"]["capabilities"] and "new_items" not in rows["ease"]["capabilities"]
     assert all(row["paper"] for row in rows.values())
 
 

@@ -11,7 +11,7 @@ import yaml
 from cli_shop import HOSTILE, N_ITEMS, N_USERS, paint
 from safetensors.numpy import load_file
 
-from palate.core.errors import AbilityError, ArtefactError, ConfigError, DataError
+from palate.core.errors import ArtefactError, ConfigError, DataError, UnsupportedError
 
 
 def test_fit_writes_a_whole_run(vbpr_run):
@@ -154,7 +154,7 @@ def test_evaluate_after_an_addition_asks_the_same_question(vbpr_run, shop, ask, 
 def test_a_model_without_content_says_who_can_take_new_items(shop, call, tmp_path):
     call("fit", shop, "--out", tmp_path / "run", "--model", "ease", "--no-test", "--no-baselines")
     pl.DataFrame({"item_id": ["new"], "title": ["vase"]}).write_csv(tmp_path / "new.csv")
-    with pytest.raises(AbilityError, match="ease_content"):
+    with pytest.raises(UnsupportedError, match="ease_content"):
         call("add", tmp_path / "run", tmp_path / "new.csv")
 
 
@@ -172,7 +172,7 @@ def test_export_writes_vectors_that_give_the_scores(vbpr_run, ask, tmp_path):
 
 
 def test_export_refuses_a_model_without_vectors(kin_run, call, tmp_path):
-    with pytest.raises(AbilityError, match="no item vectors"):
+    with pytest.raises(UnsupportedError, match="no item vectors"):
         call("export", kin_run[0], "--out", tmp_path / "vectors")
 
 

@@ -13,7 +13,7 @@ import torch
 from tiny_world import N_USERS, variant
 
 import palate
-from palate.core.batch import Lists, PairBatch, UserBatch
+from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.model import Matcher, Model, models
 from palate.core.scorer import Scorer
@@ -42,7 +42,7 @@ def check(applies: Callable[[type[Model]], bool] = lambda kind: True) -> Callabl
 
 def trained(kind: type[Model]) -> bool:
     """Trained by the loop."""
-    return kind.needs.batch != "none"
+    return kind.requirements.batch != "none"
 
 
 def closed_form(kind: type[Model]) -> bool:
@@ -132,7 +132,9 @@ class Case:
 def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
     """Training pairs with as many negatives as ``kind`` wants."""
     rng = np.random.default_rng(0)
-    count = kind.needs.negatives if kind.needs.negatives >= 0 else int(kind(**small(kind)).config.negatives)
+    count = (
+        kind.requirements.negatives if kind.requirements.negatives >= 0 else int(kind(**small(kind)).config.negatives)
+    )
     rows = rng.choice(len(view), size, replace=False)
     sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
     drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
@@ -146,7 +148,7 @@ def people(data: Dataset, rows: np.ndarray | None = None) -> UserBatch:
 
 def visitors(histories: list[list[int]]) -> UserBatch:
     """People in no table."""
-    return UserBatch(np.full(len(histories), -1), Lists.of(histories))
+    return UserBatch(np.full(len(histories), -1), RaggedArray.of(histories))
 
 
 def scores(scorer: Scorer, users: UserBatch, items: np.ndarray | None = None) -> np.ndarray:

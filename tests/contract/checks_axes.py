@@ -13,7 +13,7 @@ from tiny_world import arrivals, variant
 
 import palate
 from palate.core.config import AdaptedConfig, ContentConfig
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.model import Matcher, Model, models
 from palate.core.seeding import seed_torch
 from palate.core.tuning import FUSIONS, Plan, parse_plan
@@ -28,11 +28,11 @@ SAVED = (("partial:1", "late"), ("adapter:4", "late"), ("frozen", "intermediate"
 
 
 def tunes(kind: type[Model]) -> bool:
-    return kind.abilities.tuning
+    return kind.capabilities.tuning
 
 
 def reads(kind: type[Model]) -> bool:
-    return kind.abilities.content
+    return kind.capabilities.content
 
 
 @cache
@@ -70,7 +70,7 @@ def adapted(case: Case, tuning: str, fusion: str, **more: Any) -> Matcher:
 
 @check()
 def the_axes_are_settings_of_exactly_the_content_models(case: Case) -> None:
-    able, config = case.kind.abilities, case.kind.Config
+    able, config = case.kind.capabilities, case.kind.Config
     assert issubclass(config, ContentConfig) == able.content == bool(able.fusion)
     assert issubclass(config, AdaptedConfig) == able.tuning
     if able.content:
@@ -84,10 +84,10 @@ def the_axes_are_settings_of_exactly_the_content_models(case: Case) -> None:
 @check(reads)
 def each_tuning_is_accepted_or_refused_by_name(case: Case) -> None:
     for plan in PLANS:
-        if case.kind.abilities.tuning:
+        if case.kind.capabilities.tuning:
             assert case.new(tuning=plan).config.tuning == plan
         else:
-            with pytest.raises(AbilityError) as caught:
+            with pytest.raises(UnsupportedError) as caught:
                 case.new(tuning=plan)
             assert "vbpr" in str(caught.value.hint) and case.kind.name not in str(caught.value.hint)
 
@@ -95,10 +95,10 @@ def each_tuning_is_accepted_or_refused_by_name(case: Case) -> None:
 @check(reads)
 def each_fusion_is_accepted_or_refused_by_name(case: Case) -> None:
     for fusion in FUSIONS:
-        if fusion in case.kind.abilities.fusion:
+        if fusion in case.kind.capabilities.fusion:
             assert case.new(fusion=fusion).config.fusion == fusion
         else:
-            with pytest.raises(AbilityError) as caught:
+            with pytest.raises(UnsupportedError) as caught:
                 case.new(fusion=fusion)
             assert "vbpr" in str(caught.value.hint) and case.kind.name not in str(caught.value.hint)
 
@@ -124,11 +124,11 @@ def every_trained_weight_of_the_content_gets_a_gradient(case: Case) -> None:
     data = case.data("described")
     for tuning, fusion in MIXED:
         model, content = case.new(tuning=tuning, fusion=fusion, fused_dim=8), content_of(case)
-        view = content.view(data.select_view(0), data, dense=case.kind.needs.dense)
+        view = content.view(data.select_view(0), data, dense=case.kind.requirements.dense)
         view, source = adapt(model, view, data, content)
         seed_torch(0, "init", model.name)
         model.setup(view)
-        model.adopt(source)
+        model.attach_encoders(source)
         model.train()
         (phase,) = model.phases()
         assert {id(p) for p in phase.slow} <= {id(p) for p in phase.parameters}
@@ -154,7 +154,7 @@ def trained_content_learns_saves_and_reads_new_items(case: Case) -> None:
     for place, (tuning, fusion) in enumerate(SAVED):
         model = adapted(case, tuning, fusion)
         data = case.data("described")
-        assert model.fitted.log.trained > 0
+        assert model.deployment.log.trained > 0
         before = seen_scores(model, data)
         assert np.isfinite(before[:, model.scorer().scorable()]).all()
         again = palate.restore(model.save(case.folder / f"axes-{place}"))
@@ -170,7 +170,7 @@ def trained_content_learns_saves_and_reads_new_items(case: Case) -> None:
 def trained_content_is_the_same_bits_from_the_same_seed(case: Case) -> None:
     first, second = adapted(case, "lora:2", "early"), adapted(case, "lora:2", "early")
     assert same_state(first, second)
-    a, b = first.fitted.content.adapted, second.fitted.content.adapted
+    a, b = first.deployment.content.adapted, second.deployment.content.adapted
     assert a.identity == b.identity and a.trained().keys() == b.trained().keys()
 
 
@@ -179,25 +179,25 @@ def frozen_weights_stay_and_trained_ones_move(case: Case) -> None:
     start = tower().state()[0]
     for tuning in PLANS:
         model = adapted(case, tuning, "late", lr=0.05, pretrained_lr=1.0)
-        network = model.fitted.content.adapted
+        network = model.deployment.content.adapted
         assert all(np.array_equal(value, start[name]) for name, value in tower().state()[0].items()), "encoder changed"
         wanted = parse_plan(tuning)
         assert network.plan == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
-        plain = adapted(case, tuning, "late", epochs=0).fitted.content
+        plain = adapted(case, tuning, "late", epochs=0).deployment.content
         assert any(not torch.equal(p, plain.adapted.trained()[name]) for name, p in network.trained().items())
-        assert not np.array_equal(plain.vectors["text"].values, model.fitted.content.vectors["text"].values)
-        assert np.array_equal(plain.vectors["image"].values, model.fitted.content.vectors["image"].values)
+        assert not np.array_equal(plain.vectors["text"].values, model.deployment.content.vectors["text"].values)
+        assert np.array_equal(plain.vectors["image"].values, model.deployment.content.vectors["image"].values)
 
 
 @check(tunes)
 def frozen_and_late_is_what_the_model_was(case: Case) -> None:
     model = case.fitted("described")
-    assert model.fitted.content.adapted is None and str(Plan()) == small(case.kind).get("tuning", "frozen")
+    assert model.deployment.content.adapted is None and str(Plan()) == small(case.kind).get("tuning", "frozen")
 
 
 @check(lambda kind: "members" in kind.Config.model_fields)
 def members_cannot_train_the_content_they_share(case: Case) -> None:
-    able = next(name for name, kind in models.items() if kind.abilities.tuning)
+    able = next(name for name, kind in models.items() if kind.capabilities.tuning)
     settings = {able: {**small(models.get(able)), "tuning": "full"}}
-    with pytest.raises(AbilityError, match="shares its content"):
+    with pytest.raises(UnsupportedError, match="shares its content"):
         case.fit("described", members=(able,), settings=settings)

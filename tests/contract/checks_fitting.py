@@ -12,7 +12,7 @@ import torch
 from cases import Case, batch_for, check, people, same_state, scores, seen_scores, small, trained
 from tiny_world import N_USERS, broken_vector, memory_mapped, no_training_rows
 
-from palate.core.errors import AbilityError, ConfigError, DataError, FeatureError
+from palate.core.errors import ConfigError, DataError, FeatureError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
@@ -27,7 +27,7 @@ def fingerprint(data: Dataset) -> str:
     for table in (data.items.frame, data.interactions.frame, data.users.frame):
         state.update(repr(table.hash_rows(seed=1).to_list()).encode())
     p, split = data.positives, data.split
-    for array in (p.users, p.items, p.times, p.part, split.part, split.fit_items, split.refit_items):
+    for array in (p.users, p.items, p.times, p.part, split.part, split.visible_items, split.refit_items):
         state.update(b"" if array is None else array.tobytes())
     return state.hexdigest()
 
@@ -36,7 +36,7 @@ def ready(case: Case, **changes: Any) -> tuple[torch.nn.Module, TrainView]:
     """A model that is set up but not trained, and its view."""
     data = case.data()
     model = case.new(**changes)
-    view = case.content(data).view(data.select_view(0), data, dense=case.kind.needs.dense)
+    view = case.content(data).view(data.select_view(0), data, dense=case.kind.requirements.dense)
     seed_torch(0, "init", model.name)
     model.setup(view)
     return model, view
@@ -47,7 +47,7 @@ def fit_returns_the_model_itself(case: Case) -> None:
     model = case.new()
     data = case.data()
     again = model.fit(data, content=case.content(data))
-    assert again is model and type(again) is case.kind and model.fitted is not None
+    assert again is model and type(again) is case.kind and model.deployment is not None
 
 
 @check()
@@ -101,7 +101,7 @@ def no_training_rows_are_refused(case: Case) -> None:
         case.fit(no_training_rows())
 
 
-@check(lambda kind: kind.abilities.content)
+@check(lambda kind: kind.capabilities.content)
 def a_vector_that_is_not_finite_is_refused_by_name(case: Case) -> None:
     for value in (np.nan, np.inf, -np.inf):
         with pytest.raises(FeatureError) as caught:
@@ -112,7 +112,7 @@ def a_vector_that_is_not_finite_is_refused_by_name(case: Case) -> None:
 @check()
 def content_is_asked_for_exactly_by_models_that_need_it(case: Case) -> None:
     data = case.data("no_content")
-    if case.kind.needs.content:
+    if case.kind.requirements.content:
         with pytest.raises(ConfigError, match="content") as caught:
             case.fit(data)
         assert caught.value.hint
@@ -153,7 +153,7 @@ def global_generators_are_left_alone(case: Case) -> None:
 def loss_is_a_finite_scalar_or_refused(case: Case) -> None:
     model, view = ready(case)
     if not trained(case.kind):
-        with pytest.raises(AbilityError):
+        with pytest.raises(UnsupportedError):
             model.loss(None)
         return
     model.train()
@@ -237,7 +237,7 @@ def training_positives_score_above_the_rest(case: Case) -> None:
 
 @check()
 def the_log_says_what_happened(case: Case) -> None:
-    log = case.fitted().fitted.log
+    log = case.fitted().deployment.log
     assert log.metric == "recall@20" and log.valid is not None and 0 <= log.valid <= 1
     assert log.seconds["select"] > 0
     if trained(case.kind):
@@ -248,7 +248,7 @@ def the_log_says_what_happened(case: Case) -> None:
 @check()
 def settings_chosen_on_validation_are_settings(case: Case) -> None:
     model = case.fitted()
-    model.fresh(model.fitted.log.selected)
+    model.clone(model.deployment.log.selected)
 
 
 @check()

@@ -11,7 +11,7 @@ from tiny_world import PERMUTATION, log
 from palate.data.views import TrainView
 
 VIEW_FIELDS = {
-    "n_users", "n_items", "users", "items", "times", "fit_items", "relations", "features", "fields", "arriving",
+    "n_users", "n_items", "users", "items", "times", "visible_items", "relations", "features", "fields", "all_features",
     "sources", "valid", "seed", "metric", "scratch", "fingerprint", "device", "checkpoint_seconds", "searches", "asked",
 }  # fmt: skip
 
@@ -47,14 +47,14 @@ def content_of_cold_items_does_not_change_the_fit(case: Case) -> None:
     first = seen_scores(case.fitted("item_cold"), data)[:, ~cold]
     second = seen_scores(case.fitted("item_cold_changed"), case.data("item_cold_changed"))[:, ~cold]
     assert np.array_equal(first, second)
-    assert case.fitted("item_cold").fitted.log.selected == case.fitted("item_cold_changed").fitted.log.selected
+    assert case.fitted("item_cold").deployment.log.selected == case.fitted("item_cold_changed").deployment.log.selected
 
 
 @check()
 def hidden_content_is_absent_in_the_view(case: Case) -> None:
     data = case.data("item_cold")
-    view = case.content(data).view(data.select_view(0), data, dense=case.kind.needs.dense)
-    hidden = ~view.fit_items
+    view = case.content(data).view(data.select_view(0), data, dense=case.kind.requirements.dense)
+    hidden = ~view.visible_items
     assert hidden.sum() > 6
     for found in (*view.features.values(), *getattr(view, "fields", {}).values()):
         assert not found.present[hidden].any() and not found.values[hidden].any()

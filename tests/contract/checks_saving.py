@@ -46,7 +46,7 @@ def restored_model_recommends_the_same(case: Case) -> None:
     model, first = case.restored(), case.fitted()
     options = {"k": 7, "exclude": ["i02"], "on_unknown": "fallback"}
     same_table(*(m.recommend(["u00", "u30", "who"], **options) for m in (model, first)))
-    assert model.fitted.about == first.fitted.about
+    assert model.deployment.about == first.deployment.about
 
 
 @check()
@@ -88,16 +88,16 @@ def a_moved_run_works(case: Case) -> None:
     model = palate.restore(moved)
     first = case.fitted("described")
     same_table(model.recommend(["u05"], k=5), first.recommend(["u05"], k=5))
-    if model.abilities.new_items:
+    if model.capabilities.new_items:
         model.add_items(arrivals())
         assert "new-full" in set(model.recommend(["u05"], k=N_ITEMS + 2)["item"])
 
 
-@check(lambda kind: kind.abilities.new_items)
+@check(lambda kind: kind.capabilities.new_items)
 def a_run_saved_after_adding_items_knows_them(case: Case) -> None:
     model = case.restored("described").add_items(arrivals())
     again = palate.restore(model.save(case.folder / "grown"))
-    assert len(again.fitted.items) == N_ITEMS + 2
+    assert len(again.deployment.items) == N_ITEMS + 2
     users = people(case.data("described"))
     assert np.array_equal(scores(again.scorer(), users), scores(model.scorer(), users))
     assert again.recommend(["u08"], k=N_ITEMS + 2).equals(model.recommend(["u08"], k=N_ITEMS + 2))

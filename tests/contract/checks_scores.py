@@ -7,8 +7,8 @@ import torch
 from cases import Case, check, people, scores, visitors
 from tiny_world import N_ITEMS, N_USERS
 
-from palate.core.batch import Lists
-from palate.core.errors import AbilityError
+from palate.core.batch import RaggedArray
+from palate.core.errors import UnsupportedError
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -33,7 +33,7 @@ def scorable_is_a_mask_of_items(case: Case) -> None:
     mask = scorer.scorable()
     assert mask.dtype == bool and mask.shape == (N_ITEMS,) and scorer.n_items == N_ITEMS
     described = np.all([found.present for found in case.data().items.given.values()], axis=0)
-    sure = case.data().select_view().warm_items & (described | (not case.kind.needs.content))
+    sure = case.data().select_view().warm_items & (described | (not case.kind.requirements.content))
     assert mask[sure].all(), "an item with behaviour and all content must be scorable"
 
 
@@ -106,7 +106,7 @@ def vectors_give_the_scores(case: Case) -> None:
     scorer, users = case.fitted().scorer(), people(case.data())
     try:
         items, mine = scorer.item_vectors(), scorer.user_vectors(users)
-    except AbilityError as error:
+    except UnsupportedError as error:
         assert error.hint
         return
     assert items.dtype == mine.dtype == torch.float32 and len(items) == N_ITEMS
@@ -117,7 +117,7 @@ def vectors_give_the_scores(case: Case) -> None:
 
 
 def brute_force(
-    table: np.ndarray, k: int, exclude: Lists | None = None, allowed: np.ndarray | None = None
+    table: np.ndarray, k: int, exclude: RaggedArray | None = None, allowed: np.ndarray | None = None
 ) -> list[list[int]]:
     out = []
     for user, row in enumerate(table):
@@ -176,7 +176,7 @@ def topk_pads_only_when_candidates_ran_out(case: Case) -> None:
 def topk_respects_exclude(case: Case) -> None:
     scorer, users = case.fitted().scorer(), people(case.data())
     best = scorer.topk(users, 3)[0]
-    out = Lists.of([row.tolist() for row in best])
+    out = RaggedArray.of([row.tolist() for row in best])
     ids = scorer.topk(users, 10, out)[0]
     assert not any(set(row) & set(gone) for row, gone in zip(ids.tolist(), best.tolist()))
     table = scores(scorer, users)
@@ -210,17 +210,19 @@ def empty_histories_score_finite(case: Case) -> None:
     scorer = model.scorer()
     known = known_items(case)
     users = people(case.data(), np.arange(3))
-    blank = type(users)(users.rows, Lists.of([[], [], []]))
+    blank = type(users)(users.rows, RaggedArray.of([[], [], []]))
     assert np.isfinite(scores(scorer, blank)[:, known]).all()
-    if model.abilities.new_users:
+    if model.capabilities.new_users:
         assert np.isfinite(scores(scorer, visitors([[], [1], []]))[:, known]).all()
 
 
-@check(lambda kind: kind.abilities.new_users)
+@check(lambda kind: kind.capabilities.new_users)
 def visitors_mix_with_known_users(case: Case) -> None:
     scorer, data = case.fitted().scorer(), case.data()
     users = people(data, np.array([2, 9]))
-    mixed = type(users)(np.array([2, -1, 9]), Lists.of([users.history[0].tolist(), [5, 8], users.history[1].tolist()]))
+    mixed = type(users)(
+        np.array([2, -1, 9]), RaggedArray.of([users.history[0].tolist(), [5, 8], users.history[1].tolist()])
+    )
     found = scores(scorer, mixed)
     np.testing.assert_allclose(found[[0, 2]], scores(scorer, users), **CLOSE)
     np.testing.assert_allclose(found[1:2], scores(scorer, visitors([[5, 8]])), **CLOSE)

@@ -8,8 +8,8 @@ import pytest
 from cases import Case, check, people, scores
 from tiny_world import N_ITEMS, log
 
-from palate.core.batch import Lists, UserBatch
-from palate.core.errors import AbilityError, ConfigError, DataError, PalateError
+from palate.core.batch import RaggedArray, UserBatch
+from palate.core.errors import ConfigError, DataError, PalateError, UnsupportedError
 
 
 def item_name(row: int) -> str:
@@ -23,7 +23,7 @@ def taken_by(user: int) -> set[str]:
 def everything(user: int) -> UserBatch:
     """A user as served: all parts of the split count as history."""
     rows = log().filter(pl.col("user") == user).sort("time")["item"].to_list()
-    return UserBatch(np.array([user]), Lists.of([rows]))
+    return UserBatch(np.array([user]), RaggedArray.of([rows]))
 
 
 @check()
@@ -140,8 +140,8 @@ def users_or_a_history_are_needed(case: Case) -> None:
 @check()
 def visitors_are_served_or_refused_by_name(case: Case) -> None:
     model = case.fitted()
-    if not model.abilities.new_users:
-        with pytest.raises(AbilityError, match="can: "):
+    if not model.capabilities.new_users:
+        with pytest.raises(UnsupportedError, match="can: "):
             model.recommend(history=["i01", "i05"], k=4)
         return
     table = model.recommend(history=["i01", "i05"], k=4)
@@ -150,21 +150,21 @@ def visitors_are_served_or_refused_by_name(case: Case) -> None:
     assert table["user"].null_count() == 4
 
 
-@check(lambda kind: kind.abilities.new_users)
+@check(lambda kind: kind.capabilities.new_users)
 def an_empty_history_is_served(case: Case) -> None:
     table = case.fitted().recommend(history=[], k=4)
     assert len(table) == 4 and table["score"].is_finite().all()
 
 
-@check(lambda kind: kind.abilities.new_users)
+@check(lambda kind: kind.capabilities.new_users)
 def similar_items_leave_out_the_item_itself(case: Case) -> None:
     table = case.fitted().similar_items("i06", k=5)
     assert table.columns == ["item", "score", "rank"] and len(table) == 5 and "i06" not in set(table["item"])
 
 
-@check(lambda kind: kind.abilities.new_users)
+@check(lambda kind: kind.capabilities.new_users)
 def a_visitor_with_a_users_history_is_no_stranger(case: Case) -> None:
-    """Lists of a visitor and of the user with the same history overlap more than chance where a model personalises."""
+    """Lists of a visitor and of the user with the same history overlap more than chance if a model personalises."""
     model, data = case.taught(), case.data()
     scorer, users = model.scorer(), people(data)
     guests = UserBatch(np.full(len(users), -1), users.history)

@@ -11,7 +11,7 @@ from cases import Case, check, small
 from pydantic import ValidationError
 
 from palate.core.config import ContentConfig, ModelConfig, TrainedConfig
-from palate.core.errors import AbilityError, ConfigError, NotFittedError
+from palate.core.errors import ConfigError, NotFittedError, UnsupportedError
 
 
 def refused(kind: type[Any], **settings: Any) -> ConfigError:
@@ -65,18 +65,18 @@ def defaults_are_enough(case: Case) -> None:
 @check()
 def fresh_copy_is_unfitted_with_the_same_settings(case: Case) -> None:
     model = case.fitted()
-    copy = model.fresh({})
+    copy = model.clone({})
     assert type(copy) is type(model) and copy.config == model.config
-    assert copy.fitted is None and copy.shape is None and copy is not model
+    assert copy.deployment is None and copy.input_spec is None and copy is not model
 
 
 @check(lambda kind: bool(kind.Config.model_fields))
 def fresh_copy_takes_changes_and_refuses_unknown_ones(case: Case) -> None:
     default = case.kind.Config()
     name, value = next(iter(default.model_dump().items()))
-    assert getattr(case.new().fresh({name: value}).config, name) == getattr(default, name)
+    assert getattr(case.new().clone({name: value}).config, name) == getattr(default, name)
     with pytest.raises(ConfigError):
-        case.new().fresh({"epochz": 1})
+        case.new().clone({"epochz": 1})
 
 
 @check()
@@ -117,7 +117,7 @@ def file_fits_on_a_few_screens(case: Case) -> None:
 
 @check()
 def abilities_agree_with_needs(case: Case) -> None:
-    able, needs = case.kind.abilities, case.kind.needs
+    able, needs = case.kind.capabilities, case.kind.requirements
     assert able.content or not (able.new_items or needs.content or needs.dense)
     assert needs.content or not needs.dense
     assert (needs.batch == "none") == (not issubclass(case.kind.Config, TrainedConfig))
@@ -147,7 +147,7 @@ def small_settings_are_settings(case: Case) -> None:
 @check()
 def two_models_share_nothing(case: Case) -> None:
     first, second = case.fitted(), case.new()
-    assert second.fitted is None and not list(second.parameters()) and not list(second.buffers())
-    with pytest.raises((NotFittedError, AbilityError)):
+    assert second.deployment is None and not list(second.parameters()) and not list(second.buffers())
+    with pytest.raises((NotFittedError, UnsupportedError)):
         second.recommend(["u00"])
-    assert first.fitted is not None
+    assert first.deployment is not None

@@ -76,7 +76,7 @@ class Ground:
             m: (m, spec, None) for m, spec in {**READERS, **readers(model.name)}.items() if m in found.items.modalities
         }
         content = Content(plan, self.store, model.columns(found.items))
-        return content.view(found.select_view(0), found, fields=True, queries=model.needs.queries)
+        return content.view(found.select_view(0), found, fields=True, queries=model.requirements.queries)
 
     def ready(self, name: str, view: TrainView | None = None, **changes: Any) -> tuple[Pretrainer, np.ndarray]:
         """A model that is set up but not trained, and its examples."""

@@ -14,10 +14,10 @@ from pydantic import Field
 import palate.core.errors as errors
 from palate.core import progress as bars
 from palate.core.config import ModelConfig, parse_config
-from palate.core.content import Features, joined, padded, refuse_broken
+from palate.core.content import Features, check_finite, concat, pad_rows
 from palate.core.errors import ConfigError, FeatureError, MissingDependencyError, PalateError, did_you_mean
 from palate.core.registry import Registry
-from palate.core.seeding import isolated, seed_torch, stream, torch_stream
+from palate.core.seeding import isolated, rng_for, seed_torch, torch_stream
 
 
 def test_an_error_names_the_place_and_the_remedy():
@@ -88,10 +88,10 @@ def test_registry_imports_files_on_demand(tmp_path, monkeypatch):
 
 
 def test_streams_depend_on_seed_and_names_alone():
-    first = stream(1, "a", 2).random(4)
+    first = rng_for(1, "a", 2).random(4)
     np.random.default_rng().random(3)
-    assert np.array_equal(stream(1, "a", 2).random(4), first)
-    for other in (stream(2, "a", 2), stream(1, "a", 3), stream(1, "a2"), stream(1)):
+    assert np.array_equal(rng_for(1, "a", 2).random(4), first)
+    for other in (rng_for(2, "a", 2), rng_for(1, "a", 3), rng_for(1, "a2"), rng_for(1)):
         assert not np.array_equal(other.random(4), first)
     assert torch.equal(torch.rand(3, generator=torch_stream(1, "x")), torch.rand(3, generator=torch_stream(1, "x")))
 
@@ -148,12 +148,12 @@ def test_a_terminal_bar_runs_to_its_end(monkeypatch, capfd):
 def test_features_hide_take_join_and_pad():
     found = Features(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([True, False, True]), identity="e")
     assert found.dim == 2 and len(found) == 3
-    hidden = found.hide(np.array([True, True, False]))
+    hidden = found.mask_rows(np.array([True, True, False]))
     assert hidden.present.tolist() == [True, False, False] and not hidden.values[2].any() and found.values[2].any()
     assert found.take(np.array([2, 0])).values[:, 0].tolist() == [4, 0]
-    assert len(joined(found, found)) == 6 and padded(found, 2).present.tolist() == [True, False, True, False, False]
+    assert len(concat(found, found)) == 6 and pad_rows(found, 2).present.tolist() == [True, False, True, False, False]
     with pytest.raises(FeatureError):
-        joined(found, Features(found.values, found.present, identity="other"))
+        concat(found, Features(found.values, found.present, identity="other"))
     with pytest.raises(FeatureError, match="3 rows of values but a mask of 2"):
         Features(found.values, np.ones(2, bool))
 
@@ -163,7 +163,7 @@ def test_token_features_are_taken_by_row():
     taken = found.take(np.array([2, 1]))
     assert taken.lengths.tolist() == [3, 0] and taken.values.shape == (3, 2)
     with pytest.raises(FeatureError):
-        found.hide(np.ones(3, bool))
+        found.mask_rows(np.ones(3, bool))
 
 
 def test_a_present_vector_that_is_not_finite_is_refused_where_it_is():
@@ -172,7 +172,7 @@ def test_a_present_vector_that_is_not_finite_is_refused_where_it_is():
     present = np.ones(len(values), bool)
     present[5] = False
     with pytest.raises(FeatureError) as caught:
-        refuse_broken(Features(values, present), "image")
+        check_finite(Features(values, present), "image")
     assert (caught.value.row, caught.value.column, caught.value.key) == (9_001, "1", "image")
     present[9_000] = False
-    refuse_broken(Features(values, present), "image")
+    check_finite(Features(values, present), "image")

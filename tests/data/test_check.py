@@ -214,7 +214,7 @@ def test_planted_test_in_graph():
 def test_planted_fit_on_test_items():
     data = make("item_cold")
     vectors = Features(np.ones((60, 2), np.float32), np.ones(60, bool))
-    seen = np.flatnonzero(data.split.fit_items)
+    seen = np.flatnonzero(data.split.visible_items)
     keys = {
         "fair": content_key(data.items.raw("text", seen)),
         "refit": content_key(data.items.raw("text", np.flatnonzero(data.split.refit_items))),
@@ -240,7 +240,7 @@ def test_planted_in_a_view():
     everything = replace(view, users=found.users, items=found.items, features=vectors, relations=data.relations)
     faults = {fault.code: fault.count for fault in view_leaks(everything, data)}
     assert set(faults) == {"test_in_view", "hidden_content", "hidden_edges"}
-    assert faults["test_in_view"] == int(test.sum()) and faults["hidden_content"] == int((~view.fit_items).sum())
+    assert faults["test_in_view"] == int(test.sum()) and faults["hidden_content"] == int((~view.visible_items).sum())
 
 
 @pytest.mark.parametrize("rule", [{"label": ">=1"}, {"rating": "good"}, {"event": ["buy"]}])

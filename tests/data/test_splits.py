@@ -87,7 +87,7 @@ def test_temporal_has_no_future_in_train(seed):
     assert 0.1 < (part == TEST).mean() < 0.3
     seen = np.zeros(data.n_items, bool)
     seen[found.items[part == TRAIN]] = True
-    np.testing.assert_array_equal(data.split.fit_items, seen)
+    np.testing.assert_array_equal(data.split.visible_items, seen)
 
 
 @settings(max_examples=12, deadline=None)
@@ -108,14 +108,14 @@ def test_item_cold_hides_and_asks_only_cold_items():
     assert not (split.valid_candidates & cold).any() and split.valid_candidates.sum() == int(0.2 * 24)
     view = data.select_view()
     hidden = cold | split.valid_candidates
-    np.testing.assert_array_equal(view.fit_items, ~hidden)
+    np.testing.assert_array_equal(view.visible_items, ~hidden)
     assert not hidden[view.items].any()
     shown = view.with_features(data.items.given).features["image"]
     assert not shown.present[hidden].any() and (shown.values[hidden] == 0).all() and shown.present[~hidden].all()
     ring = view.relations.edges["ring"]
     assert not hidden[ring.source].any() and not hidden[ring.target].any()
     refit = data.refit_view()
-    np.testing.assert_array_equal(refit.fit_items, ~cold)
+    np.testing.assert_array_equal(refit.visible_items, ~cold)
     assert refit.valid is None and not cold[refit.items].any()
     held = data.test_held()
     assert cold[held.relevant.items].all() and not cold[held.users.history.items].any()
@@ -124,7 +124,7 @@ def test_item_cold_hides_and_asks_only_cold_items():
 def test_transductive_shows_content_never_behaviour():
     data = make(spec="item_cold:transductive=true")
     view = data.select_view()
-    assert view.fit_items.all() and not data.split.test_candidates[view.items].any()
+    assert view.visible_items.all() and not data.split.test_candidates[view.items].any()
 
 
 def test_user_cold_folds_in():
@@ -219,4 +219,4 @@ def test_the_published_cold_draw_of_movies(draw, real_data):
 def test_the_published_split_of_baby(real_data):
     data = load(real_data("amazon-baby"))
     assert [int((data.split.part == p).sum()) for p in (TRAIN, VALID, TEST)] == [118551, 21682, 20559]
-    assert data.split.fit_items.all() and data.refit_view() is None
+    assert data.split.visible_items.all() and data.refit_view() is None

@@ -10,7 +10,7 @@ import pytest
 from shop_frames import make_shop
 
 import palate.evaluation.compare as module
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_plan
 from palate.evaluation.compare import compare, hide_content, markdown
@@ -136,9 +136,9 @@ class _Told:
     """Stands in for a model: remembers the content it is handed."""
 
     def __init__(self, data, content):
-        self.fitted, self.content = SimpleNamespace(content=content), None
+        self.deployment, self.content = SimpleNamespace(content=content), None
 
-    def extend(self, content, n_items):
+    def update_items(self, content, n_items):
         self.content = content
 
 
@@ -287,7 +287,7 @@ def test_an_axis_leaves_models_without_the_setting_as_they_are(tmp_path, monkeyp
     monkeypatch.setattr(module, "fit", _never)
     with pytest.raises(ConfigError, match="none of the models"):
         run(make_shop(), ["popularity", light], tmp_path, axes={"tunning": ["full"]})
-    with pytest.raises(AbilityError, match="vbpr"):
+    with pytest.raises(UnsupportedError, match="vbpr"):
         run(make_shop(), ["content_knn", light], tmp_path, axes={"tuning": ["frozen", "full"]})
 
 

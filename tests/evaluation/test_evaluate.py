@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from shop_frames import light_content, make_shop
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.job import parse_model
@@ -55,7 +55,7 @@ def test_slices_against_brute_force():
     rng = np.random.default_rng(0)
     lists = np.array([rng.permutation(12)[:5] for _ in range(30)])
     lists[3, 3:] = -1
-    relevant = Lists.of([sorted(rng.choice(12, rng.integers(1, 4), replace=False).tolist()) for _ in range(30)])
+    relevant = RaggedArray.of([sorted(rng.choice(12, rng.integers(1, 4), replace=False).tolist()) for _ in range(30)])
     members = np.arange(12) % 3 == 0
     shares = []
     for row in range(30):

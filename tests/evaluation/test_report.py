@@ -115,7 +115,7 @@ def test_a_sealed_test_part_is_said_and_nothing_of_it_is_shown(tmp_path):
     data = make_shop()
     html, _, fits = report(data, tmp_path, ("ease:l2=50",), test=False)
     assert "sealed" in html and 'class="person"' not in html and "All measures" not in html
-    assert f"{fits['ease'].model.fitted.log.valid:.4f}" in html
+    assert f"{fits['ease'].model.deployment.log.valid:.4f}" in html
 
 
 def test_a_shop_without_words_and_pictures(tmp_path):

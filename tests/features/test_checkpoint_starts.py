@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 import hf_tiny
 
 import palate
-from palate.core.errors import AbilityError
+from palate.core.errors import UnsupportedError
 from palate.core.model import models, pretrainers
 from palate.core.tuning import parse_plan
 from palate.features.encoders.make import make_encoder
@@ -111,7 +111,7 @@ def test_low_rank_moves_only_maps_of_layers_and_only_by_a_low_rank(made, shop, t
 
 
 def test_what_has_no_list_of_layers_is_refused(made, shop, tmp_path):
-    with pytest.raises(AbilityError, match="albert") as caught:
+    with pytest.raises(UnsupportedError, match="albert") as caught:
         run(made, shop, tmp_path / "out", "clip", "text", "albert")
     assert "bert, roberta" in caught.value.hint and "image: vit" in caught.value.hint
     assert not (tmp_path / "out").exists()
@@ -129,7 +129,7 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
     again = palate.restore(tmp_path / "run").recommend(users=["u1"], k=5)
     assert again["item"].to_list() == wanted["item"].to_list()
     np.testing.assert_allclose(again["score"].to_numpy(), wanted["score"].to_numpy(), atol=1e-5)
-    assert len(model.fitted.content.adapted.trained())
+    assert len(model.deployment.content.adapted.trained())
 
 
 @pytest.mark.parametrize(("modality", "name"), [("image", "clip"), ("audio", "clap"), ("text", "bert")])

@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 
 import hf_tiny
 
-from palate.core.errors import AbilityError, ConfigError, FeatureError, PalateError
+from palate.core.errors import ConfigError, FeatureError, PalateError, UnsupportedError
 from palate.core.tuning import parse_plan
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder, save_encoder
@@ -336,6 +336,6 @@ def test_a_checkpoint_that_cannot_stop_between_blocks_says_so(made):
     for encoder, match, hint in ((albert, "albert", "bert, roberta"), (tokens, "tokens", "pooled")):
         assert not encoder.trainable
         for ask in (lambda encoder=encoder: encoder.reader, encoder.network):
-            with pytest.raises(AbilityError, match=match) as caught:
+            with pytest.raises(UnsupportedError, match=match) as caught:
                 ask()
             assert hint in caught.value.hint

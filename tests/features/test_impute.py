@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palate.core.content import Features, left_over
+from palate.core.content import Features, modality_dropout_mask
 from palate.core.errors import DataError
 from palate.features.impute import Imputer
 
@@ -27,7 +27,7 @@ def lacking(content, modality, rows):
     """``content`` in which ``rows`` came without ``modality``."""
     n = len(content["text"])
     keep = ~np.isin(np.arange(n), rows)
-    return {name: found.hide(keep) if modality in SOURCES[name] else found for name, found in content.items()}
+    return {name: found.mask_rows(keep) if modality in SOURCES[name] else found for name, found in content.items()}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -41,7 +41,7 @@ def test_ridge_by_hand():
     content = {"text": Features(x, np.ones(5, bool)), "image": Features(3 * x + 5, np.ones(5, bool))}
     imputer = Imputer("ridge", sources).fit(content)
     ridge = imputer._predictor.ridge
-    asked = {"text": content["text"], "image": content["image"].hide(np.arange(5) != 3)}
+    asked = {"text": content["text"], "image": content["image"].mask_rows(np.arange(5) != 3)}
     found = imputer(asked)["image"]
     # both have variance 1 in the common space and covariance 1 there; 2 is its own z times the deviation
     assert found.values[3, 0] == pytest.approx(5 + 3 * 2 / (1 + ridge), rel=1e-4)
@@ -70,7 +70,7 @@ def test_what_is_there_is_untouched_and_what_is_nowhere_stays_absent(fitted):
 
 def test_an_empty_column_of_a_modality_that_is_there_is_no_gap(fitted):
     whole = world(seed=1)
-    whole["words"] = whole["words"].hide(np.arange(400) != 7)
+    whole["words"] = whole["words"].mask_rows(np.arange(400) != 7)
     assert not fitted(lacking(whole, "image", [9]))["words"].present[7]
 
 
@@ -133,11 +133,11 @@ def test_a_feature_that_is_gone_is_named(fitted):
 def test_nobody_loses_the_last_modality_and_losses_only_grow():
     rng = np.random.default_rng(0)
     draws, present = rng.random((3, 500)), rng.random((3, 500)) < 0.7
-    low, high = (left_over(draws, present, rate) for rate in (0.3, 0.9))
+    low, high = (modality_dropout_mask(draws, present, rate) for rate in (0.3, 0.9))
     assert not (high & ~low).any() and not (low & ~present).any()
     assert np.array_equal(high.any(0), present.any(0))
-    assert np.array_equal(left_over(draws, present, 0.0), present)
-    assert (left_over(draws, present, 1.0).sum(0) == present.any(0)).all()
+    assert np.array_equal(modality_dropout_mask(draws, present, 0.0), present)
+    assert (modality_dropout_mask(draws, present, 1.0).sum(0) == present.any(0)).all()
     free = draws.copy()
     free[0] = 1.0
-    assert np.array_equal(left_over(free, present, 1.0)[0], present[0])
+    assert np.array_equal(modality_dropout_mask(free, present, 1.0)[0], present[0])

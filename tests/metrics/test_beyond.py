@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, DataError
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
@@ -73,15 +73,15 @@ def test_catalogue_and_popularity_metrics_equal_their_definitions(case):
         sum(max((n + 1 - r) / n - q[i], 0) for r, i in enumerate(row, 1) if i in set(rel)) / k
         for row, rel in zip(rows, relevant)
     ]
-    same(beyond.serendipity(ids, Lists.of(relevant), pop), expected)
+    same(beyond.serendipity(ids, RaggedArray.of(relevant), pop), expected)
 
     wanted = [sum(groups[i] == g for rel in relevant for i in rel) for g in range(3)]
     hit = [sum(groups[i] == g for row, rel in zip(rows, relevant) for i in row if i in rel) for g in range(3)]
-    same(beyond.popreo(ids, Lists.of(relevant), group), spread([h / w for h, w in zip(hit, wanted) if w]))
+    same(beyond.popreo(ids, RaggedArray.of(relevant), group), spread([h / w for h, w in zip(hit, wanted) if w]))
     seen = [[i for i in range(n) if i not in row][:2] for row in rows]
     open_pairs = [len(rows) * groups.count(g) - sum(groups[i] == g for row in seen for i in row) for g in range(3)]
     listed = [sum(groups[i] == g for row in rows for i in row) for g in range(3)]
-    same(beyond.poprsp(ids, group, Lists.of(seen)), spread([a / b for a, b in zip(listed, open_pairs) if b]))
+    same(beyond.poprsp(ids, group, RaggedArray.of(seen)), spread([a / b for a, b in zip(listed, open_pairs) if b]))
 
 
 def distance(x, y, kind):
@@ -117,7 +117,7 @@ def test_values_computed_by_hand():
     assert beyond.novelty(np.array([[0, 1]]), np.array([8, 2]), 8).tolist() == [1.0]
     assert beyond.novelty(np.array([[0]]), np.array([0]), 8).tolist() == [3.0]
     # RecTools' documented example: four items, item 0 taken by 3 users, item 1 by 2.
-    found = beyond.serendipity(np.array([[1], [0]]), Lists.of([[1], [0]]), np.array([3, 2, 0, 0]))
+    found = beyond.serendipity(np.array([[1], [0]]), RaggedArray.of([[1], [0]]), np.array([3, 2, 0, 0]))
     assert found.tolist() == [0.25, 0.0]
     assert intra_list_distance(np.array([[0, 1]]), np.eye(2)).tolist() == [1.0]
     assert intra_list_distance(np.array([[0, 1]]), np.array([[0.0, 0.0], [3.0, 4.0]]), "euclidean").tolist() == [5.0]
@@ -140,7 +140,7 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(DataError, match="empty"):
         beyond.gini(np.array([[-1]]), 3)
     with pytest.raises(DataError, match="no group"):
-        beyond.popreo(np.array([[0]]), Lists.of([[1]]), np.array([0, 0]))
+        beyond.popreo(np.array([[0]]), RaggedArray.of([[1]]), np.array([0, 0]))
     with pytest.raises(ConfigError, match="head_share"):
         beyond.long_tail(np.ones(3), 1.5)
     with pytest.raises(ConfigError, match="unknown distance"):

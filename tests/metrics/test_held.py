@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.scorer import Scorer, VectorScorer
 from palate.metrics.held import RandomFill
 
@@ -16,7 +16,7 @@ def test_unknown_items_follow_the_known_ones_as_a_dense_ranking_has_them(n_known
     unknown = np.ones(40, bool)
     unknown[rng.choice(40, n_known, replace=False)] = False
     base = VectorScorer(torch.randn(9, 4), torch.randn(40, 4), known=~unknown)
-    history = Lists.of([rng.choice(40, 3, replace=False).tolist() for _ in range(9)])
+    history = RaggedArray.of([rng.choice(40, 3, replace=False).tolist() for _ in range(9)])
     users, allowed = UserBatch(np.arange(9), history), rng.random(40) < 0.7 if some else None
     filled = RandomFill(base, unknown)
     found = filled.topk(users, 5, history, allowed)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, DataError
 from palate.metrics import METRICS, evaluate_lists, hits_of
 
@@ -61,7 +61,7 @@ def test_every_metric_equals_its_definition(case):
     ids = np.array([row + [-1] * (width - len(row)) for row in ranked])
     names = [*METRICS, "graded_ndcg"]
     flat = np.array([g for row in grades for g in row], float)
-    result = evaluate_lists(ids, Lists.of(relevant), ks, names, flat)
+    result = evaluate_lists(ids, RaggedArray.of(relevant), ks, names, flat)
     kept = [u for u, row in enumerate(relevant) if row]
     assert result.users.tolist() == kept and result.skipped == len(relevant) - len(kept)
     assert set(result) == {f"{name}@{k}" for name in names for k in ks}
@@ -101,14 +101,14 @@ def test_a_perfect_list_scores_one_and_a_user_without_relevant_items_zero():
 
 
 def test_hits_ignore_padding_and_items_beyond_the_relevant_ones():
-    relevant = Lists.of([[0, 5], [], [3]])
+    relevant = RaggedArray.of([[0, 5], [], [3]])
     ids = np.array([[5, 9, -1], [0, 5, 3], [2, 3, 0]])
     assert hits_of(ids, relevant).tolist() == [[True, False, False], [False] * 3, [False, True, False]]
-    assert not hits_of(ids, Lists.of([[], [], []])).any()
+    assert not hits_of(ids, RaggedArray.of([[], [], []])).any()
 
 
 def test_bad_input_is_refused_by_name():
-    relevant = Lists.of([[0], [1]])
+    relevant = RaggedArray.of([[0], [1]])
     ids = np.array([[0, 1], [1, 0]])
     with pytest.raises(ConfigError, match="did you mean recall"):
         evaluate_lists(ids, relevant, [1], ["recal"])
@@ -121,9 +121,9 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(DataError, match=r"row 1.*gap"):
         evaluate_lists(np.array([[-1, 1], [1, 0]]), relevant, [1])
     with pytest.raises(DataError, match="no user"):
-        evaluate_lists(ids, Lists.of([[], []]), [1])
+        evaluate_lists(ids, RaggedArray.of([[], []]), [1])
     with pytest.raises(DataError, match="shape"):
-        evaluate_lists(ids, Lists.of([[0]]), [1])
+        evaluate_lists(ids, RaggedArray.of([[0]]), [1])
     with pytest.raises(DataError, match="negative"):
         evaluate_lists(ids, relevant, [1], ["graded_ndcg"], np.array([1.0, -1.0]))
     with pytest.raises(DataError, match="grades for 2"):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, DataError, FeatureError
 from palate.metrics import ItemVectors, topk, topk_dot
 from palate.metrics.selection import best, largest
@@ -27,7 +27,7 @@ def by_sorting(scores, k, exclude=None, allowed=None):
 
 
 def random_lists(rng, n, n_items, most):
-    return Lists.of([rng.integers(0, n_items, rng.integers(0, most + 1)).tolist() for _ in range(n)])
+    return RaggedArray.of([rng.integers(0, n_items, rng.integers(0, most + 1)).tolist() for _ in range(n)])
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -168,14 +168,14 @@ def test_a_nan_among_the_candidates_is_refused_by_row(n_items, nan):
 
 def test_half_precision_and_shared_memory_scores_are_accepted():
     popular = torch.tensor([1.0, 3.0, 2.0]).half()
-    exclude = Lists.of([[1], [], [2, 2]])
+    exclude = RaggedArray.of([[1], [], [2, 2]])
     found = topk(lambda rows: popular.expand(len(rows), 3), 3, 2, exclude)
     assert found.ids.tolist() == [[2, 0], [1, 2], [1, 0]] and found.scores.dtype == np.float32
     assert popular.tolist() == [1, 3, 2]
 
 
 def test_lists_longer_than_the_catalogue_are_padded():
-    found = topk_dot(torch.ones(2, 1), torch.tensor([[1.0], [2.0]]), 4, Lists.of([[0, 1], []]))
+    found = topk_dot(torch.ones(2, 1), torch.tensor([[1.0], [2.0]]), 4, RaggedArray.of([[0, 1], []]))
     assert found.ids.tolist() == [[-1] * 4, [1, 0, -1, -1]]
     assert (
         topk_dot(torch.ones(2, 1), torch.ones(3, 1), 2, allowed=np.array([], np.int64)).ids.tolist() == [[-1, -1]] * 2
@@ -196,9 +196,9 @@ def test_bad_requests_are_refused_by_name():
     with pytest.raises(ConfigError, match="'k'"):
         topk_dot(users, items, 0)
     with pytest.raises(ConfigError, match="'exclude'"):
-        topk_dot(users, items, 1, Lists.of([[0]]))
+        topk_dot(users, items, 1, RaggedArray.of([[0]]))
     with pytest.raises(ConfigError, match="'exclude'"):
-        topk_dot(users, items, 1, Lists.of([[4], []]))
+        topk_dot(users, items, 1, RaggedArray.of([[4], []]))
     with pytest.raises(ConfigError, match="'allowed'"):
         topk_dot(users, items, 1, allowed=np.array([-1]))
     with pytest.raises(ConfigError, match="'allowed'"):

@@ -95,14 +95,14 @@ def test_all_parameters_learn_and_absent_rows_have_no_effect():
 def test_new_items_are_the_mean_of_their_neighbours():
     train = view()
     model = _model(train)
-    model.finish()
-    model.extend(train.features, N_ITEMS)
+    model.on_fit_end()
+    model.update_items(train.features, N_ITEMS)
     before = model.scorer().item_vectors().clone()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for name, found in more.items():
         found.values[:N_ITEMS], found.present[:N_ITEMS] = train.features[name].values, train.features[name].present
         found.present[N_ITEMS + 1] = False
-    model.extend(more, N_ITEMS + 2)
+    model.update_items(more, N_ITEMS + 2)
     after = model.scorer()
     assert torch.equal(after.item_vectors()[:N_ITEMS], before)
     own_group = before[0 : N_ITEMS - 1 : 4]

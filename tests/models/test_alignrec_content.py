@@ -146,7 +146,7 @@ def test_a_hidden_colour_is_read_from_the_other_modality():
             cells.append(float(model.guess_code(states).log_softmax(2).gather(2, codes[:, :, None]).mean()))
     assert right["with"] > 0.9 and right["without"] < 0.75
     assert cells[0] > cells[1] + 0.3
-    assert 0 < model.held_score() == model.held_score() < 1
+    assert 0 < model.validation_score() == model.validation_score() < 1
 
 
 def test_missing_modalities_are_left_out():
@@ -191,7 +191,7 @@ def test_exported_encoders_read_one_modality_and_hidden_items_have_no_class(tmp_
     data = categorised()
     model = pretrainers.get("alignrec_content")(**SMALL, epochs=2, category="kind")
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
-    seen = torch.from_numpy(data.select_view(0).fit_items)
+    seen = torch.from_numpy(data.select_view(0).visible_items)
     assert torch.equal(model.classes >= 0, seen) and len(model.classes[seen].unique()) == 4
     titles, photos = ["a red lamp", "a blue lamp"], data.items.raw("image")[:2]
     for modality, raw in (("text", titles), ("image", photos)):

@@ -93,7 +93,7 @@ def test_two_words_of_one_colour_become_alike_and_the_label_is_not_needed(tmp_pa
     data = shop(titled=False)
     model = pretrainers.get("attribute_ridge")(least=2)
     made = pretrain(model, data, tmp_path / "out", readers=READERS)
-    assert set(made) == {"text", "image"} and 0 < model.held_score() < 1
+    assert set(made) == {"text", "image"} and 0 < model.validation_score() < 1
     colours = [colour for colour, words in WORDS.items() for _ in words]
     asked = [word for words in WORDS.values() for word in words]
     still = pretrain(pretrainers.get("attribute_ridge")(least=2, epochs=0), data, tmp_path / "still", readers=READERS)

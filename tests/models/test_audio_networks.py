@@ -10,7 +10,7 @@ import torch
 from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
 
 import palate
-from palate.core.batch import ExampleBatch, Lists
+from palate.core.batch import ExampleBatch, RaggedArray
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.modules.relevance import Cosine, Layers
@@ -83,7 +83,7 @@ def test_layers_read_the_concatenation():
 
 def test_a_listener_is_known_by_all_but_the_track_in_question():
     torch.manual_seed(0)
-    people = HistoryUsers(Lists.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
+    people = HistoryUsers(RaggedArray.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
     users, asked = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
     with torch.no_grad():
         before = people(users, asked)
@@ -135,7 +135,7 @@ def test_content_finds_its_people(name, tmp_path):
     data = shop()
     model = made(name, modality="image", epochs=20, batch_size=64, patience=20)
     encoder = pretrain(model, data, tmp_path / name, readers=READERS)["image"]
-    assert model.held_score() > 0.65
+    assert model.validation_score() > 0.65
     raws = data.items.raw("image")
     assert same_colour(encoder, raws, [colour_of(i) for i in range(ITEMS)]) > 0.9
     again = load_encoder(tmp_path / name / "image")
@@ -145,7 +145,7 @@ def test_content_finds_its_people(name, tmp_path):
 def test_more_of_a_track_tells_more(tmp_path):
     """With .15 seconds heard, all tracks begin alike; with .4 they do not. Judged by new tracks."""
     data = tunes(mute=(0, 1, 2))
-    new = np.flatnonzero(~data.select_view().fit_items)
+    new = np.flatnonzero(~data.select_view().visible_items)
     new, found = new[new > 2], {}
     for seconds in (0.15, 0.4):
         model = made("metric_1vsn", seconds=seconds, epochs=8, batch_size=64)

@@ -7,11 +7,11 @@ import pytest
 import tiny_view
 import torch
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.core.padded import Padded
+from palate.core.padded import PaddedScorer
 from palate.core.scorer import Scorer
-from palate.data.views import Held
+from palate.data.views import EvaluationQueries
 from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
 
@@ -35,12 +35,12 @@ class Fixed(Scorer):
 
 
 def batch():
-    return UserBatch(np.arange(USERS), Lists.of([[0]] * USERS))
+    return UserBatch(np.arange(USERS), RaggedArray.of([[0]] * USERS))
 
 
 def questions(rng):
     truth = np.stack([rng.choice(np.arange(1, ITEMS), 2, replace=False) for _ in range(USERS)])
-    held = Held(batch(), Lists.of(np.sort(truth).tolist()), Lists.of([[0]] * USERS))
+    held = EvaluationQueries(batch(), RaggedArray.of(np.sort(truth).tolist()), RaggedArray.of([[0]] * USERS))
     good = rng.normal(size=(USERS, ITEMS))
     np.put_along_axis(good, truth, good.max() + 1, axis=1)
     return held, good, rng.normal(size=(USERS, ITEMS))
@@ -146,7 +146,7 @@ def test_blend_weights_of_warm_and_cold_items_apply_to_them():
 
 
 def test_a_padded_member_scores_no_added_item():
-    padded = Padded(Fixed(np.ones((USERS, 4))), 6)
+    padded = PaddedScorer(Fixed(np.ones((USERS, 4))), 6)
     assert padded.score(batch()).shape == (USERS, 6) and padded.scorable().tolist() == [True] * 4 + [False] * 2
 
 
@@ -163,10 +163,10 @@ def test_a_blend_of_two_closed_forms_is_solved_selected_and_refitted():
     model = Blend(members=("ease", "ease_content"), settings=settings, cold_weights=(0.0, 1.0))
     model.setup(train)
     assert model.solve(train)
-    chosen = model.selected()
+    chosen = model.selected_settings()
     assert chosen["members"] == ("ease", "ease_content") and chosen["cold_weights"] == (0.0, 1.0)
     assert sum(chosen["warm_weights"]) == pytest.approx(1)
-    again = model.fresh(chosen)
+    again = model.clone(chosen)
     refit = replace(train, valid=None)
     again.setup(refit)
     assert again.solve(refit)

@@ -107,7 +107,7 @@ def test_pictures_find_the_words_for_their_colour():
         nearest = (model.pictures(rows) @ model.texts(rows).T).argmax(1)
         contrast = float(model.loss(ExampleBatch(rows[:, None]))["itc"])
     assert (ids[nearest, 1] == ids[:, 1]).float().mean() > 0.9
-    assert contrast < 2.8 and 0 < model.held_score() <= 1
+    assert contrast < 2.8 and 0 < model.validation_score() <= 1
 
 
 def test_items_that_lack_a_modality_are_left_out():

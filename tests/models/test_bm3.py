@@ -75,11 +75,11 @@ def test_targets_get_no_gradient():
 
 def test_new_items_are_described_by_content_at_the_usual_length():
     model = fitted()
-    model.finish()
+    model.on_fit_end()
     before = model.get_buffer("final_items").clone()
     rng = np.random.default_rng(1)
     content = {"image": features(rng, N_ITEMS + 2, (N_ITEMS + 1,)), "text": features(rng, N_ITEMS + 2, (N_ITEMS + 1,))}
-    model.extend(content, N_ITEMS + 2)
+    model.update_items(content, N_ITEMS + 2)
     items = model.get_buffer("final_items")
     torch.testing.assert_close(items[: N_ITEMS - 1], before[: N_ITEMS - 1])
     assert items[N_ITEMS].norm() == pytest.approx(before[: N_ITEMS - 1].norm(dim=1).mean().item(), rel=1e-4)

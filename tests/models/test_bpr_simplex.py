@@ -3,7 +3,7 @@ import pytest
 import torch
 from tiny_view import batch, log_sigmoid_loss, numpy, view
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.config import parse_config
 from palate.core.errors import ConfigError
 from palate.models.match._pair_sweep import PairSweep
@@ -114,7 +114,7 @@ def test_simplex_serves_a_visitor_as_the_history_half_of_a_user():
     known = scorer.score(UserBatch(np.array([5]), history))
     stranger = scorer.score(UserBatch(np.array([-1]), history))
     torch.testing.assert_close(known, stranger)
-    nobody = scorer.score(UserBatch(np.array([-1]), Lists.of([[]])))
+    nobody = scorer.score(UserBatch(np.array([-1]), RaggedArray.of([[]])))
     assert torch.isfinite(nobody).all()
 
 

@@ -67,7 +67,7 @@ def test_items_without_content_keep_their_id_and_what_their_rows_hold_has_no_eff
         view_ = view()
         hidden = np.ones(N_ITEMS, bool)
         hidden[2] = False
-        gone = {name: found.hide(hidden) for name, found in view_.features.items()}
+        gone = {name: found.mask_rows(hidden) for name, found in view_.features.items()}
         for found in gone.values():
             found.values[2] = filler
         view_ = view_.with_features(gone)
@@ -84,11 +84,11 @@ def test_items_nobody_took_score_by_content_and_new_ones_too():
     model = _model(view_, candidates=16, epochs=120, lr=0.01, batch_size=24, reg=0.0)
     train(model, view_, LoopOptions(0, "recall@3"))
     model.eval()
-    model.finish()
+    model.on_fit_end()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for found in more.values():
         found.present[N_ITEMS + 1] = False
-    model.extend(more, N_ITEMS + 2)
+    model.update_items(more, N_ITEMS + 2)
     scorer = model.scorer()
     assert scorer.scorable()[: N_ITEMS + 1].all() and not scorer.scorable()[N_ITEMS + 1]
     users = as_users(view_, list(range(N_USERS)))

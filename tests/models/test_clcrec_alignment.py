@@ -71,7 +71,7 @@ def test_content_finds_its_people(tmp_path):
     data = shop(titled=False)
     model = made(NAME, epochs=25, patience=25, batch_size=64, candidates=32)
     encoders = pretrain(model, data, tmp_path / "clcrec", readers=READERS)
-    assert model.held_score() > 0.7
+    assert model.validation_score() > 0.7
     assert set(encoders) == {"image", "text"}
     raws = data.items.raw("image")
     assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.9

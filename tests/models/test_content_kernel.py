@@ -5,7 +5,7 @@ import pytest
 import tiny_view
 import torch
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.data.relations import Relations
@@ -62,7 +62,7 @@ def test_a_new_item_is_scored_by_its_kernel_row():
     model = fitted(view)
     before = model.scorer().score(view.user_batch(np.arange(4)))
     more = np.vstack([values, [2.0, -1.0]]).astype(np.float32)
-    model.extend({"text": Features(more, np.ones(4, bool))}, 4)
+    model.update_items({"text": Features(more, np.ones(4, bool))}, 4)
     after = model.scorer().score(view.user_batch(np.arange(4)))
     torch.testing.assert_close(after[:, :3], before)
     centred, fresh = unit(values - values.mean(0)), unit(more[3:] - values.mean(0))
@@ -85,9 +85,9 @@ def test_an_item_without_content_is_like_others_without_and_not_scorable():
 def test_a_visitor_is_an_ordinary_user():
     _, view = three_items([[3.0, 0.0], [1.0, 2.0], [-1.0, 1.0]])
     scorer = fitted(view).scorer()
-    visitor = UserBatch(np.array([-1]), Lists.of([[0, 1]]))
+    visitor = UserBatch(np.array([-1]), RaggedArray.of([[0, 1]]))
     torch.testing.assert_close(scorer.score(visitor), scorer.score(view.user_batch(np.array([0]))))
-    nobody = scorer.score(UserBatch(np.array([-1]), Lists.of([[]])))
+    nobody = scorer.score(UserBatch(np.array([-1]), RaggedArray.of([[]])))
     assert torch.isfinite(nobody).all() and nobody.abs().sum() > 0, "popularity alone"
 
 
@@ -137,9 +137,9 @@ def test_settings_are_chosen_on_items_held_out_and_all_are_named():
     model = ContentKernel(sharpness_grid=(2.0,), ridge_grid=(0.3, 0.1), l2_grid=(10.0,), media_grid=(0.0, 0.3))
     model.setup(train)
     model.solve(train)
-    chosen = model.selected()
+    chosen = model.selected_settings()
     assert set(chosen) == {"sharpness", "media", "ridge", "l2", "mix", "popularity"}
-    again = model.fresh(chosen)
+    again = model.clone(chosen)
     assert again.setup(train) is None and again._given() is not None
 
 

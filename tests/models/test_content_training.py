@@ -32,12 +32,12 @@ def test_learns_repeats_and_restores(name):
     again, _ = trained(name)
     for one, two in zip(model.parameters(), again.parameters()):
         assert torch.equal(one, two)
-    model.finish()
+    model.on_fit_end()
     twin = type(model)(model.config)
     twin.build(model.shape)
-    twin.load_facts(model.facts())
+    twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
-    twin.extend(data.features, N_ITEMS)
+    twin.update_items(data.features, N_ITEMS)
     users = as_users(data, list(range(N_USERS)))
     torch.testing.assert_close(model.scorer().score(users), twin.scorer().score(users))
     rng = np.random.default_rng(5)
@@ -46,7 +46,7 @@ def test_learns_repeats_and_restores(name):
         for key, old in data.features.items()
     }
     for one in (model, twin):
-        one.extend(grown, N_ITEMS + 4)
+        one.update_items(grown, N_ITEMS + 4)
     scores = twin.scorer().score(users)
     torch.testing.assert_close(model.scorer().score(users), scores)
     best = scores[:, N_ITEMS:].argmax(1).numpy()

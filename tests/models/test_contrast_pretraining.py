@@ -42,7 +42,7 @@ def shop(hidden=None):
     images = [picture(colour, rng) for colour in colours]
     data = frame(colours, images)
     if hidden is not None:
-        unseen = np.flatnonzero(~data.select_view(0).fit_items)
+        unseen = np.flatnonzero(~data.select_view(0).visible_items)
         for row in unseen:
             images[row] = hidden
         data = frame(colours, images)

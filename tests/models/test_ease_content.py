@@ -84,7 +84,7 @@ def test_settings_not_given_are_chosen_on_validation():
     model = EASEContent(k=3, power=0.5, widen=0.3, l2_grid=(500.0, 1.0, 0.01), prior_grid=(0.5, 0.0))
     model.setup(train)
     model.solve(train)
-    chosen = model.selected()
+    chosen = model.selected_settings()
     assert (chosen["power"], chosen["widen"]) == (0.5, 0.3)
 
     def valid(**settings):
@@ -106,7 +106,7 @@ def test_a_new_item_gets_the_mean_of_its_neighbours():
         name: type(f)(np.concatenate([f.values, f.values[:1]]), np.append(f.present, True))
         for name, f in train.features.items()
     }
-    model.extend(twin, tiny_view.N_ITEMS + 1)
+    model.update_items(twin, tiny_view.N_ITEMS + 1)
     scorer = model.scorer()
     assert scorer.n_items == tiny_view.N_ITEMS + 1 and scorer.scorable()[-1]
     scores = scorer.score(tiny_view.as_users(train, [0, 1, 2, 3]))[:, -1]

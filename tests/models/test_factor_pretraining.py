@@ -81,13 +81,13 @@ def test_nothing_tells_of_kept_items():
     assert len(kept) and not set(kept) & set(model.examples(view)[:, 0])
     assert not model.goals[kept].any() and model.matrix[:, kept].nnz == 0
     assert model.held.taken.any(1).all() and not model.held.taken.all(1).any()
-    assert view.fit_items[kept].all()
+    assert view.visible_items[kept].all()
 
 
 @pytest.mark.parametrize("hide", [0.0, 0.5, 1.0])
 def test_hiding_leaves_one_modality_at_least(hide):
     model, view = ready("cb2cf", shop(titled=False), hide=hide)
-    rows = torch.from_numpy(np.flatnonzero(view.fit_items & model.views.known.numpy().any(1)))
+    rows = torch.from_numpy(np.flatnonzero(view.visible_items & model.views.known.numpy().any(1)))
     shown = []
     model.views.combine.register_forward_pre_hook(lambda module, given: shown.append(given[1]))
     model.views.train()(rows)
@@ -121,7 +121,7 @@ def test_content_finds_its_factors(name, tmp_path):
     data = shop(titled=False)
     model = made(name, epochs=15, patience=15)
     encoders = pretrain(model, data, tmp_path / name, readers=READERS)
-    assert model.held_score() > 0.8
+    assert model.validation_score() > 0.8
     assert set(encoders) == ({"image"} if name == "dcmr" else {"image", "text"})
     raws = data.items.raw("image")
     assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.9

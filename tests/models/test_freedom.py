@@ -84,13 +84,13 @@ def test_every_epoch_thins_the_graph_from_its_own_stream():
 
 def test_a_new_item_is_the_mean_of_its_content_neighbours():
     model = fitted(weights={"image": 0.0, "text": 1.0})
-    model.finish()
+    model.on_fit_end()
     before = model.get_buffer("final_items").clone()
     values = np.zeros((N_ITEMS + 2, 6), np.float32)
     values[:N_ITEMS] = view().features["text"].values
     values[N_ITEMS, 1] = 1
     text = Features(values, np.arange(N_ITEMS + 2) != N_ITEMS + 1)
-    model.extend({"text": text}, N_ITEMS + 2)
+    model.update_items({"text": text}, N_ITEMS + 2)
     unit = values[:N_ITEMS] / np.linalg.norm(values[:N_ITEMS], axis=1, keepdims=True)
     near = np.argsort(-unit[:, 1])[:3]
     assert (near % GROUPS == 1).all()
@@ -105,14 +105,14 @@ def test_items_hidden_in_fitting_arrive_and_leave_again():
     train = view(cold=4)
     hidden = np.arange(N_ITEMS) < N_ITEMS - 4
     everything = dict(train.features)
-    shown = {name: value.hide(hidden) for name, value in everything.items()}
+    shown = {name: value.mask_rows(hidden) for name, value in everything.items()}
     model = fitted(train.with_features(shown))
     assert model.scorer().scorable().sum() == N_ITEMS - 4
     alone = model.vectors()[1]
-    model.extend(everything, N_ITEMS)
+    model.update_items(everything, N_ITEMS)
     assert model.scorer().scorable().all()
     torch.testing.assert_close(model.vectors()[1][hidden], alone[hidden])
-    model.extend(shown, N_ITEMS)
+    model.update_items(shown, N_ITEMS)
     torch.testing.assert_close(model.vectors()[1], alone)
     assert model.scorer().scorable().sum() == N_ITEMS - 4
 
@@ -123,9 +123,9 @@ def test_without_any_vectors_the_given_graph_is_enough():
     train = view(relations=Relations({"knn_text": edges})).with_features({})
     model = fitted(train)
     assert set(model.loss(batch([0], [4], [[2]]))) == {"loss", "bpr"}
-    model.extend({}, N_ITEMS)
-    model.finish()
-    model.extend({}, N_ITEMS + 1)
+    model.update_items({}, N_ITEMS)
+    model.on_fit_end()
+    model.update_items({}, N_ITEMS + 1)
     assert not model.scorer().scorable()[-1]
 
 
@@ -138,7 +138,7 @@ def test_the_faithful_preset_trains_a_copy_of_the_features_and_forgets_it():
     text = model.content.trained[1].grad.abs().sum(1)
     assert (text > 0).nonzero().squeeze(1).tolist() == [2, 3, 4, 5]
     assert model.content.trained[0].grad[[3, 5]].abs().sum() == 0  # item 3 has no image: its pair does not count
-    model.finish()
+    model.on_fit_end()
     assert not [name for name in model.state_dict() if "trained" in name]
 
 

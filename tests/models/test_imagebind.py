@@ -37,8 +37,8 @@ def test_items_that_nobody_took_and_modalities_that_are_missing_are_no_part_of_a
     taken = np.isin(np.arange(ITEMS), view.items)
     assert not taken.all() and not model.ids.numpy()[~taken].any()
     titled = np.arange(ITEMS) % 3 != 0
-    assert np.array_equal(model.both["id", "text"], taken & titled & view.fit_items)
-    assert np.array_equal(model.both["id", "image"], taken & view.fit_items)
+    assert np.array_equal(model.both["id", "text"], taken & titled & view.visible_items)
+    assert np.array_equal(model.both["id", "image"], taken & view.visible_items)
     assert taken[model.trained].all() and taken[model.kept].all()
     lonely = np.flatnonzero(~titled & taken)[:4]
     with torch.no_grad():

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palate.core.content import Features
-from palate.core.twin import twin
+from palate.core.shared_copy import shared_copy
 from palate.models.match._increment import Columns, changed_rows
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.ease_content import EASEContent
@@ -36,7 +36,7 @@ def fitted():
         if name != "freedom":
             model.solve(view)
         model.eval()
-        model.finish()
+        model.on_fit_end()
         made[name] = model, view
     return made
 
@@ -77,17 +77,17 @@ def test_bit_by_bit_is_as_good_as_at_once(fitted, name, steps, seed):
     base, view = fitted[name]
     rng = np.random.default_rng(seed)
     content = dict(view.features)
-    model = twin(base)
-    model.extend(content, view.n_items)
+    model = shared_copy(base)
+    model.update_items(content, view.n_items)
     model.scorer()
     for adds, updates in steps:
         content = changed(content, rng, adds, updates)
-        model = twin(model)
-        model.extend(content, len(content["text"]))
+        model = shared_copy(model)
+        model.update_items(content, len(content["text"]))
         model.scorer()
     size = len(content["text"])
-    whole = twin(base)
-    whole.extend(content, size)
+    whole = shared_copy(base)
+    whole.update_items(content, size)
     (found, able), (wanted, could) = scores(model, view, size), scores(whole, view, size)
     np.testing.assert_array_equal(able, could)
     scale = np.abs(wanted[:, could]).max()
@@ -97,17 +97,17 @@ def test_bit_by_bit_is_as_good_as_at_once(fitted, name, steps, seed):
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_made_before_stays_as_it_is(fitted, name):
     base, view = fitted[name]
-    model = twin(base)
-    model.extend(dict(view.features), view.n_items)
+    model = shared_copy(base)
+    model.update_items(dict(view.features), view.n_items)
     batch = view.user_batch(np.arange(view.n_users))
     scorer = model.scorer()
     before = scorer.score(batch).clone()
     rng = np.random.default_rng(0)
-    other = twin(model)
+    other = shared_copy(model)
     content = dict(view.features)
     for adds, updates in ((2, ()), (1, (0, 3)), (0, (view.n_items,))):
         content = changed(content, rng, adds, updates)
-        other.extend(content, len(content["text"]))
+        other.update_items(content, len(content["text"]))
         other.scorer().score(batch)
     assert torch.equal(scorer.score(batch), before)
     assert torch.equal(model.scorer().score(batch), before)
@@ -115,11 +115,11 @@ def test_what_was_made_before_stays_as_it_is(fitted, name):
 
 def test_added_items_leave_the_columns_of_others_bit_for_bit(fitted):
     base, view = fitted["kernel"]
-    model = twin(base)
-    model.extend(dict(view.features), view.n_items)
+    model = shared_copy(base)
+    model.update_items(dict(view.features), view.n_items)
     old = model._carry().out
-    later = twin(model)
-    later.extend(changed(dict(view.features), np.random.default_rng(1), 1, ()), view.n_items + 1)
+    later = shared_copy(model)
+    later.update_items(changed(dict(view.features), np.random.default_rng(1), 1, ()), view.n_items + 1)
     assert later._carry().out.base.data_ptr() == old.base.data_ptr()
     assert torch.equal(later._carry().out.whole()[:, : view.n_items], old.whole())
 

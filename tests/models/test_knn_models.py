@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
@@ -74,7 +74,7 @@ def test_item_knn_chooses_on_validation_and_says_what():
         for k in (1, 4)
         for shrink in (0.0, 5.0)
     }
-    chosen = model.selected()
+    chosen = model.selected_settings()
     assert tried[chosen["k"], chosen["shrink"]] == max(tried.values())
     assert not model.scorer().scorable()[N_ITEMS - 1]
 
@@ -96,7 +96,7 @@ def test_content_knn_is_the_mean_cosine_of_what_is_present():
         taken = [j for j in history if present[j]]
         want += np.where(present, weight * (unit @ unit[taken].T).mean(1), 0)
         share += weight * present
-    visitor = UserBatch(np.array([-1]), Lists.of([history]))
+    visitor = UserBatch(np.array([-1]), RaggedArray.of([history]))
     np.testing.assert_allclose(model.scorer().score(visitor)[0], want * 1.5 / share, atol=1e-5)
 
 
@@ -105,8 +105,8 @@ def test_content_knn_prefers_the_modality_that_tells():
     noise = Features(np.random.default_rng(5).normal(size=(N_ITEMS, 6)).astype(np.float32), np.ones(N_ITEMS, bool))
     train = train.with_features({"image": noise, "text": train.features["text"]})
     model = _solved(ContentKNN(), train)
-    assert model.selected()["weights"]["text"] == 1.0
-    assert model.selected()["weights"]["image"] < 1.0
+    assert model.selected_settings()["weights"]["text"] == 1.0
+    assert model.selected_settings()["weights"]["image"] < 1.0
     assert validate(model.scorer(), train.valid, train.metric) == 1.0
 
 
@@ -119,7 +119,7 @@ def test_content_knn_takes_new_items_and_keeps_its_statistics():
         found.values[:N_ITEMS] = train.features[name].values
         found.present[:N_ITEMS] = train.features[name].present
     more["text"].present[N_ITEMS + 1] = more["image"].present[N_ITEMS + 1] = False
-    model.extend(more, N_ITEMS + 4)
+    model.update_items(more, N_ITEMS + 4)
     scorer = model.scorer()
     after = scorer.score(as_users(train, [0, 1, 2, 3]))
     np.testing.assert_allclose(after[:, :N_ITEMS], before, atol=1e-6)

@@ -32,7 +32,7 @@ def test_scores_are_those_of_the_propagated_vectors_before_and_after_training_en
     users = as_users(view(), [3, 4])
     expected = final[[3, 4]] @ final[N_USERS:].T
     np.testing.assert_allclose(numpy(model.scorer().score(users)), expected, rtol=1e-4, atol=1e-7)
-    model.finish()
+    model.on_fit_end()
     np.testing.assert_allclose(numpy(model.scorer().score(users)), expected, rtol=1e-4, atol=1e-7)
 
 

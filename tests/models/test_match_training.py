@@ -39,16 +39,16 @@ def test_learns_which_group_a_user_likes_and_repeats_bit_for_bit(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_restored_model_scores_the_same_and_takes_new_items(name):
     model, data = trained(name)
-    model.finish()
+    model.on_fit_end()
     kind = type(model)
     twin = kind(model.config)
     twin.build(model.shape)
-    twin.load_facts(model.facts())
+    twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
-    twin.extend(data.features, N_ITEMS)
+    twin.update_items(data.features, N_ITEMS)
     users = as_users(data, list(range(N_USERS)))
     torch.testing.assert_close(model.scorer().score(users), twin.scorer().score(users))
-    if not kind.abilities.new_items:
+    if not kind.capabilities.new_items:
         return
     rng = np.random.default_rng(5)
     grown = {
@@ -56,7 +56,7 @@ def test_a_restored_model_scores_the_same_and_takes_new_items(name):
         for name, old in data.features.items()
     }
     for one in (model, twin):
-        one.extend(grown, N_ITEMS + 4)
+        one.update_items(grown, N_ITEMS + 4)
     scores = twin.scorer().score(users)
     torch.testing.assert_close(model.scorer().score(users), scores)
     # new row N_ITEMS + g has the content of group g, which users of group g should prefer among the new

@@ -89,14 +89,14 @@ def test_what_absent_rows_hold_has_no_effect():
 def test_new_items_are_scored_by_content_and_leave_the_others_alone():
     train = view()
     model = _model(train)
-    model.finish()
-    model.extend(train.features, N_ITEMS)
+    model.on_fit_end()
+    model.update_items(train.features, N_ITEMS)
     before = model.scorer().item_vectors().clone()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for name, found in more.items():
         found.values[:N_ITEMS], found.present[:N_ITEMS] = train.features[name].values, train.features[name].present
         found.present[N_ITEMS + 1] = False
-    model.extend(more, N_ITEMS + 2)
+    model.update_items(more, N_ITEMS + 2)
     after = model.scorer()
     np.testing.assert_allclose(after.item_vectors()[:N_ITEMS], before, atol=1e-6)
     assert after.item_vectors()[N_ITEMS].norm() > 0

@@ -5,7 +5,7 @@ import pytest
 import tiny_view
 import torch
 
-from palate.core.content import Features, joined
+from palate.core.content import Features, concat
 from palate.core.errors import ConfigError
 from palate.models.match._content import ItemContent
 from palate.models.match._item_graph import item_graph
@@ -88,8 +88,8 @@ def solved(view, **changes):
 
 def copies(view, rows):
     """Content with copies of ``rows`` appended that lack their text."""
-    both = {name: joined(found, found.take(np.array(rows))) for name, found in view.features.items()}
-    return {"image": both["image"], "text": both["text"].hide(np.arange(N + len(rows)) < N)}
+    both = {name: concat(found, found.take(np.array(rows))) for name, found in view.features.items()}
+    return {"image": both["image"], "text": both["text"].mask_rows(np.arange(N + len(rows)) < N)}
 
 
 def test_items_with_gaps_are_scored_by_the_regression_that_never_saw_the_missing_modality():
@@ -101,7 +101,7 @@ def test_items_with_gaps_are_scored_by_the_regression_that_never_saw_the_missing
     full = naive.scorer().score(users)
     gaps = copies(view, rows)
     for model in (robust, naive):
-        model.extend(gaps, N + 2)
+        model.update_items(gaps, N + 2)
     found, plain = robust.scorer().score(users), naive.scorer().score(users)
     expected = alone.scorer().score(users)[:, rows]
     np.testing.assert_allclose(found[:, N:], expected, rtol=1e-4, atol=1e-6)
@@ -113,7 +113,7 @@ def test_items_with_gaps_are_scored_by_the_regression_that_never_saw_the_missing
 def test_a_group_without_weight_serves_items_that_have_nothing_else():
     view = tiny_view.view()
     model = solved(view, modality_dropout=0.1, media={"image": 0.0})
-    model.extend(copies(view, [5]), N + 1)
+    model.update_items(copies(view, [5]), N + 1)
     found = model.scorer().score(tiny_view.as_users(view, list(range(8))))
     assert found[:, N].std() > 0
 
@@ -121,7 +121,7 @@ def test_a_group_without_weight_serves_items_that_have_nothing_else():
 def test_aligned_kernels_are_reduced_too():
     view = tiny_view.view()
     model = solved(view, modality_dropout=0.1, kernel="aligned", media={"directions": 1.0})
-    model.extend(copies(view, [5, 6]), N + 2)
+    model.update_items(copies(view, [5, 6]), N + 2)
     assert np.isfinite(model.scorer().score(tiny_view.as_users(view, [0, 1])).numpy()).all()
 
 

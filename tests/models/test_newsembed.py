@@ -86,7 +86,7 @@ def test_topics_are_repeating_words_not_numbers_or_names():
     frame = data.items.frame
     assert set(topic_columns(data.items)) == {"topics:section"}
     model, _ = ready("newsembed", data, **WIDE)
-    known = frame["section"].is_not_null().to_numpy() & data.split.fit_items
+    known = frame["section"].is_not_null().to_numpy() & data.split.visible_items
     assert np.array_equal(model.traits.any(1).numpy(), known) and model.traits.shape[1] == 4
     assert (model.traits.sum(1) <= 1).all()
 
@@ -123,7 +123,7 @@ def test_vectors_tell_sections(tmp_path):
     model = made("newsembed", **WIDE, epochs=5)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
     assert set(encoders) == {"text"} and same_section(encoders["text"], data) > 0.9
-    assert 0 < model.held_score() <= 1
+    assert 0 < model.validation_score() <= 1
     values, again, alone = as_saved(tmp_path / "out" / "text", encoders["text"], data)
     np.testing.assert_array_equal(values, again)
     np.testing.assert_allclose(values, alone, atol=1e-5)

@@ -100,7 +100,7 @@ def test_what_people_typed_is_a_task_of_itemsage():
     model.eval()
     asked, given = model.tasks["search"].T
     assert (asked >= ITEMS).all() and np.isin(given, model.held.trained).all()
-    assert not np.isin(model.examples(view), model.held.kept).any() and 0 < model.held_score() <= 1
+    assert not np.isin(model.examples(view), model.held.kept).any() and 0 < model.validation_score() <= 1
     rows = torch.tensor([int(asked[0]), int(given[0]), int(asked[0])])
     with torch.no_grad():
         found = model.encode(rows)

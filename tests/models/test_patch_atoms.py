@@ -106,7 +106,7 @@ def test_pictures_without_a_label_find_their_like(tmp_path):
     again = load_encoder(tmp_path / "out" / "image").encode([*raws[:5], None])
     assert again.present.tolist() == [True] * 5 + [False]
     np.testing.assert_array_equal(again.values[:5], encoders["image"].encode(raws[:5]).values)
-    assert 0 < model.held_score() <= 1
+    assert 0 < model.validation_score() <= 1
     seen = encoders["image"].encode([raws[row] for row in model.held.trained]).values.astype(np.float64)
     spread = np.cov(seen.T)
     assert np.abs(seen.mean(0)).max() < 1e-4 and (np.diff(spread.diagonal()) <= 1e-9).all()

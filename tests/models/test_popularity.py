@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
 from palate.models.match.popularity import CountScorer
@@ -14,8 +14,8 @@ from palate.models.match.popularity import CountScorer
 def test_one_ranking_for_all_gives_everybody_the_general_lists(k, mask, masked):
     rng = np.random.default_rng(k)
     scorer = CountScorer(torch.from_numpy(rng.integers(0, 6, 30).astype(np.float32)))
-    users = UserBatch(np.arange(9), Lists.of([[]] * 9))
-    taken = Lists.of([rng.integers(0, 30, size).tolist() for size in (0, 1, 3, 8, 20, 30, 90, 2, 0)])
+    users = UserBatch(np.arange(9), RaggedArray.of([[]] * 9))
+    taken = RaggedArray.of([rng.integers(0, 30, size).tolist() for size in (0, 1, 3, 8, 20, 30, 90, 2, 0)])
     allowed = rng.random(30) < 0.6 if mask else None
     exclude = taken if masked else None
     fast, slow = scorer.topk(users, k, exclude, allowed), Scorer.topk(scorer, users, k, exclude, allowed)
@@ -25,7 +25,7 @@ def test_one_ranking_for_all_gives_everybody_the_general_lists(k, mask, masked):
 
 def test_wrong_requests_are_refused_and_nobody_gets_nothing():
     scorer = CountScorer(torch.arange(4.0))
-    nobody = UserBatch(np.arange(0), Lists.of([]))
+    nobody = UserBatch(np.arange(0), RaggedArray.of([]))
     assert scorer.topk(nobody, 3)[0].shape == (0, 3)
     with pytest.raises(ConfigError, match="k"):
         scorer.topk(nobody, 0)

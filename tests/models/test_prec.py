@@ -130,7 +130,7 @@ def test_news_vectors_tell_sections_and_readers(tmp_path):
     model = made("prec", **WIDE, epochs=12)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
     assert set(encoders) == {"text"} and same_section(encoders["text"], data) > 0.9
-    assert model.held_score() > 0.65
+    assert model.validation_score() > 0.65
     values, again, alone = as_saved(tmp_path / "out" / "text", encoders["text"], data)
     assert values.shape == (6, 8)
     np.testing.assert_array_equal(values, again)

@@ -79,9 +79,9 @@ def test_entities_are_targets_of_relations_or_words():
     view = view_of(searched())
     hues = entities_of(view, "auto", "x")
     assert hues.shape == (ITEMS, 4)
-    assert (hues.sum(1)[view.fit_items] == 1).all() and not hues.sum(1)[~view.fit_items].any()
+    assert (hues.sum(1)[view.visible_items] == 1).all() and not hues.sum(1)[~view.visible_items].any()
     words = entities_of(view, "words", "x")
-    assert words.shape[1] >= 4 and words.sum(0).min() >= 2 and words.sum(0).max() <= view.fit_items.sum() / 2
+    assert words.shape[1] >= 4 and words.sum(0).min() >= 2 and words.sum(0).max() <= view.visible_items.sum() / 2
     with pytest.raises(ConfigError, match="no names"):
         entities_of(replace(view, relations=Relations()), "relations", "x")
 
@@ -131,7 +131,7 @@ def test_halves_of_ppm_are_apart():
         assert set(model.loss(all_rows(model))) == {"loss", other}
         model.loss(all_rows(model))["loss"].backward()
         silent = model.parts["text" if off == "matching" else "image"]
-        assert all(p.grad is None for p in silent.parameters()) and 0 <= model.held_score() <= 1
+        assert all(p.grad is None for p in silent.parameters()) and 0 <= model.validation_score() <= 1
     with pytest.raises(ConfigError, match="matching or prediction"):
         ready("ppm", view, matching=False, prediction=False)
 

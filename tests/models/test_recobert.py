@@ -159,7 +159,7 @@ def test_titles_find_their_bodies(tmp_path):
     model = made("recobert", epochs=60, patience=60)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
     untrained, _ = ready("recobert", data)
-    assert told_apart(model) > told_apart(untrained) and 0 < model.held_score() <= 1
+    assert told_apart(model) > told_apart(untrained) and 0 < model.validation_score() <= 1
     assert same_section(encoders["text"], data) > 0.8
     values, again, alone = as_saved(tmp_path / "out" / "text", encoders["text"], data)
     assert values.shape == (6, 16)

@@ -91,12 +91,12 @@ def test_hidden_tokens_are_not_seen(modality):
     shifted = inputs.roll(1, 0) if modality != "text" else torch.where(inputs >= 5, 9.0, inputs)
     if modality == "text":
         torch.manual_seed(0)
-        (one, _), where, truth = task.hide(inputs, present, 0.999)
+        (one, _), where, truth = task.mask_rows(inputs, present, 0.999)
         assert torch.equal(where, inputs >= 5) and torch.equal(truth, inputs[where].long())
         return
     with torch.no_grad():
-        (one, _), where, truth = task.hide(inputs, present, 0.999)
-        (other, _), _, moved = task.hide(shifted, present, 0.999)
+        (one, _), where, truth = task.mask_rows(inputs, present, 0.999)
+        (other, _), _, moved = task.mask_rows(shifted, present, 0.999)
     assert where.all() and not torch.allclose(truth, moved, atol=1e-3)
     torch.testing.assert_close(one, other)
 
@@ -149,7 +149,7 @@ def test_modalities_find_each_other():
         for modality in ("audio", "image"):
             best = rows[(asked @ model.vectors(modality, rows).T).argmax(1)]
             assert (best % 4 == kept % 4).float().mean() > 0.7
-    assert 0 < model.held_score() <= 1
+    assert 0 < model.validation_score() <= 1
 
 
 def test_one_modality_is_refused():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tiny_view import N_ITEMS, N_USERS, as_users, numpy, view
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.metrics.held import validate
 from palate.models.match.spectral import Spectral
 
@@ -48,7 +48,7 @@ def test_a_visitor_with_the_same_history_gets_the_same_scores():
     train = view()
     scorer = solved(train, dim=4, filter=0.0, popularity=0.5).scorer()
     known = as_users(train, [7])
-    visitor = UserBatch(np.array([-1]), Lists.of([known.history.items.tolist()]))
+    visitor = UserBatch(np.array([-1]), RaggedArray.of([known.history.items.tolist()]))
     np.testing.assert_array_equal(scorer.score(known), scorer.score(visitor))
     assert not scorer.scorable()[-1]
 
@@ -56,7 +56,7 @@ def test_a_visitor_with_the_same_history_gets_the_same_scores():
 def test_what_it_chooses_is_best_on_validation():
     train = view()
     grid = {"dim_grid": (1, 4), "filter_grid": (0.0, 2.0), "popularity_grid": (0.5,)}
-    chosen = solved(train, **grid).selected()
+    chosen = solved(train, **grid).selected_settings()
     tried = {
         (dim, power): validate(solved(train, dim=dim, filter=power, popularity=0.5).scorer(), train.valid, train.metric)
         for dim in (1, 4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_contrast_pretraining import READERS, SMALL, shop
 
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.model import pretrainers
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder
@@ -114,7 +114,7 @@ def test_a_pretrained_folder_is_gone_on_from(tmp_path):
 def test_what_cannot_be_started_from_is_refused(checkpoint, tmp_path):
     data, _ = shop()
     small = {"dim": 16, "layers": 1, "epochs": 1}
-    with pytest.raises(AbilityError, match="tfidf"):
+    with pytest.raises(UnsupportedError, match="tfidf"):
         pretrain(pretrainers.get("clip")(**SMALL), data, tmp_path / "out", start={"text": "tfidf"})
     with pytest.raises(ConfigError, match="networks of its own"):
         pretrain(pretrainers.get("uniter")(**small), data, tmp_path / "out", start={"text": f"hf:{checkpoint}"})

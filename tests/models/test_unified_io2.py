@@ -183,7 +183,7 @@ def test_the_same_tasks_for_the_same_epoch_and_a_score_that_repeats():
     assert drawn[:60] == drawn[60:] and set(drawn) == TASKS
     model = made().eval()
     before = torch.random.get_rng_state()
-    assert 0 < model.held_score() == model.held_score() < 1
+    assert 0 < model.validation_score() == model.validation_score() < 1
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -215,7 +215,7 @@ def test_every_head_learns_what_the_other_modalities_tell():
             ]
             gains.append(float(chances[0] - chances[1]))
     assert min(gains) > 0.1 and sum(gains) > 1
-    assert model.held_score() > 0.2
+    assert model.validation_score() > 0.2
 
 
 def test_data_with_nothing_to_write_are_refused():

@@ -132,7 +132,7 @@ def test_a_hidden_colour_is_read_from_the_picture():
             guess = model.guess_word(words[:, 1], model.words.words.weight).argmax(1)
             right.append(float((guess == truth).float().mean()))
     assert right[0] > 0.9 and right[1] < 0.75
-    assert 0 < model.held_score() <= 1
+    assert 0 < model.validation_score() <= 1
 
 
 def test_data_without_pictures_or_words_are_refused():

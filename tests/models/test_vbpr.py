@@ -63,15 +63,15 @@ def test_an_item_nobody_took_scores_by_content_alone_and_content_free_strangers_
     assert items[-1, :4].abs().sum() == 0 and items[-1, 4:].abs().sum() > 0
     assert items[0, :4].abs().sum() > 0
     assert model.scorer().scorable().all()
-    model.finish()
+    model.on_fit_end()
     rng = np.random.default_rng(1)
     arrived = {"image": features(rng, N_ITEMS + 2, (N_ITEMS, N_ITEMS + 1)), "text": features(rng, N_ITEMS + 2, (21,))}
-    model.extend(arrived, N_ITEMS + 2)
+    model.update_items(arrived, N_ITEMS + 2)
     scorer = model.scorer()
     assert scorer.scorable().tolist() == [True] * (N_ITEMS + 1) + [False]
     scores = scorer.score(as_users(view(), [0, 1]))
     assert scores.shape == (2, N_ITEMS + 2) and torch.isfinite(scores).all()
-    model.extend({"text": arrived["text"]}, N_ITEMS + 2)
+    model.update_items({"text": arrived["text"]}, N_ITEMS + 2)
     assert model.scorer().scorable().tolist() == [True] * (N_ITEMS + 1) + [False]
 
 

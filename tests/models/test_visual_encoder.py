@@ -72,7 +72,7 @@ def test_clicks_by_hand():
 def test_negatives_are_hard_and_never_taken(pool):
     view = view_of(halves())
     classes = Properties.of(view).classes("half")
-    assert classes.tolist() == [i % 4 // 2 if seen else -1 for i, seen in enumerate(view.fit_items)]
+    assert classes.tolist() == [i % 4 // 2 if seen else -1 for i, seen in enumerate(view.visible_items)]
     items = np.flatnonzero(view.warm_items)
     clicked = Clicked(view, items, classes)
     torch.manual_seed(0)
@@ -150,10 +150,10 @@ def test_pictures_find_their_partners(tmp_path):
     seen = model.held.trained[:5]
     found = encoders["image"].encode([raws[row] for row in seen]).values
     np.testing.assert_allclose(found, model.vectors(seen).numpy(), atol=1e-5)
-    assert 0 < model.held_score() <= 1
+    assert 0 < model.validation_score() <= 1
 
 
 def test_the_first_stage_needs_pictures_alone(tmp_path):
     model = pretrainers.get("visual_encoder")(**SETTINGS, stages=("views",), epochs=1)
     encoders = pretrain(model, shop(), tmp_path / "out", readers=READERS, device="cpu")
-    assert encoders["image"].dim == 16 and np.isnan(model.held_score())
+    assert encoders["image"].dim == 16 and np.isnan(model.validation_score())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from palate.core.batch import Lists, PairBatch, UserBatch
+from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.data.relations import Relations
-from palate.data.views import Held, TrainView
+from palate.data.views import EvaluationQueries, TrainView
 
 N_USERS, N_ITEMS, GROUPS = 24, 20, 4
 
@@ -33,8 +33,8 @@ def view(absent: tuple[int, ...] = (3,), cold: int = 1, relations: Relations | N
         users += [user] * 3
         items += list(taken[:3])
         asked.append([int(taken[3])])
-    history = Lists.build(np.array(users), np.array(items), N_USERS)
-    valid = Held(UserBatch(np.arange(N_USERS), history), Lists.of(asked), history)
+    history = RaggedArray.build(np.array(users), np.array(items), N_USERS)
+    valid = EvaluationQueries(UserBatch(np.arange(N_USERS), history), RaggedArray.of(asked), history)
     return TrainView(
         N_USERS,
         N_ITEMS,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_cases import DIM, Engine, Folder, brute, server, vectors
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode:UserWarning")
@@ -57,7 +57,9 @@ def test_whatever_is_put_and_dropped_is_what_is_found(fresh, data):
                 table = {row: v for row, v in table.items() if row not in rows}
         queries = rng.standard_normal((3, DIM)).astype(np.float32)
         allowed = rng.random(44) < data.draw(st.sampled_from([0.03, 0.5, 1.0])) if data.draw(st.booleans()) else None
-        exclude = Lists.of([rng.integers(0, 46, 5).tolist() for _ in queries]) if data.draw(st.booleans()) else None
+        exclude = (
+            RaggedArray.of([rng.integers(0, 46, 5).tolist() for _ in queries]) if data.draw(st.booleans()) else None
+        )
         for one in (index, place.another()):
             found, scores = one.search(queries, k, allowed, exclude)
             assert (found.dtype, scores.dtype) == (np.int64, np.float32)

@@ -25,7 +25,7 @@ def test_a_liked_item_carried_what_is_lost_without_it(opened, name):
     shop = opened(name)
     edition, voice = shop.speaker(None)
     model = palate.restore(edition.run)
-    liked = edition.fitted.seen.take(np.array([0]))[0][:4]
+    liked = edition.deployment.seen.take(np.array([0]))[0][:4]
     rows = np.array([at for at in np.flatnonzero(voice.able) if at not in liked][:5])
     losses = because(edition, voice, liked, rows)
 

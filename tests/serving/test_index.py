@@ -8,7 +8,7 @@ import pytest
 from index_cases import DIM, vectors
 
 import palate.serving.index.index as module
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.serving.index import Index
 from palate.serving.index.changes import Changes
 
@@ -33,7 +33,7 @@ def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
         assert allowed[some].all()
         truth, _ = exact.search(queries, 20, allowed)
         assert np.mean([np.isin(t, f).mean() for t, f in zip(truth, some)]) > (0.95 if share > 0.1 else 0.9999)
-    seen = Lists.of([row.tolist() for row in found[:, :15]])
+    seen = RaggedArray.of([row.tolist() for row in found[:, :15]])
     again, _ = index.search(queries, 20, exclude=seen)
     assert not any(np.isin(a, f[:15]).any() for a, f in zip(again, found))
     index.put([6001, 3], 10 * queries[:2])

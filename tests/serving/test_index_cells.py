@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.scorer import VectorScorer
 from palate.serving.askers import ASKERS, asked
 from palate.serving.index import Index
@@ -71,7 +71,7 @@ def test_what_is_read_depends_on_who_asks(goods, index, tmp_path):
     queries = users(200, 2)
     alone = Index.build(tmp_path / "items", goods, approximate=True)
     assert alone.state.cells.plan.rows > index.state.cells.plan.rows
-    hidden = Lists.of(exact(goods, queries, 400).tolist())
+    hidden = RaggedArray.of(exact(goods, queries, 400).tolist())
     deeper = Index.build(tmp_path / "deeper", goods, approximate=True, asked=Asked(queries, hidden))
     assert deeper.state.cells.plan.rows > index.state.cells.plan.rows, (
         "what they know already is not what they look for"
@@ -109,7 +109,7 @@ def test_dropping_most_of_what_is_wanted_leaves_the_rest_to_be_found(goods, tmp_
 def test_more_is_asked_for_than_the_cells_that_are_read_hold(index, goods):
     found, _ = index.search(users()[:2], 5000)
     np.testing.assert_array_equal(np.sort(found), np.sort(exact(goods, users()[:2], 5000)))
-    hidden = Lists.of(exact(goods, users()[:2], 3000).tolist())
+    hidden = RaggedArray.of(exact(goods, users()[:2], 3000).tolist())
     found, _ = index.search(users()[:2], 10, exclude=hidden)
     np.testing.assert_array_equal(found, exact(goods, users()[:2], 3010)[:, 3000:])
 
@@ -207,12 +207,12 @@ def test_known_users_with_something_to_say_are_asked():
     table = torch.from_numpy(users(3))
     table[1] = 0
     scorer = VectorScorer(table, torch.from_numpy(uneven()[:9]))
-    seen = Lists.of([[1, 2], [3], []])
+    seen = RaggedArray.of([[1, 2], [3], []])
     found = asked(scorer, seen, [2, 1, 0])
     np.testing.assert_array_equal(found.vectors, users(3)[:1])
     assert [row.tolist() for row in found.exclude] == [[1, 2]]
     assert asked(scorer, seen, [2]) is None and asked(scorer, seen, []) is None
-    many = Lists.of([[1]] * 900)
+    many = RaggedArray.of([[1]] * 900)
     scorer.users = torch.ones(900, DIM)
     assert len(asked(scorer, many, range(900)).vectors) == ASKERS
 

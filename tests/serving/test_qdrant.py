@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from index_cases import DIM, Engine, brute, vectors
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.errors import ArtefactError
 from palate.serving.index import qdrant
 from palate.serving.index.qdrant import EngineError, QdrantIndex, connect
@@ -46,7 +46,7 @@ def test_masks_asked_in_stretches_and_queries_in_parts_find_the_same(engine, mon
     made, rng = vectors(60), np.random.default_rng(3)
     index = engine.build(made)
     allowed = rng.random(50) < share
-    exclude = Lists.of([rng.integers(0, 60, 6).tolist() for _ in range(7)])
+    exclude = RaggedArray.of([rng.integers(0, 60, 6).tolist() for _ in range(7)])
     queries, table = vectors(7, seed=5), dict(enumerate(made))
     monkeypatch.setattr(qdrant, "MOST", 4)
     monkeypatch.setattr(qdrant, "IDS", 20)
@@ -154,7 +154,7 @@ def test_the_words_in_which_a_server_is_asked(listener, monkeypatch):
     assert index.exact and index.wide == 2
     index.put([3], np.ones((1, 2), np.float32))
     index.drop([4])
-    found, scores = index.search(np.ones((1, 2), np.float32), 2, np.array([1, 1, 0, 1], bool), Lists.of([[1]]))
+    found, scores = index.search(np.ones((1, 2), np.float32), 2, np.array([1, 1, 0, 1], bool), RaggedArray.of([[1]]))
     assert found.tolist() == [[3, -1]] and scores.tolist() == [[0.5, -np.inf]]
     put, drop, search = asked[-3:]
     assert put[:2] == ("PUT", "/collections/shop/points?wait=true") and drop[1].endswith("/delete?wait=true")

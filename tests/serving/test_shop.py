@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import palate
-from palate.core.errors import AbilityError, ConfigError, DataError, FeatureError
+from palate.core.errors import ConfigError, DataError, FeatureError, UnsupportedError
 from palate.serving.events import Event
 from palate.serving.goods import merged
 from palate.serving.shop import Shop, UnknownItem
@@ -53,7 +53,7 @@ def test_another_engine_may_hold_the_index(opened):
 
 def test_who_is_unknown_gets_what_is_popular(opened):
     shop = opened()
-    counts = np.bincount(shop.edition.fitted.seen.items, minlength=len(shop.edition))
+    counts = np.bincount(shop.edition.deployment.seen.items, minlength=len(shop.edition))
     told = shop.recommend(Wish(5, user="nobody"))
     assert told.said_by == "popular" and [one.score for one in told.items] == sorted(counts, reverse=True)[:5]
     assert ids(told) == ids(shop.recommend(Wish(5))) == ids(shop.recommend(Wish(5, liked=[])))
@@ -242,7 +242,7 @@ def test_what_is_no_run_changes_nothing(opened, tmp_path, caplog):
 @pytest.mark.parametrize("name", ["knn", "vectors"])
 def test_forgetting_a_user(opened, name):
     shop, other = opened(name), opened(name)
-    known = next(user for user, row in shop.edition.users.items() if len(shop.edition.fitted.seen[row]) > 2)
+    known = next(user for user, row in shop.edition.users.items() if len(shop.edition.deployment.seen[row]) > 2)
     popular = ids(shop.recommend(Wish(5)))
     for one in (shop, other):
         one.log([Event(known, popular[0], "like")])
@@ -254,7 +254,7 @@ def test_forgetting_a_user(opened, name):
     anew = opened(name)
     assert known not in anew.edition.users and known.encode() not in (shop.state / "shop.db").read_bytes()
     row = shop.edition.users[known]
-    assert len(anew.edition.fitted.seen[row]) == 0
+    assert len(anew.edition.deployment.seen[row]) == 0
     for held, now in zip(shop.edition.model.state_dict().values(), anew.edition.model.state_dict().values()):
         if len(held) == len(shop.edition.users) and held.ndim == 2:
             assert held[row].abs().sum() > 0 == now[row].abs().sum()
@@ -312,7 +312,7 @@ def test_words_need_words_and_a_space(opened):
     first = shop.edition.ids[0]
     with pytest.raises(FeatureError, match="no word"):
         shop.recommend(Wish(text="zzzz qqqq"))
-    with pytest.raises(AbilityError, match=r"text: tfidf, image: image_stats.*--model clip"):
+    with pytest.raises(UnsupportedError, match=r"text: tfidf, image: image_stats.*--model clip"):
         shop.recommend(Wish(text="red", like=first))
     assert first not in ids(shop.recommend(Wish(90, like=first)))
 

@@ -62,7 +62,7 @@ def main() -> None:
     else:
         model = learn("bpr", None, penalty="squares", epochs=3)
         if os.environ.get("RANK", "0") == "0":
-            losses = [record["loss"] for record in model.fitted.log.history]
+            losses = [record["loss"] for record in model.deployment.log.history]
             np.savez(sys.argv[2], losses=losses, table=torch.cat([p.reshape(-1) for p in model.parameters()]).detach())
 
 

@@ -23,11 +23,11 @@ def run(tmp_path):
 
 def test_one_user_goes_and_the_others_stay(run):
     before = palate.restore(run)
-    row = int(before.fitted.users.rows(["u2<"])[0])
-    others = [user for user in before.fitted.users.ids.to_list() if user != "u2<"]
+    row = int(before.deployment.users.rows(["u2<"])[0])
+    others = [user for user in before.deployment.users.ids.to_list() if user != "u2<"]
     assert forget_user(run, "u2<") and not forget_user(run, "u2<") and not forget_user(run, "nobody")
     after = palate.restore(run)
-    assert "u2<" not in after.fitted.users.ids.to_list() and len(after.fitted.seen[row]) == 0
+    assert "u2<" not in after.deployment.users.ids.to_list() and len(after.deployment.seen[row]) == 0
     assert read_json(run / "manifest.json")["forgotten"] == [row]
     assert after.recommend(users=others, k=5).equals(before.recommend(users=others, k=5))
     users = after.get_buffer("final_users")
@@ -43,4 +43,4 @@ def test_ids_that_are_numbers(tmp_path):
     data = palate.Dataset.from_frames(pl.DataFrame({"item": ["a", "b", "c"]}), log, split="random")
     run = palate.models.Popularity().fit(data).save(tmp_path / "run")
     assert forget_user(run, "2") and not forget_user(run, 2)
-    assert palate.restore(run).fitted.users.ids.to_list()[::2] == [1, 3]
+    assert palate.restore(run).deployment.users.ids.to_list()[::2] == [1, 3]

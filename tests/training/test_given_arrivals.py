@@ -57,4 +57,4 @@ def test_vectors_that_do_not_fit_are_refused_and_nothing_changes(run):
     ):
         with pytest.raises(error, match=says):
             model.add_items(arrivals(1), features)
-    assert len(model.fitted.items) == ITEMS
+    assert len(model.deployment.items) == ITEMS

@@ -12,7 +12,7 @@ from small_data import bits, learn, small
 from torch import nn
 
 from palate.core.errors import ArtefactError
-from palate.core.model import Matcher, Needs, Phase, Shape
+from palate.core.model import InputSpec, Matcher, Phase, Requirements
 from palate.core.scorer import VectorScorer
 from palate.data.views import TrainView
 from palate.training import loop, sources
@@ -28,14 +28,14 @@ class Toy(Matcher):
     """Two tables, two phases; counts what the loop does with it."""
 
     name = "toy"
-    needs = Needs(batch="pairs", negatives=1)
+    requirements = Requirements(batch="pairs", negatives=1)
 
     def __init__(self, epochs: int = 6, patience: int = 20, bad_from: int = 10**9) -> None:
         super().__init__()
         self.epochs, self.patience, self.bad_from = epochs, patience, bad_from
         self.seen: list[int] = []
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.users = nn.Parameter(torch.randn(shape.n_users, 4))
         self.items = nn.Parameter(torch.randn(shape.n_items, 4))
@@ -219,8 +219,8 @@ def test_progress_is_reported_once_an_epoch(tmp_path):
 
 def test_item_cold_refit_trains_for_the_selected_epochs(tmp_path):
     model = learn("bpr", tmp_path, split="item_cold:seed=2,valid=0.2,test=0.2", epochs=6)
-    selected = model.fitted.log.selected["epochs"]
-    best = max(model.fitted.log.history, key=lambda record: (record["valid"], -record["epoch"]))
+    selected = model.deployment.log.selected["epochs"]
+    best = max(model.deployment.log.history, key=lambda record: (record["valid"], -record["epoch"]))
     assert selected == best["epoch"] + 1 and model.config.epochs == selected
     found = read_checkpoint(tmp_path / "refit.safetensors", _fingerprint(tmp_path / "refit.safetensors"))
     assert found is not None and found[0].epoch == selected
@@ -263,5 +263,5 @@ def test_cuda_gives_nearly_the_same_losses():
     runs = []
     for device in ("cpu", "cuda"):
         model = models.get("bpr")(dim=8, batch_size=64, epochs=3)
-        runs.append([r["loss"] for r in fit(model, small(), seed=1, device=device).fitted.log.history])
+        runs.append([r["loss"] for r in fit(model, small(), seed=1, device=device).deployment.log.history])
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-3)

@@ -65,7 +65,7 @@ def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_eval
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=True)
     held.fit(source.vectors, N_ITEMS)
-    held.adopt(source)
+    held.attach_encoders(source)
     held.train()
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
@@ -97,7 +97,7 @@ def test_a_step_encodes_no_more_rows_than_it_may(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
     held.fit(source.vectors, N_ITEMS)
-    held.adopt(source, limit=4)
+    held.attach_encoders(source, limit=4)
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
     held.train()
@@ -111,7 +111,7 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     seen = np.arange(N_ITEMS) != 2
     visible = {name: found.hide(seen) for name, found in source.vectors.items()}
     held.fit(visible, N_ITEMS)
-    held.adopt(source)
+    held.attach_encoders(source)
     held.load(visible, N_ITEMS)
     held.train()
     held.attend(torch.tensor([0, 1]))
@@ -125,7 +125,7 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
 def dropping(source, dropout=0.6):
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, False, dropout)
     held.fit(source.vectors, N_ITEMS)
-    held.adopt(source)
+    held.attach_encoders(source)
     return held
 
 
@@ -222,7 +222,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     again = make(**settings).fit(data, content=content(data, folder), **options)
     a, b = whole.state_dict(), again.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
-    assert whole.fitted.content.adapted.identity == again.fitted.content.adapted.identity
+    assert whole.deployment.content.adapted.identity == again.deployment.content.adapted.identity
 
 
 def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
@@ -234,7 +234,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
         model = make(epochs=40, lr=0.02, reg=0.0, tuning=tuning)
         model.fit(data, content=plan_content(data, {"text": folder, "image": "none"}), metric="ndcg@10")
         table = model.scorer().score(data.select_view().user_batch(np.arange(30))).numpy()
-        cold = np.flatnonzero(split & model.fitted.content.vectors["text"].present)
+        cold = np.flatnonzero(split & model.deployment.content.vectors["text"].present)
         own = np.arange(30)[:, None] % 3 == cold[None] % 3
         scores[tuning] = float(
             np.mean([(table[u, cold][own[u]][:, None] > table[u, cold][~own[u]][None]).mean() for u in range(30)])
@@ -245,7 +245,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
 def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
     data = catalogue()
     model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
-    whole, everyone = model.fitted.content, np.ones(N_ITEMS, bool)
+    whole, everyone = model.deployment.content, np.ones(N_ITEMS, bool)
     found = whole.without(data.items, {"image": everyone}).vectors[FUSED]
     assert found.present.sum() == N_ITEMS - 1, "the item without a text has nothing left"
     assert not np.array_equal(found.values, whole.vectors[FUSED].values)
@@ -256,9 +256,9 @@ def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
 def test_weights_of_another_plan_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
-    back = Adapted.load(tmp_path / "adapted", found.fitted)
+    back = Adapted.load(tmp_path / "adapted", found.deployment)
     assert back.identity == source.network.identity
     text = (tmp_path / "adapted" / "adapted.json").read_text()
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        Adapted.load(tmp_path / "adapted", found.fitted)
+        Adapted.load(tmp_path / "adapted", found.deployment)

@@ -61,7 +61,7 @@ def encode(
     view = content.view(loaded.select_view(), loaded)
     rows = [
         {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}
-        for name, found in view.arriving.items()
+        for name, found in view.all_features.items()
     ]
     faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.faults]
     if json:

@@ -16,19 +16,19 @@ def attach(app: typer.Typer) -> None:
 
 
 def models(json: show.Json = False) -> None:
-    """Every system: task, stage, paper, abilities."""
+    """Every system: task, stage, paper, capabilities."""
     from palate.core.model import models as matchers
     from palate.core.model import pretrainers
 
     rows = []
     for name, kind in (*pretrainers.items(), *matchers.items()):
-        able = [flag for flag, on in vars(kind.abilities).items() if on]
+        able = [flag for flag, on in vars(kind.capabilities).items() if on]
         rows.append(
             {
                 "model": name,
                 "task": kind.task,
                 "stage": kind.stage,
-                "abilities": ", ".join(able),
+                "capabilities": ", ".join(able),
                 "presets": ", ".join(kind.presets),
                 "paper": kind.paper,
             }

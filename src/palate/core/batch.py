@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Lists:
+class RaggedArray:
     """Ragged integer lists in CSR form.
 
     Attributes:
@@ -21,23 +21,23 @@ class Lists:
         times: int64, aligned with ``items``, or None.
     """
 
-    indptr: Ints
-    items: Ints
-    times: Ints | None = None
+    indptr: IntArray
+    items: IntArray
+    times: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def __getitem__(self, row: int) -> Ints:
+    def __getitem__(self, row: int) -> IntArray:
         return self.items[self.indptr[row] : self.indptr[row + 1]]
 
     @property
-    def lengths(self) -> Ints:
+    def lengths(self) -> IntArray:
         """int64 [n]."""
         return np.diff(self.indptr)
 
     @classmethod
-    def build(cls, owners: Ints, items: Ints, n: int, times: Ints | None = None) -> Lists:
+    def build(cls, owners: IntArray, items: IntArray, n: int, times: IntArray | None = None) -> RaggedArray:
         """Group ``items`` by ``owners`` (0..n-1); within a list by time where given, else by item id."""
         order = np.lexsort((items, owners)) if times is None else np.lexsort((items, times, owners))
         indptr = np.zeros(n + 1, np.int64)
@@ -46,13 +46,13 @@ class Lists:
         return cls(indptr, items, None if times is None else times[order])
 
     @classmethod
-    def of(cls, lists: Sequence[Sequence[int]]) -> Lists:
+    def of(cls, lists: Sequence[Sequence[int]]) -> RaggedArray:
         """From Python lists, in the order given."""
         indptr = np.cumsum([0, *map(len, lists)]).astype(np.int64)
         flat = [item for row in lists for item in row]
         return cls(indptr, np.array(flat, dtype=np.int64))
 
-    def take(self, rows: Ints) -> Lists:
+    def take(self, rows: IntArray) -> RaggedArray:
         """The lists of ``rows``, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) and rows[0] >= 0 and bool((rows[1:] - rows[:-1] == 1).all()):
@@ -62,15 +62,15 @@ class Lists:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         shift = np.repeat(starts - indptr[:-1], lengths)
         index = np.arange(indptr[-1]) + shift
-        return Lists(indptr, self.items[index], None if self.times is None else self.times[index])
+        return RaggedArray(indptr, self.items[index], None if self.times is None else self.times[index])
 
-    def _slice(self, start: int, stop: int) -> Lists:
+    def _slice(self, start: int, stop: int) -> RaggedArray:
         """Lists ``start .. stop - 1``; entries are views, not copies."""
         indptr = self.indptr[start : stop + 1]
         entries = slice(int(indptr[0]), int(indptr[-1]))
-        return Lists(indptr - indptr[0], self.items[entries], None if self.times is None else self.times[entries])
+        return RaggedArray(indptr - indptr[0], self.items[entries], None if self.times is None else self.times[entries])
 
-    def owners(self) -> Ints:
+    def owners(self) -> IntArray:
         """int64 [indptr[-1]]: the list each entry belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
@@ -85,14 +85,14 @@ class UserBatch:
         attributes: optional float features [B, a].
     """
 
-    rows: Ints
-    history: Lists
+    rows: IntArray
+    history: RaggedArray
     attributes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, index: Ints) -> UserBatch:
+    def take(self, index: IntArray) -> UserBatch:
         """A sub-batch."""
         attributes = None if self.attributes is None else self.attributes[index]
         return UserBatch(self.rows[index], self.history.take(index), attributes)

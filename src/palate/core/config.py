@@ -38,7 +38,7 @@ class TrainedConfig(ModelConfig):
 
 
 class ContentConfig(ModelConfig):
-    """Settings of models that read content; a model says in its ``abilities`` which values it takes.
+    """Settings of models that read content; a model says in its ``capabilities`` which values it takes.
 
     Attributes:
         tuning: what of the encoders is trained with the model, see :mod:`palate.core.tuning`.

@@ -61,7 +61,7 @@ class Features:
             return replace(self, values=self.values[picked], present=self.present[rows], lengths=self.lengths[rows])
         return replace(self, values=self.values[rows], present=self.present[rows])
 
-    def hide(self, visible: NDArray[np.bool_]) -> Features:
+    def mask_rows(self, visible: NDArray[np.bool_]) -> Features:
         """A copy in which entities outside ``visible`` [n] are absent (values zeroed)."""
         if self.kind == "tokens":
             raise FeatureError("tokens cannot be hidden by row; encode again", key=self.identity or None)
@@ -85,7 +85,7 @@ def modalities_of(
     return here
 
 
-def left_over(draws: NDArray[np.floating], present: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:
+def modality_dropout_mask(draws: NDArray[np.floating], present: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:
     """Which modalities entities keep when each is lost with probability ``rate``; nobody loses the last one.
 
     What is lost at one rate is lost at every higher one.
@@ -101,7 +101,7 @@ def left_over(draws: NDArray[np.floating], present: NDArray[np.bool_], rate: flo
     return kept
 
 
-def refuse_broken(features: Features, key: str) -> None:
+def check_finite(features: Features, key: str) -> None:
     """Refuse a present vector that is not finite, by row and column; O(values), a block of rows at a time.
 
     Raises:
@@ -123,7 +123,7 @@ def refuse_broken(features: Features, key: str) -> None:
             )
 
 
-def joined(first: Features, second: Features) -> Features:
+def concat(first: Features, second: Features) -> Features:
     """Rows of ``first``, then of ``second``, which must come from the same encoder."""
     if first.kind != second.kind or first.identity != second.identity:
         raise FeatureError(f"cannot join {first.identity!r} and {second.identity!r}")
@@ -134,7 +134,7 @@ def joined(first: Features, second: Features) -> Features:
     return replace(first, values=values, present=np.concatenate([first.present, second.present]), lengths=lengths)
 
 
-def padded(features: Features, rows: int) -> Features:
+def pad_rows(features: Features, rows: int) -> Features:
     """``rows`` absent entities appended."""
     values = features.values
     if features.kind != "tokens":

@@ -57,7 +57,7 @@ class NotFittedError(PalateError):
     """A model was asked for something that only a fitted model has."""
 
 
-class AbilityError(PalateError):
+class UnsupportedError(PalateError):
     """The model cannot do this by design; the message names models that can."""
 
 

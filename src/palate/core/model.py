@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .batch import Ints
+from .batch import IntArray
 from .config import ModelConfig, parse_config
 from .content import Features
 from .encoder import Encoder
-from .errors import AbilityError, ConfigError, NotFittedError
+from .errors import ConfigError, NotFittedError, UnsupportedError
 from .ports import port
 from .registry import Registry
 from .scorer import Scorer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Abilities:
+class Capabilities:
     """What a model can do without retraining; each flag is tested both ways.
 
     Attributes:
@@ -51,7 +51,7 @@ class Abilities:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What a model must be given.
 
     Attributes:
@@ -61,7 +61,7 @@ class Needs:
         content: at least one content feature or given item graph.
         dense: at least one dense content feature (a stand-in is made from a given k-NN graph).
         fields: content column by column as well (``TrainView.fields``).
-        queries: what people searched for, read as texts are (``TrainView.asked``).
+        queries: what people searched for, read as texts are (``TrainView.query_features``).
     """
 
     batch: Literal["none", "pairs", "examples"] = "none"
@@ -73,7 +73,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Shape:
+class InputSpec:
     """Sizes from which a model builds its parts.
 
     Attributes:
@@ -128,51 +128,51 @@ class Model(nn.Module):
     paper: ClassVar[str] = ""
     task: ClassVar[str] = "match"
     stage: ClassVar[str] = "adapt"
-    abilities: ClassVar[Abilities] = Abilities()
-    needs: ClassVar[Needs] = Needs()
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    requirements: ClassVar[Requirements] = Requirements()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     deterministic: ClassVar[bool] = False
 
     def __init__(self, config: ModelConfig | None = None, **settings: Any) -> None:
         super().__init__()
         self.config: Any = config if config is not None else parse_config(self.Config, settings, self.name)
-        self.shape: Shape | None = None
-        self.fitted: Any = None
+        self.input_spec: InputSpec | None = None
+        self.deployment: Any = None
         self._refuse_axes()
 
     def _refuse_axes(self) -> None:
         tuning, fusion = getattr(self.config, "tuning", "frozen"), getattr(self.config, "fusion", None)
-        if tuning != "frozen" and not self.abilities.tuning:
-            able = [name for name, kind in models.items() if kind.abilities.tuning]
-            raise AbilityError(
+        if tuning != "frozen" and not self.capabilities.tuning:
+            able = [name for name, kind in models.items() if kind.capabilities.tuning]
+            raise UnsupportedError(
                 f"{self.name} has no gradient to train an encoder with",
                 key=f"tuning={tuning}",
                 hint=f"models that have one: {', '.join(able)}",
             )
-        if fusion is not None and fusion not in self.abilities.fusion:
-            able = [name for name, kind in models.items() if fusion in kind.abilities.fusion]
-            raise AbilityError(
-                f"in {self.name} modalities meet {' or '.join(self.abilities.fusion)} only",
+        if fusion is not None and fusion not in self.capabilities.fusion:
+            able = [name for name, kind in models.items() if fusion in kind.capabilities.fusion]
+            raise UnsupportedError(
+                f"in {self.name} modalities meet {' or '.join(self.capabilities.fusion)} only",
                 key=f"fusion={fusion}",
                 hint=f"models in which they can: {', '.join(able)}",
             )
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         """Create parameters and buffers for these sizes; called before training and when restoring."""
-        self.shape = shape
+        self.input_spec = shape
 
     def setup(self, train: TrainView) -> None:
         """Take sizes, graphs and content from the training view. Subclasses extend it."""
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
-        self.build(Shape(train.n_users, train.n_items, dims))
+        self.build(InputSpec(train.n_users, train.n_items, dims))
 
-    def adopt(self, source: Any) -> None:
+    def attach_encoders(self, source: Any) -> None:
         """Take content, from now on, from networks that are trained together with this model; after :meth:`setup`.
 
         Args:
             source: a :class:`palate.features.adapted.Source`.
         """
-        raise AbilityError(f"{self.name} reads content as it is")
+        raise UnsupportedError(f"{self.name} reads content as it is")
 
     def solve(self, train: TrainView) -> bool:
         """Closed form or counting: fit and return True, and the loop is skipped."""
@@ -188,34 +188,34 @@ class Model(nn.Module):
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         """Loss terms of a batch; ``loss`` is minimised, all are logged."""
-        raise AbilityError(f"{self.name} has no loss: it is solved in closed form")
+        raise UnsupportedError(f"{self.name} has no loss: it is solved in closed form")
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         """Called before each epoch, for example to resample edges."""
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         """Settings chosen on validation; a refit starts from the config with these applied."""
         return {}
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         """Called once after training: keep what scoring needs, drop what only training needed."""
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         """Take content for all ``n_items`` rows, also rows unseen in fitting. Nothing is retrained."""
-        if self.shape is not None and n_items != self.shape.n_items:
-            able = [name for name, kind in models.items() if kind.abilities.new_items]
-            raise AbilityError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
+        if self.input_spec is not None and n_items != self.input_spec.n_items:
+            able = [name for name, kind in models.items() if kind.capabilities.new_items]
+            raise UnsupportedError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
 
-    def fresh(self, changes: Mapping[str, Any]) -> Self:
+    def clone(self, changes: Mapping[str, Any]) -> Self:
         """An untrained copy with some settings changed."""
         return type(self)(parse_config(self.Config, {**self.config.model_dump(), **changes}, self.name))
 
-    def facts(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """JSON-able state beside the tensors."""
         return {}
 
-    def load_facts(self, facts: Mapping[str, Any]) -> None:
-        """Restore what :meth:`facts` returned; called after :meth:`build`, before tensors."""
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`extra_state` returned; called after :meth:`build`, before tensors."""
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the tensors of ``state_dict``; buffers take the saved shape."""
@@ -244,9 +244,9 @@ class Model(nn.Module):
         return path
 
     def _deployed(self) -> Any:
-        if self.fitted is None:
+        if self.deployment is None:
             raise NotFittedError(f"{self.name} is not fitted", hint="call fit(data), or palate.restore(folder)")
-        return self.fitted
+        return self.deployment
 
 
 class Matcher(Model):
@@ -254,7 +254,7 @@ class Matcher(Model):
 
     def scorer(self) -> Scorer:
         """A frozen scorer over all items."""
-        raise AbilityError(f"{self.name} does not score")
+        raise UnsupportedError(f"{self.name} does not score")
 
     def recommend(self, users: Any = None, k: int = 10, **options: Any) -> pl.DataFrame:
         """Best items for ``users`` or for a ``history`` of item ids: columns user, item, score, rank.
@@ -286,21 +286,23 @@ class Pretrainer(Model):
 
     Attributes:
         default_readers: modality -> what reads it unless told otherwise, where that is not a tower's usual reader.
-        begins: its towers can start from an encoder that exists. begun: weights that did. begun_factor: their pace.
+        supports_init: its towers can start from an encoder that exists.
+        pretrained_parameters: weights that did.
+        pretrained_lr_scale: factor on their learning rate.
     """
 
     task: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
-    needs: ClassVar[Needs] = Needs(batch="examples", content=True)
+    requirements: ClassVar[Requirements] = Requirements(batch="examples", content=True)
     default_readers: ClassVar[Mapping[str, str]] = {}
-    begins: ClassVar[bool] = False
-    begun: Sequence[nn.Parameter] = ()
-    begun_factor: float = 1.0
+    supports_init: ClassVar[bool] = False
+    pretrained_parameters: Sequence[nn.Parameter] = ()
+    pretrained_lr_scale: float = 1.0
 
     def phases(self) -> list[Phase]:
-        """As for any model; weights that were trained before (``begun``) move ``begun_factor`` times as fast."""
-        slow = list(self.begun)
-        return [replace(phase, slow=slow, slow_factor=self.begun_factor) for phase in super().phases()]
+        """Stages of training; pretrained weights move ``pretrained_lr_scale`` times as fast."""
+        slow = list(self.pretrained_parameters)
+        return [replace(phase, slow=slow, slow_factor=self.pretrained_lr_scale) for phase in super().phases()]
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         """Single columns to read beside whole modalities.
@@ -315,16 +317,16 @@ class Pretrainer(Model):
         """Modalities that it can learn from; others are not even read."""
         return ("text", "image", "audio")
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out."""
-        raise AbilityError(f"{self.name} has no examples")
+        raise UnsupportedError(f"{self.name} has no examples")
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Retrieval on held-out examples, the higher the better; decides when to stop and which epoch is kept.
 
         NaN where nothing is held out: then all epochs are run and the last is kept.
         """
-        raise AbilityError(f"{self.name} does not judge itself")
+        raise UnsupportedError(f"{self.name} does not judge itself")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         """Modality -> an encoder of the feature store.
@@ -332,7 +334,7 @@ class Pretrainer(Model):
         Args:
             readers: modality -> the encoder that read the raw content. fitted_on: names what was learnt from.
         """
-        raise AbilityError(f"{self.name} exports no encoder")
+        raise UnsupportedError(f"{self.name} exports no encoder")
 
 
 M = TypeVar("M", bound=Model)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batch import Ints, Lists, UserBatch
-from .errors import AbilityError
+from .batch import IntArray, RaggedArray, UserBatch
+from .errors import UnsupportedError
 from .ports import port
 
 _SCORES = 1 << 22
@@ -27,19 +27,19 @@ class Scorer:
     def __init__(self, n_items: int) -> None:
         self.n_items = n_items
 
-    def item_vectors(self, items: Ints | None = None) -> Tensor:
+    def item_vectors(self, items: IntArray | None = None) -> Tensor:
         """float32 [N, d]; ``items`` selects rows."""
-        raise AbilityError(f"{type(self).__name__} scores without item vectors", hint="use score()")
+        raise UnsupportedError(f"{type(self).__name__} scores without item vectors", hint="use score()")
 
     def user_vectors(self, users: UserBatch) -> Tensor:
         """float32 [B, d], or [B, m, d] for several interests (the best counts)."""
-        raise AbilityError(f"{type(self).__name__} scores without user vectors", hint="use score()")
+        raise UnsupportedError(f"{type(self).__name__} scores without user vectors", hint="use score()")
 
     def scorable(self) -> NDArray[np.bool_]:
         """bool [N]: items this model knows anything about; the others' scores mean nothing."""
         return np.ones(self.n_items, bool)
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         """float32 [B, N] or [B, len(items)]."""
         vectors, goods = self.user_vectors(users), self.item_vectors(items)
         if vectors.ndim == 3:
@@ -50,9 +50,9 @@ class Scorer:
         self,
         users: UserBatch,
         k: int,
-        exclude: Lists | None = None,
+        exclude: RaggedArray | None = None,
         allowed: NDArray[np.bool_] | None = None,
-    ) -> tuple[Ints, NDArray[np.float32]]:
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         """Best ``k`` items of each user: ids int64 [B, k] (-1 where candidates ran out), scores float32 [B, k].
 
         Exact, chunked: never holds more than one chunk of scores.
@@ -78,14 +78,14 @@ class VectorScorer(Scorer):
         self,
         users: Tensor,
         items: Tensor,
-        fold_in: Callable[[Lists], Tensor] | None = None,
+        fold_in: Callable[[RaggedArray], Tensor] | None = None,
         known: NDArray[np.bool_] | None = None,
     ) -> None:
         super().__init__(len(items))
         self.users, self.items, self.known = users, items, known
         self.fold_in = fold_in or (lambda history: mean_of(items, history))
 
-    def item_vectors(self, items: Ints | None = None) -> Tensor:
+    def item_vectors(self, items: IntArray | None = None) -> Tensor:
         return self.items if items is None else self.items[torch.as_tensor(items)]
 
     def user_vectors(self, users: UserBatch) -> Tensor:
@@ -103,7 +103,7 @@ class VectorScorer(Scorer):
         return np.ones(self.n_items, bool) if self.known is None else self.known
 
 
-def mean_of(vectors: Tensor, lists: Lists, power: float = 1.0) -> Tensor:
+def mean_of(vectors: Tensor, lists: RaggedArray, power: float = 1.0) -> Tensor:
     """Sum of ``vectors`` over each list divided by its length to the ``power``; [len(lists), d], empty lists zero."""
     index = torch.as_tensor(lists.items, device=vectors.device)
     starts = torch.as_tensor(lists.indptr[:-1], device=vectors.device)

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def stream(seed: int, *names: object) -> np.random.Generator:
+def rng_for(seed: int, *names: object) -> np.random.Generator:
     """A NumPy generator that depends on ``seed`` and ``names`` alone."""
     label = "/".join(map(str, names)).encode()
     key = int.from_bytes(hashlib.blake2b(label, digest_size=8).digest(), "little")
@@ -24,13 +24,13 @@ def stream(seed: int, *names: object) -> np.random.Generator:
 def torch_stream(seed: int, *names: object, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator that depends on ``seed`` and ``names`` alone."""
     generator = torch.Generator(device=device)
-    generator.manual_seed(int(stream(seed, *names).integers(2**62)))
+    generator.manual_seed(int(rng_for(seed, *names).integers(2**62)))
     return generator
 
 
 def seed_torch(seed: int, *names: object) -> None:
     """Seed torch's global generator (parameter initialisation and dropout) from a named stream."""
-    torch.manual_seed(int(stream(seed, "torch", *names).integers(2**62)))
+    torch.manual_seed(int(rng_for(seed, "torch", *names).integers(2**62)))
 
 
 def isolated(function: Callable[P, R]) -> Callable[P, R]:

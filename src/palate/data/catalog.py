@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.content import Features, joined, padded
+from palate.core.content import Features, concat, pad_rows
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
@@ -81,7 +81,7 @@ class Catalog:
     def raw(
         self, modality: str, rows: NDArray[np.int64] | None = None, columns: Sequence[str] | None = None
     ) -> list[Raw]:
-        """Raw content by row: text joined over its columns, media as a path or bytes, attributes as a mapping.
+        """Raw content by row: text concat over its columns, media as a path or bytes, attributes as a mapping.
 
         None marks absence: empty text, a null or blank path, no attribute at all.
 
@@ -158,9 +158,9 @@ class Catalog:
                 hint = f"give {expected}: one row a new {self.ids.what}, as wide as those it came with"
                 raise DataError(f"vectors of shape {found.values.shape}", key=name, hint=hint)
         given = {
-            name: joined(old, replace(features[name], identity=old.identity))
+            name: concat(old, replace(features[name], identity=old.identity))
             if name in features
-            else padded(old, len(frame))
+            else pad_rows(old, len(frame))
             for name, old in self.given.items()
         }
         return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
@@ -172,7 +172,7 @@ class Catalog:
             for column, kind in self.kinds.items()
             if kind in gone
         ]
-        given = {name: found.hide(~gone[name]) if name in gone else found for name, found in self.given.items()}
+        given = {name: found.mask_rows(~gone[name]) if name in gone else found for name, found in self.given.items()}
         return replace(self, frame=self.frame.with_columns(emptied), given=given)
 
     def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:

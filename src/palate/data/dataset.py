@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
@@ -25,7 +25,7 @@ from .pandas_table import from_pandas
 from .relations import Relations
 from .searches import Searches, make_searches
 from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, make_split
-from .views import Held, TrainView
+from .views import EvaluationQueries, TrainView
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ class Dataset:
 
     def select_view(self, seed: int = 0) -> TrainView:
         """Train with validation questions: the stage in which everything is chosen."""
-        return self._view((TRAIN,), self.split.fit_items, VALID, self.split.valid_candidates, seed)
+        return self._view((TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates, seed)
 
     def refit_view(self, seed: int = 0) -> TrainView | None:
         """Train + valid without questions, for protocols that train again before test; else None."""
@@ -183,12 +183,14 @@ class Dataset:
             return None
         return self._view((TRAIN, VALID), self.split.refit_items, None, None, seed)
 
-    def test_held(self) -> Held:
+    def test_held(self) -> EvaluationQueries:
         """The test questions. Callers count this: it is meant to happen once, after all selection."""
         known = (TRAIN, VALID) if self.split.refit else (TRAIN,)
         return self._held(known, TEST, self.split.test_candidates)
 
-    def _view(self, parts: Sequence[int], fit_items: Any, held: int | None, candidates: Any, seed: int) -> TrainView:
+    def _view(
+        self, parts: Sequence[int], visible_items: Any, held: int | None, candidates: Any, seed: int
+    ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
         users, items = data.users[keep], data.items[keep]
@@ -200,15 +202,15 @@ class Dataset:
             users,
             items,
             times,
-            fit_items,
-            self.relations if fit_items.all() else self.relations.among(fit_items),
+            visible_items,
+            self.relations if visible_items.all() else self.relations.among(visible_items),
             valid=None if held is None or not (self.split.part == held).any() else self._held(parts, held, candidates),
             seed=seed,
             metric="capped_recall@20" if self.spec.kind == "item_cold" else "recall@20",
             searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
         )
 
-    def _held(self, known: Sequence[int], held: int, candidates: Any) -> Held:
+    def _held(self, known: Sequence[int], held: int, candidates: Any) -> EvaluationQueries:
         data, split = self.positives, self.split
         trained = np.isin(split.part, known)
         asked = split.part == held
@@ -223,12 +225,14 @@ class Dataset:
         rows = np.where(in_table[users], users, -1)
         masked = seen if self.spec.mask == "train" else split.part != held
         relevant = self._lists(asked).take(users)
-        return Held(UserBatch(rows, history.take(users)), relevant, self._lists(masked).take(users), candidates)
+        return EvaluationQueries(
+            UserBatch(rows, history.take(users)), relevant, self._lists(masked).take(users), candidates
+        )
 
-    def _lists(self, keep: Any) -> Lists:
+    def _lists(self, keep: Any) -> RaggedArray:
         data = self.positives
         times = None if data.times is None else data.times[keep]
-        return Lists.build(data.users[keep], data.items[keep], data.n_users, times)
+        return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times)
 
 
 def _polars(frame: Any) -> pl.DataFrame:
@@ -252,8 +256,8 @@ def _searched(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | None)
 def _dense(
     log: pl.DataFrame, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
 ) -> tuple[pl.DataFrame, tuple[str, ...], pl.DataFrame | None]:
-    item_rows: Ints = items.rows(log[roles["item"]], "mark")
-    user_rows: Ints = users.rows(log[roles["user"]], "mark")
+    item_rows: IntArray = items.rows(log[roles["item"]], "mark")
+    user_rows: IntArray = users.rows(log[roles["user"]], "mark")
     table = log.select([pl.col(column).alias(role) for role, column in roles.items()]).with_columns(
         user=pl.Series(user_rows), item=pl.Series(item_rows)
     )

@@ -115,7 +115,7 @@ def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[Fau
     of what this split shows, and with that of the whole catalogue.
     """
     split = data.split
-    if split.fit_items.all():
+    if split.visible_items.all():
         return
     for name, value in features.items():
         if value.fitted_on is None:
@@ -124,12 +124,12 @@ def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[Fau
         if not data.items.columns(modality):
             continue
         allowed = {content_key(data.items.raw(modality, np.flatnonzero(seen)))
-                   for seen in (split.fit_items, split.refit_items)}  # fmt: skip
+                   for seen in (split.visible_items, split.refit_items)}  # fmt: skip
         if value.fitted_on in allowed:
             continue
         if value.fitted_on == content_key(data.items.raw(modality)):
             message = "the encoder was fitted on all items, test items included"
-            hint = "fit it on the view's fit_items, or label the split transductive"
+            hint = "fit it on the view's visible_items, or label the split transductive"
             yield Fault("fitted_on_test", "error", message, key=name, hint=hint)
         else:
             message = "cannot tell what the encoder was fitted on"
@@ -223,7 +223,7 @@ def view_leaks(view: TrainView, data: Dataset) -> list[Fault]:
     shown = np.isin(view.users * data.n_items + view.items, asked)
     if shown.any():
         faults.append(Fault("test_in_view", "error", "test pairs among the training pairs", count=int(shown.sum())))
-    allowed = data.split.fit_items if view.valid is not None else data.split.refit_items
+    allowed = data.split.visible_items if view.valid is not None else data.split.refit_items
     hidden = ~allowed
     for name, features in view.features.items():
         leaked = hidden & features.present

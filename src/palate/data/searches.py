@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import DataError
 from palate.core.files import digest
 
@@ -28,15 +28,15 @@ class Searches:
     """
 
     queries: Catalog
-    query: Ints
-    users: Ints
-    items: Ints
-    times: Ints | None = None
+    query: IntArray
+    users: IntArray
+    items: IntArray
+    times: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.query)
 
-    def behind(self, users: Ints, items: Ints, n_items: int, until: int | None = None) -> Searches:
+    def behind(self, users: IntArray, items: IntArray, n_items: int, until: int | None = None) -> Searches:
         """Those whose user took their item in one of the pairs (``users``, ``items``), none later than ``until``."""
         keep = np.isin(self.users * n_items + self.items, users * n_items + items)
         if until is not None and self.times is not None:

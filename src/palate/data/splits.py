@@ -68,14 +68,14 @@ class Split:
     Attributes:
         part: int8 [n positives].
         refit: whether the final model is trained again on train + valid before test is opened.
-        fit_items, refit_items: bool [n_items], content that fitting may see in either stage.
+        visible_items, refit_items: bool [n_items], content that fitting may see in either stage.
         valid_candidates, test_candidates: bool [n_items] or None for all items.
         fold_in: valid and test users are unseen; part of what they did is handed over as history.
     """
 
     part: NDArray[np.int8]
     refit: bool
-    fit_items: Bools
+    visible_items: Bools
     refit_items: Bools
     valid_candidates: Bools | None = None
     test_candidates: Bools | None = None

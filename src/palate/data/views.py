@@ -1,4 +1,4 @@
-"""What training may see (:class:`TrainView`) and what evaluation asks (:class:`Held`)."""
+"""What training may see (:class:`TrainView`) and what evaluation asks (:class:`EvaluationQueries`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 
 from .relations import Relations
@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class EvaluationQueries:
     """Questions with known answers: for these users, which items?
 
     Attributes:
@@ -32,16 +32,18 @@ class Held:
     """
 
     users: UserBatch
-    relevant: Lists
-    exclude: Lists
+    relevant: RaggedArray
+    exclude: RaggedArray
     candidates: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def take(self, rows: Ints) -> Held:
+    def take(self, rows: IntArray) -> EvaluationQueries:
         """Only these questions."""
-        return Held(self.users.take(rows), self.relevant.take(rows), self.exclude.take(rows), self.candidates)
+        return EvaluationQueries(
+            self.users.take(rows), self.relevant.take(rows), self.exclude.take(rows), self.candidates
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +52,13 @@ class TrainView:
 
     Attributes:
         users, items: int64 [n], the training positives. times: int64 [n] or None.
-        fit_items: bool [n_items], items whose content may be seen.
-        features: content by name, rows outside ``fit_items`` absent.
+        visible_items: bool [n_items], items whose content may be seen.
+        features: content by name, rows outside ``visible_items`` absent.
         fields: content of single columns by name, for models that weigh columns; masked likewise.
         sources: modalities that each feature and field is made of.
         relations: edges among visible items.
-        arriving: content of all items, for answering validation questions about items hidden in fitting; it is
-            handed to :meth:`Model.extend` as a new item's content would be, and never read in training.
+        all_features: content of all items, for answering validation questions about items hidden in fitting; it is
+            handed to :meth:`Model.update_items` as a new item's content would be, and never read in training.
         searches: queries that led to training positives, None where nobody's are known. asked: what the reader of texts
             made of their queries, for models that need them.
         valid: validation questions, None in a refit.
@@ -67,16 +69,16 @@ class TrainView:
 
     n_users: int
     n_items: int
-    users: Ints
-    items: Ints
-    times: Ints | None
-    fit_items: Bools
+    users: IntArray
+    items: IntArray
+    times: IntArray | None
+    visible_items: Bools
     relations: Relations
     features: Mapping[str, Features] = field(default_factory=dict)
     fields: Mapping[str, Features] = field(default_factory=dict)
-    arriving: Mapping[str, Features] = field(default_factory=dict)
+    all_features: Mapping[str, Features] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    valid: Held | None = None
+    valid: EvaluationQueries | None = None
     seed: int = 0
     metric: str = "recall@20"
     scratch: Path | None = None
@@ -84,7 +86,7 @@ class TrainView:
     fingerprint: str = ""
     device: str = "cpu"
     searches: Searches | None = None
-    asked: Features | None = None
+    query_features: Features | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -92,14 +94,15 @@ class TrainView:
     def with_features(
         self, features: Mapping[str, Features], fields: Mapping[str, Features] | None = None
     ) -> TrainView:
-        """This view with content; rows outside ``fit_items`` are hidden here, so no caller can forget to."""
-        arriving = {**features, **(fields or {})}
+        """This view with content; rows outside ``visible_items`` are hidden here, so no caller can forget to."""
+        all_features = {**features, **(fields or {})}
         visible = {
-            name: value if self.fit_items.all() else value.hide(self.fit_items) for name, value in arriving.items()
+            name: value if self.visible_items.all() else value.mask_rows(self.visible_items)
+            for name, value in all_features.items()
         }
         main = {name: visible[name] for name in features}
         single = {name: visible[name] for name in fields or {}}
-        return replace(self, features=main, fields=single, arriving=arriving)
+        return replace(self, features=main, fields=single, all_features=all_features)
 
     @cached_property
     def matrix(self) -> sp.csr_array:
@@ -108,9 +111,9 @@ class TrainView:
         return sp.csr_array((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
 
     @cached_property
-    def history(self) -> Lists:
+    def history(self) -> RaggedArray:
         """Training positives by user."""
-        return Lists.build(self.users, self.items, self.n_users, self.times)
+        return RaggedArray.build(self.users, self.items, self.n_users, self.times)
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
@@ -134,6 +137,6 @@ class TrainView:
         rows = np.sort(np.random.default_rng([self.seed, 7]).choice(len(self.valid), users, replace=False))
         return replace(self, valid=self.valid.take(rows))
 
-    def user_batch(self, rows: Ints) -> UserBatch:
+    def user_batch(self, rows: IntArray) -> UserBatch:
         """Users of the training table with their training histories."""
         return UserBatch(rows, self.history.take(rows))

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from palate.core.content import left_over, modalities_of
+from palate.core.content import modalities_of, modality_dropout_mask
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.model import Matcher
 from palate.core.progress import track
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
@@ -161,17 +161,17 @@ def _select(
         "model": variant,
         "seed": seed,
         "seconds": time.perf_counter() - started,
-        "stages": fitted.fitted.log.seconds,
+        "stages": fitted.deployment.log.seconds,
         "peak_mib": peak() / 2**20,
         "peak_growth_mib": (peak() - before) / 2**20,
         "parameters": sum(p.numel() for p in fitted.parameters()),
-        "trained": fitted.fitted.log.trained,
-        "content_mib": fitted.fitted.log.content_bytes / 2**20,
-        "valid": fitted.fitted.log.valid,
-        "metric": fitted.fitted.log.metric,
-        "selected": fitted.fitted.log.selected,
-        "content": fitted.abilities.content,
-        "epochs": len(fitted.fitted.log.history),
+        "trained": fitted.deployment.log.trained,
+        "content_mib": fitted.deployment.log.content_bytes / 2**20,
+        "valid": fitted.deployment.log.valid,
+        "metric": fitted.deployment.log.metric,
+        "selected": fitted.deployment.log.selected,
+        "content": fitted.capabilities.content,
+        "epochs": len(fitted.deployment.log.history),
     }
     save(fitted, folder / key / "run")
     write_json(done, cell)
@@ -224,7 +224,7 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: Gaps, store: 
     if not isinstance(model, Matcher):
         raise ConfigError(f"{model.name} does not recommend items")
     if gaps.rate:
-        model.fitted.content.store = store
+        model.deployment.content.store = store
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
     arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
@@ -247,7 +247,7 @@ def hide_content(
     modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
     alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
     """
-    content = model.fitted.content
+    content = model.deployment.content
     parts = content.parts(data.items)
     known = list(dict.fromkeys(modality for name in parts for modality in content.sources[name]))
     unknown = sorted(set(modalities or ()) - set(data.items.modalities))
@@ -259,10 +259,10 @@ def hide_content(
     candidates = data.split.test_candidates
     asked = np.ones(data.n_items, bool) if candidates is None else candidates
     present = modalities_of(parts, content.sources, known)
-    draws = np.stack([stream(seed, "missing", modality).random(data.n_items) for modality in known])
+    draws = np.stack([rng_for(seed, "missing", modality).random(data.n_items) for modality in known])
     draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
-    gone = present & ~left_over(draws, present, rate) & asked
-    model.extend(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
+    gone = present & ~modality_dropout_mask(draws, present, rate) & asked
+    model.update_items(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
 
 
 def _row(

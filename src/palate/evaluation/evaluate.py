@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.model import Matcher
 from palate.data.dataset import Dataset
-from palate.data.views import Held
+from palate.data.views import EvaluationQueries
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
 from palate.metrics.held import answer
@@ -39,8 +39,8 @@ class Result:
     per_user: dict[str, NDArray[np.float64]]
     beyond: dict[str, float]
     slices: dict[str, dict[str, float]]
-    lists: Ints
-    held: Held
+    lists: IntArray
+    held: EvaluationQueries
     seconds: float
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -83,7 +83,7 @@ def evaluate(model: Matcher, data: Dataset, ks: Sequence[int] = KS) -> Result:
     )
 
 
-def _without_additions(held: Held, n_items: int, scored: int) -> Held:
+def _without_additions(held: EvaluationQueries, n_items: int, scored: int) -> EvaluationQueries:
     """Items added after the fit are no candidates: the question stays the one that was asked."""
     if scored == n_items:
         return held
@@ -97,13 +97,13 @@ def _known() -> set[str]:
     return set(known)
 
 
-def _train_counts(data: Dataset) -> Ints:
+def _train_counts(data: Dataset) -> IntArray:
     p = data.positives
     known = (0, 1) if data.split.refit else (0,)
     return np.bincount(p.items[np.isin(data.split.part, known)], minlength=data.n_items)
 
 
-def _beyond(lists: Ints, held: Held, counts: Ints, data: Dataset, k: int = 10) -> dict[str, float]:
+def _beyond(lists: IntArray, held: EvaluationQueries, counts: IntArray, data: Dataset, k: int = 10) -> dict[str, float]:
     top = lists[:, :k]
     tail = beyond.long_tail(counts)
     found = {
@@ -121,7 +121,9 @@ def _beyond(lists: Ints, held: Held, counts: Ints, data: Dataset, k: int = 10) -
     return found
 
 
-def _slices(lists: Ints, held: Held, counts: Ints, data: Dataset, k: int = 20) -> dict[str, dict[str, float]]:
+def _slices(
+    lists: IntArray, held: EvaluationQueries, counts: IntArray, data: Dataset, k: int = 20
+) -> dict[str, dict[str, float]]:
     present = {name: data.items.present(name) for name in data.items.modalities}
     found = {}
     for name, members in item_slices(counts, present).items():

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from palate.core.errors import AbilityError
+from palate.core.errors import UnsupportedError
 from palate.core.files import atomic_path, write_tensors
 from palate.core.model import Matcher, Model
 from palate.core.scorer import VectorScorer
@@ -23,13 +23,13 @@ def export_vectors(model: Model, out: str | Path, onnx: bool = False) -> list[st
         onnx: write scorer.onnx as well (see :func:`palate.evaluation.onnx.write_onnx`).
 
     Raises:
-        AbilityError: the model scores without vectors.
+        UnsupportedError: the model scores without vectors.
     """
     scorer = model.scorer() if isinstance(model, Matcher) else None
     if not isinstance(scorer, VectorScorer):
-        raise AbilityError(f"{model.name} has no item vectors", hint="export a model with a dot-product score")
+        raise UnsupportedError(f"{model.name} has no item vectors", hint="export a model with a dot-product score")
     folder = Path(out)
-    fitted = model.fitted
+    fitted = model.deployment
     named = {"items": (fitted.items.ids.ids, scorer.items), "users": (fitted.users.ids, scorer.users)}
     paths = []
     for name, (ids, vectors) in named.items():

@@ -97,7 +97,7 @@ def run_fit(
         headline = [_row(name, done) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
-        log.info("chosen on validation: %s", fits[main.name].model.fitted.log.selected)
+        log.info("chosen on validation: %s", fits[main.name].model.deployment.log.selected)
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
@@ -168,7 +168,7 @@ def _rule(about: Mapping[str, Any]) -> dict[str, Any]:
 def warm_start(model: Model, run: str) -> None:
     """Start from another run's weights wherever name and shape agree; nothing in common is an error."""
     tensors = read_tensors(Path(run) / "model.safetensors")
-    built, renew = model.build, model.fresh
+    built, renew = model.build, model.clone
 
     def build_and_copy(shape: Any) -> None:
         built(shape)
@@ -179,13 +179,13 @@ def warm_start(model: Model, run: str) -> None:
         for name in shared:
             own[name].data.copy_(tensors[name])
 
-    def fresh(changes: Mapping[str, Any]) -> Any:
+    def clone(changes: Mapping[str, Any]) -> Any:
         successor = renew(changes)
         warm_start(successor, run)
         return successor
 
     model.build = build_and_copy  # type: ignore[method-assign]
-    model.fresh = fresh  # type: ignore[method-assign]
+    model.clone = clone  # type: ignore[method-assign]
 
 
 def _affordable(name: str, data: Dataset) -> bool:
@@ -195,8 +195,8 @@ def _affordable(name: str, data: Dataset) -> bool:
 
 def _row(name: str, done: Fit) -> dict[str, Any]:
     row: dict[str, Any] = {"model": name}
-    if done.model.fitted.log.valid is not None:
-        row[f"valid {done.model.fitted.log.metric}"] = done.model.fitted.log.valid
+    if done.model.deployment.log.valid is not None:
+        row[f"valid {done.model.deployment.log.metric}"] = done.model.deployment.log.valid
     if done.result is not None:
         row |= {name: done.result.metrics[name] for name in HEADLINE}
     return row | {"seconds": round(done.seconds, 1)}

@@ -48,7 +48,7 @@ def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
     tested = {n: done.result for n, done in fits.items() if done.result is not None}
     cold = data.spec.kind == "item_cold"
     metric = "capped_recall@20" if cold else "recall@20"
-    log = main.model.fitted.log
+    log = main.model.deployment.log
     headline = [(n, result.metrics[metric]) for n, result in tested.items()]
     return {
         "title": data.name,
@@ -72,14 +72,14 @@ def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
         "features": [
             (
                 n,
-                main.model.fitted.content.used[n][1] if n in main.model.fitted.content.used else "stand-in",
+                main.model.deployment.content.used[n][1] if n in main.model.deployment.content.used else "stand-in",
                 f.dim,
                 _share(f),
             )
-            for n, f in main.model.fitted.content.vectors.items()
+            for n, f in main.model.deployment.content.vectors.items()
         ],
         "counts": [("users", data.n_users), ("items", data.n_items), ("positives", len(data.positives))],
-        "about": {key: value for key, value in main.model.fitted.about.items() if key != "rule"}
+        "about": {key: value for key, value in main.model.deployment.about.items() if key != "rule"}
         | {"mask": data.spec.mask, "opened test": int(main.result is not None)},
         "versions": versions(),
     }
@@ -143,7 +143,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _faults(fit: Fit) -> list[tuple[str, Any]]:
-    return list(fit.model.fitted.content.faults)
+    return list(fit.model.deployment.content.faults)
 
 
 def _share(features: Any) -> float:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
-from palate.data.views import Held
+from palate.core.batch import IntArray, RaggedArray
+from palate.data.views import EvaluationQueries
 from palate.metrics.beyond import long_tail
 from palate.metrics.lists import hits_of
 
 Bools = NDArray[np.bool_]
 
 
-def item_slices(counts: Ints, present: Mapping[str, Bools]) -> dict[str, Bools]:
+def item_slices(counts: IntArray, present: Mapping[str, Bools]) -> dict[str, Bools]:
     """Name -> bool [n_items]. The head holds 80 % of training positives; cold items have none."""
     tail = long_tail(counts) if counts.sum() else np.ones(len(counts), bool)
     slices = {"items: warm": counts > 0, "items: cold": counts == 0}
@@ -25,7 +25,7 @@ def item_slices(counts: Ints, present: Mapping[str, Bools]) -> dict[str, Bools]:
     return {name: mask for name, mask in slices.items() if mask.any()}
 
 
-def user_slices(held: Held) -> dict[str, Bools]:
+def user_slices(held: EvaluationQueries) -> dict[str, Bools]:
     """Name -> bool [users]: by length of the known history, cut at the quartiles."""
     lengths = held.users.history.lengths
     low, high = np.quantile(lengths, [0.25, 0.75])
@@ -36,7 +36,7 @@ def user_slices(held: Held) -> dict[str, Bools]:
     }
 
 
-def sliced_recall(ids: Ints, relevant: Lists, members: Bools) -> tuple[float, int]:
+def sliced_recall(ids: IntArray, relevant: RaggedArray, members: Bools) -> tuple[float, int]:
     """Mean over users of hits in the slice / relevant items in the slice, and the number of such users."""
     owners = relevant.owners()
     wanted = np.bincount(owners[members[relevant.items]], minlength=len(relevant))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.metrics.topk import topk_dot
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import propagate
@@ -71,7 +71,7 @@ def full_ranking(
     draw = torch.Generator().manual_seed(0)
     left, right = torch.randn(users, dim, generator=draw), torch.randn(items, dim, generator=draw)
     rng = np.random.default_rng(0)
-    seen = Lists.build(rng.integers(0, users, users * 6), rng.integers(0, items, users * 6), users)
+    seen = RaggedArray.build(rng.integers(0, users, users * 6), rng.integers(0, items, users * 6), users)
     buffer = torch.empty(chunk, items)
 
     def product() -> None:

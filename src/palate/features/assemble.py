@@ -14,7 +14,7 @@ from palate.core.content import Features
 from .segment import Segment
 
 Place = tuple[int, int] | None
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 
 def assemble(
@@ -46,7 +46,7 @@ def assemble(
     return Features(values, present, blank.kind, sizes, blank.identity, blank.fitted_on)
 
 
-def _sizes(segments: Sequence[Segment], where: Ints, present: NDArray[np.bool_]) -> Ints:
+def _sizes(segments: Sequence[Segment], where: IntArray, present: NDArray[np.bool_]) -> IntArray:
     sizes = np.zeros(len(where), np.int64)
     for number in np.unique(where[present, 0]):
         rows = np.flatnonzero((where[:, 0] == number) & present)
@@ -54,11 +54,11 @@ def _sizes(segments: Sequence[Segment], where: Ints, present: NDArray[np.bool_])
     return sizes
 
 
-def _lengths(segment: Segment) -> Ints:
+def _lengths(segment: Segment) -> IntArray:
     return segment.lengths if segment.lengths is not None else np.ones(len(segment.keys), np.int64)
 
 
-def _one_segment(segments: Sequence[Segment], where: Ints) -> NDArray | None:
+def _one_segment(segments: Sequence[Segment], where: IntArray) -> NDArray | None:
     """The values of a segment that holds exactly these rows in this order."""
     if not len(where) or where[0, 0] < 0:
         return None
@@ -77,7 +77,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype, ram: int, folder: Path | Non
 
 
 def _copy(
-    values: NDArray, segments: Sequence[Segment], where: Ints, present: NDArray[np.bool_], sizes: Ints | None
+    values: NDArray, segments: Sequence[Segment], where: IntArray, present: NDArray[np.bool_], sizes: IntArray | None
 ) -> None:
     begins = None if sizes is None else np.concatenate([[0], np.cumsum(sizes)])
     order = np.flatnonzero(present)
@@ -94,8 +94,8 @@ def _copy(
             values[_spans(begins[rows], sizes[rows])] = segment.values[_spans(starts, sizes[rows])]
 
 
-def _spans(starts: Ints, lengths: Ints) -> Ints:
+def _spans(starts: IntArray, lengths: IntArray) -> IntArray:
     """Concatenated ranges ``start .. start + length``."""
     ends = np.cumsum(lengths)
-    spans: Ints = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+    spans: IntArray = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
     return spans

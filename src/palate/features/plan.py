@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.content import Features, joined, padded, refuse_broken
+from palate.core.content import Features, check_finite, concat, pad_rows
 from palate.core.encoder import Encoder, FittedEncoder
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import inside, read_json, read_tensors, write_json, write_tensors
@@ -95,7 +95,7 @@ class Content:
         queries: bool = False,
         impute: Impute = "none",
     ) -> TrainView:
-        """``view`` with content: fitted encoders see its ``fit_items`` only, other rows are hidden.
+        """``view`` with content: fitted encoders see its ``visible_items`` only, other rows are hidden.
 
         Args:
             dense: make a spectral stand-in for a modality that has a given k-NN graph but no vectors.
@@ -111,7 +111,7 @@ class Content:
                 continue
             encoder = find_encoder(spec, modality)
             if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
-                encoder.fit(data.items.raw(modality, np.flatnonzero(view.fit_items), columns))
+                encoder.fit(data.items.raw(modality, np.flatnonzero(view.visible_items), columns))
             self.fitted[name] = encoder
         self.vectors = self.encode(data.items)
         main = {name: self.vectors[name] for name in self.plan}
@@ -121,7 +121,7 @@ class Content:
         if queries and view.searches is not None and "text" in self.fitted:
             heard = np.isin(np.arange(len(view.searches.queries)), view.searches.query)
             made = self.store.encode(self.fitted["text"], view.searches.queries.raw("text"))
-            view = replace(view, asked=made.hide(heard))
+            view = replace(view, query_features=made.mask_rows(heard))
         kinds = data.items.kinds
         self.sources = {name: (name,) for name in main} | {
             name: tuple(dict.fromkeys(kinds.get(column, modality) for column in columns)) if columns else (modality,)
@@ -150,7 +150,7 @@ class Content:
         if spec.startswith(GIVEN) or encoder is None:
             given = items.given[modality]
             given = given if rows is None else given.take(rows)
-            refuse_broken(given, name)
+            check_finite(given, name)
             return given
         faults: list[Fault] = []
         found = self.store.encode(encoder, items.raw(modality, rows, columns), root=items.root, faults=faults)
@@ -212,7 +212,7 @@ class Content:
         known = len(next(iter(self.vectors.values()))) if self.vectors else len(items)
         fresh = self.encode(items, np.arange(known, len(items)))
         self.vectors = {
-            name: joined(old, fresh[name]) if name in fresh else padded(old, len(items) - known)
+            name: concat(old, fresh[name]) if name in fresh else pad_rows(old, len(items) - known)
             for name, old in self.vectors.items()
         }
         return self.handed
@@ -236,7 +236,7 @@ class Content:
             some: NDArray[np.bool_] = np.any(lost, axis=0)
             if not some.any():
                 continue
-            kept = out.vectors[name] = found.hide(~some)
+            kept = out.vectors[name] = found.mask_rows(~some)
             again = np.flatnonzero(some & ~np.all(lost, axis=0))
             if len(again):
                 modality, _, columns = self.used[name]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from palate.core.content import Features
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
@@ -42,7 +42,7 @@ class Start:
         """From an encoder.
 
         Raises:
-            AbilityError: when it has no network that can be trained.
+            UnsupportedError: when it has no network that can be trained.
         """
         if isinstance(encoder, HfEncoder):
             network, stages, head = encoder.parts()
@@ -53,7 +53,7 @@ class Start:
             tower, network = encoder.network().tower, dict(encoder.options["network"])
             tower = tower.tower if isinstance(tower, Whole) else tower
         else:
-            raise AbilityError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
+            raise UnsupportedError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
         return cls(reading, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
 
 

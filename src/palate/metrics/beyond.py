@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.batch import Lists
+from ..core.batch import RaggedArray
 from ..core.errors import ConfigError, DataError
 from .lists import hits_of
 
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.integer] | NDArray[np.floating]
 
 
-def item_counts(ids: Ints, n_items: int) -> Ints:
+def item_counts(ids: IntArray, n_items: int) -> IntArray:
     """int64 [n_items]: in how many lists each item appears."""
     shown = ids[ids >= 0]
     if len(shown) and shown.max() >= n_items:
@@ -26,12 +26,12 @@ def item_counts(ids: Ints, n_items: int) -> Ints:
     return np.bincount(shown, minlength=n_items)
 
 
-def coverage(ids: Ints, n_items: int) -> float:
+def coverage(ids: IntArray, n_items: int) -> float:
     """Share of the catalogue that appears in at least one list."""
     return float((item_counts(ids, n_items) > 0).mean())
 
 
-def gini(ids: Ints, n_items: int) -> float:
+def gini(ids: IntArray, n_items: int) -> float:
     """Gini index of exposure: sum_j (2 j - n - 1) p_j / (n - 1), p ascending, j from 1, n the *whole* catalogue.
 
     0: all items are shown equally often; 1: one item fills every list (this is the small-sample form; dividing by n
@@ -42,14 +42,14 @@ def gini(ids: Ints, n_items: int) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ share / (n - 1)) if n > 1 else 0.0
 
 
-def shannon_entropy(ids: Ints, n_items: int) -> float:
+def shannon_entropy(ids: IntArray, n_items: int) -> float:
     """Entropy of exposure, -sum p ln p, in nats; ln n_items if all items are shown equally often."""
     share = _shares(ids, n_items)
     share = share[share > 0]
     return float(-(share * np.log(share)).sum())
 
 
-def novelty(ids: Ints, item_users: Ints, n_users: int) -> Floats:
+def novelty(ids: IntArray, item_users: IntArray, n_users: int) -> Floats:
     """Mean inverse user frequency per list: the mean of -log2(users of the item / n_users), in bits.
 
     Args:
@@ -59,7 +59,7 @@ def novelty(ids: Ints, item_users: Ints, n_users: int) -> Floats:
     return _mean_of(ids, -np.log2(np.maximum(item_users, 1) / n_users))
 
 
-def average_popularity(ids: Ints, popularity: Numbers) -> Floats:
+def average_popularity(ids: IntArray, popularity: Numbers) -> Floats:
     """Mean training popularity [N] of each list's items; its mean over users is ARP (Yin et al., VLDB 2012)."""
     return _mean_of(ids, popularity)
 
@@ -79,19 +79,19 @@ def long_tail(popularity: Numbers, head_share: float = 0.8) -> NDArray[np.bool_]
     return tail
 
 
-def aplt(ids: Ints, tail: NDArray[np.bool_]) -> Floats:
+def aplt(ids: IntArray, tail: NDArray[np.bool_]) -> Floats:
     """Share of long-tail items in each list (Abdollahpouri et al., RecSys 2017), given :func:`long_tail`."""
     return _mean_of(ids, tail)
 
 
-def popularity_overlap(ids: Ints, popularity: Numbers) -> Floats:
+def popularity_overlap(ids: IntArray, popularity: Numbers) -> Floats:
     """Share of each list that is also in the k most popular items (k the lists' width; ties to the lower row)."""
     popular = np.zeros(len(popularity), np.bool_)
     popular[np.argsort(-popularity.astype(np.float64), kind="stable")[: ids.shape[1]]] = True
     return _mean_of(ids, popular)
 
 
-def serendipity(ids: Ints, relevant: Lists, popularity: Numbers) -> Floats:
+def serendipity(ids: IntArray, relevant: RaggedArray, popularity: Numbers) -> Floats:
     """Per list, (1/k) sum over relevant items of max(p - q, 0).
 
     With n items, p = (n + 1 - rank in the list) / n and q = (n + 1 - popularity rank) / n, where equally popular items
@@ -109,7 +109,7 @@ def serendipity(ids: Ints, relevant: Lists, popularity: Numbers) -> Floats:
     return found
 
 
-def popreo(ids: Ints, relevant: Lists, groups: Ints) -> float:
+def popreo(ids: IntArray, relevant: RaggedArray, groups: IntArray) -> float:
     """Ranking-based equal opportunity over item groups (Zhu et al., SIGIR 2020): std / mean of P(listed | g, relevant).
 
     The probability is hits / relevant pairs (each named once) of the group. Groups without relevant pairs are left out;
@@ -119,7 +119,7 @@ def popreo(ids: Ints, relevant: Lists, groups: Ints) -> float:
     return _relative_spread(listed, np.bincount(groups[relevant.items], minlength=groups.max() + 1))
 
 
-def poprsp(ids: Ints, groups: Ints, exclude: Lists | None = None) -> float:
+def poprsp(ids: IntArray, groups: IntArray, exclude: RaggedArray | None = None) -> float:
     """Ranking-based statistical parity over item groups (Zhu et al., SIGIR 2020): std / mean of P(listed | g).
 
     The probability is listed pairs / candidate pairs of the group, over all users; ``exclude`` holds the (unique) items
@@ -132,14 +132,14 @@ def poprsp(ids: Ints, groups: Ints, exclude: Lists | None = None) -> float:
     return _relative_spread(np.bincount(groups[ids[ids >= 0]], minlength=width), candidates)
 
 
-def _relative_spread(part: Ints, whole: Ints) -> float:
+def _relative_spread(part: IntArray, whole: IntArray) -> float:
     rate = part[whole > 0] / whole[whole > 0]
     if len(rate) == 0 or rate.sum() == 0:
         raise DataError("no group is ever listed", hint="the lists or the relevant items are empty")
     return float(rate.std() / rate.mean())
 
 
-def _shares(ids: Ints, n_items: int) -> Floats:
+def _shares(ids: IntArray, n_items: int) -> Floats:
     counts = item_counts(ids, n_items)
     if counts.sum() == 0:
         raise DataError("all lists are empty")
@@ -147,7 +147,7 @@ def _shares(ids: Ints, n_items: int) -> Floats:
     return shares
 
 
-def _mean_of(ids: Ints, value: Numbers | NDArray[np.bool_]) -> Floats:
+def _mean_of(ids: IntArray, value: Numbers | NDArray[np.bool_]) -> Floats:
     """Mean of ``value`` [N] over the items of each list."""
     present = ids >= 0
     if ids.max(initial=-1) >= len(value):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import ConfigError, DataError
-from ..core.seeding import stream
+from ..core.seeding import rng_for
 
 Floats = NDArray[np.float64]
 Values = ArrayLike | Sequence[Floats]
@@ -138,7 +138,7 @@ def resampled_means(values: Floats, resamples: int, seed: int, name: object = 0)
     Memory is bounded whatever ``len(values) * resamples`` is. Where values repeat a lot (hit rates, few distinct
     recalls), how often each distinct value is drawn is sampled instead: the same distribution, and faster.
     """
-    rng = stream(seed, "bootstrap", name)
+    rng = rng_for(seed, "bootstrap", name)
     found = np.empty(resamples)
     n = len(values)
     distinct, counts = np.unique(values, return_counts=True)

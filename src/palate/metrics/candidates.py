@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import Lists
+from ..core.batch import RaggedArray
 from ..core.errors import ConfigError
 
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
 
 
@@ -24,18 +24,18 @@ class TopK(NamedTuple):
         scores: float32 [n, k]; -inf at the same places.
     """
 
-    ids: Ints
+    ids: IntArray
     scores: Floats32
 
 
 class Candidates:
     """Which items may appear: a narrowed set of columns, and per-row exclusions inside it."""
 
-    def __init__(self, n_items: int, exclude: Lists | None, allowed: NDArray[np.bool_] | Ints | None) -> None:
+    def __init__(self, n_items: int, exclude: RaggedArray | None, allowed: NDArray[np.bool_] | IntArray | None) -> None:
         self.exclude = exclude if exclude is not None and len(exclude.items) else None
         self.kept = None if allowed is None else _allowed_rows(allowed, n_items)
         self.width = n_items if self.kept is None else len(self.kept)
-        self._place: Ints | None = None
+        self._place: IntArray | None = None
         if self.exclude is not None:
             check_items(self.exclude.items, n_items, "exclude")
         if self.kept is not None:
@@ -46,7 +46,7 @@ class Candidates:
         """Only the columns that may appear."""
         return block if self.kept is None else block[:, torch.as_tensor(self.kept, device=block.device)]
 
-    def mask(self, block: Tensor, rows: Ints, *, own: bool) -> Tensor:
+    def mask(self, block: Tensor, rows: IntArray, *, own: bool) -> Tensor:
         """Cells excluded for ``rows`` [B] put to -inf; a block that is not our own is copied first."""
         if self.exclude is None:
             return block
@@ -62,13 +62,13 @@ class Candidates:
         block.view(-1).index_fill_(0, cells, -torch.inf)
         return block
 
-    def items(self, columns: Tensor) -> Ints:
+    def items(self, columns: Tensor) -> IntArray:
         """Item rows of block columns."""
-        found: Ints = columns.cpu().numpy()
+        found: IntArray = columns.cpu().numpy()
         return found if self.kept is None else self.kept[found]
 
 
-def _allowed_rows(allowed: NDArray[np.bool_] | Ints, n_items: int) -> Ints:
+def _allowed_rows(allowed: NDArray[np.bool_] | IntArray, n_items: int) -> IntArray:
     given: NDArray[np.generic] = np.asarray(allowed)
     if given.dtype == np.bool_:
         if given.shape != (n_items,):
@@ -79,7 +79,7 @@ def _allowed_rows(allowed: NDArray[np.bool_] | Ints, n_items: int) -> Ints:
     return rows
 
 
-def check_items(items: Ints, n_items: int, key: str) -> None:
+def check_items(items: IntArray, n_items: int, key: str) -> None:
     """Refuse item rows outside 0..n_items-1, as ConfigError that names ``key``."""
     if len(items) and (items.min() < 0 or items.max() >= n_items):
         raise ConfigError(
@@ -89,7 +89,7 @@ def check_items(items: Ints, n_items: int, key: str) -> None:
         )
 
 
-def check_request(n_rows: int, k: int, exclude: Lists | None, chunk: int) -> None:
+def check_request(n_rows: int, k: int, exclude: RaggedArray | None, chunk: int) -> None:
     """Refuse k or chunk below 1, and exclusions for another number of rows, as ConfigError."""
     for key, value in (("k", k), ("chunk", chunk)):
         if value < 1:
@@ -98,12 +98,12 @@ def check_request(n_rows: int, k: int, exclude: Lists | None, chunk: int) -> Non
         raise ConfigError(f"{len(exclude)} lists for {n_rows} rows", key="exclude", hint="one list per row")
 
 
-def empty_lists(n: int, k: int) -> tuple[Ints, Floats32]:
+def empty_lists(n: int, k: int) -> tuple[IntArray, Floats32]:
     """Lists [n, k] without any item."""
     return np.full((n, k), -1, np.int64), np.full((n, k), -np.inf, np.float32)
 
 
-def store_lists(ids: Ints, scores: Floats32, start: int, values: Tensor, items: Ints) -> None:
+def store_lists(ids: IntArray, scores: Floats32, start: int, values: Tensor, items: IntArray) -> None:
     """Write a chunk's lists from row ``start`` on; a place whose value is -inf stays empty."""
     found: Floats32 = values.cpu().numpy()
     end, width = start + len(found), found.shape[1]

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import Lists
+from ..core.batch import RaggedArray
 from ..core.errors import FeatureError
-from .candidates import Candidates, Ints, TopK, check_request, empty_lists, store_lists
+from .candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
 from .selection import best, largest, order_ties
 
 _MARGIN = 4
@@ -43,8 +43,8 @@ def topk_dot(
     users: Tensor,
     items: Tensor | ItemVectors,
     k: int,
-    exclude: Lists | None = None,
-    allowed: NDArray[np.bool_] | Ints | None = None,
+    exclude: RaggedArray | None = None,
+    allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
     """The k best items of each user by dot product, exact and bit-equal whatever users are asked for together.

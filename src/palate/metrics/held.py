@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.scorer import Scorer
-from palate.data.views import Held
+from palate.data.views import EvaluationQueries
 
 from .lists import evaluate_lists
 
@@ -30,7 +30,7 @@ class RandomFill(Scorer):
         self.base = base
         self.unknown = torch.as_tensor(np.flatnonzero(unknown))
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         """As the base scorer; unknown items get huge negative scores from a hash of (user, item)."""
         scores = self.base.score(users).clone()
         taken = users.history.items if len(users.history.items) else np.zeros(1, np.int64)
@@ -43,8 +43,8 @@ class RandomFill(Scorer):
         return scores if items is None else scores[:, torch.as_tensor(items)]
 
     def topk(
-        self, users: UserBatch, k: int, exclude: Lists | None = None, allowed: NDArray[np.bool_] | None = None
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        self, users: UserBatch, k: int, exclude: RaggedArray | None = None, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         """The base's own list of known items; only lists that come short draw from the unknown."""
         known = np.ones(self.n_items, bool) if allowed is None else np.isin(np.arange(self.n_items), _rows(allowed))
         known[self.unknown.numpy()] = False
@@ -56,12 +56,12 @@ class RandomFill(Scorer):
         return ids, scores
 
 
-def _rows(allowed: NDArray[np.bool_] | Ints) -> Ints:
+def _rows(allowed: NDArray[np.bool_] | IntArray) -> IntArray:
     given = np.asarray(allowed)
     return np.flatnonzero(given) if given.dtype == bool else given.astype(np.int64)
 
 
-def answer(scorer: Scorer, held: Held, k: int) -> Ints:
+def answer(scorer: Scorer, held: EvaluationQueries, k: int) -> IntArray:
     """Ranked lists int64 [len(held), k], -1 where candidates ran out; one chunk of scores is held at a time."""
     unknown = ~scorer.scorable()
     if held.candidates is not None:
@@ -76,14 +76,14 @@ def answer(scorer: Scorer, held: Held, k: int) -> Ints:
 
 
 def evaluate_held(
-    scorer: Scorer, held: Held, ks: Sequence[int] = (20,), names: Sequence[str] = ("recall",)
+    scorer: Scorer, held: EvaluationQueries, ks: Sequence[int] = (20,), names: Sequence[str] = ("recall",)
 ) -> dict[str, NDArray[np.float64]]:
     """Metrics by user: ``{"recall@20": float64 [len(held)], ...}``."""
     ids = answer(scorer, held, max(ks))
     return dict(evaluate_lists(ids, held.relevant, ks, names))
 
 
-def validate(scorer: Scorer, held: Held, metric: str = "recall@20") -> float:
+def validate(scorer: Scorer, held: EvaluationQueries, metric: str = "recall@20") -> float:
     """The mean of one metric over users, unrounded."""
     name, _, k = metric.partition("@")
     return float(evaluate_held(scorer, held, (int(k),), (name,))[metric].mean())

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.batch import Lists
+from ..core.batch import RaggedArray
 from ..core.errors import ConfigError, DataError, did_you_mean
-from .ranking import METRICS, Floats, Hits, Ints, graded_ndcg
+from .ranking import METRICS, Floats, Hits, IntArray, graded_ndcg
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Evaluated(Mapping[str, Floats]):
     """
 
     per_user: dict[str, Floats]
-    users: Ints
+    users: IntArray
     skipped: int
 
     def __getitem__(self, name: str) -> Floats:
@@ -42,8 +42,8 @@ class Evaluated(Mapping[str, Floats]):
 
 
 def evaluate_lists(
-    ids: Ints,
-    relevant: Lists,
+    ids: IntArray,
+    relevant: RaggedArray,
     ks: Sequence[int] = (10, 20),
     names: Sequence[str] = ("recall", "ndcg"),
     grades: NDArray[np.floating] | None = None,
@@ -82,13 +82,13 @@ def evaluate_lists(
     return Evaluated(values, users, len(ids) - len(users))
 
 
-def hits_of(ids: Ints, relevant: Lists) -> Hits:
+def hits_of(ids: IntArray, relevant: RaggedArray) -> Hits:
     """bool [n, K]: which list positions hold a relevant item. ``ids`` is int64 [n, K] with -1 for no item."""
     return _places(np.asarray(ids), _unique(relevant, None)[0]) >= 0
 
 
 def _check(
-    ids: Ints, relevant: Lists, ks: Sequence[int], names: Sequence[str], grades: NDArray[np.floating] | None
+    ids: IntArray, relevant: RaggedArray, ks: Sequence[int], names: Sequence[str], grades: NDArray[np.floating] | None
 ) -> None:
     if ids.ndim != 2 or len(ids) != len(relevant):
         raise DataError(f"ranked lists of shape {ids.shape} for {len(relevant)} lists of relevant items")
@@ -116,7 +116,7 @@ def _check(
         raise DataError("a ranked list holds an item twice", row=int(twice.argmax()) + 1)
 
 
-def _unique(relevant: Lists, grades: NDArray[np.floating] | None) -> tuple[Lists, Floats]:
+def _unique(relevant: RaggedArray, grades: NDArray[np.floating] | None) -> tuple[RaggedArray, Floats]:
     """Each list sorted and without repeats, and its grades (0 where none are given)."""
     owners = relevant.owners()
     gains = np.zeros(len(owners)) if grades is None else np.asarray(grades, np.float64)
@@ -124,10 +124,10 @@ def _unique(relevant: Lists, grades: NDArray[np.floating] | None) -> tuple[Lists
     owners, items, gains = owners[order], relevant.items[order], gains[order]
     first = np.ones(len(items), np.bool_)
     first[1:] = (items[1:] != items[:-1]) | (owners[1:] != owners[:-1])
-    return Lists.build(owners[first], items[first], len(relevant)), gains[first]
+    return RaggedArray.build(owners[first], items[first], len(relevant)), gains[first]
 
 
-def _places(ids: Ints, relevant: Lists) -> Ints:
+def _places(ids: IntArray, relevant: RaggedArray) -> IntArray:
     """int64 [n, K]: where in ``relevant.items`` each listed item stands, -1 where it is not relevant."""
     if len(relevant.items) == 0:
         return np.full(ids.shape, -1, np.int64)
@@ -139,7 +139,7 @@ def _places(ids: Ints, relevant: Lists) -> Ints:
     return np.where((keys[place] == wanted) & (ids >= 0), place, -1)
 
 
-def _highest(relevant: Lists, gains: Floats, k: int) -> Floats:
+def _highest(relevant: RaggedArray, gains: Floats, k: int) -> Floats:
     """float64 [n, k]: each user's highest grades, falling, padded with 0."""
     owners = relevant.owners()
     order = np.lexsort((-gains, owners))

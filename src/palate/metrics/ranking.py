@@ -14,34 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 Hits = NDArray[np.bool_]
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.integer] | NDArray[np.floating]
-RankingFunction = Callable[[Hits, Ints], Floats]
+RankingFunction = Callable[[Hits, IntArray], Floats]
 
 
-def recall(hits: Hits, n_relevant: Ints) -> Floats:
+def recall(hits: Hits, n_relevant: IntArray) -> Floats:
     """Hits / relevant items."""
     return _ratio(hits.sum(axis=1), n_relevant)
 
 
-def capped_recall(hits: Hits, n_relevant: Ints) -> Floats:
+def capped_recall(hits: Hits, n_relevant: IntArray) -> Floats:
     """Hits / min(k, relevant items): 1 is always reachable."""
     return _ratio(hits.sum(axis=1), np.minimum(n_relevant, hits.shape[1]))
 
 
-def precision(hits: Hits, n_relevant: Ints) -> Floats:
+def precision(hits: Hits, n_relevant: IntArray) -> Floats:
     """Hits / k, also where fewer than k items could be ranked."""
     return _ratio(hits.sum(axis=1), np.full(len(hits), hits.shape[1]))
 
 
-def hit_rate(hits: Hits, n_relevant: Ints) -> Floats:
+def hit_rate(hits: Hits, n_relevant: IntArray) -> Floats:
     """1 if any relevant item is in the list."""
     found: Floats = np.any(hits, axis=1).astype(np.float64)
     return found
 
 
-def ndcg(hits: Hits, n_relevant: Ints) -> Floats:
+def ndcg(hits: Hits, n_relevant: IntArray) -> Floats:
     """Binary NDCG (Jarvelin and Kekalainen 2002): sum of 1 / log2(rank + 1) over hits, over the best possible sum.
 
     The best possible list holds min(k, relevant items) relevant items at its head.
@@ -65,18 +65,18 @@ def graded_ndcg(grades: Floats, ideal: Floats) -> Floats:
     return _ratio((np.exp2(grades) - 1.0) @ discount, (np.exp2(ideal) - 1.0) @ discount)
 
 
-def mrr(hits: Hits, n_relevant: Ints) -> Floats:
+def mrr(hits: Hits, n_relevant: IntArray) -> Floats:
     """1 / rank of the first relevant item, 0 if none is in the list."""
     first: Floats = 1.0 / (hits.argmax(axis=1) + 1.0)
     return np.where(hits.any(axis=1), first, 0.0)
 
 
-def mrr_mind(hits: Hits, n_relevant: Ints) -> Floats:
+def mrr_mind(hits: Hits, n_relevant: IntArray) -> Floats:
     """Sum of 1 / rank over *all* hits / relevant items, as the MIND news data set's evaluation defines MRR."""
     return _ratio(hits @ (1.0 / np.arange(1.0, hits.shape[1] + 1.0)), n_relevant)
 
 
-def mean_average_precision(hits: Hits, n_relevant: Ints) -> Floats:
+def mean_average_precision(hits: Hits, n_relevant: IntArray) -> Floats:
     """Sum over hits of the precision at their rank / min(k, relevant items)."""
     at_rank = np.cumsum(hits, axis=1) / np.arange(1.0, hits.shape[1] + 1.0)
     return _ratio((at_rank * hits).sum(axis=1), np.minimum(n_relevant, hits.shape[1]))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class GroupAUC:
 
     groups: NDArray[np.generic]
     auc: Floats
-    samples: Ints
-    positives: Ints
+    samples: IntArray
+    positives: IntArray
     skipped: int
 
 

@@ -9,23 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import Lists
+from ..core.batch import RaggedArray
 from ..core.errors import DataError
-from .candidates import Candidates, Ints, TopK, check_request, empty_lists, store_lists
+from .candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
 from .dot import ItemVectors, topk_dot
 from .selection import best
 
 __all__ = ["ItemVectors", "ScoreBlock", "TopK", "topk", "topk_dot"]
 
-ScoreBlock = Callable[[Ints], Tensor]
+ScoreBlock = Callable[[IntArray], Tensor]
 
 
 def topk(
     score_block: ScoreBlock,
     n_rows: int,
     k: int,
-    exclude: Lists | None = None,
-    allowed: NDArray[np.bool_] | Ints | None = None,
+    exclude: RaggedArray | None = None,
+    allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
     """The k best items of each row by (score descending, item ascending), exact.

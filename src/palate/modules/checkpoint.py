@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import AbilityError, MissingDependencyError
+from ..core.errors import MissingDependencyError, UnsupportedError
 from .remember import Remember
 from .stages import Biased, Head, Ids, Mels, Patches, Pooling, Stages, Waves, Windows
 from .towers import State, Tokens, through, towers
@@ -29,7 +29,7 @@ class Checkpoint(nn.Module):
         remember: keeps what frozen blocks make of a text.
 
     Raises:
-        AbilityError: for a class without stages. MissingDependencyError: without transformers.
+        UnsupportedError: for a class without stages. MissingDependencyError: without transformers.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ def split(model: Any, pad: int = 0, pooling: Pooling | None = None, normalize: b
     """Stages and head of a model of transformers; its parts, not copies.
 
     Raises:
-        AbilityError: for a class without stages.
+        UnsupportedError: for a class without stages.
     """
     name = type(model).__name__
     if name not in STAGED:
@@ -87,9 +87,9 @@ def split(model: Any, pad: int = 0, pooling: Pooling | None = None, normalize: b
     return stages, Head(pooling or own, after, normalize)
 
 
-def refusal(found: str, key: str) -> AbilityError:
+def refusal(found: str, key: str) -> UnsupportedError:
     """Says which types can be trained."""
-    return AbilityError(f"{found} checkpoints are read as they are", key=key, hint=f"can be trained: {TYPES}")
+    return UnsupportedError(f"{found} checkpoints are read as they are", key=key, hint=f"can be trained: {TYPES}")
 
 
 def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
@@ -108,7 +108,7 @@ def _layers(model: Any) -> nn.ModuleList:
             if isinstance(found, nn.ModuleList):
                 setattr(owner, name, nn.ModuleList())
                 return found
-    raise AbilityError(f"{type(model).__name__} has no list of layers", key="checkpoint")
+    raise UnsupportedError(f"{type(model).__name__} has no list of layers", key="checkpoint")
 
 
 Split = tuple[Stages, Pooling, nn.Module]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 
 
 class HistoryUsers(nn.Module):
@@ -19,7 +19,7 @@ class HistoryUsers(nn.Module):
         history: of each user. n_items: rows of the table. dim: of the table. width: of the vectors.
     """
 
-    def __init__(self, history: Lists, n_items: int, dim: int, width: int) -> None:
+    def __init__(self, history: RaggedArray, n_items: int, dim: int, width: int) -> None:
         super().__init__()
         self.history = history
         self.items = nn.Parameter(torch.randn(n_items, dim))

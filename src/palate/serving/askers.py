@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from palate.core.batch import Lists, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.scorer import Scorer
 
 from .index.tuning import Asked
@@ -15,7 +15,7 @@ ASKERS = 500
 """Users that are drawn: the standard error of a share of .98 among so many is .006."""
 
 
-def asked(scorer: Scorer, seen: Lists, known: Iterable[int]) -> Asked | None:
+def asked(scorer: Scorer, seen: RaggedArray, known: Iterable[int]) -> Asked | None:
     """Vectors of some users, who must not find what they took already; None where there are none of use.
 
     Args:

@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import MODALITIES
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, read_json
 from palate.core.model import Matcher
-from palate.core.padded import Padded
+from palate.core.padded import PaddedScorer
 from palate.core.scorer import Scorer
-from palate.core.twin import twin
+from palate.core.shared_copy import shared_copy
 from palate.data.catalog import Catalog
 from palate.features.plan import Content
 from palate.features.store import FeatureStore
-from palate.training.fitted import Fitted
+from palate.training.deployment import Deployment
 from palate.training.saving import restore
 
 from .askers import asked
@@ -62,7 +62,7 @@ class Edition:
 
     Attributes:
         folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content.
-        model: extended to ``items``. items: with what was added. content: its vectors. fitted: as restored.
+        model: extended to ``items``. items: with what was added. content: its vectors. deployment: as restored.
         rows, users: external id as text -> row. alive: bool [items], what is in the shop. born: when items were added,
             seconds since 1970; 0 for those of the run. pictures: row -> file, of items that were added or changed.
         voices: by name; :data:`MAIN` is the run's model. new, put: ids and rows that came with this edition.
@@ -75,7 +75,7 @@ class Edition:
     model: Matcher
     items: Catalog
     content: Content
-    fitted: Fitted
+    deployment: Deployment
     rows: dict[str, int]
     users: Mapping[str, int]
     alive: NDArray[np.bool_]
@@ -83,7 +83,7 @@ class Edition:
     pictures: dict[int, Path] = field(default_factory=dict)
     voices: dict[str, Voice] = field(default_factory=dict)
     new: dict[str, int] = field(default_factory=dict, repr=False)
-    put: Ints = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    put: IntArray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     @classmethod
     def open(
@@ -103,7 +103,7 @@ class Edition:
         model = restore(run)
         if not isinstance(model, Matcher):
             raise ConfigError(f"{model.name} does not recommend items", key=str(run))
-        fitted: Fitted = model.fitted
+        fitted: Deployment = model.deployment
         forgotten = set(read_json(run / "manifest.json").get("forgotten", ()))
         items = fitted.items
         if store is not None:
@@ -164,10 +164,10 @@ class Edition:
     @cached_property
     def taken(self) -> NDArray[np.int64]:
         """int64 [items]: how many took each item before the run was made."""
-        return np.bincount(self.fitted.seen.items, minlength=len(self.items))
+        return np.bincount(self.deployment.seen.items, minlength=len(self.items))
 
     @cached_property
-    def popular(self) -> Ints:
+    def popular(self) -> IntArray:
         """Rows, the most taken first."""
         return np.argsort(-self.taken, kind="stable")
 
@@ -206,7 +206,7 @@ class Edition:
             raise ConfigError("no such model here", key=name, hint=did_you_mean(name, self.voices))
         return self.voices[name]
 
-    def looks(self, rows: Ints) -> NDArray[np.float32]:
+    def looks(self, rows: IntArray) -> NDArray[np.float32]:
         """float32 [n, d]: vectors of ``rows`` by which items resemble each other, every feature weighing the same."""
         names = self.main_features
         parts = [self.content.vectors[name].values[rows].astype(np.float32) for name in names]
@@ -231,11 +231,11 @@ class Edition:
         pooled = [name for name in vectors if vectors[name].kind == "pooled"]
         return [name for name in pooled if name in MODALITIES] or pooled
 
-    def batch(self, user: int, liked: Ints, later: bool) -> UserBatch:
+    def batch(self, user: int, liked: IntArray, later: bool) -> UserBatch:
         """A user as models see one: by row if nothing happened since the run, else by history."""
         row = -1 if later or user < 0 else user
         known = liked[liked < len(self)]
-        return UserBatch(np.array([row], np.int64), Lists(np.array([0, len(known)], np.int64), known))
+        return UserBatch(np.array([row], np.int64), RaggedArray(np.array([0, len(known)], np.int64), known))
 
     def grown(self, goods: Goods) -> Edition:
         """The next edition, in which these items are as they say; this one stays as it is.
@@ -245,9 +245,9 @@ class Edition:
         """
         items, content, rows, names = placed(self.items, copy(self.content), self.rows, goods)
         model = self.model
-        if model.abilities.new_items:
-            model = twin(model)
-            model.extend(content.handed, len(items))
+        if model.capabilities.new_items:
+            model = shared_copy(model)
+            model.update_items(content.handed, len(items))
         more = len(items) - len(self)
         alive = np.concatenate([self.alive, np.zeros(more, bool)])
         alive[rows] = True
@@ -284,7 +284,7 @@ class Edition:
             with torch.inference_mode():
                 voice.index.put(there, voice.scorer.item_vectors(there).numpy())
 
-    def remove(self, rows: Ints) -> None:
+    def remove(self, rows: IntArray) -> None:
         """Take items out of every answer from now on."""
         self.alive[rows] = False
         for voice in self.voices.values():
@@ -299,13 +299,13 @@ class Edition:
             parts = getattr(scorer, "scorers", [])
             names = [str(name) for name in getattr(self.model, "_names", [])]
             found = None if index is None else index(scorer)
-            self.voices[MAIN] = self._voice(scorer, self.model.abilities.new_users, found)
+            self.voices[MAIN] = self._voice(scorer, self.model.capabilities.new_users, found)
             for name, part in zip(names, parts):
                 self.voices[name] = self._voice(part, True, None)
 
     def _whole(self, scorer: Scorer) -> Scorer:
         """A scorer of all items: what a model that takes none later cannot score, it does not answer with."""
-        return scorer if scorer.n_items == len(self) else Padded(scorer, len(self))
+        return scorer if scorer.n_items == len(self) else PaddedScorer(scorer, len(self))
 
     def _index(self, folder: Path, engine: str | None, scorer: Scorer) -> Searched | None:
         """The index of the scorer's vectors, under their hash; None where it has none."""
@@ -313,7 +313,7 @@ class Edition:
             return None
         vectors, there = scorer.item_vectors().numpy(), scorer.scorable()
         name = digest(str(vectors.shape), np.ascontiguousarray(vectors).data.tobytes(), there.tobytes())
-        askers = partial(asked, scorer, self.fitted.seen, self.users.values())
+        askers = partial(asked, scorer, self.deployment.seen, self.users.values())
         return opened(name, folder, engine, lambda: (vectors, there), askers)
 
     def _voice(self, scorer: Scorer, new_users: bool, index: Searched | None) -> Voice:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
-from palate.core.twin import twin
+from palate.core.shared_copy import shared_copy
 from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
 
@@ -45,7 +45,7 @@ class Evidence:
     attributes: tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
-def because(edition: Edition, voice: Voice, liked: Ints, rows: Ints) -> NDArray[np.float32]:
+def because(edition: Edition, voice: Voice, liked: IntArray, rows: IntArray) -> NDArray[np.float32]:
     """float32 [liked, rows]: what the score of each item loses when one of the latest liked items is left out.
 
     Zero for those before the last :data:`LATEST`, and for a voice that takes no history. One scoring of the catalogue
@@ -56,7 +56,7 @@ def because(edition: Edition, voice: Voice, liked: Ints, rows: Ints) -> NDArray[
         return out
     latest = np.arange(max(0, len(liked) - LATEST), len(liked))
     histories = [liked, *(np.delete(liked, at) for at in latest)]
-    batch = UserBatch(np.full(len(histories), -1), Lists.of([history.tolist() for history in histories]))
+    batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([history.tolist() for history in histories]))
     with torch.inference_mode():
         scores = voice.scorer.score(batch, rows).numpy()
     if len(liked) > 1:
@@ -66,7 +66,7 @@ def because(edition: Edition, voice: Voice, liked: Ints, rows: Ints) -> NDArray[
     return out
 
 
-def explain(edition: Edition, voice: Voice, user: int, liked: Ints, later: bool, row: int) -> Evidence:
+def explain(edition: Edition, voice: Voice, user: int, liked: IntArray, later: bool, row: int) -> Evidence:
     """Evidence for one item."""
     rows = np.array([row])
     batch = edition.batch(user, liked, later and voice.new_users)
@@ -92,7 +92,7 @@ def _parts(
     model = edition.model
     name = next((n for n, known in edition.voices.items() if known is voice), None)
     content = edition.content.handed
-    if not model.abilities.new_items or FUSED in content:
+    if not model.capabilities.new_items or FUSED in content:
         return (), None
     sources = edition.content.sources
     there = [n for n, found in content.items() if found.kind == "pooled" and found.present[row]]
@@ -101,10 +101,10 @@ def _parts(
         return (), None
     # the first twin is whole; each of the others lacks one modality
     lacking: list[str | None] = [None, *found]
-    beside = twin(model)
+    beside = shared_copy(model)
     grown = {n: _with_twins(features, row, lacking, sources.get(n, (n,))) for n, features in content.items()}
     size = len(edition)
-    beside.extend(grown, size + len(lacking))
+    beside.update_items(grown, size + len(lacking))
     with torch.inference_mode():
         scorer = beside.scorer()
         names: list[str] = list(getattr(beside, "_names", []))
@@ -133,7 +133,7 @@ def _with_twins(found: Features, row: int, lacking: Sequence[str | None], source
     return replace(found, values=np.concatenate([found.values, values]), present=np.concatenate([found.present, keep]))
 
 
-def _shared(edition: Edition, liked: Ints, row: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+def _shared(edition: Edition, liked: IntArray, row: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
     """Values of attributes that the item has in common with liked items; those that most share first."""
     out = []
     recent = liked[-LATEST:]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.content import Features
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import MEDIA_KINDS, Catalog
@@ -42,7 +42,7 @@ class Goods:
 
 def placed(
     items: Catalog, content: Content, known: Mapping[str, int], goods: Goods
-) -> tuple[Catalog, Content, Ints, dict[str, int]]:
+) -> tuple[Catalog, Content, IntArray, dict[str, int]]:
     """The catalogue with these items, ``content`` (changed) with their vectors, their rows, and the new ones' names.
 
     Raises:
@@ -75,7 +75,7 @@ def open_columns(items: Catalog) -> list[str]:
     return [c for c in items.frame.columns if items.kinds.get(c) not in MEDIA_KINDS and c != items.id_column]
 
 
-def _table(items: Catalog, key: str, rows: Ints, goods: Goods) -> pl.DataFrame:
+def _table(items: Catalog, key: str, rows: IntArray, goods: Goods) -> pl.DataFrame:
     """Rows of the catalogue as they are to be."""
     known, may = items.frame.columns, set(open_columns(items))
     for at, fields in enumerate(goods.fields):
@@ -105,7 +105,7 @@ def _series(column: str, values: list[Any]) -> pl.Series:
         return pl.Series(column, [None if value is None else str(value) for value in values])
 
 
-def _readable(items: Catalog, table: pl.DataFrame, rows: Ints, goods: Goods) -> Catalog:
+def _readable(items: Catalog, table: pl.DataFrame, rows: IntArray, goods: Goods) -> Catalog:
     """``table`` as a catalogue to encode: pictures are the files that came, other media lie where they did."""
     changed = []
     for column, kind in items.kinds.items():
@@ -126,7 +126,7 @@ def _readable(items: Catalog, table: pl.DataFrame, rows: Ints, goods: Goods) -> 
     return Catalog(table.with_columns(changed), IdMap(pl.Series(goods.ids)), items.kinds, None, given)
 
 
-def _with_rows(old: Features, fresh: Features | None, rows: Ints, size: int) -> Features:
+def _with_rows(old: Features, fresh: Features | None, rows: IntArray, size: int) -> Features:
     """A copy of ``size`` rows in which ``rows`` hold ``fresh``, or nothing."""
     values = np.zeros((size, *old.values.shape[1:]), old.values.dtype)
     present = np.zeros(size, bool)

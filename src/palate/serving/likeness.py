@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import Encoder
-from palate.core.errors import AbilityError, FeatureError
+from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 
@@ -40,7 +40,7 @@ def likeness(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
     shows: q = unit(shown) + unit(words). Each comparison is standardised over the catalogue; an item's is their mean.
 
     Raises:
-        AbilityError: when the run cannot compare these; it says what would. FeatureError: for empty words.
+        UnsupportedError: when the run cannot compare these; it says what would. FeatureError: for empty words.
     """
     shown = wanted.picture is not None or wanted.like is not None
     if wanted.text is not None and shown:
@@ -67,7 +67,7 @@ def _changed(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
     space = _space(edition)
     if space is None:
         used = ", ".join(f"{name}: {encoder.name}" for name, encoder in _encoders(edition).items()) or "none"
-        raise AbilityError(
+        raise UnsupportedError(
             f"words can change a picture only in a space that both share; this run's encoders ({used}) share none",
             hint=REMEDY,
         )
@@ -107,7 +107,7 @@ def _feature(edition: Edition, modality: str) -> str:
     names = [n for n in edition.main_features if used.get(n, ("",))[0] == modality and n in edition.content.fitted]
     if not names:
         what = "texts" if modality == "text" else "pictures"
-        raise AbilityError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")
+        raise UnsupportedError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")
     return names[0]
 
 

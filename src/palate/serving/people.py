@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 
 from .edition import Edition
 from .events import Event
@@ -23,9 +23,9 @@ class Person:
     """
 
     user: int
-    liked: Ints
+    liked: IntArray
     later: bool
-    hidden: Ints
+    hidden: IntArray
 
 
 def person(edition: Edition, user: int, events: Iterable[Event]) -> Person:
@@ -33,7 +33,7 @@ def person(edition: Edition, user: int, events: Iterable[Event]) -> Person:
 
     A click on, or a like of, what was hidden before shows it again.
     """
-    taken = dict.fromkeys(edition.fitted.seen[user].tolist() if user >= 0 else ())
+    taken = dict.fromkeys(edition.deployment.seen[user].tolist() if user >= 0 else ())
     hidden: dict[int, None] = {}
     later = False
     for event in events:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import ConfigError, DataError, did_you_mean
 from palate.core.files import inside
 from palate.features.store import FeatureStore
@@ -397,7 +397,7 @@ class Shop:
             except Exception:
                 LOG.exception("nothing new was taken in")
 
-    def _because(self, edition: Edition, voice: Voice, who: Person, rows: Ints) -> list[tuple[str, ...]]:
+    def _because(self, edition: Edition, voice: Voice, who: Person, rows: IntArray) -> list[tuple[str, ...]]:
         losses = np.maximum(because(edition, voice, who.liked, rows), 0)
         total = losses.sum(0)
         out = []

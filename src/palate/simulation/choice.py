@@ -13,7 +13,7 @@ from .items import Items
 from .presets import WorldConfig
 from .tastes import INTERESTS, Users
 
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 
@@ -42,7 +42,7 @@ class Utility:
         self.fixed = (config.click_bias + config.appeal_weight * items.appeal).astype(np.float32)
         self.price = (config.price_weight * items.surprise).astype(np.float32)
 
-    def logit(self, users: Ints, items: Ints, time: NDArray | float) -> NDArray[np.float32]:
+    def logit(self, users: IntArray, items: IntArray, time: NDArray | float) -> NDArray[np.float32]:
         """float32 logits. ``users`` are rows of this block; ``time`` in [0, 1] is the share of the log gone by."""
         row = users * (INTERESTS + 1) + self.slots[users * self.branches + self.category[items]]
         total = self.fixed[items] - self.price[items] * self.users.thrift[users]

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palate.core.errors import ConfigError
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .presets import WorldConfig
 from .schema import Codes, Schema
@@ -90,7 +90,7 @@ def make_items(config: WorldConfig) -> Items:
     arrival = _arrivals(config)
     if int((arrival == 0).sum()) < leaves:
         raise ConfigError(f"at least {leaves} items must be there from the start", key="new_items", hint="lower it")
-    rng = stream(seed, "items")
+    rng = rng_for(seed, "items")
     leaf = rng.integers(leaves, size=n).astype(np.int16)
     leaf[:leaves] = rng.permutation(leaves)
     codes = np.stack([rng.integers(len(a), size=n) for a in schema.attributes], axis=1).astype(np.int8)
@@ -103,12 +103,12 @@ def make_items(config: WorldConfig) -> Items:
     surprise = (tier[brand] + rng.normal(0, 0.4, n)) / np.hypot(0.25, 0.4)
     price = np.exp(usual[leaf] + surprise * np.hypot(0.25, 0.4)).astype(np.float32)
     appeal = rng.normal(size=n).astype(np.float32)
-    content = stream(seed, "shuffle").permutation(n) if config.no_effect else np.arange(n)
+    content = rng_for(seed, "shuffle").permutation(n) if config.no_effect else np.arange(n)
     cheap = surprise[content] < 0
     return Items(
         schema, leaf, codes, brand, price, surprise.astype(np.float32), appeal, arrival, twin, content,
-        {m: _shown(schema, m, codes[content], stream(seed, "shown", m)) for m in schema.visibility},
-        {m: _present(config, m, cheap, stream(seed, "present", m)) for m in schema.visibility},
+        {m: _shown(schema, m, codes[content], rng_for(seed, "shown", m)) for m in schema.visibility},
+        {m: _present(config, m, cheap, rng_for(seed, "present", m)) for m in schema.visibility},
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _arrivals(config: WorldConfig) -> NDArray[np.int16]:
     arrival = np.zeros(config.n_items, np.int16)
     first = max(1, int(config.days * (1 - config.new_from)))
     if late:
-        arrival[-late:] = np.sort(stream(config.seed, "arrivals").integers(first, config.days, late))
+        arrival[-late:] = np.sort(rng_for(config.seed, "arrivals").integers(first, config.days, late))
     return arrival
 
 

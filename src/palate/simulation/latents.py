@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .items import HIDDEN, Items
 from .presets import WorldConfig
@@ -21,8 +21,8 @@ def feature_chunks(items: Items) -> list[tuple[slice, int]]:
 def features(items: Items, modality: str, config: WorldConfig, rows: slice, number: int) -> NDArray[np.float16]:
     """float16 [rows, feature_dim]: one-hot of what is shown, through a fixed random map, plus noise; absent rows 0."""
     schema = items.schema
-    maps = stream(config.seed, "map", modality)
-    noise = stream(config.seed, "feature noise", modality, number)
+    maps = rng_for(config.seed, "map", modality)
+    noise = rng_for(config.seed, "feature noise", modality, number)
     shown = items.shown[modality][rows]
     total = np.zeros((len(shown), config.feature_dim), np.float32)
     scale = 1 / np.sqrt(len(schema.visibility[modality]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .choice import Utility, buy_chance, cart_chance, click_chance, liking, save_chance, sigmoid
 from .items import Items
@@ -54,7 +54,7 @@ class Log:
 
     def _pilot(self) -> float:
         # A thousand users who are in no log: how many rows does a session leave, and how many sessions has a user?
-        users = self.population.draw(0, 1000, stream(self.config.seed, "pilot users"))
+        users = self.population.draw(0, 1000, rng_for(self.config.seed, "pilot users"))
         made = self.run(users, 4.0, "pilot", 0)
         rows = len(made.interactions["user"]) / made.sessions
         return self.config.interactions_per_user / max(rows * self.population.mean_activity, 1e-6)
@@ -62,7 +62,7 @@ class Log:
     def run(self, users: Users, mean_sessions: float, number: int | str, first_impression: int) -> Block:
         """Sessions of ``users``, on average ``mean_sessions`` each over a whole log."""
         config = self.config
-        rng = stream(config.seed, self.label, number)
+        rng = rng_for(config.seed, self.label, number)
         rate = mean_sessions * users.activity.astype(np.float64) * (1 - users.join)
         visits = np.maximum(rng.poisson(rate), 1)
         user = np.repeat(np.arange(len(users)), visits)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .items import Items
 from .presets import WorldConfig
@@ -38,7 +38,7 @@ def render(items: Items, row: int, config: WorldConfig, size: int | None = None,
     """
     size = size or config.image_size
     schema, shown = items.schema, items.shown["image"][row]
-    rng = stream(config.seed, "picture", row, view)
+    rng = rng_for(config.seed, "picture", row, view)
     leaf = int(items.leaf[items.content[row]])
     canvas = _background(size, rng)
     for _ in range(int(rng.integers(4, 8))):

@@ -9,7 +9,7 @@ from .items import Items
 from .presets import WorldConfig
 from .tastes import Users
 
-Ints = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 
 class Policy:
@@ -58,7 +58,7 @@ class Bound:
         # One sorted array for all users: user u owns the stretch (u, u + 1].
         self.ladder = (ladder + np.arange(len(users))[:, None]).ravel()
 
-    def sample(self, users: Ints, days: Ints, rng: np.random.Generator) -> Ints:
+    def sample(self, users: IntArray, days: IntArray, rng: np.random.Generator) -> IntArray:
         """One item per (user, day); users are rows of the block."""
         p = self.policy
         part = np.searchsorted(np.cumsum(p.parts)[:-1], rng.random(len(users)), side="right")
@@ -74,7 +74,9 @@ class Bound:
         items[own] = self._personal(users[own], days[own], draw[own], rng)
         return items
 
-    def _personal(self, users: Ints, days: Ints, draw: NDArray[np.float64], rng: np.random.Generator) -> Ints:
+    def _personal(
+        self, users: IntArray, days: IntArray, draw: NDArray[np.float64], rng: np.random.Generator
+    ) -> IntArray:
         p = self.policy
         spot = np.searchsorted(self.ladder, users + rng.random(len(users)), side="right")
         leaf = np.clip(spot - users * self.leaves, 0, self.leaves - 1)
@@ -83,7 +85,7 @@ class Bound:
         inside = np.searchsorted(p.leaf_total, target, side="right") - 1
         return np.asarray(p.by_leaf[np.clip(inside, start, start + count - 1)])
 
-    def propensity(self, users: Ints, items: Ints, days: Ints) -> NDArray[np.float64]:
+    def propensity(self, users: IntArray, items: IntArray, days: IntArray) -> NDArray[np.float64]:
         """P(item | user, day) of one position; 0 for an item not yet on sale. Arguments broadcast."""
         p = self.policy
         on_sale, fresh_from = p.on_sale[days], p.fresh_from[days]

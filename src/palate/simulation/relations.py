@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .items import HIDDEN, Items
 from .log import Log
@@ -57,7 +57,7 @@ def _bought_together(
         arrival=items.arrival[:known],
     )  # fmt: skip
     size = min(config.n_users, config.block)
-    customers = population.draw(0, size, stream(config.seed, "customers before"))
+    customers = population.draw(0, size, rng_for(config.seed, "customers before"))
     log = Log(early, population, config, label="season before")
     made = log.block(0, customers).interactions
     bought = made["event"] >= 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .items import Items
 from .presets import WorldConfig
@@ -60,7 +60,7 @@ def synthesise(items: Items, row: int, config: WorldConfig, seconds: float | Non
     seconds = seconds or config.audio_seconds
     schema, shown = items.schema, items.shown["audio"][row]
     named = {name: schema.values(name)[shown[schema.column(name)]] for name in schema.visibility["audio"]}
-    rng = stream(config.seed, "sound", row)
+    rng = rng_for(config.seed, "sound", row)
     clip = _phrase(MOODS[named["mood"]], seconds, config.audio_rate, named["era"] == "futuristic", rng)
     return _record(clip, *ERAS[named["era"]], config.audio_rate, rng)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .presets import WorldConfig
 from .schema import LEAF, Schema
@@ -108,7 +108,7 @@ class Population:
 
     def __init__(self, config: WorldConfig) -> None:
         self.config, self.schema = config, config.schema_
-        rng = stream(config.seed, "population")
+        rng = rng_for(config.seed, "population")
         schema = self.schema
         kinds = (len(schema.categories), config.archetypes, len(schema.attributes) + 1)
         self.favourites = rng.integers(0, 2**30, kinds)
@@ -125,7 +125,7 @@ class Population:
         """Block ``number`` of ``config.block`` users (the last is shorter)."""
         first = number * self.config.block
         return self.draw(
-            first, min(self.config.block, self.config.n_users - first), stream(self.config.seed, label, number)
+            first, min(self.config.block, self.config.n_users - first), rng_for(self.config.seed, label, number)
         )
 
     def draw(self, first: int, size: int, rng: np.random.Generator) -> Users:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from .items import HIDDEN, Items
 from .presets import WorldConfig
@@ -81,7 +81,7 @@ class Copy:
 
 def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
     """Title, description and tags of an item in its brand's voice, with all facts."""
-    rng = stream(config.seed, "words", row)
+    rng = rng_for(config.seed, "words", row)
     schema, source = items.schema, int(items.content[row])
     leaf, brand = schema.leaves[items.leaf[source]], BRANDS[items.brand[source]]
     voice = VOICES[items.brand[source] % len(VOICES)]

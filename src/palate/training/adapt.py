@@ -13,7 +13,7 @@ from palate.features.plan import Content
 
 def asked(model: Model) -> tuple[Plan, Fusion] | None:
     """What the settings of ``model`` ask of its content; None where it reads vectors as they are."""
-    if not model.abilities.tuning:
+    if not model.capabilities.tuning:
         return None
     plan, fusion = parse_plan(model.config.tuning), model.config.fusion
     return (plan, fusion) if plan.trains or fusion != "late" else None

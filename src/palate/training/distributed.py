@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 
 
 def start() -> tuple[int, int]:
@@ -34,7 +34,7 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def share(batch: Ints, rank: int, world: int) -> tuple[Ints, float]:
+def share(batch: IntArray, rank: int, world: int) -> tuple[IntArray, float]:
     """This rank's part of a global batch and its weight, so that the average of weighted means is the global mean."""
     part = np.array_split(batch, world)[rank]
     if not len(part):

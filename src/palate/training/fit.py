@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from palate.core.config import TrainedConfig
-from palate.core.errors import AbilityError, ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
 from palate.core.model import Matcher, Model
 from palate.core.seeding import isolated, seed_torch
@@ -24,7 +24,7 @@ from palate.metrics.held import validate
 
 from .adapt import adapt, asked
 from .checkpoint import Progress
-from .fitted import Fitted
+from .deployment import Deployment
 from .loop import LoopOptions, train
 
 M = TypeVar("M", bound=Model)
@@ -75,13 +75,13 @@ def fit(
     Returns:
         The fitted model: the same object, or after a refit its successor with the same type.
     """
-    if model.shape is not None:
-        _become(model, model.fresh({}))
+    if model.input_spec is not None:
+        _become(model, model.clone({}))
     chosen = replace(data.select_view(seed), checkpoint_seconds=checkpoint_seconds)
     chosen = chosen if metric is None else replace(chosen, metric=metric)
     metric = chosen.metric
-    content = (content or plan_content(data)).fresh(model.abilities.content or model.needs.content)
-    if model.needs.content and not (content.names or data.relations.edges):
+    content = (content or plan_content(data)).fresh(model.capabilities.content or model.requirements.content)
+    if model.requirements.content and not (content.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     log = FitLog(metric=metric)
@@ -90,7 +90,7 @@ def fit(
     name = _fingerprint(model, data, content, seed, metric)
     chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
     impute: Impute = getattr(model.config, "impute", "none")
-    view = content.view(chosen, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
+    view = content.view(chosen, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute)
     view, source = adapt(model, view, data, content)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
@@ -100,23 +100,25 @@ def fit(
         _extend(model, data, content)
         with torch.inference_mode():
             log.valid = validate(model.scorer(), view.valid, metric)
-    log.selected = model.selected() | _epochs(model, state)
+    log.selected = model.selected_settings() | _epochs(model, state)
     again = data.refit_view(seed) if refit else None
     if again is not None:
         settings = log.selected
-        successor = model.fresh(settings)
+        successor = model.clone(settings)
         again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
         again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
-        view = content.view(again, data, dense=model.needs.dense, fields=model.needs.fields, impute=impute)
+        view = content.view(
+            again, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute
+        )
         view, source = adapt(successor, view, data, content)
         _train(successor, view, "refit", log, source)
         _become(model, successor)
     log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    model.finish()
+    model.on_fit_end()
     if source is not None:
         content.settle(source)
     _extend(model, data, content)
-    model.fitted = Fitted.from_data(data, content, seed, log)
+    model.deployment = Deployment.from_data(data, content, seed, log)
     model.eval()
     return model
 
@@ -133,17 +135,17 @@ def run_stage(model: Model, view: TrainView, name: str) -> dict[str, Any]:
     """Train one member of a composed model on ``view``; returns the settings it chose on validation.
 
     Raises:
-        AbilityError: for a member that would train its content, which the members share.
+        UnsupportedError: for a member that would train its content, which the members share.
     """
     if asked(model) is not None:
-        raise AbilityError(
+        raise UnsupportedError(
             f"{model.name} shares its content with other members, so it cannot train it",
             key="tuning",
             hint="tuning=frozen and fusion=late in a composed model, or fit it alone",
         )
     file = None if view.scratch is None else view.scratch / f"{name}.safetensors"
     state = _learn(model, view, file, f"{view.fingerprint}/{name}")
-    return model.selected() | _epochs(model, state)
+    return model.selected_settings() | _epochs(model, state)
 
 
 def _learn(
@@ -152,7 +154,7 @@ def _learn(
     seed_torch(view.seed, "init", model.name)
     model.setup(view)
     if source is not None:
-        model.adopt(source)
+        model.attach_encoders(source)
     options = LoopOptions(view.seed, view.metric, file, view.checkpoint_seconds, name, str(view.device))
     state = None if model.solve(view) else train(model, view, options)
     model.eval()
@@ -167,7 +169,7 @@ def _become(model: Model, other: Model) -> None:
 
 def _extend(model: Model, data: Dataset, content: Content) -> None:
     """Content hidden while fitting arrives now, as a new item's would."""
-    model.extend(content.handed, data.n_items)
+    model.update_items(content.handed, data.n_items)
 
 
 def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:

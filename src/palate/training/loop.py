@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from palate.core.allocator import keep_freed_memory
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import PalateError
 from palate.core.model import Model, Phase
 from palate.core.progress import progress as progress_bar
-from palate.core.seeding import seed_torch, stream
+from palate.core.seeding import rng_for, seed_torch
 from palate.data.views import TrainView
 
 from . import distributed
@@ -117,7 +117,7 @@ class _Phase:
     def epoch(self) -> dict[str, Any]:
         model, options, state = self.model, self.options, self.state
         started, cpu = time.perf_counter(), time.process_time()
-        rng = stream(options.seed, "epoch", self.index, state.epoch)
+        rng = rng_for(options.seed, "epoch", self.index, state.epoch)
         seed_torch(options.seed, "epoch", self.index, state.epoch, self.rank)
         lr = self.phase.lr * (self.phase.schedule(state.epoch) if self.phase.schedule else 1.0)
         model.train()
@@ -194,7 +194,7 @@ def batch_size(model: Model, positives: int) -> int:
     return configured or max(2048, -(-positives // 64))
 
 
-def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Ints]:
+def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
     order = rng.permutation(n)
     for start in range(0, n, size):
         yield order[start : start + size]

@@ -69,8 +69,8 @@ def pretrain(
         ConfigError: when the data lack what ``model`` needs.
     """
     wanted = {**READERS, **model.default_readers, **(readers or {})}
-    if start and not model.begins:
-        able = ", ".join(name for name, kind in pretrainers.items() if kind.begins)
+    if start and not model.supports_init:
+        able = ", ".join(name for name, kind in pretrainers.items() if kind.supports_init)
         raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")
     starts = {m: Start.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
     wanted |= {m: found.reading for m, found in starts.items()}
@@ -86,7 +86,7 @@ def pretrain(
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data, fields=True, queries=model.needs.queries)
+    view = content.view(data.select_view(seed), data, fields=True, queries=model.requirements.queries)
     inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -94,14 +94,14 @@ def pretrain(
     model.setup(view)
     how = parse_plan(tuning)
     prime(model, starts, how, view.features)
-    model.begun, model.begun_factor = started_weights(model), pretrained_lr
+    model.pretrained_parameters, model.pretrained_lr_scale = started_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
     facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None
     options = LoopOptions(seed, "retrieval", file, checkpoint_seconds, digest(*facts), device)
     state = train(model, view, options)
     model.eval()
-    fitted_on = digest(data.hash, view.fit_items.tobytes())
+    fitted_on = digest(data.hash, view.visible_items.tobytes())
     made = model.export(content.fitted, fitted_on)
     if distributed.start()[0]:
         return made
@@ -120,7 +120,7 @@ def pretrain(
 def _manifest(model: Pretrainer, data: Dataset, view: TrainView, history: list[dict[str, Any]]) -> dict[str, Any]:
     """What was learnt, and from what: nothing outside ``corpus`` was seen."""
     corpus = {
-        "items": int(view.fit_items.sum()),
+        "items": int(view.visible_items.sum()),
         "content": {name: int(found.present.sum()) for name, found in view.features.items()},
         "users": int(np.unique(view.users).size),
         "positives": len(view.users),

@@ -14,7 +14,7 @@ import polars as pl
 import torch
 import yaml
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.content import Features
 from palate.core.errors import ArtefactError, NotFittedError
 from palate.core.files import (
@@ -28,13 +28,13 @@ from palate.core.files import (
     write_tensors,
     write_text,
 )
-from palate.core.model import Model, Shape, models
+from palate.core.model import InputSpec, Model, models
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.features.plan import Content
 
+from .deployment import Deployment
 from .fit import FitLog
-from .fitted import Fitted
 
 FORMAT = 1
 
@@ -45,9 +45,9 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
     Args:
         extra: more facts for the manifest (timings, command, openings of test).
     """
-    if model.fitted is None or model.shape is None:
+    if model.deployment is None or model.input_spec is None:
         raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data) first")
-    fitted: Fitted = model.fitted
+    fitted: Deployment = model.deployment
     folder = Path(folder)
     with atomic_folder(folder) as aside:
         config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
@@ -58,13 +58,17 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
         seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
         write_tensors(aside / "seen.safetensors", seen)
         fitted.content.save(aside / "encoders")
-        shape = {"n_users": model.shape.n_users, "n_items": model.shape.n_items, "features": dict(model.shape.features)}
+        shape = {
+            "n_users": model.input_spec.n_users,
+            "n_items": model.input_spec.n_items,
+            "features": dict(model.input_spec.features),
+        }
         manifest = {
             "format": FORMAT,
             "model": model.name,
             "about": fitted.about,
             "shape": shape,
-            "facts": model.facts(),
+            "facts": model.extra_state(),
             "log": asdict(fitted.log) if fitted.log else None,
             "versions": versions(),
             "files": folder_digests(aside),
@@ -94,15 +98,15 @@ def restore(folder: str | Path) -> Model:
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
     content = Content.load(folder / "encoders")
-    model.build(Shape(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
-    model.load_facts(manifest["facts"])
+    model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
+    model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
-    model.extend(content.handed, len(items))
+    model.update_items(content.handed, len(items))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None
-    lists = Lists(seen["indptr"].numpy(), seen["items"].numpy())
-    model.fitted = Fitted(items, users, lists, content, manifest["about"], log)
+    lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
+    model.deployment = Deployment(items, users, lists, content, manifest["about"], log)
     model.eval()
     return model
 
@@ -124,7 +128,7 @@ def _persistent(model: Model) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if tensor is not None}
 
 
-def _save_catalog(fitted: Fitted, folder: Path) -> None:
+def _save_catalog(fitted: Deployment, folder: Path) -> None:
     folder.mkdir()
     items = fitted.items
     items.frame.write_parquet(folder / "items.parquet")

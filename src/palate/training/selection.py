@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
-from palate.data.views import Held, TrainView
+from palate.data.views import EvaluationQueries, TrainView
 from palate.metrics.held import validate
 
 T = TypeVar("T")
@@ -38,16 +38,16 @@ def choose(
     return best
 
 
-def pseudo_cold(view: TrainView, max_users: int, share: float = 0.2) -> tuple[TrainView, Held]:
+def pseudo_cold(view: TrainView, max_users: int, share: float = 0.2) -> tuple[TrainView, EvaluationQueries]:
     """A view and questions about items that its fit does not see.
 
     In item-cold protocols these are the validation questions themselves; elsewhere a ``share`` of the training items is
     held out with all its behaviour, drawn by the view's seed.
     """
-    if view.valid is not None and view.valid.candidates is not None and not view.fit_items.all():
+    if view.valid is not None and view.valid.candidates is not None and not view.visible_items.all():
         return view, view.sampled(max_users).valid or view.valid
     rng = np.random.default_rng([view.seed, 1])
-    warm = np.flatnonzero(view.warm_items & view.fit_items)
+    warm = np.flatnonzero(view.warm_items & view.visible_items)
     cold = np.zeros(view.n_items, bool)
     cold[rng.choice(warm, max(1, int(share * len(warm))), replace=False)] = True
     keep = ~cold[view.items]
@@ -56,20 +56,20 @@ def pseudo_cold(view: TrainView, max_users: int, share: float = 0.2) -> tuple[Tr
         users=view.users[keep],
         items=view.items[keep],
         times=None if view.times is None else view.times[keep],
-        fit_items=view.fit_items & ~cold,
+        visible_items=view.visible_items & ~cold,
         valid=None,
     )
-    relevant = Lists.build(view.users[~keep], view.items[~keep], view.n_users)
+    relevant = RaggedArray.build(view.users[~keep], view.items[~keep], view.n_users)
     asked = np.flatnonzero((relevant.lengths > 0) & (kept.history.lengths > 0))
     if not len(asked):
         raise ConfigError("too few interactions to hold items out", hint="give the settings explicitly")
     if len(asked) > max_users:
         asked = np.sort(rng.choice(asked, max_users, replace=False))
     history = kept.history.take(asked)
-    return kept, Held(UserBatch(asked, history), relevant.take(asked), history, cold)
+    return kept, EvaluationQueries(UserBatch(asked, history), relevant.take(asked), history, cold)
 
 
-def dense_metric(held: Held, items: Ints, metric: str) -> Callable[[Tensor], float]:
+def dense_metric(held: EvaluationQueries, items: IntArray, metric: str) -> Callable[[Tensor], float]:
     """A function from scores [users, len(items)] of all candidates to the mean of recall or capped recall.
 
     Scores of excluded items are overwritten with -inf.

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from palate.core.batch import ExampleBatch, Ints, PairBatch
+from palate.core.batch import ExampleBatch, IntArray, PairBatch
 from palate.core.model import Matcher, Model, Pretrainer
 from palate.data.sampling import Negatives
 from palate.data.views import TrainView
@@ -26,7 +26,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, rows: Ints, rng: np.random.Generator, rank: int, world: int) -> tuple[Batch, float]:
+    def batch(self, rows: IntArray, rng: np.random.Generator, rank: int, world: int) -> tuple[Batch, float]:
         """This process's share of a global batch, and its weight."""
         ...
 
@@ -49,9 +49,13 @@ class PairSource:
     def __len__(self) -> int:
         return len(self.view)
 
-    def batch(self, rows: Ints, rng: np.random.Generator, rank: int, world: int) -> tuple[PairBatch, float]:
+    def batch(self, rows: IntArray, rng: np.random.Generator, rank: int, world: int) -> tuple[PairBatch, float]:
         users, items = self.view.users[rows], self.view.items[rows]
-        count = self.model.needs.negatives if self.model.needs.negatives >= 0 else int(self.model.config.negatives)
+        count = (
+            self.model.requirements.negatives
+            if self.model.requirements.negatives >= 0
+            else int(self.model.config.negatives)
+        )
         drawn = self.negatives.draw(users, count, rng) if count else np.zeros((len(rows), 0), np.int64)
         part, weight = distributed.share(np.arange(len(rows)), rank, world)
         u, i, n = (torch.from_numpy(np.ascontiguousarray(a[part])).to(self.device) for a in (users, items, drawn))
@@ -60,14 +64,14 @@ class PairSource:
     def _judge(self) -> float:
         model, held = self.model, self.view.valid
         assert held is not None and isinstance(model, Matcher)
-        hidden = not self.view.fit_items.all()
+        hidden = not self.view.visible_items.all()
         # tensors made in inference mode could not be trained on again, so content changes hands outside it
         if hidden:
-            model.extend(self.view.arriving, self.view.n_items)
+            model.update_items(self.view.all_features, self.view.n_items)
         with torch.inference_mode():
             score = validate(model.scorer(), held, self.metric)
         if hidden:
-            model.extend(self.view.visible, self.view.n_items)
+            model.update_items(self.view.visible, self.view.n_items)
         return score
 
 
@@ -77,16 +81,16 @@ class ExampleSource:
     def __init__(self, model: Pretrainer, view: TrainView, device: str) -> None:
         self.rows = model.examples(view)
         self.device = device
-        self.judge: Callable[[], float] | None = model.held_score
+        self.judge: Callable[[], float] | None = model.validation_score
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, rows: Ints, rng: np.random.Generator, rank: int, world: int) -> tuple[ExampleBatch, float]:
+    def batch(self, rows: IntArray, rng: np.random.Generator, rank: int, world: int) -> tuple[ExampleBatch, float]:
         part, weight = distributed.share(self.rows[rows], rank, world)
         return ExampleBatch(torch.from_numpy(part).to(self.device)), weight
 
 
-def _drawable(view: TrainView) -> Ints | None:
+def _drawable(view: TrainView) -> IntArray | None:
     """Negatives come from items that somebody took: nobody's choice says nothing about an item nobody could take."""
     return None if view.warm_items.all() else np.flatnonzero(view.warm_items)

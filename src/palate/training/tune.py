@@ -15,7 +15,7 @@ from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, write_json, write_text
 from palate.core.model import models
 from palate.core.progress import track
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.features.plan import Content, plan_content
 
@@ -65,7 +65,7 @@ def tune(
     name = digest(model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed))
     done = [record for record in _read(log) if record["search"] == name]
     content = content or plan_content(data)
-    rng = stream(seed, "tune", name)
+    rng = rng_for(seed, "tune", name)
     whole = {key: kind.Config.model_fields[key].annotation in (int, int | None) for key in ranges}
     draws = [{key: sample(text, rng, whole[key]) for key, text in ranges.items()} for _ in range(trials - 1)]
     plan: list[dict[str, Any]] = [{}, *draws]
@@ -73,7 +73,7 @@ def tune(
         if index < len(done):
             continue
         fitted = fit(kind(**settings), data, seed=seed, content=content, refit=False)
-        score = fitted.fitted.log.valid
+        score = fitted.deployment.log.valid
         if score is None:
             raise ConfigError("no validation part to search on", key=str(data.spec), hint="choose a split with one")
         record = {
@@ -81,9 +81,9 @@ def tune(
             "trial": index,
             "settings": settings,
             "valid": score,
-            "metric": fitted.fitted.log.metric,
+            "metric": fitted.deployment.log.metric,
         }
-        done.append(record | {"seconds": sum(fitted.fitted.log.seconds.values())})
+        done.append(record | {"seconds": sum(fitted.deployment.log.seconds.values())})
         lines = [json.dumps(r) for r in (*(r for r in _read(log) if r["search"] != name), *done)]
         write_text(log, "\n".join(lines) + "\n")
     best = max(done, key=lambda record: record["valid"])

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 from fastapi import FastAPI
-from page_shop import HOSTILE, LONG, RTL, Fitted, Served, painted
+from page_shop import HOSTILE, LONG, RTL, Deployment, Served, painted
 from starlette.testclient import TestClient
 
 from palate.serving.page import pages
@@ -22,7 +22,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory) -> Fitted:
+def fitted(tmp_path_factory) -> Deployment:
     import palate
     from palate.evaluation.job import run_fit
     from palate.features.plan import plan_content
@@ -48,10 +48,10 @@ def fitted(tmp_path_factory) -> Fitted:
         run_fit(loaded, "ease_content", folder / "beside", content=content, settings={"k": 4}, baselines=False)
     ids = items["item_id"].to_list()
     shop = Shop(folder / "run", folder / "look", watch=0)
-    known = max(shop.edition.users, key=lambda name: len(shop.edition.fitted.seen[shop.edition.users[name]]))
+    known = max(shop.edition.users, key=lambda name: len(shop.edition.deployment.seen[shop.edition.users[name]]))
     plain = next(ids[row] for row in range(4, 120) if pictures[row])
     shop.close()
-    return Fitted(folder / "run", folder / "beside", ids[0], ids[1], ids[2], ids[3], plain, known)
+    return Deployment(folder / "run", folder / "beside", ids[0], ids[1], ids[2], ids[3], plain, known)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ LONG = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Deployment:
     """A run, another one beside it, ids of items by what is odd about them, and a user that the runs know."""
 
     run: Path

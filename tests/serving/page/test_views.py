@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from page_shop import HOSTILE, LONG, RTL
 
-from palate.core.errors import AbilityError
+from palate.core.errors import UnsupportedError
 from palate.serving.events import Event
 from palate.serving.shop import Shop
 
@@ -320,7 +320,7 @@ def test_reasons_are_those_of_the_shop(known, shop, fitted):
 
 def test_reasons_that_cannot_be_given_are_said(known, fitted, monkeypatch):
     def refuse(*args, **more):
-        raise AbilityError("this model gives no reasons")
+        raise UnsupportedError("this model gives no reasons")
 
     monkeypatch.setattr(Shop, "explain", refuse)
     assert "this model gives no reasons" in sound(known.get(f"/item/{fitted.plain}?why=1")).text

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import Encoder, FittedEncoder, Raw
-from palate.core.errors import AbilityError, FeatureError
+from palate.core.errors import FeatureError, UnsupportedError
 from palate.modules.network import Network
 
 TRAINABLE = "palate pretrain makes encoders that can be trained; so are minilm and hf:<checkpoint> of most types"
@@ -60,13 +60,13 @@ class ContentEncoder(Encoder):
         """What reads raw content into the inputs of :meth:`network`.
 
         Raises:
-            AbilityError: for encoders that cannot be trained.
+            UnsupportedError: for encoders that cannot be trained.
         """
-        raise AbilityError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
+        raise UnsupportedError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
 
     def network(self) -> Network:
         """A copy of the encoder's network, from the reader's vectors to its own."""
-        raise AbilityError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
+        raise UnsupportedError(f"the encoder {self.name} has nothing to train", hint=TRAINABLE)
 
     @property
     def trainable(self) -> bool:

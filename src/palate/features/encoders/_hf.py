@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.errors import (
-    AbilityError,
     ArtefactError,
     ConfigError,
     FeatureError,
     MissingDependencyError,
+    UnsupportedError,
     did_you_mean,
 )
 from palate.core.files import digest, read_json
@@ -236,7 +236,7 @@ class HfEncoder(ContentEncoder):
         """Arguments of ``make_tower`` for a tower like it, and its own parts with their weights.
 
         Raises:
-            AbilityError: when it cannot be trained.
+            UnsupportedError: when it cannot be trained.
         """
         self.refuse_fixed()
         model: Any = load_model(self.towers[self.model_type], self.folder, torch.device("cpu"), **self.more)
@@ -253,7 +253,7 @@ class HfEncoder(ContentEncoder):
     def refuse_fixed(self) -> None:
         """Refuse what cannot be trained."""
         if not self.pooled:
-            raise AbilityError("output=tokens is read as it is", key=self.source, hint="leave it at pooled")
+            raise UnsupportedError("output=tokens is read as it is", key=self.source, hint="leave it at pooled")
         if not self.trainable:
             raise refusal(self.model_type, self.source)
 

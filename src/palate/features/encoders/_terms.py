@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from palate.core.errors import FeatureError
 from palate.core.files import digest
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -95,7 +95,7 @@ def leading_directions(matrix: csr_matrix, dim: int, rounds: int = 4) -> NDArray
     n, m = matrix.shape
     width = min(dim + 16, n, m)
     wide = matrix.astype(np.float64)
-    basis = _orthonormal(wide @ stream(0, "tfidf", "svd").standard_normal((m, width)))
+    basis = _orthonormal(wide @ rng_for(0, "tfidf", "svd").standard_normal((m, width)))
     for _ in range(rounds):
         basis = _orthonormal(wide @ (wide.T @ basis))
     small = np.asarray(wide.T @ basis)

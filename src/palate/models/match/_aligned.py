@@ -110,7 +110,7 @@ class AlignedKernel(nn.Module):
     def only(self, content: Mapping[str, Features], names: Collection[str]) -> dict[str, Features]:
         """What :meth:`means` takes if items had nothing but the features ``names``: all are alike in the others."""
         nobody = np.zeros(len(next(iter(content.values()))), bool)
-        return {name: found if name in names else found.hide(nobody) for name, found in content.items()}
+        return {name: found if name in names else found.mask_rows(nobody) for name, found in content.items()}
 
     def share(self, names: Collection[str], weights: Mapping[str, float]) -> float:
         """1: behaviour has weighed the blocks already, so what is left of them explains what its weights say."""

@@ -28,13 +28,13 @@ class NeighbourMatcher(VectorMatcher):
     arrivals: tuple[Tensor, Graph] | None = None
     _near: Near | None = None
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         arrivals, self.arrivals = self.arrivals, None
-        super().finish()
+        super().on_fit_end()
         self.content.freeze()
         self.arrivals = arrivals
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         described = self.get_buffer("described").cpu()
         if "final_items" in self._buffers and self.content.network is None:
             self._arrive(content, n_items, described)

@@ -15,7 +15,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from palate.core.config import AdaptedConfig
-from palate.core.content import Features, left_over
+from palate.core.content import Features, modality_dropout_mask
 from palate.features.adapted import Adapted, Source
 from palate.modules.bank import ContentBank
 
@@ -52,8 +52,8 @@ class ItemContent(nn.Module):
 
     Mean and standard deviation are persistent buffers: a restored model reads new items as it read the old ones.
 
-    With networks that are trained along (:meth:`adopt`), the items of a step (:meth:`attend`) are read with gradients;
-    all others as the networks made them when training or evaluation last began, once for all.
+    With networks that are trained along (:meth:`attach_encoders`), the items of a step (:meth:`attend`) are read with
+    gradients; all others as the networks made them when training or evaluation last began, once for all.
 
     Args:
         dims: feature name -> width. standardise: subtract the mean and divide by the deviation of each column, both
@@ -114,7 +114,7 @@ class ItemContent(nn.Module):
         if train:
             self.trained = nn.ParameterList(nn.Parameter(self.rows(name)[0].clone()) for name in self.names)
 
-    def adopt(self, source: Source, limit: int = 0) -> None:
+    def attach_encoders(self, source: Source, limit: int = 0) -> None:
         """Read content, from now on, from networks that are trained; what was loaded is what they made untrained.
 
         Args:
@@ -258,7 +258,7 @@ class ItemContent(nn.Module):
             groups.setdefault(name.partition(".")[0], []).append(name)
         present = torch.stack([torch.stack([here[name] for name in group]).any(0) for group in groups.values()])
         draws = torch.rand(present.shape).numpy()
-        kept = torch.from_numpy(left_over(draws, present.cpu().numpy(), self.dropout)).to(present.device)
+        kept = torch.from_numpy(modality_dropout_mask(draws, present.cpu().numpy(), self.dropout)).to(present.device)
         return {name: rows for group, rows in zip(groups.values(), kept) for name in group}
 
     def _statistics(self, name: str) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from palate.core.content import Features
-from palate.core.errors import AbilityError
+from palate.core.errors import UnsupportedError
 
 from ._content import ItemContent
 from ._vectors import VectorMatcher
@@ -35,7 +35,7 @@ class DescribedMatcher(VectorMatcher):
 
     def describe(self, rows: Tensor) -> Tensor:
         """Vectors [b, d] of items ``rows`` int64 [b] from content alone; zero where there is none."""
-        raise AbilityError(f"{self.name} cannot describe items")
+        raise UnsupportedError(f"{self.name} cannot describe items")
 
     def with_content(self, items: Tensor, block: int = 8192) -> Tensor:
         """``items`` [fitted, d] grown to all items, those nobody took described."""
@@ -47,7 +47,7 @@ class DescribedMatcher(VectorMatcher):
             items = items.index_copy(0, part.to(items.device), self.describe(part).to(items.device))
         return items
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         self.content.load(content, n_items)
         self._know(n_items)
         if "final_items" in self._buffers:

@@ -41,7 +41,7 @@ def item_graph(
 ) -> Graph | None:
     """Row-normalised mixture over modalities of each item's ``k`` nearest neighbours, itself included.
 
-    A relation ``knn_<modality>`` takes the place of that modality's vectors. Nothing outside ``train.fit_items`` is
+    A relation ``knn_<modality>`` takes the place of that modality's vectors. Nothing outside ``train.visible_items`` is
     seen. Rows sum to one, or are empty where an item has no content.
 
     Args:
@@ -99,7 +99,7 @@ def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary"
     return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
 
 
-Fitted = Mapping[str, tuple[Tensor, Tensor]]
+Deployment = Mapping[str, tuple[Tensor, Tensor]]
 """Feature -> rows int64 [m] that may be neighbours, and their unit vectors [m, d]."""
 
 
@@ -124,7 +124,7 @@ def arrivals_graph(
     return near_graph(fitted_vectors(content, fitted) if asked else {}, asked, len(fitted), k, weights)
 
 
-def fitted_vectors(content: ItemContent, fitted: Tensor) -> Fitted:
+def fitted_vectors(content: ItemContent, fitted: Tensor) -> Deployment:
     """What :func:`near_graph` compares with: the fitted items' vectors, by feature."""
     out = {}
     for name in content.names:
@@ -136,7 +136,7 @@ def fitted_vectors(content: ItemContent, fitted: Tensor) -> Fitted:
 
 
 def near_graph(
-    fitted: Fitted,
+    fitted: Deployment,
     asked: Mapping[str, tuple[Tensor, Tensor]],
     n_items: int,
     k: int = 10,

@@ -33,11 +33,11 @@ def search_kernel(
     view, held = pseudo_cold(train, c.select_users)
     if c.judge == "warm" and train.valid is not None:
         view, held = train, train.sampled(c.select_users).valid or train.valid
-    rows = np.flatnonzero(view.fit_items)
+    rows = np.flatnonzero(view.visible_items)
     if len(rows) > SEARCH_ROWS:
         rows = np.sort(np.random.default_rng([train.seed, 2]).choice(rows, SEARCH_ROWS, replace=False))
     asked = rows if held.candidates is None else np.flatnonzero(held.candidates)
-    content = train.arriving if not train.fit_items.all() else mine
+    content = train.all_features if not train.visible_items.all() else mine
     content = {name: content[name] for name in mine}
     kernel.fit(content, rows, view.matrix)
     own, cross = kernel.means(content, rows, rows), kernel.means(content, rows, asked)

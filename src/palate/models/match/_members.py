@@ -44,6 +44,10 @@ def members_for(train: TrainView) -> list[str]:
         kind = models.get(name.partition("@")[0])
         limit = kind.Config.model_fields.get("max_items")
         fits = limit is None or train.n_items <= limit.default
-        if fits and (content or not kind.needs.content) and (bool(train.features) or not kind.needs.dense):
+        if (
+            fits
+            and (content or not kind.requirements.content)
+            and (bool(train.features) or not kind.requirements.dense)
+        ):
             found.append(name)
     return found or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.scorer import Scorer
 
 from ._content import ItemContent
 from ._increment import Places, changed_rows, few
-from ._item_graph import Fitted, fitted_vectors, near_graph
+from ._item_graph import Deployment, fitted_vectors, near_graph
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Near:
     content: Mapping[str, Features]
     rows: Places
     graph: sp.csr_array | None
-    fitted: Fitted
+    fitted: Deployment
     n_items: int
 
 
@@ -116,7 +116,7 @@ class ArrivalsScorer(Scorer):
         self._place = np.full(self.n_items, -1)
         self._place[self.rows] = np.arange(len(self.rows))
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         index, share, starts = self._replaced(users.history)
         width = len(self.weights)
         out = self.weights.new_zeros(len(users), self.n_items)
@@ -132,7 +132,7 @@ class ArrivalsScorer(Scorer):
     def scorable(self) -> NDArray[np.bool_]:
         return self.known
 
-    def _replaced(self, history: Lists) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _replaced(self, history: RaggedArray) -> tuple[Tensor, Tensor | None, Tensor]:
         """Fitted items in each history with their shares (None: 1 each), and where each history starts."""
         place = self._place[history.items]
         plain = (place < 0) & (history.items < len(self.weights))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.data.sampling import PairedNegatives
 from palate.data.views import TrainView
 
@@ -35,7 +35,7 @@ class PairSweep:
 
     def __init__(self, train: TrainView, batch_size: int, reg: float) -> None:
         self.n_items, self.reg = train.n_items, reg
-        order = stream(train.seed, "pair sweep").permutation(train.n_users)
+        order = rng_for(train.seed, "pair sweep").permutation(train.n_users)
         history = train.history.take(order)
         self.size = len(history.items)
         self.negatives = PairedNegatives(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.scorer import Scorer
 
 from ._increment import Columns
@@ -32,7 +32,7 @@ class KernelScorer(Scorer):
         y[owner, where[where >= 0]] = 1.0
         return heads(y, sparse_product(y, self.smooth), self.mix) + self.popular
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         profiles = self.profiles(users)
         return self.out.times(profiles) if items is None else profiles @ self.out.take(torch.as_tensor(items))
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from palate.core.batch import Lists, PairBatch
-from palate.core.errors import AbilityError
+from palate.core.batch import PairBatch, RaggedArray
+from palate.core.errors import UnsupportedError
 from palate.core.model import Matcher, Phase
 from palate.core.scorer import Scorer, VectorScorer, mean_of
 from palate.features.adapted import Source
@@ -34,10 +34,10 @@ class VectorMatcher(Matcher):
         super().setup(train)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
-    def adopt(self, source: Source) -> None:
+    def attach_encoders(self, source: Source) -> None:
         if not isinstance(getattr(self, "content", None), ItemContent):
-            super().adopt(source)
-        self.content.adopt(source, self.config.encode_rows)
+            super().attach_encoders(source)
+        self.content.attach_encoders(source, self.config.encode_rows)
 
     def phases(self) -> list[Phase]:
         found, content = super().phases(), getattr(self, "content", None)
@@ -53,9 +53,9 @@ class VectorMatcher(Matcher):
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """(users [n_users, d], items [n_items, d]) from the present weights."""
-        raise AbilityError(f"{self.name} has no vectors")
+        raise UnsupportedError(f"{self.name} has no vectors")
 
-    def fold_in(self, items: Tensor, history: Lists) -> Tensor:
+    def fold_in(self, items: Tensor, history: RaggedArray) -> Tensor:
         """A visitor's vector [B, d] from a history; ``items`` are the final item vectors."""
         return mean_of(items, history)
 
@@ -65,11 +65,11 @@ class VectorMatcher(Matcher):
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         dropout: float = getattr(self.config, "modality_dropout", 0.0)
-        if dropout and self.shape is not None and "final_users" not in self._buffers:
+        if dropout and self.input_spec is not None and "final_users" not in self._buffers:
             self.derive()
         return self
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         with torch.no_grad():
             users, items = self.vectors()
         self.register_buffer("final_users", users.detach().cpu().clone())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.scorer import Scorer
-from palate.data.views import Held
+from palate.data.views import EvaluationQueries
 
 POOL = 100
 CHUNK = 256
@@ -34,7 +34,11 @@ def standardise(scores: Tensor, known: Tensor) -> Tensor:
 
 
 def candidate_scores(
-    scorers: Sequence[Scorer], known: Sequence[Tensor], held: Held, slice_items: NDArray[np.bool_], seed: int = 0
+    scorers: Sequence[Scorer],
+    known: Sequence[Tensor],
+    held: EvaluationQueries,
+    slice_items: NDArray[np.bool_],
+    seed: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Standardised scores of each user's candidates: the union of all members' ``POOL`` best in the slice.
 

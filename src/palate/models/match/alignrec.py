@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
@@ -47,8 +47,8 @@ class AlignRec(NeighbourMatcher):
 
     name = "alignrec"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
 
     class Config(AdaptedConfig):
         """Settings.
@@ -69,7 +69,7 @@ class AlignRec(NeighbourMatcher):
         reg: float = Field(1e-4, ge=0)
         standardise: bool = True
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim = self.config.dim
         self.n_users = shape.n_users

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.core.model import Abilities, Matcher, Needs, Shape, models
-from palate.core.padded import Padded
+from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
+from palate.core.padded import PaddedScorer
 from palate.core.scorer import Scorer
 from palate.training.fit import run_stage
 
@@ -46,7 +46,7 @@ class BlendScorer(Scorer):
         self.mass = weights.sum(1)
         self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         total: Tensor | None = None
         for index, scorer in enumerate(self.scorers):
             column = self.weights[:, index]
@@ -68,8 +68,8 @@ class Blend(Matcher):
 
     name = "blend"
     paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
-    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("late",))
-    needs = Needs(fields=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
+    requirements = Requirements(fields=True)
 
     class Config(ContentConfig):
         """members: model names, None takes those the data allows. settings: member -> its settings.
@@ -88,7 +88,7 @@ class Blend(Matcher):
     def __init__(self, config: ContentConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         kinds = [models.get(name.partition("@")[0]) for name in self.config.members or ()]
-        self.needs = Needs(fields=True, dense=any(kind.needs.dense for kind in kinds))  # type: ignore[misc]
+        self.requirements = Requirements(fields=True, dense=any(kind.requirements.dense for kind in kinds))  # type: ignore[misc]
 
     def setup(self, train: TrainView) -> None:
         self._names = list(self.config.members or members_for(train))
@@ -97,7 +97,7 @@ class Blend(Matcher):
         super().setup(train)
         self.register_buffer("warm", torch.from_numpy(train.warm_items))
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         given, dropout = self.config.settings, self.config.modality_dropout
         self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
@@ -107,15 +107,15 @@ class Blend(Matcher):
         for index, (name, member) in enumerate(zip(self._names, self._matchers())):
             chosen = run_stage(member, train, f"{index}-{name}")
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
-        if not train.fit_items.all():
-            self.extend(train.arriving, train.n_items)
+        if not train.visible_items.all():
+            self.update_items(train.all_features, train.n_items)
         scorers = [member.scorer() for member in self._matchers()]
-        rows = [np.flatnonzero(s.scorable() & train.fit_items & train.warm_items) for s in scorers]
+        rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
         self._weights = self._choose(train, scorers)
-        if not train.fit_items.all():
-            self.extend(train.visible, train.n_items)
+        if not train.visible_items.all():
+            self.update_items(train.visible, train.n_items)
         return True
 
     def _choose(self, train: TrainView, scorers: list[Scorer]) -> dict[str, list[float]]:
@@ -134,18 +134,18 @@ class Blend(Matcher):
             found[part], _ = search_weights(scores, soft_metric(train.metric, relevant, counts))
         return found
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
         return {"members": tuple(self._names), "settings": self._chosen, **weights}
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         for member in self._matchers():
-            member.finish()
+            member.on_fit_end()
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         for member in self._matchers():
-            if member.abilities.new_items or member.shape is None or n_items == member.shape.n_items:
-                member.extend(content, n_items)
+            if member.capabilities.new_items or member.input_spec is None or n_items == member.input_spec.n_items:
+                member.update_items(content, n_items)
         warm = self.get_buffer("warm")
         if n_items > len(warm):
             grown = torch.cat([warm, warm.new_zeros(n_items - len(warm))])
@@ -154,23 +154,25 @@ class Blend(Matcher):
     def scorer(self) -> Scorer:
         warm, cold = (torch.tensor(self._weights[part], dtype=torch.float32) for part in ("warm", "cold"))
         n_items = len(self.get_buffer("warm"))
-        scorers = [Padded(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())]
+        scorers = [
+            PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
+        ]
         return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
 
-    def facts(self) -> dict[str, Any]:
-        nested = [member.facts() for member in self._matchers()]
-        shapes = [dict(member.shape.features) if member.shape else {} for member in self._matchers()]
+    def extra_state(self) -> dict[str, Any]:
+        nested = [member.extra_state() for member in self._matchers()]
+        shapes = [dict(member.input_spec.features) if member.input_spec else {} for member in self._matchers()]
         return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
 
-    def load_facts(self, facts: Mapping[str, Any]) -> None:
-        self._weights = {part: list(values) for part, values in facts["weights"].items()}
-        if self.shape is None:
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self._weights = {part: list(values) for part, values in state["weights"].items()}
+        if self.input_spec is None:
             raise ConfigError("build first")
-        self._names = list(facts["names"])
-        self.build(self.shape)
-        for member, nested, features in zip(self._matchers(), facts["members"], facts["features"]):
-            member.build(Shape(self.shape.n_users, self.shape.n_items, features))
-            member.load_facts(nested)
+        self._names = list(state["names"])
+        self.build(self.input_spec)
+        for member, nested, features in zip(self._matchers(), state["members"], state["features"]):
+            member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))
+            member.load_extra_state(nested)
 
     def _matchers(self) -> list[Matcher]:
         return [member for member in self.members if isinstance(member, Matcher)]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.content import Features
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
@@ -43,8 +43,8 @@ class BM3(VectorMatcher):
 
     name = "bm3"
     paper = "Zhou et al., Bootstrap Latent Representations for Multi-modal Recommendation, WWW 2023"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
     class Config(CopiedConfig):
@@ -61,7 +61,7 @@ class BM3(VectorMatcher):
         reg: float = Field(1e-2, ge=0)
         standardise: bool = True
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim = self.config.dim
         self.n_users, self.n_fitted = shape.n_users, shape.n_items
@@ -101,14 +101,14 @@ class BM3(VectorMatcher):
         reg = self.config.reg * norm_rows(final[:n], final[n:])
         return {"loss": match + self.config.modal_weight * modal + reg, "match": match, "modal": modal, "reg": reg}
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         self.content.freeze()
-        super().finish()
+        super().on_fit_end()
 
     def _target(self, x: Tensor) -> Tensor:
         return byte_dropout(x.detach(), self.config.dropout) if self.training else x.detach()
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         self.content.load(content, n_items)
         self._know(n_items)
         if "final_items" in self._buffers:

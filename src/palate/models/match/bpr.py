@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Abilities, Needs, Phase, Shape, models
+from palate.core.model import Capabilities, InputSpec, Phase, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.training.loop import batch_size
@@ -36,8 +36,8 @@ class BPR(VectorMatcher):
 
     name = "bpr"
     paper = "Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009"
-    abilities = Abilities(new_users=True)
-    needs = Needs(batch="pairs", negatives=1)
+    capabilities = Capabilities(new_users=True)
+    requirements = Requirements(batch="pairs", negatives=1)
     presets = {
         "faithful": {},
         "tuned": {
@@ -68,7 +68,7 @@ class BPR(VectorMatcher):
                 raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
             return self
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.blocks: PairSweep | None = None
         self.users = nn.Parameter(torch.empty(shape.n_users, self.config.dim))
@@ -88,8 +88,8 @@ class BPR(VectorMatcher):
         assert self.blocks is not None
         return self.blocks.run(self.users, self.items, lr, rng)
 
-    def finish(self) -> None:
-        super().finish()
+    def on_fit_end(self) -> None:
+        super().on_fit_end()
         self.blocks = None
 
     def vectors(self) -> tuple[Tensor, Tensor]:

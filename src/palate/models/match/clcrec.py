@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.modules.graph import Graph, user_item
 
@@ -37,8 +37,8 @@ class CLCRec(DescribedMatcher):
 
     name = "clcrec"
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=0, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):
@@ -60,7 +60,7 @@ class CLCRec(DescribedMatcher):
         reg: float = Field(0.1, ge=0)
         standardise: bool = True
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c = self.config
         self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_users, c.dim)))

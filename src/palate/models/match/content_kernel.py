@@ -20,7 +20,7 @@ import torch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
 
@@ -41,8 +41,8 @@ class ContentKernel(Matcher):
 
     name = "content_kernel"
     paper = "Palate; kernel ridge regression after EASE (Steck, WWW 2019)"
-    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
-    needs = Needs(content=True, dense=True, fields=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
+    requirements = Requirements(content=True, dense=True, fields=True)
     deterministic = True
     presets = {
         "raw": {
@@ -97,7 +97,7 @@ class ContentKernel(Matcher):
         max_items: int = 12_000
         select_users: int = 2_000
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self._kinds: dict[str, str] = {}
         self._content: Mapping[str, Features] = {}
@@ -116,7 +116,7 @@ class ContentKernel(Matcher):
 
     def solve(self, train: TrainView) -> bool:
         chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config)
-        rows = np.flatnonzero(train.fit_items)
+        rows = np.flatnonzero(train.visible_items)
         self.kernel.fit(self._content, rows, train.matrix)
         self._settings = chosen
         matrix = sp.csr_array(train.matrix[:, rows])
@@ -137,7 +137,7 @@ class ContentKernel(Matcher):
         weights = {self.kernel.groups[0]: c.sharpness, **(c.media or {})}
         return dict(weights=weights, ridge=c.ridge, l2=c.l2, mix=c.mix, popularity=c.popularity)
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         s = self._settings
         (_, sharp), *media = s["weights"].items()
         return {
@@ -146,12 +146,12 @@ class ContentKernel(Matcher):
             **{key: s[key] for key in ("ridge", "l2", "mix", "popularity")},
         }
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         if not self._kinds:
             return
         self._content = {name: content[name] for name in self._kinds if name in content}
 
-    def finish(self) -> None:
+    def on_fit_end(self) -> None:
         # a restored run makes its table of the whole content at once: so does the fitted model, to the same bits
         self._made = None
 
@@ -177,14 +177,14 @@ class ContentKernel(Matcher):
         smooth, popular = self.get_buffer("smooth"), self.get_buffer("popular")
         return KernelScorer(smooth, made.out, popular, place, self._settings["mix"], made.known)
 
-    def facts(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
         return own | {"sources": {name: list(made_of) for name, made_of in self._sources.items()}}
 
-    def load_facts(self, facts: Mapping[str, Any]) -> None:
-        self._settings, self._kinds = dict(facts["settings"]), dict(facts["kinds"])
-        self._sources = {name: tuple(made_of) for name, made_of in facts.get("sources", {}).items()}
-        self._make_kernel(facts["widths"])
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self._settings, self._kinds = dict(state["settings"]), dict(state["kinds"])
+        self._sources = {name: tuple(made_of) for name, made_of in state.get("sources", {}).items()}
+        self._make_kernel(state["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:
         self._widths = dict(widths)

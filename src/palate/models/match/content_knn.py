@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
@@ -51,7 +51,7 @@ class ProfileScorer(Scorer):
         self.known: NDArray[np.bool_] = (share > 0).cpu().numpy()
         self.items = torch.cat([w * unit for w, unit in zip(weights, units)], 1) * scale[:, None]
 
-    def item_vectors(self, items: Ints | None = None) -> Tensor:
+    def item_vectors(self, items: IntArray | None = None) -> Tensor:
         return self.items if items is None else self.items[torch.as_tensor(items)]
 
     def user_vectors(self, users: UserBatch) -> Tensor:
@@ -72,8 +72,8 @@ class ContentKNN(Matcher):
 
     name = "content_knn"
     paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
-    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("late",))
-    needs = Needs(content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
+    requirements = Requirements(content=True, dense=True)
 
     class Config(ContentConfig):
         """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
@@ -86,7 +86,7 @@ class ContentKNN(Matcher):
         scaling: dict[str, Scaling] | None = None
         grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, False, self.config.modality_dropout)
         for place, width in enumerate(shape.features.values()):
@@ -112,11 +112,11 @@ class ContentKNN(Matcher):
         self._weights = {name: 1.0 for name in names}
         self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
         # validation asks about items hidden in fitting: their content arrives as a new item's would
-        self.extend(train.arriving or train.features, train.n_items)
+        self.update_items(train.all_features or train.features, train.n_items)
         self.content.train()
         self._choose(train)
         self.content.eval()
-        self.extend(train.features, train.n_items)
+        self.update_items(train.features, train.n_items)
         return True
 
     def _choose(self, train: TrainView) -> None:
@@ -150,16 +150,16 @@ class ContentKNN(Matcher):
         self._weights[name] = weight
         return self.scorer()
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         return {"weights": self._weights, "scaling": self._scaling}
 
-    def facts(self) -> dict[str, Any]:
-        return self.selected()
+    def extra_state(self) -> dict[str, Any]:
+        return self.selected_settings()
 
-    def load_facts(self, facts: Mapping[str, Any]) -> None:
-        self._weights, self._scaling = dict(facts["weights"]), dict(facts["scaling"])
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self._weights, self._scaling = dict(state["weights"]), dict(state["scaling"])
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         self.content.load(content, n_items)
 
     def scorer(self) -> Scorer:

@@ -15,10 +15,10 @@ from pydantic import Field
 from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.errors import ConfigError
-from palate.core.model import Abilities, Matcher, models
+from palate.core.model import Capabilities, Matcher, models
 from palate.core.scorer import Scorer
 from palate.training.selection import choose
 
@@ -33,7 +33,7 @@ class ItemItemScorer(Scorer):
         super().__init__(len(weights))
         self.weights, self.known = weights, known
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         table = self.weights if items is None else self.weights[:, torch.as_tensor(items)]
         history = users.history
         index = torch.as_tensor(history.items)
@@ -51,7 +51,7 @@ class EASE(Matcher):
 
     name = "ease"
     paper = "Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019"
-    abilities = Abilities(new_users=True)
+    capabilities = Capabilities(new_users=True)
     deterministic = True
 
     class Config(ModelConfig):
@@ -74,7 +74,7 @@ class EASE(Matcher):
         self.register_buffer("known", torch.from_numpy(known))
         return True
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         return {"l2": self._l2}
 
     def scorer(self) -> Scorer:

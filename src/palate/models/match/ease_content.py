@@ -19,7 +19,7 @@ from torch import Tensor
 
 from palate.core.config import ContentConfig
 from palate.core.content import Features
-from palate.core.model import Abilities, Matcher, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
 from palate.training.selection import choose
@@ -44,8 +44,8 @@ class EASEContent(Matcher):
 
     name = "ease_content"
     paper = "Palate; after Steck, WWW 2019"
-    abilities = Abilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
-    needs = Needs(content=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
+    requirements = Requirements(content=True)
 
     class Config(ContentConfig):
         """None chooses on validation.
@@ -69,7 +69,7 @@ class EASEContent(Matcher):
         max_items: int = 25_000
         select_users: int = 5_000
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, standardise=True)
         self._near: Near | None = None
@@ -127,10 +127,10 @@ class EASEContent(Matcher):
                     best = setting
         return best
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         return dict(zip(("l2", "power", "prior", "widen"), self._setting))
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         known = self.get_buffer("known")
         self._near = nearest(self.content, content, n_items, known, self.config.k, self.config.weights, self._near)
 
@@ -140,11 +140,11 @@ class EASEContent(Matcher):
             return self._over(weights)
         return ArrivalsScorer(weights, known, self._near, self._setting[2])
 
-    def facts(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         return {"setting": list(self._setting)}
 
-    def load_facts(self, facts: Mapping[str, Any]) -> None:
-        l2, power, b, a = facts["setting"]
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        l2, power, b, a = state["setting"]
         self._setting = (l2, power, b, a)
 
     def _over(self, weights: Tensor) -> Scorer:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.edges import EdgeSampler
@@ -41,8 +41,8 @@ class FREEDOM(NeighbourMatcher):
 
     name = "freedom"
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=1, content=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=1, content=True)
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},
@@ -77,7 +77,7 @@ class FREEDOM(NeighbourMatcher):
                 raise ValueError("FREEDOM trains content through its modal terms: modal_weight above 0")
             return self
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.n_users = shape.n_users
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)

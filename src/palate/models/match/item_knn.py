@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Abilities, Matcher, models
+from palate.core.model import Capabilities, Matcher, models
 from palate.core.scorer import Scorer
 from palate.metrics.ragged import ragged_best
 from palate.training.selection import choose
@@ -40,7 +40,7 @@ class NeighbourScorer(Scorer):
         neighbours: int [N, k], -1 for padding. weights: float32 [N, k], above zero. known: bool [N].
     """
 
-    def __init__(self, neighbours: Ints, weights: NDArray[np.float32], known: Bools) -> None:
+    def __init__(self, neighbours: IntArray, weights: NDArray[np.float32], known: Bools) -> None:
         super().__init__(len(neighbours))
         self.known = known
         kept = neighbours >= 0
@@ -48,25 +48,25 @@ class NeighbourScorer(Scorer):
         shape = (len(neighbours), len(neighbours))
         self.votes = sp.csr_array((weights[kept], neighbours[kept].astype(np.int32), indptr), shape=shape)
 
-    def _sparse(self, history: Lists) -> sp.csr_array:
+    def _sparse(self, history: RaggedArray) -> sp.csr_array:
         ones = np.ones(len(history.items), np.float32)
         return sp.csr_array((ones, history.items, history.indptr), shape=(len(history), self.n_items)) @ self.votes
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         dense = torch.from_numpy(self._sparse(users.history).toarray())
         return dense if items is None else dense[:, torch.as_tensor(items)]
 
     def topk(
-        self, users: UserBatch, k: int, exclude: Lists | None = None, allowed: Bools | None = None
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        self, users: UserBatch, k: int, exclude: RaggedArray | None = None, allowed: Bools | None = None
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         found = [self._topk(users, k, exclude, allowed, s) for s in range(0, len(users), BLOCK)]
         if not found:
             return super().topk(users, k, exclude, allowed)
         return np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found])
 
     def _topk(
-        self, users: UserBatch, k: int, exclude: Lists | None, allowed: Bools | None, start: int
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        self, users: UserBatch, k: int, exclude: RaggedArray | None, allowed: Bools | None, start: int
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         rows = np.arange(start, min(start + BLOCK, len(users)))
         votes = self._sparse(users.history.take(rows))
         if exclude is not None:
@@ -96,7 +96,7 @@ class ItemKNN(Matcher):
 
     name = "item_knn"
     paper = "Sarwar et al., Item-based Collaborative Filtering Recommendation Algorithms, WWW 2001"
-    abilities = Abilities(new_users=True)
+    capabilities = Capabilities(new_users=True)
     presets = {"faithful": {}, "walk": {"user_power": None, "item_power": None, "shrink": 0.0}}
 
     class Config(ModelConfig):
@@ -124,7 +124,7 @@ class ItemKNN(Matcher):
             c.shrink_grid if c.shrink is None else (c.shrink,),
         )
 
-        def widest(user_power: float, item_power: float, shrink: float) -> tuple[Ints, NDArray[np.float32]]:
+        def widest(user_power: float, item_power: float, shrink: float) -> tuple[IntArray, NDArray[np.float32]]:
             return neighbours_by_takers(train.matrix, max(ks), shrink, user_power, item_power)
 
         found = {setting: widest(*setting) for setting in product(*grids)}
@@ -143,7 +143,7 @@ class ItemKNN(Matcher):
         self.register_buffer("known", torch.from_numpy(known))
         return True
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         powers = {"user_power": self._user_power, "item_power": self._item_power}
         return {"k": self._k, "shrink": self._shrink, **powers}
 
@@ -161,7 +161,7 @@ def neighbours_by_takers(
     user_power: float = 0.0,
     item_power: float = 0.5,
     block: int = 2048,
-) -> tuple[Ints, NDArray[np.float32]]:
+) -> tuple[IntArray, NDArray[np.float32]]:
     """The ``k`` items most similar to each by who took them, itself left out.
 
     Args:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
@@ -46,8 +46,8 @@ class LGMRec(DescribedMatcher):
 
     name = "lgmrec"
     paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -71,7 +71,7 @@ class LGMRec(DescribedMatcher):
         reg: float = Field(1e-6, ge=0)
         standardise: bool = False
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.n_users, self.n_fitted = shape.n_users, shape.n_items
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)

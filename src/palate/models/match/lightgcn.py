@@ -13,7 +13,7 @@ from torch import Tensor
 
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.modules.graph import Graph, bipartite
@@ -32,8 +32,8 @@ class LightGCN(VectorMatcher):
 
     name = "lightgcn"
     paper = "He et al., LightGCN, SIGIR 2020"
-    abilities = Abilities(new_users=True)
-    needs = Needs(batch="pairs", negatives=1)
+    capabilities = Capabilities(new_users=True)
+    requirements = Requirements(batch="pairs", negatives=1)
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):
@@ -43,7 +43,7 @@ class LightGCN(VectorMatcher):
         reg: float = Field(1e-4, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
 

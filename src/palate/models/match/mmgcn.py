@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.graph import Graph
@@ -41,8 +41,8 @@ class MMGCN(DescribedMatcher):
 
     name = "mmgcn"
     paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
     class Config(AdaptedConfig):
@@ -60,7 +60,7 @@ class MMGCN(DescribedMatcher):
         first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
         standardise: bool = False
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c, nodes = self.config, shape.n_users + shape.n_items
         self.n_users = shape.n_users

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Abilities, Matcher, models
+from palate.core.model import Capabilities, Matcher, models
 from palate.core.scorer import Scorer
 from palate.metrics.candidates import Candidates, check_request, empty_lists
 
@@ -29,13 +29,13 @@ class CountScorer(Scorer):
         super().__init__(len(counts))
         self.counts = counts
 
-    def score(self, users: UserBatch, items: Ints | None = None) -> Tensor:
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         picked = self.counts if items is None else self.counts[torch.as_tensor(items)]
         return picked.expand(len(users), -1)
 
     def topk(
-        self, users: UserBatch, k: int, exclude: Lists | None = None, allowed: NDArray[np.bool_] | None = None
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        self, users: UserBatch, k: int, exclude: RaggedArray | None = None, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         check_request(len(users), k, exclude, BLOCK)
         kept = Candidates(self.n_items, exclude, allowed).kept
         pool = np.arange(self.n_items) if kept is None else kept
@@ -46,7 +46,7 @@ class CountScorer(Scorer):
         ids, scores = empty_lists(len(users), k)
         for start in range(0, len(users), BLOCK):
             rows = np.arange(start, min(start + BLOCK, len(users)))
-            taken = Lists.of([[]] * len(rows)) if exclude is None else exclude.take(rows)
+            taken = RaggedArray.of([[]] * len(rows)) if exclude is None else exclude.take(rows)
             free = np.ones((len(rows), min(len(ranking), k + int(taken.lengths.max()))), bool)
             at = place[taken.items]
             met = at < free.shape[1]
@@ -67,7 +67,7 @@ class Popularity(Matcher):
 
     name = "popularity"
     paper = "baseline"
-    abilities = Abilities(new_users=True)
+    capabilities = Capabilities(new_users=True)
     deterministic = True
 
     class Config(ModelConfig):

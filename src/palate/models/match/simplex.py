@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import Lists, PairBatch
+from palate.core.batch import PairBatch, RaggedArray
 from palate.core.config import TrainedConfig
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.scorer import mean_of
 from palate.losses.ranking import cosine_contrastive
 from palate.losses.regularise import l2_rows
@@ -36,8 +36,8 @@ class SimpleX(VectorMatcher):
 
     name = "simplex"
     paper = "Mao et al., SimpleX: A Simple and Strong Baseline for Collaborative Filtering, CIKM 2021"
-    abilities = Abilities(new_users=True)
-    needs = Needs(batch="pairs", negatives=-1)
+    capabilities = Capabilities(new_users=True)
+    requirements = Requirements(batch="pairs", negatives=-1)
 
     class Config(TrainedConfig):
         """negatives: drawn for each positive. margin, neg_weight: of the loss. gamma: share of the ID half.
@@ -51,7 +51,7 @@ class SimpleX(VectorMatcher):
         gamma: float = Field(0.5, ge=0, le=1)
         reg: float = Field(1e-6, ge=0)
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim = self.config.dim
         self.users = nn.Parameter(torch.randn(shape.n_users, dim) * 1e-2)
@@ -71,7 +71,7 @@ class SimpleX(VectorMatcher):
         users = self.config.gamma * self.users + self._behaviour(propagate(self.history, self.items))
         return F.normalize(users, dim=1), F.normalize(self.items, dim=1)
 
-    def fold_in(self, items: Tensor, history: Lists) -> Tensor:
+    def fold_in(self, items: Tensor, history: RaggedArray) -> Tensor:
         return F.normalize(self._behaviour(mean_of(self.items, history)), dim=1)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import Ints, UserBatch
+from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Abilities, Matcher, models
+from palate.core.model import Capabilities, Matcher, models
 from palate.core.scorer import Scorer, mean_of
 from palate.modules.graph import Graph
 from palate.modules.spectral import truncated_svd
@@ -42,7 +42,7 @@ class HistoryScorer(Scorer):
         super().__init__(len(goods))
         self.taken, self.goods, self.known = taken, goods, known
 
-    def item_vectors(self, items: Ints | None = None) -> Tensor:
+    def item_vectors(self, items: IntArray | None = None) -> Tensor:
         return self.goods if items is None else self.goods[torch.as_tensor(items)]
 
     def user_vectors(self, users: UserBatch) -> Tensor:
@@ -58,7 +58,7 @@ class Spectral(Matcher):
 
     name = "spectral"
     paper = "Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021"
-    abilities = Abilities(new_users=True)
+    capabilities = Capabilities(new_users=True)
     deterministic = True
     presets = {"lowpass": {"filter": 0.0, "popularity": 0.5, "damping": 0.0}}
 
@@ -102,7 +102,7 @@ class Spectral(Matcher):
         self.register_buffer("known", torch.from_numpy(known))
         return True
 
-    def selected(self) -> dict[str, Any]:
+    def selected_settings(self) -> dict[str, Any]:
         return dict(zip(("dim", "filter", "popularity"), self._chosen, strict=True))
 
     def scorer(self) -> Scorer:

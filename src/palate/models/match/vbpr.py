@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features
-from palate.core.model import Abilities, Needs, Shape, models
+from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
@@ -37,8 +37,8 @@ class VBPR(VectorMatcher):
 
     name = "vbpr"
     paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
-    abilities = Abilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    needs = Needs(batch="pairs", negatives=1, content=True, dense=True)
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
+    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -53,7 +53,7 @@ class VBPR(VectorMatcher):
         content_scale: float = Field(1.0, gt=0)
         standardise: bool = True
 
-    def build(self, shape: Shape) -> None:
+    def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim, width = self.config.dim, sum(shape.features.values())
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_users, 2 * dim)))
@@ -97,11 +97,11 @@ class VBPR(VectorMatcher):
         reg = self.config.reg * norm_rows(u, pos, neg)
         return {"loss": rank + reg, "bpr": rank, "reg": reg}
 
-    def extend(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
         self.content.load(content, n_items)
         self._know(n_items)
         if "final_items" in self._buffers:
-            self.finish()
+            self.on_fit_end()
 
     def _know(self, n_items: int) -> None:
         known = self.content.any_present(n_items)

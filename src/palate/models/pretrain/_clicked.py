@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -22,11 +22,11 @@ HEAD, TAIL = 0.8, 0.5
 class Clicked:
     """Args: items: rows to draw from. classes: int64 [n_items]; partners are of one class."""
 
-    def __init__(self, view: TrainView, items: Ints, classes: Ints) -> None:
+    def __init__(self, view: TrainView, items: IntArray, classes: IntArray) -> None:
         keep = np.isin(view.items, items)
         users, taken = view.users[keep], view.items[keep]
-        self.taken = Lists.build(users, taken, view.n_users)
-        self.takers = Lists.build(taken, users, view.n_items)
+        self.taken = RaggedArray.build(users, taken, view.n_users)
+        self.takers = RaggedArray.build(taken, users, view.n_items)
         self.matrix, self.classes = view.matrix, classes
         self.pool = items[np.argsort(classes[items], kind="stable")]
         self.ordered = classes[self.pool]
@@ -56,13 +56,13 @@ class Clicked:
         anchor, candidate, count = (torch.from_numpy(x).to(rows.device) for x in (anchors, candidates, counts))
         return anchor, candidate, count
 
-    def asking(self, others: Ints, view: TrainView, rng: np.random.Generator) -> Ints:
+    def asking(self, others: IntArray, view: TrainView, rng: np.random.Generator) -> IntArray:
         """(partner among ``items``, other item) int64 [k, 2] for those ``others`` for which one is drawn."""
         every = Clicked(view, np.union1d(self.pool, others), self.classes)
         partners, _, found = every.partners(others, rng.random((2, len(others), TRIES)))
         return np.stack([partners, others], axis=1)[found & np.isin(partners, self.pool)]
 
-    def partners(self, anchors: Ints, draws: NDArray[np.float64]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    def partners(self, anchors: IntArray, draws: NDArray[np.float64]) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
         """For each anchor another item of its class, the person who took both, and whether any was found.
 
         Args:
@@ -79,22 +79,22 @@ class Clicked:
         out[:, counts > 0] = items[row, first], users[row, first], good[row, first]
         return out[0], out[1], out[2].astype(bool)
 
-    def negatives(self, anchors: Ints, draws: NDArray[np.float64], alike: bool) -> Ints:
+    def negatives(self, anchors: IntArray, draws: NDArray[np.float64], alike: bool) -> IntArray:
         """Items int64 [n, k] for draws [n, k], of the anchors' classes if ``alike``, else of any."""
         start, stop = np.zeros_like(anchors), np.full_like(anchors, len(self.pool))
         if alike:
             start, stop = (np.searchsorted(self.ordered, self.classes[anchors], side) for side in ("left", "right"))
-        found: Ints = self.pool[start[:, None] + (draws * (stop - start)[:, None]).astype(np.int64)]
+        found: IntArray = self.pool[start[:, None] + (draws * (stop - start)[:, None]).astype(np.int64)]
         return found
 
-    def counts(self, anchors: Ints, users: Ints, candidates: Ints, alike: bool) -> NDArray[np.bool_]:
+    def counts(self, anchors: IntArray, users: IntArray, candidates: IntArray, alike: bool) -> NDArray[np.bool_]:
         """Which candidates are negatives, bool [n, m]: not taken by the anchor's person, of its class if ``alike``."""
         found: NDArray[np.bool_] = self.matrix[users][:, candidates].toarray() == 0
         return found & (self.classes[candidates] == self.classes[anchors][:, None]) if alike else found
 
-    def _pick(self, lists: Lists, rows: Ints, draws: NDArray[np.float64]) -> Ints:
+    def _pick(self, lists: RaggedArray, rows: IntArray, draws: NDArray[np.float64]) -> IntArray:
         """One entry of each list, none of them empty."""
-        found: Ints = lists.items[lists.indptr[rows] + (draws * lists.lengths[rows]).astype(np.int64)]
+        found: IntArray = lists.items[lists.indptr[rows] + (draws * lists.lengths[rows]).astype(np.int64)]
         return found
 
 
@@ -105,7 +105,7 @@ class Exposed:
         exposure: int [n_items]. items: rows to look at. classes: int64 [n_items].
     """
 
-    def __init__(self, exposure: Ints, items: Ints, classes: Ints) -> None:
+    def __init__(self, exposure: IntArray, items: IntArray, classes: IntArray) -> None:
         seen = exposure[items]
         self.head = np.isin(np.arange(len(classes)), items[seen > np.quantile(seen, HEAD)])
         self.tail, self.classes = items[seen <= np.quantile(seen, TAIL)], classes

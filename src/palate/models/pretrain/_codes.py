@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.model import Phase
 from palate.modules.cells import CellCodes
@@ -39,7 +39,7 @@ class MapCodes(nn.Module):
     """
 
     def __init__(
-        self, inputs: ItemInputs, modalities: Sequence[str], rows: Ints, codes: int, generator: torch.Generator
+        self, inputs: ItemInputs, modalities: Sequence[str], rows: IntArray, codes: int, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.inputs = inputs

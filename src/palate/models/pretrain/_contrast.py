@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import digest
 from palate.core.model import Pretrainer
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
 
@@ -41,7 +41,7 @@ class Contrastive(Pretrainer):
 
     pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
-    begins = True
+    supports_init = True
 
     class Config(TrainedConfig):
         """Settings.
@@ -86,12 +86,12 @@ class Contrastive(Pretrainer):
         useful = np.flatnonzero(np.any([*both.values()], axis=0))
         if len(useful) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both modalities of a pair", key="model")
-        order = stream(train.seed, "held", self.name).permutation(useful)
+        order = rng_for(train.seed, "held", self.name).permutation(useful)
         count = min(int(c.held * len(useful)), JUDGED)
         self.kept, self.trained = np.sort(order[:count]), np.sort(order[count:])
         self.both = both
         self.partners = {
-            pair: self._partners(known, stream(train.seed, "partners", *pair)) for pair, known in both.items()
+            pair: self._partners(known, rng_for(train.seed, "partners", *pair)) for pair, known in both.items()
         }
 
     def given(self, train: TrainView) -> dict[str, NDArray[np.bool_]]:
@@ -106,7 +106,7 @@ class Contrastive(Pretrainer):
             rows[own] = rng.permutation(own)
         return torch.from_numpy(rows)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.trained[:, None]
 
     def vectors(self, modality: str, rows: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Contrastive(Pretrainer):
             return {"loss": torch.stack([*self.scales]).sum() * 0}
         return {"loss": torch.stack([*out.values()]).mean(), **out}
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of an item's other modality among the held-out items, both ways, over all ties."""
         found = []
         with torch.inference_mode():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
@@ -92,7 +92,7 @@ class DocumentPretrainer(Pretrainer):
         """Vectors float32 [B, width] of items with text; only their direction counts outside."""
         return vectors_of(self.part, self.ids(rows), unit=False)
 
-    def encode_all(self, rows: Ints) -> Tensor:
+    def encode_all(self, rows: IntArray) -> Tensor:
         """Vectors of length 1 of many items, without gradients."""
         with torch.inference_mode():
             parts = torch.from_numpy(rows).to(self.device).split(CHUNK)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
 from palate.features.vocabulary import SPECIAL
 
@@ -49,7 +49,7 @@ def _words(view: TrainView) -> sp.csr_array:
     return _table(rows, ids[rows, columns], view.n_items)
 
 
-def _table(rows: Ints, columns: Ints, n_items: int) -> sp.csr_array:
+def _table(rows: IntArray, columns: IntArray, n_items: int) -> sp.csr_array:
     width = int(columns.max(initial=-1)) + 1
     pairs = np.unique(np.stack([rows, columns], axis=1), axis=0)
     return sp.csr_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n_items, width))

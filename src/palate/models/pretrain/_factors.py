@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import ExampleBatch, Ints
-from palate.core.seeding import stream
+from palate.core.batch import ExampleBatch, IntArray
+from palate.core.seeding import rng_for
 from palate.losses.factors import factor_mse
 from palate.modules.factorise import weighted_factors
 
@@ -52,24 +52,24 @@ class FactorRegression(ItemPretrainer):
         seen = self.held.positives(train)
         ones = np.ones(int(seen.sum()), np.float32)
         self.matrix = sp.csr_array((ones, (train.users[seen], train.items[seen])), shape=train.matrix.shape)
-        rng = stream(train.seed, "factors", self.name)
+        rng = rng_for(train.seed, "factors", self.name)
         people, goals = weighted_factors(
             self.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng
         )
         self.register_buffer("people", torch.from_numpy(people), persistent=False)
         self.register_buffer("goals", torch.from_numpy(goals), persistent=False)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.held.trained[:, None]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         rows = batch.rows[:, 0]
         return {"loss": factor_mse(self.encode(rows), self.goals[rows])}
 
-    def affinity(self, users: Ints, items: Tensor) -> Tensor:
+    def affinity(self, users: IntArray, items: Tensor) -> Tensor:
         """x_u y float32 [U, n] of items given as vectors [n, width], for users given as rows."""
         return self.people[torch.from_numpy(users).to(items.device)] @ items.T
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """AUC over users of the kept items, by x_u f(content_i)."""
         return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints
-from palate.core.seeding import stream
+from palate.core.batch import IntArray
+from palate.core.seeding import rng_for
 from palate.metrics.rating import mean_auc
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ class HeldOut:
             not all. taken: bool [U, len(kept)].
     """
 
-    def __init__(self, view: TrainView, useful: Ints, share: float, name: str) -> None:
-        rng = stream(view.seed, "held", name)
+    def __init__(self, view: TrainView, useful: IntArray, share: float, name: str) -> None:
+        rng = rng_for(view.seed, "held", name)
         order = rng.permutation(useful)
         count = min(int(share * len(useful)), MOST_ITEMS)
         self.kept, self.trained = np.sort(order[:count]), np.sort(order[count:])
         columns = view.matrix[:, self.kept]
         counts = np.diff(columns.indptr)
         users = np.flatnonzero((counts > 0) & (counts < max(count, 1)))
-        self.users: Ints = np.sort(rng.permutation(users)[:MOST_USERS])
+        self.users: IntArray = np.sort(rng.permutation(users)[:MOST_USERS])
         self.taken: NDArray[np.bool_] = columns[self.users].toarray() > 0
 
     def positives(self, view: TrainView) -> NDArray[np.bool_]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
-from palate.core.seeding import stream
+from palate.core.batch import IntArray, RaggedArray
+from palate.core.seeding import rng_for
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-def histories(view: TrainView, useful: NDArray[np.bool_], length: int, name: str) -> Ints:
+def histories(view: TrainView, useful: NDArray[np.bool_], length: int, name: str) -> IntArray:
     """Histories of ``useful`` items, cut into pieces of 2 to ``length``, and the other useful items as they come.
 
     Without times a history is in random order, drawn by the view's seed and ``name``.
@@ -22,9 +22,9 @@ def histories(view: TrainView, useful: NDArray[np.bool_], length: int, name: str
     Returns:
         int64 [n, 1 + length]: 1 and the items of one person in order, or 0 and items of nobody; -1 fills rows up.
     """
-    when = stream(view.seed, "histories", name).permutation(len(view)) if view.times is None else view.times
+    when = rng_for(view.seed, "histories", name).permutation(len(view)) if view.times is None else view.times
     kept = useful[view.items]
-    lists = Lists.build(view.users[kept], view.items[kept], view.n_users, when[kept])
+    lists = RaggedArray.build(view.users[kept], view.items[kept], view.n_users, when[kept])
     owners = lists.owners()
     place = np.arange(len(owners)) - lists.indptr[owners]
     starts = place % length == 0
@@ -39,7 +39,7 @@ def histories(view: TrainView, useful: NDArray[np.bool_], length: int, name: str
     return np.concatenate([kind[:, None], np.concatenate([taken, alone])], axis=1)
 
 
-def pasts(view: TrainView, users: Ints, useful: NDArray[np.bool_]) -> tuple[Ints, NDArray[np.float32]]:
+def pasts(view: TrainView, users: IntArray, useful: NDArray[np.bool_]) -> tuple[IntArray, NDArray[np.float32]]:
     """Useful items that any of ``users`` took, int64 [n], and each user's shares of them, float32 [U, n]."""
     taken = view.matrix[users][:, np.flatnonzero(useful)]
     some = np.unique(taken.indices)

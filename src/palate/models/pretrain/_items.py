@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
@@ -102,7 +102,7 @@ class ItemViews(nn.Module):
 class ItemPretrainer(Pretrainer):
     """Subclasses say which modalities meet how, and what the vectors must predict."""
 
-    begins = True
+    supports_init = True
 
     class Config(TrainedConfig):
         """Settings.
@@ -163,7 +163,7 @@ class ItemPretrainer(Pretrainer):
         found: Tensor = self.views(rows)
         return nn.functional.normalize(found, dim=1) if self.unit else found
 
-    def encode_all(self, rows: Ints) -> Tensor:
+    def encode_all(self, rows: IntArray) -> Tensor:
         """Vectors of many items, without gradients."""
         with torch.inference_mode():
             parts = torch.from_numpy(rows).to(self.device).split(CHUNK)

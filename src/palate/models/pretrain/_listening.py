@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints, Lists
+from palate.core.batch import ExampleBatch, IntArray, RaggedArray
 from palate.core.errors import ConfigError
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.data.sampling import Negatives
 from palate.modules.relevance import Layers
 from palate.modules.users import HistoryUsers
@@ -53,7 +53,7 @@ class Listening(ItemPretrainer):
     def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
         """The loss of relevances [B] of tracks that were taken and [B, N] of tracks that were not."""
 
-    def listeners(self, history: Lists, n_items: int) -> nn.Module:
+    def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
         """What makes vectors of users."""
         return HistoryUsers(history, n_items, self.config.dim, self.config.width)
 
@@ -63,12 +63,12 @@ class Listening(ItemPretrainer):
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         seen = self.held.positives(train)
-        history = Lists.build(train.users[seen], train.items[seen], train.n_users)
+        history = RaggedArray.build(train.users[seen], train.items[seen], train.n_users)
         self.people = self.listeners(history, train.n_items)
         self.negatives = Negatives(train.n_items, (train.history.indptr, train.history.items), self.held.trained)
-        self.rng = stream(train.seed, "negatives", self.name)
+        self.rng = rng_for(train.seed, "negatives", self.name)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(user, track)."""
         useful = np.isin(view.items, self.held.trained) & ~self.negatives.exhausted[view.users]
         if not useful.any():
@@ -87,14 +87,14 @@ class Listening(ItemPretrainer):
         scores = self.relevance(self.people(users, tracks), self.encode(rows)[place])
         return {"loss": self.compare(scores[:, 0], scores[:, 1:])}
 
-    def affinity(self, users: Ints, tracks: Tensor) -> Tensor:
+    def affinity(self, users: IntArray, tracks: Tensor) -> Tensor:
         """Relevance float32 [U, n] of tracks given as vectors [n, width], to users given as rows."""
         parts = torch.from_numpy(users).to(tracks.device).split(AT_ONCE)
         with torch.inference_mode():
             found = [self.relevance(self.people(part), tracks.expand(len(part), -1, -1)) for part in parts]
         return torch.cat(found)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """AUC over users of the kept tracks."""
         if not len(self.held.users):
             return 0.0

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
@@ -92,7 +92,7 @@ class PairPretrainer(PictureText):
         logits = self.base.guesses(self.base.read("text", shown), regions)[chosen]
         return F.cross_entropy(logits, ids[chosen], reduction="sum") / max(len(logits), 1)
 
-    def vectors(self, modality: str, rows: Ints, read: Callable[[Tensor], Tensor]) -> Tensor:
+    def vectors(self, modality: str, rows: IntArray, read: Callable[[Tensor], Tensor]) -> Tensor:
         """Unit vectors float32 [n, width] of what ``read`` gives for ``rows``."""
         parts = torch.from_numpy(rows).to(self.device).split(CHUNK)
         return torch.cat([self.base.vector(modality, self.base.read(modality, read(part))) for part in parts])

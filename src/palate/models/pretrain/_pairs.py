@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.metrics.ragged import ragged_best
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLOCK = 1024
 
 
-def neighbour_pairs(matrix: sp.csr_array, k: int) -> Ints:
+def neighbour_pairs(matrix: sp.csr_array, k: int) -> IntArray:
     """(item, neighbour) int64 [n, 2]: the ``k`` best cosines of columns, above zero; an item is not its own neighbour.
 
     Args:
@@ -39,7 +39,7 @@ def neighbour_pairs(matrix: sp.csr_array, k: int) -> Ints:
     return np.concatenate(out).astype(np.int64)
 
 
-def next_pairs(view: TrainView, rng: np.random.Generator) -> Ints:
+def next_pairs(view: TrainView, rng: np.random.Generator) -> IntArray:
     """(item, the one its user took next) int64 [n, 2]; without times, histories are read in random order."""
     when = rng.permutation(len(view)) if view.times is None else view.times
     order = np.lexsort((when, view.users))
@@ -48,6 +48,6 @@ def next_pairs(view: TrainView, rng: np.random.Generator) -> Ints:
     return np.stack([items[:-1][follows], items[1:][follows]], axis=1)
 
 
-def among(pairs: Ints, useful: NDArray[np.bool_]) -> Ints:
+def among(pairs: IntArray, useful: NDArray[np.bool_]) -> IntArray:
     """Pairs whose items are both ``useful`` [n_items]."""
     return pairs[useful[pairs].all(1)] if len(pairs) else pairs.reshape(0, 2)

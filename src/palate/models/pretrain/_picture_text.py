@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from ._inputs import ItemInputs
 from ._streams import FIRST_WORD, StreamConfig
@@ -45,7 +45,7 @@ class PictureText(Pretrainer):
         both = np.flatnonzero(text & image)
         if len(both) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both picture and text", key="model")
-        order = stream(train.seed, "held", self.name).permutation(both)
+        order = rng_for(train.seed, "held", self.name).permutation(both)
         self.kept = np.sort(order[: min(int(c.held * len(both)), self.judged)])
         self.trained = np.setdiff1d(np.flatnonzero(self.useful(text, image)), self.kept)
         found = self.inputs.network("text", c.dim, c.layers)
@@ -55,7 +55,7 @@ class PictureText(Pretrainer):
         """Items to train on, given which have text and which have a picture."""
         return text & image
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.trained[:, None]
 
     def has(self, modality: str, rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Properties:
     """
 
     names: tuple[str, ...]
-    first: Ints
-    stated: Lists
+    first: IntArray
+    stated: RaggedArray
 
     @classmethod
     def of(cls, view: TrainView) -> Properties:
@@ -44,14 +44,14 @@ class Properties:
                 first.append(first[-1] + len(known))
         flat = [np.concatenate([np.zeros(0, np.int64), *part]) for part in (owners, values)]
         pairs = np.unique(np.stack(flat, axis=1), axis=0)
-        return cls(tuple(names), np.array(first), Lists.build(pairs[:, 0], pairs[:, 1], view.n_items))
+        return cls(tuple(names), np.array(first), RaggedArray.build(pairs[:, 0], pairs[:, 1], view.n_items))
 
-    def kinds(self, values: Ints) -> Ints:
+    def kinds(self, values: IntArray) -> IntArray:
         """The property that each value belongs to."""
-        found: Ints = np.searchsorted(self.first, values, side="right") - 1
+        found: IntArray = np.searchsorted(self.first, values, side="right") - 1
         return found
 
-    def padded(self, most: int) -> Ints:
+    def padded(self, most: int) -> IntArray:
         """int64 [n_items, w]: the first ``most`` values at most of each item, -1 where there is none."""
         width = int(min(most, self.stated.lengths.max(initial=0)))
         out = np.full((len(self.stated), width), -1)
@@ -60,7 +60,7 @@ class Properties:
         out[self.stated.owners()[kept], place[kept]] = self.stated.items[kept]
         return out
 
-    def classes(self, name: str) -> Ints:
+    def classes(self, name: str) -> IntArray:
         """int64 [n_items]: the first value of one property, -1 where none is stated.
 
         Args:
@@ -81,7 +81,7 @@ class Properties:
         return out
 
 
-def _stated(view: TrainView) -> Iterator[tuple[str, Ints, Ints]]:
+def _stated(view: TrainView) -> Iterator[tuple[str, IntArray, IntArray]]:
     """Name, items and values of each property."""
     for name, features in view.fields.items():
         # a column of very many values comes as directions of its space, which name no value

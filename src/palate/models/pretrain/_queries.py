@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from ._pairs import next_pairs
 
@@ -34,21 +34,21 @@ class Queries:
     """
 
     def __init__(self, view: TrainView, source: Source, name: str) -> None:
-        searches, asked = view.searches, view.asked
+        searches, asked = view.searches, view.query_features
         self.typed = source != "next" and searches is not None and asked is not None and bool(len(searches))
         if source == "typed" and not self.typed:
             raise ConfigError(f"{name} found nothing that people searched for", key="queries", hint="use queries=next")
         if self.typed and searches is not None and asked is not None:
             found, pairs = asked, np.stack([searches.query, searches.items], axis=1)
         else:
-            found, pairs = view.features["text"], next_pairs(view, stream(view.seed, "next", name))
+            found, pairs = view.features["text"], next_pairs(view, rng_for(view.seed, "next", name))
         self.values = found.values
-        self.pairs: Ints = np.unique(pairs[found.present[pairs[:, 0]]], axis=0).astype(np.int64)
+        self.pairs: IntArray = np.unique(pairs[found.present[pairs[:, 0]]], axis=0).astype(np.int64)
 
-    def between(self, asking: NDArray[np.bool_], given: NDArray[np.bool_]) -> Ints:
+    def between(self, asking: NDArray[np.bool_], given: NDArray[np.bool_]) -> IntArray:
         """Pairs whose item is in ``given`` bool [n_items] and whose query, where it is one, in ``asking``."""
         keep = given[self.pairs[:, 1]]
-        found: Ints = self.pairs[keep if self.typed else keep & asking[self.pairs[:, 0]]]
+        found: IntArray = self.pairs[keep if self.typed else keep & asking[self.pairs[:, 0]]]
         return found
 
     def ids(self, rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 
 from ._pairs import neighbour_pairs
 
@@ -18,7 +18,9 @@ Source = Literal["behaviour", "relations", "categories"]
 BLOCK = 8192
 
 
-def mined_pairs(view: TrainView, source: Source, traits: NDArray[np.bool_], k: int, rng: np.random.Generator) -> Ints:
+def mined_pairs(
+    view: TrainView, source: Source, traits: NDArray[np.bool_], k: int, rng: np.random.Generator
+) -> IntArray:
     """(item, one that belongs with it) int64 [n, 2], each once.
 
     ``behaviour``: the ``k`` neighbours by who took them; ``relations``: edges between items, given neighbour graphs of
@@ -40,7 +42,7 @@ def mined_pairs(view: TrainView, source: Source, traits: NDArray[np.bool_], k: i
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 
-def alike_pairs(traits: NDArray[np.bool_], k: int, rng: np.random.Generator) -> Ints:
+def alike_pairs(traits: NDArray[np.bool_], k: int, rng: np.random.Generator) -> IntArray:
     """Up to ``k`` pairs for each item with others that have the same ``traits`` [n, topics]; none without any."""
     known = rng.permutation(np.flatnonzero(traits.any(1)))
     _, group = np.unique(traits[known], axis=0, return_inverse=True)
@@ -57,8 +59,13 @@ def alike_pairs(traits: NDArray[np.bool_], k: int, rng: np.random.Generator) -> 
 
 
 def rivals(
-    anchors: Ints, pool: Ints, partners: Ints, traits: NDArray[np.bool_], tries: int, rng: np.random.Generator
-) -> Ints:
+    anchors: IntArray,
+    pool: IntArray,
+    partners: IntArray,
+    traits: NDArray[np.bool_],
+    tries: int,
+    rng: np.random.Generator,
+) -> IntArray:
     """For each anchor the one of ``tries`` items drawn from ``pool`` that shares most traits with it, int64 [n].
 
     It is neither the anchor nor one of its ``partners`` (keys anchor * n_items + partner, sorted); -1 where all are.

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
-from palate.core.model import Needs, Phase, pretrainers
+from palate.core.batch import ExampleBatch, IntArray
+from palate.core.model import Phase, Requirements, pretrainers
 from palate.losses.contrastive import info_nce
 from palate.modules.fusion import drawn_pairs, pick
 
@@ -58,7 +58,7 @@ class AdaptedCLIP(PairPretrainer):
 
     name = "adapted_clip"
     paper = "Wen et al., Enhancing Dynamic Image Advertising with Vision-Language Pre-training, SIGIR 2023"
-    needs = Needs(batch="examples", content=True, queries=True)
+    requirements = Requirements(batch="examples", content=True, queries=True)
 
     class Config(PairPretrainer.Config):
         """Settings.
@@ -84,12 +84,15 @@ class AdaptedCLIP(PairPretrainer):
         self.steep, self.shift = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(0.0))
         self.queries = Queries(train, c.queries, self.name)
         trained, kept = np.isin(rows, self.trained), np.isin(rows, self.kept)
-        self.pairs, self.asked = self.queries.between(trained, trained), self.queries.between(trained, kept)[:JUDGED]
+        self.pairs, self.asked = (
+            self.queries.between(trained, trained),
+            self.queries.between(trained, kept)[:JUDGED],
+        )
 
     def useful(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return image
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(query, item) of searches, and (-1, item) of all items."""
         alone = np.stack([np.full(len(self.trained), NOBODY), self.trained], axis=1)
         return np.concatenate([self.pairs, alone]).astype(np.int64)
@@ -168,7 +171,7 @@ class AdaptedCLIP(PairPretrainer):
         logits = self.steep * cosines.gather(1, columns).flatten() + self.shift
         return F.binary_cross_entropy_with_logits(logits, chances)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank among held-out pictures of those that queries led to, or without any, of texts' own."""
         if not len(self.kept):
             return float("nan")

@@ -167,7 +167,7 @@ class AlignRecContent(PictureText):
             (words, said), (regions, shown) = self.words(ids), self.regions(pictures)
             return self.vectors((words, said & has_text[:, None]), (regions, shown & has_picture[:, None]))
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Geometric mean of P(what was hidden) over held-out items."""
         rows = torch.from_numpy(self.kept).to(self.device)
         return held_chance([lambda: self.hidden_words(rows), lambda: self.hidden_cells(rows)])

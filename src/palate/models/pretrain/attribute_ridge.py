@@ -32,7 +32,7 @@ from ._topics import trait_columns, traits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from palate.core.batch import ExampleBatch, Ints
+    from palate.core.batch import ExampleBatch, IntArray
     from palate.data.catalog import Catalog
     from palate.data.views import TrainView
 
@@ -104,7 +104,7 @@ class AttributeRidge(Pretrainer):
         epochs = self.config.epochs
         return [Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, sweep=self.solved)]
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return np.unique(np.concatenate(list(self.rows.values())))[:, None]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ class AttributeRidge(Pretrainer):
     def solved(self, lr: float, rng: np.random.Generator) -> dict[str, float]:
         """Find every map; the loss is the share of the attributes' variance that left-out items leave untold."""
         self.told = {modality: self.teach(modality) for modality in self.rows}
-        return {"loss": 1 - self.held_score()}
+        return {"loss": 1 - self.validation_score()}
 
     def teach(self, modality: str) -> float:
         """Solve, and say which share of the attributes' variance is told of items left out.
@@ -162,7 +162,7 @@ class AttributeRidge(Pretrainer):
         tower.map.copy_(best)
         return 1 - untold
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Share of the attributes' variance that is told of items left out, a mean over modalities; 0 untrained."""
         return float(np.mean(list(self.told.values())))
 

@@ -138,7 +138,7 @@ class BLIP2(PictureText):
         _, words = self.former(None, self.words(self.ids(rows)))
         return F.normalize(self.of_text(words[:, 0]), dim=1)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of an item's other modality among the held-out items, both ways."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from palate.core.model import pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 
 from ._factors import FactorRegression
 
@@ -48,7 +48,7 @@ class CB2CF(FactorRegression):
         super().setup(train)
         if self.config.shuffled:
             trained = self.held.trained
-            other = stream(train.seed, "partners", self.name).permutation(trained)
+            other = rng_for(train.seed, "partners", self.name).permutation(trained)
             self.goals[torch.from_numpy(trained)] = self.goals[torch.from_numpy(other)]
 
     def combination(self) -> dict[str, Any]:

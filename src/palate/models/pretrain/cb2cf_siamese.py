@@ -16,10 +16,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.losses.calibrated import calibrated_cosine
 
 from ._held import reciprocal_rank
@@ -68,7 +68,7 @@ class SiameseCB2CF(ItemPretrainer):
             raise ConfigError(f"{self.name} needs people who took several items with content", key="model")
         if c.shuffled:
             other = rows.copy()
-            other[held.trained] = stream(train.seed, "partners", self.name).permutation(held.trained)
+            other[held.trained] = rng_for(train.seed, "partners", self.name).permutation(held.trained)
             self.pairs = np.stack([self.pairs[:, 0], other[self.pairs[:, 1]]], axis=1)
         self.asked = pairs[trained[pairs[:, 0]] & kept[pairs[:, 1]]][:JUDGED]
         # the cosine of two items has no direction: whichever has the other as a neighbour
@@ -76,7 +76,7 @@ class SiameseCB2CF(ItemPretrainer):
         self.together = np.unique(both[:, 0] * train.n_items + both[:, 1])
         self.n_items = train.n_items
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.pairs
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ class SiameseCB2CF(ItemPretrainer):
         counts = counts.to(cosines.device)
         return {"loss": calibrated_cosine(cosines[:, 0], cosines[:, 1:], self.scale, self.shift, counts)}
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of kept neighbours among the kept items."""
         place = torch.from_numpy(np.searchsorted(self.held.kept, self.asked[:, 1])).to(self.device)
         return reciprocal_rank(self.encode_all(self.asked[:, 0]), self.encode_all(self.held.kept), place)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.model import pretrainers
 from palate.losses.contrastive import info_nce
 
@@ -73,7 +73,7 @@ class CLCRecAlignment(ItemPretrainer):
         self.taken = train.matrix
         self.pool = np.setdiff1d(np.flatnonzero(train.warm_items), self.held.kept)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(user, item)."""
         rows = np.stack([view.users, view.items], axis=1)
         return rows[self.held.positives(view)]
@@ -112,10 +112,10 @@ class CLCRecAlignment(ItemPretrainer):
         loss = c.share * to_content + (1 - c.share) * to_users + reg
         return {"loss": loss, "content": to_content, "users": to_users, "reg": reg}
 
-    def affinity(self, users: Ints, items: Tensor) -> Tensor:
+    def affinity(self, users: IntArray, items: Tensor) -> Tensor:
         """Dot products float32 [U, n] of users, given as rows, with items given as content vectors [n, width]."""
         return self.people.detach()[torch.from_numpy(users).to(items.device)] @ items.T
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """AUC over users of the kept items, by content alone."""
         return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))

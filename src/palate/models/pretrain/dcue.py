@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.model import pretrainers
 from palate.modules.users import TableUsers
 
@@ -24,5 +24,5 @@ class DCUE(Metric):
     name = "dcue"
     paper = "Lee et al., Deep Content-User Embedding Model for Music Recommendation, DLRS 2018"
 
-    def listeners(self, history: Lists, n_items: int) -> nn.Module:
+    def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
         return TableUsers(len(history), self.config.width)

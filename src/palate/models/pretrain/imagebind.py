@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.modules.factorise import weighted_factors
 
 from ._contrast import Contrastive
@@ -71,7 +71,7 @@ class ImageBind(Contrastive):
             raise ConfigError(
                 "behaviour relates no items: nobody took two", key="hub=id", hint="take a modality as hub"
             )
-        rng = stream(train.seed, "factors", self.name)
+        rng = rng_for(train.seed, "factors", self.name)
         _, found = weighted_factors(train.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng)
         self.register_buffer("ids", torch.from_numpy(found), persistent=False)
         self.project = nn.Linear(c.width, c.width, bias=False)

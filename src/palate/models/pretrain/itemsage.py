@@ -22,10 +22,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Needs, pretrainers
-from palate.core.seeding import stream
+from palate.core.model import Requirements, pretrainers
+from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
 
@@ -48,7 +48,7 @@ class ItemSage(ItemPretrainer):
 
     name = "itemsage"
     paper = "Baltescu et al., ItemSage: Learning Product Embeddings for Shopping Recommendations, KDD 2022"
-    needs = Needs(batch="examples", content=True, queries=True)
+    requirements = Requirements(batch="examples", content=True, queries=True)
 
     class Config(ItemPretrainer.Config):
         """Settings.
@@ -84,7 +84,7 @@ class ItemSage(ItemPretrainer):
         return {"kind": c.combine, "dim": c.width if c.combine == "mean" else c.dim, "width": c.width}
 
     def setup(self, train: TrainView) -> None:
-        self.searched = train.asked is not None and bool(len(train.searches or ()))
+        self.searched = train.query_features is not None and bool(len(train.searches or ()))
         super().setup(train)
         self.n_items, held = train.n_items, self.held
         # the whole catalogue, for what nobody took yet is found as well
@@ -100,14 +100,14 @@ class ItemSage(ItemPretrainer):
         # a task that is left out leaves its share of an epoch to the others
         self.size = max(map(len, known.values())) * len(known) // len(self.tasks)
         asked = [of[trained[of[:, 0]] & kept[of[:, 1]]] for name, of in pairs.items() if self.asks(name)]
-        self.asked = stream(train.seed, "asked", self.name).permutation(np.concatenate(asked))[:JUDGED]
+        self.asked = rng_for(train.seed, "asked", self.name).permutation(np.concatenate(asked))[:JUDGED]
         drawn = sum(np.bincount(of[:, 1], minlength=train.n_items) / len(of) for of in self.tasks.values())
         chance = torch.from_numpy(np.asarray(drawn) / len(self.tasks)).float()
         self.register_buffer("log_chance", chance.clamp(min=torch.finfo(chance.dtype).tiny).log(), persistent=False)
 
-    def engagement(self, train: TrainView) -> dict[str, Ints]:
+    def engagement(self, train: TrainView) -> dict[str, IntArray]:
         """(query, product) pairs int64 [n, 2] of each task."""
-        found = {NEXT: next_pairs(train, stream(train.seed, "next", self.name))}
+        found = {NEXT: next_pairs(train, rng_for(train.seed, "next", self.name))}
         for name, edges in train.relations.edges.items():
             if edges.target_kind == "item" and not name.startswith("knn_"):
                 pairs = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
@@ -138,7 +138,7 @@ class ItemSage(ItemPretrainer):
             out[~said] = super().encode(rows[~said])
         return out
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(query, product): tasks repeated to the same size, so that batches hold equal shares."""
         return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
 
@@ -177,7 +177,7 @@ class ItemSage(ItemPretrainer):
         }
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of kept products among the kept items, over all tasks."""
         place = torch.from_numpy(np.searchsorted(self.held.kept, self.asked[:, 1])).to(self.device)
         return reciprocal_rank(self.encode_all(self.asked[:, 0]), self.encode_all(self.held.kept), place)

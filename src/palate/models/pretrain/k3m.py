@@ -184,7 +184,7 @@ class K3M(PictureText):
         whole = self.triples.aggregate(items, torch.where(asked, -1, stated))
         return self.triples.hinge(whole, stated, asked, c.wrong, c.margin)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of held-out items' values among all of the property, told from content alone."""
         ranks = []
         with torch.inference_mode():

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
 from palate.modules.towers import make_head
@@ -51,7 +51,7 @@ class NewsEmbed(DocumentPretrainer):
     name = "newsembed"
     paper = "Liu et al., NewsEmbed: Modeling News through Pre-trained Document Representations, KDD 2021"
 
-    begins = True
+    supports_init = True
 
     class Config(DocumentPretrainer.Config):
         """Settings.
@@ -95,7 +95,7 @@ class NewsEmbed(DocumentPretrainer):
         if c.topics and not self.traits.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
         self.guess_topic = nn.Linear(self.width, max(self.traits.shape[1], 1))
-        rng = stream(train.seed, "mined", self.name)
+        rng = rng_for(train.seed, "mined", self.name)
         mined = np.concatenate([mined_pairs(train, source, alike, c.neighbours, rng) for source in c.sources])
         pairs = among(np.unique(mined, axis=0), self.told)
         useful = rng.permutation(np.unique(pairs))
@@ -110,9 +110,9 @@ class NewsEmbed(DocumentPretrainer):
         asked = pairs[trained[pairs[:, 0]] & ~trained[pairs[:, 1]]]
         self.asked = rng.permutation(asked)[:JUDGED]
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(anchor, positive, hard negative), -1 for none."""
-        rng = stream(view.seed, "rivals", self.name)
+        rng = rng_for(view.seed, "rivals", self.name)
         found = rivals(self.pairs[:, 0], self.pool, self.partners, self.traits.numpy(), self.config.hard, rng)
         return np.concatenate([self.pairs, found[:, None]], axis=1)
 
@@ -146,7 +146,7 @@ class NewsEmbed(DocumentPretrainer):
         counts = torch.from_numpy(~np.isin(keys, self.partners)).to(cosines.device) & (given != anchors[:, None])
         return sampled_softmax(cosines[:, : len(anchors)].diagonal(), cosines, mask=counts, tau=self.config.tau)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of kept partners among the kept items."""
         place = torch.from_numpy(np.searchsorted(self.kept, self.asked[:, 1])).to(self.device)
         return reciprocal_rank(self.encode_all(self.asked[:, 0]), self.encode_all(self.kept), place)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.model import Phase, Pretrainer, pretrainers
@@ -100,7 +100,7 @@ class PatchAtoms(Pretrainer):
         c = self.config
         return [Phase("patches", self.loss, [self.tower.atoms], c.lr, epochs=c.epochs, validate=False)]
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.held.trained[:, None]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
@@ -120,7 +120,7 @@ class PatchAtoms(Pretrainer):
         return {"loss": 1 - (z @ F.normalize(self.tower.atoms, dim=1).T).amax(1).mean()}
 
     @torch.no_grad()
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of a held-out picture among all of them, asked by its mirrored and cropped self."""
         if not len(self.held.kept):
             return float("nan")

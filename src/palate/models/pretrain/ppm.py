@@ -21,11 +21,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Needs, Pretrainer, pretrainers
+from palate.core.model import Pretrainer, Requirements, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
 
@@ -49,7 +49,7 @@ class PPM(Pretrainer):
 
     name = "ppm"
     paper = "Gao et al., PPM: A Pre-trained Plug-in Model for Click-through Rate Prediction, WWW 2024"
-    needs = Needs(batch="examples", content=True, queries=True)
+    requirements = Requirements(batch="examples", content=True, queries=True)
 
     class Config(TrainedConfig):
         """Settings.
@@ -108,7 +108,7 @@ class PPM(Pretrainer):
         width = self.entities.shape[1] if c.prediction else 0
         self.directions, self.bias = nn.Parameter(torch.randn(width, c.width)), nn.Parameter(torch.zeros(width))
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """(query, item), and (-1, item) for items that entities are predicted of."""
         alone = np.stack([np.full(len(self.named), NOBODY), self.named], axis=1)
         return np.concatenate([self.pairs, alone]).astype(np.int64)
@@ -148,7 +148,7 @@ class PPM(Pretrainer):
         cosines = found @ nn.functional.normalize(self.directions, dim=1).T
         return torch.addcmul(self.bias, scale, cosines)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean of what can be asked of kept items: the reciprocal rank of a query's item, precision of entities."""
         scores = []
         with torch.inference_mode():

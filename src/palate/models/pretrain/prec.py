@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.losses.labels import share_cross_entropy
@@ -109,7 +109,7 @@ class PREC(MaskedDocuments):
         if c.item and not self.rows[:, 0].any():
             raise ConfigError(f"{self.name} needs people who clicked several items", key="item", hint="0 does without")
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         """[n, 1 + clicks]: 1 if one person's clicks in order follow, 0 if items without any; rows of items, or -1."""
         return self.rows
 
@@ -165,7 +165,7 @@ class PREC(MaskedDocuments):
         states: Tensor = self.users([(known + self.places, where >= 0)])[0]
         return states
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """AUC over users of the kept items, by the mean of the vectors of what they clicked in training."""
         items, shares = self.pasts
         people = torch.from_numpy(shares).to(self.device) @ self.encode_all(items)

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.model import pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.losses.matching import cosine_match
 from palate.modules.joined import joined
 from palate.modules.masking import mismatched
@@ -91,11 +91,11 @@ class RecoBERT(MaskedDocuments):
         self.both = self.sides[0].present & self.sides[1].present
         if self.both.sum() < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both title and description", key="model")
-        order = stream(train.seed, "held", self.name).permutation(np.flatnonzero(self.both))
+        order = rng_for(train.seed, "held", self.name).permutation(np.flatnonzero(self.both))
         self.kept = np.sort(order[: min(int(c.held * len(order)), JUDGED)])
         self.trained = np.setdiff1d(np.flatnonzero(self.told), self.kept)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.trained[:, None]
 
     def text(self, side: int, rows: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class RecoBERT(MaskedDocuments):
         known = [told[0] & told[2], told[1] & told[3], told[0] & told[3], told[2] & told[1]]
         return torch.stack([standardised(term, there) for term, there in zip(terms, known)]).sum(0)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank, by TDM, of a held-out title's description among up to 16 descriptions."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:

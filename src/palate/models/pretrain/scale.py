@@ -27,12 +27,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Phase, Pretrainer, pretrainers
-from palate.core.seeding import stream, torch_stream
+from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
 from palate.losses.harmonised import harmonised
@@ -95,7 +95,7 @@ class SCALE(Pretrainer):
         several = np.flatnonzero(has.sum(1) > 1)
         if len(several) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with several modalities", key="model")
-        order = stream(train.seed, "held", self.name).permutation(several)
+        order = rng_for(train.seed, "held", self.name).permutation(several)
         self.kept = np.sort(order[: min(int(c.held * len(several)), JUDGED)])
         self.trained = np.setdiff1d(np.flatnonzero(has.any(1)), self.kept)
         self.readers, self.sides, self.tasks = dict[str, dict[str, Any]](), nn.ModuleDict(), nn.ModuleDict()
@@ -119,7 +119,7 @@ class SCALE(Pretrainer):
             task = MaskedFeatures(side.reader, d, sample, torch_stream(seed, "detector", self.name, modality))
         self.readers[modality], self.sides[modality], self.tasks[modality] = reader, side, task
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.trained[:, None]
 
     def phases(self) -> list[Phase]:
@@ -179,7 +179,7 @@ class SCALE(Pretrainer):
         states = torch.cat([pooled(side(self.inputs.read(modality, part))) for part in parts])
         return F.normalize(self.heads[modality](states), dim=1)
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of a held-out item's other modality, over all pairs, both ways."""
         found, kept = [], torch.from_numpy(self.kept).to(self.device)
         with torch.inference_mode():

@@ -29,11 +29,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Phase, Pretrainer, pretrainers
-from palate.core.seeding import stream, torch_stream
+from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
 from palate.modules.seq2seq import Placed
@@ -95,7 +95,7 @@ class UnifiedIO2(Pretrainer):
         if not self.tasks or len(useful) < 2:
             found = ", ".join(self.modalities) or "nothing"
             raise ConfigError(f"{self.name} can write nothing that it was asked to: items have {found}", key="heads")
-        order = stream(train.seed, "held", self.name).permutation(useful)
+        order = rng_for(train.seed, "held", self.name).permutation(useful)
         count = min(int(c.held * len(useful)), JUDGED)
         self.kept, self.trained = np.sort(order[:count]), np.sort(order[count:])
         maps = [m for m in self.modalities if m != "text"]
@@ -112,7 +112,7 @@ class UnifiedIO2(Pretrainer):
         """Whether the data at hand have such a task."""
         return head == "text" or denoiser == "R" or (denoiser == "S" and len(self.modalities) > 1)
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.trained[:, None]
 
     def phases(self) -> list[Phase]:
@@ -174,7 +174,7 @@ class UnifiedIO2(Pretrainer):
             parts.append((made[0], made[1] & keep[:, None], made[2]))
         return parts
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Geometric mean of P(right token) over all tasks on held-out items."""
         rows = torch.from_numpy(self.kept).to(self.device)
         return held_chance([partial(self.denoise, rows, *task) for task in self.tasks])

@@ -161,7 +161,7 @@ class UNITER(PictureText):
         loss = loss + self.config.wra * torch.where(same, distance, -distance).mean()
         return loss
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank, by matching, of a held-out picture's text among up to 16 texts."""
         rows = torch.from_numpy(self.kept).to(self.device)
         if len(rows) < 2:

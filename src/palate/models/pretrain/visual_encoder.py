@@ -23,12 +23,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.batch import ExampleBatch, Ints
+from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Phase, Pretrainer, pretrainers
-from palate.core.seeding import stream
+from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network
 from palate.features.fields import plan_fields
 from palate.losses.contrastive import bootstrap_cosine, info_nce
@@ -118,7 +118,7 @@ class VisualEncoder(Pretrainer):
         if not self.clicked.any:
             raise ConfigError(f"{self.name} needs people who took several pictured items of a class", key="stages")
         self.exposed = Exposed(train.popularity, held.trained, classes)
-        self.asked = self.clicked.asking(held.kept, train, stream(train.seed, "asked", self.name))
+        self.asked = self.clicked.asking(held.kept, train, rng_for(train.seed, "asked", self.name))
 
     def phases(self) -> list[Phase]:
         c = self.config
@@ -130,7 +130,7 @@ class VisualEncoder(Pretrainer):
         )
         return [phase for phase in made if phase.name in c.stages]
 
-    def examples(self, view: TrainView) -> Ints:
+    def examples(self, view: TrainView) -> IntArray:
         return self.held.trained[:, None]
 
     def base(self, rows: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class VisualEncoder(Pretrainer):
         return self.frozen
 
     @torch.no_grad()
-    def _many(self, rows: Ints) -> Tensor:
+    def _many(self, rows: IntArray) -> Tensor:
         return torch.cat([self.base(part) for part in torch.from_numpy(rows).to(self.device).split(CHUNK)])
 
     def _clicks(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
@@ -186,11 +186,11 @@ class VisualEncoder(Pretrainer):
         return sampled_softmax(scores.diagonal(), scores, mask=counts, tau=self.config.tau)
 
     @torch.no_grad()
-    def vectors(self, rows: Ints) -> Tensor:
+    def vectors(self, rows: IntArray) -> Tensor:
         """Unit vectors float32 [n, d] of many pictures as exported, without gradients."""
         return self.corrected(self._many(rows))
 
-    def held_score(self) -> float:
+    def validation_score(self) -> float:
         """Mean reciprocal rank of a held-out picture among all of them, asked by a partner."""
         place = torch.from_numpy(np.searchsorted(self.held.kept, self.asked[:, 1])).to(self.device)
         return reciprocal_rank(self.vectors(self.asked[:, 0]), self.vectors(self.held.kept), place)

@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Palate",
         summary="Recommendations that can see",
-        description="Lists, search and explanations of a multimodal recommender; items and events count at once.",
+        description="RaggedArray, search and explanations of a multimodal recommender; items and events count at once.",
         version="1",
         lifespan=life,
         docs_url=None,

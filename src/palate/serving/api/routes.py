@@ -76,7 +76,7 @@ async def recommend(asked: body.Recommend, request: Request) -> Response:
     return await _promptly(lambda: _answer(request, wish), _shop(request).quick(wish))
 
 
-@router.post("/v1/recommend/batch", response_model=body.Lists, responses=USED, tags=["lists"])
+@router.post("/v1/recommend/batch", response_model=body.RaggedArray, responses=USED, tags=["lists"])
 def recommend_batch(asked: body.ManyRecommend, request: Request) -> Response:
     """Several lists at once; one that cannot be made makes none."""
     return Json({"answers": [_answer(request, _wish(one)) for one in asked.requests]})
@@ -96,7 +96,7 @@ async def similar(asked: body.Similar, request: Request) -> Response:
         raise HTTPException(404, str(error)) from error
 
 
-@router.post("/v1/similar/batch", response_model=body.Lists, responses=NAMED, tags=["lists"])
+@router.post("/v1/similar/batch", response_model=body.RaggedArray, responses=NAMED, tags=["lists"])
 def similar_batch(asked: body.ManySimilar, request: Request) -> Response:
     """Several lists at once; one that cannot be made makes none."""
     try:

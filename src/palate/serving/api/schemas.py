@@ -196,7 +196,7 @@ class List(BaseModel):
     steps: list[Step]
 
 
-class Lists(BaseModel):
+class RaggedArray(BaseModel):
     """Lists in the order of the requests."""
 
     answers: list[List]

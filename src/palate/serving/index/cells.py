@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.core.files import read_json, write_json
 
 from .bands import Band, cut
@@ -75,7 +75,7 @@ class Cells:
         vectors: NDArray[np.float32],
         bits: NDArray[np.uint8] | None,
         k: int,
-        exclude: Lists | None,
+        exclude: RaggedArray | None,
     ) -> Found | None:
         """Candidates of each query with their exact inner products; None where the cells that are read hold too few.
 

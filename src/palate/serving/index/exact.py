@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 from palate.metrics.selection import best
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -30,7 +30,7 @@ def compared(
     vectors: NDArray[np.float32],
     there: NDArray[np.bool_] | None,
     k: int,
-    exclude: Lists | None,
+    exclude: RaggedArray | None,
 ) -> Found:
     """The best ``k`` rows of ``vectors`` [n, d] that are ``there`` (bool [n], None for all), by comparing every one.
 
@@ -73,7 +73,7 @@ def _taken(queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDA
     return scores
 
 
-def best_of(k: int, exclude: Lists | None, *found: Some) -> tuple[Ints, NDArray[np.float32]]:
+def best_of(k: int, exclude: RaggedArray | None, *found: Some) -> tuple[IntArray, NDArray[np.float32]]:
     """The best ``k`` of several sets of candidates, in order; equal scores go by row.
 
     Rows that a query excludes, and scores of minus infinity, are none: -1.
@@ -112,11 +112,13 @@ def _best(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return best(scores, k)
 
 
-def _nothing(count: int, k: int) -> tuple[Ints, NDArray[np.float32]]:
+def _nothing(count: int, k: int) -> tuple[IntArray, NDArray[np.float32]]:
     return np.full((count, k), -1, np.int64), np.full((count, k), -np.inf, np.float32)
 
 
-def _without(rows: NDArray[np.int64] | None, scores: NDArray[np.float32], exclude: Lists | None) -> NDArray[np.float32]:
+def _without(
+    rows: NDArray[np.int64] | None, scores: NDArray[np.float32], exclude: RaggedArray | None
+) -> NDArray[np.float32]:
     """Scores with minus infinity where there is no row, and at what each query excludes; written in place."""
     if rows is not None and rows.ndim == 2:
         scores[rows < 0] = -np.inf

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.core.errors import DataError
 
 
@@ -28,7 +28,7 @@ def to_build(
 
 
 def to_put(
-    rows: Sequence[int] | Ints, vectors: NDArray[np.float32], wide: int
+    rows: Sequence[int] | IntArray, vectors: NDArray[np.float32], wide: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows int64 [m] and their vectors float32 [m, wide].
 
@@ -43,7 +43,7 @@ def to_put(
     return to_drop(rows), vectors
 
 
-def to_drop(rows: Sequence[int] | Ints) -> NDArray[np.int64]:
+def to_drop(rows: Sequence[int] | IntArray) -> NDArray[np.int64]:
     """Rows int64 [m].
 
     Raises:

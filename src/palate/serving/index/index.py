@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, inside, read_json, write_text
 
@@ -80,7 +80,7 @@ class State:
         return there if self.whole else there & self.there, allowed[self.rows]
 
     def near(
-        self, queries: NDArray[np.float32], k: int, there: NDArray[np.bool_] | None, exclude: Lists | None
+        self, queries: NDArray[np.float32], k: int, there: NDArray[np.bool_] | None, exclude: RaggedArray | None
     ) -> Found | None:
         """What cells find among the rows that are ``there``, by default all that count; None where they may miss some.
 
@@ -200,7 +200,7 @@ class Index:
                 return True
             return self._read()
 
-    def put(self, rows: Sequence[int] | Ints, vectors: NDArray[np.float32]) -> None:
+    def put(self, rows: Sequence[int] | IntArray, vectors: NDArray[np.float32]) -> None:
         """Make rows findable by these vectors from now on; new rows may lie beyond the last.
 
         Raises:
@@ -225,7 +225,7 @@ class Index:
         out[put] = (state.vectors[at[put]] == vectors[put]).all(1)
         return out
 
-    def drop(self, rows: Sequence[int] | Ints) -> None:
+    def drop(self, rows: Sequence[int] | IntArray) -> None:
         """Never find these rows again, unless they are put once more."""
         rows = to_drop(rows)
         self.refresh()
@@ -272,8 +272,8 @@ class Index:
         queries: NDArray[np.float32],
         k: int,
         allowed: NDArray[np.bool_] | None = None,
-        exclude: Lists | None = None,
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        exclude: RaggedArray | None = None,
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         """Best rows of each query: int64 [B, k] (-1 where there are no more), inner products float32 [B, k].
 
         Args:

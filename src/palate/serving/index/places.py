@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ArtefactError
 
 from .index import Index
@@ -27,12 +27,12 @@ class Searched(Protocol):
         queries: NDArray[np.float32],
         k: int,
         allowed: NDArray[np.bool_] | None = None,
-        exclude: Lists | None = None,
-    ) -> tuple[Ints, NDArray[np.float32]]: ...
+        exclude: RaggedArray | None = None,
+    ) -> tuple[IntArray, NDArray[np.float32]]: ...
 
-    def put(self, rows: Ints, vectors: NDArray[np.float32]) -> None: ...
+    def put(self, rows: IntArray, vectors: NDArray[np.float32]) -> None: ...
 
-    def drop(self, rows: Ints) -> None: ...
+    def drop(self, rows: IntArray) -> None: ...
 
 
 def opened(

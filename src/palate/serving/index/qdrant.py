@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ArtefactError, MissingDependencyError, PalateError
 
 from .exact import FEW, Found, best_of
@@ -157,7 +157,7 @@ class QdrantIndex:
         self._open()
         return self.base != before
 
-    def put(self, rows: Sequence[int] | Ints, vectors: NDArray[np.float32]) -> None:
+    def put(self, rows: Sequence[int] | IntArray, vectors: NDArray[np.float32]) -> None:
         """Make rows findable by these vectors; the next search, of any process, finds them.
 
         Raises:
@@ -170,7 +170,7 @@ class QdrantIndex:
         with _reaching(self.name):
             _upload(self.client, self.name, places[last], vectors[last])
 
-    def drop(self, rows: Sequence[int] | Ints) -> None:
+    def drop(self, rows: Sequence[int] | IntArray) -> None:
         """Never find these rows again, unless they are put once more."""
         gone = to_drop(rows)
         with _reaching(self.name):
@@ -183,8 +183,8 @@ class QdrantIndex:
         queries: NDArray[np.float32],
         k: int,
         allowed: NDArray[np.bool_] | None = None,
-        exclude: Lists | None = None,
-    ) -> tuple[Ints, NDArray[np.float32]]:
+        exclude: RaggedArray | None = None,
+    ) -> tuple[IntArray, NDArray[np.float32]]:
         """Best rows of each query: int64 [B, k] (-1 where there are no more), inner products float32 [B, k].
 
         Time grows with the smaller of what ``allowed`` holds and what it leaves out; see ``docs/distributed.md``.
@@ -202,7 +202,7 @@ class QdrantIndex:
         return best_of(k, None, *found)
 
     def _asked(
-        self, queries: NDArray[np.float32], k: int, filters: Filters, exclude: Lists | None, exact: bool
+        self, queries: NDArray[np.float32], k: int, filters: Filters, exclude: RaggedArray | None, exact: bool
     ) -> Found:
         models, (must, must_not) = _package().models, filters
         how = models.SearchParams(exact=True) if exact else models.SearchParams(hnsw_ef=max(EF, 2 * k))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.batch import Ints, Lists
+from palate.core.batch import IntArray, RaggedArray
 
 from .bands import Band
 
@@ -27,7 +27,7 @@ class Asked:
     """
 
     vectors: NDArray[np.float32]
-    exclude: Lists | None = None
+    exclude: RaggedArray | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plan:
     rows: float
 
 
-def weights(truth: Ints) -> NDArray[np.float64]:
+def weights(truth: IntArray) -> NDArray[np.float64]:
     """Float64 [q, depth]: 1 / rank, 0 where ``truth`` is -1; they sum to 1 (or 0)."""
     found = np.where(truth >= 0, 1 / np.arange(1, truth.shape[1] + 1), 0.0)
     return np.asarray(found / max(found.sum(), 1e-12))
@@ -54,7 +54,7 @@ def plan(
     members: list[NDArray[np.int64]],
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
-    truth: Ints,
+    truth: IntArray,
 ) -> Plan:
     """Greedy: always the cells next that hold most weight of neighbours per row read, until enough are found.
 

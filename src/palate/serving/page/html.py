@@ -79,7 +79,7 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> Re
             "user": visitor(request),
             "manages": may_manage(request),
             "message": message and _words(shop, *message),
-            "about": shop.edition.fitted.about,
+            "about": shop.edition.deployment.about,
             **facts,
         },
     )

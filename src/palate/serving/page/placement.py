@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from palate.core.errors import AbilityError, FeatureError
+from palate.core.errors import FeatureError, UnsupportedError
 from palate.serving.shop import Shop
 from palate.serving.wishes import Wish
 
@@ -34,7 +34,7 @@ def places(shop: Shop, item: str, user: str | None, neighbours: list[Card]) -> l
     for near in neighbours[:NEAR]:
         try:
             told = shop.similar(near.id, BESIDE)
-        except (AbilityError, FeatureError):
+        except (UnsupportedError, FeatureError):
             continue
         seed = card(shop.edition, shop.edition.row(near.id))
         out += _rank("Like", [found.id for found in told.items], item, seed)

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from palate.core.errors import AbilityError, PalateError
+from palate.core.errors import PalateError, UnsupportedError
 from palate.serving.shop import UnknownItem
 
 from .html import page
@@ -54,7 +54,7 @@ class PageRoute(APIRoute):
             except PalateError as error:
                 # the folder of a file says something of the machine, and nothing to who asked
                 error.file = None
-                title = "This run cannot do that" if isinstance(error, AbilityError) else None
+                title = "This run cannot do that" if isinstance(error, UnsupportedError) else None
                 response = fault(request, 422, error.message, error.hint, _place(error), title)
             except RequestValidationError:
                 response = fault(request, 422, "A value that was sent is missing or malformed.")

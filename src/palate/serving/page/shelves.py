@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from starlette.datastructures import QueryParams
 
-from palate.core.errors import AbilityError, DataError, FeatureError
+from palate.core.errors import DataError, FeatureError, UnsupportedError
 from palate.serving.edition import Edition
 from palate.serving.people import Person
 from palate.serving.shop import Shop
@@ -95,7 +95,7 @@ def related(shop: Shop, item: str, k: int, filters: Mapping[str, Any], exclude: 
     seeds: dict[str, Any] = {"liked": [item]} if voice.new_users else {"like": item}
     try:
         return cards(edition, shop.recommend(Wish(k, **seeds, filters=filters, exclude=exclude)).items)
-    except (AbilityError, FeatureError):
+    except (UnsupportedError, FeatureError):
         return []
 
 

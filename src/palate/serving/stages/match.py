@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import Lists
+from palate.core.batch import RaggedArray
 from palate.metrics.selection import best
 from palate.serving.edition import Edition, Voice
 
@@ -28,7 +28,7 @@ class Match(Stage):
         assert voice is not None
         batch = edition.batch(ask.user, ask.liked, ask.later and voice.new_users)
         count = min(ask.candidates, len(edition))
-        hidden = Lists(np.array([0, len(ask.hidden)], np.int64), ask.hidden)
+        hidden = RaggedArray(np.array([0, len(ask.hidden)], np.int64), ask.hidden)
         with torch.inference_mode():
             if ask.likeness is not None:
                 scores = unit_range(np.where(np.isfinite(ask.likeness), ask.likeness, 0.0).astype(np.float32))

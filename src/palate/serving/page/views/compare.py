@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from palate.core.batch import Ints
+from palate.core.batch import IntArray
 from palate.serving.edition import MAIN, Edition
 from palate.serving.page.cards import Card, cards
 from palate.serving.page.html import page, shop_of
@@ -79,7 +79,7 @@ def _moved(card: Card, places: Mapping[str, int]) -> str:
     return "same place" if not moved else f"{abs(moved)} {'higher' if moved > 0 else 'lower'}"
 
 
-def _diversity(edition: Edition, rows: Ints) -> float:
+def _diversity(edition: Edition, rows: IntArray) -> float:
     """One minus the mean cosine of pairs, by content."""
     vectors = edition.looks(rows)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

@@ -91,7 +91,7 @@ def _form(
         "fault": fault,
         "hint": hint,
         "asked": asked,
-        "able": edition.model.abilities.new_items,
+        "able": edition.model.capabilities.new_items,
         "model": edition.model.name,
         "sees": "image" in edition.items.kinds.values(),
     }

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from palate.core.errors import AbilityError, FeatureError
+from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
 from palate.serving.edition import Edition
 from palate.serving.likeness import shares_space
@@ -80,7 +80,7 @@ def _why(shop: Shop, item: str, user: str) -> dict[str, Any]:
     edition = shop.edition
     try:
         found: Reasons = shop.explain(item, user=user)
-    except (AbilityError, FeatureError) as error:
+    except (UnsupportedError, FeatureError) as error:
         return {"words": str(error), "liked": [], "parts": [], "shared": []}
     liked = [(_small(edition, name), share) for name, _, share in found.liked[:LIKED] if share >= SAID]
     parts = [(SENSES.get(name, name), share) for name, share in found.modalities]

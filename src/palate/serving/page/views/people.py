@@ -88,7 +88,7 @@ def _taken(shop: Shop, name: str) -> int:
 
 def _counts(edition: Edition) -> list[int]:
     if edition not in _COUNTS:
-        _COUNTS[edition] = [int(length) for length in edition.fitted.seen.lengths]
+        _COUNTS[edition] = [int(length) for length in edition.deployment.seen.lengths]
     return _COUNTS[edition]
 
 

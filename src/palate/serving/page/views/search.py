@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from palate.core.errors import AbilityError, FeatureError, PalateError
+from palate.core.errors import FeatureError, PalateError, UnsupportedError
 from palate.serving.likeness import REMEDY, shares_space
 from palate.serving.page.cards import Card, card, cards
 from palate.serving.page.facets import facets, filters
@@ -102,7 +102,7 @@ def _looked(request: Request, shop: Shop, looked: Looked, user: str | None) -> L
         told = shop.recommend(wish)
     except PalateError as error:
         hint = error.hint or ""
-        if isinstance(error, AbilityError) and not hint:
+        if isinstance(error, UnsupportedError) and not hint:
             hint = "Look for words alone, or for the picture alone."
         return Looked(looked.words, looked.picture, looked.like, user is not None, (), error.message, hint)
     found = tuple(cards(shop.edition, told.items))

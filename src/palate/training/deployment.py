@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from palate.core.batch import Ints, Lists, UserBatch
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
-from palate.core.errors import AbilityError, ConfigError, DataError
+from palate.core.errors import ConfigError, DataError, UnsupportedError
 from palate.core.model import Matcher, models
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
@@ -25,7 +25,7 @@ Unknown = Literal["error", "skip", "fallback"]
 
 
 @dataclass
-class Fitted:
+class Deployment:
     """What recommending needs beside the weights.
 
     Attributes:
@@ -36,16 +36,16 @@ class Fitted:
 
     items: Catalog
     users: IdMap
-    seen: Lists
+    seen: RaggedArray
     content: Content
     about: dict[str, Any]
     log: Any = None
 
     @classmethod
-    def from_data(cls, data: Dataset, content: Content, seed: int, log: Any) -> Fitted:
+    def from_data(cls, data: Dataset, content: Content, seed: int, log: Any) -> Deployment:
         """Deploy on everything that is known: all parts of the split count as seen."""
         p = data.positives
-        seen = Lists.build(p.users, p.items, data.n_users, p.times)
+        seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
         about |= {"positive": str(data.positive), "layout": data.layout}
         about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
@@ -81,9 +81,9 @@ class Fitted:
             mask[self.items.ids.rows(_many(allowed))] = True
         if exclude is not None:
             mask[self.items.ids.rows(_many(exclude))] = False
-        if len(batch) and (batch.rows < 0).any() and not model.abilities.new_users:
-            able = [name for name, kind in models.items() if kind.abilities.new_users]
-            raise AbilityError(f"{model.name} cannot serve visitors it never saw", hint=f"can: {', '.join(able)}")
+        if len(batch) and (batch.rows < 0).any() and not model.capabilities.new_users:
+            able = [name for name, kind in models.items() if kind.capabilities.new_users]
+            raise UnsupportedError(f"{model.name} cannot serve visitors it never saw", hint=f"can: {', '.join(able)}")
         with torch.inference_mode():
             scorer = model.scorer()
             ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
@@ -112,7 +112,7 @@ class Fitted:
         }
         grown = self.items.append(table, id_column, ready)
         content = copy(self.content)
-        model.extend(content.grow(grown), len(grown))
+        model.update_items(content.grow(grown), len(grown))
         self.content, self.items = content, grown
 
     def _batch(
@@ -122,7 +122,7 @@ class Fitted:
             raise DataError("give either users or a history of item ids")
         if history is not None:
             rows = self.items.ids.rows(_many(history), "error" if on_unknown == "error" else "skip")
-            return [None], UserBatch(np.array([-1]), Lists.of([rows.tolist()])), []
+            return [None], UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()])), []
         wanted = _many(users)
         rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
         known = rows >= 0
@@ -130,7 +130,7 @@ class Fitted:
         rows = rows[known]
         return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
 
-    def _table(self, names: Sequence[Any], ids: Ints, scores: np.ndarray) -> pl.DataFrame:
+    def _table(self, names: Sequence[Any], ids: IntArray, scores: np.ndarray) -> pl.DataFrame:
         k = ids.shape[1] if ids.ndim == 2 else 0
         keep = (ids >= 0).ravel()
         owner = np.repeat(np.arange(len(names)), k)[keep]

@@ -9,10 +9,10 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def twin(module: M, _made: dict[int, nn.Module] | None = None) -> M:
+def shared_copy(module: M, _made: dict[int, nn.Module] | None = None) -> M:
     """A copy that shares every tensor, and whose tables of tensors and submodules are its own.
 
-    What replaces tensors (as ``extend`` does) leaves ``module`` as it was; what writes into them does not. O(modules).
+    Replacing tensors (as ``update_items`` does) leaves ``module`` as it was; writing into them does not. O(modules).
     """
     made = {} if _made is None else _made
     if id(module) in made:
@@ -24,5 +24,7 @@ def twin(module: M, _made: dict[int, nn.Module] | None = None) -> M:
         copy.__dict__[table] = dict(module.__dict__[table])
     copy.__dict__["_non_persistent_buffers_set"] = set(module.__dict__["_non_persistent_buffers_set"])
     inner = module.__dict__["_modules"]
-    copy.__dict__["_modules"] = {name: part if part is None else twin(part, made) for name, part in inner.items()}
+    copy.__dict__["_modules"] = {
+        name: part if part is None else shared_copy(part, made) for name, part in inner.items()
+    }
     return copy

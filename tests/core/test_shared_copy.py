@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from palate.core.twin import twin
+from palate.core.shared_copy import shared_copy
 
 
 class Nest(nn.Module):
@@ -17,7 +17,7 @@ class Nest(nn.Module):
 
 def test_a_twin():
     one = Nest()
-    two = twin(one)
+    two = shared_copy(one)
     assert type(two) is Nest and two.inner is two.again is not one.inner
     assert two.kept is one.kept and two.inner.weight is one.inner.weight
     x = torch.ones(1, 3)
