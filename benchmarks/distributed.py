@@ -113,7 +113,7 @@ def index() -> dict[str, Any]:
     """A folder against the client's own engine, and masks as requests."""
     import warnings
 
-    from palate.serving.index import Index
+    from palate.serving.index import LocalIndex
     from palate.serving.index.qdrant import QdrantIndex, connect
 
     warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ def index() -> dict[str, Any]:
     vectors = rng.standard_normal((VECTORS, WIDE)).astype(np.float32)
     queries = rng.standard_normal((ASKED, WIDE)).astype(np.float32)
     started = time.perf_counter()
-    here = Index.build(fresh(FOLDER / "index"), vectors)
+    here = LocalIndex.build(fresh(FOLDER / "index"), vectors)
     rows: dict[str, Any] = {"vectors": VECTORS, "wide": WIDE, "k": K, "folder": {}, "client": {}}
     rows["folder"]["build_seconds"] = time.perf_counter() - started
     started = time.perf_counter()

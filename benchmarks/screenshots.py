@@ -41,8 +41,9 @@ class Shot:
 
 def made(folder: Path) -> Path:
     """The shop of `palate demo` with larger pictures, fitted."""
+    from palate.evaluation.runs import run_fit
+
     import palate
-    from palate.evaluation.job import run_fit
     from palate.features.plan import plan_content
     from palate.simulation.world import World
 
@@ -60,11 +61,11 @@ def served(run: Path) -> Iterator[tuple[str, Any]]:
     from fastapi import FastAPI
 
     from palate.serving.page import pages
-    from palate.serving.shop import Shop
+    from palate.serving.service import RecommenderService
 
     with tempfile.TemporaryDirectory() as state:
         app = FastAPI(openapi_url=None)
-        app.state.shop = Shop(run, state)
+        app.state.service = RecommenderService(run, state)
         app.include_router(pages())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -74,23 +75,25 @@ def served(run: Path) -> Iterator[tuple[str, Any]]:
         thread.start()
         while not server.started:
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}", app.state.shop
+        yield f"http://127.0.0.1:{port}", app.state.service
         server.should_exit = True
         thread.join(10)
-        app.state.shop.close()
+        app.state.service.close()
 
 
-def shots(shop: Any) -> tuple[str, list[Shot]]:
+def shots(service: Any) -> tuple[str, list[Shot]]:
     """Who looks, and at what: somebody of whom much is known, their first item, the picture of another."""
-    from palate.serving.pictures import picture_of
-    from palate.serving.wishes import Wish
+    from palate.serving.images import item_image
+    from palate.serving.requests import RecommendRequest
 
-    edition = shop.edition
-    lengths = edition.deployment.seen.lengths
-    user = next(name for name, row in edition.users.items() if 9 <= lengths[row] <= 12)
-    told = shop.recommend(Wish(12, user=user)).items
-    shown = next(item for item in told if picture_of(edition, edition.row(item.id)) is not None)
-    photo = picture_of(edition, next(row for row in edition.popular.tolist() if picture_of(edition, row) is not None))
+    snapshot = service.snapshot
+    lengths = snapshot.deployment.seen.lengths
+    user = next(name for name, row in snapshot.users.items() if 9 <= lengths[row] <= 12)
+    told = service.recommend(RecommendRequest(12, user=user)).items
+    shown = next(item for item in told if item_image(snapshot, snapshot.row(item.id)) is not None)
+    photo = item_image(
+        snapshot, next(row for row in snapshot.popular_rows.tolist() if item_image(snapshot, row) is not None)
+    )
 
     def drop(page: Any) -> None:
         page.locator("input[type=file]").set_input_files(photo)

@@ -202,15 +202,15 @@ def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
 def test_there_is_room_for_so_many(api, monkeypatch):
     client = api(queue=1)
     go, inside = threading.Event(), threading.Event()
-    shop = client.app.state.shop
-    recommend = shop.recommend
+    service = client.app.state.service
+    recommend = service.recommend
 
     def slow(wish):
         inside.set()
         go.wait(10)
         return recommend(wish)
 
-    monkeypatch.setattr(shop, "recommend", slow)
+    monkeypatch.setattr(service, "recommend", slow)
     answers = []
     first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
     first.start()
@@ -249,7 +249,7 @@ def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
 
 def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
     client = api()
-    monkeypatch.setattr(client.app.state.shop, "recommend", lambda wish: 1 / 0)
+    monkeypatch.setattr(client.app.state.service, "recommend", lambda wish: 1 / 0)
     body = is_problem(client.post("/v1/recommend", json={}), 500)
     assert "zero" not in json.dumps(body) and "ZeroDivisionError" in caplog.text
 
@@ -260,7 +260,7 @@ def test_errors_do_not_name_files(api, monkeypatch):
     def broken(wish):
         raise palate.core.errors.DataError("damaged", file="/home/shop/secret.db")
 
-    monkeypatch.setattr(client.app.state.shop, "recommend", broken)
+    monkeypatch.setattr(client.app.state.service, "recommend", broken)
     assert "secret.db" not in client.post("/v1/recommend", json={}).text
 
 

@@ -99,7 +99,7 @@ def serve(
     from palate.serving.run import serve
 
     settings = Settings(
-        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index=index
+        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index
     )
     typer.echo(f"http://{host}:{port}/ serves {run}; what happens there is kept in {settings.folder}")
     serve(settings, host, port, workers, open)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from palate.core.errors import ConfigError, DataError, MissingDependencyError
 
-LONGEST = 200
+MAX_ID_LENGTH = 200
 """Characters of an id."""
 TABLES = sql.MetaData()
 LOCK = 0x70616C617465
@@ -24,20 +24,20 @@ Version = tuple[int, ...]
 """Equal: nobody wrote in between. Means nothing to another :class:`Database`."""
 
 
-def place() -> sql.Column[int]:
+def id_column() -> sql.Column[int]:
     """The column of places: they rise in the order of writing, and none is given twice."""
     kind = sql.BigInteger().with_variant(sql.Integer, "sqlite")
     return sql.Column("id", kind, primary_key=True, autoincrement=True)
 
 
-def known_as(name: str, value: str) -> str:
+def check_id(name: str, value: str) -> str:
     """An id that every database can hold.
 
     Raises:
-        DataError: for one that is empty, longer than ``LONGEST``, or no text; ``name`` says of what.
+        DataError: for one that is empty, longer than ``MAX_ID_LENGTH``, or no text; ``name`` says of what.
     """
-    if not 0 < len(value) <= LONGEST or "\0" in value or (not value.isascii() and _halved(value)):
-        raise DataError(f"an id has 1 to {LONGEST} characters, none of them zero or half of one", key=name)
+    if not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value or (not value.isascii() and _halved(value)):
+        raise DataError(f"an id has 1 to {MAX_ID_LENGTH} characters, none of them zero or half of one", key=name)
     return value
 
 
@@ -59,18 +59,18 @@ class Database:
         self._watching, self._turn = threading.Lock(), threading.Lock()
 
     @property
-    def near(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is in this machine's own files, and answers at once."""
         return self.engine.dialect.name == "sqlite"
 
-    def make(self, *tables: sql.Table) -> None:
+    def create_tables(self, *tables: sql.Table) -> None:
         """Create those that are not there; many processes may do so at once."""
-        with self.writing() as connection:
+        with self.transaction() as connection:
             TABLES.create_all(connection, tables=tables)
         self._made += tables
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """A transaction, all or none, on disk when it ends well.
 
         No two of them overlap, so places become visible in their order: who reads on from a place misses nothing.
@@ -83,10 +83,10 @@ class Database:
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK)))
             yield connection
 
-    def rows(self, query: sql.Select[Any], **values: Any) -> list[tuple[Any, ...]]:
+    def query(self, statement: sql.Select[Any], **values: Any) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self.engine.connect() as connection:
-            return list(connection.execute(query, values))
+            return list(connection.execute(statement, values))
 
     def version(self) -> Version:
         """Differs when anyone, here or in another process, wrote since; cheap enough to ask before every request.
@@ -99,7 +99,7 @@ class Database:
                 self._watch = self._watch or self.engine.raw_connection()
                 return tuple(self._watch.cursor().execute("PRAGMA data_version").fetchone())
         last = (sql.select(sql.func.coalesce(sql.func.max(t.c.id), 0)).scalar_subquery() for t in self._made)
-        return tuple(self.rows(sql.select(*last))[0])
+        return tuple(self.query(sql.select(*last))[0])
 
     def scrub(self) -> None:
         """Let deleted rows leave SQLite's files too; PostgreSQL does that in its own time (VACUUM)."""

@@ -1,4 +1,4 @@
-"""What people did in the shop, kept in a database: acknowledged is written, said twice is written once."""
+"""What people did in the service, kept in a database: acknowledged is written, said twice is written once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sql
 
 from palate.core.errors import ConfigError, DataError
-
-from .database import LONGEST, TABLES, Database, Version, known_as, place
+from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, Version, check_id, id_column
 
 Kind = Literal["click", "like", "hide"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -26,16 +25,16 @@ RECENT = 10_000
 EVENTS = sql.Table(
     "events",
     TABLES,
-    place(),
-    sql.Column("key", sql.String(LONGEST), nullable=False, unique=True),
-    sql.Column("user", sql.String(LONGEST), nullable=False, index=True),
-    sql.Column("item", sql.String(LONGEST), nullable=False),
+    id_column(),
+    sql.Column("key", sql.String(MAX_ID_LENGTH), nullable=False, unique=True),
+    sql.Column("user", sql.String(MAX_ID_LENGTH), nullable=False, index=True),
+    sql.Column("item", sql.String(MAX_ID_LENGTH), nullable=False),
     sql.Column("kind", sql.String(16), nullable=False),
     sql.Column("time", sql.Double, nullable=False),
     sqlite_autoincrement=True,
 )
 FORGOTTEN = sql.Table(
-    "forgotten", TABLES, place(), sql.Column("who", sql.String(64), nullable=False), sqlite_autoincrement=True
+    "forgotten", TABLES, id_column(), sql.Column("who", sql.String(64), nullable=False), sqlite_autoincrement=True
 )
 FIELDS = ("user", "item", "kind", "key", "time", "id")
 OF = sql.select(*(EVENTS.c[name] for name in FIELDS)).where(EVENTS.c.user == sql.bindparam("who")).order_by(EVENTS.c.id)
@@ -63,7 +62,7 @@ class Event:
         if not math.isfinite(self.time):
             raise DataError("a time is a number of seconds", key="time")
         for name in ("user", "item", "key"):
-            known_as(name, getattr(self, name))
+            check_id(name, getattr(self, name))
 
 
 class EventStore:
@@ -83,7 +82,7 @@ class EventStore:
             raise ConfigError(f"at most {hashlib.blake2b.MAX_KEY_SIZE} bytes", key="key")
         self.database = Database(url) if isinstance(url, str) else url
         self.key = key
-        self.database.make(EVENTS, FORGOTTEN)
+        self.database.create_tables(EVENTS, FORGOTTEN)
 
     def add(self, events: Iterable[Event]) -> list[int]:
         """Store, all or none, and return when they are on disk; their places, also of those stored before.
@@ -96,7 +95,7 @@ class EventStore:
             return []
         keys, places = [e.key for e in events], dict[str, int]()
         new = self.database.insert(EVENTS).on_conflict_do_nothing(index_elements=["key"])
-        with self.database.writing() as connection:
+        with self.database.transaction() as connection:
             for start in range(0, len(rows), AT_ONCE):
                 part = slice(start, start + AT_ONCE)
                 connection.execute(new, rows[part])
@@ -104,7 +103,7 @@ class EventStore:
                 places |= {key: at for key, at in connection.execute(query)}
         return [places[key] for key in keys]
 
-    def of(self, user: str) -> list[Event]:
+    def for_user(self, user: str) -> list[Event]:
         """What a user did, in order."""
         return self._read(OF, who=user)
 
@@ -113,27 +112,27 @@ class EventStore:
         query = sql.select(*(EVENTS.c[name] for name in FIELDS)).where(EVENTS.c.id > place)
         return self._read(query.order_by(EVENTS.c.id).limit(most))
 
-    def users(self, most: int = 100) -> list[str]:
+    def recent_users(self, most: int = 100) -> list[str]:
         """Who did something among the last ``RECENT`` events, the last one first."""
         last = sql.select(EVENTS.c.id, EVENTS.c.user).order_by(EVENTS.c.id.desc()).limit(RECENT).subquery()
         query = sql.select(last.c.user).group_by(last.c.user).order_by(sql.func.max(last.c.id).desc()).limit(most)
-        return [who for (who,) in self.database.rows(query)]
+        return [who for (who,) in self.database.query(query)]
 
-    def forget(self, user: str) -> int:
-        """Remove all of a user's events; how many there were. Other processes learn it by :meth:`forgotten_since`."""
-        with self.database.writing() as connection:
+    def erase(self, user: str) -> int:
+        """Remove all of a user's events; how many there were. Other processes learn it by :meth:`erased_since`."""
+        with self.database.transaction() as connection:
             gone = connection.execute(sql.delete(EVENTS).where(EVENTS.c.user == user)).rowcount
-            connection.execute(sql.insert(FORGOTTEN).values(who=self.mark_of(user)))
+            connection.execute(sql.insert(FORGOTTEN).values(who=self.erasure_token(user)))
         self.database.scrub()
         return gone
 
-    def forgotten_since(self, place: int) -> tuple[int, list[str]]:
-        """The last place, and :meth:`mark_of` users who were forgotten after ``place``: not who they were."""
+    def erased_since(self, place: int) -> tuple[int, list[str]]:
+        """The last place, and :meth:`erasure_token` users who were forgotten after ``place``: not who they were."""
         query = sql.select(FORGOTTEN.c.id, FORGOTTEN.c.who).where(FORGOTTEN.c.id > place).order_by(FORGOTTEN.c.id)
-        found = self.database.rows(query)
+        found = self.database.query(query)
         return (found[-1][0] if found else place), [who for _, who in found]
 
-    def mark_of(self, user: str) -> str:
+    def erasure_token(self, user: str) -> str:
         """All that is kept of a forgotten user: who knows the id and the key recognises it, nobody reads it off."""
         return hashlib.blake2b(user.encode(), digest_size=16, key=self.key).hexdigest()
 
@@ -143,11 +142,11 @@ class EventStore:
 
     def count(self) -> int:
         """Number of events."""
-        return int(self.database.rows(sql.select(sql.func.count()).select_from(EVENTS))[0][0])
+        return int(self.database.query(sql.select(sql.func.count()).select_from(EVENTS))[0][0])
 
     def close(self) -> None:
         """Give connections back."""
         self.database.close()
 
     def _read(self, query: sql.Select[Any], **values: Any) -> list[Event]:
-        return [Event(*row) for row in self.database.rows(query, **values)]
+        return [Event(*row) for row in self.database.query(query, **values)]

@@ -21,15 +21,15 @@ from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
 from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
-
-from .edition import Edition, Voice
+from palate.serving.requests import Explanation
+from palate.serving.snapshot import ModelSnapshot, ServedModel
 
 LATEST = 12
 """Liked items that are weighed one by one, the latest."""
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Attribution:
     """What carried a score.
 
     Attributes:
@@ -45,20 +45,20 @@ class Evidence:
     attributes: tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
-def because(edition: Edition, voice: Voice, liked: IntArray, rows: IntArray) -> NDArray[np.float32]:
+def leave_one_out(snapshot: ModelSnapshot, served: ServedModel, liked: IntArray, rows: IntArray) -> NDArray[np.float32]:
     """float32 [liked, rows]: what the score of each item loses when one of the latest liked items is left out.
 
-    Zero for those before the last :data:`LATEST`, and for a voice that takes no history. One scoring of the catalogue
+    Zero for those before the last :data:`LATEST`, and for a served that takes no history. One scoring of the catalogue
     for each liked item that is weighed.
     """
     out = np.zeros((len(liked), len(rows)), np.float32)
-    if not voice.new_users or not len(liked):
+    if not served.new_users or not len(liked):
         return out
     latest = np.arange(max(0, len(liked) - LATEST), len(liked))
     histories = [liked, *(np.delete(liked, at) for at in latest)]
     batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([history.tolist() for history in histories]))
     with torch.inference_mode():
-        scores = voice.scorer.score(batch, rows).numpy()
+        scores = served.scorer.score(batch, rows).numpy()
     if len(liked) > 1:
         out[latest] = scores[0] - scores[1:]
     else:
@@ -66,35 +66,37 @@ def because(edition: Edition, voice: Voice, liked: IntArray, rows: IntArray) -> 
     return out
 
 
-def explain(edition: Edition, voice: Voice, user: int, liked: IntArray, later: bool, row: int) -> Evidence:
+def explain(
+    snapshot: ModelSnapshot, served: ServedModel, user: int, liked: IntArray, later: bool, row: int
+) -> Attribution:
     """Evidence for one item."""
     rows = np.array([row])
-    batch = edition.batch(user, liked, later and voice.new_users)
+    batch = snapshot.batch(user, liked, later and served.new_users)
     with torch.inference_mode():
-        score = float(voice.scorer.score(batch, rows)[0, 0])
-    losses = np.maximum(because(edition, voice, liked, rows)[:, 0], 0)
+        score = float(served.scorer.score(batch, rows)[0, 0])
+    losses = np.maximum(leave_one_out(snapshot, served, liked, rows)[:, 0], 0)
     shares = losses / losses.sum() if losses.sum() > 0 else losses
     order = np.argsort(-shares, kind="stable")
-    modalities, behaviour = _parts(edition, voice, batch, row, score)
-    return Evidence(
+    modalities, behaviour = _parts(snapshot, served, batch, row, score)
+    return Attribution(
         score,
         tuple((int(liked[at]), float(shares[at])) for at in order if shares[at] > 0),
         modalities,
         behaviour,
-        _shared(edition, liked, row),
+        _shared(snapshot, liked, row),
     )
 
 
 def _parts(
-    edition: Edition, voice: Voice, batch: UserBatch, row: int, score: float
+    snapshot: ModelSnapshot, served: ServedModel, batch: UserBatch, row: int, score: float
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
     """Shares of modalities and of behaviour, by twins of the item that come after the last row."""
-    model = edition.model
-    name = next((n for n, known in edition.voices.items() if known is voice), None)
-    content = edition.content.handed
+    model = snapshot.model
+    name = next((n for n, known in snapshot.models.items() if known is served), None)
+    content = snapshot.content.handed
     if not model.capabilities.new_items or FUSED in content:
         return (), None
-    sources = edition.content.sources
+    sources = snapshot.content.sources
     there = [n for n, found in content.items() if found.kind == "pooled" and found.present[row]]
     found = sorted({source for n in there for source in sources.get(n, (n,))})
     if not found:
@@ -103,7 +105,7 @@ def _parts(
     lacking: list[str | None] = [None, *found]
     beside = shared_copy(model)
     grown = {n: _with_twins(features, row, lacking, sources.get(n, (n,))) for n, features in content.items()}
-    size = len(edition)
+    size = len(snapshot)
     beside.update_items(grown, size + len(lacking))
     with torch.inference_mode():
         scorer = beside.scorer()
@@ -116,7 +118,7 @@ def _parts(
         scores = scorer.score(batch, twins)[0].numpy()
         # without all that the model reads, an item is like any other to it
         if not scorer.scorable()[twins].all():
-            usual = float(voice.scorer.score(batch)[0].numpy()[voice.able].mean())
+            usual = float(served.scorer.score(batch)[0].numpy()[served.eligible].mean())
             scores = np.where(scorer.scorable()[twins], scores, usual)
     losses = np.maximum(scores[0] - scores[1:], 0)
     met = max(score - float(scores[0]), 0.0)
@@ -133,12 +135,12 @@ def _with_twins(found: Features, row: int, lacking: Sequence[str | None], source
     return replace(found, values=np.concatenate([found.values, values]), present=np.concatenate([found.present, keep]))
 
 
-def _shared(edition: Edition, liked: IntArray, row: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+def _shared(snapshot: ModelSnapshot, liked: IntArray, row: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
     """Values of attributes that the item has in common with liked items; those that most share first."""
     out = []
     recent = liked[-LATEST:]
-    for column in edition.items.columns("attributes"):
-        series = edition.items.frame[column]
+    for column in snapshot.items.columns("attributes"):
+        series = snapshot.items.frame[column]
         if series.dtype.is_numeric():
             continue
         mine = _values(series[row])
@@ -153,3 +155,34 @@ def _shared(edition: Edition, liked: IntArray, row: int) -> tuple[tuple[str, str
 def _values(cell: object) -> set[str]:
     found = attribute_values(cell)
     return set(found) if isinstance(found, list) else set()
+
+
+SENSES = {
+    "text": "its words",
+    "image": "its picture",
+    "audio": "its sound",
+    "video": "its video",
+    "attributes": "its attributes",
+}
+
+
+def to_sentence(found: Explanation) -> Explanation:
+    """The same with ``text``."""
+    parts = []
+    named = [title for _, title, share in found.history[:2] if share >= 0.1]
+    if named:
+        parts.append(f"because you liked {_listed(named)}")
+    if found.attributes:
+        parts.append("shares " + _listed([f"{column} {value!r}" for column, value, _ in found.attributes[:2]]))
+    shares = [(SENSES.get(name, name), share) for name, share in found.modalities if share > 0]
+    if found.behaviour:
+        shares.append(("what others did with it", found.behaviour))
+    if shares:
+        shares.sort(key=lambda part: -part[1])
+        parts.append("carried by " + _listed([f"{name} ({share:.0%})" for name, share in shares[:3]]))
+    text = "; ".join(parts)
+    return replace(found, text=text[:1].upper() + text[1:] if text else "Nothing that is known of you speaks for it")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -15,9 +15,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from palate.core.errors import ConfigError, MissingDependencyError
-
-from .api.app import Settings
-from .api.measure import SHARED
+from palate.serving.api.app import Settings
+from palate.serving.api.measure import SHARED
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,7 +54,7 @@ def serve(
             if workers == 1:
                 uvicorn.Server(config).run(sockets=[listening])
                 return
-        from .workers import Workers
+        from palate.serving.workers import Workers
 
         Workers(config, host, port).run()
 
@@ -85,14 +84,14 @@ def worker() -> FastAPI:
     """The app of one worker process."""
     import torch
 
-    from .api.app import create_app
+    from palate.serving.api.app import create_app
 
     # requests run side by side; threads inside one would only get in each other's way
     torch.set_num_threads(1)
     # who waits for the interpreter while an item is added waits a millisecond at most
     sys.setswitchinterval(0.001)
     told = json.loads(os.environ[TOLD])
-    return create_app(Settings(**{**told, "beside": tuple(told["beside"]), "cors": tuple(told["cors"])}))
+    return create_app(Settings(**{**told, "extra_runs": tuple(told["extra_runs"]), "cors": tuple(told["cors"])}))
 
 
 @contextmanager

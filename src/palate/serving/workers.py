@@ -10,7 +10,7 @@ import socket
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from .run import bound
+from palate.serving.run import bound
 
 
 class Workers(Multiprocess):

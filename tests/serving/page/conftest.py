@@ -1,4 +1,4 @@
-"""A small simulated shop, fitted in seconds, with the titles that pages stumble over; and a browser."""
+"""A small simulated service, fitted in seconds, with the titles that pages stumble over; and a browser."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from page_shop import HOSTILE, LONG, RTL, Deployment, Served, painted
 from starlette.testclient import TestClient
 
 from palate.serving.page import pages
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -47,24 +47,26 @@ def fitted(tmp_path_factory) -> Deployment:
         run_fit(loaded, "content_knn", folder / "run", content=content, baselines=True)
         run_fit(loaded, "ease_content", folder / "beside", content=content, settings={"k": 4}, baselines=False)
     ids = items["item_id"].to_list()
-    shop = Shop(folder / "run", folder / "look", watch=0)
-    known = max(shop.edition.users, key=lambda name: len(shop.edition.deployment.seen[shop.edition.users[name]]))
+    service = RecommenderService(folder / "run", folder / "look", poll_seconds=0)
+    known = max(
+        service.snapshot.users, key=lambda name: len(service.snapshot.deployment.seen[service.snapshot.users[name]])
+    )
     plain = next(ids[row] for row in range(4, 120) if pictures[row])
-    shop.close()
+    service.close()
     return Deployment(folder / "run", folder / "beside", ids[0], ids[1], ids[2], ids[3], plain, known)
 
 
 @pytest.fixture
-def shop(fitted, tmp_path):
-    made = Shop(fitted.run, tmp_path / "state", beside=[fitted.beside], watch=0)
+def service(fitted, tmp_path):
+    made = RecommenderService(fitted.run, tmp_path / "state", extra_runs=[fitted.beside], poll_seconds=0)
     yield made
     made.close()
 
 
 @pytest.fixture
-def app(shop) -> FastAPI:
+def app(service) -> FastAPI:
     made = FastAPI(openapi_url=None)
-    made.state.shop = shop
+    made.state.service = service
     made.include_router(pages())
     return made
 
@@ -118,7 +120,9 @@ def served(fitted, tmp_path_factory):
 
     torch.set_num_threads(1)
     made = FastAPI(openapi_url=None)
-    made.state.shop = Shop(fitted.run, tmp_path_factory.mktemp("served"), beside=[fitted.beside], watch=0)
+    made.state.service = RecommenderService(
+        fitted.run, tmp_path_factory.mktemp("served"), extra_runs=[fitted.beside], poll_seconds=0
+    )
     made.include_router(pages())
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -128,7 +132,7 @@ def served(fitted, tmp_path_factory):
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield Served(f"http://127.0.0.1:{port}", made.state.shop)
+    yield Served(f"http://127.0.0.1:{port}", made.state.service)
     server.should_exit = True
     thread.join(10)
-    made.state.shop.close()
+    made.state.service.close()

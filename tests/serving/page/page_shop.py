@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 HOSTILE = '<script>alert("lamp")</script>'
 RTL = "مصباح نحاسي صغير للمكتب"
@@ -30,7 +30,7 @@ class Deployment:
 @dataclass(frozen=True)
 class Served:
     url: str
-    shop: Shop
+    service: RecommenderService
 
 
 def painted(colour=(40, 160, 220), side=48) -> bytes:

@@ -92,8 +92,11 @@ def test_liking_and_hiding(stranger, served):
     stranger.get_by_role("button", name="Update my lists").click()
     eventually(stranger, "document.querySelector('#shelf-for-you').textContent === 'For you'")
     assert before[0] not in shown(stranger) and before[1] not in shown(stranger)
-    names = [user for user in served.shop.events.users() if user.startswith("guest-")]
-    assert {(e.item, e.kind) for e in served.shop.events.of(names[0])} == {(before[0], "like"), (before[1], "hide")}
+    names = [user for user in served.service.events.recent_users() if user.startswith("guest-")]
+    assert {(e.item, e.kind) for e in served.service.events.for_user(names[0])} == {
+        (before[0], "like"),
+        (before[1], "hide"),
+    }
 
 
 def test_a_failed_like_is_taken_back(desk):
@@ -199,12 +202,12 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
 
 def test_an_id_of_any_kind_can_be_followed(desk, served):
     name = "100% a/b?c#d é%20"
-    served.shop.put([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
+    served.service.put_items([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
     desk.goto("/")
     desk.get_by_role("link", name="Percent lamp", exact=True).first.click()
     assert desk.locator(".facts").inner_text().strip().endswith(name)
     assert desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth")
-    served.shop.drop(name)
+    served.service.remove_item(name)
 
 
 def test_comparing_and_the_dashboard(desk):

@@ -14,7 +14,7 @@ from page_shop import HOSTILE, LONG, RTL
 
 from palate.core.errors import UnsupportedError
 from palate.serving.events import Event
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 VIEWS = ("/", "/people", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/enter")
 VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "use", "br"}
@@ -85,15 +85,15 @@ def test_views_of_a_known_user(known, fitted, view):
     assert fitted.user in sound(known.get(view)).text
 
 
-def test_a_stranger_sees_what_is_popular_and_is_invited(client, shop):
+def test_a_stranger_sees_what_is_popular_and_is_invited(client, service):
     page = sound(client.get("/"))
     assert "Nobody knows you here yet" in page.text and "Popular now" in page.text and "New here" in page.text
     assert "For you" not in page.text
 
 
-def test_home_names_liked_items_as_reasons(known, shop, fitted):
+def test_home_names_liked_items_as_reasons(known, service, fitted):
     html = known.get("/").text
-    told = shop.recommend(_wish(shop, fitted.user))
+    told = service.recommend(_wish(service, fitted.user))
     assert cards(html) == [item.id for item in told.items]
     assert "Because you liked" in sound(known.get("/")).text
     shelves = re.findall(r'data-shelf="([^"]+)"', html)
@@ -102,23 +102,23 @@ def test_home_names_liked_items_as_reasons(known, shop, fitted):
     assert len(everywhere) == len(set(everywhere))
 
 
-def _wish(shop, user, **more):
-    from palate.serving.wishes import Wish
+def _wish(service, user, **more):
+    from palate.serving.requests import RecommendRequest
 
-    return Wish(12, user=user, **more)
+    return RecommendRequest(12, user=user, **more)
 
 
-def test_sliders_and_filters_are_in_the_address(known, shop, fitted):
-    category = shop.edition.items.frame["category"][0]
+def test_sliders_and_filters_are_in_the_address(known, service, fitted):
+    category = service.snapshot.items.frame["category"][0]
     plain, tuned = known.get("/").text, known.get("/?diversity=1&novelty=0.5").text
     assert cards(plain) != cards(tuned)
     assert 'name="diversity" min="0" max="1" step="0.05" value="1.0"' in tuned
     narrowed = known.get("/", params={"is.category": category})
     sound(narrowed)
-    rows = [shop.edition.row(item) for item in cards(narrowed.text)]
-    assert rows and {shop.edition.items.frame["category"][row] for row in rows} == {category}
+    rows = [service.snapshot.row(item) for item in cards(narrowed.text)]
+    assert rows and {service.snapshot.items.frame["category"][row] for row in rows} == {category}
     bounded = known.get("/", params={"max.price": "60"}).text
-    assert all(shop.edition.items.frame["price"][shop.edition.row(item)] <= 60 for item in cards(bounded))
+    assert all(service.snapshot.items.frame["price"][service.snapshot.row(item)] <= 60 for item in cards(bounded))
     assert "Nothing fits" in sound(known.get("/", params={"max.price": "0"})).text
 
 
@@ -135,23 +135,26 @@ def test_rows_alone_for_the_script(known):
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_like_and_a_hide_count_in_the_next_view(known, shop, fitted):
+def test_a_like_and_a_hide_count_in_the_next_view(known, service, fitted):
     first, second = cards(known.get("/").text)[:2]
     sent = known.post("/act", data={"item": first, "kind": "like", "next": "/?diversity=0.5"})
     assert sent.status_code == 303 and sent.headers["location"] == "/?diversity=0.5"
     sent = known.post("/act", data={"item": second, "kind": "hide"}, headers={"Accept": "application/json"})
     assert sent.json() == {"kind": "hide", "item": second}
-    assert [(event.item, event.kind) for event in shop.events.of(fitted.user)] == [(first, "like"), (second, "hide")]
+    assert [(event.item, event.kind) for event in service.events.for_user(fitted.user)] == [
+        (first, "like"),
+        (second, "hide"),
+    ]
     html = known.get("/").text
     assert first not in cards(html) and not re.search(f'data-item="{second}"', html)
     assert "Liked" in html and "Liked" not in re.findall(r'<p class="said".*?</p>', known.get("/").text)
-    assert shop.edition.titles[shop.edition.row(first)] in html
+    assert service.snapshot.titles[service.snapshot.row(first)] in html
 
 
-def test_a_like_makes_a_guest_of_a_stranger(client, shop, fitted):
+def test_a_like_makes_a_guest_of_a_stranger(client, service, fitted):
     client.post("/act", data={"item": fitted.plain, "kind": "like"})
     name = unquote(client.cookies["palate_user"])
-    assert name.startswith("guest-") and shop.events.of(name)[0].item == fitted.plain
+    assert name.startswith("guest-") and service.events.for_user(name)[0].item == fitted.plain
     assert "For you" in sound(client.get("/")).text
 
 
@@ -174,11 +177,11 @@ def test_a_cookie_names_a_user_and_nothing_else(client):
         client.cookies.clear()
 
 
-def test_people_are_found(client, shop, fitted):
+def test_people_are_found(client, service, fitted):
     page = sound(client.get("/people", params={"q": fitted.user}))
     assert fitted.user in page.text
     assert "Nobody is called that" in client.get("/people/list", params={"q": "no such"}).text
-    shop.events.add([Event("somebody lately", fitted.plain, "like")])
+    service.events.add([Event("somebody lately", fitted.plain, "like")])
     assert "somebody lately" in sound(client.get("/people")).text
 
 
@@ -197,10 +200,10 @@ def test_nobody_is_sent_elsewhere(client, to):
         {"Origin": "null"},
     ],
 )
-def test_forms_of_other_sites_change_nothing(client, shop, fitted, path, headers):
+def test_forms_of_other_sites_change_nothing(client, service, fitted, path, headers):
     data = {"item": fitted.plain, "kind": "hide", "user": "mallory", "field.title": "bad"}
     sound(client.post(path, data=data, headers=headers), 403)
-    assert shop.events.count() == 0 and shop.edition.row(fitted.plain) >= 0 and not client.cookies
+    assert service.events.count() == 0 and service.snapshot.row(fitted.plain) >= 0 and not client.cookies
 
 
 def test_own_forms_are_let_in(client, fitted):
@@ -218,12 +221,12 @@ def test_unknown_things_are_said_kindly(client):
     assert told.status_code == 404 and "no item" in told.json()["message"]
 
 
-def test_search_by_words_finds_what_says_them(client, shop):
-    word = shop.edition.items.frame["subcategory"][10]
+def test_search_by_words_finds_what_says_them(client, service):
+    word = service.snapshot.items.frame["subcategory"][10]
     response = client.get("/search", params={"q": word})
     sound(response)
     found = re.findall(r'data-item="([^"]+)"', response.text)
-    assert len(found) == 24 and shop.edition.items.frame["subcategory"][shop.edition.row(found[0])] == word
+    assert len(found) == 24 and service.snapshot.items.frame["subcategory"][service.snapshot.row(found[0])] == word
     assert "That cannot be looked for here" in sound(client.get("/search", params={"q": "zzzzqqq"}), 422).text
 
 
@@ -234,10 +237,10 @@ def test_search_by_an_item_and_with_taste(known, fitted):
     assert "with your taste in mind" in sound(known.get("/search", params={"q": "lamp", "mine": "1"})).text
 
 
-def test_search_by_a_picture_makes_it_anew(client, shop, fitted):
-    from palate.serving.pictures import picture_of
+def test_search_by_a_picture_makes_it_anew(client, service, fitted):
+    from palate.serving.images import item_image
 
-    own = picture_of(shop.edition, shop.edition.row(fitted.plain)).read_bytes()
+    own = item_image(service.snapshot, service.snapshot.row(fitted.plain)).read_bytes()
     response = client.post("/search", files={"picture": ("x.jpg", own, "image/jpeg")})
     page = sound(response)
     assert re.findall(r'data-item="([^"]+)"', response.text)[0] == fitted.plain
@@ -259,27 +262,27 @@ def test_a_change_in_words_is_offered_where_encoders_share_a_space(client, fitte
     assert "palate pretrain" in page.text
     assert "Like this, but" not in client.get(f"/item/{fitted.plain}").text
     for module in ("item", "search"):
-        monkeypatch.setattr(f"palate.serving.page.views.{module}.shares_space", lambda edition: True)
+        monkeypatch.setattr(f"palate.serving.page.views.{module}.shares_space", lambda snapshot: True)
     assert "Like this, but" in client.get(f"/item/{fitted.plain}").text
     assert f'name="like" value="{fitted.plain}"' in client.get("/search", params={"like": fitted.plain}).text
 
 
-def test_an_item_changed_in_words(client, shop, fitted, monkeypatch):
+def test_an_item_changed_in_words(client, service, fitted, monkeypatch):
     asked = []
 
-    def alike(edition, wanted):
+    def alike(snapshot, wanted):
         asked.append(wanted)
-        return np.arange(len(edition), dtype=np.float32)
+        return np.arange(len(snapshot), dtype=np.float32)
 
-    monkeypatch.setattr("palate.serving.shop.likeness", alike)
+    monkeypatch.setattr("palate.serving.service.content_similarity", alike)
     response = client.get("/search", params={"like": fitted.plain, "q": "red <b>"})
     assert "but red <b>" in sound(response).text and len(re.findall("data-item", response.text)) == 24
-    assert asked[0].text == "red <b>" and asked[0].like == shop.edition.row(fitted.plain)
+    assert asked[0].text == "red <b>" and asked[0].like == service.snapshot.row(fitted.plain)
 
 
-def test_ids_of_any_kind_have_pages(known, shop):
+def test_ids_of_any_kind_have_pages(known, service):
     name = "a/b c?d#e&f=é <i>"
-    shop.put([(name, {"title": "Odd one"}, None)])
+    service.put_items([(name, {"title": "Odd one"}, None)])
     page = sound(known.get(f"/item/{quote(name, safe='')}?added=1"))
     assert "Odd one" in page.text and name in page.text
     assert known.get(f"/picture/{quote(name, safe='')}?side=96").headers["content-type"] == "image/svg+xml"
@@ -288,10 +291,10 @@ def test_ids_of_any_kind_have_pages(known, shop):
     assert known.post("/remove", data={"item": name}).status_code == 303
 
 
-def test_an_item_shows_facts_pictures_and_what_is_like_it(client, shop, fitted):
+def test_an_item_shows_facts_pictures_and_what_is_like_it(client, service, fitted):
     response = client.get(f"/item/{fitted.plain}")
-    page, row = sound(response), shop.edition.row(fitted.plain)
-    frame = shop.edition.items.frame
+    page, row = sound(response), service.snapshot.row(fitted.plain)
+    frame = service.snapshot.items.frame
     assert frame["description"][row][:30] in page.text and str(frame["brand"][row]) in page.text
     assert "Similar" in page.text and "Say who you are" in page.text
     assert "image" not in [fact.lower() for fact in re.findall(r'<th scope="row">([^<]+)', response.text)]
@@ -305,14 +308,14 @@ def test_hostile_long_and_turned_titles(known, fitted):
         sound(known.get(view))
 
 
-def test_reasons_are_those_of_the_shop(known, shop, fitted):
+def test_reasons_are_those_of_the_shop(known, service, fitted):
     item = cards(known.get("/").text)[0]
     assert f'data-load="/why?item={quote(item)}"' in known.get(f"/item/{item}").text
-    told = shop.explain(item, user=fitted.user)
+    told = service.explain(item, user=fitted.user)
     whole, alone = sound(known.get(f"/item/{item}?why=1")).text, Page(known.get(f"/why?item={item}").text).text
     for text in (whole, alone):
-        assert told.words in text
-        for _, title, share in told.liked:
+        assert told.text in text
+        for _, title, share in told.history:
             assert share < 0.005 or title in text
     known.cookies.clear()
     assert "Nothing is known of you" in known.get("/why", params={"item": item}).text
@@ -322,11 +325,11 @@ def test_reasons_that_cannot_be_given_are_said(known, fitted, monkeypatch):
     def refuse(*args, **more):
         raise UnsupportedError("this model gives no reasons")
 
-    monkeypatch.setattr(Shop, "explain", refuse)
+    monkeypatch.setattr(RecommenderService, "explain", refuse)
     assert "this model gives no reasons" in sound(known.get(f"/item/{fitted.plain}?why=1")).text
 
 
-def test_adding_changing_and_removing(known, shop, png):
+def test_adding_changing_and_removing(known, service, png):
     fields = {"field.title": "Novel lamp", "field.category": "lighting", "field.price": "12,5", "field.tags": ""}
     fields["new"] = "1"
     sent = known.post("/add", data=fields, files={"picture": ("x.png", png, "image/png")})
@@ -335,7 +338,7 @@ def test_adding_changing_and_removing(known, shop, png):
     assert sent.status_code == 303 and address.endswith("?added=1") and item.startswith("novel-lamp-")
     page = sound(known.get(address))
     assert "can be recommended now" in page.text and "New here" in page.text and "12.50" in page.text
-    assert shop.edition.items.frame["tags"][shop.edition.row(item)] is None
+    assert service.snapshot.items.frame["tags"][service.snapshot.row(item)] is None
     picture = re.search(r'/picture/[^"]+\?v=[0-9a-f]+', known.get(address).text)[0]
     assert "immutable" in known.get(picture).headers["cache-control"]
     assert 'value="12.5"' in known.get("/edit", params={"item": item}).text
@@ -343,7 +346,7 @@ def test_adding_changing_and_removing(known, shop, png):
     assert sent.headers["location"] == f"/item/{item}"
     page = sound(known.get(sent.headers["location"]))
     assert "Newer lamp" in page.text and "Saved" in page.text
-    assert shop.edition.items.frame["category"][shop.edition.row(item)] is None
+    assert service.snapshot.items.frame["category"][service.snapshot.row(item)] is None
     assert "Remove this item" in page.text
     assert known.post("/remove", data={"item": item}).headers["location"] == "/"
     assert f"Removed: {item}" in sound(known.get("/")).text
@@ -370,7 +373,7 @@ def test_pictures_are_small_kept_and_drawn_where_missing(client, fitted):
     sound(client.get(f"/picture/{fitted.plain}?side=5000"), 422)
 
 
-def test_two_models_side_by_side(known, shop):
+def test_two_models_side_by_side(known, service):
     response = known.get("/compare?k=20")
     page = sound(response)
     assert "of 20 items in both" in page.text and "beside" in page.text
@@ -381,7 +384,7 @@ def test_two_models_side_by_side(known, shop):
     assert "did you mean" in sound(known.get("/compare?a=mian"), 422).text
 
 
-def test_dashboard_shows_what_the_run_says(client, shop, fitted):
+def test_dashboard_shows_what_the_run_says(client, service, fitted):
     page = sound(client.get("/dashboard"))
     told = json.loads((fitted.run / "metrics.json").read_text())
     for name, found in told.items():
@@ -390,14 +393,14 @@ def test_dashboard_shows_what_the_run_says(client, shop, fitted):
     assert report.status_code == 200 and report.headers["content-security-policy"].startswith("sandbox;")
 
 
-def test_dashboard_of_a_run_without_files(client, shop, fitted, tmp_path):
+def test_dashboard_of_a_run_without_files(client, service, fitted, tmp_path):
     for text in (None, "not json", "[]", '{"a": 1, "b": {"metrics": {"recall@20": null}}}'):
         run = tmp_path / f"run{time.monotonic_ns()}"
         run.mkdir()
         if text is not None:
             for name in ("metrics.json", "manifest.json"):
                 (run / name).write_text(text)
-        object.__setattr__(shop.edition, "run", run)
+        object.__setattr__(service.snapshot, "run", run)
         sound(client.get("/dashboard"))
         sound(client.get("/report"), 404)
         shutil.rmtree(run)

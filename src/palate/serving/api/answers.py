@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from palate.serving.wishes import Reasons, Told
+from palate.serving.requests import Explanation, RecommendResponse
 
 
 class Json(Response):
@@ -19,7 +19,7 @@ class Json(Response):
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def told(answer: Told) -> dict[str, Any]:
+def told(answer: RecommendResponse) -> dict[str, Any]:
     """A list, as :class:`palate.serving.api.schemas.List` describes it."""
     return {
         "items": [
@@ -27,23 +27,23 @@ def told(answer: Told) -> dict[str, Any]:
             for one in answer.items
         ],
         "run": answer.run,
-        "said_by": answer.said_by,
+        "said_by": answer.source,
         "steps": [
             {"stage": name, "ms": round(1e3 * seconds, 3), "outcome": verdict}
-            for name, seconds, verdict in answer.steps
+            for name, seconds, verdict in answer.timings
         ],
     }
 
 
-def explained(found: Reasons) -> dict[str, Any]:
+def explained(found: Explanation) -> dict[str, Any]:
     """Reasons, as :class:`palate.serving.api.schemas.Explained` describes them."""
     return {
         "item": found.item,
         "title": found.title,
         "score": found.score,
-        "liked": [{"id": name, "title": title, "share": share} for name, title, share in found.liked],
+        "liked": [{"id": name, "title": title, "share": share} for name, title, share in found.history],
         "modalities": [{"name": name, "share": share} for name, share in found.modalities],
         "behaviour": found.behaviour,
         "attributes": [{"column": c, "value": v, "shared_with": list(names)} for c, v, names in found.attributes],
-        "words": found.words,
+        "words": found.text,
     }

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from palate.core.generator import generators
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 from .guard import Guard
 from .keys import Keys
@@ -27,15 +27,22 @@ class Settings:
     """How a shop is served.
 
     Attributes:
-        run: folder. state: folder of what happens, ``<run>-shop`` by default. beside: more runs. events: database.
-        keys: file of keys. rate: requests a second and client, 0 for any. queue: requests inside a worker at once.
-        threads: that work on them. page: whether there is one. cors: origins whose pages may ask. index: address of a
-            Qdrant server.
+        run: run folder.
+        state: folder of the service's state, ``<run>-shop`` by default.
+        extra_runs: folders of further runs that can answer.
+        events: URL of the database.
+        keys: file of API keys.
+        rate: requests a second and client; 0 sets no limit.
+        queue: requests inside a worker at once.
+        threads: threads that work on requests.
+        page: whether the web page is served.
+        cors: origins whose pages may call the API.
+        index_url: URL of a Qdrant server.
     """
 
     run: str
     state: str | None = None
-    beside: tuple[str, ...] = ()
+    extra_runs: tuple[str, ...] = ()
     events: str | None = None
     keys: str | None = None
     rate: float = 100.0
@@ -43,7 +50,7 @@ class Settings:
     threads: int = 8
     page: bool = True
     cors: tuple[str, ...] = ()
-    index: str | None = None
+    index_url: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -58,22 +65,24 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = settings.threads
-        app.state.shop.rehearse()
+        app.state.service.warm_up()
         yield
-        app.state.shop.close()
+        app.state.service.close()
 
     app = FastAPI(
         title="Palate",
         summary="Recommendations that can see",
-        description="RaggedArray, search and explanations of a multimodal recommender; items and events count at once.",
+        description="Ranking, search and explanations of a multimodal recommender; items and events count at once.",
         version="1",
         lifespan=life,
         docs_url=None,
         redoc_url=None,
     )
-    shop = Shop(settings.run, settings.folder, settings.events, settings.beside, engine=settings.index)
-    app.state.shop, app.state.measures = shop, Measures()
-    app.state.keys = Keys.read(settings.keys, shop.secret)
+    service = RecommenderService(
+        settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url
+    )
+    app.state.service, app.state.measures = service, Measures()
+    app.state.keys = Keys.read(settings.keys, service.secret)
     attach(app)
     app.include_router(router)
     if generators.names():

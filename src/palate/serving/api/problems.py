@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.core.errors import PalateError
-from palate.serving.shop import UnknownItem
+from palate.serving.service import UnknownItem
 
 from .schemas import Problem
 

@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from palate.core.generator import Request as Order
 from palate.core.generator import generators
+from palate.serving.catalog_updates import editable_columns
 from palate.serving.events import Event
-from palate.serving.goods import open_columns
-from palate.serving.pictures import SIDES, decoded, picture_of, remade, thumbnail
-from palate.serving.shop import Shop, UnknownItem
-from palate.serving.wishes import Told, Wish
+from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, sanitize_image, thumbnail
+from palate.serving.requests import RecommendRequest, RecommendResponse
+from palate.serving.service import RecommenderService, UnknownItem
 
 from . import schemas as body
 from .answers import Json, explained, told
@@ -27,25 +27,25 @@ from .problems import documented
 router = APIRouter()
 USED = documented(400, 413, 422)
 NAMED = documented(400, 404, 413, 422)
-ItemId = Annotated[str, Path(min_length=1, max_length=body.LONGEST, description="an item")]
-UserId = Annotated[str, Path(min_length=1, max_length=body.LONGEST, description="a user")]
+ItemId = Annotated[str, Path(min_length=1, max_length=body.MAX_ID_LENGTH, description="an item")]
+UserId = Annotated[str, Path(min_length=1, max_length=body.MAX_ID_LENGTH, description="a user")]
 
 
-def _shop(request: Request) -> Shop:
-    found: Shop = request.app.state.shop
+def _service(request: Request) -> RecommenderService:
+    found: RecommenderService = request.app.state.service
     return found
 
 
-def _answer(request: Request, wish: Wish) -> dict[str, Any]:
-    answer: Told = _shop(request).recommend(wish)
+def _answer(request: Request, wish: RecommendRequest) -> dict[str, Any]:
+    answer: RecommendResponse = _service(request).recommend(wish)
     measures: Measures = request.app.state.measures
-    for name, seconds, outcome in answer.steps:
+    for name, seconds, outcome in answer.timings:
         measures.staged(name, seconds, outcome)
     return told(answer)
 
 
 def _picture(image: str | None) -> bytes | None:
-    return None if image is None else remade(decoded(image))
+    return None if image is None else sanitize_image(decode_base64(image))
 
 
 def _filters(asked: body.Listed) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def _filters(asked: body.Listed) -> dict[str, Any]:
     return plain
 
 
-def _wish(asked: body.Recommend) -> Wish:
-    return Wish(
+def _wish(asked: body.Recommend) -> RecommendRequest:
+    return RecommendRequest(
         asked.k, asked.user, asked.liked, asked.text, _picture(asked.image), None, _filters(asked), asked.exclude,
         asked.seen, asked.diversity, asked.novelty, asked.freshness, asked.because, asked.model,
     )  # fmt: skip
@@ -73,30 +73,30 @@ async def recommend(asked: body.Recommend, request: Request) -> Response:
     if asked.image is not None:
         return await _promptly(lambda: _answer(request, _wish(asked)), False)
     wish = _wish(asked)
-    return await _promptly(lambda: _answer(request, wish), _shop(request).quick(wish))
+    return await _promptly(lambda: _answer(request, wish), _service(request).is_fast(wish))
 
 
-@router.post("/v1/recommend/batch", response_model=body.RaggedArray, responses=USED, tags=["lists"])
+@router.post("/v1/recommend/batch", response_model=body.ListBatch, responses=USED, tags=["lists"])
 def recommend_batch(asked: body.ManyRecommend, request: Request) -> Response:
     """Several lists at once; one that cannot be made makes none."""
     return Json({"answers": [_answer(request, _wish(one)) for one in asked.requests]})
 
 
 def _similar(asked: body.Similar, request: Request) -> dict[str, Any]:
-    return told(_shop(request).similar(asked.item, asked.k, _filters(asked), asked.model))
+    return told(_service(request).similar_items(asked.item, asked.k, _filters(asked), asked.model))
 
 
 @router.post("/v1/similar", response_model=body.List, responses=NAMED, tags=["lists"])
 async def similar(asked: body.Similar, request: Request) -> Response:
     """What somebody who took only this item would get."""
-    quick = _shop(request).quick(Wish(model=asked.model))
+    quick = _service(request).is_fast(RecommendRequest(model=asked.model))
     try:
         return await _promptly(lambda: _similar(asked, request), quick)
     except UnknownItem as error:
         raise HTTPException(404, str(error)) from error
 
 
-@router.post("/v1/similar/batch", response_model=body.RaggedArray, responses=NAMED, tags=["lists"])
+@router.post("/v1/similar/batch", response_model=body.ListBatch, responses=NAMED, tags=["lists"])
 def similar_batch(asked: body.ManySimilar, request: Request) -> Response:
     """Several lists at once; one that cannot be made makes none."""
     try:
@@ -111,7 +111,7 @@ def search(asked: body.Search, request: Request) -> Response:
 
     The latter needs encoders that share a space; a run without them answers 422 and says what would help.
     """
-    wish = Wish(
+    wish = RecommendRequest(
         asked.k, asked.user, None, asked.text, _picture(asked.image), asked.like, _filters(asked), model=asked.model
     )
     try:
@@ -124,7 +124,7 @@ def search(asked: body.Search, request: Request) -> Response:
 def explain(asked: body.Explain, request: Request) -> Response:
     """What carried the score of an item: liked items, modalities, what others did, attributes in common."""
     try:
-        return Json(explained(_shop(request).explain(asked.item, asked.user, asked.liked, asked.model)))
+        return Json(explained(_service(request).explain(asked.item, asked.user, asked.liked, asked.model)))
     except UnknownItem as error:
         raise HTTPException(404, str(error)) from error
 
@@ -132,8 +132,8 @@ def explain(asked: body.Explain, request: Request) -> Response:
 @router.post("/v1/items", response_model=body.Puts, status_code=201, responses=USED, tags=["items"])
 def put_items(asked: body.Items, request: Request) -> Response:
     """Add or change items, all or none; they can be recommended when this is answered."""
-    records = [(one.id, one.fields, None if one.image is None else decoded(one.image)) for one in asked.items]
-    made = _shop(request).put(records)
+    records = [(one.id, one.fields, None if one.image is None else decode_base64(one.image)) for one in asked.items]
+    made = _service(request).put_items(records)
     return Json({"items": [{"id": one.id, "status": how} for one, how in zip(asked.items, made)]}, 201)
 
 
@@ -141,22 +141,22 @@ def put_items(asked: body.Items, request: Request) -> Response:
 def get_item(item: ItemId, request: Request) -> Response:
     """An item as the catalogue has it."""
     try:
-        edition, _, row = _shop(request).find(item)
+        snapshot, _, row = _service(request).find_item(item)
     except UnknownItem as error:
         raise HTTPException(404, "no such item") from error
-    columns = open_columns(edition.items)
+    columns = editable_columns(snapshot.items)
     fields = {
-        name: _plain(value) for name, value in edition.items.frame.row(row, named=True).items() if name in columns
+        name: _plain(value) for name, value in snapshot.items.frame.row(row, named=True).items() if name in columns
     }
-    path = f"/pictures/{item}" if picture_of(edition, row) is not None else None
-    return Json({"id": item, "title": edition.titles[row], "fields": fields, "picture": path})
+    path = f"/pictures/{item}" if item_image(snapshot, row) is not None else None
+    return Json({"id": item, "title": snapshot.titles[row], "fields": fields, "picture": path})
 
 
 @router.delete("/v1/items/{item:path}", status_code=204, responses=documented(404, 422), tags=["items"])
 def drop_item(item: ItemId, request: Request) -> Response:
     """Take an item out of every answer from now on."""
     try:
-        _shop(request).drop(item)
+        _service(request).remove_item(item)
     except UnknownItem as error:
         raise HTTPException(404, "no such item") from error
     return Response(status_code=204)
@@ -169,16 +169,16 @@ def drop_item(item: ItemId, request: Request) -> Response:
     tags=["items"],
 )
 def picture(
-    item: ItemId, request: Request, side: Annotated[int, Query(description=f"one of {SIDES}")] = 320
+    item: ItemId, request: Request, side: Annotated[int, Query(description=f"one of {THUMBNAIL_SIDES}")] = 320
 ) -> Response:
     """The picture of an item as JPEG, made small."""
-    if side not in SIDES:
-        raise HTTPException(422, f"side is one of {', '.join(map(str, SIDES))}")
+    if side not in THUMBNAIL_SIDES:
+        raise HTTPException(422, f"side is one of {', '.join(map(str, THUMBNAIL_SIDES))}")
     try:
-        edition, _, row = _shop(request).find(item)
+        snapshot, _, row = _service(request).find_item(item)
     except UnknownItem as error:
         raise HTTPException(404, "no such item") from error
-    source = picture_of(edition, row)
+    source = item_image(snapshot, row)
     made = None if source is None else thumbnail(source, side)
     if made is None:
         raise HTTPException(404, "no such picture")
@@ -189,13 +189,13 @@ def picture(
 def log(asked: body.Events, request: Request) -> Response:
     """What people did; on disk when this is answered, and true of the next list."""
     given = [{k: v for k, v in one.model_dump().items() if v is not None} for one in asked.events]
-    return Json({"stored": _shop(request).log([Event(**one) for one in given])}, 201)
+    return Json({"stored": _service(request).log_events([Event(**one) for one in given])}, 201)
 
 
 @router.delete("/v1/users/{user:path}", response_model=body.Forgotten, responses=documented(422), tags=["people"])
 def forget(user: UserId, request: Request) -> Response:
     """Forget a user: events, history and vectors, here and in the run."""
-    events, known = _shop(request).forget(user)
+    events, known = _service(request).erase_user(user)
     return Json({"events": events, "known": known})
 
 
@@ -208,15 +208,15 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=body.Ready, responses={503: {"model": body.Problem}}, tags=["server"])
 async def readyz(request: Request) -> Response:
     """Whether lists can be made, and by which run."""
-    edition = _shop(request).edition
-    return Json({"run": edition.mark, "items": int(edition.alive.sum())})
+    snapshot = _service(request).snapshot
+    return Json({"run": snapshot.fingerprint, "items": int(snapshot.active.sum())})
 
 
 @router.get("/metrics", response_class=Response, tags=["server"])
 def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
-    shop, measures = _shop(request), request.app.state.measures
-    page = measures.page(lambda: {"items": int(shop.edition.alive.sum()), "events": shop.events.count()})
+    service, measures = _service(request), request.app.state.measures
+    page = measures.page(lambda: {"items": int(service.snapshot.active.sum()), "events": service.events.count()})
     return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -227,17 +227,17 @@ def generating() -> APIRouter:
     @more.post("/v1/generate", response_model=body.Generated, responses=NAMED, tags=["content"])
     def generate(asked: body.Generate, request: Request) -> Response:
         """Content about an item, made for a person."""
-        shop = _shop(request)
+        service = _service(request)
         try:
-            edition, _, row = shop.find(asked.item)
+            snapshot, _, row = service.find_item(asked.item)
         except UnknownItem as error:
             raise HTTPException(404, "no such item") from error
-        who = shop.person(edition, asked.user, asked.liked)
+        who = service.user_state(snapshot, asked.user, asked.liked)
         able = [name for name, kind in generators.items() if asked.kind in kind.kinds]
         name = asked.generator or (able[0] if able else "")
         if name not in able:
             raise HTTPException(422, f"no such generator for {asked.kind}; there is {', '.join(able) or 'none'}")
-        known = [edition.items.frame.row(int(at), named=True) for at in (row, *who.liked)]
+        known = [snapshot.items.frame.row(int(at), named=True) for at in (row, *who.history)]
         made = generators.get(name)().generate(Order(asked.kind, known[0], known[1:], asked.wish))
         image = None if made.picture is None else base64.b64encode(made.picture).decode()
         return Json(

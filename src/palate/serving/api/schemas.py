@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from palate.serving.database import LONGEST
+from palate.serving.database import MAX_ID_LENGTH
 
 MOST, BATCH, EVENTS = 200, 100, 1000
 """Items in a list, requests or items in a batch, events at once."""
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST, pattern=r"^[^\x00]+$")]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -196,7 +196,7 @@ class List(BaseModel):
     steps: list[Step]
 
 
-class RaggedArray(BaseModel):
+class ListBatch(BaseModel):
     """Lists in the order of the requests."""
 
     answers: list[List]

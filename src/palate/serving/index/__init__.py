@@ -1,5 +1,5 @@
 """Nearest item vectors: exact or through cells, filtered, kept on disk, changed while searched."""
 
-from .index import Index
+from palate.serving.index.local import LocalIndex
 
-__all__ = ["Index"]
+__all__ = ["LocalIndex"]

@@ -9,38 +9,38 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray
 from palate.metrics.selection import best
 
-Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+SearchResult = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Rows int64 [m], rising, or [B, m] where they differ by query (-1 is none), and scores float32 [B, m]."""
 
 
-FEW = 0.1
+FILTERED_SHARE = 0.1
 """Share of the rows below which it is faster to take those that count out of the table, and cells lose some of them."""
-HELD = 1 << 22
+MAX_SCORES = 1 << 22
 """Scores held at once (16 MiB)."""
 BLOCK = 1 << 10
 """Rows that are copied at once: half a MiB of 128 numbers each."""
-SORTED = 1 << 12
+SORT_BELOW = 1 << 12
 """Candidates up to which sorting them all is faster than taking the best out first."""
-Some = tuple[NDArray[np.int64] | None, NDArray[np.float32]]
-"""As :data:`Found`; rows None are all from 0 on."""
+Candidates = tuple[NDArray[np.int64] | None, NDArray[np.float32]]
+"""As :data:`SearchResult`; rows None are all from 0 on."""
 
 
-def compared(
+def exact_search(
     queries: NDArray[np.float32],
     vectors: NDArray[np.float32],
     there: NDArray[np.bool_] | None,
     k: int,
     exclude: RaggedArray | None,
-) -> Found:
+) -> SearchResult:
     """The best ``k`` rows of ``vectors`` [n, d] that are ``there`` (bool [n], None for all), by comparing every one.
 
-    O(q * n * d), and O(n + q * m * d) where only m of them, less than :data:`FEW`, are there.
+    O(q * n * d), and O(n + q * m * d) where only m of them, less than :data:`FILTERED_SHARE`, are there.
     """
     rows = None
-    if there is not None and np.count_nonzero(there) < FEW * len(there):
+    if there is not None and np.count_nonzero(there) < FILTERED_SHARE * len(there):
         rows, there = np.flatnonzero(there), None
-    parts: list[Found] = []
-    step = max(1, HELD // max(len(vectors) if rows is None else len(rows), 1))
+    parts: list[SearchResult] = []
+    step = max(1, MAX_SCORES // max(len(vectors) if rows is None else len(rows), 1))
     hidden = None if there is None else ~there
     for start in range(0, len(queries), step):
         some = queries[start : start + step]
@@ -48,7 +48,7 @@ def compared(
         if hidden is not None:
             np.copyto(scores, -np.inf, where=hidden)
         mine = None if exclude is None else exclude.take(np.arange(start, start + len(scores)))
-        parts.append(best_of(k, mine, (rows, scores)))
+        parts.append(merge_top_k(k, mine, (rows, scores)))
     if not parts:
         return np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)
     return np.concatenate([found for found, _ in parts]), np.concatenate([scores for _, scores in parts])
@@ -73,7 +73,7 @@ def _taken(queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDA
     return scores
 
 
-def best_of(k: int, exclude: RaggedArray | None, *found: Some) -> tuple[IntArray, NDArray[np.float32]]:
+def merge_top_k(k: int, exclude: RaggedArray | None, *found: Candidates) -> tuple[IntArray, NDArray[np.float32]]:
     """The best ``k`` of several sets of candidates, in order; equal scores go by row.
 
     Rows that a query excludes, and scores of minus infinity, are none: -1.
@@ -83,7 +83,7 @@ def best_of(k: int, exclude: RaggedArray | None, *found: Some) -> tuple[IntArray
         if not values.shape[1]:
             continue
         values = _without(some, values, exclude)
-        if values.shape[1] > max(k, SORTED):
+        if values.shape[1] > max(k, SORT_BELOW):
             values, near = (part.numpy() for part in _best(torch.from_numpy(values), k))
         else:
             near = np.broadcast_to(np.arange(values.shape[1]), values.shape)

@@ -1,7 +1,7 @@
-"""The index in Qdrant: for catalogues that outgrow one machine, with the behaviour of :class:`.Index`.
+"""The index in Qdrant: for catalogues that outgrow one machine, with the behaviour of :class:`.LocalIndex`.
 
 Why Qdrant and not Milvus: one server process and nothing beside it (a Milvus cluster wants etcd, an object store and a
-message log); a filter is applied inside the search and its hits are counted first, so that a selective one is compared
+Why Qdrant and not Milvus: one server process and nothing else (a Milvus cluster wants etcd, an object store and a
 exactly and finds everything; aliases move in one step; rows can be point ids as they are; and the client has an engine
 of its own, against which the same tests run without a server.
 
@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ArtefactError, MissingDependencyError, PalateError
-
-from .exact import FEW, Found, best_of
-from .given import to_build, to_drop, to_put
-from .index import APPROXIMATE_FROM
+from palate.serving.index.exact import FILTERED_SHARE, SearchResult, merge_top_k
+from palate.serving.index.local import APPROXIMATE_FROM
+from palate.serving.index.validation import check_rows, check_update, check_vectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -113,7 +112,7 @@ class QdrantIndex:
             DataError: for vectors that are not finite. EngineError: when the engine refuses.
         """
         models, client = _package().models, client or connect()
-        vectors, there = to_build(vectors, there)
+        vectors, there = check_vectors(vectors, there)
         rows = np.flatnonzero(there)
         graph = approximate if approximate is not None else len(rows) >= APPROXIMATE_FROM
         with _reaching(name):
@@ -163,7 +162,7 @@ class QdrantIndex:
         Raises:
             DataError: for rows below 0, and vectors of another width or that are not finite.
         """
-        places, vectors = to_put(rows, vectors, self.wide)
+        places, vectors = check_update(rows, vectors, self.wide)
         # of several vectors of a row the last counts
         _, first = np.unique(places[::-1], return_index=True)
         last = np.sort(len(places) - 1 - first)
@@ -172,7 +171,7 @@ class QdrantIndex:
 
     def drop(self, rows: Sequence[int] | IntArray) -> None:
         """Never find these rows again, unless they are put once more."""
-        gone = to_drop(rows)
+        gone = check_rows(rows)
         with _reaching(self.name):
             for start in range(0, len(gone), MOST):
                 some = _package().models.PointIdsList(points=gone[start : start + MOST].tolist())
@@ -194,16 +193,16 @@ class QdrantIndex:
             exclude: rows that a query must not find.
         """
         queries = np.asarray(queries, np.float32)
-        exact = self.exact or (allowed is not None and int(allowed.sum()) < FEW * len(allowed))
+        exact = self.exact or (allowed is not None and int(allowed.sum()) < FILTERED_SHARE * len(allowed))
         # none at all, so that there is something to take the best of
-        found: list[Found] = [_nothing(len(queries), 0)]
+        found: list[SearchResult] = [_nothing(len(queries), 0)]
         for filters in [([], [])] if allowed is None else _stretches(allowed):
             found.append(self._asked(queries, k, filters, exclude, exact))
-        return best_of(k, None, *found)
+        return merge_top_k(k, None, *found)
 
     def _asked(
         self, queries: NDArray[np.float32], k: int, filters: Filters, exclude: RaggedArray | None, exact: bool
-    ) -> Found:
+    ) -> SearchResult:
         models, (must, must_not) = _package().models, filters
         how = models.SearchParams(exact=True) if exact else models.SearchParams(hnsw_ef=max(EF, 2 * k))
         rows, scores = _nothing(len(queries), k)
@@ -250,7 +249,7 @@ def _stretches(allowed: NDArray[np.bool_]) -> Iterator[Filters]:
         low = high
 
 
-def _nothing(count: int, k: int) -> Found:
+def _nothing(count: int, k: int) -> SearchResult:
     return np.full((count, k), -1, np.int64), np.full((count, k), -np.inf, np.float32)
 
 

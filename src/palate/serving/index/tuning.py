@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
+from palate.serving.index.norm_bands import NormBand
 
-from .bands import Band
-
-WANTED = 0.98
+TARGET_RECALL = 0.98
 """Share of the true best that must be found, by weight."""
-DEPTH = 500
+NEIGHBOR_DEPTH = 500
 """The best that are looked for. A neighbour weighs 1 / rank: a tenth of the rows being allowed moves what is wanted ten
 times deeper, and every tenfold depth weighs the same; here the best ten are 43 % of all, the best fifty 66 %."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class CalibrationQueries:
     """Queries like those that will be asked.
 
     Attributes:
@@ -31,7 +30,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search reads.
 
     Attributes:
@@ -50,12 +49,12 @@ def weights(truth: IntArray) -> NDArray[np.float64]:
 
 
 def plan(
-    bands: list[Band],
+    bands: list[NormBand],
     members: list[NDArray[np.int64]],
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     truth: IntArray,
-) -> Plan:
+) -> SearchPlan:
     """Greedy: always the cells next that hold most weight of neighbours per row read, until enough are found.
 
     The next cells of a band are taken together as far as that gives most per row, so that a poor cell before rich ones
@@ -79,14 +78,14 @@ def plan(
         gain = np.bincount(step, weights=weight[query, rank], minlength=order.shape[1])
         gains.append(np.concatenate([[0.0], gain.cumsum()]))
     probes = [0] * len(bands)
-    while sum(gain[at] for gain, at in zip(gains, probes)) < WANTED * weight.sum():
+    while sum(gain[at] for gain, at in zip(gains, probes)) < TARGET_RECALL * weight.sum():
         steps_to = [_richest(gain, cost, at) for gain, cost, at in zip(gains, costs, probes)]
         best = max(range(len(bands)), key=lambda band: steps_to[band][0])
         if steps_to[best][0] <= 0:
             break
         probes[best] = steps_to[best][1]
     found = float(sum(gain[at] for gain, at in zip(gains, probes)))
-    return Plan(probes, found, float(sum(cost[at] for cost, at in zip(costs, probes))))
+    return SearchPlan(probes, found, float(sum(cost[at] for cost, at in zip(costs, probes))))
 
 
 def _richest(gain: NDArray[np.float64], cost: NDArray[np.float64], at: int) -> tuple[float, int]:

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.serving.edition import Edition
-from palate.serving.goods import open_columns
+from palate.serving.catalog_updates import editable_columns
+from palate.serving.snapshot import ModelSnapshot
 
 from .values import label
 
@@ -42,46 +42,48 @@ class Blank:
         return NAME + self.column
 
 
-def blanks(edition: Edition, row: int = -1, sent: Mapping[str, str] | None = None) -> tuple[list[Blank], list[Blank]]:
+def blanks(
+    snapshot: ModelSnapshot, row: int = -1, sent: Mapping[str, str] | None = None
+) -> tuple[list[Blank], list[Blank]]:
     """What to fill: columns that models read, the title first, and the others; as in ``row``, or as they were sent."""
-    items = edition.items
+    items = snapshot.items
     main, other = list[Blank](), list[Blank]()
-    for column in open_columns(items):
+    for column in editable_columns(items):
         value = "" if row < 0 else _text(items.frame[column][row])
         if sent is not None:
             value = sent.get(NAME + column, value)
-        (main if column in items.kinds else other).append(_blank(edition, column, value))
+        (main if column in items.kinds else other).append(_blank(snapshot, column, value))
     main.sort(key=lambda blank: (blank.column.lower() not in ("title", "name"), items.kinds[blank.column] != "text"))
     return main, other
 
 
-def filled(edition: Edition, sent: Mapping[str, str], anew: bool) -> dict[str, Any]:
+def filled(snapshot: ModelSnapshot, sent: Mapping[str, str], anew: bool) -> dict[str, Any]:
     """Column -> value of a form. What is empty is left out of a new item, and taken out of one that is there.
 
     Raises:
         DataError: for what is no number where one belongs, naming the column.
     """
     out: dict[str, Any] = {}
-    for column in open_columns(edition.items):
+    for column in editable_columns(snapshot.items):
         if NAME + column in sent:
             text = sent[NAME + column].strip()
             if text or not anew:
-                out[column] = _value(column, edition.items.frame.schema[column], text) if text else None
+                out[column] = _value(column, snapshot.items.frame.schema[column], text) if text else None
     return out
 
 
-def new_id(edition: Edition, title: str) -> str:
+def new_id(snapshot: ModelSnapshot, title: str) -> str:
     """An id for an item that was given none: a number after the last where ids are numbers, else after its title."""
-    ids = edition.items.ids.ids
+    ids = snapshot.items.ids.ids
     if ids.dtype.is_integer():
-        return str(max(int(name) for name in edition.rows) + 1)
+        return str(max(int(name) for name in snapshot.rows) + 1)
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "item"
     return f"{stem}-{token_hex(3)}"
 
 
-def _blank(edition: Edition, column: str, value: str) -> Blank:
-    dtype = edition.items.frame.schema[column]
+def _blank(snapshot: ModelSnapshot, column: str, value: str) -> Blank:
+    dtype = snapshot.items.frame.schema[column]
     if dtype == pl.Boolean:
         return Blank(column, "choice", value, ("yes", "no"))
     if dtype.is_numeric():
@@ -89,9 +91,9 @@ def _blank(edition: Edition, column: str, value: str) -> Blank:
     if dtype == pl.Date:
         return Blank(column, "date", value)
     offered: tuple[str, ...] = ()
-    if column in edition.filters.values and len(edition.filters.values[column]) <= OFFERED:
-        offered = tuple(sorted(edition.filters.values[column]))
-    series = edition.items.frame[column]
+    if column in snapshot.filters.values and len(snapshot.filters.values[column]) <= OFFERED:
+        offered = tuple(sorted(snapshot.filters.values[column]))
+    series = snapshot.items.frame[column]
     length = series.str.len_chars().mean() if dtype == pl.String else 0
     return Blank(column, "long" if isinstance(length, float) and length > LONG else "text", value, offered)
 

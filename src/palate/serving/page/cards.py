@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from palate.serving.edition import Edition
-from palate.serving.wishes import Shown
+from palate.serving.requests import RecommendedItem
+from palate.serving.snapshot import ModelSnapshot
 
 from .values import looks_like_price, shown
 
@@ -55,44 +55,44 @@ class Columns:
     price: str | None
 
 
-_COLUMNS: WeakKeyDictionary[Edition, Columns] = WeakKeyDictionary()
+_COLUMNS: WeakKeyDictionary[ModelSnapshot, Columns] = WeakKeyDictionary()
 
 
-def columns(edition: Edition) -> Columns:
+def columns(snapshot: ModelSnapshot) -> Columns:
     """The first attribute with few short values, and the first number that is called a price."""
-    if edition not in _COLUMNS:
-        frame = edition.items.frame
-        attributes = edition.items.columns("attributes")
+    if snapshot not in _COLUMNS:
+        frame = snapshot.items.frame
+        attributes = snapshot.items.columns("attributes")
         price = next((c for c in attributes if looks_like_price(c) and frame[c].dtype.is_numeric()), None)
         above = next((c for c in attributes if frame[c].dtype == pl.String and _short(frame[c])), None)
-        _COLUMNS[edition] = Columns(above, price)
-    return _COLUMNS[edition]
+        _COLUMNS[snapshot] = Columns(above, price)
+    return _COLUMNS[snapshot]
 
 
-def card(edition: Edition, row: int) -> Card:
+def card(snapshot: ModelSnapshot, row: int) -> Card:
     """Of the item in ``row``."""
-    named, frame = columns(edition), edition.items.frame
+    named, frame = columns(snapshot), snapshot.items.frame
     above = None if named.above is None else shown(named.above, frame[named.above][row])
     price = None if named.price is None else shown(named.price, frame[named.price][row])
-    return Card(edition.ids[row], edition.titles[row], picture(edition, row), above, price)
+    return Card(snapshot.ids[row], snapshot.titles[row], picture(snapshot, row), above, price)
 
 
-def cards(edition: Edition, found: Iterable[Shown], liked: Iterable[int] = ()) -> list[Card]:
-    """Of an answer, those that are in ``edition``, in its order."""
+def cards(snapshot: ModelSnapshot, found: Iterable[RecommendedItem], liked: Iterable[int] = ()) -> list[Card]:
+    """Of an answer, those that are in ``snapshot``, in its order."""
     taken, out = set(liked), list[Card]()
     for item in found:
-        row = edition.row(item.id)
+        row = snapshot.row(item.id)
         if row >= 0:
-            reasons = [edition.row(reason) for reason in item.because]
-            because = tuple(card(edition, reason) for reason in reasons if reason >= 0)
-            out.append(replace(card(edition, row), because=because, liked=row in taken, rank=len(out) + 1))
+            reasons = [snapshot.row(reason) for reason in item.because]
+            because = tuple(card(snapshot, reason) for reason in reasons if reason >= 0)
+            out.append(replace(card(snapshot, row), because=because, liked=row in taken, rank=len(out) + 1))
     return out
 
 
-def picture(edition: Edition, row: int) -> str:
+def picture(snapshot: ModelSnapshot, row: int) -> str:
     """Address of an item's picture; another one when the picture is replaced."""
-    address = f"/picture/{quote(edition.ids[row], safe='')}"
-    file = edition.pictures.get(row)
+    address = f"/picture/{quote(snapshot.ids[row], safe='')}"
+    file = snapshot.pictures.get(row)
     return address if file is None else f"{address}?v={file.stem[:12]}"
 
 

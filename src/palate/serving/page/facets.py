@@ -11,7 +11,7 @@ import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError
-from palate.serving.edition import Edition
+from palate.serving.snapshot import ModelSnapshot
 
 from .values import label, number
 
@@ -71,24 +71,24 @@ def filters(query: QueryParams) -> dict[str, Any]:
     return out
 
 
-def facets(edition: Edition, query: QueryParams) -> list[Facet]:
+def facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
     """Columns with few values first, then longer lists, then numbers."""
-    made, found = edition.filters, list[Facet]()
+    made, found = snapshot.filters, list[Facet]()
     for column, rows in made.values.items():
         chosen = {value.strip().lower() for value in query.getlist(AMONG + column)}
         if 2 <= len(rows) <= CHOICES or chosen:
-            found.append(Facet(column, tuple(_choices(edition, rows, chosen))))
+            found.append(Facet(column, tuple(_choices(snapshot, rows, chosen))))
     found.sort(key=lambda facet: not facet.chips)
     for column, values in made.numbers.items():
-        there = values[edition.alive & np.isfinite(values)]
+        there = values[snapshot.active & np.isfinite(values)]
         if len(there) and there.min() < there.max():
             least, most = query.get(LEAST + column, ""), query.get(MOST + column, "")
             found.append(Facet(column, (), least, most, number(float(there.min())), number(float(there.max()))))
     return found[:SHOWN]
 
 
-def _choices(edition: Edition, rows: Mapping[str, Any], chosen: set[str]) -> Iterable[Choice]:
-    counted = [(value, int(edition.alive[mine].sum())) for value, mine in rows.items()]
+def _choices(snapshot: ModelSnapshot, rows: Mapping[str, Any], chosen: set[str]) -> Iterable[Choice]:
+    counted = [(value, int(snapshot.active[mine].sum())) for value, mine in rows.items()]
     counted.sort(key=lambda pair: (-pair[1], pair[0]))
     for value, count in counted[:CHOICES]:
         if count or value in chosen:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from palate.core.files import digest
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 from . import values
 from .visitor import may_manage, said, unsay, visitor
@@ -56,10 +56,10 @@ def environment() -> Environment:
     return made
 
 
-def shop_of(request: Request) -> Shop:
+def service_of(request: Request) -> RecommenderService:
     """The shop that is served."""
-    shop: Shop = request.app.state.shop
-    return shop
+    service: RecommenderService = request.app.state.service
+    return service
 
 
 def fragment(template: str, **facts: Any) -> HTMLResponse:
@@ -69,7 +69,7 @@ def fragment(template: str, **facts: Any) -> HTMLResponse:
 
 def page(request: Request, template: str, status: int = 200, **facts: Any) -> Response:
     """A whole page; a message that an earlier request left is shown once."""
-    shop, message = shop_of(request), said(request)
+    service, message = service_of(request), said(request)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     response = fragment(
         template,
@@ -78,8 +78,8 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> Re
             "path": request.url.path,
             "user": visitor(request),
             "manages": may_manage(request),
-            "message": message and _words(shop, *message),
-            "about": shop.edition.deployment.about,
+            "message": message and _words(service, *message),
+            "about": service.snapshot.deployment.about,
             **facts,
         },
     )
@@ -89,9 +89,9 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> Re
     return response
 
 
-def _words(shop: Shop, kind: str, item: str) -> str:
-    row = shop.edition.row(item)
-    title = shop.edition.titles[row] if row >= 0 else item
+def _words(service: RecommenderService, kind: str, item: str) -> str:
+    row = service.snapshot.row(item)
+    title = service.snapshot.titles[row] if row >= 0 else item
     told = {
         "like": f"Liked: {title}. Your lists know.",
         "hide": f"Hidden: {title}. It will not be shown again.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from palate.core.errors import FeatureError, UnsupportedError
-from palate.serving.shop import Shop
-from palate.serving.wishes import Wish
+from palate.serving.requests import RecommendRequest
+from palate.serving.service import RecommenderService
 
 from .cards import Card, card
 from .shelves import newest
@@ -23,20 +23,20 @@ class Place:
     seed: Card | None = None
 
 
-def places(shop: Shop, item: str, user: str | None, neighbours: list[Card]) -> list[Place]:
+def places(service: RecommenderService, item: str, user: str | None, neighbours: list[Card]) -> list[Place]:
     """Lists of a user, and lists like items that are close, in which the item stands, and where."""
     out = []
     if user is not None:
-        told = shop.recommend(Wish(DEEP, user=user))
-        if told.said_by != "popular":
+        told = service.recommend(RecommendRequest(DEEP, user=user))
+        if told.source != "popular":
             out += _rank("For you", [found.id for found in told.items], item)
-    out += _rank("New here", [found.id for found in newest(shop, user, {}, [], DEEP)], item)
+    out += _rank("New here", [found.id for found in newest(service, user, {}, [], DEEP)], item)
     for near in neighbours[:NEAR]:
         try:
-            told = shop.similar(near.id, BESIDE)
+            told = service.similar_items(near.id, BESIDE)
         except (UnsupportedError, FeatureError):
             continue
-        seed = card(shop.edition, shop.edition.row(near.id))
+        seed = card(service.snapshot, service.snapshot.row(near.id))
         out += _rank("Like", [found.id for found in told.items], item, seed)
     return out
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import PalateError, UnsupportedError
-from palate.serving.shop import UnknownItem
+from palate.serving.service import UnknownItem
 
 from .html import page
 

@@ -10,7 +10,7 @@ from .views import compare, dashboard, enter, goods, home, item, media, people, 
 
 
 def pages() -> APIRouter:
-    """Routes of the page, to be put at ``/`` of an app whose ``state.shop`` is the shop.
+    """Routes of the page, to be put at ``/`` of an app whose ``state.service`` is the shop.
 
     Where the app's ``state.keys`` holds keys, ``/enter`` lets in who has one; keeping others out is the app's part.
     """

@@ -10,9 +10,9 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from palate.serving.pictures import BYTES
+from palate.serving.images import MAX_IMAGE_BYTES
 
-MOST = BYTES + 2**20
+MOST = MAX_IMAGE_BYTES + 2**20
 FIELDS = 200
 
 
@@ -33,7 +33,7 @@ async def _read(request: Request) -> Sent:
     if length is None or not length.isdigit():
         raise HTTPException(411, "A form says how long it is.")
     if int(length) > MOST:
-        raise HTTPException(413, f"A picture may have up to {BYTES // 2**20} MiB.")
+        raise HTTPException(413, f"A picture may have up to {MAX_IMAGE_BYTES // 2**20} MiB.")
     fields: dict[str, str] = {}
     picture = None
     async with request.form(max_files=1, max_fields=FIELDS, max_part_size=2**20) as form:

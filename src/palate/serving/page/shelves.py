@@ -11,10 +11,10 @@ import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError, FeatureError, UnsupportedError
-from palate.serving.edition import Edition
-from palate.serving.people import Person
-from palate.serving.shop import Shop
-from palate.serving.wishes import Told, Wish
+from palate.serving.requests import RecommendRequest, RecommendResponse
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import ModelSnapshot
+from palate.serving.user_state import UserState
 
 from .cards import Card, card, cards
 
@@ -64,58 +64,67 @@ def sliders(query: QueryParams) -> dict[str, float]:
     return out
 
 
-def shelves(shop: Shop, user: str | None, wanted: Wanted) -> tuple[list[Shelf], Person]:
+def shelves(service: RecommenderService, user: str | None, wanted: Wanted) -> tuple[list[Shelf], UserState]:
     """The rows of a home page, and who they are for; empty rows are left out."""
-    edition, _ = shop.speaker(None)
-    who = shop.person(edition, user, None)
-    told = shop.recommend(replace(Wish(GRID, user=user, because=True, filters=wanted.filters), **wanted.sliders))
-    personal = told.said_by != "popular" and bool(len(who.liked) or who.user >= 0)
-    rows = [_first(edition, told, who, personal)]
-    gone = [edition.ids[row] for row in np.concatenate([who.hidden, who.liked])]
+    snapshot, _ = service.resolve_model(None)
+    who = service.user_state(snapshot, user, None)
+    told = service.recommend(
+        replace(RecommendRequest(GRID, user=user, because=True, filters=wanted.filters), **wanted.sliders)
+    )
+    personal = told.source != "popular" and bool(len(who.history) or who.user >= 0)
+    rows = [_first(snapshot, told, who, personal)]
+    gone = [snapshot.ids[row] for row in np.concatenate([who.hidden, who.history])]
     gone += [item.id for item in told.items]
-    for seed in reversed(who.liked[-SEEDS:].tolist()):
-        found = related(shop, edition.ids[seed], RAIL, wanted.filters, gone) if edition.alive[seed] else []
-        one = card(edition, seed)
+    for seed in reversed(who.history[-SEEDS:].tolist()):
+        found = related(service, snapshot.ids[seed], RAIL, wanted.filters, gone) if snapshot.active[seed] else []
+        one = card(snapshot, seed)
         title = f"Because you liked {one.title}"
         rows.append(Shelf(f"like-{len(rows)}", title, "Alike, by everything the model knows", found, one))
         gone += [item.id for item in found]
-    fresh = newest(shop, user if personal else None, wanted.filters, gone)
+    fresh = newest(service, user if personal else None, wanted.filters, gone)
     about = "Just arrived, the ones for you first" if personal else "Just arrived"
     rows.append(Shelf("new", "New here", about, fresh))
     gone += [item.id for item in fresh]
     if personal:
-        popular = shop.recommend(Wish(RAIL, filters=wanted.filters, exclude=gone))
-        rows.append(Shelf("popular", "Popular now", "What most people took", cards(edition, popular.items)))
+        popular = service.recommend(RecommendRequest(RAIL, filters=wanted.filters, exclude=gone))
+        rows.append(Shelf("popular", "Popular now", "What most people took", cards(snapshot, popular.items)))
     return [row for row in rows if row.cards], who
 
 
-def related(shop: Shop, item: str, k: int, filters: Mapping[str, Any], exclude: list[str]) -> list[Card]:
+def related(
+    service: RecommenderService, item: str, k: int, filters: Mapping[str, Any], exclude: list[str]
+) -> list[Card]:
     """Items like one, without those shown elsewhere; none where nothing is known of it."""
-    edition, voice = shop.speaker(None)
-    seeds: dict[str, Any] = {"liked": [item]} if voice.new_users else {"like": item}
+    snapshot, served = service.resolve_model(None)
+    seeds: dict[str, Any] = {"history": [item]} if served.new_users else {"similar_to": item}
     try:
-        return cards(edition, shop.recommend(Wish(k, **seeds, filters=filters, exclude=exclude)).items)
+        return cards(snapshot, service.recommend(RecommendRequest(k, **seeds, filters=filters, exclude=exclude)).items)
     except (UnsupportedError, FeatureError):
         return []
 
 
-def newest(shop: Shop, user: str | None, filters: Mapping[str, Any], exclude: list[str], k: int = RAIL) -> list[Card]:
+def newest(
+    service: RecommenderService, user: str | None, filters: Mapping[str, Any], exclude: list[str], k: int = RAIL
+) -> list[Card]:
     """What came last: of what suits somebody, or of all."""
-    edition = shop.edition
+    snapshot = service.snapshot
     if user is not None:
-        return cards(edition, shop.recommend(Wish(k, user=user, freshness=1.0, filters=filters, exclude=exclude)).items)
-    may = edition.alive.copy()
-    if (mask := edition.filters.mask(filters)) is not None:
+        return cards(
+            snapshot,
+            service.recommend(RecommendRequest(k, user=user, freshness=1.0, filters=filters, exclude=exclude)).items,
+        )
+    may = snapshot.active.copy()
+    if (mask := snapshot.filters.mask(filters)) is not None:
         may &= mask
-    may[[row for row in map(edition.row, exclude) if row >= 0]] = False
-    order = np.argsort(-edition.newness, kind="stable")
-    return [card(edition, row) for row in order[may[order]][:k].tolist()]
+    may[[row for row in map(snapshot.row, exclude) if row >= 0]] = False
+    order = np.argsort(-snapshot.recency, kind="stable")
+    return [card(snapshot, row) for row in order[may[order]][:k].tolist()]
 
 
-def _first(edition: Edition, told: Told, who: Person, personal: bool) -> Shelf:
-    found = cards(edition, told.items, who.liked.tolist())
+def _first(snapshot: ModelSnapshot, told: RecommendResponse, who: UserState, personal: bool) -> Shelf:
+    found = cards(snapshot, told.items, who.history.tolist())
     if personal:
-        about = _counted(len(who.liked))
+        about = _counted(len(who.history))
         return Shelf("for-you", "For you", about, found, grid=True)
     return Shelf("for-you", "Popular now", "What most people took, until you like something", found, grid=True)
 

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from palate.core.errors import DataError
-from palate.serving.database import known_as
+from palate.serving.database import check_id
 
 USER, SAID, ENTRY = "palate_user", "palate_said", "palate_entry"
 STAYS = 180 * 24 * 3600
@@ -22,7 +22,7 @@ def visitor(request: Request) -> str | None:
     if not raw:
         return None
     try:
-        return known_as("user", unquote(raw, errors="strict"))
+        return check_id("user", unquote(raw, errors="strict"))
     except (DataError, UnicodeDecodeError):
         return None
 
@@ -34,7 +34,7 @@ def guest() -> str:
 
 def remember(request: Request, response: Response, user: str) -> None:
     """From now on this browser is that user."""
-    _cookie(request, response, USER, quote(known_as("user", user), safe=""), STAYS)
+    _cookie(request, response, USER, quote(check_id("user", user), safe=""), STAYS)
 
 
 def forget(response: Response) -> None:

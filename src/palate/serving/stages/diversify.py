@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from palate.models.rerank.mmr import mmr
-from palate.serving.edition import Edition
-
-from .stage import Ask, Slate, Stage, stages
+from palate.serving.snapshot import ModelSnapshot
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages
 
 
 @stages.register("diversify")
@@ -14,9 +13,9 @@ class Diversify(Stage):
 
     name = "diversify"
 
-    def applies(self, ask: Ask) -> bool:
-        return ask.diversity > 0
+    def applies(self, request: StageRequest) -> bool:
+        return request.diversity > 0
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
+    def run(self, snapshot: ModelSnapshot, request: StageRequest, slate: Slate | None) -> Slate:
         assert slate is not None
-        return slate.take(mmr(slate.scores, edition.looks(slate.rows), ask.k, ask.diversity))
+        return slate.take(mmr(slate.scores, snapshot.content_vectors(slate.rows), request.k, request.diversity))

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from palate.core.batch import RaggedArray
 from palate.metrics.selection import best
-from palate.serving.edition import Edition, Voice
-
-from .stage import Ask, Slate, Stage, stages, unit_range
+from palate.serving.snapshot import ModelSnapshot, ServedModel
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit_range
 
 
 @stages.register("match")
@@ -20,37 +19,41 @@ class Match(Stage):
     name = "match"
     budget = 0.25
 
-    def applies(self, ask: Ask) -> bool:
-        return ask.likeness is not None or (ask.known and ask.voice is not None and self._can(ask, ask.voice))
+    def applies(self, request: StageRequest) -> bool:
+        return request.similarity is not None or (
+            request.is_known and request.model is not None and self._can(request, request.model)
+        )
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        voice = ask.voice
-        assert voice is not None
-        batch = edition.batch(ask.user, ask.liked, ask.later and voice.new_users)
-        count = min(ask.candidates, len(edition))
-        hidden = RaggedArray(np.array([0, len(ask.hidden)], np.int64), ask.hidden)
+    def run(self, snapshot: ModelSnapshot, request: StageRequest, slate: Slate | None) -> Slate:
+        served = request.model
+        assert served is not None
+        batch = snapshot.batch(request.user, request.history, request.has_new_events and served.new_users)
+        count = min(request.candidates, len(snapshot))
+        hidden = RaggedArray(np.array([0, len(request.hidden)], np.int64), request.hidden)
         with torch.inference_mode():
-            if ask.likeness is not None:
-                scores = unit_range(np.where(np.isfinite(ask.likeness), ask.likeness, 0.0).astype(np.float32))
-                if ask.known and self._can(ask, voice):
-                    scores = scores + unit_range(voice.scorer.score(batch)[0].numpy())
-                may = self._may(voice, ask) & np.isfinite(ask.likeness)
-                return _best(scores, may, ask.hidden, count)
-            if voice.index is not None:
-                allowed = None if ask.allowed is None else self._may(voice, ask)
-                rows, found = voice.index.search(voice.scorer.user_vectors(batch).numpy(), count, allowed, hidden)
+            if request.similarity is not None:
+                scores = unit_range(
+                    np.where(np.isfinite(request.similarity), request.similarity, 0.0).astype(np.float32)
+                )
+                if request.is_known and self._can(request, served):
+                    scores = scores + unit_range(served.scorer.score(batch)[0].numpy())
+                may = self._may(served, request) & np.isfinite(request.similarity)
+                return _best(scores, may, request.hidden, count)
+            if served.index is not None:
+                allowed = None if request.allowed is None else self._may(served, request)
+                rows, found = served.index.search(served.scorer.user_vectors(batch).numpy(), count, allowed, hidden)
             else:
-                rows, found = voice.scorer.topk(batch, count, hidden, self._may(voice, ask))
+                rows, found = served.scorer.topk(batch, count, hidden, self._may(served, request))
         kept = rows[0] >= 0
-        # the index of two editions is one: it may know rows that this edition does not
-        kept &= rows[0] < len(edition)
+        # the index of two snapshots is one: it may know rows that this snapshot does not
+        kept &= rows[0] < len(snapshot)
         return Slate(rows[0][kept], found[0][kept])
 
-    def _may(self, voice: Voice, ask: Ask) -> NDArray[np.bool_]:
-        return voice.able if ask.allowed is None else voice.able & ask.allowed
+    def _may(self, served: ServedModel, request: StageRequest) -> NDArray[np.bool_]:
+        return served.eligible if request.allowed is None else served.eligible & request.allowed
 
-    def _can(self, ask: Ask, voice: Voice) -> bool:
-        return voice.new_users or ask.user >= 0
+    def _can(self, request: StageRequest, served: ServedModel) -> bool:
+        return served.new_users or request.user >= 0
 
 
 def _best(scores: NDArray[np.float32], may: NDArray[np.bool_], hidden: NDArray[np.int64], k: int) -> Slate:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from palate.serving.edition import Edition
-
-from .stage import Ask, Slate, Stage
+from palate.serving.snapshot import ModelSnapshot
+from palate.serving.stages.stage import Slate, Stage, StageRequest
 
 QUICK, FADES, MOST = 0.01, 0.9, 1000
 """Seconds below which a stage is quick; what remains of a time at the next request; voices remembered."""
@@ -27,8 +26,8 @@ class Answer:
     """
 
     slate: Slate
-    said_by: str
-    steps: tuple[tuple[str, float, str], ...]
+    source: str
+    timings: tuple[tuple[str, float, str], ...]
 
 
 class Pipeline:
@@ -51,29 +50,34 @@ class Pipeline:
         self._usual: dict[tuple[str, int], float] = {}
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="stage")
 
-    def __call__(self, edition: Edition, ask: Ask) -> Answer:
+    def __call__(self, snapshot: ModelSnapshot, request: StageRequest) -> Answer:
         slate: Slate | None = None
-        said_by, steps = "", list[tuple[str, float, str]]()
+        source, steps = "", list[tuple[str, float, str]]()
         for stage in self.stages:
-            if stage.applies(ask):
-                found = self._tried(stage, edition, ask, slate, steps)
-                slate, said_by = (slate, said_by) if found is None else (found, stage.name)
+            if stage.applies(request):
+                found = self._tried(stage, snapshot, request, slate, steps)
+                slate, source = (slate, source) if found is None else (found, stage.name)
             if slate is None:
                 started = time.perf_counter()
-                slate, said_by = self.fallback.run(edition, ask, None), self.fallback.name
-                steps.append((said_by, time.perf_counter() - started, "ok"))
+                slate, source = self.fallback.run(snapshot, request, None), self.fallback.name
+                steps.append((source, time.perf_counter() - started, "ok"))
         assert slate is not None
-        return Answer(Slate(slate.rows[: ask.k], slate.scores[: ask.k]), said_by, tuple(steps))
+        return Answer(Slate(slate.rows[: request.k], slate.scores[: request.k]), source, tuple(steps))
 
     def _tried(
-        self, stage: Stage, edition: Edition, ask: Ask, slate: Slate | None, steps: list[tuple[str, float, str]]
+        self,
+        stage: Stage,
+        snapshot: ModelSnapshot,
+        request: StageRequest,
+        slate: Slate | None,
+        steps: list[tuple[str, float, str]],
     ) -> Slate | None:
         found, verdict, started = None, "ok", time.perf_counter()
         try:
-            if self._quick(stage, ask):
-                found = stage.run(edition, ask, slate)
+            if self._quick(stage, request):
+                found = stage.run(snapshot, request, slate)
             else:
-                found = self._beside(stage, edition, ask, slate)
+                found = self._beside(stage, snapshot, request, slate)
         except TimeoutError:
             verdict = "late"
         # whatever a stage stumbles over, people get a list; the log says what it was
@@ -81,30 +85,30 @@ class Pipeline:
             verdict = "failed"
             LOG.exception("stage %s failed", stage.name)
         seconds = time.perf_counter() - started
-        self._note(stage, ask, seconds)
+        self._note(stage, request, seconds)
         steps.append((stage.name, seconds, verdict))
         return found
 
-    def quick(self, ask: Ask) -> bool:
+    def quick(self, request: StageRequest) -> bool:
         """Whether all that this request would go through was quick of late."""
-        return all(self._quick(stage, ask) for stage in self.stages if stage.applies(ask))
+        return all(self._quick(stage, request) for stage in self.stages if stage.applies(request))
 
-    def _quick(self, stage: Stage, ask: Ask) -> bool:
-        return self._usual.get((stage.name, id(ask.voice)), math.inf) < min(QUICK, stage.budget)
+    def _quick(self, stage: Stage, request: StageRequest) -> bool:
+        return self._usual.get((stage.name, id(request.model)), math.inf) < min(QUICK, stage.budget)
 
-    def _beside(self, stage: Stage, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        task = self.pool.submit(stage.run, edition, ask, slate)
+    def _beside(self, stage: Stage, snapshot: ModelSnapshot, request: StageRequest, slate: Slate | None) -> Slate:
+        task = self.pool.submit(stage.run, snapshot, request, slate)
         try:
             return task.result(timeout=stage.budget)
         except TimeoutError:
             task.cancel()
             raise
 
-    def _note(self, stage: Stage, ask: Ask, seconds: float) -> None:
+    def _note(self, stage: Stage, request: StageRequest, seconds: float) -> None:
         """Remember how slow it was; what was slow once is forgotten after some tens of requests."""
         if len(self._usual) > MOST:
             self._usual.clear()
-        known = (stage.name, id(ask.voice))
+        known = (stage.name, id(request.model))
         self._usual[known] = max(seconds, FADES * self._usual.get(known, 0.0))
 
     def close(self) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from palate.serving.edition import Edition
-
-from .stage import Ask, Slate, Stage, stages
+from palate.serving.snapshot import ModelSnapshot
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages
 
 
 @stages.register("popular")
@@ -15,16 +14,16 @@ class Popular(Stage):
 
     name = "popular"
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        order = edition.popular
-        may = edition.alive if ask.allowed is None else edition.alive & ask.allowed
-        if len(ask.hidden):
+    def run(self, snapshot: ModelSnapshot, request: StageRequest, slate: Slate | None) -> Slate:
+        order = snapshot.popular_rows
+        may = snapshot.active if request.allowed is None else snapshot.active & request.allowed
+        if len(request.hidden):
             may = may.copy()
-            may[ask.hidden] = False
+            may[request.hidden] = False
         # most requests are answered by the head of the order
-        rows = order[: 4 * ask.candidates]
+        rows = order[: 4 * request.candidates]
         rows = rows[may[rows]]
-        if len(rows) < ask.candidates:
+        if len(rows) < request.candidates:
             rows = order[may[order]]
-        rows = rows[: ask.candidates]
-        return Slate(rows, edition.taken[rows].astype(np.float32))
+        rows = rows[: request.candidates]
+        return Slate(rows, snapshot.interaction_counts[rows].astype(np.float32))

@@ -10,28 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.registry import Registry
-from palate.serving.edition import Edition, Voice
+from palate.serving.snapshot import ModelSnapshot, ServedModel
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request, in rows of an edition.
+class StageRequest:
+    """A request, in rows of a snapshot.
 
     Attributes:
-        k: length of the list. voice: who answers. user: row in the user table, -1 for a visitor. liked: items taken,
-            oldest first. later: some of them since the run was made. hidden: items that must not be shown. allowed:
-            bool [items], what may be; None for all. likeness: float32 [items], how well each item fits words or a
-            picture; -inf for what does not; None where nothing was said. diversity, novelty, freshness: 0 to 1.
+        k: length of the list.
+        model: model that answers.
+        user: row in the user table, -1 for an anonymous user.
+        history: int64 [n], rows of items taken, oldest first.
+        has_new_events: whether some of them were taken after the run was made.
+        hidden: int64 [m], rows of items that must not be shown.
+        allowed: bool [items], items that may be shown; None for all.
+        similarity: float32 [items], how well each item fits the search query; -inf for no fit, None without a query.
+        diversity: strength of the diversity slider, 0 to 1.
+        novelty: strength of the novelty slider, 0 to 1.
+        freshness: strength of the freshness slider, 0 to 1.
     """
 
     k: int
-    voice: Voice | None = None
+    model: ServedModel | None = None
     user: int = -1
-    liked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    later: bool = False
+    history: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    has_new_events: bool = False
     hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     allowed: NDArray[np.bool_] | None = None
-    likeness: NDArray[np.float32] | None = None
+    similarity: NDArray[np.float32] | None = None
     diversity: float = 0.0
     novelty: float = 0.0
     freshness: float = 0.0
@@ -42,9 +49,9 @@ class Ask:
         return max(5 * self.k, 200) if self.diversity or self.novelty or self.freshness else self.k
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether anything is known of who asks."""
-        return self.user >= 0 or len(self.liked) > 0
+        return self.user >= 0 or len(self.history) > 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,12 @@ class Stage(ABC):
     name: ClassVar[str]
     budget: float = 0.05
 
-    def applies(self, ask: Ask) -> bool:
+    def applies(self, request: StageRequest) -> bool:
         """Whether it has anything to do for this request."""
         return True
 
     @abstractmethod
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
+    def run(self, snapshot: ModelSnapshot, request: StageRequest, slate: Slate | None) -> Slate:
         """The next list, from that of the stage before; None for the first."""
 
 

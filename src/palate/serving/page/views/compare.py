@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from palate.core.batch import IntArray
-from palate.serving.edition import MAIN, Edition
 from palate.serving.page.cards import Card, cards
-from palate.serving.page.html import page, shop_of
+from palate.serving.page.html import page, service_of
 from palate.serving.page.visitor import visitor
-from palate.serving.shop import Shop
-from palate.serving.wishes import Wish
+from palate.serving.requests import RecommendRequest
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import MAIN, ModelSnapshot
 
 LENGTHS = (10, 20, 50)
 
@@ -38,32 +38,32 @@ def put(router: APIRouter) -> None:
 
 def compare(request: Request) -> Response:
     """Two of the models that may answer; the user is that of the cookie, or the one who is named."""
-    shop, query = shop_of(request), request.query_params
-    voices = shop.voices
+    service, query = service_of(request), request.query_params
+    voices = service.model_names
     names = [query.get("a") or MAIN, query.get("b") or (voices[1] if len(voices) > 1 else MAIN)]
     k = next((k for k in LENGTHS if query.get("k") == str(k)), LENGTHS[0])
     user = query.get("user", "").strip() or visitor(request)
-    sides = [_side(shop, name, user, k) for name in names]
+    sides = [_side(service, name, user, k) for name in names]
     both = [card.id for card in sides[0].cards if card.id in {other.id for other in sides[1].cards}]
     marked = [_marked(sides[0], sides[1]), _marked(sides[1], sides[0])]
     return page(
-        request, "compare.html", sides=marked, both=both, voices=[(name, called(shop, name)) for name in voices],
+        request, "compare.html", sides=marked, both=both, voices=[(name, called(service, name)) for name in voices],
         names=names, k=k, lengths=LENGTHS, who=user, asked=query.get("user", ""),
     )  # fmt: skip
 
 
-def called(shop: Shop, name: str) -> str:
-    """A voice's name for people."""
-    return f"{shop.edition.model.name} (served)" if name == MAIN else name
+def called(service: RecommenderService, name: str) -> str:
+    """A model's name for people."""
+    return f"{service.snapshot.model.name} (served)" if name == MAIN else name
 
 
-def _side(shop: Shop, name: str, user: str | None, k: int) -> Side:
-    told = shop.recommend(Wish(k, user=user, model=name))
-    edition = shop.edition
-    found = cards(edition, told.items)
-    rows = np.array([edition.row(card.id) for card in found], np.int64)
-    novelty = float(edition.novelty[rows].mean()) if len(rows) else 0.0
-    return Side(called(shop, name), found, novelty, _diversity(edition, rows), told.said_by == "popular")
+def _side(service: RecommenderService, name: str, user: str | None, k: int) -> Side:
+    told = service.recommend(RecommendRequest(k, user=user, model=name))
+    snapshot = service.snapshot
+    found = cards(snapshot, told.items)
+    rows = np.array([snapshot.row(card.id) for card in found], np.int64)
+    novelty = float(snapshot.novelty[rows].mean()) if len(rows) else 0.0
+    return Side(called(service, name), found, novelty, _diversity(snapshot, rows), told.source == "popular")
 
 
 def _marked(side: Side, other: Side) -> Side:
@@ -79,9 +79,9 @@ def _moved(card: Card, places: Mapping[str, int]) -> str:
     return "same place" if not moved else f"{abs(moved)} {'higher' if moved > 0 else 'lower'}"
 
 
-def _diversity(edition: Edition, rows: IntArray) -> float:
+def _diversity(snapshot: ModelSnapshot, rows: IntArray) -> float:
     """One minus the mean cosine of pairs, by content."""
-    vectors = edition.looks(rows)
+    vectors = snapshot.content_vectors(rows)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     n = len(vectors)
     return float(1 - (vectors.sum(0) @ vectors.sum(0) - n) / (n * (n - 1))) if n > 1 else 0.0

@@ -14,8 +14,8 @@ from starlette.responses import FileResponse, Response
 
 from palate.core.errors import ArtefactError
 from palate.core.files import read_json
-from palate.serving.page.html import page, shop_of
-from palate.serving.shop import Shop
+from palate.serving.page.html import page, service_of
+from palate.serving.service import RecommenderService
 
 SHOWN = ("recall@20", "ndcg@20", "capped_recall@20", "recall@10", "ndcg@10", "hit_rate@20", "mrr@20")
 CHARTS, SLICED = 4, "recall@20"
@@ -39,11 +39,11 @@ def put(router: APIRouter) -> None:
 
 def dashboard(request: Request) -> Response:
     """The page; what the run has no file of is said to be missing."""
-    shop = shop_of(request)
-    run = shop.edition.run
+    service = service_of(request)
+    run = service.snapshot.run
     metrics, manifest = _read(run / "metrics.json"), _read(run / "manifest.json")
     tested = {name: _part(metrics, name) for name in metrics if _part(_part(metrics, name), "metrics")}
-    own = shop.edition.model.name
+    own = service.snapshot.model.name
     tested = {name: tested[name] for name in sorted(tested, key=lambda name: name != own)}
     measured = list(dict.fromkeys(key for found in tested.values() for key in _part(found, "metrics")))
     order = [*(key for key in SHOWN if key in measured), *(key for key in measured if key not in SHOWN)]
@@ -54,7 +54,7 @@ def dashboard(request: Request) -> Response:
         "beyond": _rows({name: _part(found, "beyond") for name, found in tested.items()}),
         "slices": _slices(tested),
         "sliced": SLICED,
-        "served": _served(shop),
+        "served": _served(service),
         "made": _made(manifest),
         "versions": _part(manifest, "versions"),
         "report": (run / "report.html").is_file(),
@@ -64,23 +64,23 @@ def dashboard(request: Request) -> Response:
 
 def report(request: Request) -> Response:
     """The run's report, in which nothing runs and from which nothing is loaded."""
-    file = shop_of(request).edition.run / "report.html"
+    file = service_of(request).snapshot.run / "report.html"
     if not file.is_file():
         raise HTTPException(404, "This run has no report; palate fit writes one unless told not to.")
     return FileResponse(file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": SANDBOX})
 
 
-def _served(shop: Shop) -> list[tuple[str, str]]:
-    edition = shop.edition
-    came = int((edition.born > 0).sum())
+def _served(service: RecommenderService) -> list[tuple[str, str]]:
+    snapshot = service.snapshot
+    came = int((snapshot.added_at > 0).sum())
     return [
-        ("Model", edition.model.name),
-        ("Run", edition.folder.name),
-        ("Edition", edition.mark[:12]),
-        ("Items", f"{int(edition.alive.sum()):,}" + (f", {came:,} added here" if came else "")),
-        ("Users of the run", f"{len(edition.users):,}"),
-        ("Events here", f"{shop.events.count():,}"),
-        ("Who may answer", ", ".join(shop.voices)),
+        ("Model", snapshot.model.name),
+        ("Run", snapshot.folder.name),
+        ("Edition", snapshot.fingerprint[:12]),
+        ("Items", f"{int(snapshot.active.sum()):,}" + (f", {came:,} added here" if came else "")),
+        ("Users of the run", f"{len(snapshot.users):,}"),
+        ("Events here", f"{service.events.count():,}"),
+        ("Who may answer", ", ".join(service.model_names)),
     ]
 
 

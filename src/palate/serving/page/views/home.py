@@ -10,14 +10,14 @@ from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import DataError
 from palate.serving.events import Event
+from palate.serving.images import item_image
 from palate.serving.page import facets
 from palate.serving.page.cards import card
-from palate.serving.page.html import fragment, page, shop_of
+from palate.serving.page.html import fragment, page, service_of
 from palate.serving.page.sent import Form
 from palate.serving.page.shelves import SLIDERS, Wanted, shelves, sliders
 from palate.serving.page.visitor import back, guest, remember, say, visitor
-from palate.serving.pictures import picture_of
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 from .people import some
 
@@ -34,14 +34,14 @@ def put(router: APIRouter) -> None:
 
 def home(request: Request) -> Response:
     """The whole page."""
-    shop, user = shop_of(request), visitor(request)
+    service, user = service_of(request), visitor(request)
     query = request.query_params
-    facts = _facts(shop, user, query)
-    known = [] if user is not None else some(shop)
-    popular = (row for row in shop.edition.popular[: 4 * COLLAGE].tolist() if shop.edition.alive[row])
-    shown = [card(shop.edition, row) for row in popular if picture_of(shop.edition, row) is not None]
+    facts = _facts(service, user, query)
+    known = [] if user is not None else some(service)
+    popular = (row for row in service.snapshot.popular_rows[: 4 * COLLAGE].tolist() if service.snapshot.active[row])
+    shown = [card(service.snapshot, row) for row in popular if item_image(service.snapshot, row) is not None]
     collage = shown[:COLLAGE] if user is None else []
-    found = facets.facets(shop.edition, query)
+    found = facets.facets(service.snapshot, query)
     return page(
         request, "home.html", **facts, facets=found, lean=sliders(query), about_sliders=SLIDERS, known=known,
         collage=collage,
@@ -50,18 +50,18 @@ def home(request: Request) -> Response:
 
 def rows(request: Request) -> Response:
     """The rows alone, for the script."""
-    shop = shop_of(request)
-    return fragment("shelves.html", **_facts(shop, visitor(request), request.query_params))
+    service = service_of(request)
+    return fragment("shelves.html", **_facts(service, visitor(request), request.query_params))
 
 
 def act(request: Request, sent: Form) -> Response:
     """A like, or an item that somebody does not want to see; a browser that is nobody yet becomes a guest."""
-    shop, kind, item = shop_of(request), sent.get("kind"), sent.fields.get("item", "")
+    service, kind, item = service_of(request), sent.get("kind"), sent.fields.get("item", "")
     if kind not in KINDS:
         raise DataError("an item is liked or hidden", key="kind", hint=", ".join(KINDS))
     known = visitor(request)
     user = known or guest()
-    shop.log([Event(user, item, kind)])
+    service.log_events([Event(user, item, kind)])
     if "application/json" in request.headers.get("accept", ""):
         response: Response = JSONResponse({"kind": kind, "item": item})
     else:
@@ -72,8 +72,8 @@ def act(request: Request, sent: Form) -> Response:
     return response
 
 
-def _facts(shop: Shop, user: str | None, query: QueryParams) -> dict[str, Any]:
+def _facts(service: RecommenderService, user: str | None, query: QueryParams) -> dict[str, Any]:
     wanted = Wanted(sliders(query), facets.filters(query))
-    found, who = shelves(shop, user, wanted)
+    found, who = shelves(service, user, wanted)
     here = f"/?{query}" if str(query) else "/"
-    return {"shelves": found, "liked": len(who.liked), "here": here, "narrowed": bool(wanted.filters)}
+    return {"shelves": found, "liked": len(who.history), "here": here, "narrowed": bool(wanted.filters)}

@@ -11,19 +11,19 @@ from starlette.responses import Response
 
 from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
-from palate.serving.edition import Edition
-from palate.serving.likeness import shares_space
+from palate.serving.content_similarity import shares_space
+from palate.serving.explain import SENSES
+from palate.serving.images import item_image
 from palate.serving.page.cards import Card, card, columns
 from palate.serving.page.facets import AMONG
-from palate.serving.page.html import fragment, page, shop_of
+from palate.serving.page.html import fragment, page, service_of
 from palate.serving.page.placement import places
 from palate.serving.page.shelves import related
 from palate.serving.page.values import label, shown
 from palate.serving.page.visitor import visitor
-from palate.serving.pictures import picture_of
-from palate.serving.reasons import SENSES
-from palate.serving.shop import Shop
-from palate.serving.wishes import Reasons
+from palate.serving.requests import Explanation
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import ModelSnapshot
 
 SIMILAR, LIKED, SAID = 12, 6, 0.005
 
@@ -45,79 +45,79 @@ def put(router: APIRouter) -> None:
 
 def item_page(request: Request, item: str) -> Response:
     """The page of an item; with ``why=1`` reasons are on it from the start, which takes a moment longer."""
-    shop, user = shop_of(request), visitor(request)
+    service, user = service_of(request), visitor(request)
     query = request.query_params
-    edition, _, row = shop.find(item)
-    near = related(shop, item, SIMILAR, {}, [])
-    who = shop.person(edition, user, None)
+    snapshot, _, row = service.find_item(item)
+    near = related(service, item, SIMILAR, {}, [])
+    who = service.user_state(snapshot, user, None)
     added = query.get("added") == "1"
     facts: dict[str, Any] = {
-        "card": replace(card(edition, row), liked=row in who.liked),
+        "card": replace(card(snapshot, row), liked=row in who.history),
         "hidden": bool(np.isin(row, who.hidden)),
-        "pictured": picture_of(edition, row) is not None,
-        "story": _story(edition, row),
-        "facts": _facts(edition, row),
+        "pictured": item_image(snapshot, row) is not None,
+        "story": _story(snapshot, row),
+        "facts": _facts(snapshot, row),
         "similar": near,
-        "known": user is not None and bool(len(who.liked) or who.user >= 0),
-        "shares": shares_space(edition),
+        "known": user is not None and bool(len(who.history) or who.user >= 0),
+        "shares": shares_space(snapshot),
         "added": added,
-        "places": places(shop, item, user, near) if added else [],
-        "why": _why(shop, item, user) if query.get("why") == "1" and user is not None else None,
+        "places": places(service, item, user, near) if added else [],
+        "why": _why(service, item, user) if query.get("why") == "1" and user is not None else None,
     }
     return page(request, "item.html", **facts)
 
 
 def why(request: Request) -> Response:
     """The reasons alone, for the script."""
-    shop, user = shop_of(request), visitor(request)
+    service, user = service_of(request), visitor(request)
     item = request.query_params.get("item", "")
-    shop.find(item)
-    return fragment("why.html", why=None if user is None else _why(shop, item, user))
+    service.find_item(item)
+    return fragment("why.html", why=None if user is None else _why(service, item, user))
 
 
-def _why(shop: Shop, item: str, user: str) -> dict[str, Any]:
+def _why(service: RecommenderService, item: str, user: str) -> dict[str, Any]:
     """Reasons, as the template shows them."""
-    edition = shop.edition
+    snapshot = service.snapshot
     try:
-        found: Reasons = shop.explain(item, user=user)
+        found: Explanation = service.explain(item, user=user)
     except (UnsupportedError, FeatureError) as error:
         return {"words": str(error), "liked": [], "parts": [], "shared": []}
-    liked = [(_small(edition, name), share) for name, _, share in found.liked[:LIKED] if share >= SAID]
+    liked = [(_small(snapshot, name), share) for name, _, share in found.history[:LIKED] if share >= SAID]
     parts = [(SENSES.get(name, name), share) for name, share in found.modalities]
     if found.behaviour is not None:
         parts.append(("what others did with it", found.behaviour))
     shared = [
-        (label(column), value, [_small(edition, name) for name in names[:4]], max(len(names) - 4, 0))
+        (label(column), value, [_small(snapshot, name) for name in names[:4]], max(len(names) - 4, 0))
         for column, value, names in found.attributes
     ]
     return {
-        "words": found.words,
+        "words": found.text,
         "liked": [(one, share) for one, share in liked if one is not None],
         "parts": sorted(parts, key=lambda part: -part[1]),
         "shared": [(column, value, [c for c in those if c], more) for column, value, those, more in shared],
     }
 
 
-def _small(edition: Edition, item: str) -> Card | None:
-    row = edition.row(item)
-    return card(edition, row) if row >= 0 else None
+def _small(snapshot: ModelSnapshot, item: str) -> Card | None:
+    row = snapshot.row(item)
+    return card(snapshot, row) if row >= 0 else None
 
 
-def _story(edition: Edition, row: int) -> list[str]:
+def _story(snapshot: ModelSnapshot, row: int) -> list[str]:
     """Its texts, the title aside."""
-    texts = [shown(column, edition.items.frame[column][row]) for column in edition.items.columns("text")]
-    return [text for text in texts if text and text[:200] != edition.titles[row]]
+    texts = [shown(column, snapshot.items.frame[column][row]) for column in snapshot.items.columns("text")]
+    return [text for text in texts if text and text[:200] != snapshot.titles[row]]
 
 
-def _facts(edition: Edition, row: int) -> list[Fact]:
+def _facts(snapshot: ModelSnapshot, row: int) -> list[Fact]:
     """Everything else that its row says, but for names of files."""
-    items, found = edition.items, list[Fact]()
-    texts, price = items.columns("text"), columns(edition).price
+    items, found = snapshot.items, list[Fact]()
+    texts, price = items.columns("text"), columns(snapshot).price
     for column in items.frame.columns:
         if column in texts or column in (items.id_column, price) or items.kinds.get(column) in MEDIA_KINDS:
             continue
         value = shown(column, items.frame[column][row])
         if value is not None:
-            known = value.strip().lower() in edition.filters.values.get(column, {})
+            known = value.strip().lower() in snapshot.filters.values.get(column, {})
             found.append(Fact(label(column), value, {AMONG + column: value} if known else None))
-    return [*found, Fact(label("id"), edition.ids[row])]
+    return [*found, Fact(label("id"), snapshot.ids[row])]

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.core.files import digest
-from palate.serving.page.html import KINDS, lists_all, shop_of
-from palate.serving.pictures import SIDES, picture_of, thumbnail
+from palate.serving.images import THUMBNAIL_SIDES, item_image, thumbnail
+from palate.serving.page.html import KINDS, lists_all, service_of
 
 FOREVER = "public, max-age=31536000, immutable"
 AN_HOUR = "private, max-age=3600"
@@ -27,16 +27,16 @@ def put(router: APIRouter) -> None:
 
 def picture(request: Request, item: str) -> Response:
     """A small picture of an item; drawn where there is none that can be opened."""
-    shop, query = shop_of(request), request.query_params
-    edition, _, row = shop.find(item)
-    side = next((side for side in SIDES if query.get("side") == str(side)), None)
+    service, query = service_of(request), request.query_params
+    snapshot, _, row = service.find_item(item)
+    side = next((side for side in THUMBNAIL_SIDES if query.get("side") == str(side)), None)
     if side is None and "side" in query:
-        raise HTTPException(422, f"Pictures come in sides of {', '.join(map(str, SIDES))}.")
-    source = picture_of(edition, row)
-    data = None if source is None else thumbnail(source, side or SIDES[2])
+        raise HTTPException(422, f"Pictures come in sides of {', '.join(map(str, THUMBNAIL_SIDES))}.")
+    source = item_image(snapshot, row)
+    data = None if source is None else thumbnail(source, side or THUMBNAIL_SIDES[2])
     kind = "image/jpeg"
     if data is None:
-        data, kind = stand_in(edition.titles[row], item), "image/svg+xml"
+        data, kind = stand_in(snapshot.titles[row], item), "image/svg+xml"
     return _kept(request, data, kind, FOREVER if "v" in query else AN_HOUR)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from palate.serving.edition import Edition
-from palate.serving.page.html import fragment, page, shop_of
+from palate.serving.page.html import fragment, page, service_of
 from palate.serving.page.sent import Form
 from palate.serving.page.visitor import back, forget, guest, remember
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import ModelSnapshot
 
 LIST, RECENT, SOME, ENOUGH = 48, 12, 5, 5
-_COUNTS: WeakKeyDictionary[Edition, list[int]] = WeakKeyDictionary()
+_COUNTS: WeakKeyDictionary[ModelSnapshot, list[int]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,17 @@ def put(router: APIRouter) -> None:
 
 def people(request: Request) -> Response:
     """Choose who to be."""
-    shop, words = shop_of(request), request.query_params.get("q", "")
-    recent = [Known(name, _taken(shop, name)) for name in shop.events.users(RECENT)]
-    found, more = _found(shop, words)
-    return page(request, "people.html", q=words, found=found, more=more, recent=recent, total=len(shop.edition.users))
+    service, words = service_of(request), request.query_params.get("q", "")
+    recent = [Known(name, _taken(service, name)) for name in service.events.recent_users(RECENT)]
+    found, more = _found(service, words)
+    return page(
+        request, "people.html", q=words, found=found, more=more, recent=recent, total=len(service.snapshot.users)
+    )
 
 
 def listed(request: Request) -> Response:
     """The list alone, for the script."""
-    found, more = _found(shop_of(request), request.query_params.get("q", ""))
+    found, more = _found(service_of(request), request.query_params.get("q", ""))
     return fragment("people_list.html", found=found, more=more)
 
 
@@ -63,35 +65,35 @@ def leave(request: Request, sent: Form) -> Response:
     return response
 
 
-def some(shop: Shop) -> list[Known]:
+def some(service: RecommenderService) -> list[Known]:
     """A few users of whom enough is known to show something."""
-    counts, users = _counts(shop.edition), shop.edition.users
+    counts, users = _counts(service.snapshot), service.snapshot.users
     enough = min(ENOUGH, int(np.median(counts)) if counts else 0)
     names = [name for name, row in users.items() if counts[row] >= enough]
     places = np.linspace(0, len(names) - 1, min(SOME, len(names))).astype(int).tolist()
-    return [Known(names[place], counts[users[names[place]]]) for place in places if _there(shop, names[place])]
+    return [Known(names[place], counts[users[names[place]]]) for place in places if _there(service, names[place])]
 
 
-def _found(shop: Shop, words: str) -> tuple[list[Known], int]:
+def _found(service: RecommenderService, words: str) -> tuple[list[Known], int]:
     """Users whose id holds the words, those that begin with them first; and how many more there are."""
     part = words.strip().lower()
-    names = [name for name in shop.edition.users if part in name.lower()]
+    names = [name for name in service.snapshot.users if part in name.lower()]
     names.sort(key=lambda name: not name.lower().startswith(part))
-    shown = [Known(name, _taken(shop, name)) for name in names[: LIST + 8] if _there(shop, name)][:LIST]
+    shown = [Known(name, _taken(service, name)) for name in names[: LIST + 8] if _there(service, name)][:LIST]
     return shown, len(names) - len(shown)
 
 
-def _taken(shop: Shop, name: str) -> int:
-    row = shop.edition.users.get(name, -1)
-    return _counts(shop.edition)[row] if row >= 0 else 0
+def _taken(service: RecommenderService, name: str) -> int:
+    row = service.snapshot.users.get(name, -1)
+    return _counts(service.snapshot)[row] if row >= 0 else 0
 
 
-def _counts(edition: Edition) -> list[int]:
-    if edition not in _COUNTS:
-        _COUNTS[edition] = [int(length) for length in edition.deployment.seen.lengths]
-    return _COUNTS[edition]
+def _counts(snapshot: ModelSnapshot) -> list[int]:
+    if snapshot not in _COUNTS:
+        _COUNTS[snapshot] = [int(length) for length in snapshot.deployment.seen.lengths]
+    return _COUNTS[snapshot]
 
 
-def _there(shop: Shop, name: str) -> bool:
+def _there(service: RecommenderService, name: str) -> bool:
     """Whether the run may still know them: who asked to be forgotten is not offered."""
-    return shop.person(shop.edition, name, None).user >= 0
+    return service.user_state(service.snapshot, name, None).user >= 0

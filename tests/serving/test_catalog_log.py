@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from palate.core.errors import DataError
-from palate.serving.additions import Additions
+from palate.serving.catalog_log import CatalogLog
 from palate.serving.database import Database
 from palate.serving.events import Event, EventStore
 
@@ -19,7 +19,7 @@ def database(url):
 
 @pytest.fixture
 def log(database):
-    return Additions(database)
+    return CatalogLog(database)
 
 
 def test_what_was_put_comes_back_in_order(log, database):
@@ -28,7 +28,7 @@ def test_what_was_put_comes_back_in_order(log, database):
     places = log.put([("a", fields, "f" * 64), ("b", {}, None)])
     gone = log.drop("a")
     assert [*places, gone] == sorted({*places, gone}) and log.last() == gone
-    first, second, third = Additions(database).since(0)
+    first, second, third = CatalogLog(database).since(0)
     assert (first.item, first.kind, first.fields, first.picture) == ("a", "put", fields, "f" * 64)
     assert (second.item, second.fields, second.picture) == ("b", {}, None) and second.time == first.time > 1.7e9
     assert (third.id, third.item, third.kind, third.fields, third.picture) == (gone, "a", "drop", {}, None)

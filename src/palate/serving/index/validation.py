@@ -11,7 +11,7 @@ from palate.core.batch import IntArray
 from palate.core.errors import DataError
 
 
-def to_build(
+def check_vectors(
     vectors: NDArray[np.float32], there: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vectors float32 [n, d] and which rows count, bool [n]; all by default.
@@ -27,7 +27,7 @@ def to_build(
     return vectors, there
 
 
-def to_put(
+def check_update(
     rows: Sequence[int] | IntArray, vectors: NDArray[np.float32], wide: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows int64 [m] and their vectors float32 [m, wide].
@@ -40,10 +40,10 @@ def to_put(
         raise DataError(f"one vector of {wide} numbers a row, not {vectors.shape}")
     if not np.isfinite(vectors).all():
         raise DataError("a vector that is not finite cannot be found")
-    return to_drop(rows), vectors
+    return check_rows(rows), vectors
 
 
-def to_drop(rows: Sequence[int] | IntArray) -> NDArray[np.int64]:
+def check_rows(rows: Sequence[int] | IntArray) -> NDArray[np.int64]:
     """Rows int64 [m].
 
     Raises:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from palate.core.batch import RaggedArray
 from palate.core.files import read_json, write_json
-
-from .bands import Band, cut
-from .exact import FEW, Found, compared
-from .tuning import DEPTH, Asked, Plan, plan, weights
+from palate.serving.index.exact import FILTERED_SHARE, SearchResult, exact_search
+from palate.serving.index.norm_bands import NormBand, split_by_norm
+from palate.serving.index.tuning import NEIGHBOR_DEPTH, CalibrationQueries, SearchPlan, plan, weights
 
 FILE, ABOUT, LIKELY = "band-{}.faiss", "bands.json", "likely.npy"
 FORMER = "cells.faiss"
@@ -29,7 +28,7 @@ SAMPLE = 4096
 """Neighbours kept, by which is seen how many of those that are wanted a filter lets through."""
 
 
-class Cells:
+class BandedIVF:
     """Bands of cells, and what is read of them; what is found is ranked by the vectors themselves.
 
     Attributes:
@@ -37,11 +36,13 @@ class Cells:
             made, each as often as it weighed.
     """
 
-    def __init__(self, bands: list[Band], plan: Plan, likely: NDArray[np.int64]) -> None:
+    def __init__(self, bands: list[NormBand], plan: SearchPlan, likely: NDArray[np.int64]) -> None:
         self.bands, self.plan, self.likely = bands, plan, likely
 
     @classmethod
-    def build(cls, vectors: NDArray[np.float32], rows: NDArray[np.int64], asked: Asked | None = None) -> Cells:
+    def build(
+        cls, vectors: NDArray[np.float32], rows: NDArray[np.int64], asked: CalibrationQueries | None = None
+    ) -> BandedIVF:
         """Of these rows of ``vectors``.
 
         Args:
@@ -51,14 +52,14 @@ class Cells:
             MissingDependencyError: without faiss.
         """
         rng = np.random.default_rng(0)
-        members = cut(vectors, rows)
-        bands = [Band.build(vectors, mine, rng) for mine in members]
+        members = split_by_norm(vectors, rows)
+        bands = [NormBand.build(vectors, mine, rng) for mine in members]
         if asked is None or not len(asked.vectors):
-            asked = Asked(vectors[np.sort(rng.permutation(rows)[:ASKED])])
+            asked = CalibrationQueries(vectors[np.sort(rng.permutation(rows)[:ASKED])])
         queries = np.ascontiguousarray(asked.vectors, np.float32)
         there = np.zeros(len(vectors), bool)
         there[rows] = True
-        truth, _ = compared(queries, vectors, there, min(DEPTH, max(len(rows), 1)), asked.exclude)
+        truth, _ = exact_search(queries, vectors, there, min(NEIGHBOR_DEPTH, max(len(rows), 1)), asked.exclude)
         chosen = plan(bands, members, vectors, queries, truth)
         weight = weights(truth).ravel()
         likely = rng.choice(truth.ravel(), SAMPLE, p=weight / weight.sum()) if weight.any() else rows[:0]
@@ -66,8 +67,8 @@ class Cells:
 
     def suits(self, there: NDArray[np.bool_]) -> bool:
         """Whether so much is ``there`` (bool [n]), of all rows and of those that are wanted, that the plan holds."""
-        enough = np.count_nonzero(there) >= FEW * len(there)
-        return bool(enough and np.count_nonzero(there[self.likely]) >= FEW * len(self.likely))
+        enough = np.count_nonzero(there) >= FILTERED_SHARE * len(there)
+        return bool(enough and np.count_nonzero(there[self.likely]) >= FILTERED_SHARE * len(self.likely))
 
     def search(
         self,
@@ -76,7 +77,7 @@ class Cells:
         bits: NDArray[np.uint8] | None,
         k: int,
         exclude: RaggedArray | None,
-    ) -> Found | None:
+    ) -> SearchResult | None:
         """Candidates of each query with their exact inner products; None where the cells that are read hold too few.
 
         Args:
@@ -104,10 +105,10 @@ class Cells:
         write_json(folder / ABOUT, {"probes": self.plan.probes, "recall": self.plan.recall, "rows": self.plan.rows})
 
     @classmethod
-    def load(cls, folder: Path) -> Cells | None:
+    def load(cls, folder: Path) -> BandedIVF | None:
         """None where there are none."""
         if not (folder / ABOUT).is_file():
             return None
         about = read_json(folder / ABOUT)
-        bands = [Band.load(folder / FILE.format(number)) for number in range(len(about["probes"]))]
-        return cls(bands, Plan(**about), np.load(folder / LIKELY, allow_pickle=False))
+        bands = [NormBand.load(folder / FILE.format(number)) for number in range(len(about["probes"]))]
+        return cls(bands, SearchPlan(**about), np.load(folder / LIKELY, allow_pickle=False))

@@ -21,7 +21,7 @@ from palate.features.plan import Content
 
 
 @dataclass(frozen=True)
-class Goods:
+class CatalogUpdate:
     """What is put into the shop at once, an item a place.
 
     Attributes:
@@ -40,8 +40,8 @@ class Goods:
         return len(self.ids)
 
 
-def placed(
-    items: Catalog, content: Content, known: Mapping[str, int], goods: Goods
+def apply_update(
+    items: Catalog, content: Content, known: Mapping[str, int], goods: CatalogUpdate
 ) -> tuple[Catalog, Content, IntArray, dict[str, int]]:
     """The catalogue with these items, ``content`` (changed) with their vectors, their rows, and the new ones' names.
 
@@ -70,14 +70,14 @@ def placed(
     return grown, content, rows, names
 
 
-def open_columns(items: Catalog) -> list[str]:
+def editable_columns(items: Catalog) -> list[str]:
     """Columns that whoever puts an item may fill: all but its id and those that name files."""
     return [c for c in items.frame.columns if items.kinds.get(c) not in MEDIA_KINDS and c != items.id_column]
 
 
-def _table(items: Catalog, key: str, rows: IntArray, goods: Goods) -> pl.DataFrame:
+def _table(items: Catalog, key: str, rows: IntArray, goods: CatalogUpdate) -> pl.DataFrame:
     """Rows of the catalogue as they are to be."""
-    known, may = items.frame.columns, set(open_columns(items))
+    known, may = items.frame.columns, set(editable_columns(items))
     for at, fields in enumerate(goods.fields):
         for column in fields:
             if column not in may:
@@ -105,7 +105,7 @@ def _series(column: str, values: list[Any]) -> pl.Series:
         return pl.Series(column, [None if value is None else str(value) for value in values])
 
 
-def _readable(items: Catalog, table: pl.DataFrame, rows: IntArray, goods: Goods) -> Catalog:
+def _readable(items: Catalog, table: pl.DataFrame, rows: IntArray, goods: CatalogUpdate) -> Catalog:
     """``table`` as a catalogue to encode: pictures are the files that came, other media lie where they did."""
     changed = []
     for column, kind in items.kinds.items():
@@ -136,11 +136,13 @@ def _with_rows(old: Features, fresh: Features | None, rows: IntArray, size: int)
     return replace(old, values=values, present=present)
 
 
-def merged(log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float]]) -> tuple[Goods, list[str]]:
+def fold_updates(
+    log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float]],
+) -> tuple[CatalogUpdate, list[str]]:
     """What a series of puts and removals comes to: goods, and the ids that end up removed.
 
-    Goods are in the order in which ids were first put, those removed again included, so that whoever takes in the same
-    log, at once or in parts, gives every item the same row.
+    Its items are in the order in which ids were first put, those removed again included, so that every process that
+    reads the same log, at once or in parts, gives every item the same row.
 
     Args:
         log: (id, fields or None for a removal, picture, time), in order.
@@ -157,7 +159,7 @@ def merged(log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float
         put[name] = ({**was, **fields}, picture or pictured, anew or name in gone, when)
         gone.pop(name, None)
     found = list(put.values())
-    goods = Goods(
+    goods = CatalogUpdate(
         list(put),
         [fields for fields, *_ in found],
         [picture for _, picture, *_ in found],
@@ -167,9 +169,9 @@ def merged(log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float
     return goods, list(gone)
 
 
-def fitting(items: Catalog, goods: Goods) -> tuple[Goods, int]:
+def drop_unknown_fields(items: Catalog, goods: CatalogUpdate) -> tuple[CatalogUpdate, int]:
     """The goods without what this catalogue has no place for, and how many values that were."""
-    may, lost, fields = set(open_columns(items)), 0, list[Mapping[str, Any]]()
+    may, lost, fields = set(editable_columns(items)), 0, list[Mapping[str, Any]]()
     for given in goods.fields:
         kept = {}
         for column, value in given.items():

@@ -1,4 +1,4 @@
-"""Where an index may be: a folder of this machine, or an engine that several machines share."""
+"""Where an index may be: a folder of this machine, or an index_url that several machines share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ArtefactError
-
-from .index import Index
-from .tuning import Asked
+from palate.serving.index.local import LocalIndex
+from palate.serving.index.tuning import CalibrationQueries
 
 Made = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
-class Searched(Protocol):
-    """What every index does; see :class:`Index`."""
+class VectorIndex(Protocol):
+    """What every index does; see :class:`LocalIndex`."""
 
     def search(
         self,
@@ -35,20 +34,24 @@ class Searched(Protocol):
     def drop(self, rows: IntArray) -> None: ...
 
 
-def opened(
-    name: str, folder: Path, engine: str | None, make: Callable[[], Made], asked: Callable[[], Asked | None]
-) -> Searched:
+def open_index(
+    name: str,
+    folder: Path,
+    index_url: str | None,
+    make: Callable[[], Made],
+    asked: Callable[[], CalibrationQueries | None],
+) -> VectorIndex:
     """The index called ``name``, built if there is none, by one of this machine's processes that ask.
 
     Args:
-        folder: of indexes. engine: address of a Qdrant server instead, as :func:`.qdrant.connect` reads it. make:
+        folder: of indexes. index_url: address of a Qdrant server instead, as :func:`.qdrant.connect` reads it. make:
             vectors and which rows count. asked: queries like those that will be asked.
     """
-    if engine is None:
-        return Index.shared(folder / name, make, asked)
-    from .qdrant import QdrantIndex, connect
+    if index_url is None:
+        return LocalIndex.shared(folder / name, make, asked)
+    from palate.serving.index.qdrant import QdrantIndex, connect
 
-    client = connect(engine)
+    client = connect(index_url)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

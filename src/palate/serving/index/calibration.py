@@ -8,14 +8,13 @@ import numpy as np
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.scorer import Scorer
+from palate.serving.index.tuning import CalibrationQueries
 
-from .index.tuning import Asked
-
-ASKERS = 500
+SAMPLE_USERS = 500
 """Users that are drawn: the standard error of a share of .98 among so many is .006."""
 
 
-def asked(scorer: Scorer, seen: RaggedArray, known: Iterable[int]) -> Asked | None:
+def sample_queries(scorer: Scorer, seen: RaggedArray, known: Iterable[int]) -> CalibrationQueries | None:
     """Vectors of some users, who must not find what they took already; None where there are none of use.
 
     Args:
@@ -23,7 +22,7 @@ def asked(scorer: Scorer, seen: RaggedArray, known: Iterable[int]) -> Asked | No
     """
     rows = np.fromiter(known, np.int64)
     rows = rows[seen.lengths[rows] > 0]
-    rows = np.sort(np.random.default_rng(0).permutation(rows)[:ASKERS])
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE_USERS])
     histories = seen.take(rows)
     if not len(rows):
         return None
@@ -32,4 +31,4 @@ def asked(scorer: Scorer, seen: RaggedArray, known: Iterable[int]) -> Asked | No
         return None
     # nobody's neighbours are told from a vector of zeros, or from one that is not finite
     useful = np.flatnonzero(np.isfinite(vectors).all(1) & vectors.any(1))
-    return Asked(vectors[useful], histories.take(useful))
+    return CalibrationQueries(vectors[useful], histories.take(useful))

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, inside, read_json, write_text
-
-from .cells import FORMER, Cells
-from .changes import Changes
-from .exact import Found, best_of, compared
-from .given import to_build, to_drop, to_put
-from .tuning import Asked
+from palate.serving.index.banded_ivf import FORMER, BandedIVF
+from palate.serving.index.change_log import ChangeLog
+from palate.serving.index.exact import SearchResult, exact_search, merge_top_k
+from palate.serving.index.tuning import CalibrationQueries
+from palate.serving.index.validation import check_rows, check_update, check_vectors
 
 APPROXIMATE_FROM = 100_000
 """Rows from which cells are worth their memory; below, all vectors are compared."""
@@ -47,7 +46,7 @@ class State:
 
     base: NDArray[np.float32]
     there: NDArray[np.bool_]
-    cells: Cells | None
+    cells: BandedIVF | None
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
     changed: bool = False
@@ -81,7 +80,7 @@ class State:
 
     def near(
         self, queries: NDArray[np.float32], k: int, there: NDArray[np.bool_] | None, exclude: RaggedArray | None
-    ) -> Found | None:
+    ) -> SearchResult | None:
         """What cells find among the rows that are ``there``, by default all that count; None where they may miss some.
 
         That is with a filter that leaves few rows, or few of those that are mostly wanted.
@@ -92,7 +91,7 @@ class State:
         return self.cells.search(queries, self.base, bits, k, exclude)
 
 
-class Index:
+class LocalIndex:
     """Inner products of queries with the vectors of catalogue rows, best first.
 
     Args:
@@ -111,8 +110,8 @@ class Index:
         vectors: NDArray[np.float32],
         there: NDArray[np.bool_] | None = None,
         approximate: bool | None = None,
-        asked: Asked | None = None,
-    ) -> Index:
+        asked: CalibrationQueries | None = None,
+    ) -> LocalIndex:
         """Write an index, the next one if there is one already; who searches the former goes on until told.
 
         Args:
@@ -125,7 +124,7 @@ class Index:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        vectors, there = to_build(vectors, there)
+        vectors, there = check_vectors(vectors, there)
         number = int(read_json(folder / CURRENT)) + 1 if (folder / CURRENT).is_file() else 0
         _write_base(folder, number, vectors, there, approximate, asked)
         write_text(folder / CURRENT, str(number))
@@ -136,8 +135,8 @@ class Index:
         cls,
         folder: str | Path,
         make: Callable[[], tuple[NDArray[np.float32], NDArray[np.bool_]]],
-        asked: Callable[[], Asked | None] = lambda: None,
-    ) -> Index:
+        asked: Callable[[], CalibrationQueries | None] = lambda: None,
+    ) -> LocalIndex:
         """The index of ``folder``, built if there is none: by one of the processes that ask, while the others wait.
 
         Cells of a former format are made anew; what was put and dropped is kept.
@@ -156,7 +155,7 @@ class Index:
                 found.rebuild(asked=asked())
             return found
 
-    def rebuild(self, approximate: bool | None = None, asked: Asked | None = None) -> None:
+    def rebuild(self, approximate: bool | None = None, asked: CalibrationQueries | None = None) -> None:
         """Make a new base of what is there now, while others search and write; what they write meanwhile is kept.
 
         Args:
@@ -187,9 +186,9 @@ class Index:
         there = np.load(base / "there.npy", allow_pickle=False)
         # else many of the first searches wait for pages to be mapped
         vectors.reshape(-1)[:: PAGE // vectors.itemsize].max(initial=0)
-        self.changes = Changes(self.folder / CHANGES.format(self.number), vectors.shape[1])
+        self.changes = ChangeLog(self.folder / CHANGES.format(self.number), vectors.shape[1])
         nothing = np.zeros(0, np.int64), np.zeros((0, vectors.shape[1]), np.float32)
-        self.state = State(vectors, there, Cells.load(base), *nothing)
+        self.state = State(vectors, there, BandedIVF.load(base), *nothing)
         self._read()
 
     def refresh(self) -> bool:
@@ -206,7 +205,7 @@ class Index:
         Raises:
             DataError: for rows below 0, and vectors of another width or that are not finite.
         """
-        rows, vectors = to_put(rows, vectors, self.state.base.shape[1])
+        rows, vectors = check_update(rows, vectors, self.state.base.shape[1])
         # others may have dropped some of them, and what is held is judged by what they wrote
         self.refresh()
         new = ~self._held(rows, vectors)
@@ -227,7 +226,7 @@ class Index:
 
     def drop(self, rows: Sequence[int] | IntArray) -> None:
         """Never find these rows again, unless they are put once more."""
-        rows = to_drop(rows)
+        rows = check_rows(rows)
         self.refresh()
         state = self.state
         found = np.isin(rows, state.rows)
@@ -288,10 +287,10 @@ class Index:
         base = state.near(queries, k, there, exclude)
         if base is None:
             every = None if state.whole else state.there
-            base = compared(queries, state.base, every if there is None else there, k, exclude)
+            base = exact_search(queries, state.base, every if there is None else there, k, exclude)
             if not len(rows):
                 return base
-        return best_of(k, exclude, (rows, queries @ vectors.T), base)
+        return merge_top_k(k, exclude, (rows, queries @ vectors.T), base)
 
 
 def _write_base(
@@ -300,16 +299,16 @@ def _write_base(
     vectors: NDArray[np.float32],
     there: NDArray[np.bool_],
     approximate: bool | None,
-    asked: Asked | None = None,
-) -> Changes:
+    asked: CalibrationQueries | None = None,
+) -> ChangeLog:
     """The ``number``-th base with no changes yet; of older ones the last is kept, for those who still open it."""
     with atomic_folder(folder / BASE.format(number)) as aside:
         np.save(aside / "vectors.npy", vectors)
         np.save(aside / "there.npy", there)
         if approximate if approximate is not None else there.sum() >= APPROXIMATE_FROM:
-            Cells.build(vectors, np.flatnonzero(there), asked).save(aside)
+            BandedIVF.build(vectors, np.flatnonzero(there), asked).save(aside)
     changes = folder / CHANGES.format(number)
     changes.write_bytes(b"")
     shutil.rmtree(folder / BASE.format(number - 2), ignore_errors=True)
     (folder / CHANGES.format(number - 2)).unlink(missing_ok=True)
-    return Changes(changes, vectors.shape[1])
+    return ChangeLog(changes, vectors.shape[1])

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.errors import MissingDependencyError
-
-from .exact import Found
+from palate.serving.index.exact import SearchResult
 
 SHARES = (0.02, 0.08, 0.2, 0.7)
 """Of all rows, the longest first. Of 1,000,000 spectral vectors this reads a fifth of what one band does; seven bands,
@@ -19,14 +18,14 @@ FINE, PER_CELL = 2, 39
 """Cells of n vectors: ``FINE`` sqrt(n), but so few that k-means has ``PER_CELL`` vectors for each."""
 
 
-class Band:
+class NormBand:
     """Inverted lists of 8-bit vectors (faiss IVF-SQ8) by inner product; a band of few vectors is one list."""
 
     def __init__(self, lists: Any) -> None:
         self.lists = lists
 
     @classmethod
-    def build(cls, vectors: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator) -> Band:
+    def build(cls, vectors: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator) -> NormBand:
         """Of these rows of ``vectors`` [n, d]; cells are learnt from a sample, in O(rows^1/2 * sample * d)."""
         faiss = engine()
         wide, count = vectors.shape[1], max(1, min(int(FINE * len(rows) ** 0.5), len(rows) // PER_CELL))
@@ -53,7 +52,9 @@ class Band:
         """Int64 [n], where each of its vectors lies."""
         return np.asarray(self.lists.quantizer.search(vectors, 1)[1][:, 0])
 
-    def search(self, queries: NDArray[np.float32], count: int, probes: int, bits: NDArray[np.uint8] | None) -> Found:
+    def search(
+        self, queries: NDArray[np.float32], count: int, probes: int, bits: NDArray[np.uint8] | None
+    ) -> SearchResult:
         """The best by their 8-bit vectors in the nearest ``probes`` cells: rows [q, count], -1 is none, and scores.
 
         Args:
@@ -70,7 +71,7 @@ class Band:
         engine().write_index(self.lists, str(file))
 
     @classmethod
-    def load(cls, file: Path) -> Band:
+    def load(cls, file: Path) -> NormBand:
         """Memory-mapped."""
         faiss = engine()
         lists = faiss.read_index(str(file), faiss.IO_FLAG_MMAP)
@@ -79,7 +80,7 @@ class Band:
         return cls(lists)
 
 
-def cut(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def split_by_norm(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """``rows`` of ``vectors`` in bands by length, the longest first, as :data:`SHARES` say; each rising, none empty."""
     lengths = np.concatenate(
         [

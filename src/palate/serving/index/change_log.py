@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Changes:
+class ChangeLog:
     """Records (row, there, vector) in the order in which they were made; the last of a row counts.
 
     A record carries a checksum: one that a killed writer left unfinished is no record, and the next writer cuts it off.

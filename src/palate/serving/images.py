@@ -13,40 +13,39 @@ import numpy as np
 from palate.core.errors import FeatureError, PalateError
 from palate.core.files import atomic_path, digest
 from palate.features.media import open_image
+from palate.serving.snapshot import ModelSnapshot
 
-from .edition import Edition
-
-SIDE, QUALITY = 1024, 88
+MAX_SIDE, QUALITY = 1024, 88
 """Longest side of a picture that is kept."""
-SIDES = (96, 192, 320, 640)
+THUMBNAIL_SIDES = (96, 192, 320, 640)
 """Longest sides in which pictures are shown."""
-BYTES = 10 * 2**20
+MAX_IMAGE_BYTES = 10 * 2**20
 """Of a picture that may come."""
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """The bytes of base64 text; a ``data:`` prefix is passed over.
 
     Raises:
         FeatureError: for what is not base64, or too large.
     """
     text = text.partition(",")[2] if text.startswith("data:") else text
-    if len(text) > BYTES * 4 // 3 + 4:
-        raise FeatureError(f"a picture above {BYTES // 2**20} MiB", key="image")
+    if len(text) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+        raise FeatureError(f"a picture above {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise FeatureError("not base64", key="image", hint="send the file's bytes as base64 text") from error
 
 
-def remade(source: bytes | Path, side: int = SIDE) -> bytes:
+def sanitize_image(source: bytes | Path, side: int = MAX_SIDE) -> bytes:
     """JPEG bytes of the same picture with nothing else in them: no metadata, no second picture, no trailing bytes.
 
     Raises:
         FeatureError: for what is no picture of an allowed format and size.
     """
-    if isinstance(source, bytes) and len(source) > BYTES:
-        raise FeatureError(f"a picture above {BYTES // 2**20} MiB", key="image")
+    if isinstance(source, bytes) and len(source) > MAX_IMAGE_BYTES:
+        raise FeatureError(f"a picture above {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
     picture = open_image(source, near=side)
     picture.thumbnail((side, side))
     buffer = io.BytesIO()
@@ -54,8 +53,8 @@ def remade(source: bytes | Path, side: int = SIDE) -> bytes:
     return buffer.getvalue()
 
 
-def kept(folder: Path, data: bytes) -> tuple[str, Path]:
-    """Write a picture made by :func:`remade` under its hash, once; the hash and the file."""
+def store_image(folder: Path, data: bytes) -> tuple[str, Path]:
+    """Write a picture made by :func:`sanitize_image` under its hash, once; the hash and the file."""
     mark = digest(data)
     path = folder / f"{mark}.jpg"
     if not path.is_file():
@@ -64,14 +63,14 @@ def kept(folder: Path, data: bytes) -> tuple[str, Path]:
     return mark, path
 
 
-def picture_of(edition: Edition, row: int) -> bytes | Path | None:
+def item_image(snapshot: ModelSnapshot, row: int) -> bytes | Path | None:
     """The picture of an item: what was sent here, else the file its table names; None where there is none."""
-    if row in edition.pictures:
-        return edition.pictures[row]
-    if "image" not in edition.items.kinds.values():
+    if row in snapshot.pictures:
+        return snapshot.pictures[row]
+    if "image" not in snapshot.items.kinds.values():
         return None
     try:
-        raw = edition.items.raw("image", np.array([row]))[0]
+        raw = snapshot.items.raw("image", np.array([row]))[0]
     except PalateError:
         return None
     return raw if isinstance(raw, bytes | Path) else None
@@ -90,6 +89,6 @@ def thumbnail(source: bytes | Path, side: int) -> bytes | None:
 @lru_cache(maxsize=4096)
 def _thumbnail(source: bytes | Path, side: int, changed: int) -> bytes | None:
     try:
-        return remade(source, side)
+        return sanitize_image(source, side)
     except (PalateError, OSError):
         return None

@@ -11,25 +11,24 @@ from typing import Any, Literal
 import sqlalchemy as sql
 
 from palate.core.errors import DataError
+from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, check_id, id_column
 
-from .database import LONGEST, TABLES, Database, known_as, place
-
-ADDITIONS = sql.Table(
+CATALOG_EVENTS = sql.Table(
     "additions",
     TABLES,
-    place(),
-    sql.Column("item", sql.String(LONGEST), nullable=False, index=True),
+    id_column(),
+    sql.Column("item", sql.String(MAX_ID_LENGTH), nullable=False, index=True),
     sql.Column("kind", sql.String(16), nullable=False),
     sql.Column("record", sql.Text),
     sql.Column("picture", sql.String(64)),
     sql.Column("time", sql.Double, nullable=False),
     sqlite_autoincrement=True,
 )
-EVERY = sql.select(*(ADDITIONS.c[name] for name in ("id", "item", "kind", "record", "picture", "time")))
+EVERY = sql.select(*(CATALOG_EVENTS.c[name] for name in ("id", "item", "kind", "record", "picture", "time")))
 
 
 @dataclass(frozen=True)
-class Addition:
+class CatalogEvent:
     """An item was put into the catalogue or taken out of it.
 
     Attributes:
@@ -45,12 +44,12 @@ class Addition:
     time: float
 
 
-class Additions:
+class CatalogLog:
     """Items put and dropped, in the order of writing; the last record of an item counts."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        database.make(ADDITIONS)
+        database.create_tables(CATALOG_EVENTS)
 
     def put(self, records: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> list[int]:
         """Store (item, fields, picture), all or none, and return when they are on disk; their places.
@@ -64,30 +63,30 @@ class Additions:
         """Say that an item is gone; its place."""
         return self._write([("drop", item, None, None)])[0]
 
-    def since(self, place: int) -> list[Addition]:
+    def since(self, place: int) -> list[CatalogEvent]:
         """What came after a place, in order."""
-        return self._read(EVERY.where(ADDITIONS.c.id > place))
+        return self._read(EVERY.where(CATALOG_EVENTS.c.id > place))
 
     def last(self) -> int:
         """The last place, 0 before there is one."""
-        return int(self.database.rows(sql.select(sql.func.coalesce(sql.func.max(ADDITIONS.c.id), 0)))[0][0])
+        return int(self.database.query(sql.select(sql.func.coalesce(sql.func.max(CATALOG_EVENTS.c.id), 0)))[0][0])
 
     def _write(self, records: Sequence[tuple[str, str, str | None, str | None]]) -> list[int]:
         now = time.time()
         rows = [
-            {"item": known_as("item", item), "kind": kind, "record": record, "picture": picture, "time": now}
+            {"item": check_id("item", item), "kind": kind, "record": record, "picture": picture, "time": now}
             for kind, item, record, picture in records
         ]
         if not rows:
             return []
-        with self.database.writing() as connection:
-            new = sql.insert(ADDITIONS).returning(ADDITIONS.c.id)
+        with self.database.transaction() as connection:
+            new = sql.insert(CATALOG_EVENTS).returning(CATALOG_EVENTS.c.id)
             return [int(connection.execute(new, row).scalar_one()) for row in rows]
 
-    def _read(self, query: sql.Select[Any]) -> list[Addition]:
+    def _read(self, query: sql.Select[Any]) -> list[CatalogEvent]:
         return [
-            Addition(at, item, kind, json.loads(record) if record else {}, picture, when)
-            for at, item, kind, record, picture, when in self.database.rows(query.order_by(ADDITIONS.c.id))
+            CatalogEvent(at, item, kind, json.loads(record) if record else {}, picture, when)
+            for at, item, kind, record, picture, when in self.database.query(query.order_by(CATALOG_EVENTS.c.id))
         ]
 
 

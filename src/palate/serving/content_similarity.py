@@ -13,14 +13,13 @@ from palate.core.encoder import Encoder
 from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
-
-from .edition import Edition
+from palate.serving.snapshot import ModelSnapshot
 
 REMEDY = "pretrain encoders that share one: palate pretrain DATA --model clip, then palate fit DATA --encoder FOLDER"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SearchQuery:
     """What is looked for, at least one of these.
 
     Attributes:
@@ -32,7 +31,7 @@ class Wanted:
     like: int | None = None
 
 
-def likeness(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
+def content_similarity(snapshot: ModelSnapshot, wanted: SearchQuery) -> NDArray[np.float32]:
     """float32 [items]: the higher the closer, -inf for items without the content that is compared.
 
     Words are compared with texts, pictures with pictures, items by every modality. Where the run's encoders map words
@@ -44,56 +43,58 @@ def likeness(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
     """
     shown = wanted.picture is not None or wanted.like is not None
     if wanted.text is not None and shown:
-        return _changed(edition, wanted)
+        return _changed(snapshot, wanted)
     if wanted.like is not None:
-        names = edition.main_features
-        own = {name: edition.content.vectors[name].take(np.array([wanted.like])) for name in names}
-        return _mean([_cosines(edition, n, found.values[0]) for n, found in own.items() if found.present[0]], edition)
+        names = snapshot.modality_features
+        own = {name: snapshot.content.vectors[name].take(np.array([wanted.like])) for name in names}
+        return _mean([_cosines(snapshot, n, found.values[0]) for n, found in own.items() if found.present[0]], snapshot)
     modality, raw = ("text", wanted.text) if wanted.text is not None else ("image", wanted.picture)
-    name = _feature(edition, modality)
-    query = _read(edition, name, modality, raw)
-    space = _space(edition)
+    name = _feature(snapshot, modality)
+    query = _read(snapshot, name, modality, raw)
+    space = _space(snapshot)
     if space is not None and name in space:
-        return _mean([_cosines(edition, other, query) for other in space], edition)
-    return _mean([_cosines(edition, name, query)], edition)
+        return _mean([_cosines(snapshot, other, query) for other in space], snapshot)
+    return _mean([_cosines(snapshot, name, query)], snapshot)
 
 
-def shares_space(edition: Edition) -> bool:
+def shares_space(snapshot: ModelSnapshot) -> bool:
     """Whether words can change a picture: "like this but red"."""
-    return _space(edition) is not None
+    return _space(snapshot) is not None
 
 
-def _changed(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
-    space = _space(edition)
+def _changed(snapshot: ModelSnapshot, wanted: SearchQuery) -> NDArray[np.float32]:
+    space = _space(snapshot)
     if space is None:
-        used = ", ".join(f"{name}: {encoder.name}" for name, encoder in _encoders(edition).items()) or "none"
+        used = ", ".join(f"{name}: {encoder.name}" for name, encoder in _encoders(snapshot).items()) or "none"
         raise UnsupportedError(
             f"words can change a picture only in a space that both share; this run's encoders ({used}) share none",
             hint=REMEDY,
         )
     text, image = space
-    words = _read(edition, text, "text", wanted.text)
+    words = _read(snapshot, text, "text", wanted.text)
     if wanted.picture is not None:
-        shown = _read(edition, image, "image", wanted.picture)
+        shown = _read(snapshot, image, "image", wanted.picture)
     else:
-        found = edition.content.vectors[image].take(np.array([wanted.like]))
+        found = snapshot.content.vectors[image].take(np.array([wanted.like]))
         if not found.present[0]:
             raise FeatureError("this item has no picture to change")
         shown = found.values[0].astype(np.float32)
     query = _unit(shown) + _unit(words)
-    return _mean([_cosines(edition, name, query) for name in space], edition)
+    return _mean([_cosines(snapshot, name, query) for name in space], snapshot)
 
 
-def _encoders(edition: Edition) -> dict[str, Encoder]:
-    return {name: edition.content.fitted[name] for name in edition.main_features if name in edition.content.fitted}
+def _encoders(snapshot: ModelSnapshot) -> dict[str, Encoder]:
+    return {
+        name: snapshot.content.fitted[name] for name in snapshot.modality_features if name in snapshot.content.fitted
+    }
 
 
-def _space(edition: Edition) -> tuple[str, str] | None:
+def _space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
     """Features of text and image whose encoders share a space."""
-    if edition.content.adapted is not None:
+    if snapshot.content.adapted is not None:
         return None
     by_space: dict[tuple[str, int], dict[str, str]] = {}
-    for name, encoder in _encoders(edition).items():
+    for name, encoder in _encoders(snapshot).items():
         if encoder.shared_space is not None:
             by_space.setdefault((encoder.shared_space, encoder.dim), {})[encoder.modality] = name
     for found in by_space.values():
@@ -102,20 +103,22 @@ def _space(edition: Edition) -> tuple[str, str] | None:
     return None
 
 
-def _feature(edition: Edition, modality: str) -> str:
-    used = edition.content.used
-    names = [n for n in edition.main_features if used.get(n, ("",))[0] == modality and n in edition.content.fitted]
+def _feature(snapshot: ModelSnapshot, modality: str) -> str:
+    used = snapshot.content.used
+    names = [
+        n for n in snapshot.modality_features if used.get(n, ("",))[0] == modality and n in snapshot.content.fitted
+    ]
     if not names:
         what = "texts" if modality == "text" else "pictures"
         raise UnsupportedError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")
     return names[0]
 
 
-def _read(edition: Edition, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
+def _read(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
     """The vector of ``raw`` as items have theirs in feature ``name``."""
-    content = edition.content
+    content = snapshot.content
     plain = content.adapted is None
-    found = content.fitted[name].encode([raw]) if plain else _as_item(edition, name, modality, raw)
+    found = content.fitted[name].encode([raw]) if plain else _as_item(snapshot, name, modality, raw)
     if not found.present[0] or not np.any(found.values[0]):
         what = "no word of this means anything to the run's encoder" if modality == "text" else "the picture is empty"
         raise FeatureError(what, hint="try other words" if modality == "text" else None)
@@ -123,28 +126,28 @@ def _read(edition: Edition, name: str, modality: str, raw: str | bytes | None) -
     return vector
 
 
-def _as_item(edition: Edition, name: str, modality: str, raw: str | bytes | None) -> Features:
+def _as_item(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> Features:
     """Encoded as if it were an item with nothing else."""
-    columns = edition.items.columns(modality)
+    columns = snapshot.items.columns(modality)
     dtype = pl.Binary if modality == "image" else pl.String
     frame = pl.DataFrame({c: pl.Series([raw if c == columns[0] else None], dtype=dtype) for c in columns})
-    blank = {c: pl.Series(c, [None], dtype=t) for c, t in edition.items.frame.schema.items() if c not in columns}
-    one = Catalog(frame.with_columns(*blank.values()), IdMap(pl.Series(["wanted"])), edition.items.kinds)
-    found: Features = edition.content.encode(one, np.zeros(1, np.int64))[name]
+    blank = {c: pl.Series(c, [None], dtype=t) for c, t in snapshot.items.frame.schema.items() if c not in columns}
+    one = Catalog(frame.with_columns(*blank.values()), IdMap(pl.Series(["wanted"])), snapshot.items.kinds)
+    found: Features = snapshot.content.encode(one, np.zeros(1, np.int64))[name]
     return found
 
 
-def _cosines(edition: Edition, name: str, query: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cosines(snapshot: ModelSnapshot, name: str, query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standardised over items that have the feature; NaN where they do not."""
-    found = edition.content.vectors[name]
-    cosines = (found.values @ _unit(query).astype(found.values.dtype)) / edition.lengths(name)
+    found = snapshot.content.vectors[name]
+    cosines = (found.values @ _unit(query).astype(found.values.dtype)) / snapshot.vector_norms(name)
     here = cosines[found.present]
     spread = float(here.std()) if len(here) else 0.0
     standard = (cosines - (float(here.mean()) if len(here) else 0.0)) / max(spread, 1e-9)
     return np.where(found.present, standard, np.nan).astype(np.float32)
 
 
-def _mean(parts: list[NDArray[np.float32]], edition: Edition) -> NDArray[np.float32]:
+def _mean(parts: list[NDArray[np.float32]], snapshot: ModelSnapshot) -> NDArray[np.float32]:
     if not parts:
         raise FeatureError("nothing is known of this item but its id")
     every = np.stack(parts)
