@@ -256,6 +256,10 @@ class Matcher(Model):
         """A frozen scorer over all items."""
         raise UnsupportedError(f"{self.name} does not score")
 
+    def members(self) -> Mapping[str, Matcher]:
+        """Models that a composed model combines, by name; empty for any other."""
+        return {}
+
     def recommend(self, users: Any = None, k: int = 10, **options: Any) -> pl.DataFrame:
         """Best items for ``users`` or for a ``history`` of item ids: columns user, item, score, rank.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -26,6 +26,15 @@ class Scorer:
 
     def __init__(self, n_items: int) -> None:
         self.n_items = n_items
+
+    @property
+    def can_score(self) -> bool:
+        """Whether ``score()`` gives scores of arbitrary items; scorers that only list (beam search) override ``topk``."""
+        return True
+
+    def members(self) -> Mapping[str, Scorer]:
+        """Scorers that a composed scorer combines, by name; empty for any other."""
+        return {}
 
     def item_vectors(self, items: IntArray | None = None) -> Tensor:
         """float32 [N, d]; ``items`` selects rows."""

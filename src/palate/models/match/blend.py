@@ -34,13 +34,28 @@ ENOUGH = 30
 
 
 class BlendScorer(Scorer):
-    """Args: scorers; their training-time items, int64 rows each; weights [M] of warm and cold items; warm bool [N]."""
+    """A weighted mean of members' standardised scores.
+
+    Args:
+        scorers: the members' scorers.
+        known: int64 rows of each member's training-time items.
+        warm_weights: float32 [M], weights of the members for warm items.
+        cold_weights: float32 [M], weights of the members for cold items.
+        warm: bool [N].
+        names: the members' names.
+    """
 
     def __init__(
-        self, scorers: list[Scorer], known: list[Tensor], warm_weights: Tensor, cold_weights: Tensor, warm: Tensor
+        self,
+        scorers: list[Scorer],
+        known: list[Tensor],
+        warm_weights: Tensor,
+        cold_weights: Tensor,
+        warm: Tensor,
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__(scorers[0].n_items)
-        self.scorers, self.known, self.warm = scorers, known, warm
+        self.scorers, self.known, self.warm, self.names = scorers, known, warm, tuple(names)
         able = torch.stack([torch.from_numpy(scorer.scorable()) for scorer in scorers], dim=1)
         weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
         self.mass = weights.sum(1)
@@ -60,6 +75,9 @@ class BlendScorer(Scorer):
 
     def scorable(self) -> NDArray[np.bool_]:
         return np.asarray(self.mass > 0)
+
+    def members(self) -> Mapping[str, Scorer]:
+        return dict(zip(self.names, self.scorers))
 
 
 @models.register("blend")
@@ -100,7 +118,7 @@ class Blend(Matcher):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         given, dropout = self.config.settings, self.config.modality_dropout
-        self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
+        self.matchers = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
     def solve(self, train: TrainView) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
@@ -157,7 +175,7 @@ class Blend(Matcher):
         scorers = [
             PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
         ]
-        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
+        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"), self._names)
 
     def extra_state(self) -> dict[str, Any]:
         nested = [member.extra_state() for member in self._matchers()]
@@ -174,8 +192,11 @@ class Blend(Matcher):
             member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))
             member.load_extra_state(nested)
 
+    def members(self) -> Mapping[str, Matcher]:
+        return dict(zip(self._names, self._matchers()))
+
     def _matchers(self) -> list[Matcher]:
-        return [member for member in self.members if isinstance(member, Matcher)]
+        return [member for member in self.matchers if isinstance(member, Matcher)]
 
     def _known(self) -> list[Tensor]:
         return [self.get_buffer(f"known_{index}") for index in range(len(self._names))]
