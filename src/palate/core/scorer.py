@@ -29,7 +29,7 @@ class Scorer:
 
     @property
     def can_score(self) -> bool:
-        """Whether ``score()`` gives scores of arbitrary items; scorers that only list (beam search) override ``topk``."""
+        """Whether ``score()`` scores arbitrary items; scorers that only list, like beam search, override ``topk``."""
         return True
 
     def members(self) -> Mapping[str, Scorer]:

@@ -149,7 +149,7 @@ def get_item(item: ItemId, request: Request) -> Response:
         name: _plain(value) for name, value in snapshot.items.frame.row(row, named=True).items() if name in columns
     }
     path = f"/pictures/{item}" if item_image(snapshot, row) is not None else None
-    return Json({"id": item, "title": snapshot.titles[row], "fields": fields, "picture": path})
+    return Json({"id": item, "title": snapshot.stats.titles[row], "fields": fields, "picture": path})
 
 
 @router.delete("/v1/items/{item:path}", status_code=204, responses=documented(404, 422), tags=["items"])
