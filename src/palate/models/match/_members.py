@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from palate.core.errors import ConfigError
-from palate.core.model import Matcher, models
+from palate.contracts import Matcher, models
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

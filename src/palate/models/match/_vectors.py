@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from palate.core.batch import PairBatch, RaggedArray
+from palate.batches.pairs import PairBatches
+from palate.core.batch import BatchSource, PairBatch, RaggedArray
+from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.core.model import Matcher, Phase
+from palate.contracts import Phase
+from palate.models.base import Recommender
 from palate.core.scorer import Scorer, VectorScorer, mean_of
 from palate.features.adapted import Source
 
@@ -22,13 +25,18 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-class VectorMatcher(Matcher):
+class VectorMatcher(Recommender):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
     After training the final vectors are buffers, so a saved run needs no graph.
     """
 
+    negatives: ClassVar[int] = 1
     content: ItemContent
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        """Training positives with ``negatives`` draws each."""
+        return PairBatches(train, self.negatives)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -46,7 +54,9 @@ class VectorMatcher(Matcher):
         slow = content.network.pretrained()
         return [
             replace(
-                phase, loss=partial(_attending, content, phase.loss), slow=slow, slow_factor=self.config.pretrained_lr
+                phase,
+                loss=partial(_attending, content, phase.loss),
+                groups=phase.slowed(slow, self.config.pretrained_lr),
             )
             for phase in found
         ]
@@ -88,8 +98,8 @@ class VectorMatcher(Matcher):
 
 
 def _attending(
-    content: ItemContent, loss: Callable[[PairBatch], dict[str, Tensor]], batch: PairBatch
-) -> dict[str, Tensor]:
+    content: ItemContent, loss: Callable[[PairBatch], Mapping[str, Tensor]], batch: PairBatch
+) -> Mapping[str, Tensor]:
     """``loss`` of a batch whose items' content is encoded with gradients."""
     content.attend(torch.cat([batch.items, batch.negatives.flatten()]))
     return loss(batch)

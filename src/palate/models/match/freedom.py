@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palate.core.batch import PairBatch
-from palate.core.model import Capabilities, InputSpec, Requirements, models
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.edges import EdgeSampler
@@ -42,7 +42,7 @@ class FREEDOM(NeighbourMatcher):
     name = "freedom"
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True)
+    requirements = Requirements(content=True)
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},
