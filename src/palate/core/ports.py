@@ -7,7 +7,6 @@ from typing import Any
 
 _PROVIDERS = {
     "fit": "palate.training.fit:fit",
-    "topk": "palate.metrics.topk:topk",
     "save": "palate.training.saving:save",
 }
 

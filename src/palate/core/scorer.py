@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.ranking.topk import topk
+
 from .batch import IntArray, RaggedArray, UserBatch
 from .errors import UnsupportedError
-from .ports import port
 
 _SCORES = 1 << 22
 """Scores held at once (16 MiB): a block is written and read several times, and should stay near the processor."""
@@ -59,9 +60,7 @@ class Scorer:
         """
         chunk = max(16, min(128, _SCORES // max(self.n_items, 1)))
         with torch.inference_mode():
-            ids, scores = port("topk")(
-                lambda rows: self.score(users.take(rows)), len(users), k, exclude, allowed, chunk
-            )
+            ids, scores = topk(lambda rows: self.score(users.take(rows)), len(users), k, exclude, allowed, chunk)
         return ids, scores
 
 

@@ -13,7 +13,7 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.model import Capabilities, Matcher, models
 from palate.core.scorer import Scorer
-from palate.metrics.candidates import Candidates, check_request, empty_lists
+from palate.ranking.candidates import Candidates, check_request, empty_lists
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
