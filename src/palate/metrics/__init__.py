@@ -1,8 +1,8 @@
 """Pure functions: ranking, rating and diversity metrics, paired tests."""
 
-from .bootstrap import PairedResult, compare_all, compare_paired, holm, mean_interval
-from .lists import Evaluated, evaluate_lists, hits_of
-from .ranking import METRICS
+from palate.metrics.bootstrap import PairedResult, compare_all, compare_paired, holm, mean_interval
+from palate.metrics.lists import Evaluated, evaluate_lists, hits_of
+from palate.metrics.ranking import METRICS
 
 __all__ = [
     "METRICS",

@@ -12,8 +12,7 @@ from torch import Tensor
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries
-
-from .lists import evaluate_lists
+from palate.metrics.lists import evaluate_lists
 
 CHUNK = 4096
 

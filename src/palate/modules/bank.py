@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.content import Features
-from ..core.errors import FeatureError, did_you_mean
+from palate.core.content import Features
+from palate.core.errors import FeatureError, did_you_mean
 
 
 class ContentBank(nn.Module):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .stream import Words
-from .towers import Tokens, make_tower, towers
+from palate.modules.stream import Words
+from palate.modules.towers import Tokens, make_tower, towers
 
 Rule = Literal["apart", "together", "causal"]
 
