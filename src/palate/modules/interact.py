@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from palate.modules.qformer import Attention
+from palate.modules.attention import Attention
 from palate.modules.stream import SingleStream
 from palate.modules.towers import Tokens, make_tower, pooled, towers
 
