@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, view
 
-from palate.models.match.clcrec import CLCRec
 from palate.core.context import RunContext
+from palate.models.match.clcrec import CLCRec
 from palate.training.loop import train
 
 

@@ -6,25 +6,24 @@ import logging
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from palate.contracts import models
+from palate.contracts.parse import parse_model
 from palate.core.errors import ArtefactError
 from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
-from palate.contracts import Model, models
-from palate.contracts.parse import parse_model
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
-from palate.features.plan import Content
-from palate.training import distributed
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
 from palate.evaluation.report import write_report
+from palate.features.plan import Content
 from palate.models.base import Recommender
+from palate.training import distributed
 from palate.training.deployment import log_of
 from palate.training.fit import fit
 from palate.training.saving import restore, restore_as, save

@@ -14,6 +14,7 @@ import polars as pl
 import torch
 import yaml
 
+from palate.contracts import InputSpec, Model, models
 from palate.core.batch import RaggedArray
 from palate.core.content import Features
 from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
@@ -28,11 +29,9 @@ from palate.core.files import (
     write_tensors,
     write_text,
 )
-from palate.contracts import InputSpec, Model, models
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.features.plan import Content
-
 from palate.training.deployment import Deployment, deployment_of
 from palate.training.log import FitLog
 

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.content import Features
-from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
@@ -61,6 +61,8 @@ class BM3(VectorMatcher):
         modal_weight: float = Field(2.0, ge=0)
         reg: float = Field(1e-2, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

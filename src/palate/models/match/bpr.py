@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Phase, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.contracts import Capabilities, InputSpec, Phase, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.training.loop import batch_size
@@ -67,6 +67,8 @@ class BPR(VectorMatcher):
             if self.optimiser == "sgd" and (self.penalty != "squares" or self.weight_decay or self.lr * self.reg >= 1):
                 raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
             return self
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.modules.graph import Graph, user_item
 
@@ -60,6 +60,8 @@ class CLCRec(DescribedMatcher):
         tau_user: float = Field(1.0, gt=0)
         reg: float = Field(0.1, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -17,14 +17,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.content import Features
-from palate.core.errors import ConfigError
-from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.context import RunContext
-from palate.models.base import Recommender
-from palate.core.scorer import Scorer
+from palate.core.errors import ConfigError
 from palate.core.tuning import Fusion
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 
 from ._aligned import AlignedKernel
 from ._carried import Carried, Fit, carried
@@ -98,6 +98,8 @@ class ContentKernel(Recommender):
         kernel: Literal["product", "aligned"] = "product"
         max_items: int = 12_000
         select_users: int = 2_000
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

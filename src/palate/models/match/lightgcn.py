@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.modules.graph import Graph, bipartite
@@ -42,6 +42,8 @@ class LightGCN(VectorMatcher):
         layers: int = Field(3, ge=0)
         reg: float = Field(1e-4, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

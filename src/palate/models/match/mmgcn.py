@@ -19,9 +19,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.graph import Graph
@@ -59,6 +59,8 @@ class MMGCN(DescribedMatcher):
         reg: float = Field(0.0, ge=0)
         first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
         standardise: bool = False
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
