@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from palate.ranking.scorer import Scorer, VectorScorer
 from pydantic import ConfigDict
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from palate.core.files import write_text
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
 from palate.models.match.vbpr import VBPR
+from palate.ranking.scorer import Scorer, VectorScorer
 
 PLANTED: list[tuple[type[Any], type[Any], str]] = []
 """(broken class, the sound class it was made from, the check that must catch it)."""
@@ -44,8 +44,8 @@ class LeaksTest(EASE):
         self.leak = held.users.rows[held.relevant.owners()], held.relevant.items
         return super().fit(data, **options)
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         self.get_buffer("weights")[torch.from_numpy(self.leak[1])] += 0.1
         return True
 
@@ -177,8 +177,8 @@ class RemembersThePast(EASE):
 
     past: Any = None
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         weights = self.get_buffer("weights")
         if type(self).past is not None:
             weights += 0.1 * type(self).past
