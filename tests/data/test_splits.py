@@ -161,14 +161,17 @@ def test_no_test_part_anywhere_in_a_view():
     cold = np.flatnonzero(data.split.test_candidates)
     for view in (data.select_view(), data.refit_view()):
         view = view.with_features(data.items.given)
-        _ = view.matrix, view.history, view.popularity, view.warm_items
+        _ = view.matrix, view.history, view.popularity, view.warm_items, view.items_table
         assert not (set(vars(view)) & {"test", "test_held", "data", "dataset", "interactions", "split"})
         seen, ids = [], []
         walk(view, "view", seen, ids)
         assert not any(isinstance(value, Dataset) for _, value in seen)
         for path, value in seen:
-            if isinstance(value, np.ndarray) and path.endswith((".items", ".relevant.items", ".target", ".source")):
+            if isinstance(value, np.ndarray) and path.endswith(
+                (".items", ".events.item", ".relevant.items", ".target", ".source")
+            ):
                 assert not np.isin(value, cold).any(), path
+        assert not np.isin(view.events.item, cold).any() and not np.isin(view.histories.lists.items, cold).any()
         assert view.matrix[:, cold].nnz == 0 and view.popularity[cold].sum() == 0
 
 

@@ -175,6 +175,22 @@ class Catalog:
         given = {name: found.mask_rows(~gone[name]) if name in gone else found for name, found in self.given.items()}
         return replace(self, frame=self.frame.with_columns(emptied), given=given)
 
+    def restrict(self, visible: NDArray[np.bool_] | None) -> Catalog:
+        """A catalogue in which rows outside ``visible`` hold nothing but their id.
+
+        Args:
+            visible: bool [n], or None for a catalogue that shows all rows.
+        """
+        if visible is None or visible.all():
+            return self
+        shown = pl.lit(pl.Series(visible))
+        ids = self.id_column
+        named = self.frame[ids].cast(self.ids.ids.dtype, strict=False).equals(self.ids.ids)
+        columns = [column for column in self.frame.columns if column != ids or not named]
+        emptied = [pl.when(shown).then(pl.col(column)).alias(column) for column in columns]
+        given = {name: features.mask_rows(visible) for name, features in self.given.items()}
+        return replace(self, frame=self.frame.with_columns(emptied), given=given)
+
     def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:
         resolve = MediaRoot(self.root)
         out: list[Raw] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 
 from .catalog import COLUMN_KINDS
-from .interactions import ROLES
+from .interactions import CONTEXT, ROLES
 from .times import cast_or_null, refuse, seconds
 
 ITEM_IDS = ("item_id", "itemid", "item", "movie_id", "movieid", "asin", "parent_asin", "product_id", "sku", "id")
@@ -63,16 +63,37 @@ def guess_items(
     return item_id, kinds, tuple(said)
 
 
-def guess_interactions(frame: pl.DataFrame, roles: Mapping[str, str] | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Role -> column, and what was guessed; ``roles`` wins."""
+def guess_interactions(
+    frame: pl.DataFrame, roles: Mapping[str, str | Sequence[str]] | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Roles of the columns of a log.
+
+    Args:
+        frame: the log.
+        roles: role -> column; several columns for ``context``. What is given is not guessed.
+
+    Returns:
+        Role -> column, with one ``context:<column>`` for each context column, and what was guessed.
+
+    Raises:
+        DataError: for an unknown role or column, several columns for another role than ``context``, or a log without a
+            recognisable user or item.
+    """
+    found: dict[str, str] = {}
     given = dict(roles or {})
-    for role, column in given.items():
+    for role, named in given.items():
         if role not in ROLES:
             raise DataError("unknown role", key=role, hint=did_you_mean(role, ROLES))
-        if column not in frame.columns:
-            raise DataError("interactions have no such column", column=column, hint=did_you_mean(column, frame.columns))
+        columns = [named] if isinstance(named, str) else list(named)
+        if len(columns) != 1 and role != "context":
+            raise DataError("a role other than context has exactly one column", key=role)
+        for column in columns:
+            if column not in frame.columns:
+                hint = did_you_mean(column, frame.columns)
+                raise DataError("interactions have no such column", column=column, hint=hint)
+            found[CONTEXT + column.removeprefix(CONTEXT) if role == "context" else role] = column
+    explicit = set(found)
     lower = {column.lower().partition(":")[0]: column for column in reversed(frame.columns)}
-    found = dict(given)
     for role, names in NAMES.items():
         match = next((lower[name] for name in names if name in lower and lower[name] not in found.values()), None)
         if role not in found and match is not None:
@@ -83,7 +104,8 @@ def guess_interactions(frame: pl.DataFrame, roles: Mapping[str, str] | None) -> 
                 f"cannot tell which column is the {role}",
                 hint=f"name it in palate.yaml (interactions: {{{role}: COLUMN}}); columns: {', '.join(frame.columns)}",
             )
-    return found, tuple(f"interactions: {role} is {column!r}" for role, column in found.items() if role not in given)
+    guesses = (f"interactions: {role} is {column!r}" for role, column in found.items() if role not in explicit)
+    return found, tuple(guesses)
 
 
 def guess_kind(values: pl.Series) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ from palate.core.files import digest
 
 from .catalog import Catalog
 from .columns import guess_interactions, guess_items, naming, normalise_log
+from .event_split import EventSplit, split_events
+from .events import Events, codes
+from .histories import Histories
 from .ids import IdMap
 from .interactions import Interactions, Positive
 from .pandas_table import from_pandas
 from .relations import Relations
 from .searches import Searches, make_searches
-from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, make_split
-from .views import EvaluationQueries, TrainView
+from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
+from .views import Bools, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Dataset:
         users: Any = None,
         *,
         columns: Mapping[str, str] | None = None,
-        roles: Mapping[str, str] | None = None,
+        roles: Mapping[str, str | Sequence[str]] | None = None,
         positive: Positive | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
@@ -76,6 +79,7 @@ class Dataset:
             items: one row an item. interactions: one row an event. users: optional, one row a user.
             columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
             roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
+                ``context`` may name several columns.
             features: ready vectors by modality, aligned with ``items``.
             files: where the tables were read from, by name, for error messages.
             searches: optional, one row a search that led to an item: user, item, query and maybe time; added to what
@@ -163,7 +167,27 @@ class Dataset:
         part = kept.array("part").astype(np.int8) if kept.has("part") else None
         times = kept.array("time").astype(np.int64) if kept.has("time") else None
         users, items = (kept.array(role).astype(np.int64) for role in ("user", "item"))
-        return Positives(users, items, times, part, self.n_users, self.n_items)
+        events = None if self.event_names is None else codes(kept.frame["event"].cast(pl.String), self.event_names)[0]
+        return Positives(users, items, times, part, self.n_users, self.n_items, events)
+
+    @cached_property
+    def event_names(self) -> pl.Series | None:
+        """Names of the event types of the log, sorted; None where the log has no types."""
+        log = self.interactions
+        return log.frame["event"].cast(pl.String).drop_nulls().unique().sort() if log.has("event") else None
+
+    @cached_property
+    def events(self) -> Events:
+        """All interactions of all parts as columns, in time order; made at first use."""
+        return Events.build(self.interactions, self.positive)
+
+    @cached_property
+    def event_split(self) -> EventSplit:
+        """The part of every event; see :func:`palate.data.event_split.split_events`."""
+        frame = self.interactions.in_time_order()
+        part = frame["part"].to_numpy().astype(np.int8) if "part" in frame.columns else None
+        accepted = self.positive.mask(frame).to_numpy()
+        return split_events(self.spec, self.split, self.positives, self.events, accepted, part)
 
     @cached_property
     def split(self) -> Split:
@@ -185,8 +209,19 @@ class Dataset:
 
     def test_held(self) -> EvaluationQueries:
         """The test questions. Callers count this: it is meant to happen once, after all selection."""
-        known = (TRAIN, VALID) if self.split.refit else (TRAIN,)
-        return self._held(known, TEST, self.split.test_candidates)
+        return self._held(self._known_at_test, TEST, self.split.test_candidates)
+
+    def validation_events(self) -> RankingQueries:
+        """The validation events as questions of ranking."""
+        return self._ranking_queries((TRAIN,), VALID)
+
+    def test_events(self) -> RankingQueries:
+        """The test events as questions of ranking. Callers count this, as :meth:`test_held`."""
+        return self._ranking_queries(self._known_at_test, TEST)
+
+    @property
+    def _known_at_test(self) -> tuple[int, ...]:
+        return (TRAIN, VALID) if self.split.refit else (TRAIN,)
 
     def _view(
         self, parts: Sequence[int], visible_items: Any, held: int | None, candidates: Any, seed: int
@@ -195,6 +230,10 @@ class Dataset:
         keep = np.isin(self.split.part, parts)
         users, items = data.users[keep], data.items[keep]
         times = None if data.times is None else data.times[keep]
+        shown: Bools | None = None if visible_items.all() else visible_items
+        tables = TrainingTables(
+            partial(self._events_of, parts), partial(self._visible_users, parts), partial(self.items.restrict, shown)
+        )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(
             data.n_users,
@@ -208,6 +247,43 @@ class Dataset:
             seed=seed,
             metric="capped_recall@20" if self.spec.kind == "item_cold" else "recall@20",
             searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
+            event_codes=None if data.events is None else data.events[keep],
+            event_names=() if self.event_names is None else tuple(self.event_names.to_list()),
+            tables=tables,
+        )
+
+    def _events_of(self, parts: Sequence[int]) -> tuple[Events, Bools]:
+        rows = np.isin(self.event_split.part, parts)
+        return self.events.take(rows), self.event_split.positive[rows]
+
+    def _visible_users(self, parts: Sequence[int]) -> Catalog:
+        hidden = self.spec.kind == "user_cold" and not self.spec.transductive
+        return self.users.restrict(np.isin(cold_users(self.spec, self.n_users), parts) if hidden else None)
+
+    def _ranking_queries(self, known: Sequence[int], part: int) -> RankingQueries:
+        """Questions about the events of ``part``; in a log with impressions only about events of an impression."""
+        split, events = self.event_split, self.events
+        trained = np.isin(split.part, known)
+        asked = split.part == part
+        usable = trained if split.given is None else trained | (split.given & asked)
+        if split.given is not None:
+            asked &= ~split.given
+        groups = events.user
+        if events.impression is not None and (events.impression >= 0).any():
+            usable |= events.impression < 0
+            asked &= events.impression >= 0
+            groups = events.impression
+        if split.chronological:
+            usable = np.ones(len(events), bool)
+        in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0
+        users = events.user[asked]
+        return RankingQueries(
+            events.take(asked),
+            np.where(in_table[users], users, -1),
+            groups[asked],
+            Histories.build(events, self.n_users, usable),
+            self.users,
+            self.items,
         )
 
     def _held(self, known: Sequence[int], held: int, candidates: Any) -> EvaluationQueries:

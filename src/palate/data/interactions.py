@@ -32,6 +32,8 @@ ROLES = (
     "part",
     "row",
 )
+CONTEXT = "context:"
+"""Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
 
 class Positive(BaseModel):
@@ -74,6 +76,11 @@ class Positive(BaseModel):
             keep &= _role(frame, "event").cast(pl.String).is_in(list(self.event)).fill_null(False)
         return keep
 
+    @property
+    def accepts_all(self) -> bool:
+        """Whether every interaction counts."""
+        return self.rating is None and self.event is None and self.label is None
+
     def __str__(self) -> str:
         parts = [f"{name} {rule}" for name in ("rating", "label") if (rule := getattr(self, name))]
         parts += [f"event in {list(self.event)}"] if self.event else []
@@ -107,6 +114,15 @@ class Interactions:
     def has(self, role: str) -> bool:
         """Whether the column is there."""
         return role in self.frame.columns
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Names of the context columns, without the prefix."""
+        return tuple(name.removeprefix(CONTEXT) for name in self.frame.columns if name.startswith(CONTEXT))
+
+    def in_time_order(self) -> pl.DataFrame:
+        """All rows by time, ties in file order and rows without a time last; in file order where no time is known."""
+        return self.frame.sort("time", maintain_order=True, nulls_last=True) if self.has("time") else self.frame
 
     def positives(self, rule: Positive) -> Interactions:
         """The rows that count, repeats of a (user, item) pair merged into the first by time."""

@@ -85,7 +85,17 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Positives:
-    """Arrays a split works on: dense users and items, times and a given part where known."""
+    """Positives, one for each (user, item) pair.
+
+    Attributes:
+        users: int64 [n], rows of the users' catalogue.
+        items: int64 [n], rows of the items' catalogue.
+        times: int64 [n] or None.
+        part: int8 [n], a given split, or None.
+        n_users: number of users.
+        n_items: number of items.
+        events: int64 [n], codes of event types as in :class:`palate.data.events.Events`, or None.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -93,6 +103,7 @@ class Positives:
     part: NDArray[np.int8] | None
     n_users: int
     n_items: int
+    events: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -153,12 +164,22 @@ def _leave_one_out(spec: SplitSpec, data: Positives) -> Split:
 
 
 def _temporal(spec: SplitSpec, data: Positives) -> Split:
+    cuts, times = temporal_cuts(spec, data), np.asarray(data.times)
+    part = np.select([times < cuts[0], times < cuts[1]], [TRAIN, VALID], TEST).astype(np.int8)
+    return _warm(spec, data, part)
+
+
+def temporal_cuts(spec: SplitSpec, data: Positives) -> tuple[int, int]:
+    """Times at which validation and test begin.
+
+    Raises:
+        DataError: if no time is known.
+    """
     if data.times is None:
         raise DataError("split 'temporal' needs a time", column="time", hint="use --split random or given")
-    ordered = np.sort(data.times)
-    cut = [ordered[min(int(len(data) * share), len(data) - 1)] for share in (1 - spec.test - spec.valid, 1 - spec.test)]
-    part = np.select([data.times < cut[0], data.times < cut[1]], [TRAIN, VALID], TEST).astype(np.int8)
-    return _warm(spec, data, part)
+    ordered, last = np.sort(data.times), len(data) - 1
+    valid, test = (int(len(data) * share) for share in (1 - spec.test - spec.valid, 1 - spec.test))
+    return int(ordered[min(valid, last)]), int(ordered[min(test, last)])
 
 
 def cold_items(spec: SplitSpec, n_items: int) -> tuple[Bools, Bools]:
@@ -179,11 +200,19 @@ def _item_cold(spec: SplitSpec, data: Positives) -> Split:
     return Split(part, True, fit, refit, valid, test)
 
 
+def cold_users(spec: SplitSpec, n_users: int) -> NDArray[np.int8]:
+    """int8 [n_users]: the part that each user belongs to in split ``user_cold``."""
+    return _draw_users(spec, np.random.default_rng(spec.seed), n_users)
+
+
+def _draw_users(spec: SplitSpec, rng: np.random.Generator, n_users: int) -> NDArray[np.int8]:
+    draw = rng.random(n_users)
+    return np.where(draw < spec.test, TEST, np.where(draw < spec.test + spec.valid, VALID, TRAIN)).astype(np.int8)
+
+
 def _user_cold(spec: SplitSpec, data: Positives) -> Split:
     rng = np.random.default_rng(spec.seed)
-    draw = rng.random(data.n_users)
-    group = np.where(draw < spec.test, TEST, np.where(draw < spec.test + spec.valid, VALID, TRAIN)).astype(np.int8)
-    part = group[data.users]
+    part = _draw_users(spec, rng, data.n_users)[data.users]
     within = rng.random(len(data)) if data.times is None else data.times.astype(np.float64)
     order = np.lexsort((np.arange(len(data)), within, data.users))
     counts = np.bincount(data.users, minlength=data.n_users)

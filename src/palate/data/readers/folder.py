@@ -17,7 +17,7 @@ from ..catalog import COLUMN_KINDS
 from ..columns import naming
 from ..dataset import Dataset
 from ..ids import IdMap
-from ..interactions import ROLES, Positive
+from ..interactions import CONTEXT, ROLES, Positive
 from ..media import MediaRoot
 from ..relations import Edges, Relations
 from ..searches import Searches
@@ -97,7 +97,9 @@ class PlainFolder:
                 columns[kind] = named
         rest = [c for c in frame.columns if c not in data.items.kinds and c != id_column]
         settings: dict[str, Any] = {"name": data.name, "items": columns | ({"ignore": rest} if rest else {})}
-        settings["interactions"] = {role: role for role in log.columns}
+        settings["interactions"] = {role: role for role in log.columns if not role.startswith(CONTEXT)}
+        if data.interactions.context:
+            settings["interactions"]["context"] = [CONTEXT + column for column in data.interactions.context]
         settings["positive"] = data.positive.model_dump(exclude_none=True, mode="json")
         settings["split"] = {key: value for key, value in data.spec.model_dump().items()}
         (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -185,12 +187,16 @@ def _positive(section: Any, path: Path) -> Positive:
         return Positive.of(section)
 
 
-def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str]:
+def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str]]:
     for key in section:
         if key not in (*ROLES, "file"):
             known = did_you_mean(str(key), (*ROLES, "file"))
             raise DataError("unknown key under interactions", file=path / SETTINGS, key=key, hint=known)
-    return {role: str(column) for role, column in section.items() if role != "file"}
+    return {
+        role: [str(column) for column in named] if isinstance(named, list) else str(named)
+        for role, named in section.items()
+        if role != "file"
+    }
 
 
 def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str]:
