@@ -259,6 +259,17 @@ def _columns(view: TrainView) -> Iterator[tuple[SchemaField, pl.Series, IntArray
         yield one, values, np.ones(len(events), np.int64)
 
 
+def compact(padded: NDArray[np.int64]) -> RaggedArray:
+    """Lists of ids without their padding.
+
+    Args:
+        padded: int64 [n, width], as :meth:`Schema.encode_table` returns for a multi-valued field.
+    """
+    lengths = (padded != PADDING).sum(axis=1)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return RaggedArray(indptr, padded[padded != PADDING])
+
+
 def _check(
     names: Sequence[str], buckets: Mapping[str, int], kinds: Mapping[str, FieldKind], only: Sequence[str] | None
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -127,11 +126,6 @@ class TrainView:
         sources: modalities that each feature and field is made of.
         valid: validation questions, None in a refit.
         seed: seeds everything random in training.
-        metric: what validation maximises.
-        scratch: folder for resumable state of composed models.
-        checkpoint_seconds: shortest time between two writes to ``scratch``.
-        fingerprint: names the run.
-        device: where to train.
         searches: queries that led to training positives, None where nobody's are known.
         query_features: their texts, encoded, for models that need them.
         event_codes: int64 [n], the type of the event of each training positive, or None.
@@ -152,11 +146,6 @@ class TrainView:
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     valid: EvaluationQueries | None = None
     seed: int = 0
-    metric: str = "recall@20"
-    scratch: Path | None = None
-    checkpoint_seconds: float = 30.0
-    fingerprint: str = ""
-    device: str = "cpu"
     searches: Searches | None = None
     query_features: Features | None = None
     event_codes: IntArray | None = None
