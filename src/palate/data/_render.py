@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .check import Report
-    from .faults import Fault
+    from palate.data.check import Report
+    from palate.data.faults import Fault
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 

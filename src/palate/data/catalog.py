@@ -15,10 +15,9 @@ from palate.core.content import Features, concat, pad_rows
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ._hashing import series_parts
-from .ids import IdMap
-from .media import MediaRoot
+from palate.data._hashing import series_parts
+from palate.data.ids import IdMap
+from palate.data.media import MediaRoot
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
 MEDIA_KINDS = ("image", "audio", "video")

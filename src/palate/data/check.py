@@ -13,13 +13,12 @@ import numpy as np
 
 from palate.core.content import Features
 from palate.core.errors import DataError, PalateError
-
-from . import faults as scans
-from . import leaks
-from .dataset import Dataset
-from .faults import Fault, Probe
-from .readers._base import load
-from .splits import TEST, TRAIN, VALID
+from palate.data import faults as scans
+from palate.data import leaks
+from palate.data.dataset import Dataset
+from palate.data.faults import Fault, Probe
+from palate.data.readers._base import load
+from palate.data.splits import TEST, TRAIN, VALID
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
@@ -68,7 +67,7 @@ class Report:
 
     def render(self, width: int = 100, color: bool = False) -> str:
         """Tables for a terminal."""
-        from ._render import render_report
+        from palate.data._render import render_report
 
         return render_report(self, width, color)
 

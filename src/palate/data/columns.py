@@ -8,10 +8,9 @@ from contextlib import contextmanager
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
-
-from .catalog import COLUMN_KINDS
-from .interactions import CONTEXT, ROLES
-from .times import cast_or_null, refuse, seconds
+from palate.data.catalog import COLUMN_KINDS
+from palate.data.interactions import CONTEXT, ROLES
+from palate.data.times import cast_or_null, refuse, seconds
 
 ITEM_IDS = ("item_id", "itemid", "item", "movie_id", "movieid", "asin", "parent_asin", "product_id", "sku", "id")
 NAMES: dict[str, tuple[str, ...]] = {

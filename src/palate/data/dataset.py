@@ -16,19 +16,18 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
-
-from .catalog import Catalog
-from .columns import guess_interactions, guess_items, naming, normalise_log
-from .event_split import EventSplit, split_events
-from .events import Events, codes
-from .histories import Histories
-from .ids import IdMap
-from .interactions import Interactions, Positive
-from .pandas_table import from_pandas
-from .relations import Relations
-from .searches import Searches, make_searches
-from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
-from .views import Bools, EvaluationQueries, RankingQueries, TrainingTables, TrainView
+from palate.data.catalog import Catalog
+from palate.data.columns import guess_interactions, guess_items, naming, normalise_log
+from palate.data.event_split import EventSplit, split_events
+from palate.data.events import Events, codes
+from palate.data.histories import Histories
+from palate.data.ids import IdMap
+from palate.data.interactions import Interactions, Positive
+from palate.data.pandas_table import from_pandas
+from palate.data.relations import Relations
+from palate.data.searches import Searches, make_searches
+from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
+from palate.data.views import Bools, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,9 @@ import polars as pl
 
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, PalateError
-
-from .catalog import MEDIA_KINDS, Catalog
-from .interactions import Interactions
-from .media import MediaRoot
+from palate.data.catalog import MEDIA_KINDS, Catalog
+from palate.data.interactions import Interactions
+from palate.data.media import MediaRoot
 
 Severity = Literal["error", "warning", "note"]
 Probe = Callable[[str, Raw], str | None]

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ._hashing import series_parts
+from palate.data._hashing import series_parts
 
 ROLES = (
     "user",

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import content_key
-
-from .catalog import Catalog
-from .dataset import Dataset
-from .faults import Fault
-from .relations import Edges
-from .splits import TEST, TRAIN
-from .views import TrainView
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.data.faults import Fault
+from palate.data.relations import Edges
+from palate.data.splits import TEST, TRAIN
+from palate.data.views import TrainView
 
 DAY = 86_400
 _SAMPLE = 5_000

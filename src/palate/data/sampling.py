@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.errors import ConfigError, DataError
+from palate.core.errors import ConfigError, DataError
 
 _RESOLUTION = 2**40
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -11,9 +11,8 @@ import polars as pl
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
 from palate.core.files import digest
-
-from .catalog import Catalog
-from .ids import IdMap
+from palate.data.catalog import Catalog
+from palate.data.ids import IdMap
 
 QUERY_IDS = ("query_id", "query", "id")
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import DataError
-
-from .catalog import Catalog
-from .events import Events
-from .histories import Histories
-from .relations import Relations
-from .searches import Searches
+from palate.data.catalog import Catalog
+from palate.data.events import Events
+from palate.data.histories import Histories
+from palate.data.relations import Relations
+from palate.data.searches import Searches
 
 Bools = NDArray[np.bool_]
 

@@ -10,13 +10,12 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import MEDIA_ENDINGS
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..relations import Edges, Relations
-from ._base import files_in, first_line, media_by_id, pick
-from ._jsonl import Column, keys_of, read_columns
+from palate.data.columns import MEDIA_ENDINGS
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.data.readers._base import files_in, first_line, media_by_id, pick
+from palate.data.readers._jsonl import Column, keys_of, read_columns
+from palate.data.relations import Edges, Relations
 
 KINDS = {
     "title": "text",

@@ -15,9 +15,8 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
 from palate.core.registry import Registry
-
-from ..catalog import MEDIA_KINDS
-from ..dataset import Dataset
+from palate.data.catalog import MEDIA_KINDS
+from palate.data.dataset import Dataset
 
 OPTIONS = ("positive", "split", "columns", "roles", "name")
 

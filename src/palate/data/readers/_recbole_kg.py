@@ -7,12 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import naming
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..relations import Relations
-from .folder import read_relations, relation_table
+from palate.data.columns import naming
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.data.readers.folder import read_relations, relation_table
+from palate.data.relations import Relations
 
 TRIPLE = {"head_id": "source", "relation_id": "relation", "tail_id": "target"}
 LINK = ("item_id", "entity_id")

@@ -9,12 +9,11 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ._amazon import build, choose, find, the_meta
-from ._base import copy_media, events, readers
-from ._jsonl import Column, write_lines
-from ._text import plain_text, price, words
+from palate.data.dataset import Dataset
+from palate.data.readers._amazon import build, choose, find, the_meta
+from palate.data.readers._base import copy_media, events, readers
+from palate.data.readers._jsonl import Column, write_lines
+from palate.data.readers._text import plain_text, price, words
 
 LOG: dict[str, Column] = {
     "user": (pl.String(), lambda o: o.get("user_id")),

@@ -12,12 +12,11 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..tables import read_table
-from ._base import events, files_in, first_line, pick, readers
-from ._jsonl import read_lists, read_object
-from ._text import plain_text
+from palate.data.dataset import Dataset
+from palate.data.readers._base import events, files_in, first_line, pick, readers
+from palate.data.readers._jsonl import read_lists, read_object
+from palate.data.readers._text import plain_text
+from palate.data.tables import read_table
 
 PARTS = ("train", "valid", "test")
 HEADER = (

@@ -12,19 +12,18 @@ import polars as pl
 import yaml
 
 from palate.core.errors import DataError, did_you_mean
-
-from ..catalog import COLUMN_KINDS
-from ..columns import naming
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..interactions import CONTEXT, ROLES, Positive
-from ..media import MediaRoot
-from ..relations import Edges, Relations
-from ..searches import Searches
-from ..tables import find_table, read_table, write_table
-from ._base import copy_media, events, readers
-from ._given import given_features, write_features
-from ._settings import SETTINGS, read_settings
+from palate.data.catalog import COLUMN_KINDS
+from palate.data.columns import naming
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.data.interactions import CONTEXT, ROLES, Positive
+from palate.data.media import MediaRoot
+from palate.data.readers._base import copy_media, events, readers
+from palate.data.readers._given import given_features, write_features
+from palate.data.readers._settings import SETTINGS, read_settings
+from palate.data.relations import Edges, Relations
+from palate.data.searches import Searches
+from palate.data.tables import find_table, read_table, write_table
 
 
 class PlainFolder:

@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import MEDIA_ENDINGS
-from ..dataset import Dataset
-from ..tables import read_table
-from ._base import copy_media, events, files_in, first_line, media_by_id, pick, readers
+from palate.data.columns import MEDIA_ENDINGS
+from palate.data.dataset import Dataset
+from palate.data.readers._base import copy_media, events, files_in, first_line, media_by_id, pick, readers
+from palate.data.tables import read_table
 
 FOLDERS = {"cover": ("*covers*", "image"), "sound": ("*audio*", "audio"), "video": ("*video*", "video")}
 

@@ -10,10 +10,9 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ._base import events, first_line, readers
-from ._lines import lines_of
+from palate.data.dataset import Dataset
+from palate.data.readers._base import events, first_line, readers
+from palate.data.readers._lines import lines_of
 
 NEWS = ("id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities")
 BEHAVIOURS = ("impression", "user", "time", "history", "shown")

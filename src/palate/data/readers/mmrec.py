@@ -10,14 +10,13 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..catalog import Catalog
-from ..dataset import Dataset
-from ..interactions import Interactions, Positive
-from ..splits import SplitSpec
-from ..tables import read_table
-from ._base import first_line, readers
-from ._given import given_features, given_graphs, graph_relations, write_features, write_graphs
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.data.interactions import Interactions, Positive
+from palate.data.readers._base import first_line, readers
+from palate.data.readers._given import given_features, given_graphs, graph_relations, write_features, write_graphs
+from palate.data.splits import SplitSpec
+from palate.data.tables import read_table
 
 _NAMES = {"user": "userID", "item": "itemID", "part": "x_label", "time": "pos"}
 

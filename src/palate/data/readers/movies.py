@@ -9,10 +9,9 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..tables import read_table, write_table
-from ._base import copy_media, events, media_by_id, readers
+from palate.data.dataset import Dataset
+from palate.data.readers._base import copy_media, events, media_by_id, readers
+from palate.data.tables import read_table, write_table
 
 TEXT = ("title", "Plot")
 ATTRIBUTES = ("Genre", "Director", "Actors", "Writer", "Year", "Language", "Country", "Runtime", "Rated")

@@ -14,11 +14,10 @@ import polars as pl
 from palate.core.content import Features
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ..dataset import Dataset
-from ._base import events, first_line, readers
-from ._lines import lines_of
-from ._recbole_kg import triples, write_triples
+from palate.data.dataset import Dataset
+from palate.data.readers._base import events, first_line, readers
+from palate.data.readers._lines import lines_of
+from palate.data.readers._recbole_kg import triples, write_triples
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 PARTS = ("train", "valid", "test")

@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..relations import Edges, Relations
-from ._base import events, first_line, pick, readers
-from ._jsonl import read_lists
+from palate.data.dataset import Dataset
+from palate.data.readers._base import events, first_line, pick, readers
+from palate.data.readers._jsonl import read_lists
+from palate.data.relations import Edges, Relations
 
 ATTRIBUTES = "_item2attributes.json"
 
