@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
 from palate.data.histories import Histories
-from palate.data.readers._base import load, write
+from palate.data.load import load, write
 from palate.data.splits import TEST, TRAIN, VALID
 
 KINDS = ("given", "random", "leave_one_out", "temporal", "item_cold", "user_cold")

@@ -8,8 +8,8 @@ import pytest
 
 from palate.core.errors import ConfigError, DataError
 from palate.data.dataset import Dataset
+from palate.data.hashing import hash_buckets
 from palate.data.schema import OUT_OF_VOCABULARY, PADDING, Schema, compact
-from palate.data.text_hash import hash_buckets
 
 ITEMS = {
     "item": ["a", "b", "c", "d"],

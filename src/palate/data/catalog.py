@@ -15,7 +15,7 @@ from palate.core.content import Features, concat, pad_rows
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-from palate.data._hashing import series_parts
+from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
 from palate.data.media import MediaRoot
 

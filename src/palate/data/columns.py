@@ -10,7 +10,7 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.interactions import CONTEXT, ROLES
-from palate.data.times import cast_or_null, refuse, seconds
+from palate.data.times import cast_or_null, parse_times, reject_rows
 
 ITEM_IDS = ("item_id", "itemid", "item", "movie_id", "movieid", "asin", "parent_asin", "product_id", "sku", "id")
 NAMES: dict[str, tuple[str, ...]] = {
@@ -135,24 +135,24 @@ def normalise_log(frame: pl.DataFrame, file: str | None = None) -> pl.DataFrame:
     """Typed roles: ``time`` to integer seconds, ``part`` names to 0/1/2, ``rating`` to float; faults name their row."""
     out = frame
     if "time" in frame.columns:
-        out = out.with_columns(seconds(frame["time"], file).alias("time"))
+        out = out.with_columns(parse_times(frame["time"], file).alias("time"))
     if "part" in frame.columns and frame["part"].dtype == pl.String:
         codes = frame["part"].str.to_lowercase().replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
-        refuse(codes.is_null(), frame["part"], "part is not train, valid or test", file)
+        reject_rows(codes.is_null(), frame["part"], "part is not train, valid or test", file)
         out = out.with_columns(codes.alias("part"))
     elif "part" in frame.columns:
-        refuse(~frame["part"].is_in([0, 1, 2]), frame["part"], "part is not 0, 1 or 2", file)
+        reject_rows(~frame["part"].is_in([0, 1, 2]), frame["part"], "part is not 0, 1 or 2", file)
     for role in ("rating", "weight", "propensity"):
         if role in frame.columns:
             numbers = cast_or_null(frame[role], pl.Float64())
             bad = (numbers.is_null() & frame[role].is_not_null()) | numbers.is_nan() | numbers.is_infinite()
-            refuse(bad.fill_null(False), frame[role], f"{role} is not a finite number", file)
+            reject_rows(bad.fill_null(False), frame[role], f"{role} is not a finite number", file)
             out = out.with_columns(numbers.alias(role))
     return out
 
 
 @contextmanager
-def naming(file: str | None) -> Iterator[None]:
+def errors_from(file: str | None) -> Iterator[None]:
     """Errors about a table that do not name a file get ``file``."""
     try:
         yield

@@ -17,17 +17,17 @@ from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.data.catalog import Catalog
-from palate.data.columns import guess_interactions, guess_items, naming, normalise_log
+from palate.data.columns import errors_from, guess_interactions, guess_items, normalise_log
 from palate.data.event_split import EventSplit, split_events
 from palate.data.events import Events, codes
 from palate.data.histories import Histories
 from palate.data.ids import IdMap
-from palate.data.interactions import Interactions, Positive
+from palate.data.interactions import Interactions, PositiveRule
 from palate.data.pandas_table import from_pandas
+from palate.data.query_log import QueryLog, build_query_log
 from palate.data.relations import Relations
-from palate.data.searches import Searches, make_searches
 from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
-from palate.data.views import Bools, EvaluationQueries, RankingQueries, TrainingTables, TrainView
+from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +46,11 @@ class Dataset:
     users: Catalog
     interactions: Interactions
     relations: Relations = field(default_factory=Relations)
-    positive: Positive = field(default_factory=Positive)
+    positive: PositiveRule = field(default_factory=PositiveRule)
     spec: SplitSpec = field(default_factory=SplitSpec)
     layout: str = "frames"
     notes: tuple[str, ...] = ()
-    searches: Searches | None = None
+    searches: QueryLog | None = None
 
     @classmethod
     def from_frames(
@@ -61,7 +61,7 @@ class Dataset:
         *,
         columns: Mapping[str, str] | None = None,
         roles: Mapping[str, str | Sequence[str]] | None = None,
-        positive: Positive | Mapping[str, Any] | None = None,
+        positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
         relations: Relations | None = None,
@@ -90,14 +90,14 @@ class Dataset:
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
         item_frame, log = _polars(items), _polars(interactions)
-        with naming(read_from.get("items")):
+        with errors_from(read_from.get("items")):
             item_id, kinds, said = guess_items(item_frame, columns, log)
-        with naming(read_from.get("interactions")):
+        with errors_from(read_from.get("interactions")):
             found, more = guess_interactions(log, roles)
         item_ids = IdMap(item_frame[item_id], "item", read_from.get("items"))
         user_frame = None if users is None else _polars(users)
         if user_frame is None:
-            with naming(read_from.get("interactions")):
+            with errors_from(read_from.get("interactions")):
                 distinct = log[found["user"]].drop_nulls().unique(maintain_order=True)
                 user_catalog = Catalog.from_ids(distinct, "user")
         else:
@@ -111,8 +111,8 @@ class Dataset:
         asked = [table] if "query" in table.columns else []
         if searches is not None:
             asked.append(_searched(_polars(searches), catalog.ids, user_catalog.ids, read_from.get("searches")))
-        found_searches = make_searches(asked, None if queries is None else _polars(queries), read_from.get("queries"))
-        rule = Positive.of(positive)
+        found_searches = build_query_log(asked, None if queries is None else _polars(queries), read_from.get("queries"))
+        rule = PositiveRule.of(positive)
         spec = SplitSpec.parse(split) if isinstance(split, str) else split
         if spec is None:
             spec = SplitSpec(kind="given" if "part" in found else "random")
@@ -206,16 +206,16 @@ class Dataset:
             return None
         return self._view((TRAIN, VALID), self.split.refit_items, None, None, seed)
 
-    def test_held(self) -> EvaluationQueries:
+    def test_queries(self) -> EvaluationQueries:
         """The test questions. Callers count this: it is meant to happen once, after all selection."""
-        return self._held(self._known_at_test, TEST, self.split.test_candidates)
+        return self._queries(self._known_at_test, TEST, self.split.test_candidates)
 
     def validation_events(self) -> RankingQueries:
         """The validation events as questions of ranking."""
         return self._ranking_queries((TRAIN,), VALID)
 
     def test_events(self) -> RankingQueries:
-        """The test events as questions of ranking. Callers count this, as :meth:`test_held`."""
+        """The test events as questions of ranking. Callers count this, as :meth:`test_queries`."""
         return self._ranking_queries(self._known_at_test, TEST)
 
     @property
@@ -229,7 +229,7 @@ class Dataset:
         keep = np.isin(self.split.part, parts)
         users, items = data.users[keep], data.items[keep]
         times = None if data.times is None else data.times[keep]
-        shown: Bools | None = None if visible_items.all() else visible_items
+        shown: BoolArray | None = None if visible_items.all() else visible_items
         tables = TrainingTables(
             partial(self._events_of, parts), partial(self._visible_users, parts), partial(self.items.restrict, shown)
         )
@@ -241,16 +241,16 @@ class Dataset:
             items,
             times,
             visible_items,
-            self.relations if visible_items.all() else self.relations.among(visible_items),
-            valid=None if held is None or not (self.split.part == held).any() else self._held(parts, held, candidates),
+            self.relations if visible_items.all() else self.relations.subgraph(visible_items),
+            valid=None if held is None or not (self.split.part == held).any() else self._queries(parts, held, candidates),
             seed=seed,
-            searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
+            searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
             event_names=() if self.event_names is None else tuple(self.event_names.to_list()),
             tables=tables,
         )
 
-    def _events_of(self, parts: Sequence[int]) -> tuple[Events, Bools]:
+    def _events_of(self, parts: Sequence[int]) -> tuple[Events, BoolArray]:
         rows = np.isin(self.event_split.part, parts)
         return self.events.take(rows), self.event_split.positive[rows]
 
@@ -284,7 +284,7 @@ class Dataset:
             self.items,
         )
 
-    def _held(self, known: Sequence[int], held: int, candidates: Any) -> EvaluationQueries:
+    def _queries(self, known: Sequence[int], held: int, candidates: Any) -> EvaluationQueries:
         data, split = self.positives, self.split
         trained = np.isin(split.part, known)
         asked = split.part == held
@@ -320,7 +320,7 @@ def _polars(frame: Any) -> pl.DataFrame:
 
 
 def _searched(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | None) -> pl.DataFrame:
-    with naming(file):
+    with errors_from(file):
         roles, _ = guess_interactions(frame, None)
         if "query" not in roles:
             raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")

@@ -21,7 +21,7 @@ from palate.data.splits import (
     temporal_cuts,
 )
 
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 Parts = NDArray[np.int8]
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -42,13 +42,13 @@ class EventSplit:
     """
 
     part: Parts
-    positive: Bools
-    given: Bools | None
+    positive: BoolArray
+    given: BoolArray | None
     chronological: bool
 
 
 def split_events(
-    spec: SplitSpec, split: Split, positives: Positives, events: Events, accepted: Bools, part: Parts | None
+    spec: SplitSpec, split: Split, positives: Positives, events: Events, accepted: BoolArray, part: Parts | None
 ) -> EventSplit:
     """Assign every event to a part such that each positive keeps the part that ``split`` gave it.
 
@@ -99,7 +99,7 @@ def split_events(
     return EventSplit(out, positive, given, ordered)
 
 
-def first_of_pair(events: Events, accepted: Bools, n_items: int) -> Bools:
+def first_of_pair(events: Events, accepted: BoolArray, n_items: int) -> BoolArray:
     """bool [n events]: the first accepted event of each (user, item) pair."""
     rows = np.flatnonzero(accepted)
     _, first = np.unique(events.user[rows] * n_items + events.item[rows], return_index=True)
@@ -162,7 +162,7 @@ def _drawn(spec: SplitSpec, positives: Positives, events: Events, of_pair: Parts
     return out
 
 
-def _given_history(spec: SplitSpec, split: Split, positives: Positives, events: Events, of_pair: Parts) -> Bools:
+def _given_history(spec: SplitSpec, split: Split, positives: Positives, events: Events, of_pair: Parts) -> BoolArray:
     """Events that are known of a held-out user: up to the last positive handed over; by pair where no time is known."""
     assert split.history is not None
     at = _positive_of(positives, events)

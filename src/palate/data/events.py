@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
-from palate.data.interactions import CONTEXT, Interactions, Positive
+from palate.data.interactions import CONTEXT, Interactions, PositiveRule
 from palate.data.times import cast_or_null
 
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 UNKNOWN = -1
 UNKNOWN_TIME = int(np.iinfo(np.int64).min)
@@ -66,7 +66,7 @@ class Events:
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, rows: IntArray | Bools) -> Events:
+    def take(self, rows: IntArray | BoolArray) -> Events:
         """The events of ``rows`` (row numbers or a mask), in that order.
 
         Args:
@@ -78,7 +78,7 @@ class Events:
         return replace(self, context=context, **required, **optional)
 
     @classmethod
-    def build(cls, log: Interactions, rule: Positive) -> Events:
+    def build(cls, log: Interactions, rule: PositiveRule) -> Events:
         """All interactions in time order (file order where the log has no time), none of them left out.
 
         Args:
@@ -134,7 +134,7 @@ def codes(values: pl.Series, distinct: pl.Series | None = None) -> tuple[IntArra
     return joined["code"].fill_null(UNKNOWN).to_numpy(), tuple(distinct.cast(pl.String).to_list())
 
 
-def _labels(frame: pl.DataFrame, rule: Positive, file: str | None) -> FloatArray:
+def _labels(frame: pl.DataFrame, rule: PositiveRule, file: str | None) -> FloatArray:
     if rule.accepts_all and "label" in frame.columns:
         return _numbers(frame["label"], pl.Float32(), 0.0, file)
     return rule.mask(frame).to_numpy().astype(np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.errors import DataError
 from palate.core.files import digest
-from palate.data._hashing import series_parts
+from palate.data.hashing import series_parts
 
 OnUnknown = Literal["error", "skip", "mark"]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-from palate.data._hashing import series_parts
+from palate.data.hashing import series_parts
 
 ROLES = (
     "user",
@@ -35,7 +35,7 @@ CONTEXT = "context:"
 """Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
 
-class Positive(BaseModel):
+class PositiveRule(BaseModel):
     """What counts as a positive; part of the dataset's hash and printed with every result.
 
     Attributes:
@@ -50,9 +50,9 @@ class Positive(BaseModel):
     label: str | None = None
 
     @classmethod
-    def of(cls, given: Positive | Mapping[str, Any] | None) -> Positive:
+    def of(cls, given: PositiveRule | Mapping[str, Any] | None) -> PositiveRule:
         """A rule from settings; an unknown key or a wrong type is named."""
-        if isinstance(given, Positive):
+        if isinstance(given, PositiveRule):
             return given
         try:
             return cls(**(given or {}))
@@ -97,7 +97,7 @@ class Interactions:
 
     frame: pl.DataFrame
     file: str | None = None
-    lost: pl.DataFrame | None = None
+    dropped: pl.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for role in ("user", "item"):
@@ -123,7 +123,7 @@ class Interactions:
         """All rows by time, ties in file order and rows without a time last; in file order where no time is known."""
         return self.frame.sort("time", maintain_order=True, nulls_last=True) if self.has("time") else self.frame
 
-    def positives(self, rule: Positive) -> Interactions:
+    def positives(self, rule: PositiveRule) -> Interactions:
         """The rows that count, repeats of a (user, item) pair merged into the first by time."""
         kept = self.frame.filter(rule.mask(self.frame))
         if self.has("time"):

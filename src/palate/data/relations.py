@@ -38,7 +38,7 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
-    def among(self, visible: NDArray[np.bool_]) -> Edges:
+    def subgraph(self, visible: NDArray[np.bool_]) -> Edges:
         """Edges whose ends are both visible items."""
         keep = visible[self.source]
         if self.target_kind == "item":
@@ -52,9 +52,9 @@ class Relations:
 
     edges: Mapping[str, Edges] = field(default_factory=dict)
 
-    def among(self, visible: NDArray[np.bool_]) -> Relations:
+    def subgraph(self, visible: NDArray[np.bool_]) -> Relations:
         """Restrict every relation to visible items."""
-        return Relations({name: edges.among(visible) for name, edges in self.edges.items()})
+        return Relations({name: edges.subgraph(visible) for name, edges in self.edges.items()})
 
     def content_hash(self) -> str:
         """Hash of all edges."""

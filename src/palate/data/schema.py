@@ -14,7 +14,7 @@ from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import ConfigError, DataError, did_you_mean
 from palate.data.catalog import Catalog
 from palate.data.events import Events
-from palate.data.text_hash import hash_buckets
+from palate.data.hashing import hash_buckets
 from palate.data.views import TrainView
 
 Owner = Literal["user", "item", "context"]

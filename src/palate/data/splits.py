@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from palate.core.errors import ConfigError, DataError, did_you_mean
 
 SplitKind = Literal["given", "random", "leave_one_out", "temporal", "item_cold", "user_cold"]
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 TRAIN, VALID, TEST, DROPPED = 0, 1, 2, -1
 
 
@@ -84,12 +84,12 @@ class Split:
 
     part: NDArray[np.int8]
     refit: bool
-    visible_items: Bools
-    refit_items: Bools
-    valid_candidates: Bools | None = None
-    test_candidates: Bools | None = None
+    visible_items: BoolArray
+    refit_items: BoolArray
+    valid_candidates: BoolArray | None = None
+    test_candidates: BoolArray | None = None
     fold_in: bool = False
-    history: Bools | None = None
+    history: BoolArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ def temporal_cuts(spec: SplitSpec, data: Positives) -> tuple[int, int]:
     return int(ordered[min(valid, last)]), int(ordered[min(test, last)])
 
 
-def cold_items(spec: SplitSpec, n_items: int) -> tuple[Bools, Bools]:
+def cold_items(spec: SplitSpec, n_items: int) -> tuple[BoolArray, BoolArray]:
     """bool [n_items] of (validation-cold, test-cold) items."""
     test = np.zeros(n_items, bool)
     test[np.random.default_rng(spec.seed).choice(n_items, int(spec.test * n_items), replace=False)] = True

@@ -12,7 +12,7 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.core.files import atomic_path
-from palate.data._csv import MAX_COLUMNS, header_names, ragged_row
+from palate.data.csv_header import MAX_COLUMNS, header_names, ragged_row
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")

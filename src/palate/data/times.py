@@ -18,7 +18,7 @@ _TIMES = (
 _MILLI, _MICRO, _NANO = 10**11, 10**14, 10**17
 
 
-def seconds(values: pl.Series, file: str | None) -> pl.Series:
+def parse_times(values: pl.Series, file: str | None) -> pl.Series:
     """int64 seconds since 1970 UTC; zones may be mixed, a time without one is UTC.
 
     The unit of a number is told from its size, row by row: 1e11 and more are milliseconds, 1e14 micro, 1e17 nano.
@@ -39,7 +39,7 @@ def seconds(values: pl.Series, file: str | None) -> pl.Series:
         numbers = values.cast(pl.Int64, strict=False)
     else:
         numbers = cast_or_null(values, pl.Float64()).floor().cast(pl.Int64, strict=False)
-    refuse((numbers.is_null() & values.is_not_null()) | (numbers < 0).fill_null(False), values, "not a time", file)
+    reject_rows((numbers.is_null() & values.is_not_null()) | (numbers < 0).fill_null(False), values, "not a time", file)
     frame = pl.DataFrame({"t": numbers})
     per_second = pl.when(pl.col("t") >= _NANO).then(10**9).when(pl.col("t") >= _MICRO).then(10**6)
     return frame.select(pl.col("t") // per_second.when(pl.col("t") >= _MILLI).then(1000).otherwise(1))["t"]
@@ -53,7 +53,7 @@ def cast_or_null(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         return pl.Series(values.name, [None] * len(values), dtype=dtype)
 
 
-def refuse(bad: pl.Series, values: pl.Series, what: str, file: str | None) -> None:
+def reject_rows(bad: pl.Series, values: pl.Series, what: str, file: str | None) -> None:
     """Raise for the first row of ``bad``."""
     rows = bad.arg_true()
     if len(rows):

@@ -16,10 +16,10 @@ from palate.core.errors import DataError
 from palate.data.catalog import Catalog
 from palate.data.events import Events
 from palate.data.histories import Histories
+from palate.data.query_log import QueryLog
 from palate.data.relations import Relations
-from palate.data.searches import Searches
 
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class EvaluationQueries:
     users: UserBatch
     relevant: RaggedArray
     exclude: RaggedArray
-    candidates: Bools | None = None
+    candidates: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -72,7 +72,7 @@ class RankingQueries:
     def __len__(self) -> int:
         return len(self.events)
 
-    def take(self, rows: IntArray | Bools) -> RankingQueries:
+    def take(self, rows: IntArray | BoolArray) -> RankingQueries:
         """Only these questions.
 
         Args:
@@ -101,7 +101,7 @@ class TrainingTables:
         items: the items' own columns, as far as they may be seen.
     """
 
-    events: Callable[[], tuple[Events, Bools]]
+    events: Callable[[], tuple[Events, BoolArray]]
     users: Callable[[], Catalog]
     items: Callable[[], Catalog]
 
@@ -137,7 +137,7 @@ class TrainView:
     users: IntArray
     items: IntArray
     times: IntArray | None
-    visible_items: Bools
+    visible_items: BoolArray
     relations: Relations
     features: Mapping[str, Features] = field(default_factory=dict)
     fields: Mapping[str, Features] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class TrainView:
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     valid: EvaluationQueries | None = None
     seed: int = 0
-    searches: Searches | None = None
+    searches: QueryLog | None = None
     query_features: Features | None = None
     event_codes: IntArray | None = None
     event_names: tuple[str, ...] = ()
@@ -188,7 +188,7 @@ class TrainView:
         return self._events[0]
 
     @property
-    def positive(self) -> Bools:
+    def positive(self) -> BoolArray:
         """bool [n events]: the events that training positives stand for; ``events.item[positive]`` is :attr:`items`.
 
         Raises:
@@ -224,7 +224,7 @@ class TrainView:
         return self._tables.items()
 
     @cached_property
-    def _events(self) -> tuple[Events, Bools]:
+    def _events(self) -> tuple[Events, BoolArray]:
         return self._tables.events()
 
     @property
@@ -239,7 +239,7 @@ class TrainView:
         return np.bincount(self.items, minlength=self.n_items)
 
     @cached_property
-    def warm_items(self) -> Bools:
+    def warm_items(self) -> BoolArray:
         """bool [n_items]: items with at least one training positive."""
         return self.popularity > 0
 

@@ -10,10 +10,12 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
-from palate.data.readers._amazon import build, choose, find, the_meta
-from palate.data.readers._base import copy_media, events, readers
-from palate.data.readers._jsonl import Column, write_lines
-from palate.data.readers._text import plain_text, price, words
+from palate.data.load import readers
+from palate.data.readers.shared.amazon import build, choose, find, the_meta
+from palate.data.readers.shared.files import copy_media
+from palate.data.readers.shared.jsonl import Column, write_lines
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.text import plain_text, price, words
 
 LOG: dict[str, Column] = {
     "user": (pl.String(), lambda o: o.get("user_id")),
@@ -56,7 +58,7 @@ class Amazon23Layout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """One object a line; times in milliseconds."""
-        table = events(data)
+        table = external_log(data)
         lines = (
             {
                 "rating": row.get("rating"),

@@ -9,12 +9,14 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import guess_interactions, naming
+from palate.data.columns import errors_from, guess_interactions
 from palate.data.dataset import Dataset
 from palate.data.interactions import CONTEXT
-from palate.data.readers._base import copy_media, events, readers
-from palate.data.readers._given import given_features, write_features
+from palate.data.load import readers
 from palate.data.readers.movies import MoviesLayout, movie_items
+from palate.data.readers.shared.files import copy_media
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.vectors import given_features, write_features
 from palate.data.tables import find_table, read_table, write_table
 
 PARTS = ("train", "valid", "test")
@@ -54,7 +56,7 @@ class CtrLayout:
                 raise DataError(f"no table {part}.*", file=path, hint="add train, valid and test tables")
         log = _log(files)
         roles: dict[str, Any] = {**(options.get("roles") or {}), "part": "part"}
-        with naming(str(files["train"])):
+        with errors_from(str(files["train"])):
             found = guess_interactions(log, roles)[0]
         if "context" not in roles:
             rest = [c for c in log.columns if c not in found.values() and c != HISTORY]
@@ -83,7 +85,7 @@ class CtrLayout:
         Raises:
             DataError: if the data has no labels or no given parts.
         """
-        table = events(data)
+        table = external_log(data)
         for role in ("label", "part"):
             if role not in table.columns:
                 raise DataError("this layout needs it", column=role, hint="use layout folder")

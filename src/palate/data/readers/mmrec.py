@@ -12,9 +12,16 @@ import polars as pl
 from palate.core.errors import DataError
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
-from palate.data.interactions import Interactions, Positive
-from palate.data.readers._base import first_line, readers
-from palate.data.readers._given import given_features, given_graphs, graph_relations, write_features, write_graphs
+from palate.data.interactions import Interactions, PositiveRule
+from palate.data.load import readers
+from palate.data.readers.shared.files import first_line
+from palate.data.readers.shared.vectors import (
+    given_features,
+    given_graphs,
+    graph_relations,
+    write_features,
+    write_graphs,
+)
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
 
@@ -72,7 +79,7 @@ class MMRecLayout:
             users=Catalog.from_ids(pl.Series("id", np.arange(_size(table, "user", file))), "user"),
             interactions=Interactions(table.select(roles), str(file)),
             relations=graph_relations(graphs),
-            positive=Positive.of(options.get("positive")),
+            positive=PositiveRule.of(options.get("positive")),
             spec=SplitSpec.parse(split) if isinstance(split, str) else split,
             layout="mmrec",
         )

@@ -10,7 +10,9 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
-from palate.data.readers._base import copy_media, events, media_by_id, readers
+from palate.data.load import readers
+from palate.data.readers.shared.files import copy_media, media_by_id
+from palate.data.readers.shared.tables import external_log
 from palate.data.tables import read_table, write_table
 
 TEXT = ("title", "Plot")
@@ -58,7 +60,7 @@ class MoviesLayout:
         whole = [pl.col(c).cast(pl.Int64).cast(pl.String) for c in ("Year", "Runtime") if c in frame.columns]
         write_table(frame.with_columns(whole), folder / "movies.jsonl")
         names = {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}
-        table = events(data)
+        table = external_log(data)
         for role in names:
             if role not in table.columns:
                 raise DataError("this layout needs it", column=role, hint="use layout folder")

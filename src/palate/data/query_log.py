@@ -1,4 +1,4 @@
-"""Searches: what people asked for in words, and the item they took then."""
+"""QueryLog: what people asked for in words, and the item they took then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUERY_IDS = ("query_id", "query", "id")
 
 
 @dataclass(frozen=True, eq=False)
-class Searches:
+class QueryLog:
     """Queries that led to an item.
 
     Attributes:
@@ -35,7 +35,7 @@ class Searches:
     def __len__(self) -> int:
         return len(self.query)
 
-    def behind(self, users: IntArray, items: IntArray, n_items: int, until: int | None = None) -> Searches:
+    def restrict_to(self, users: IntArray, items: IntArray, n_items: int, until: int | None = None) -> QueryLog:
         """Those whose user took their item in one of the pairs (``users``, ``items``), none later than ``until``."""
         keep = np.isin(self.users * n_items + self.items, users * n_items + items)
         if until is not None and self.times is not None:
@@ -49,10 +49,10 @@ class Searches:
         return digest(self.queries.content_hash(), *arrays)
 
 
-def make_searches(
+def build_query_log(
     tables: Sequence[pl.DataFrame], queries: pl.DataFrame | None = None, file: str | None = None
-) -> Searches | None:
-    """Searches of ``tables`` without repeats; None where nothing says what was asked for.
+) -> QueryLog | None:
+    """QueryLog of ``tables`` without repeats; None where nothing says what was asked for.
 
     Args:
         tables: each with dense ``user`` and ``item``, ``query`` (null where nobody asked), and maybe ``time``.
@@ -76,7 +76,7 @@ def make_searches(
     made = made.unique(maintain_order=True)
     catalog = _catalog(queries, file)
     timed = "time" in made.columns and not made["time"].null_count()
-    return Searches(
+    return QueryLog(
         catalog,
         catalog.ids.rows(made["query"]),
         made["user"].to_numpy().astype(np.int64),
