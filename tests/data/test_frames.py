@@ -161,7 +161,7 @@ def test_append():
 @pytest.mark.parametrize(
     ("frame", "message", "row"),
     [
-        ({"sku": ["e", "a"]}, "is there already", 2),
+        ({"sku": ["e", "a"]}, "exists already", 2),
         ({"sku": ["e", "e"]}, "appears twice", 2),
         ({"sku": ["e", None]}, "id is empty", 2),
         ({"sku": ["e"], "titel": ["x"]}, "did you mean title", None),

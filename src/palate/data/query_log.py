@@ -1,4 +1,4 @@
-"""QueryLog: what people asked for in words, and the item they took then."""
+"""Search queries of users, and the items they took after each query."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ class QueryLog:
     """Queries that led to an item.
 
     Attributes:
-        queries: all of them, with their text. query, users, items: int64 [n], rows of queries, users and items.
-        times: int64 [n], or None where not all are known.
+        queries: all queries with their text.
+        query: int64 [n], rows of ``queries``.
+        users: int64 [n], rows of users.
+        items: int64 [n], rows of the items taken.
+        times: int64 [n], or None if not all are known.
     """
 
     queries: Catalog
@@ -36,7 +39,14 @@ class QueryLog:
         return len(self.query)
 
     def restrict_to(self, users: IntArray, items: IntArray, n_items: int, until: int | None = None) -> QueryLog:
-        """Those whose user took their item in one of the pairs (``users``, ``items``), none later than ``until``."""
+        """Searches whose user and item are one of the given pairs.
+
+        Args:
+            users: int64 [m], users of the pairs.
+            items: int64 [m], items of the pairs.
+            n_items: number of items.
+            until: leave out searches after this time.
+        """
         keep = np.isin(self.users * n_items + self.items, users * n_items + items)
         if until is not None and self.times is not None:
             keep &= self.times <= until
@@ -44,7 +54,7 @@ class QueryLog:
         return replace(self, query=self.query[keep], users=self.users[keep], items=self.items[keep], times=times)
 
     def content_hash(self) -> str:
-        """Hash of the queries and of who took what."""
+        """Hash of the queries, users, items and times."""
         arrays = [part.tobytes() for part in (self.query, self.users, self.items, self.times) if part is not None]
         return digest(self.queries.content_hash(), *arrays)
 
@@ -52,36 +62,40 @@ class QueryLog:
 def build_query_log(
     tables: Sequence[pl.DataFrame], queries: pl.DataFrame | None = None, file: str | None = None
 ) -> QueryLog | None:
-    """QueryLog of ``tables`` without repeats; None where nothing says what was asked for.
+    """Searches of several tables without repeats.
 
     Args:
-        tables: each with dense ``user`` and ``item``, ``query`` (null where nobody asked), and maybe ``time``.
-        queries: ids and their text. Without it a query of type text is its own words, an id of another type says
-            nothing. file: where ``queries`` was read from.
+        tables: each with dense ``user`` and ``item``, ``query`` (null where there was no query), and maybe ``time``.
+        queries: ids and their text. Without it a query of type text is its own words, and queries of another type
+            are ignored.
+        file: where ``queries`` was read from, for error messages.
+
+    Returns:
+        The searches; None if no text of any query is known.
 
     Raises:
-        DataError: when ``queries`` has no text, or a search names a query that it lacks.
+        DataError: if ``queries`` has no text, or a search names a query that it lacks.
     """
     roles = ("user", "item", "query", "time")
-    parts = [table.select(role for role in roles if role in table.columns) for table in tables]
+    parts = [one.select(role for role in roles if role in one.columns) for one in tables]
     if not parts:
         return None
-    made = pl.concat(parts, how="diagonal_relaxed").filter(pl.col("query").is_not_null())
-    if queries is None and made["query"].dtype == pl.String:
-        made = made.with_columns(pl.col("query").str.strip_chars()).filter(pl.col("query") != "")
-        words = made["query"].unique(maintain_order=True)
-        queries = pl.DataFrame({"query": words, "text": words})
-    if queries is None or not len(made):
+    table = pl.concat(parts, how="diagonal_relaxed").filter(pl.col("query").is_not_null())
+    if queries is None and table["query"].dtype == pl.String:
+        table = table.with_columns(pl.col("query").str.strip_chars()).filter(pl.col("query") != "")
+        texts = table["query"].unique(maintain_order=True)
+        queries = pl.DataFrame({"query": texts, "text": texts})
+    if queries is None or not len(table):
         return None
-    made = made.unique(maintain_order=True)
+    table = table.unique(maintain_order=True)
     catalog = _catalog(queries, file)
-    timed = "time" in made.columns and not made["time"].null_count()
+    timed = "time" in table.columns and not table["time"].null_count()
     return QueryLog(
         catalog,
-        catalog.ids.rows(made["query"]),
-        made["user"].to_numpy().astype(np.int64),
-        made["item"].to_numpy().astype(np.int64),
-        made["time"].to_numpy().astype(np.int64) if timed else None,
+        catalog.ids.rows(table["query"]),
+        table["user"].to_numpy().astype(np.int64),
+        table["item"].to_numpy().astype(np.int64),
+        table["time"].to_numpy().astype(np.int64) if timed else None,
     )
 
 

@@ -121,7 +121,7 @@ def _order(users: pl.Series) -> list[Any]:
 
 def _positive(section: Any, path: Path) -> PositiveRule:
     with errors_from(str(path / SETTINGS)):
-        return PositiveRule.of(section)
+        return PositiveRule.parse(section)
 
 
 def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str]]:

@@ -79,7 +79,7 @@ class MMRecLayout:
             users=Catalog.from_ids(pl.Series("id", np.arange(_size(table, "user", file))), "user"),
             interactions=Interactions(table.select(roles), str(file)),
             relations=graph_relations(graphs),
-            positive=PositiveRule.of(options.get("positive")),
+            positive=PositiveRule.parse(options.get("positive")),
             spec=SplitSpec.parse(split) if isinstance(split, str) else split,
             layout="mmrec",
         )

@@ -67,7 +67,7 @@ class S3RecLayout:
         """Ids must be positive integers."""
         for catalog in (data.users, data.items):
             if catalog.ids.ids.dtype != pl.Int64:
-                raise DataError("this layout needs integer ids", key=catalog.ids.what, hint="use layout folder")
+                raise DataError("this layout needs integer ids", key=catalog.ids.entity, hint="use layout folder")
         table = external_log(data)
         if "time" in table.columns:
             table = table.sort("time", maintain_order=True)
