@@ -40,7 +40,7 @@ class LeaksTest(EASE):
     """Counts the test answers as if they were training rows."""
 
     def fit(self, data: Any, **options: Any) -> Any:
-        held = data.test_held()
+        held = data.test_queries()
         self.leak = held.users.rows[held.relevant.owners()], held.relevant.items
         return super().fit(data, **options)
 
