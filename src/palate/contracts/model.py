@@ -276,7 +276,9 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-models: Registry[type[Model]] = Registry("model", ("palate.models.match", "palate.models.rank"), "palate.models")
+models: Registry[type[Model]] = Registry(
+    "model", ("palate.models.match", "palate.models.sequence", "palate.models.rank"), "palate.models"
+)
 
 
 def _check_axes(name: str, config: ModelConfig, capabilities: Capabilities) -> None:
