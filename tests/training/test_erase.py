@@ -6,7 +6,7 @@ import pytest
 
 import palate
 from palate.core.files import read_json
-from palate.training.forget import forget_user
+from palate.training.erase import erase_user
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_one_user_goes_and_the_others_stay(run):
     before = palate.restore(run)
     row = int(before.deployment.users.rows(["u2<"])[0])
     others = [user for user in before.deployment.users.ids.to_list() if user != "u2<"]
-    assert forget_user(run, "u2<") and not forget_user(run, "u2<") and not forget_user(run, "nobody")
+    assert erase_user(run, "u2<") and not erase_user(run, "u2<") and not erase_user(run, "nobody")
     after = palate.restore(run)
     assert "u2<" not in after.deployment.users.ids.to_list() and len(after.deployment.seen[row]) == 0
     assert read_json(run / "manifest.json")["forgotten"] == [row]
@@ -42,5 +42,5 @@ def test_ids_that_are_numbers(tmp_path):
     log = pl.DataFrame({"user": [1, 1, 2, 2, 3, 3], "item": ["a", "b", "a", "c", "b", "c"]})
     data = palate.Dataset.from_frames(pl.DataFrame({"item": ["a", "b", "c"]}), log, split="random")
     run = palate.models.Popularity().fit(data).save(tmp_path / "run")
-    assert forget_user(run, "2") and not forget_user(run, 2)
+    assert erase_user(run, "2") and not erase_user(run, 2)
     assert palate.restore(run).deployment.users.ids.to_list()[::2] == [1, 3]

@@ -18,7 +18,7 @@ from palate.core.files import atomic_folder, file_digest, read_json, read_tensor
 REPORT = "report.html"
 
 
-def forget_user(run: str | Path, user: object) -> bool:
+def erase_user(run: str | Path, user: object) -> bool:
     """Rewrite the run without what it holds of a user; whether it held anything. The run changes as a whole.
 
     The row stays, so that all other rows mean what they meant: its id becomes one that nobody has, its history empty,
