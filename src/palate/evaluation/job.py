@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.core.errors import ArtefactError, ConfigError
-from palate.core.files import atomic_folder, read_json, read_tensors, sweep_leftovers, write_json, write_text
+from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
 from palate.core.model import Matcher, Model, models, parse
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
@@ -22,7 +22,7 @@ from palate.data.tables import read_table
 from palate.features.plan import Content
 from palate.training import distributed
 from palate.training.fit import fit
-from palate.training.saving import restore, save
+from palate.training.saving import read_parameters, restore, save
 
 from .evaluate import Result, evaluate
 
@@ -105,7 +105,7 @@ def run_fit(
             "processes": world,
             "notes": list(data.notes),
         }
-        save(fits[main.name].model, out, facts)
+        save(fits[main.name].model, out, facts, training_tensors=True)
         write_json(out / "metrics.json", {name: d.result.to_json() for name, d in fits.items() if d.result})
         write_report(out, data, fits)
     write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
@@ -144,10 +144,12 @@ def run_add(run: str | Path, items: str | Path) -> int:
         save(model, aside)
         fresh = read_json(aside / "manifest.json")
         added = int(manifest.get("added_items", 0)) + len(table)
-        write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
         for file in run.iterdir():
             if file.is_file() and not (aside / file.name).exists():
                 shutil.copy2(file, aside / file.name)
+                if file.name in manifest["files"]:
+                    fresh["files"][file.name] = manifest["files"][file.name]
+        write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
     return len(table)
 
 
@@ -167,7 +169,7 @@ def _rule(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def warm_start(model: Model, run: str) -> None:
     """Start from another run's weights wherever name and shape agree; nothing in common is an error."""
-    tensors = read_tensors(Path(run) / "model.safetensors")
+    tensors = read_parameters(run)
     built, renew = model.build, model.clone
 
     def build_and_copy(shape: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fnmatch import fnmatchcase as fnmatch
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -26,9 +27,15 @@ class VectorMatcher(Matcher):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
     After training the final vectors are buffers, so a saved run needs no graph.
+
+    Class attributes:
+        user_parameters: parameters whose first ``n_users`` rows belong to users.
+        training_only: tensors that scoring does not read once the final vectors exist, as ``fnmatch`` patterns.
     """
 
     content: ItemContent
+    user_parameters: ClassVar[tuple[str, ...]] = ()
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -76,6 +83,14 @@ class VectorMatcher(Matcher):
         self.register_buffer("final_items", items.detach().cpu().clone())
         if isinstance(getattr(self, "content", None), ItemContent):
             self.content.freeze()
+
+    def user_tensors(self) -> dict[str, slice]:
+        n_users = self.input_spec.n_users if self.input_spec else 0
+        return dict.fromkeys(("final_users", *self.user_parameters), slice(0, n_users))
+
+    def training_tensors(self) -> set[str]:
+        patterns = self.training_only
+        return {name for name in self.state_dict() if any(fnmatch(name, pattern) for pattern in patterns)}
 
     def scorer(self) -> Scorer:
         if "final_users" in self._buffers:

@@ -49,6 +49,8 @@ class AlignRec(NeighbourMatcher):
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    user_parameters = ("table",)
+    training_only = ("table", "norms.*", "maps.*", "gate.*")
 
     class Config(AdaptedConfig):
         """Settings.

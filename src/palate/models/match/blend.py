@@ -159,6 +159,17 @@ class Blend(Matcher):
         ]
         return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
 
+    def user_tensors(self) -> dict[str, slice]:
+        owned = (
+            (f"members.{place}.{name}", rows)
+            for place, m in enumerate(self._matchers())
+            for name, rows in m.user_tensors().items()
+        )
+        return dict(owned)
+
+    def training_tensors(self) -> set[str]:
+        return {f"members.{place}.{name}" for place, m in enumerate(self._matchers()) for name in m.training_tensors()}
+
     def extra_state(self) -> dict[str, Any]:
         nested = [member.extra_state() for member in self._matchers()]
         shapes = [dict(member.input_spec.features) if member.input_spec else {} for member in self._matchers()]

@@ -45,6 +45,8 @@ class BM3(VectorMatcher):
     paper = "Zhou et al., Bootstrap Latent Representations for Multi-modal Recommendation, WWW 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
     class Config(CopiedConfig):
@@ -120,12 +122,12 @@ class BM3(VectorMatcher):
         """``items`` [fitted, d] grown to all items; those nobody took are described by their content."""
         known, warm = self.get_buffer("known").cpu(), self.get_buffer("warm").cpu()
         warm = torch.cat([warm, warm.new_zeros(len(known) - len(warm))])
-        rows = (known & ~warm).nonzero().squeeze(1).to(self.table.device)
+        rows = (known & ~warm).nonzero().squeeze(1).to(self.device)
         if len(known) > len(items):
             items = torch.cat([items, items.new_zeros(len(known) - len(items), items.shape[1])])
         if not len(rows):
             return items
-        total = self.table.new_zeros(len(rows), self.config.dim)
+        total = torch.zeros(len(rows), self.config.dim, device=self.device)
         for _, z, present in self.content.projected(self.maps, rows):
             total = total + F.normalize(self.predictor(z), dim=1) * present[:, None]
         usual = items[warm.to(items.device)].norm(dim=1).mean()

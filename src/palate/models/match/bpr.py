@@ -38,6 +38,8 @@ class BPR(VectorMatcher):
     paper = "Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements(batch="pairs", negatives=1)
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {
         "faithful": {},
         "tuned": {

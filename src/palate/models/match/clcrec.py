@@ -39,6 +39,8 @@ class CLCRec(DescribedMatcher):
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):

@@ -43,6 +43,8 @@ class FREEDOM(NeighbourMatcher):
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=1, content=True)
+    user_parameters = ("table",)
+    training_only = ("table", "maps.*")
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},

@@ -48,6 +48,8 @@ class LGMRec(DescribedMatcher):
     paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -176,7 +178,7 @@ class LGMRec(DescribedMatcher):
         return final + alpha * F.normalize(whole, dim=1)
 
     def describe(self, rows: Tensor) -> Tensor:
-        local = whole = self.table.new_zeros(len(rows), self.config.dim)
+        local = whole = torch.zeros(len(rows), self.config.dim, device=self.device)
         for place, name in enumerate(self.content.names):
             z, present = self.content.linear(name, rows, self.maps[place])
             held = F.softmax(self.content.linear(name, rows, self.edges[place])[0] / self.config.tau, dim=1)

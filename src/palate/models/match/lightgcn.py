@@ -34,6 +34,8 @@ class LightGCN(VectorMatcher):
     paper = "He et al., LightGCN, SIGIR 2020"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements(batch="pairs", negatives=1)
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):

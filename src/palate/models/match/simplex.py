@@ -38,6 +38,8 @@ class SimpleX(VectorMatcher):
     paper = "Mao et al., SimpleX: A Simple and Strong Baseline for Collaborative Filtering, CIKM 2021"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements(batch="pairs", negatives=-1)
+    user_parameters = ("users",)
+    training_only = ("users",)
 
     class Config(TrainedConfig):
         """negatives: drawn for each positive. margin, neg_weight: of the loss. gamma: share of the ID half.

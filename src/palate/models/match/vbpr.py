@@ -39,6 +39,8 @@ class VBPR(VectorMatcher):
     paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -86,8 +88,13 @@ class VBPR(VectorMatcher):
         chunks = torch.arange(len(known), device=self.bias.device).split(8192)
         content = torch.cat([self.project(rows) for rows in chunks])
         ids = content.new_zeros(len(known), self.config.dim)
-        ids[: len(self.items)] = self.items * self.get_buffer("warm")[:, None]
-        return self.users, torch.cat([ids, content], 1)
+        warm = self.get_buffer("warm")
+        if "final_items" in self._buffers:
+            users, own = self.get_buffer("final_users"), self.get_buffer("final_items")[: len(warm), : self.config.dim]
+        else:
+            users, own = self.users, self.items * warm[:, None]
+        ids[: len(warm)] = own
+        return users, torch.cat([ids, content], 1)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         rows = torch.cat([batch.items, batch.negatives[:, 0]])
