@@ -13,7 +13,7 @@ import palate
 from _common import WORK
 from _points import ITEMS, USERS, Judge, cold_recall, shop, unseen, vectors
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.data.dataset import Dataset
 from palate.simulation.words import QUERIES, WORDS
 from palate.simulation.world import World

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import palate
 from _common import WORK, real
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.data.dataset import Dataset
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists

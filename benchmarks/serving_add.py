@@ -27,7 +27,7 @@ from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
 from palate.evaluation.evaluate import evaluate
-from palate.evaluation.job import parse_model
+from palate.contracts.parse import parse_model
 from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.lists import evaluate_lists

@@ -29,7 +29,9 @@ from palate.core.progress import set_mode, track
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
-from palate.evaluation.job import command_line, fit_one, parse_model
+from palate.contracts.parse import parse_model
+from palate.evaluation.fit_result import fit_one
+from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from _points import Point, nearest, probe, shop
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.data.dataset import Dataset
 from palate.models.pretrain.alignrec_content import AlignRecContent
 

@@ -13,9 +13,9 @@ import torch
 from tiny_world import N_USERS, variant
 
 import palate
+from palate.contracts import Matcher, Model, models
 from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Matcher, Model, models
 from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
 from palate.data.sampling import Negatives

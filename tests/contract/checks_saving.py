@@ -13,9 +13,9 @@ from cases import Case, check, people, same_state, scores, seen_scores
 from tiny_world import COLD, N_ITEMS, N_USERS, arrivals, grown
 
 import palate
+from palate.contracts import Matcher
 from palate.core.errors import ArtefactError
 from palate.core.files import read_tensors
-from palate.core.model import Matcher
 from palate.training.erase import erase_user
 from palate.training.saving import save
 

@@ -11,7 +11,7 @@ import palate
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import supervised_contrastive
 from palate.training.pretrain import pretrain

@@ -10,7 +10,7 @@ from paired_items import COLOURS, READERS, shop, view
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
 from palate.models.pretrain._properties import Properties

@@ -8,7 +8,7 @@ from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.features.saved import load_encoder
 from palate.modules.patches import EVEN, FLOOR, PatchTower, cut, even
 from palate.training.pretrain import pretrain

@@ -14,7 +14,7 @@ from paired_items import READERS, shop, view
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import info_nce
 from palate.losses.harmonised import harmonised

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import palate
+from palate.contracts import models
 from palate.core.content import Features
 from palate.core.files import file_digest, read_json, read_tensors, write_tensors
 from palate.training.erase import erase_user
@@ -69,7 +70,7 @@ def fitted(name, n_items=14):
     small = {"dim": 4, "epochs": 1}
     if name == "blend":
         small = {"members": ("freedom", "lightgcn"), "settings": {"freedom": small, "lightgcn": small}}
-    return palate.core.model.models.get(name)(**small).fit(tiny(n_items))
+    return models.get(name)(**small).fit(tiny(n_items))
 
 
 def by_user(run, n_items):
@@ -125,7 +126,7 @@ def test_members_of_a_blend_keep_no_table(tmp_path):
     model = fitted("blend")
     run = save(model, tmp_path / "run", training_tensors=True)
     assert not (run / "training.safetensors").exists()
-    assert {"members.0.final_users", "members.1.final_users"} == by_user(run, 14).keys()
+    assert {"matchers.0.final_users", "matchers.1.final_users"} == by_user(run, 14).keys()
     assert erase_user(run, f"u{ROW}")
     assert not any(tensor[ROW].any() for tensor in by_user(run, 14).values())
     assert palate.restore(run).recommend(users=["u1"], k=3).equals(model.recommend(users=["u1"], k=3))

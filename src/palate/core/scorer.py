@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batch import IntArray, RaggedArray, UserBatch
-from .errors import UnsupportedError
-from .ports import port
+from palate.core.batch import IntArray, RaggedArray, UserBatch
+from palate.core.errors import UnsupportedError
 
 _SCORES = 1 << 22
 """Scores held at once (16 MiB): a block is written and read several times, and should stay near the processor."""

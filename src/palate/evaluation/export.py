@@ -10,7 +10,7 @@ import torch
 
 from palate.core.errors import UnsupportedError
 from palate.core.files import atomic_path, write_tensors
-from palate.core.model import Matcher, Model
+from palate.contracts import Matcher, Model
 from palate.core.scorer import VectorScorer
 
 from .onnx import write_onnx

@@ -7,7 +7,7 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     from palate.core.errors import did_you_mean
-    from palate.core.model import models
+    from palate.contracts import models
 
     if name.startswith("_"):
         raise AttributeError(name)

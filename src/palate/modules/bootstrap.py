@@ -19,6 +19,8 @@ class Bootstrap(nn.Module):
             without gradient (SimSiam, Chen & He, CVPR 2021).
     """
 
+    moves_without_gradient = True
+
     def __init__(self, tower: nn.Module, dim: int, hidden: int, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum

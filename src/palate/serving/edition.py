@@ -17,7 +17,7 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import MODALITIES
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, read_json
-from palate.core.model import Matcher
+from palate.contracts import Matcher
 from palate.core.padded import PaddedScorer
 from palate.core.scorer import Scorer
 from palate.core.shared_copy import shared_copy

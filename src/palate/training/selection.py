@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def choose(
-    view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Scorer], metric: str | None = None
+    view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Scorer], metric: str
 ) -> tuple[T, float]:
     """The candidate with the best validation score (the first of equals), and that score.
 
@@ -30,7 +30,7 @@ def choose(
     for candidate in candidates:
         if view.valid is None:
             return candidate, float("nan")
-        score = validate(scorer(candidate), view.valid, metric or view.metric)
+        score = validate(scorer(candidate), view.valid, metric)
         if best is None or score > best[1]:
             best = (candidate, score)
     if best is None:

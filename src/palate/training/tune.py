@@ -13,26 +13,13 @@ import numpy as np
 
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, write_json, write_text
-from palate.core.model import models
+from palate.contracts import models
 from palate.core.progress import track
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.features.plan import Content, plan_content
 
-from .fit import fit
-
-SPACES: dict[str, str] = {
-    "lr": "0.0003..0.01:log",
-    "dim": "32,64,128",
-    "reg": "1e-6..1e-1:log",
-    "layers": "1,2,3",
-    "dropout": "0.0..0.8",
-    "l2": "10..2000:log",
-    "prior": "0.0..0.5",
-    "temperature": "0.05..0.5:log",
-    "weight_decay": "1e-7..1e-3:log",
-}
-
+from palate.training.fit import fit
 
 def tune(
     data: Dataset,
@@ -52,7 +39,7 @@ def tune(
         {"best": rows of a table, "trials": all trials, "settings": the best}. ``out/trials.jsonl`` holds every trial.
     """
     kind = models.get(model)
-    ranges = dict(space or {k: v for k, v in SPACES.items() if k in kind.Config.model_fields})
+    ranges = dict(space or {k: v for k, v in search_space(kind.Config).items()})
     for key in ranges:
         if key not in kind.Config.model_fields:
             raise ConfigError(f"{model} has no such setting", key=key, hint=did_you_mean(key, kind.Config.model_fields))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase as fnmatch
 from functools import partial
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 from torch import Tensor
 
-from palate.core.batch import PairBatch, RaggedArray
+from palate.batches.pairs import PairBatches
+from palate.contracts import Phase
+from palate.core.batch import BatchSource, PairBatch, RaggedArray
+from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.core.model import Matcher, Phase
 from palate.core.scorer import Scorer, VectorScorer, mean_of
 from palate.features.adapted import Source
+from palate.models.base import Recommender
 
 from ._content import ItemContent
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-class VectorMatcher(Matcher):
+class VectorMatcher(Recommender):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
     After training the final vectors are buffers, so a saved run needs no graph.
@@ -33,9 +36,14 @@ class VectorMatcher(Matcher):
         training_only: tensors that scoring does not read once the final vectors exist, as ``fnmatch`` patterns.
     """
 
+    negatives: ClassVar[int] = 1
     content: ItemContent
     user_parameters: ClassVar[tuple[str, ...]] = ()
     training_only: ClassVar[tuple[str, ...]] = ()
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        """Training positives with ``negatives`` draws each."""
+        return PairBatches(train, self.negatives)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -53,7 +61,9 @@ class VectorMatcher(Matcher):
         slow = content.network.pretrained()
         return [
             replace(
-                phase, loss=partial(_attending, content, phase.loss), slow=slow, slow_factor=self.config.pretrained_lr
+                phase,
+                loss=partial(_attending, content, phase.loss),
+                groups=phase.slowed(slow, self.config.pretrained_lr),
             )
             for phase in found
         ]
@@ -103,8 +113,8 @@ class VectorMatcher(Matcher):
 
 
 def _attending(
-    content: ItemContent, loss: Callable[[PairBatch], dict[str, Tensor]], batch: PairBatch
-) -> dict[str, Tensor]:
+    content: ItemContent, loss: Callable[[PairBatch], Mapping[str, Tensor]], batch: PairBatch
+) -> Mapping[str, Tensor]:
     """``loss`` of a batch whose items' content is encoded with gradients."""
     content.attend(torch.cat([batch.items, batch.negatives.flatten()]))
     return loss(batch)

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
@@ -48,7 +48,7 @@ class AlignRec(NeighbourMatcher):
     name = "alignrec"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
     user_parameters = ("table",)
     training_only = ("table", "norms.*", "maps.*", "gate.*")
 

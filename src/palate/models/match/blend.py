@@ -15,14 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.padded import PaddedScorer
 from palate.core.scorer import Scorer
-from palate.training.fit import run_stage
+from palate.models.base import Recommender
+from palate.training.fit import fit_member
 
 from ._members import member_of, members_for
 from ._weights import candidate_scores, search_weights, soft_metric, standardise
@@ -63,7 +65,7 @@ class BlendScorer(Scorer):
 
 
 @models.register("blend")
-class Blend(Matcher):
+class Blend(Recommender):
     """Members weighted per slice on validation."""
 
     name = "blend"
@@ -102,10 +104,10 @@ class Blend(Matcher):
         given, dropout = self.config.settings, self.config.modality_dropout
         self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
-    def solve(self, train: TrainView) -> bool:
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
         for index, (name, member) in enumerate(zip(self._names, self._matchers())):
-            chosen = run_stage(member, train, f"{index}-{name}")
+            chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():
             self.update_items(train.all_features, train.n_items)
@@ -113,12 +115,12 @@ class Blend(Matcher):
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
-        self._weights = self._choose(train, scorers)
+        self._weights = self._choose(train, scorers, run.metric)
         if not train.visible_items.all():
             self.update_items(train.visible, train.n_items)
         return True
 
-    def _choose(self, train: TrainView, scorers: list[Scorer]) -> dict[str, list[float]]:
+    def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
         equal = [1.0 / len(scorers)] * len(scorers)
         found = {}
         for part, given, items in (
@@ -131,7 +133,7 @@ class Blend(Matcher):
             if items[train.valid.relevant.items].sum() < ENOUGH:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, soft_metric(train.metric, relevant, counts))
+            found[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
         return found
 
     def selected_settings(self) -> dict[str, Any]:
@@ -161,14 +163,14 @@ class Blend(Matcher):
 
     def user_tensors(self) -> dict[str, slice]:
         owned = (
-            (f"members.{place}.{name}", rows)
+            (f"matchers.{place}.{name}", rows)
             for place, m in enumerate(self._matchers())
             for name, rows in m.user_tensors().items()
         )
         return dict(owned)
 
     def training_tensors(self) -> set[str]:
-        return {f"members.{place}.{name}" for place, m in enumerate(self._matchers()) for name in m.training_tensors()}
+        return {f"matchers.{place}.{name}" for place, m in enumerate(self._matchers()) for name in m.training_tensors()}
 
     def extra_state(self) -> dict[str, Any]:
         nested = [member.extra_state() for member in self._matchers()]

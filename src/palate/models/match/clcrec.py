@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.modules.graph import Graph, user_item
 
@@ -38,7 +38,8 @@ class CLCRec(DescribedMatcher):
     name = "clcrec"
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
+    negatives = 0
     user_parameters = ("users",)
     training_only = ("users", "items")
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}

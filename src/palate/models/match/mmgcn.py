@@ -19,9 +19,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.graph import Graph
@@ -42,7 +42,7 @@ class MMGCN(DescribedMatcher):
     name = "mmgcn"
     paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
     user_parameters = ("ids",)
     training_only = ("ids", "branches.*.preference", "branches.*.convolve.*")
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch, RaggedArray
 from palate.core.config import TrainedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.scorer import mean_of
 from palate.losses.ranking import cosine_contrastive
 from palate.losses.regularise import l2_rows
@@ -37,7 +37,7 @@ class SimpleX(VectorMatcher):
     name = "simplex"
     paper = "Mao et al., SimpleX: A Simple and Strong Baseline for Collaborative Filtering, CIKM 2021"
     capabilities = Capabilities(new_users=True)
-    requirements = Requirements(batch="pairs", negatives=-1)
+    requirements = Requirements()
     user_parameters = ("users",)
     training_only = ("users",)
 
@@ -52,6 +52,9 @@ class SimpleX(VectorMatcher):
         neg_weight: float = Field(10.0, ge=0)
         gamma: float = Field(0.5, ge=0, le=1)
         reg: float = Field(1e-6, ge=0)
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        return PairBatches(train, self.config.negatives)
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

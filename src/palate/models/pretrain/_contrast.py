@@ -16,7 +16,7 @@ from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import digest
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from palate.core.batch import IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.masking import mask_words
 from palate.modules.stream import Alone, WordHead, Words

@@ -13,7 +13,7 @@ from palate.core.batch import IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.features.encoders.logmel import HOP, RATE
 from palate.features.encoders.tower import Tower
 from palate.modules.combine import make_combine

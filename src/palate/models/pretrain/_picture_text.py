@@ -12,7 +12,7 @@ from torch import Tensor
 
 from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
+from palate.contracts import Pretrainer
 from palate.core.seeding import rng_for
 
 from ._inputs import ItemInputs

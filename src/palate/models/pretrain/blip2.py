@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.features.encoders.tower import Tower
 from palate.modules.masking import mine
 from palate.modules.qformer import QFormer

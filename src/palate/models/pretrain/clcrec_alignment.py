@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, IntArray
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.contrastive import info_nce
 
 from ._inputs import ItemInputs

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from palate.core.batch import ExampleBatch
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.factors import weighted_prediction
 
 from ._factors import FactorRegression

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.core.seeding import rng_for
 from palate.modules.factorise import weighted_factors
 

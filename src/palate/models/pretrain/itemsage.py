@@ -24,7 +24,7 @@ from torch import Tensor
 
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Requirements, pretrainers
+from palate.contracts import Requirements, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
@@ -48,7 +48,7 @@ class ItemSage(ItemPretrainer):
 
     name = "itemsage"
     paper = "Baltescu et al., ItemSage: Learning Product Embeddings for Shopping Recommendations, KDD 2022"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(ItemPretrainer.Config):
         """Settings.

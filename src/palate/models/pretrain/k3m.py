@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, pretrainers
+from palate.contracts import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
 from palate.modules.detector import Detector

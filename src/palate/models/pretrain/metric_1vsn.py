@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.ranking import hinge
 from palate.modules.relevance import Cosine
 

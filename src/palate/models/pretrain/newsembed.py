@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax

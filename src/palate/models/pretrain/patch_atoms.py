@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
-from palate.core.model import Phase, Pretrainer, pretrainers
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.patches import PatchTower, cut
 from palate.modules.towers import pooled

@@ -25,7 +25,7 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer, Requirements, pretrainers
+from palate.contracts import Pretrainer, Requirements, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
 
@@ -49,7 +49,7 @@ class PPM(Pretrainer):
 
     name = "ppm"
     paper = "Gao et al., PPM: A Pre-trained Plug-in Model for Click-through Rate Prediction, WWW 2024"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(TrainedConfig):
         """Settings.

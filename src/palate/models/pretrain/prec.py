@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.labels import share_cross_entropy
 from palate.modules.attend import Attended
 from palate.modules.masking import choose

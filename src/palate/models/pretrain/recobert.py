@@ -23,7 +23,7 @@ from torch import Tensor
 
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.matching import cosine_match
 from palate.modules.joined import joined

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
@@ -119,7 +119,7 @@ class UnifiedIO2(Pretrainer):
         c, own = self.config, [*self.net.parameters()]
         return [
             *self.codes.phases(c),
-            Phase("denoise", self.loss, own, c.lr, c.weight_decay, None, c.epochs, c.patience),
+            self.phase("denoise", groups=own),
         ]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:

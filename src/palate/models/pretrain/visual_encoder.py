@@ -27,7 +27,7 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network
 from palate.features.fields import plan_fields

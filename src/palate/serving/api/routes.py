@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from palate.core.generator import Request as Order
-from palate.core.generator import generators
+from palate.contracts import Request as Order
+from palate.contracts import generators
 from palate.serving.events import Event
 from palate.serving.goods import open_columns
 from palate.serving.pictures import SIDES, decoded, picture_of, remade, thumbnail
