@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import palate
 from _common import WORK, real
-from palate.core.encoder import Encoder
 from palate.contracts import Pretrainer
+from palate.core.encoder import Encoder
 from palate.data.dataset import Dataset
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists
@@ -170,8 +170,7 @@ def recalled(encoders: Mapping[str, Encoder], data: Dataset) -> NDArray[np.float
 def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> NDArray[np.float64]:
     """Capped recall@20 of each test user by mean cosines, averaged over the modalities that an item has."""
     import torch
-
-    from palate.core.scorer import VectorScorer, mean_of
+    from palate.ranking.scorer import VectorScorer, mean_of
 
     held = data.test_held()
     whole = []

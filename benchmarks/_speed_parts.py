@@ -15,14 +15,14 @@ import torch
 import palate
 from _common import real
 from palate.contracts import Matcher
+from palate.contracts.parse import parse_model
+from palate.core.context import RunContext
 from palate.core.seeding import seed_torch
 from palate.data.views import TrainView
 from palate.evaluation import speed
-from palate.contracts.parse import parse_model
 from palate.features.plan import plan_content
 from palate.metrics.held import validate
 from palate.modules.graph import bipartite
-from palate.core.context import RunContext
 from palate.training.loop import train
 
 Pair = tuple[float, float]

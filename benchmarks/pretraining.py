@@ -31,9 +31,9 @@ import numpy as np
 from _common import ROOT, WORK, keep
 from _points import READY, Judge, Point, nearest, recalled, shop
 from _supervision_plot import draw
+from palate.contracts import Pretrainer, parse, pretrainers
 from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
-from palate.contracts import Pretrainer, parse, pretrainers
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
 from palate.evaluation.runs import command_line

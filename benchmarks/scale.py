@@ -41,12 +41,12 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
 
     import palate
     from palate.contracts import Matcher
-    from palate.core.seeding import seed_torch
     from palate.contracts.parse import parse_model
+    from palate.core.context import RunContext
+    from palate.core.seeding import seed_torch
     from palate.evaluation.memory import peak
     from palate.metrics.held import evaluate_held
-    from palate.core.context import RunContext
-from palate.training.loop import train
+    from palate.training.loop import train
     from palate.training.saving import versions
 
     torch.set_num_threads(1)

@@ -11,13 +11,13 @@ from safetensors import safe_open
 from small_data import bits, learn, small
 from torch import nn
 
-from palate.core.errors import ArtefactError
 from palate.contracts import InputSpec, Matcher, Phase, Requirements
-from palate.core.scorer import VectorScorer
+from palate.core.context import RunContext
+from palate.core.errors import ArtefactError
 from palate.data.views import TrainView
+from palate.ranking.scorer import VectorScorer
 from palate.training import loop, sources
 from palate.training.checkpoint import Progress, read_checkpoint, write_checkpoint
-from palate.core.context import RunContext
 from palate.training.loop import TrainingError, train
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from palate.contracts.model import Model
 from palate.core.errors import UnsupportedError
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import Scorer
 
 
 class Matcher(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -169,4 +169,8 @@ tasks: Registry[Task[Any]] = Registry("task", ("palate.evaluation.tasks",), "pal
 
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)] if len(values) else values
-    return float(values.mean()) if len(known) == len(values) and len(values) else float(known.mean() if len(known) else np.nan)
+    return (
+        float(values.mean())
+        if len(known) == len(values) and len(values)
+        else float(known.mean() if len(known) else np.nan)
+    )

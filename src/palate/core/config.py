@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .errors import ConfigError, did_you_mean
 from .tuning import Fusion, parse_plan
 
-
 ScheduleName = Literal["constant", "linear", "cosine"]
 
 
@@ -64,13 +63,14 @@ class ContentConfig(ModelConfig):
         0.0,
         ge=0,
         lt=1,
-        description="probability that an item is trained without one of its modalities; an item keeps at least one, and "
-        "models that do not train in epochs say what they do instead",
+        description="probability that an item is trained without one of its modalities; an item keeps at least one, "
+        "and models that do not train in epochs say what they do instead",
     )
     impute: Literal["none", "ridge", "mlp", "infonce"] = Field(
         "none",
-        description="prediction of a missing modality from the item's others: by ridge regression, or by a small network "
-        "fitted to vectors (mlp) or to tell them apart (infonce); needs tuning frozen and fusion late or intermediate",
+        description="prediction of a missing modality from the item's others: by ridge regression, or by a small "
+        "network fitted to vectors (mlp) or to tell them apart (infonce); needs tuning frozen, and fusion "
+        "late or intermediate",
     )
 
     @field_validator("tuning")
@@ -98,8 +98,8 @@ class AdaptedConfig(TrainedConfig, ContentConfig):
     encode_rows: int = Field(
         512,
         ge=0,
-        description="items of a batch whose content is encoded with gradients, drawn again each step; the others are read "
-        "as they were encoded after the last epoch, and 0 encodes all",
+        description="items of a batch whose content is encoded with gradients, drawn again each step; the others are "
+        "read as they were encoded after the last epoch, and 0 encodes all",
     )
     pretrained_lr: float = Field(
         0.1, gt=0, description="factor on lr for weights that come pretrained (tuning partial and full)"

@@ -6,32 +6,30 @@ import itertools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from palate.core.errors import ConfigError, did_you_mean
-from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.contracts import Task
 from palate.contracts.parse import parse_model
+from palate.core.errors import ConfigError, did_you_mean
+from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.progress import track
 from palate.data.dataset import Dataset
-from palate.features.plan import plan_content
-from palate.features.store import FeatureStore
-from palate.metrics.bootstrap import compare_all
-from palate.training.fit import fit
-from palate.training.saving import restore, save, versions
-
 from palate.evaluation.compare_report import markdown
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import MissingModalities, hide_content
 from palate.evaluation.runs import command_line
 from palate.evaluation.sweep import draw_sweep, sweep_markdown
+from palate.features.plan import plan_content
+from palate.features.store import FeatureStore
+from palate.metrics.bootstrap import compare_all
 from palate.training.deployment import deployment_of, log_of
+from palate.training.fit import fit
+from palate.training.saving import restore, save, versions
 
 
 def compare(
@@ -206,7 +204,9 @@ def _stored(run: Path) -> float:
     return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
 
 
-def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[MissingModalities]) -> int:
+def _count_opening(
+    out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[MissingModalities]
+) -> int:
     """How many selections have met the test part, this one included; noted before the first answer is seen."""
     file = out / "openings.json"
     met: list[str] = read_json(file) if file.is_file() else []
@@ -222,7 +222,9 @@ def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> 
     return folder / str(cell["key"]) / f"{gaps.name}.npz"
 
 
-def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore) -> dict[str, np.ndarray]:
+def _open(
+    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore
+) -> dict[str, np.ndarray]:
     file = _answers(folder, cell, gaps)
     if file.is_file():
         with np.load(file, allow_pickle=False) as saved:
@@ -232,7 +234,7 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModali
         deployment_of(model).content.store = store
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
-    arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
+    arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
     for name, values in result.slices.items():
         arrays |= {f"slice/{name}/{metric}": np.array([value]) for metric, value in values.items()}

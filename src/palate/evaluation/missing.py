@@ -30,9 +30,7 @@ class MissingModalities:
         return f"test-missing-{self.rate:g}" + "".join(f"-{modality}" for modality in sorted(self.modalities or ()))
 
 
-def hide_content(
-    model: Model, data: Dataset, rate: float, seed: int, modalities: Sequence[str] | None = None
-) -> None:
+def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities: Sequence[str] | None = None) -> None:
     """Take modalities away from the items that test asks about, as if they had come without.
 
     Each candidate (in ``item_cold`` the new items, elsewhere every item) loses each of its ``modalities`` (None: all)

@@ -11,13 +11,12 @@ import numpy as np
 from palate.core.files import write_text
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
-from palate.metrics.lists import hits_of
-from palate.training.saving import versions
-
 from palate.evaluation.charts import bars, curves
 from palate.evaluation.fit_result import FitResult
 from palate.evaluation.thumbnails import Thumbnails
+from palate.metrics.lists import hits_of
 from palate.training.deployment import deployment_of
+from palate.training.saving import versions
 
 PEOPLE, STRIP = 6, 8
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from .towers import pooled
+from palate.modules.towers import pooled
 
 
 class Bootstrap(nn.Module):

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 import torch
 
+from palate.contracts import Matcher, Model, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
-from palate.contracts import Matcher, Model, models
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
@@ -97,7 +97,9 @@ class Deployment:
             mask[self.items.ids.rows(_many(exclude))] = False
         if len(batch) and (batch.rows < 0).any() and not model.capabilities.new_users:
             able = [name for name, kind in models.items() if kind.capabilities.new_users]
-            raise UnsupportedError(f"{model.name} cannot serve users it never saw", hint=f"models that can: {', '.join(able)}")
+            raise UnsupportedError(
+                f"{model.name} cannot serve users it never saw", hint=f"models that can: {', '.join(able)}"
+            )
         with torch.inference_mode():
             scorer = model.scorer()
             ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from palate.contracts import Pretrainer, pretrainers
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import atomic_folder, digest, write_json
-from palate.contracts import Pretrainer, pretrainers
 from palate.core.seeding import isolated, seed_torch
 from palate.core.tuning import parse_plan
 from palate.data.dataset import Dataset
@@ -25,7 +25,6 @@ from palate.features.plan import Content, find_encoder
 from palate.features.saved import save_encoder
 from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
-
 from palate.training import distributed
 from palate.training.loop import train
 from palate.training.saving import versions

@@ -84,9 +84,7 @@ class MatchTask(Task[Matcher]):
             raise DataError("the split has no validation part", key=str(data.spec), hint="choose a split with one")
         return queries
 
-    def judge(
-        self, model: Matcher, data: Dataset, questions: EvaluationQueries, ks: Sequence[int] = KS
-    ) -> Judgement:
+    def judge(self, model: Matcher, data: Dataset, questions: EvaluationQueries, ks: Sequence[int] = KS) -> Judgement:
         """Rank all candidates for every user.
 
         Memory O(users * max(ks)); never a whole score matrix.

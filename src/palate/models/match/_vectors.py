@@ -14,11 +14,12 @@ from torch import Tensor
 from palate.batches.pairs import PairBatches
 from palate.contracts import Phase
 from palate.core.batch import BatchSource, PairBatch, RaggedArray
+from palate.core.config import AdaptedConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.core.scorer import Scorer, VectorScorer, mean_of
 from palate.features.adapted import Source
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer, VectorScorer, mean_of
 
 from ._content import ItemContent
 
@@ -38,6 +39,7 @@ class VectorMatcher(Recommender):
 
     negatives: ClassVar[int] = 1
     content: ItemContent
+    config: TrainedConfig
     user_parameters: ClassVar[tuple[str, ...]] = ()
     training_only: ClassVar[tuple[str, ...]] = ()
 
@@ -52,7 +54,7 @@ class VectorMatcher(Recommender):
     def attach_encoders(self, source: Source) -> None:
         if not isinstance(getattr(self, "content", None), ItemContent):
             super().attach_encoders(source)
-        self.content.attach_encoders(source, self.config.encode_rows)
+        self.content.attach_encoders(source, _adapted(self).encode_rows)
 
     def phases(self) -> list[Phase]:
         found, content = super().phases(), getattr(self, "content", None)
@@ -63,7 +65,7 @@ class VectorMatcher(Recommender):
             replace(
                 phase,
                 loss=partial(_attending, content, phase.loss),
-                groups=phase.slowed(slow, self.config.pretrained_lr),
+                groups=phase.slowed(slow, _adapted(self).pretrained_lr),
             )
             for phase in found
         ]
@@ -110,6 +112,12 @@ class VectorMatcher(Recommender):
                 users, items = (part.detach() for part in self.vectors())
         known = self.get_buffer("known").cpu().numpy()
         return VectorScorer(users, items, lambda history: self.fold_in(items, history), known)
+
+
+def _adapted(model: VectorMatcher) -> AdaptedConfig:
+    if not isinstance(model.config, AdaptedConfig):
+        raise UnsupportedError(f"{model.name} reads content, but its Config does not extend AdaptedConfig")
+    return model.config
 
 
 def _attending(

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
-from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
@@ -32,7 +31,7 @@ from palate.losses.regularise import l2_rows
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
 
-from ._arrivals import NeighbourMatcher
+from ._arrivals import NeighbourConfig, NeighbourMatcher
 from ._content import ItemContent
 from ._item_graph import item_graph
 from ._rows import node_rows, xavier_tables
@@ -52,7 +51,7 @@ class AlignRec(NeighbourMatcher):
     user_parameters = ("table",)
     training_only = ("table", "norms.*", "maps.*", "gate.*")
 
-    class Config(AdaptedConfig):
+    class Config(NeighbourConfig):
         """Settings.
 
         Attributes:
@@ -62,14 +61,14 @@ class AlignRec(NeighbourMatcher):
         """
 
         layers: int = Field(2, ge=0)
-        k: int = Field(10, ge=1)
-        weights: dict[str, float] = Field(default_factory=dict)
         cca: float = Field(0.01, ge=0)
         uia: float = Field(0.1, ge=0)
         similarity: float = Field(0.1, ge=0)
         tau: float = Field(0.2, gt=0)
         reg: float = Field(1e-4, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -7,6 +7,7 @@ item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,8 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
 from palate.models.base import Recommender
+from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.training.fit import fit_member
 
 from ._members import member_of, members_for
@@ -85,6 +85,8 @@ class Blend(Recommender):
         warm_weights: tuple[float, ...] | None = None
         cold_weights: tuple[float, ...] | None = None
 
+    config: Config
+
     _names: Sequence[str] = ()
 
     def __init__(self, config: ContentConfig | None = None, **settings: Any) -> None:
@@ -102,7 +104,7 @@ class Blend(Recommender):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         given, dropout = self.config.settings, self.config.modality_dropout
-        self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
+        self.matchers = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
@@ -187,8 +189,15 @@ class Blend(Recommender):
             member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))
             member.load_extra_state(nested)
 
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        # runs written before 0.2 call the list of members "members"
+        super().load_tensors({re.sub(r"^members\.", "matchers.", name): tensor for name, tensor in tensors.items()})
+
+    def members(self) -> Mapping[str, Matcher]:
+        return dict(zip(self._names, self._matchers()))
+
     def _matchers(self) -> list[Matcher]:
-        return [member for member in self.members if isinstance(member, Matcher)]
+        return [member for member in self.matchers if isinstance(member, Matcher)]
 
     def _known(self) -> list[Tensor]:
         return [self.get_buffer(f"known_{index}") for index in range(len(self._names))]

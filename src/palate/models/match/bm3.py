@@ -64,6 +64,8 @@ class BM3(VectorMatcher):
         reg: float = Field(1e-2, ge=0)
         standardise: bool = True
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim = self.config.dim

@@ -70,6 +70,8 @@ class BPR(VectorMatcher):
                 raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
             return self
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.blocks: PairSweep | None = None

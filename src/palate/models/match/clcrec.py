@@ -63,6 +63,8 @@ class CLCRec(DescribedMatcher):
         reg: float = Field(0.1, ge=0)
         standardise: bool = True
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c = self.config

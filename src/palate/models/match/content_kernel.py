@@ -22,9 +22,9 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 
 from ._aligned import AlignedKernel
 from ._carried import Carried, Fit, carried
@@ -98,6 +98,8 @@ class ContentKernel(Recommender):
         kernel: Literal["product", "aligned"] = "product"
         max_items: int = 12_000
         select_users: int = 2_000
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -25,8 +25,8 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.scorer import Scorer, mean_of
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
 from ._content import ItemContent
@@ -87,6 +87,8 @@ class ContentKNN(Recommender):
         weights: dict[str, float] | None = None
         scaling: dict[str, Scaling] | None = None
         grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

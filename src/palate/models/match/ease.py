@@ -20,8 +20,8 @@ from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.scorer import Scorer
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class EASE(Recommender):
         l2: float | None = Field(None, gt=0)
         grid: tuple[float, ...] = (50.0, 100.0, 200.0, 400.0, 800.0)
         max_items: int = 25_000
+
+    config: Config
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         refuse_large(train.n_items, self.config.max_items, self.name)

@@ -21,9 +21,9 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
-from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 from ._content import ItemContent
@@ -70,6 +70,8 @@ class EASEContent(Recommender):
         widen_grid: tuple[float, ...] = (0.3, 0.0)
         max_items: int = 25_000
         select_users: int = 5_000
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

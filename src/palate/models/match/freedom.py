@@ -26,7 +26,7 @@ from palate.modules.edges import EdgeSampler
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate, propagate
 
-from ._arrivals import NeighbourMatcher
+from ._arrivals import NeighbourConfig, NeighbourMatcher
 from ._content import CopiedConfig, ItemContent
 from ._item_graph import item_graph
 from ._rows import node_rows, xavier_tables
@@ -50,7 +50,7 @@ class FREEDOM(NeighbourMatcher):
         "tuned": {"standardise": True},
     }
 
-    class Config(CopiedConfig):
+    class Config(CopiedConfig, NeighbourConfig):
         """Settings.
 
         Attributes:
@@ -62,8 +62,6 @@ class FREEDOM(NeighbourMatcher):
 
         layers: int = Field(2, ge=0)
         edge_dropout: float = Field(0.8, ge=0, lt=1)
-        k: int = Field(10, ge=1)
-        weights: dict[str, float] = Field(default_factory=dict)
         hop: float = Field(1.0, ge=0)
         modal_weight: float | None = Field(None, ge=0)
         standardise: bool = False
@@ -78,6 +76,8 @@ class FREEDOM(NeighbourMatcher):
             if self.trains_content and not self.modal:
                 raise ValueError("FREEDOM trains content through its modal terms: modal_weight above 0")
             return self
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

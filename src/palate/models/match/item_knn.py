@@ -23,9 +23,9 @@ from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.core.scorer import Scorer
 from palate.metrics.ragged import ragged_best
 from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class ItemKNN(Recommender):
         shrink_grid: tuple[float, ...] = (0.0, 10.0, 50.0)
         user_grid: tuple[float, ...] = (0.0, 0.5, 1.0)
         item_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
+
+    config: Config
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         c, known = self.config, train.warm_items

@@ -73,6 +73,8 @@ class LGMRec(DescribedMatcher):
         reg: float = Field(1e-6, ge=0)
         standardise: bool = False
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.n_users, self.n_fitted = shape.n_users, shape.n_items

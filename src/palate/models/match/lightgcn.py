@@ -45,6 +45,8 @@ class LightGCN(VectorMatcher):
         reg: float = Field(1e-4, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)

@@ -62,6 +62,8 @@ class MMGCN(DescribedMatcher):
         first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
         standardise: bool = False
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c, nodes = self.config, shape.n_users + shape.n_items

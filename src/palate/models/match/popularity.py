@@ -13,9 +13,9 @@ from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.core.scorer import Scorer
-from palate.metrics.candidates import Candidates, check_request, empty_lists
 from palate.models.base import Recommender
+from palate.ranking.candidates import Candidates, check_request, empty_lists
+from palate.ranking.scorer import Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -74,6 +74,8 @@ class Popularity(Recommender):
 
     class Config(ModelConfig):
         """No settings."""
+
+    config: Config
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self.register_buffer("counts", torch.from_numpy(train.popularity.astype(np.float32)))

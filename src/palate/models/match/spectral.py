@@ -25,10 +25,10 @@ from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.core.scorer import Scorer, mean_of
 from palate.models.base import Recommender
 from palate.modules.graph import Graph
 from palate.modules.spectral import truncated_svd
+from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Spectral(Recommender):
         filter_grid: tuple[float, ...] = (0.0, 1.0)
         popularity_grid: tuple[float, ...] = (0.5, 0.25)
         rounds: int = Field(20, ge=1)
+
+    config: Config
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         c, known = self.config, train.warm_items

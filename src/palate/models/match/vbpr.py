@@ -55,6 +55,8 @@ class VBPR(VectorMatcher):
         content_scale: float = Field(1.0, gt=0)
         standardise: bool = True
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim, width = self.config.dim, sum(shape.features.values())

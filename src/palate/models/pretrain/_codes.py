@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
-from palate.contracts import Phase
 from palate.modules.cells import CellCodes
 
 from ._inputs import ItemInputs

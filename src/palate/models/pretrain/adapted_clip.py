@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import ExampleBatch, IntArray
 from palate.contracts import Phase, Requirements, pretrainers
+from palate.core.batch import ExampleBatch, IntArray
 from palate.losses.contrastive import info_nce
 from palate.modules.fusion import drawn_pairs, pick
 
@@ -72,6 +72,8 @@ class AdaptedCLIP(PairPretrainer):
         queries: Source = "auto"
         distil: float = Field(1.0, ge=0)
         rivals: int = Field(4, ge=1)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError, did_you_mean
-from palate.contracts import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
@@ -76,6 +76,8 @@ class AlignRecContent(PictureText):
         category: str = ""
         alignment: float = Field(0.5, ge=0)
         tau: float = Field(0.1, gt=0)
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         column = self.config.category

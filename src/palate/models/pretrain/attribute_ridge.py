@@ -19,10 +19,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network
 from palate.modules.taught import Taught
 
@@ -63,6 +63,8 @@ class AttributeRidge(Pretrainer):
         ranges: int = Field(10, ge=0)
         weight: float = Field(1.0, gt=0)
         epochs: int = Field(1, ge=0)
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return trait_columns(items, self.config.ranges)

@@ -40,6 +40,8 @@ class CB2CF(FactorRegression):
         views: tuple[Literal["text", "image", "audio"], ...] = ()
         shuffled: bool = False
 
+    config: Config
+
     def unshown(self) -> tuple[str, ...]:
         shown = self.config.views
         return tuple(m for m in ("text", "image", "audio") if shown and m not in shown)

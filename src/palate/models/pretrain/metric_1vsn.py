@@ -34,6 +34,8 @@ class Metric(Listening):
 
         margin: float = Field(0.2, gt=0)
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         self.relevance = Cosine()

@@ -29,10 +29,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
@@ -86,6 +86,8 @@ class UnifiedIO2(Pretrainer):
         batch_size: int = Field(64, ge=2)
         epochs: int = Field(60, ge=0)
         patience: int = Field(8, ge=1)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         c, self.inputs = self.config, ItemInputs(train.features)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, DataError, FeatureError
-from palate.metrics import ItemVectors, topk, topk_dot
-from palate.metrics.selection import best, largest
+from palate.ranking.dot import ItemVectors, topk_dot
+from palate.ranking.selection import best, largest
+from palate.ranking.topk import topk
 
 
 def by_sorting(scores, k, exclude=None, allowed=None):

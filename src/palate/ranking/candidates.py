@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import RaggedArray
-from ..core.errors import ConfigError
+from palate.core.errors import ConfigError
 
 IntArray = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
+
+
+class ItemLists(Protocol):
+    """Lists of item rows, one for each row that is ranked; :class:`palate.core.batch.RaggedArray` is such lists."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def items(self) -> IntArray:
+        """int64 [nnz]: the entries of all lists, one list after the other."""
+
+    def take(self, rows: IntArray) -> ItemLists:
+        """The lists of ``rows``, in that order."""
+
+    def owners(self) -> IntArray:
+        """int64 [nnz]: the list that each entry belongs to."""
 
 
 class TopK(NamedTuple):
@@ -31,7 +46,7 @@ class TopK(NamedTuple):
 class Candidates:
     """Which items may appear: a narrowed set of columns, and per-row exclusions inside it."""
 
-    def __init__(self, n_items: int, exclude: RaggedArray | None, allowed: NDArray[np.bool_] | IntArray | None) -> None:
+    def __init__(self, n_items: int, exclude: ItemLists | None, allowed: NDArray[np.bool_] | IntArray | None) -> None:
         self.exclude = exclude if exclude is not None and len(exclude.items) else None
         self.kept = None if allowed is None else _allowed_rows(allowed, n_items)
         self.width = n_items if self.kept is None else len(self.kept)
@@ -89,7 +104,7 @@ def check_items(items: IntArray, n_items: int, key: str) -> None:
         )
 
 
-def check_request(n_rows: int, k: int, exclude: RaggedArray | None, chunk: int) -> None:
+def check_request(n_rows: int, k: int, exclude: ItemLists | None, chunk: int) -> None:
     """Refuse k or chunk below 1, and exclusions for another number of rows, as ConfigError."""
     for key, value in (("k", k), ("chunk", chunk)):
         if value < 1:

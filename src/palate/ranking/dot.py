@@ -7,10 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import RaggedArray
-from ..core.errors import FeatureError
-from .candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
-from .selection import best, largest, order_ties
+from palate.core.errors import FeatureError
+from palate.ranking.candidates import Candidates, IntArray, ItemLists, TopK, check_request, empty_lists, store_lists
+from palate.ranking.selection import best, largest, order_ties
 
 _MARGIN = 4
 """Candidates beyond k that are rescored; more make the fallback rarer, fewer make the common case cheaper."""
@@ -43,7 +42,7 @@ def topk_dot(
     users: Tensor,
     items: Tensor | ItemVectors,
     k: int,
-    exclude: RaggedArray | None = None,
+    exclude: ItemLists | None = None,
     allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
@@ -57,11 +56,11 @@ def topk_dot(
     Args:
         users: float [n, d]. items: float [N, d] on the same device, or :class:`ItemVectors` made
             once, which spares many small requests a pass over the catalogue. Both are used as float32.
-        k, exclude, allowed, chunk: as in :func:`palate.metrics.topk.topk`; large catalogues get smaller blocks.
+        k, exclude, allowed, chunk: as in :func:`palate.ranking.topk.topk`; large catalogues get smaller blocks.
 
     Raises:
         FeatureError: a vector is not finite (named by its row), too long, or the dimensions differ.
-        ConfigError: as in :func:`palate.metrics.topk.topk`.
+        ConfigError: as in :func:`palate.ranking.topk.topk`.
     """
     bank = items if isinstance(items, ItemVectors) else ItemVectors(items)
     if users.ndim != 2 or users.shape[1] != bank.vectors.shape[1]:

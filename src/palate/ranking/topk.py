@@ -9,13 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.batch import RaggedArray
-from ..core.errors import DataError
-from .candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
-from .dot import ItemVectors, topk_dot
-from .selection import best
-
-__all__ = ["ItemVectors", "ScoreBlock", "TopK", "topk", "topk_dot"]
+from palate.core.errors import DataError
+from palate.ranking.candidates import Candidates, IntArray, ItemLists, TopK, check_request, empty_lists, store_lists
+from palate.ranking.selection import best
 
 ScoreBlock = Callable[[IntArray], Tensor]
 
@@ -24,7 +20,7 @@ def topk(
     score_block: ScoreBlock,
     n_rows: int,
     k: int,
-    exclude: RaggedArray | None = None,
+    exclude: ItemLists | None = None,
     allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
