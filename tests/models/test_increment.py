@@ -6,6 +6,7 @@ import tiny_view
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_view import RUN
 
 from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
@@ -34,7 +35,7 @@ def fitted():
         model = make()
         model.setup(view)
         if name != "freedom":
-            model.solve(view)
+            model.solve(view, RUN)
         model.eval()
         model.on_fit_end()
         made[name] = model, view

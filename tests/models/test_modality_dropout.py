@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny_view
 import torch
+from tiny_view import RUN
 
 from palate.core.content import Features, concat
 from palate.core.errors import ConfigError
@@ -82,7 +83,7 @@ def test_what_models_keep_of_content_follows_the_masks(kind):
 def solved(view, **changes):
     model = ContentKernel(**{"sharpness": 2.0, **GIVEN, **changes})
     model.setup(view)
-    assert model.solve(view)
+    assert model.solve(view, RUN)
     return model
 
 
