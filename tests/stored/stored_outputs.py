@@ -20,8 +20,8 @@ from pretrain_case import Ground, readers
 from safetensors.numpy import load_file
 from tiny_world import arrivals, variant
 
+from palate.contracts import models, pretrainers
 from palate.core.errors import PalateError
-from palate.core.model import models, pretrainers
 from palate.training.pretrain import pretrain
 
 Record = dict[str, Any]
@@ -228,7 +228,7 @@ class Outputs:
         return {"lists": lists(model, "described"), "new items": refusable(lambda: with_arrivals(model))}
 
     def varied(self, name: str, world: str, settings: Record) -> Record:
-        """Lists, losses and tensors under other settings."""
+        """RaggedArray, losses and tensors under other settings."""
         model = self.fit(name, world, settings)
         run = self.saved(model)
         return {
