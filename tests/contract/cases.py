@@ -42,7 +42,7 @@ def check(applies: Callable[[type[Model]], bool] = lambda kind: True) -> Callabl
 
 def trained(kind: type[Model]) -> bool:
     """Trained by the loop."""
-    return kind.requirements.batch != "none"
+    return issubclass(kind.Config, TrainedConfig)
 
 
 def closed_form(kind: type[Model]) -> bool:
@@ -132,9 +132,8 @@ class Case:
 def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
     """Training pairs with as many negatives as ``kind`` wants."""
     rng = np.random.default_rng(0)
-    count = (
-        kind.requirements.negatives if kind.requirements.negatives >= 0 else int(kind(**small(kind)).config.negatives)
-    )
+    own = getattr(kind(**small(kind)).config, "negatives", None)
+    count = int(getattr(kind, "negatives", 1) if own is None else own)
     rows = rng.choice(len(view), size, replace=False)
     sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
     drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
