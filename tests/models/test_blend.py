@@ -11,8 +11,8 @@ from tiny_view import RUN
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.data.views import EvaluationQueries
-from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
+from palate.models.match.blend.weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.ranking.scorer import PaddedScorer, Scorer
 
 USERS, ITEMS = 40, 30

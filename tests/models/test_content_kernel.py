@@ -11,8 +11,8 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.data.relations import Relations
 from palate.data.views import TrainView
-from palate.models.match._kernel import Block, exponentiate, group_of, kind_of
 from palate.models.match.content_kernel import ContentKernel
+from palate.models.match.content_kernel.blocks import Block, exponentiate, group_of, kind_of
 
 SETTINGS = dict(sharpness=2.0, ridge=0.3, l2=1.5, mix=0.2, popularity=0.15)
 

@@ -7,9 +7,9 @@ import torch
 from tiny_view import RUN
 
 from palate.metrics.held import validate
-from palate.models.match._prior import prior_weights, row_normalised, weighted_gram, widened
 from palate.models.match.ease import dense_gram, ease_weights, inverse
 from palate.models.match.ease_content import EASEContent
+from palate.models.match.ease_content.prior import prior_weights, row_normalised, weighted_gram, widened
 
 X = np.array(
     [[1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 0, 0], [1, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 0, 0, 0, 1]], np.float64

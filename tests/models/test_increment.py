@@ -10,10 +10,10 @@ from tiny_view import RUN
 
 from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
-from palate.models.match._increment import Columns, changed_rows
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.ease_content import EASEContent
 from palate.models.match.freedom import FREEDOM
+from palate.models.match.shared.columns import Columns, changed_rows
 
 FIXED = dict(sharpness=2.0, ridge=0.3, l2=5.0, mix=0.2, popularity=0.15)
 MODELS = {

@@ -24,14 +24,13 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.content import Features
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import CopiedConfig, ItemContent
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
+from palate.models.match.shared.node_tables import byte_dropout, node_rows, xavier_tables
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
-
-from ._content import CopiedConfig, ItemContent
-from ._rows import byte_dropout, node_rows, xavier_tables
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -22,10 +22,9 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.described import DescribedMatcher
 from palate.modules.graph import Graph, user_item
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

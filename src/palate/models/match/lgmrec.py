@@ -23,15 +23,14 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
+from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.node_tables import xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
-from ._rows import xavier_tables
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -23,13 +23,12 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
+from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.node_tables import node_rows
 from palate.modules.graph import Graph
 from palate.modules.modal_convolution import ModalConvolution
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
-from ._rows import node_rows
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

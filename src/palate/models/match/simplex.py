@@ -22,11 +22,10 @@ from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.losses.ranking import cosine_contrastive
 from palate.losses.regularise import l2_rows
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
 from palate.ranking.scorer import mean_of
-
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -21,11 +21,10 @@ from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
-
-from ._content import ItemContent
-from ._vectors import VectorMatcher
+from palate.models.match.shared.vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -18,10 +18,9 @@ from palate.core.config import AdaptedConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.features.adapted import Source
+from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, VectorScorer, mean_of
-
-from ._content import ItemContent
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
