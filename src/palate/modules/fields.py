@@ -104,7 +104,8 @@ class FieldEmbedding(nn.Module):
         """
         table = self.tables[self.names.index(name)]
         if values.is_floating_point():
-            return values[..., None] * table[0]
+            scaled: Tensor = values[..., None] * table[0]
+            return scaled
         out: Tensor = F.embedding(values, table) * (values != PADDING)[..., None]
         return out
 
