@@ -7,8 +7,7 @@ import pytest
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import UnsupportedError
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.serving.requests import RecommendRequest
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from palate.core.model import Matcher, models
+from palate.contracts import Matcher, models
 from palate.data.dataset import Dataset
 from palate.training.fit import fit
 
@@ -47,7 +47,7 @@ BLEND = {
 
 def bits(model: Matcher) -> bytes:
     """All tensors of a model as bytes."""
-    state = model.state_dict()
+    state = model.saved_tensors()
     return b"".join(name.encode() + state[name].contiguous().numpy().tobytes() for name in sorted(state))
 
 

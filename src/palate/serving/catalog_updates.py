@@ -187,7 +187,7 @@ def _is_whole_number(text: str) -> bool:
 
 def _fits(items: Catalog, column: str, value: FieldValue) -> bool:
     try:
-        items.typed(pl.DataFrame([_series(column, [value])]))
+        items.cast_rows(pl.DataFrame([_series(column, [value])]))
     except DataError:
         return False
     return True
@@ -213,7 +213,7 @@ def _updated_rows(items: Catalog, key: str, rows: IntArray, update: CatalogUpdat
         else:
             values = [fields.get(column, before.get(column)) for fields, before in zip(update.fields, old)]
             table[column] = _series(column, values)
-    return items.typed(pl.DataFrame(table))
+    return items.cast_rows(pl.DataFrame(table))
 
 
 def _series(column: str, values: list[FieldValue]) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from palate.serving.events import EventStore
 from palate.serving.replication import Replication
-from palate.training.forget import forget_user
+from palate.training.erase import erase_user
 
 
 class ErasedUser(NamedTuple):
@@ -58,5 +58,5 @@ class UserEraser:
         """Erase users from the runs on disk, one process at a time; whether a run knew one."""
         with self.replication.unchanged() as snapshots, open(self.lock, "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            known = [forget_user(snapshot.run, user) for snapshot in snapshots.values() for user in users]
+            known = [erase_user(snapshot.run, user) for snapshot in snapshots.values() for user in users]
         return any(known)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from palate.contracts import Matcher
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError, DataError, UnsupportedError, did_you_mean
 from palate.core.files import digest
-from palate.core.model import Matcher
-from palate.core.scorer import Scorer
 from palate.data.catalog import Catalog
 from palate.features.plan import Content
+from palate.ranking.scorer import Scorer
 from palate.serving.index.vector_index import VectorIndex
 from palate.serving.snapshot_stats import CatalogStats
 from palate.training.deployment import Deployment

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from palate.contracts import Matcher
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.core.model import Matcher
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
 from palate.core.shared_copy import shared_copy
 from palate.features.store import FeatureStore
+from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.serving.catalog_updates import CatalogUpdate, apply_update
 from palate.serving.index.calibration import sample_queries
 from palate.serving.index.vector_index import VectorIndex, open_index
 from palate.serving.snapshot import MAIN, ModelSnapshot, ServedModel, run_fingerprint, run_version
+from palate.training.deployment import deployment_of
 from palate.training.saving import restore
 
 WARM_UP_ITEMS = 4
@@ -54,7 +54,7 @@ def open_snapshot(
     model = restore(resolved)
     if not isinstance(model, Matcher):
         raise ConfigError(f"{model.name} does not recommend items", key=str(resolved))
-    deployment = model.deployment
+    deployment = deployment_of(model)
     erased = set(read_json(resolved / "manifest.json").get("forgotten", ()))
     items = deployment.items
     if store is not None:

@@ -18,14 +18,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.described import DescribedMatcher
 from palate.modules.graph import Graph, user_item
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -38,7 +37,10 @@ class CLCRec(DescribedMatcher):
     name = "clcrec"
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
+    negatives = 0
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):
@@ -59,6 +61,8 @@ class CLCRec(DescribedMatcher):
         tau_user: float = Field(1.0, gt=0)
         reg: float = Field(0.1, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

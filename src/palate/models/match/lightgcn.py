@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
+from palate.models.match.shared.node_tables import node_rows, xavier_tables
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
-
-from ._rows import node_rows, xavier_tables
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -33,7 +32,9 @@ class LightGCN(VectorMatcher):
     name = "lightgcn"
     paper = "He et al., LightGCN, SIGIR 2020"
     capabilities = Capabilities(new_users=True)
-    requirements = Requirements(batch="pairs", negatives=1)
+    requirements = Requirements()
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):
@@ -42,6 +43,8 @@ class LightGCN(VectorMatcher):
         layers: int = Field(3, ge=0)
         reg: float = Field(1e-4, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import Scorer
 
 SAMPLE_USERS = 500
 """Users in the sample: the standard error of a share of .98 among so many is .006."""

@@ -1,0 +1,53 @@
+"""Members of a blend: which the data allows, and how they are built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from palate.contracts import Matcher, models
+from palate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+MEMBERS = ("ease_content", "freedom", "content_kernel", "content_kernel@raw", "content_kernel@aligned")
+DEFAULTS: dict[str, dict[str, Any]] = {"freedom": {"validate_every": 3, "patience": 5, "epochs": 120}}
+
+
+def member_of(name: str, settings: Mapping[str, Any], dropout: float = 0.0) -> Matcher:
+    """An unfitted member from ``name`` or ``name@preset``; ``settings`` win over the preset.
+
+    Args:
+        dropout: ``modality_dropout`` of members that know it.
+    """
+    base, _, preset = name.partition("@")
+    kind = models.get(base)
+    if preset and preset not in kind.presets:
+        raise ConfigError(
+            f"{base} has no such preset", key=preset, hint=f"presets: {', '.join(kind.presets) or 'none'}"
+        )
+    if settings.get("impute", "none") != "none":
+        raise ConfigError("content is imputed for all members alike", key="impute", hint="set it on the blend")
+    shared = {"modality_dropout": dropout} if dropout and "modality_dropout" in kind.Config.model_fields else {}
+    member = kind(**{**shared, **DEFAULTS.get(name, {}), **kind.presets.get(preset, {}), **settings})
+    if not isinstance(member, Matcher):
+        raise ConfigError("only matchers can be members", key=name)
+    return member
+
+
+def members_for(train: TrainView) -> list[str]:
+    """The members this data allows: content models need content, dense closed forms a catalogue they can hold."""
+    content = bool(train.features) or bool(train.relations.edges)
+    found = []
+    for name in MEMBERS:
+        kind = models.get(name.partition("@")[0])
+        limit = kind.Config.model_fields.get("max_items")
+        fits = limit is None or train.n_items <= limit.default
+        if (
+            fits
+            and (content or not kind.requirements.content)
+            and (bool(train.features) or not kind.requirements.dense)
+        ):
+            found.append(name)
+    return found or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])
