@@ -277,7 +277,7 @@ def test_an_item_changed_in_words(client, service, fitted, monkeypatch):
     monkeypatch.setattr("palate.serving.recommend.content_similarity", alike)
     response = client.get("/search", params={"like": fitted.plain, "q": "red <b>"})
     assert "but red <b>" in sound(response).text and len(re.findall("data-item", response.text)) == 24
-    assert asked[0].text == "red <b>" and asked[0].like == service.snapshot.row(fitted.plain)
+    assert asked[0].text == "red <b>" and asked[0].item == service.snapshot.row(fitted.plain)
 
 
 def test_ids_of_any_kind_have_pages(known, service):
