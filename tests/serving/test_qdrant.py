@@ -151,7 +151,7 @@ def test_the_words_in_which_a_server_is_asked(listener, monkeypatch):
     place, asked = listener
     monkeypatch.setenv(qdrant.KEY, "hush-hush")
     index = QdrantIndex("shop", connect(place))
-    assert index.exact and index.wide == 2
+    assert index.exact and index.dim == 2
     index.put([3], np.ones((1, 2), np.float32))
     index.drop([4])
     found, scores = index.search(np.ones((1, 2), np.float32), 2, np.array([1, 1, 0, 1], bool), RaggedArray.of([[1]]))
