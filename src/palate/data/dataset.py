@@ -271,7 +271,12 @@ class Dataset:
         return (TRAIN, VALID) if self.split.refit else (TRAIN,)
 
     def _view(
-        self, parts: Sequence[int], visible_items: BoolArray, asked: int | None, candidates: BoolArray | None, seed: int
+        self,
+        parts: Sequence[int],
+        visible_items: BoolArray,
+        queried: int | None,
+        candidates: BoolArray | None,
+        seed: int,
     ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
@@ -279,7 +284,10 @@ class Dataset:
         times = None if data.times is None else data.times[keep]
         shown: BoolArray | None = None if visible_items.all() else visible_items
         tables = TrainingTables(
-            partial(self._events_of, parts), partial(self._visible_users, parts), partial(self.items.restrict, shown)
+            partial(self._events_of, parts),
+            partial(self._visible_users, parts),
+            partial(self.items.restrict, shown),
+            None if queried is None else partial(self._ranking_queries, parts, queried),
         )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(
@@ -291,8 +299,8 @@ class Dataset:
             visible_items,
             self.relations if visible_items.all() else self.relations.subgraph(visible_items),
             valid=None
-            if asked is None or not (self.split.part == asked).any()
-            else self._queries(parts, asked, candidates),
+            if queried is None or not (self.split.part == queried).any()
+            else self._queries(parts, queried, candidates),
             seed=seed,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],

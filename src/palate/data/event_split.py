@@ -178,8 +178,8 @@ def _given_history(spec: SplitSpec, split: Split, positives: Positives, events: 
         return np.where(of_pair >= 0, of_history, _uniform(spec.seed, 0, pairs) < 0.5)
     last = np.full(positives.n_users, np.iinfo(np.int64).min)
     np.maximum.at(last, positives.users[split.history], positives.times[split.history])
-    asked = (at >= 0) & ~of_history
-    return of_history | (~asked & (events.time <= last[events.user]))
+    answers = (at >= 0) & ~of_history
+    return of_history | (~answers & (events.time <= last[events.user]))
 
 
 def _ordered(events: Events, part: Parts) -> bool:

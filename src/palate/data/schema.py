@@ -329,8 +329,8 @@ def _texts(values: pl.Series) -> pl.Series:
     if values.dtype.is_nested():
         return _lists(values).list.join("|").replace("", None)
     if values.dtype.is_float():
-        whole = (values.floor() == values).fill_null(True).all()
-        values = values.cast(pl.Int64, strict=False) if whole else values
+        integral = (values.floor() == values).fill_null(True).all()
+        values = values.cast(pl.Int64, strict=False) if integral else values
     return values.cast(pl.String).str.strip_chars().replace("", None)
 
 

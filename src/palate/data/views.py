@@ -103,11 +103,13 @@ class TrainingTables:
         build_events: builds all training events, and bool [n], the events that the training positives stand for.
         build_users: builds the users' catalogue without the rows that fitting may not see.
         build_items: builds the items' catalogue without the rows that fitting may not see.
+        build_queries: builds the validation events as questions of ranking; None in a refit.
     """
 
     build_events: Callable[[], tuple[Events, BoolArray]]
     build_users: Callable[[], Catalog]
     build_items: Callable[[], Catalog]
+    build_queries: Callable[[], RankingQueries] | None = None
 
     @cached_property
     def events(self) -> tuple[Events, BoolArray]:
@@ -123,6 +125,11 @@ class TrainingTables:
     def items(self) -> Catalog:
         """The items' catalogue."""
         return self.build_items()
+
+    @cached_property
+    def queries(self) -> RankingQueries | None:
+        """The validation events as questions of ranking."""
+        return None if self.build_queries is None else self.build_queries()
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,6 +260,11 @@ class TrainView:
         if self.tables is None:
             raise DataError("this view was made without tables", hint="take it from Dataset.select_view()")
         return self.tables
+
+    @property
+    def validation_events(self) -> RankingQueries | None:
+        """The validation events as questions of ranking; None in a refit, or if the view was made without a log."""
+        return None if self.tables is None else self.tables.queries
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
