@@ -245,8 +245,8 @@ def test_questions_know_only_the_past():
 def test_a_view_holds_the_validation_events():
     data = shop(6, "item_cold")
     view, questions = data.select_view(), data.validation_events()
-    np.testing.assert_array_equal(view.validation_events.events.item, questions.events.item)
-    assert len(questions) and data.refit_view().validation_events is None
+    np.testing.assert_array_equal(view.ranking_queries.events.item, questions.events.item)
+    assert len(questions) and data.refit_view().ranking_queries is None
 
 
 def test_users_without_training_events_have_no_row():

@@ -262,9 +262,10 @@ class TrainView:
         return self.tables
 
     @property
-    def validation_events(self) -> RankingQueries | None:
-        """The validation events as questions of ranking; None in a refit, or if the view was made without a log."""
-        return None if self.tables is None else self.tables.queries
+    def ranking_queries(self) -> RankingQueries | None:
+        """The validation events as questions of ranking; None in a refit, or if there are none."""
+        queries = None if self.tables is None else self.tables.queries
+        return queries if queries is not None and len(queries) else None
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
