@@ -268,7 +268,8 @@ def test_only_impressions_are_asked():
         data.items.frame, log, data.users.frame, split="temporal", positive={"label": ">=1"}, columns={"id": "id"}
     )
     questions = again.test_events()
-    assert (questions.events.impression >= 0).all() and len(questions) < (again.event_split.part == TEST).sum()
+    assert (questions.events.impression >= 0).all() and questions.events.shown.all()
+    assert not again.events.shown.all() and len(questions) < (again.event_split.part == TEST).sum()
 
 
 def test_a_view_hides_rows_of_tables():

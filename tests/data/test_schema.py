@@ -9,7 +9,7 @@ import pytest
 from palate.core.errors import ConfigError, DataError
 from palate.data.dataset import Dataset
 from palate.data.hashing import hash_buckets
-from palate.data.schema import OUT_OF_VOCABULARY, PADDING, Schema, compact
+from palate.data.schema import OUT_OF_VOCABULARY, PADDING, Schema
 
 ITEMS = {
     "item": ["a", "b", "c", "d"],
@@ -73,14 +73,10 @@ def test_values_outside_the_vocabulary(data):
     table = schema.encode_table("item", data.items)
     assert table["item.genre"].tolist() == [[4, 3], [3, 2], [0, 0], [1, 0]] and table["item.price"][2] == 0
     assert table["item.tags"].tolist() == [[2, 3], [2, 0], [0, 0], [0, 0]]
-    lists = compact(table["item.genre"])
-    assert [lists[row].tolist() for row in range(4)] == [[4, 3], [3, 2], [], [1]]
     ages = schema.at("user.age", schema.encode_table("user", data.users)["user.age"], np.array([0, -1]))
     assert ages.tolist() == [schema["user.age"].ids(pl.Series(["20"]))[0], PADDING]
     users = schema.at("user", schema.encode_table("user", data.users)["user"], np.array([-1]))
     assert users.tolist() == [OUT_OF_VOCABULARY]
-    history = schema.encode_histories(questions.history(), table["item"])
-    assert history[0].tolist() == [schema["item"].ids(pl.Series(["a"]))[0]]
 
 
 def test_hashing_kinds_width_and_choice(data):

@@ -325,11 +325,10 @@ class Dataset:
         if split.given is not None:
             usable |= split.given & questions
             questions &= ~split.given
-        groups = events.user
-        if events.impression is not None and (events.impression >= 0).any():
-            usable |= events.impression < 0
-            questions &= events.impression >= 0
-            groups = events.impression
+        usable |= ~events.shown
+        questions &= events.shown
+        grouped = events.impression is not None and (events.impression >= 0).any()
+        groups = np.asarray(events.impression if grouped else events.user)
         if split.chronological:
             usable[:] = True
         in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0

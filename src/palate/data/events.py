@@ -69,6 +69,17 @@ class Events:
     def __len__(self) -> int:
         return len(self.user)
 
+    @property
+    def shown(self) -> BoolArray:
+        """bool [n]: events of an impression; all events if the log knows no impression.
+
+        A log with impressions may hold other events too, such as clicks of unknown circumstances: these belong to
+        histories, but tell nothing of what was shown and not taken.
+        """
+        if self.impression is None or not (self.impression >= 0).any():
+            return np.ones(len(self), bool)
+        return self.impression >= 0
+
     def take(self, rows: IntArray | BoolArray) -> Events:
         """The events of ``rows`` (row numbers or a mask), in that order.
 
