@@ -109,12 +109,12 @@ def test_state_is_json_and_comes_back(data):
 
 def test_hash_is_stable_spread_and_of_whole_text():
     texts = pl.Series([f"word {i}" for i in range(20_000)])
-    found = hash_buckets(texts, 64)
-    assert found.min() >= 0 and found.max() < 64
-    counts = np.bincount(found, minlength=64)
+    buckets = hash_buckets(texts, 64)
+    assert buckets.min() >= 0 and buckets.max() < 64
+    counts = np.bincount(buckets, minlength=64)
     assert counts.min() > 200 and counts.max() < 450
-    assert (hash_buckets(texts.gather([5, 0, 7]), 64) == found[[5, 0, 7]]).all()
-    assert (hash_buckets(texts, 64, seed=1) == found).mean() < 0.05
+    assert (hash_buckets(texts.gather([5, 0, 7]), 64) == buckets[[5, 0, 7]]).all()
+    assert (hash_buckets(texts, 64, seed=1) == buckets).mean() < 0.05
     assert hash_buckets(pl.Series(["", "a", "ünï", "a"]), 1 << 40).tolist() == EXPECTED
     assert len(hash_buckets(pl.Series([], dtype=pl.String), 8)) == 0
 
