@@ -74,7 +74,7 @@ class Events:
         """bool [n]: events of an impression; all events if the log knows no impression.
 
         A log with impressions may hold other events too, such as clicks of unknown circumstances: these belong to
-        histories, but tell nothing of what was shown and not taken.
+        histories, but do not show which other items the user could have taken.
         """
         if self.impression is None or not (self.impression >= 0).any():
             return np.ones(len(self), bool)

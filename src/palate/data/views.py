@@ -1,4 +1,4 @@
-"""Views of a data set: what training may see, and the questions of evaluation."""
+"""Views of a data set: training data, and the questions of evaluation."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def given_graphs(folder: Path) -> dict[str, Graph]:
         Modality -> int64 [n, k] rows of neighbours (-1 for none) and float32 [n, k] cosines.
 
     Raises:
-        DataError: naming a file that is no such archive, or holds a neighbour beyond the last item.
+        DataError: naming a file that cannot be read as such an archive, or holds a neighbour beyond the last item.
     """
     graphs = {name: graph for file in sorted(folder.glob("knn*.npz")) for name, graph in _archive(file).items()}
     return {_ALIASES.get(name, name): graph for name, graph in graphs.items()}
