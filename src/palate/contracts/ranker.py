@@ -49,7 +49,7 @@ class Ranker(Model):
     requirements: ClassVar[Requirements] = Requirements(labels=True)
     config: RankerConfig
     tables: FieldTables
-    _met: tuple[int, int] | None = None
+    _met: tuple[Catalog, Catalog] | None = None
 
     def setup(self, train: TrainView) -> None:
         """Fit the schema of fields on the training part, encode users and items, build.
@@ -71,11 +71,11 @@ class Ranker(Model):
             users: the users' own columns.
             items: the items' own columns.
         """
-        if self._met != (id(users), id(items)):
+        if self._met is None or self._met[0] is not users or self._met[1] is not items:
             device = self.device
             self.tables.load(users, items)
             self.tables.to(device)
-            self._met = id(users), id(items)
+            self._met = users, items
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
