@@ -31,7 +31,7 @@ from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
 from palate.evaluation.job import command_line, fit_one, parse_model
 from palate.features.plan import plan_content
-from palate.metrics.held import answer
+from palate.metrics.held_out import rank_held_out
 from palate.metrics.lists import evaluate_lists
 from palate.simulation.truth import Truth
 from palate.simulation.world import World
@@ -100,10 +100,10 @@ def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> d
         content = plan_content(data, left_out, store)
         scorer = fit_one(parse_model(ID_ONLY.get(model, "blend")), data, content, 0, False).model.scorer()
     with torch.inference_mode():
-        lists = answer(scorer, held, K)
+        lists = rank_held_out(scorer, held, K)
     metric = METRIC[part].partition("@")[0]
     drawn = dict(evaluate_lists(lists, held.relevant, (K,), (metric,)))[METRIC[part]]
-    best = _expected(answer(truth, held, K), truth, held)
+    best = _expected(rank_held_out(truth, held, K), truth, held)
     return {METRIC[part]: float(drawn.mean()), EXPECTED: float((_expected(lists, truth, held) / best).mean())}
 
 

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import tiny_view
 import torch
 
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match._prior import prior_weights, row_normalised, weighted_gram, widened
 from palate.models.match.ease import dense_gram, ease_weights, inverse
 from palate.models.match.ease_content import EASEContent

@@ -8,7 +8,7 @@ from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.content_knn import ContentKNN
 from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
 

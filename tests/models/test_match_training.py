@@ -9,7 +9,7 @@ from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
 from palate.core.model import models
 from palate.core.seeding import seed_torch
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.training.loop import LoopOptions, train
 
 NAMES = ("bpr", "simplex", "lightgcn", "vbpr", "freedom", "bm3")

@@ -12,7 +12,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
 from palate.models.pretrain._histories import histories, pasts
-from palate.modules.attend import AdditiveAttention, Attended
+from palate.modules.attended import AdditiveAttention, Attended
 from palate.training.pretrain import pretrain
 
 WIDE = {"width": 8, "clicks": 4}

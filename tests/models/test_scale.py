@@ -17,7 +17,7 @@ from palate.core.errors import ConfigError, DataError
 from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import info_nce
-from palate.losses.harmonised import harmonised
+from palate.losses.pointwise import harmonised
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "width": 8, "layers": 1, "batch_size": 16, "lr": 3e-3}

@@ -17,7 +17,7 @@ from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
-from palate.metrics.held import answer
+from palate.metrics.held_out import rank_held_out
 from palate.metrics.lists import evaluate_lists
 
 from .slices import item_slices, sliced_recall, user_slices
@@ -65,7 +65,7 @@ def evaluate(model: Matcher, data: Dataset, ks: Sequence[int] = KS) -> Result:
     started = time.perf_counter()
     with torch.inference_mode():
         scorer = model.scorer()
-        lists = answer(scorer, _without_additions(held, data.n_items, scorer.n_items), max(ks))
+        lists = rank_held_out(scorer, _without_additions(held, data.n_items, scorer.n_items), max(ks))
     seconds = time.perf_counter() - started
     names = [name for name in METRICS if name in _known()]
     found = evaluate_lists(lists, held.relevant, ks, names)

@@ -10,7 +10,7 @@ _CELLS = 1 << 20
 """Padded cells held at once."""
 
 
-def ragged_best(
+def ragged_topk(
     indptr: NDArray[np.signedinteger],
     columns: NDArray[np.signedinteger],
     values: NDArray[np.float32],

@@ -20,7 +20,7 @@ from palate.data.views import TrainView
 from palate.features.adapted import Source
 from palate.features.impute import Impute
 from palate.features.plan import Content, plan_content
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 
 from .adapt import adapt, asked
 from .checkpoint import Progress

@@ -14,7 +14,7 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries, TrainView
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from palate.core.batch import ExampleBatch, IntArray, PairBatch
 from palate.core.model import Matcher, Model, Pretrainer
 from palate.data.sampling import Negatives
 from palate.data.views import TrainView
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 
 from . import distributed
 

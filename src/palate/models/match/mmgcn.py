@@ -128,7 +128,7 @@ class MMGCN(DescribedMatcher):
         total, count = self.ids.new_zeros(len(rows), self.config.dim), self.ids.new_zeros(len(rows), 1)
         for branch, name in zip(self.convolutions(), self.content.names):
             values, present = self.content.rows(name, rows)
-            total = total + branch.alone(values) * present[:, None]
+            total = total + branch.from_content(values) * present[:, None]
             count = count + present[:, None]
         return total / count.clamp(min=1)
 

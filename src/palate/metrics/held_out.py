@@ -74,7 +74,7 @@ def answer(scorer: Scorer, held: EvaluationQueries, k: int) -> IntArray:
     return np.concatenate(lists)
 
 
-def evaluate_held(
+def evaluate_held_out(
     scorer: Scorer, held: EvaluationQueries, ks: Sequence[int] = (20,), names: Sequence[str] = ("recall",)
 ) -> dict[str, NDArray[np.float64]]:
     """Metrics by user: ``{"recall@20": float64 [len(held)], ...}``."""
@@ -85,4 +85,4 @@ def evaluate_held(
 def validate(scorer: Scorer, held: EvaluationQueries, metric: str = "recall@20") -> float:
     """The mean of one metric over users, unrounded."""
     name, _, k = metric.partition("@")
-    return float(evaluate_held(scorer, held, (int(k),), (name,))[metric].mean())
+    return float(evaluate_held_out(scorer, held, (int(k),), (name,))[metric].mean())

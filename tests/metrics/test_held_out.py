@@ -6,7 +6,7 @@ import torch
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.scorer import Scorer, VectorScorer
-from palate.metrics.held import RandomFill
+from palate.metrics.held_out import RandomFill
 
 
 @pytest.mark.parametrize("n_known", [2, 6, 30])
