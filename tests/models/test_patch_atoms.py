@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.modules.patches import MIN_VARIANCE, WHITENING_EPS, PatchTower, normalize_contrast, sample_patches
 from palate.training.pretrain import pretrain
@@ -36,7 +36,7 @@ def test_filters_say_what_patches_one_by_one_say():
     by_hand = torch.stack(
         [said[:, :, a, b].mean((2, 3)) for a in (slice(4), slice(3, 7)) for b in (slice(4), slice(3, 7))]
     )
-    torch.testing.assert_close(tower.cells(PICTURES).flatten(2).permute(2, 0, 1), by_hand, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(tower.cell_means(PICTURES).flatten(2).permute(2, 0, 1), by_hand, atol=1e-5, rtol=1e-4)
 
 
 def test_a_mirrored_or_dimmed_picture_is_nearly_the_same():

@@ -33,7 +33,7 @@ def test_matching_by_hand(monkeypatch):
     with torch.no_grad():
         for order, y in ((own, 1), (own.flip(0), 0)):
             monkeypatch.setattr(
-                "palate.models.pretrain.recobert.mismatched", lambda n, device, order=order: (order, own)
+                "palate.models.pretrain.recobert.sample_mismatched_pairs", lambda n, device, order=order: (order, own)
             )
             s = (1 + F.cosine_similarity(*means(model, rows[order], rows))) / 2
             expected = -(s if y else 1 - s).log().mean()
@@ -48,7 +48,7 @@ def test_equal_texts_belong_together(monkeypatch):
     rows = torch.tensor([4, 12])
     assert torch.equal(*model.text(0, rows))
     own = torch.tensor([0, 1])
-    monkeypatch.setattr("palate.models.pretrain.recobert.mismatched", lambda n, device: (own, own.flip(0)))
+    monkeypatch.setattr("palate.models.pretrain.recobert.sample_mismatched_pairs", lambda n, device: (own, own.flip(0)))
     with torch.no_grad():
         s = (1 + F.cosine_similarity(*means(model, rows, rows.flip(0)))) / 2
         assert float(model.loss(ExampleBatch(rows[:, None]))["tdm"]) == pytest.approx(float(-s.log().mean()), rel=1e-4)

@@ -21,6 +21,8 @@ class MomentumEncoder(nn.Module):
             CVPR 2021).
     """
 
+    moves_without_gradient = True
+
     def __init__(self, tower: nn.Module, dim: int, hidden: int, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum

@@ -6,56 +6,30 @@ import logging
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palate.core.errors import ArtefactError, ConfigError
-from palate.core.files import atomic_folder, read_json, read_tensors, sweep_leftovers, write_json, write_text
-from palate.core.model import Matcher, Model, models, parse
+from palate.contracts import models
+from palate.contracts.parse import parse_model
+from palate.core.errors import ArtefactError
+from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
+from palate.evaluation.evaluate import evaluate
+from palate.evaluation.fit_result import FitResult, fit_one
+from palate.evaluation.report import write_report
 from palate.features.plan import Content
+from palate.models.base import Recommender
 from palate.training import distributed
+from palate.training.deployment import log_of
 from palate.training.fit import fit
-from palate.training.saving import restore, save
-
-from .evaluate import Result, evaluate
+from palate.training.saving import restore, restore_as, save
 
 log = logging.getLogger("palate")
-HEADLINE = ("recall@20", "capped_recall@20", "ndcg@20", "recall@10", "ndcg@10")
 BASELINES = ("popularity", "ease")
-
-
-@dataclass
-class Fit:
-    """One fitted model with its test result (None while test is sealed) and its time."""
-
-    model: Matcher
-    result: Result | None
-    seconds: float
-
-
-def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Matcher:
-    """``name``, ``name@preset`` or ``name:key=value;key=value`` as an unfitted matcher."""
-    model = parse(text, models, extra)
-    if not isinstance(model, Matcher):
-        raise ConfigError(f"{model.name} does not recommend items", key="model")
-    return model
-
-
-def fit_one(
-    model: Matcher, data: Dataset, content: Content, seed: int, test: bool, checkpoint: Path | None = None
-) -> Fit:
-    """Fit, then (if ``test``) open the test part."""
-    started = time.perf_counter()
-    model = fit(model, data, seed=seed, content=content, checkpoint=checkpoint)
-    seconds = time.perf_counter() - started
-    return Fit(model, evaluate(model, data) if test else None, seconds)
 
 
 def run_fit(
@@ -70,34 +44,47 @@ def run_fit(
     test: bool = True,
     baselines: bool = True,
 ) -> dict[str, Any]:
-    """Fit ``model`` (and baselines for the report) and write the run folder ``out``.
+    """Fit a model (and baselines for the report) and write a run folder.
 
-    Killed, the same call resumes from ``out``'s checkpoint. Returns the headline as rows of a table. Of several
-    processes that torchrun started all train ``model``; the first does and writes the rest, the others return no rows.
+    Killed, the same call resumes from the checkpoint of ``out``. Of several processes that torchrun started all train
+    ``model``; the first one does and writes the rest, the others return no rows.
+
+    Args:
+        data: dataset with a split.
+        model: ``name``, ``name@preset`` or ``name:key=value;key=value``.
+        out: folder of the run.
+        content: encoders and where vectors are kept.
+        settings: further settings of the model.
+        seed: of everything random.
+        init_from: a run whose weights to start from.
+        test: open the test part once, at the end.
+        baselines: fit popularity and EASE too.
+
+    Returns:
+        ``run``, the folder, and ``headline``, rows of a table.
+
+    Raises:
+        ConfigError: for an unknown model or setting, or data that lack what the model requires.
     """
-    from .report import write_report
-
     out = Path(out)
     work = out.parent / f".{out.name}.checkpoint"
     main = parse_model(model, settings)
-    if init_from:
-        warm_start(main, init_from)
     rank, world = distributed.start()
     if rank:
-        fit(main, data, seed=seed, content=content, checkpoint=work)
+        fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
         return {"run": str(out), "headline": []}
     sweep_leftovers(out.parent, f"-{out.name}")
     with logged(work / "log.txt"):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
-        fits = {main.name: fit_one(main, data, content, seed, test, work)}
+        fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
         # closed forms: no step of theirs waits for another process
-        for name in BASELINES if baselines else ():
+        for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
-        headline = [_row(name, done) for name, done in fits.items()]
+        headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
-        log.info("chosen on validation: %s", fits[main.name].model.deployment.log.selected)
+        log.info("chosen on validation: %s", log_of(fits[main.name].model).selected)
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
@@ -106,7 +93,7 @@ def run_fit(
             "notes": list(data.notes),
         }
         save(fits[main.name].model, out, facts)
-        write_json(out / "metrics.json", {name: d.result.to_json() for name, d in fits.items() if d.result})
+        write_json(out / "metrics.json", {name: d.judgement.to_json() for name, d in fits.items() if d.judgement})
         write_report(out, data, fits)
     write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
     _clear(work)
@@ -120,8 +107,6 @@ def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[st
     if data.hash != manifest["about"]["hash"]:
         raise ArtefactError("the run was fitted on other data", file=run, hint="give the data it was fitted on")
     model = restore(run)
-    if not isinstance(model, Matcher):
-        raise ConfigError(f"{model.name} does not recommend items")
     result = evaluate(model, data).to_json()
     manifest["openings_of_test"] = int(manifest.get("openings_of_test", 0)) + 1
     write_json(Path(run) / "manifest.json", manifest)
@@ -134,9 +119,7 @@ def run_add(run: str | Path, items: str | Path) -> int:
     The run changes as a whole or not at all.
     """
     run = Path(run)
-    model = restore(run)
-    if not isinstance(model, Matcher):
-        raise ConfigError(f"{model.name} does not recommend items")
+    model = restore_as(run, Recommender)
     table = read_table(Path(items))
     model.add_items(table)
     manifest = read_json(run / "manifest.json")
@@ -165,40 +148,18 @@ def _rule(about: Mapping[str, Any]) -> dict[str, Any]:
     return {"split": SplitSpec(**rule["split"]), "positive": rule["positive"]}
 
 
-def warm_start(model: Model, run: str) -> None:
-    """Start from another run's weights wherever name and shape agree; nothing in common is an error."""
-    tensors = read_tensors(Path(run) / "model.safetensors")
-    built, renew = model.build, model.clone
-
-    def build_and_copy(shape: Any) -> None:
-        built(shape)
-        own = dict(model.named_parameters())
-        shared = [name for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape]
-        if not shared:
-            raise ConfigError("no weight of this run fits the model", key=run, hint="init from the same kind of model")
-        for name in shared:
-            own[name].data.copy_(tensors[name])
-
-    def clone(changes: Mapping[str, Any]) -> Any:
-        successor = renew(changes)
-        warm_start(successor, run)
-        return successor
-
-    model.build = build_and_copy  # type: ignore[method-assign]
-    model.clone = clone  # type: ignore[method-assign]
-
-
 def _affordable(name: str, data: Dataset) -> bool:
     limit = getattr(models.get(name).Config.model_fields.get("max_items"), "default", None)
     return limit is None or data.n_items <= min(limit, 10_000)
 
 
-def _row(name: str, done: Fit) -> dict[str, Any]:
+def _row(name: str, done: FitResult, data: Dataset) -> dict[str, Any]:
     row: dict[str, Any] = {"model": name}
-    if done.model.deployment.log.valid is not None:
-        row[f"valid {done.model.deployment.log.metric}"] = done.model.deployment.log.valid
-    if done.result is not None:
-        row |= {name: done.result.metrics[name] for name in HEADLINE}
+    fitted = log_of(done.model)
+    if fitted.valid is not None:
+        row[f"valid {fitted.metric}"] = fitted.valid
+    if done.judgement is not None:
+        row |= {name: done.judgement.metrics[name] for name in done.model.task.shown(data)}
     return row | {"seconds": round(done.seconds, 1)}
 
 
