@@ -95,7 +95,8 @@ def evaluate_groups(
         ConfigError: an unknown metric, or a missing or superfluous cut-off.
 
     Examples:
-        >>> result = evaluate_groups([1, 0, 0, 1, 1], [0.9, 0.1, 0.4, 0.3, 0.5], ["a", "a", "b", "b", "c"], ["auc", "mrr"])
+        >>> labels, scores = [1, 0, 0, 1, 1], [0.9, 0.1, 0.4, 0.3, 0.5]
+        >>> result = evaluate_groups(labels, scores, ["a", "a", "b", "b", "c"], ["auc", "mrr"])
         >>> result.groups.tolist(), result["auc"].tolist(), result["mrr"].tolist()
         (['a', 'b', 'c'], [1.0, 0.0, nan], [1.0, 0.5, nan])
     """
