@@ -62,7 +62,7 @@ def test_lists_of_a_scorer_without_scores_are_filled_likewise(n_known, allowed):
     for got, expected in zip(
         lists.topk(users, 5, users.history, allowed), plain.topk(users, 5, users.history, allowed)
     ):
-        np.testing.assert_array_equal(got, wanted)
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_a_list_ends_where_candidates_end():
