@@ -111,13 +111,25 @@ def test_wrong_names_are_refused(names, match):
         ([1, 0], [0.1, 0.2], [0], "groups"),
         ([1, 2], [0.1, 0.2], [0, 0], "neither 0 nor 1"),
         ([1, 0], [0.1, float("nan")], [0, 0], "NaN"),
-        ([], [], [], "n > 0"),
         ([1, 0], [0.1, 1.2], [0, 0], "outside"),
     ],
 )
 def test_unusable_rows_are_refused(labels, scores, groups, match):
     with pytest.raises(DataError, match=match):
         evaluate_groups(labels, scores, groups, ["log_loss"])
+
+
+def test_no_rows_have_no_groups():
+    result = evaluate_groups([], [], [])
+    assert len(result.groups) == 0 and all(len(values) == 0 for values in result.values())
+    assert math.isnan(result.means()["auc"])
+
+
+def test_log_loss_of_logits():
+    logits = np.array([2.0, -1.0, 800.0])
+    result = evaluate_groups([1, 0, 0], logits, [0, 0, 1], ["log_loss"], logits=True)
+    p = 1 / (1 + np.exp(-logits[:2]))
+    np.testing.assert_allclose(result["log_loss"], [-(np.log(p[0]) + np.log(1 - p[1])) / 2, 800])
 
 
 def test_the_example_holds():

@@ -10,9 +10,9 @@ from palate.core.errors import ArtefactError
 from palate.core.tuning import parse_plan
 from palate.features.adapted import FUSED, Adapted
 from palate.features.encoders.pieces import Pieces
+from palate.features.item_content import ItemContent
 from palate.features.plan import Content, plan_content
 from palate.features.store import FeatureStore
-from palate.models.match._content import ItemContent
 
 
 @pytest.fixture(scope="session")

@@ -279,7 +279,10 @@ class Dataset:
         times = None if data.times is None else data.times[keep]
         shown: BoolArray | None = None if visible_items.all() else visible_items
         tables = TrainingTables(
-            partial(self._events_of, parts), partial(self._visible_users, parts), partial(self.items.restrict, shown)
+            partial(self._events_of, parts),
+            partial(self._visible_users, parts),
+            partial(self.items.restrict, shown),
+            None if asked is None else partial(self._ranking_queries, parts, asked),
         )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(

@@ -99,11 +99,13 @@ class TrainingTables:
         events: all training events, and bool [n], the events that the training positives stand for.
         users: the users' own columns, as far as they may be seen.
         items: the items' own columns, as far as they may be seen.
+        questions: validation questions of ranking; None where nothing is validated on.
     """
 
     events: Callable[[], tuple[Events, BoolArray]]
     users: Callable[[], Catalog]
     items: Callable[[], Catalog]
+    questions: Callable[[], RankingQueries] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +224,14 @@ class TrainView:
             DataError: if the view was made without tables.
         """
         return self._tables.items()
+
+    @cached_property
+    def ranking_queries(self) -> RankingQueries | None:
+        """Labelled validation events, None in a refit or where the validation part has none."""
+        if self.tables is None or self.tables.questions is None:
+            return None
+        queries = self.tables.questions()
+        return queries if len(queries) else None
 
     @cached_property
     def _events(self) -> tuple[Events, BoolArray]:

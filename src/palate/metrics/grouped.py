@@ -6,7 +6,7 @@ gives one value a group, so that systems can be compared group by group.
 | metric | of a group |
 |---|---|
 | ``auc`` | probability that a positive outranks a negative, a tie counting one half |
-| ``log_loss`` | mean of -y ln p - (1 - y) ln(1 - p) in nats; scores are probabilities |
+| ``log_loss`` | mean of -y ln p - (1 - y) ln(1 - p) in nats; scores are probabilities, or logits if said so |
 | ``ndcg@k`` | binary NDCG of the first k candidates (Jarvelin and Kekalainen 2002) |
 | ``hit_rate@k`` | 1 if a positive is among the first k candidates |
 | ``mrr`` | 1 / rank of the first positive |
@@ -73,6 +73,8 @@ def evaluate_groups(
     scores: ArrayLike,
     groups: ArrayLike,
     names: Sequence[str] = ("auc", "mrr", "ndcg@5", "ndcg@10"),
+    *,
+    logits: bool = False,
 ) -> GroupValues:
     """Compute metrics of each group.
 
@@ -81,17 +83,17 @@ def evaluate_groups(
 
     Args:
         labels: 0/1 [n].
-        scores: float [n], higher is more likely positive; probabilities for ``log_loss``.
+        scores: float [n], higher is more likely positive; probabilities or logits for ``log_loss``.
         groups: [n], any sortable ids, rows in any order.
         names: ``auc``, ``log_loss``, ``mrr``, ``mrr_mind``, or ``ndcg`` and ``hit_rate`` with a cut-off (``ndcg@10``).
+        logits: scores are logits.
 
     Returns:
         Values of each group. A group with one label has NaN, since no ranking of it is better than another; its log
         loss is defined nevertheless.
 
     Raises:
-        DataError: shapes differ, there are no rows, a label is not 0 or 1, a score is NaN, or a probability lies
-            outside [0, 1].
+        DataError: shapes differ, a label is not 0 or 1, a score is NaN, or a probability lies outside [0, 1].
         ConfigError: an unknown metric, or a missing or superfluous cut-off.
 
     Examples:
@@ -106,7 +108,7 @@ def evaluate_groups(
         raise DataError(f"{owners.shape} groups for {len(marks)} labels")
     plan = [(name, *_parse(name)) for name in names]
     ids, owner = np.unique(owners, return_inverse=True)
-    rows = GroupedRows(marks, values, owner.astype(np.int64), len(ids))
+    rows = GroupedRows(marks, values, owner.astype(np.int64), len(ids), logits)
     both = (rows.positives > 0) & (rows.positives < rows.samples)
     per_group = {}
     for name, function, k in plan:
@@ -124,12 +126,14 @@ class GroupedRows:
         scores: float64 [n].
         owner: int64 [n], group of each row, 0..n_groups-1.
         n_groups: number of groups.
+        logits: scores are logits.
     """
 
     labels: NDArray[np.bool_]
     scores: Floats
     owner: IntArray
     n_groups: int
+    logits: bool = False
 
     @cached_property
     def samples(self) -> IntArray:
@@ -142,34 +146,42 @@ class GroupedRows:
         return np.bincount(self.owner[self.labels], minlength=self.n_groups).astype(np.int64)
 
     @cached_property
+    def order(self) -> IntArray:
+        """int64 [n]: rows by group and falling score, ties by a fixed random permutation."""
+        rows = rng_for(0, "ties of groups").permutation(len(self.labels))
+        # sorting is stable, so permuted rows with equal keys stay permuted
+        order: IntArray = rows[np.lexsort((-self.scores[rows], self.owner[rows]))]
+        return order
+
+    @cached_property
+    def rank(self) -> IntArray:
+        """int64 [n]: 0-based rank within its group of each row, in ``order``."""
+        start = np.cumsum(self.samples) - self.samples
+        return np.arange(len(self.order)) - start[self.owner[self.order]]
+
+    @cached_property
     def hits(self) -> tuple[IntArray, IntArray]:
         """Group and 0-based rank of each positive, int64 [p] each, by group and rank."""
-        ties = rng_for(0, "ties of groups").permutation(len(self.labels))
-        order = np.lexsort((ties, -self.scores, self.owner))
-        start = np.cumsum(self.samples) - self.samples
-        owner = self.owner[order]
-        rank = np.arange(len(order)) - start[owner]
-        positive = self.labels[order]
-        return owner[positive], rank[positive]
+        positive = self.labels[self.order]
+        return self.owner[self.order][positive], self.rank[positive]
 
-    def total(self, owner: IntArray, values: Floats) -> Floats:
+    def total(self, owner: IntArray, values: NDArray[np.floating]) -> Floats:
         """Sum of ``values`` [m] by ``owner`` [m], float64 [n_groups]."""
-        return np.bincount(owner, weights=values, minlength=self.n_groups)
+        return np.bincount(owner, weights=values, minlength=self.n_groups).astype(np.float64)
 
 
 def auc(rows: GroupedRows, k: int = 0) -> Floats:
     """AUC of each group; 0 for a group with one label."""
-    order = np.lexsort((rows.scores, rows.owner))
-    owner, scores, labels = rows.owner[order], rows.scores[order], rows.labels[order]
-    # Mann-Whitney: tied scores within a group share the mean of their ranks
-    new_run = np.ones(len(order), np.bool_)
+    owner, scores, labels = (column[rows.order] for column in (rows.owner, rows.scores, rows.labels))
+    # Mann-Whitney: tied scores within a group share the mean of their ranks, counted from the lowest score
+    new_run = np.ones(len(owner), np.bool_)
     new_run[1:] = (owner[1:] != owner[:-1]) | (scores[1:] != scores[:-1])
     first = np.flatnonzero(new_run)
-    length = np.diff(np.append(first, len(order)))
-    start = np.cumsum(rows.samples) - rows.samples
-    rank = np.repeat(first + (length + 1) / 2.0, length) - start[owner]
+    length = np.diff(np.append(first, len(owner)))
+    shared = np.repeat(rows.rank[first] + (length + 1) / 2.0, length)
+    from_lowest = (rows.samples[owner] + 1 - shared)[labels]
     n_pos, n_neg = rows.positives, rows.samples - rows.positives
-    wins = rows.total(owner, rank * labels) - n_pos * (n_pos + 1) / 2.0
+    wins = rows.total(owner[labels], from_lowest) - n_pos * (n_pos + 1) / 2.0
     return _ratio(wins, (n_pos * n_neg).astype(np.float64))
 
 
@@ -179,7 +191,11 @@ def log_loss(rows: GroupedRows, k: int = 0) -> Floats:
     Raises:
         DataError: a probability lies outside [0, 1].
     """
-    return rows.total(rows.owner, sample_log_loss(rows.labels, rows.scores)) / rows.samples
+    if rows.logits:
+        loss = np.logaddexp(0.0, np.where(rows.labels, -rows.scores, rows.scores))
+    else:
+        loss = sample_log_loss(rows.labels, rows.scores)
+    return rows.total(rows.owner, loss) / rows.samples
 
 
 def ndcg(rows: GroupedRows, k: int) -> Floats:
@@ -245,13 +261,11 @@ def check_labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.boo
     """Labels as bool [n] and scores as float64 [n].
 
     Raises:
-        DataError: shapes differ, there are no rows, a label is not 0 or 1, or a score is NaN.
+        DataError: shapes differ, a label is not 0 or 1, or a score is NaN.
     """
     marks, values = np.asarray(labels), np.asarray(scores, np.float64)
-    if marks.ndim != 1 or marks.shape != values.shape or len(marks) == 0:
-        raise DataError(
-            f"labels of shape {marks.shape} and scores of shape {values.shape}", hint="both need [n], n > 0"
-        )
+    if marks.ndim != 1 or marks.shape != values.shape:
+        raise DataError(f"labels of shape {marks.shape} and scores of shape {values.shape}", hint="both need [n]")
     binary = (marks == 0) | (marks == 1)
     if not binary.all():
         raise DataError("a label is neither 0 nor 1", row=int((~binary).argmax()) + 1)

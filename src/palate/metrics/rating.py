@@ -41,7 +41,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
         scores: float [n], higher is more likely positive.
 
     Raises:
-        DataError: only one label occurs, a label is not 0 or 1, or a score is NaN.
+        DataError: there are no labels or only one occurs, a label is not 0 or 1, or a score is NaN.
     """
     return float(group_auc(labels, scores, np.zeros(np.shape(labels), np.int64)).auc[0])
 
@@ -58,6 +58,8 @@ def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> GroupA
         DataError: as in :func:`auc`; no group has both labels.
     """
     result = evaluate_groups(labels, scores, groups, ["auc"])
+    if not len(result.groups):
+        raise DataError("there are no labels", hint="AUC needs positives and negatives")
     both = result.judged
     if not both.any():
         raise DataError("only one label occurs", hint="AUC needs positives and negatives (in at least one group)")
@@ -109,9 +111,12 @@ def logloss(labels: ArrayLike, probabilities: ArrayLike, epsilon: float = 1e-15)
         epsilon: p is clipped to [epsilon, 1 - epsilon].
 
     Raises:
-        DataError: a label is not 0 or 1, or a probability lies outside [0, 1].
+        DataError: there are no labels, a label is not 0 or 1, or a probability lies outside [0, 1].
     """
-    return float(sample_log_loss(*check_labelled(labels, probabilities), epsilon).mean())
+    marks, values = check_labelled(labels, probabilities)
+    if not len(marks):
+        raise DataError("there are no labels", hint="a mean needs at least one sample")
+    return float(sample_log_loss(marks, values, epsilon).mean())
 
 
 def rmse(targets: ArrayLike, predictions: ArrayLike) -> float:
