@@ -54,7 +54,7 @@ def batch_topics(logits: Tensor, truth: Tensor) -> Tensor:
         DataError: the shapes differ.
 
     Examples:
-        >>> truth = torch.tensor([[True, False, False], [False, True, False]])  # nobody has the third topic
+        >>> truth = torch.tensor([[True, False, False], [False, True, False]])  # no row has the third topic
         >>> round(float(batch_topics(torch.zeros(2, 3), truth)), 4)  # ln 2
         0.6931
     """

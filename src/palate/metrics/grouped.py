@@ -231,7 +231,7 @@ def mrr_mind(rows: GroupedRows, k: int = 0) -> Floats:
 
 GroupFunction = Callable[[GroupedRows, int], Floats]
 WHOLE: dict[str, GroupFunction] = {"auc": auc, "log_loss": log_loss, "mrr": mrr, "mrr_mind": mrr_mind}
-"""Metrics of whole groups, by name."""
+"""Metrics without a cut-off, by name."""
 CUT: dict[str, GroupFunction] = {"ndcg": ndcg, "hit_rate": hit_rate}
 """Metrics that need a cut-off, by name."""
 

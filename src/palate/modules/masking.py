@@ -1,4 +1,4 @@
-"""Masked tokens and mismatched pairs: what a model must recover, and what it is shown instead."""
+"""Masked tokens and mismatched pairs: targets of prediction, and the corrupted inputs shown instead."""
 
 from __future__ import annotations
 

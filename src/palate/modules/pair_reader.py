@@ -59,17 +59,17 @@ def take_tokens(tokens: Tokens, rows: Tensor) -> Tokens:
     return tokens[0][rows], tokens[1][rows]
 
 
-def sample_pairs(allowed: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Draw at most ``most`` of the allowed columns of every row, uniformly; from torch's global generator.
+def sample_pairs(allowed: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """Draw at most ``limit`` of the allowed columns of every row, uniformly; from torch's global generator.
 
     Args:
         allowed: bool [B, C].
-        most: columns a row.
+        limit: columns a row.
 
     Returns:
         Rows and columns, int64 [p] each.
     """
     order = torch.rand(allowed.shape, device=allowed.device).masked_fill(~allowed, -1)
-    columns = order.topk(min(most, allowed.shape[1]), 1).indices
+    columns = order.topk(min(limit, allowed.shape[1]), 1).indices
     row, place = allowed.gather(1, columns).nonzero(as_tuple=True)
     return row, columns[row, place]

@@ -46,22 +46,22 @@ class Triples(nn.Module):
         out: Tensor = items + (weights[:, :, None] * joined).sum(1)
         return out
 
-    def hinge(self, items: Tensor, stated: Tensor, asked: Tensor, wrong: int, margin: float) -> Tensor:
-        """Mean of ``max(0, margin + |c + p - v| - |c + p - v'|)`` over asked triples and drawn wrong values v'.
+    def hinge(self, items: Tensor, stated: Tensor, queried: Tensor, wrong: int, margin: float) -> Tensor:
+        """Mean of ``max(0, margin + |c + p - v| - |c + p - v'|)`` over queried triples and drawn wrong values v'.
 
         A wrong value belongs to the same property; one that is stated of the item too does not count.
 
         Args:
             items: c [B, d].
             stated: int64 [B, w], values, padded with -1.
-            asked: bool [B, w], triples that the loss is over.
+            queried: bool [B, w], triples that the loss is over.
             wrong: values drawn for each triple.
             margin: of the hinge.
 
         Returns:
             A scalar.
         """
-        row, column = asked.nonzero(as_tuple=True)
+        row, column = queried.nonzero(as_tuple=True)
         truth = stated[row, column]
         kind = self.kind[truth]
         start, size = self.first[kind], self.first[kind + 1] - self.first[kind]

@@ -1,4 +1,4 @@
-"""Top-k by dot product: fast by matrix products, exact by rescoring what they nominate."""
+"""Top-k by dot product: fast by matrix products, exact by rescoring their nominees."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _norms(vectors: Tensor, kind: str) -> Tensor:
 
 
 def _rounding_bound(users: Tensor, item: float, dim: int) -> Tensor:
-    """float64 [n]: what a float32 product of any summation order may be off, against the score given to the pair.
+    """Bound of the rounding error of a float32 product in any summation order, float64 [n], against the rescored pair.
 
     The classical bound of a dot product's rounding, dim * 2^-24 * |u| |v|, doubled to cover the second score's rounding
     and products too small for float32. ``users`` are lengths [n], ``item`` is the greatest length of an item vector.

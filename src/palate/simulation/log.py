@@ -1,4 +1,4 @@
-"""The log: sessions, impressions under the logging policy, clicks and what follows, for a block of users at once."""
+"""The log: sessions, impressions under the logging policy, clicks and later events, for a block of users at once."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ INTERESTS = 3
 AGES = (0.2, 0.3, 0.25, 0.15, 0.1)
 """Probability of each age band."""
 LATEST_JOIN = 0.9
-"""Share of the log after which nobody joins."""
+"""Share of the log after which no user joins."""
 
 
 @dataclass(frozen=True, eq=False)
