@@ -172,7 +172,7 @@ class GroupedRows:
 
 def auc(rows: GroupedRows, k: int = 0) -> Floats:
     """AUC of each group; 0 for a group with one label."""
-    owner, scores, labels = (column[rows.order] for column in (rows.owner, rows.scores, rows.labels))
+    owner, scores, labels = rows.owner[rows.order], rows.scores[rows.order], rows.labels[rows.order]
     # Mann-Whitney: tied scores within a group share the mean of their ranks, counted from the lowest score
     new_run = np.ones(len(owner), np.bool_)
     new_run[1:] = (owner[1:] != owner[:-1]) | (scores[1:] != scores[:-1])

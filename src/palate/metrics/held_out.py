@@ -86,8 +86,8 @@ class _HashedOrder(Scorer):
 
 
 def _as_mask(allowed: NDArray[np.bool_] | IntArray, n_items: int) -> NDArray[np.bool_]:
-    rows = np.asarray(allowed)
-    return rows if rows.dtype == bool else np.isin(np.arange(n_items), rows)
+    given = np.asarray(allowed)
+    return given.astype(bool) if given.dtype == bool else np.isin(np.arange(n_items), given)
 
 
 def rank_held_out(scorer: Scorer, queries: EvaluationQueries, k: int) -> IntArray:
