@@ -65,7 +65,7 @@ class Checkpoint(nn.Module):
         return run_tower(self, inputs) if self.state_cache is None else self.state_cache(self, inputs)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return self.stages.input_parameters()
 
     def blocks(self) -> list[nn.Module]:

@@ -46,7 +46,7 @@ class SingleBlock(nn.Module):
         self.tower = tower
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`LayeredTower`, like the methods below."""
         return []
 
     def blocks(self) -> list[nn.Module]:

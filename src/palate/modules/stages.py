@@ -49,7 +49,7 @@ class TransformerStages(nn.Module):
         return self
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return list(self.enter.parameters())
 
     def blocks(self) -> list[nn.Module]:

@@ -56,7 +56,7 @@ class SingleModalityStream(nn.Module):
         return run_tower(self, inputs)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return list(self.reader.parameters())
 
     def blocks(self) -> list[nn.Module]:

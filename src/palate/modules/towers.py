@@ -61,7 +61,7 @@ class TextTower(nn.Module):
         return run_tower(self, ids)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return [*self.words.parameters(), self.places]
 
     def blocks(self) -> list[nn.Module]:
@@ -106,7 +106,7 @@ class ImageTower(nn.Module):
         return run_tower(self, pictures)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return []
 
     def blocks(self) -> list[nn.Module]:
@@ -151,7 +151,7 @@ class AudioTower(nn.Module):
         return run_tower(self, sounds)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return []
 
     def blocks(self) -> list[nn.Module]:
@@ -204,7 +204,7 @@ class VectorTower(nn.Module):
         return run_tower(self, vectors)
 
     def input_parameters(self) -> list[nn.Parameter]:
-        """As in :class:`palate.modules.network.LayeredTower`, likewise the methods below."""
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return []
 
     def blocks(self) -> list[nn.Module]:
