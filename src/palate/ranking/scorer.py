@@ -174,6 +174,6 @@ def _below(lists: RaggedArray, n_items: int) -> RaggedArray:
     keep = lists.items < n_items
     if keep.all():
         return lists
-    times = None if lists.times is None else lists.times[keep]
+    times, events = (None if one is None else one[keep] for one in (lists.times, lists.events))
     indptr = np.concatenate([[0], np.cumsum(np.bincount(lists.owners()[keep], minlength=len(lists)))])
-    return RaggedArray(indptr.astype(np.int64), lists.items[keep], times)
+    return RaggedArray(indptr.astype(np.int64), lists.items[keep], times, events)
