@@ -41,9 +41,8 @@ class Shot:
 
 def made(folder: Path) -> Path:
     """The shop of `palate demo` with larger pictures, fitted."""
-    from palate.evaluation.runs import run_fit
-
     import palate
+    from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
     from palate.simulation.world import World
 

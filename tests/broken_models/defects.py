@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from palate.ranking.scorer import Scorer, VectorScorer
 from pydantic import ConfigDict
 from torch import Tensor
 
+from palate.contracts import Capabilities
 from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.files import write_text
-from palate.core.model import Capabilities
-from palate.core.scorer import Scorer, VectorScorer
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
 from palate.models.match.vbpr import VBPR

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from palate.ranking.scorer import Scorer, VectorScorer
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.scorer import Scorer, VectorScorer
 from palate.metrics.held import RandomFill
 
 

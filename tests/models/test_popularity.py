@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from palate.ranking.scorer import Scorer
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.core.scorer import Scorer
 from palate.models.match.popularity import CountScorer
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from palate.core.batch import RaggedArray
-from palate.core.scorer import VectorScorer
+from palate.ranking.scorer import VectorScorer
 from palate.serving.index import LocalIndex
 from palate.serving.index.calibration import SAMPLE_USERS, sample_queries
 from palate.serving.index.norm_bands import split_by_norm

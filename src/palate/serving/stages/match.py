@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from palate.core.batch import RaggedArray
-from palate.metrics.selection import best
+from palate.ranking.selection import best
 from palate.serving.snapshot import ModelSnapshot, ServedModel
 from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit_range
 
