@@ -12,12 +12,12 @@ fastapi = pytest.importorskip("fastapi")
 from starlette.testclient import TestClient  # noqa: E402
 
 import palate  # noqa: E402
-from palate.contracts import Content, Generator, generators  # noqa: E402
+from palate.contracts import Generated, Generator, generators  # noqa: E402
 from palate.core.errors import ConfigError  # noqa: E402
+from palate.serving.api.access import BODY  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
-from palate.serving.api.guard import BODY  # noqa: E402
 from palate.serving.api.keys import Keys  # noqa: E402
-from palate.serving.api.limits import Limits  # noqa: E402
+from palate.serving.api.rate_limit import Limits  # noqa: E402
 from palate.serving.run import serve  # noqa: E402
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -180,7 +180,7 @@ def test_a_file_of_keys_that_is_wrong_is_refused_by_line(tmp_path, text, told):
 
 def test_one_client_at_most_so_often(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("palate.serving.api.limits.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("palate.serving.api.rate_limit.time.monotonic", lambda: now[0])
     limits = Limits(2)
     assert [limits.allow("a") for _ in range(6)] == [True] * 4 + [False] * 2 and limits.allow("b")
     now[0] = 0.5
@@ -270,14 +270,14 @@ def test_generators_are_served_when_there_are_any(api, monkeypatch):
     class Parrot(Generator):
         name, kinds = "parrot", ("text",)
 
-        def generate(self, request):
-            return Content(f"{request.item['title']}, for who liked {len(request.liked)}", None, {"by": "parrot"})
+        def generate(self, requests, *, seed=0):
+            return [Generated(f"{one.item['title']}, for who liked {len(one.history)}") for one in requests]
 
     monkeypatch.setitem(generators._known, "parrot", Parrot)
     client = api()
     first = names(client.post("/v1/recommend", json={"k": 2}))
     made = client.post("/v1/generate", json={"kind": "text", "item": first[0], "liked": [first[1]]}).json()
-    assert made["text"].endswith("for who liked 1") and made["provenance"] == {"by": "parrot"}
+    assert made["text"].endswith("for who liked 1")
     is_problem(client.post("/v1/generate", json={"kind": "picture", "item": first[0]}), 422, "no such generator")
     assert "/v1/generate" in client.get("/openapi.json").json()["paths"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from palate.core.errors import ConfigError, MissingDependencyError
 from palate.serving.api.app import Settings
-from palate.serving.api.measure import SHARED
+from palate.serving.api.metrics import SHARED
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

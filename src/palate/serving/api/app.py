@@ -12,14 +12,13 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from palate.contracts import generators
+from palate.serving.api.access import Guard
+from palate.serving.api.keys import Keys
+from palate.serving.api.metrics import Measures
+from palate.serving.api.problems import attach
+from palate.serving.api.rate_limit import Limits
+from palate.serving.api.routes import generating, router
 from palate.serving.service import RecommenderService
-
-from .guard import Guard
-from .keys import Keys
-from .limits import Limits
-from .measure import Measures
-from .problems import attach
-from .routes import generating, router
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.core.errors import PalateError
+from palate.serving.api.schemas import Problem
 from palate.serving.service import UnknownItem
-
-from .schemas import Problem
 
 LOG = logging.getLogger("palate.serving")
 MEDIA = "application/problem+json"

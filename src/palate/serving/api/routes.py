@@ -13,16 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.contracts import GenerationRequest, Generator, generators
+from palate.serving.api import schemas as body
+from palate.serving.api.metrics import Measures
+from palate.serving.api.problems import documented
+from palate.serving.api.responses import Json, explained, told
 from palate.serving.catalog_updates import editable_columns
 from palate.serving.events import Event
 from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, sanitize_image, thumbnail
 from palate.serving.requests import RecommendRequest, RecommendResponse
 from palate.serving.service import RecommenderService, UnknownItem
-
-from . import schemas as body
-from .answers import Json, explained, told
-from .measure import Measures
-from .problems import documented
 
 router = APIRouter()
 USED = documented(400, 413, 422)

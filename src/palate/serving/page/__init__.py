@@ -4,6 +4,6 @@
 :class:`palate.serving.service.RecommenderService` as ``state.service``.
 """
 
-from .routes import pages
+from palate.serving.page.router import pages
 
 __all__ = ["pages"]

@@ -9,10 +9,9 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from palate.serving.page.values import looks_like_price, shown
 from palate.serving.requests import RecommendedItem
 from palate.serving.snapshot import ModelSnapshot
-
-from .values import looks_like_price, shown
 
 SHORT = 24
 """Characters of a value that stands above a title, on average over the catalogue."""

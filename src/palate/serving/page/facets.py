@@ -11,9 +11,8 @@ import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError
+from palate.serving.page.values import label, number
 from palate.serving.snapshot import ModelSnapshot
-
-from .values import label, number
 
 AMONG, LEAST, MOST = "is.", "min.", "max."
 CHIPS, CHOICES, SHOWN = 12, 60, 6

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from palate.core.batch import IntArray
 from palate.serving.page.cards import Card, cards
-from palate.serving.page.html import page, service_of
-from palate.serving.page.visitor import visitor
+from palate.serving.page.cookies import visitor
+from palate.serving.page.render import page, service_of
 from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import MAIN, ModelSnapshot

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, Response
 
 from palate.core.errors import ArtefactError
 from palate.core.files import read_json
-from palate.serving.page.html import page, service_of
+from palate.serving.page.render import page, service_of
 from palate.serving.service import RecommenderService
 
 SHOWN = ("recall@20", "ndcg@20", "capped_recall@20", "recall@10", "ndcg@10", "hit_rate@20", "mrr@20")

@@ -13,13 +13,12 @@ from palate.serving.events import Event
 from palate.serving.images import item_image
 from palate.serving.page import facets
 from palate.serving.page.cards import card
-from palate.serving.page.html import fragment, page, service_of
-from palate.serving.page.sent import Form
-from palate.serving.page.shelves import SLIDERS, Wanted, shelves, sliders
-from palate.serving.page.visitor import back, guest, remember, say, visitor
+from palate.serving.page.cookies import back, guest, remember, say, visitor
+from palate.serving.page.form import Form
+from palate.serving.page.render import fragment, page, service_of
+from palate.serving.page.rows import SLIDERS, Wanted, shelves, sliders
+from palate.serving.page.views.users import some
 from palate.serving.service import RecommenderService
-
-from .people import some
 
 KINDS = ("like", "hide")
 COLLAGE = 6
@@ -51,7 +50,7 @@ def home(request: Request) -> Response:
 def rows(request: Request) -> Response:
     """The rows alone, for the script."""
     service = service_of(request)
-    return fragment("shelves.html", **_facts(service, visitor(request), request.query_params))
+    return fragment("rows.html", **_facts(service, visitor(request), request.query_params))
 
 
 def act(request: Request, sent: Form) -> Response:

@@ -15,12 +15,12 @@ from palate.serving.content_similarity import shares_space
 from palate.serving.explain import SENSES
 from palate.serving.images import item_image
 from palate.serving.page.cards import Card, card, columns
+from palate.serving.page.cookies import visitor
 from palate.serving.page.facets import AMONG
-from palate.serving.page.html import fragment, page, service_of
-from palate.serving.page.placement import places
-from palate.serving.page.shelves import related
+from palate.serving.page.rank_positions import places
+from palate.serving.page.render import fragment, page, service_of
+from palate.serving.page.rows import related
 from palate.serving.page.values import label, shown
-from palate.serving.page.visitor import visitor
 from palate.serving.requests import Explanation
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
@@ -72,7 +72,7 @@ def why(request: Request) -> Response:
     service, user = service_of(request), visitor(request)
     item = request.query_params.get("item", "")
     service.find_item(item)
-    return fragment("why.html", why=None if user is None else _why(service, item, user))
+    return fragment("explanation.html", why=None if user is None else _why(service, item, user))
 
 
 def _why(service: RecommenderService, item: str, user: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from palate.core.files import digest
 from palate.serving.images import THUMBNAIL_SIDES, item_image, thumbnail
-from palate.serving.page.html import KINDS, lists_all, service_of
+from palate.serving.page.render import KINDS, lists_all, service_of
 
 FOREVER = "public, max-age=31536000, immutable"
 AN_HOUR = "private, max-age=3600"

@@ -12,10 +12,10 @@ from palate.core.errors import FeatureError, PalateError, UnsupportedError
 from palate.serving.content_similarity import REMEDY, shares_space
 from palate.serving.images import decode_base64, sanitize_image
 from palate.serving.page.cards import Card, card, cards
+from palate.serving.page.cookies import visitor
 from palate.serving.page.facets import facets, filters
-from palate.serving.page.html import page, service_of
-from palate.serving.page.sent import Form
-from palate.serving.page.visitor import visitor
+from palate.serving.page.form import Form
+from palate.serving.page.render import page, service_of
 from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
 

@@ -9,9 +9,9 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from palate.serving.page.html import fragment, page, service_of
-from palate.serving.page.sent import Form
-from palate.serving.page.visitor import back, forget, guest, remember
+from palate.serving.page.cookies import back, forget, guest, remember
+from palate.serving.page.form import Form
+from palate.serving.page.render import fragment, page, service_of
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 
@@ -41,14 +41,14 @@ def people(request: Request) -> Response:
     recent = [Known(name, _taken(service, name)) for name in service.events.recent_users(RECENT)]
     found, more = _found(service, words)
     return page(
-        request, "people.html", q=words, found=found, more=more, recent=recent, total=len(service.snapshot.users)
+        request, "users.html", q=words, found=found, more=more, recent=recent, total=len(service.snapshot.users)
     )
 
 
 def listed(request: Request) -> Response:
     """The list alone, for the script."""
     found, more = _found(service_of(request), request.query_params.get("q", ""))
-    return fragment("people_list.html", found=found, more=more)
+    return fragment("user_list.html", found=found, more=more)
 
 
 def become(request: Request, sent: Form) -> Response:

@@ -12,10 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from palate.core.files import digest
+from palate.serving.page import values
+from palate.serving.page.cookies import may_manage, said, unsay, visitor
 from palate.serving.service import RecommenderService
-
-from . import values
-from .visitor import may_manage, said, unsay, visitor
 
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 

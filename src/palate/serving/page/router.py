@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from .html import lists_all
-from .route import PageRoute
-from .views import compare, dashboard, enter, goods, home, item, media, people, search
+from palate.serving.page.page_route import PageRoute
+from palate.serving.page.render import lists_all
+from palate.serving.page.views import compare, dashboard, edit, home, item, login, media, search, users
 
 
 def pages() -> APIRouter:
@@ -16,6 +16,6 @@ def pages() -> APIRouter:
     """
     lists_all()
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    for view in (home, people, search, item, goods, compare, dashboard, media, enter):
+    for view in (home, users, search, item, edit, compare, dashboard, media, login):
         view.put(router)
     return router

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from palate.serving.page.html import page
-from palate.serving.page.sent import Form
-from palate.serving.page.visitor import ENTRY
+from palate.serving.page.cookies import ENTRY
+from palate.serving.page.form import Form
+from palate.serving.page.render import page
 
 STAYS = 12 * 3600
 
@@ -24,7 +24,7 @@ def form(request: Request) -> Response:
     """Ask for a key; where none is needed, go on."""
     if not _keys(request):
         return RedirectResponse("/", 303)
-    return page(request, "enter.html", fault="")
+    return page(request, "login.html", fault="")
 
 
 def enter(request: Request, sent: Form) -> Response:
@@ -34,7 +34,7 @@ def enter(request: Request, sent: Form) -> Response:
         return RedirectResponse("/", 303)
     found = keys.entry(sent.fields.get("key", "").strip())
     if found is None:
-        return page(request, "enter.html", 403, fault="This is not a key that opens this shop.")
+        return page(request, "login.html", 403, fault="This is not a key that opens this shop.")
     response = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(ENTRY, found, STAYS, path="/", secure=secure, httponly=True, samesite="strict")

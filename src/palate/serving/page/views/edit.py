@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from palate.core.errors import PalateError
-from palate.serving.page.blanks import Blank, blanks, filled, new_id
 from palate.serving.page.cards import card
-from palate.serving.page.html import page, service_of
-from palate.serving.page.sent import Form, Sent
-from palate.serving.page.visitor import say
+from palate.serving.page.cookies import say
+from palate.serving.page.form import Form, Sent
+from palate.serving.page.form_fields import Blank, blanks, filled, new_id
+from palate.serving.page.render import page, service_of
 from palate.serving.service import RecommenderService
 
 
@@ -95,4 +95,4 @@ def _form(
         "model": snapshot.model.name,
         "sees": "image" in snapshot.items.kinds.values(),
     }
-    return page(request, "add.html", status, **facts)
+    return page(request, "edit.html", status, **facts)

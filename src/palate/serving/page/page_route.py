@@ -13,9 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import PalateError, UnsupportedError
+from palate.serving.page.render import page
 from palate.serving.service import UnknownItem
-
-from .html import page
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -75,7 +74,7 @@ def fault(
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"message": detail, "hint": hint or ""}, status)
     facts = {"code": status, "title": title, "detail": detail, "hint": hint or "", "place": place}
-    return page(request, "fault.html", status, **facts)
+    return page(request, "error.html", status, **facts)
 
 
 def same_origin(request: Request) -> None:

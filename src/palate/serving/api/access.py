@@ -10,10 +10,10 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .keys import Keys, Right
-from .limits import Limits
-from .measure import Measures
-from .problems import problem
+from palate.serving.api.keys import Keys, Right
+from palate.serving.api.metrics import Measures
+from palate.serving.api.problems import problem
+from palate.serving.api.rate_limit import Limits
 
 BODY = 12 * 2**20
 """Bytes of a body."""

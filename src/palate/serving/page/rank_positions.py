@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from palate.core.errors import FeatureError, UnsupportedError
+from palate.serving.page.cards import Card, card
+from palate.serving.page.rows import newest
 from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
-
-from .cards import Card, card
-from .shelves import newest
 
 DEEP, NEAR, BESIDE = 200, 4, 50
 

@@ -11,12 +11,11 @@ import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError, FeatureError, UnsupportedError
+from palate.serving.page.cards import Card, card, cards
 from palate.serving.requests import RecommendRequest, RecommendResponse
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 from palate.serving.user_state import UserState
-
-from .cards import Card, card, cards
 
 GRID, RAIL, SEEDS = 12, 10, 2
 SLIDERS = {

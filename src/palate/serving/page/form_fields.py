@@ -13,9 +13,8 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.serving.catalog_updates import editable_columns
+from palate.serving.page.values import label
 from palate.serving.snapshot import ModelSnapshot
-
-from .values import label
 
 NAME, OFFERED, LONG = "field.", 40, 48
 """Before a column's name in a form; values that are offered at most; characters from which a text gets more room."""
