@@ -154,11 +154,11 @@ def across(args: argparse.Namespace) -> Part:
                 here, there = there, here
                 user, item = f"visitor-{number}", draws.choice(sorted(left))
                 began = time.perf_counter()
-                sent = {"events": [{"user": user, "item": item, "kind": "like"}]}
+                sent = {"events": [{"user": user, "item": item, "type": "like"}]}
                 await told(here, "POST", "/v1/events", sent)
                 took.append(time.perf_counter() - began)
                 _, list_there = await told(there, "POST", "/v1/recommend", {"user": user, "k": 5})
-                _, wanted = await told(there, "POST", "/v1/recommend", {"liked": [item], "k": 5})
+                _, wanted = await told(there, "POST", "/v1/recommend", {"history": [item], "k": 5})
                 faults["events"] += [i["id"] for i in list_there["items"]] != [i["id"] for i in wanted["items"]]
                 first = wanted["items"][0]["id"]
                 await told(here, "DELETE", f"/v1/items/{first}")

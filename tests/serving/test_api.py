@@ -1,9 +1,10 @@
-"""The HTTP API: routes, errors in one form, who may come in, how much and how often, and what a key never meets."""
+"""The HTTP API: endpoints, problem details, keys, rates and sizes, renamed keys, generators."""
 
 import base64
 import json
 import logging
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -13,11 +14,13 @@ from starlette.testclient import TestClient  # noqa: E402
 
 import palate  # noqa: E402
 from palate.contracts import Generated, Generator, generators  # noqa: E402
-from palate.core.errors import ConfigError  # noqa: E402
-from palate.serving.api.access import BODY  # noqa: E402
+from palate.core.errors import ConfigError, UnsupportedError  # noqa: E402
+from palate.serving.api.access import MAX_BODY_BYTES  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
-from palate.serving.api.keys import Keys  # noqa: E402
-from palate.serving.api.rate_limit import Limits  # noqa: E402
+from palate.serving.api.keys import ApiKeys  # noqa: E402
+from palate.serving.api.rate_limit import RateLimiter  # noqa: E402
+from palate.serving.api.responses import JsonResponse  # noqa: E402
+from palate.serving.requests import RecommendResponse  # noqa: E402
 from palate.serving.run import serve  # noqa: E402
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -38,17 +41,17 @@ def api(runs, tmp_path):
         client.__exit__(None, None, None)
 
 
-def names(answer):
-    assert answer.status_code == 200, answer.text
-    return [one["id"] for one in answer.json()["items"]]
+def ids(response):
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
-def is_problem(answer, status, *told):
+def is_problem(answer, status, *words):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
     assert body["status"] == status and body["title"] and body["type"] == "about:blank"
-    for word in told:
+    for word in words:
         assert word in answer.text
     return body
 
@@ -60,51 +63,52 @@ def test_a_customers_day(api, world):
     items = palate.load(world).items
     row = items.frame["image"].is_not_null().arg_true()[0]
     picture = base64.b64encode((world / items.frame["image"][row]).read_bytes()).decode()
-    first = names(client.post("/v1/recommend", json={"k": 3}))
-    sent = {"events": [{"user": "ada", "item": first[0], "kind": "like", "key": "e1"}]}
+    first = ids(client.post("/v1/recommend", json={"k": 3}))
+    sent = {"events": [{"user": "ada", "item": first[0], "type": "like", "event_id": "e1"}]}
     assert [client.post("/v1/events", json=sent).json() for _ in range(2)] == [{"stored": 1}] * 2
-    told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "because": True}).json()
-    assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["because"] == [first[0]]
-    assert told["run"] == ready["run"] and told["said_by"] == "match" and told["steps"][0]["outcome"] == "ok"
+    told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "include_reasons": True}).json()
+    assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["reasons"] == [first[0]]
+    assert told["run"] == ready["run"] and told["source"] == "match" and told["timings"][0]["outcome"] == "ok"
+    assert told["notes"] == []
     one = {"id": "a/b?c", "fields": {"title": "Umberly lamp", "price": 12.5}, "image": picture}
     assert client.post("/v1/items", json={"items": [one]}).json() == {"items": [{"id": "a/b?c", "status": "added"}]}
-    assert "a/b?c" in names(client.post("/v1/search", json={"text": "umberly lamp", "k": 3}))
-    assert "a/b?c" in names(client.post("/v1/search", json={"image": picture, "k": 3}))
-    assert "a/b?c" in names(client.post("/v1/recommend", json={"text": "umberly lamp", "k": 3, "user": "ada"}))
+    assert "a/b?c" in ids(client.post("/v1/search", json={"text": "umberly lamp", "k": 3}))
+    assert "a/b?c" in ids(client.post("/v1/search", json={"image": picture, "k": 3}))
+    assert "a/b?c" in ids(client.post("/v1/recommend", json={"text": "umberly lamp", "k": 3, "user": "ada"}))
     known = client.get("/v1/items/a/b%3Fc").json()
-    assert known["fields"]["price"] == 12.5 and known["picture"] == "/pictures/a/b?c"
-    shown = client.get("/pictures/a/b%3Fc?side=96")
+    assert known["fields"]["price"] == 12.5 and known["image_url"] == "/v1/images/a/b?c"
+    shown = client.get("/v1/images/a/b%3Fc?size=96")
     assert shown.headers["content-type"] == "image/jpeg" and shown.content[:2] == b"\xff\xd8"
     why = client.post("/v1/explain", json={"user": "ada", "item": "a/b?c"}).json()
-    assert [part["id"] for part in why["liked"]] in ([first[0]], []) and why["words"]
+    assert [part["id"] for part in why["history"]] in ([first[0]], []) and why["text"]
     assert sum(part["share"] for part in why["modalities"]) + (why["behaviour"] or 0) == pytest.approx(1)
     batch = client.post("/v1/recommend/batch", json={"requests": [{"user": "ada", "k": 5}, {"k": 3}]}).json()
-    assert [len(answer["items"]) for answer in batch["answers"]] == [5, 3]
+    assert [len(answer["items"]) for answer in batch["responses"]] == [5, 3]
     batch = client.post("/v1/similar/batch", json={"requests": [{"item": first[0], "k": 2}, {"item": "a/b?c"}]}).json()
-    assert [one["id"] for one in batch["answers"][0]["items"]] == names(
+    assert [one["id"] for one in batch["responses"][0]["items"]] == ids(
         client.post("/v1/similar", json={"item": first[0], "k": 2})
     )
     assert client.delete("/v1/items/a/b%3Fc").status_code == 204
     is_problem(client.get("/v1/items/a/b%3Fc"), 404)
     assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False}
-    assert client.post("/v1/recommend", json={"user": "ada"}).json()["said_by"] == "popular"
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["source"] == "popular"
     figures = client.get("/metrics").text
-    assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{what="items"} 80.0' in figures
+    assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{kind="items"} 80.0' in figures
     assert 'palate_stage_seconds_count{outcome="ok",stage="match"}' in figures and "a/b" not in figures
 
 
 @pytest.mark.parametrize(
     "path, sent, status, told",
     [
-        ("/v1/recommend", b"{", 400, "not JSON"),
-        ("/v1/recommend", b"\xff\x1dk\xc3", 400, "not JSON"),
+        ("/v1/recommend", b"{", 400, "not valid JSON"),
+        ("/v1/recommend", b"\xff\x1dk\xc3", 400, "not valid JSON"),
         ("/v1/recommend", b"[]", 422, "body"),
         ("/v1/recommend", {"k": 0}, 422, "body.k"),
         ("/v1/recommend", {"kk": 3}, 422, "body.kk"),
-        ("/v1/recommend", {"user": "a", "liked": []}, 422, "not both"),
+        ("/v1/recommend", {"user": "a", "history": []}, 422, "not both"),
         ("/v1/recommend", {"user": "a\0b"}, 422, "body.user"),
         ("/v1/recommend", b'{"user": "\\ud800"}', 422, "body.user"),
-        ("/v1/recommend", {"liked": ["nothing"]}, 422, "no such item"),
+        ("/v1/recommend", {"history": ["nothing"]}, 422, "no such item"),
         ("/v1/recommend", {"model": "gpt"}, 422, "main"),
         ("/v1/recommend", {"filters": {"prize": "3"}}, 422, "did you mean price"),
         ("/v1/recommend", {"filters": {"price": {}}}, 422, "min"),
@@ -113,11 +117,11 @@ def test_a_customers_day(api, world):
         ("/v1/recommend", {"image": "%%%"}, 422, "base64"),
         ("/v1/recommend", {"image": base64.b64encode(b"<svg/>").decode()}, 422, "picture"),
         ("/v1/similar", {"item": "nothing"}, 404, "no such item"),
-        ("/v1/search", {}, 422, "text, image or like"),
-        ("/v1/search", {"text": "red", "like": "nothing"}, 404, "no such item"),
+        ("/v1/search", {}, 422, "text, image or similar_to"),
+        ("/v1/search", {"text": "red", "similar_to": "nothing"}, 404, "no such item"),
         ("/v1/explain", {"item": "nothing", "user": "a"}, 404, "no such item"),
         ("/v1/events", {"events": [{"user": "a", "item": "nothing"}]}, 422, "no such item"),
-        ("/v1/events", {"events": [{"user": "a", "item": "b", "kind": "steal"}]}, 422, "kind"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "type": "steal"}]}, 422, "body.events.0.type"),
         ("/v1/items", {"items": [{"id": "a", "fields": {"titel": "x"}}]}, 422, "did you mean title"),
         ("/v1/items", {"items": [{"id": "a", "fields": {"image": "/etc/passwd"}}]}, 422, "the picture itself"),
         ("/v1/nothing", {}, 404, "Not Found"),
@@ -130,7 +134,7 @@ def test_what_cannot_be_answered_says_why(api, path, sent, status, told):
 
 def test_words_beside_an_item_need_a_space(api, world):
     first = palate.load(world).items.frame["item_id"][0]
-    is_problem(api().post("/v1/search", json={"text": "red", "like": first}), 422, "--model clip")
+    is_problem(api().post("/v1/search", json={"text": "red", "similar_to": first}), 422, "--model clip")
 
 
 def test_keys_open_what_they_are_for(api, tmp_path, caplog):
@@ -158,36 +162,39 @@ def test_keys_open_what_they_are_for(api, tmp_path, caplog):
 
 
 def test_cookies_let_in_for_a_while(tmp_path, monkeypatch):
-    keys = Keys({MANAGE: "manage", USE: "use"}, b"secret")
-    cookie = keys.entry(USE)
-    assert keys.entry("wrong") is None and keys.entered(cookie)[0] == "use"
-    assert keys.entered(cookie[:-1] + ("0" if cookie[-1] != "0" else "1")) is None
+    keys = ApiKeys({MANAGE: "manage", USE: "use"}, b"secret")
+    cookie = keys.session_cookie(USE)
+    assert keys.session_cookie("wrong") is None and keys.verify_session(cookie).permission == "use"
+    assert keys.verify_session(cookie[:-1] + ("0" if cookie[-1] != "0" else "1")) is None
     mark, until, signature = cookie.split(".")
-    assert keys.entered(f"{mark}.{int(until) + 1}.{signature}") is None
-    assert keys.entered(keys.entry(MANAGE).replace(keys.entry(MANAGE).split(".")[0], mark)) is None
-    assert Keys({USE: "use"}, b"other").entered(cookie) is None and keys.entered("") is None
+    assert keys.verify_session(f"{mark}.{int(until) + 1}.{signature}") is None
+    assert (
+        keys.verify_session(keys.session_cookie(MANAGE).replace(keys.session_cookie(MANAGE).split(".")[0], mark))
+        is None
+    )
+    assert ApiKeys({USE: "use"}, b"other").verify_session(cookie) is None and keys.verify_session("") is None
     monkeypatch.setattr("palate.serving.api.keys.time.time", lambda: int(until) + 1)
-    assert keys.entered(cookie) is None
+    assert keys.verify_session(cookie) is None
 
 
 @pytest.mark.parametrize("text, told", [("short", "16"), (f"{USE} own", "KEY use"), ("# nobody", "no key")])
 def test_a_file_of_keys_that_is_wrong_is_refused_by_line(tmp_path, text, told):
     (tmp_path / "keys").write_text(text)
     with pytest.raises(ConfigError, match=told) as error:
-        Keys.read(tmp_path / "keys", b"")
+        ApiKeys.from_file(tmp_path / "keys", b"")
     assert USE not in str(error.value)
 
 
 def test_one_client_at_most_so_often(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("palate.serving.api.rate_limit.time.monotonic", lambda: now[0])
-    limits = Limits(2)
+    limits = RateLimiter(2)
     assert [limits.allow("a") for _ in range(6)] == [True] * 4 + [False] * 2 and limits.allow("b")
     now[0] = 0.5
     assert [limits.allow("a") for _ in range(2)] == [True, False]
     now[0] = 100
     assert [limits.allow("a") for _ in range(5)] == [True] * 4 + [False]
-    assert all(Limits(0).allow("a") for _ in range(1000))
+    assert all(RateLimiter(0).allow("a") for _ in range(1000))
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
@@ -205,30 +212,30 @@ def test_there_is_room_for_so_many(api, monkeypatch):
     service = client.app.state.service
     recommend = service.recommend
 
-    def slow(wish):
+    def slow(request):
         inside.set()
         go.wait(10)
-        return recommend(wish)
+        return recommend(request)
 
     monkeypatch.setattr(service, "recommend", slow)
     answers = []
     first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
     first.start()
     assert inside.wait(10)
-    is_problem(client.post("/v1/recommend", json={}), 503, "no room")
+    is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
     assert client.get("/healthz").status_code == 200, "whether it lives is answered all the same"
     go.set()
     first.join()
     assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
-    assert "palate_shed_total 1.0" in client.get("/metrics").text
+    assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
 def test_bodies_have_an_end(api):
     client = api()
-    is_problem(client.post("/v1/recommend", content=b"x" * (BODY + 1)), 413)
+    is_problem(client.post("/v1/recommend", content=b"x" * (MAX_BODY_BYTES + 1)), 413)
 
     def endless():
-        for _ in range(BODY // 2**20 + 2):
+        for _ in range(MAX_BODY_BYTES // 2**20 + 2):
             yield b"x" * 2**20
 
     is_problem(client.post("/v1/recommend", content=endless()), 413)
@@ -249,7 +256,7 @@ def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
 
 def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
     client = api()
-    monkeypatch.setattr(client.app.state.service, "recommend", lambda wish: 1 / 0)
+    monkeypatch.setattr(client.app.state.service, "recommend", lambda request: 1 / 0)
     body = is_problem(client.post("/v1/recommend", json={}), 500)
     assert "zero" not in json.dumps(body) and "ZeroDivisionError" in caplog.text
 
@@ -257,29 +264,113 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
 def test_errors_do_not_name_files(api, monkeypatch):
     client = api()
 
-    def broken(wish):
+    def broken(request):
         raise palate.core.errors.DataError("damaged", file="/home/shop/secret.db")
 
     monkeypatch.setattr(client.app.state.service, "recommend", broken)
     assert "secret.db" not in client.post("/v1/recommend", json={}).text
 
 
-def test_generators_are_served_when_there_are_any(api, monkeypatch):
-    assert api().post("/v1/generate", json={}).status_code == 404
+class Echo(Generator):
+    """Repeats the titles of the request; counts how often it is made."""
 
-    class Parrot(Generator):
-        name, kinds = "parrot", ("text",)
+    name, kinds = "echo", ("text", "mixed")
+    made: ClassVar[int] = 0
 
-        def generate(self, requests, *, seed=0):
-            return [Generated(f"{one.item['title']}, for who liked {len(one.history)}") for one in requests]
+    def __init__(self):
+        super().__init__()
+        type(self).made += 1
 
-    monkeypatch.setitem(generators._known, "parrot", Parrot)
+    def generate(self, requests, *, seed=0):
+        return [
+            Generated(
+                f"{request.item['title']}, {len(request.history)} liked, {request.prompt}, seed {seed}",
+                b"\x89PNG" if request.kind == "mixed" else None,
+                {"model": self.name},
+                {"length": float("nan")},
+            )
+            for request in requests
+        ]
+
+
+def test_generation_without_a_generator_says_so(api):
     client = api()
-    first = names(client.post("/v1/recommend", json={"k": 2}))
-    made = client.post("/v1/generate", json={"kind": "text", "item": first[0], "liked": [first[1]]}).json()
-    assert made["text"].endswith("for who liked 1")
-    is_problem(client.post("/v1/generate", json={"kind": "picture", "item": first[0]}), 422, "no such generator")
-    assert "/v1/generate" in client.get("/openapi.json").json()["paths"]
+    first = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    body = is_problem(client.post("/v1/generate", json={"kind": "text", "item": first}), 422, "no generator")
+    assert "palate.generators" in body["hint"]
+
+
+def test_a_generator_is_made_once_and_seeded_by_the_request(api, monkeypatch):
+    monkeypatch.setitem(generators._known, "echo", Echo)
+    monkeypatch.setattr(Echo, "made", 0)
+    client = api()
+    first = ids(client.post("/v1/recommend", json={"k": 2}))
+    request = {"kind": "text", "item": first[0], "history": [first[1]], "prompt": "short", "seed": 7}
+    content = client.post("/v1/generate", json=request).json()
+    assert content["text"].endswith("1 liked, short, seed 7") and content["provenance"] == {"model": "echo"}
+    assert content["image"] is None and content["generator"] == "echo" and content["scores"] == {"length": None}
+    mixed = client.post("/v1/generate", json={"kind": "mixed", "item": first[0]}).json()
+    assert base64.b64decode(mixed["image"]) == b"\x89PNG" and mixed["text"].endswith("0 liked, None, seed 0")
+    assert Echo.made == 1
+    for request, status, words in (
+        ({"kind": "image", "item": first[0]}, 422, "echo: text, mixed"),
+        ({"kind": "text", "item": first[0], "generator": "eco"}, 422, "did you mean echo"),
+        ({"kind": "image", "item": first[0], "generator": "echo"}, 422, "does not generate"),
+        ({"kind": "picture", "item": first[0]}, 422, "body.kind"),
+        ({"kind": "text", "item": "nothing"}, 404, "no such item"),
+        ({"kind": "text", "item": first[0], "history": ["nothing"]}, 422, "no such item"),
+    ):
+        is_problem(client.post("/v1/generate", json=request), status, words)
+
+
+@pytest.mark.parametrize(
+    "path, body, new",
+    [
+        ("/v1/recommend", {"liked": []}, "history"),
+        ("/v1/recommend", {"seen": True}, "include_seen"),
+        ("/v1/recommend", {"because": True}, "include_reasons"),
+        ("/v1/recommend/batch", {"requests": [{"liked": []}]}, "history"),
+        ("/v1/search", {"like": "a"}, "similar_to"),
+        ("/v1/explain", {"item": "a", "liked": []}, "history"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "kind": "like"}]}, "type"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "key": "e"}]}, "event_id"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "time": 0}]}, "timestamp"),
+        ("/v1/generate", {"kind": "text", "item": "a", "liked": []}, "history"),
+        ("/v1/generate", {"kind": "text", "item": "a", "wish": "b"}, "prompt"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_by_naming_the_new_one(api, path, body, new):
+    body = is_problem(api().post(path, json=body), 422)
+    assert [error["message"].endswith(f"was renamed to '{new}'") for error in body["errors"]] == [True]
+
+
+def test_every_response_has_an_id_of_its_own(api):
+    client = api()
+    responses = [client.post("/v1/recommend", json={}).json() for _ in range(3)]
+    responses += client.post("/v1/recommend/batch", json={"requests": [{}, {}]}).json()["responses"]
+    assert len({response["recommendation_id"] for response in responses}) == 5
+
+
+def test_numbers_that_are_not_finite_are_null():
+    assert JsonResponse({"a": [1.5, float("nan")], "b": float("-inf")}).body == b'{"a":[1.5,null],"b":null}'
+
+
+def test_what_a_model_cannot_do_is_a_problem_with_a_hint(api, monkeypatch):
+    client = api()
+
+    def refuse(*args, **more):
+        raise UnsupportedError("an explanation needs scores of single items", hint="ask another model")
+
+    monkeypatch.setattr(client.app.state.service, "explain", refuse)
+    body = is_problem(client.post("/v1/explain", json={"item": "a", "user": "b"}), 422, "single items")
+    assert body["hint"] == "ask another model"
+
+
+def test_notes_of_a_response_are_passed_on(api, monkeypatch):
+    client = api()
+    response = RecommendResponse((), "run", "match", (), ("because: not available",))
+    monkeypatch.setattr(client.app.state.service, "recommend", lambda request: response)
+    assert client.post("/v1/recommend", json={}).json()["notes"] == ["because: not available"]
 
 
 def test_an_address_that_others_reach_needs_keys(runs, tmp_path):

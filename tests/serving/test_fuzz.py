@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from palate.serving.api.app import Settings, create_app  # noqa: E402
-from palate.serving.api.routes import router  # noqa: E402
+from palate.serving.api.endpoints import router  # noqa: E402
 
 EXAMPLES = int(os.environ.get("PALATE_FUZZ", "8"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

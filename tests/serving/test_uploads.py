@@ -60,7 +60,7 @@ def test_ids_name_no_files(runs, tmp_path, item):
     app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), rate=0, page=False))
     with TestClient(app) as client:
         assert client.post("/v1/items", json={"items": [{"id": item, "fields": {}}]}).status_code == 201
-        assert client.get(f"/pictures/{item}").status_code == 404
+        assert client.get(f"/v1/images/{item}").status_code == 404
     assert files(tmp_path / "state" / "pictures") == set()
 
 

@@ -14,6 +14,8 @@ from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import Catalog
 from palate.features.encoders.tfidf_attributes import attribute_values
 
+FilterValue = str | float | Sequence[str] | Mapping[str, float]
+"""A value, a number, several values (any of them), or bounds ``{"min": 5, "max": 20}``."""
 BOUNDS = ("min", "max")
 FEW = 0.2
 """Share of the items up to which those within bounds are looked up in order, faster than all are compared."""

@@ -67,6 +67,7 @@ class RecommendResponse:
     run: str
     source: str
     timings: tuple[tuple[str, float, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

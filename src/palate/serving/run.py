@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from palate.core.errors import ConfigError, MissingDependencyError
 from palate.serving.api.app import Settings
-from palate.serving.api.metrics import SHARED
+from palate.serving.api.metrics import MULTIPROCESS_DIR
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -101,7 +101,7 @@ def _measured(workers: int) -> Iterator[None]:
         yield
         return
     folder = tempfile.mkdtemp(prefix="palate-measures-")
-    os.environ[SHARED] = folder
+    os.environ[MULTIPROCESS_DIR] = folder
     try:
         yield
     finally:

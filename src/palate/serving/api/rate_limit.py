@@ -1,32 +1,37 @@
-"""How often one client may ask: a bucket each, filled steadily."""
+"""Request rate of each client, limited by a token bucket."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
 
-CLIENTS = 10_000
-"""Clients remembered, the latest; who was forgotten starts with a full bucket."""
+MAX_CLIENTS = 10_000
+"""Buckets that are remembered; a client whose bucket was dropped starts with a full one."""
 
 
-class Limits:
-    """At most ``rate`` requests a second and client in the long run, ``2 x rate`` at once; 0 sets no limit.
+class RateLimiter:
+    """Token buckets, one a client. Each worker process counts on its own.
 
-    Each worker process counts for itself.
+    Args:
+        rate: requests per second and client in the long run, twice as many in a burst; 0 for no limit.
     """
 
     def __init__(self, rate: float) -> None:
-        self.rate, self.most = rate, max(2 * rate, 1)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.rate, self.capacity = rate, max(2 * rate, 1)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allow(self, client: str) -> bool:
-        """Take one from the client's bucket; False if it is empty."""
+        """Take one token from the client's bucket; False if it is empty.
+
+        Args:
+            client: address of the client, or hash of its key.
+        """
         if not self.rate:
             return True
         now = time.monotonic()
-        left, then = self._left.pop(client, (self.most, now))
-        left = min(self.most, left + (now - then) * self.rate)
-        self._left[client] = (max(left - 1, 0) if left >= 1 else left, now)
-        while len(self._left) > CLIENTS:
-            self._left.popitem(last=False)
-        return left >= 1
+        tokens, updated = self._buckets.pop(client, (self.capacity, now))
+        tokens = min(self.capacity, tokens + (now - updated) * self.rate)
+        self._buckets[client] = (tokens - 1 if tokens >= 1 else tokens, now)
+        while len(self._buckets) > MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        return tokens >= 1
