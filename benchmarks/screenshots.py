@@ -91,7 +91,7 @@ def shots(service: Any) -> tuple[str, list[Shot]]:
     told = service.recommend(RecommendRequest(12, user=user)).items
     shown = next(item for item in told if item_image(snapshot, snapshot.row(item.id)) is not None)
     photo = item_image(
-        snapshot, next(row for row in snapshot.popular_rows.tolist() if item_image(snapshot, row) is not None)
+        snapshot, next(row for row in snapshot.stats.popular_rows.tolist() if item_image(snapshot, row) is not None)
     )
 
     def drop(page: Any) -> None:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from palate.ranking.scorer import Scorer
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.models.match.popularity import CountScorer
+from palate.ranking.scorer import Scorer
 
 
 @pytest.mark.parametrize("k", [1, 7, 40])

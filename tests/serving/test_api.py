@@ -123,7 +123,7 @@ def test_a_customers_day(api, world):
         ("/v1/events", {"events": [{"user": "a", "item": "nothing"}]}, 422, "no such item"),
         ("/v1/events", {"events": [{"user": "a", "item": "b", "type": "steal"}]}, 422, "body.events.0.type"),
         ("/v1/items", {"items": [{"id": "a", "fields": {"titel": "x"}}]}, 422, "did you mean title"),
-        ("/v1/items", {"items": [{"id": "a", "fields": {"image": "/etc/passwd"}}]}, 422, "the picture itself"),
+        ("/v1/items", {"items": [{"id": "a", "fields": {"image": "/etc/passwd"}}]}, 422, "the image itself"),
         ("/v1/nothing", {}, 404, "Not Found"),
     ],
 )

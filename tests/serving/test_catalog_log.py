@@ -29,9 +29,9 @@ def test_what_was_put_comes_back_in_order(log, database):
     gone = log.drop("a")
     assert [*places, gone] == sorted({*places, gone}) and log.last() == gone
     first, second, third = CatalogLog(database).since(0)
-    assert (first.item, first.kind, first.fields, first.picture) == ("a", "put", fields, "f" * 64)
-    assert (second.item, second.fields, second.picture) == ("b", {}, None) and second.time == first.time > 1.7e9
-    assert (third.id, third.item, third.kind, third.fields, third.picture) == (gone, "a", "drop", {}, None)
+    assert (first.item, first.kind, first.fields, first.image) == ("a", "put", fields, "f" * 64)
+    assert (second.item, second.fields, second.image) == ("b", {}, None) and second.time == first.time > 1.7e9
+    assert (third.id, third.item, third.kind, third.fields, third.image) == (gone, "a", "drop", {}, None)
     assert log.since(places[1]) == [third] and log.since(gone) == []
 
 

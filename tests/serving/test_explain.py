@@ -5,7 +5,7 @@ import pytest
 
 import palate
 from palate.serving.explain import leave_one_out, to_sentence
-from palate.serving.requests import Explanation, RecommendRequest
+from palate.serving.requests import Explanation, HistoryShare, RecommendRequest, SharedValue
 
 LAMP = {
     "title": "Umberly lamp",
@@ -26,7 +26,7 @@ def test_a_liked_item_carried_what_is_lost_without_it(opened, name):
     model = palate.restore(snapshot.run)
     liked = snapshot.deployment.seen.take(np.array([0]))[0][:4]
     rows = np.array([at for at in np.flatnonzero(served.eligible) if at not in liked][:5])
-    losses = leave_one_out(snapshot, served, liked, rows)
+    losses = leave_one_out(served, liked, rows)
 
     def score(history):
         table = model.recommend(history=[snapshot.ids[at] for at in history], k=200, filter_seen=False)
@@ -55,7 +55,7 @@ def test_a_modality_carried_what_an_item_without_it_lacks(opened):
         # this model reads no words here, and is told nothing by an item with nothing else
         snapshot, served = service.resolve_model(None)
         who = service.user_state(snapshot, None, liked)
-        every = served.scorer.score(snapshot.batch(-1, who.history, True))[0].numpy()
+        every = served.scorer.score(snapshot.user_batch(-1, who.history, True))[0].numpy()
         found["words"] = float(every[served.eligible].mean())
     losses = {"text": found["whole"] - found["values"], "attributes": found["whole"] - found["words"]}
     losses = {name: max(loss, 0) for name, loss in losses.items()}
@@ -84,8 +84,8 @@ def told(service, user):
 
 def test_words_say_what_was_found():
     found = Explanation(
-        "a", "A", 1.0, (("b", "Bell", 0.7), ("c", "Clock", 0.05)), (("text", 0.6), ("image", 0.0)), 0.4,
-        (("category", "lamp", ("b",)),), "",
+        "a", "A", 1.0, (HistoryShare("b", "Bell", 0.7), HistoryShare("c", "Clock", 0.05)),
+        (("text", 0.6), ("image", 0.0)), 0.4, (SharedValue("category", "lamp", ("b",)),), "",
     )  # fmt: skip
     told = to_sentence(found).text
     assert told == (

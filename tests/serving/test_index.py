@@ -22,7 +22,7 @@ def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
     truth, wanted = exact.search(queries, 20)
     found, scores = index.search(queries, 20)
     assert np.mean([np.isin(t, f).mean() for t, f in zip(truth, found)]) > 0.95
-    cells = index.state.cells
+    cells = index.state.ivf
     assert 0 < cells.plan.rows < 3000 and cells.plan.recall >= 0.98
     same = found == truth
     np.testing.assert_allclose(scores[same], wanted[same], rtol=1e-5)
@@ -72,7 +72,7 @@ def test_what_a_killed_writer_left_is_no_record_and_is_cut_off(tmp_path):
         assert not index.refresh()
         index.drop([row])
         assert file.stat().st_size % size == 0
-        assert not LocalIndex(tmp_path).state.there[row] and not index.state.there[row]
+        assert not LocalIndex(tmp_path).state.present[row] and not index.state.present[row]
         index.drop([row])
         assert file.stat().st_size == (row + 2) * size, "what is not there need not be dropped"
 
@@ -121,6 +121,6 @@ def test_half_a_record_with_a_wrong_sum_stops_the_reader(tmp_path):
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + b"\0")
     reader = ChangeLog(file, 2)
-    assert reader.news()["row"].tolist() == [1] and not len(reader.news())
+    assert reader.read_new()["row"].tolist() == [1] and not len(reader.read_new())
     append(changes, np.array([3]), None)
-    assert reader.news()["row"].tolist() == [3]
+    assert reader.read_new()["row"].tolist() == [3]

@@ -138,7 +138,7 @@ def test_items_come_change_and_go(opened, world):
     [
         ([("a", {"titel": "x"}, None)], "title"),
         ([("a", {"price": "cheap"}, None)], "price"),
-        ([("a", {"image": "/etc/passwd"}, None)], "send the picture itself"),
+        ([("a", {"image": "/etc/passwd"}, None)], "send the image itself"),
         ([("a", {"item_id": "b"}, None)], "files or ids"),
         ([("a", {}, b"GIF89a")], "picture"),
         ([("a", {}, None), ("a", {}, None)], "twice"),
@@ -200,7 +200,7 @@ def test_whoever_takes_in_the_log_gets_the_same_shop(runs, tmp_path_factory, nam
             there.remove(item)
     late = RecommenderService(runs(name), state, poll_seconds=0)
     for service in (one, two):
-        service._apply_log()
+        service.replication.apply_log()
     services = (one, two, late)
     assert {item for item in "abcd" if late.snapshot.row(item) >= 0} == there
     known = next(iter(late.snapshot.users))
@@ -222,12 +222,12 @@ def test_a_log_comes_to_the_same_in_parts(operations, cut):
     log = [(item, {"title": title} if what == "put" else None, None, 0.0) for what, item, title in operations]
     parts = [fold_updates(log[:cut]), fold_updates(log[cut:])]
     whole, gone = fold_updates(log)
-    order = dict.fromkeys(name for goods, _ in parts for name in goods.ids)
+    order = dict.fromkeys(name for update, _ in parts for name in update.ids)
     assert list(order) == whole.ids, "rows are given in the order of the first put"
     state: dict = {}
-    for goods, gone_too in parts:
-        for name, fields, anew in zip(goods.ids, goods.fields, goods.anew):
-            state[name] = {**({} if anew else state.get(name, {})), **fields}
+    for update, gone_too in parts:
+        for name, fields, is_new in zip(update.ids, update.fields, update.is_new):
+            state[name] = {**({} if is_new else state.get(name, {})), **fields}
         for name in gone_too:
             state.pop(name, None)
     left = {name: dict(fields) for name, fields in zip(whole.ids, whole.fields) if name not in gone}
@@ -255,7 +255,7 @@ def test_what_is_no_run_changes_nothing(opened, tmp_path, caplog):
     service = opened(poll_seconds=0.02)
     mark = service.snapshot.fingerprint
     (service.run / "manifest.json").write_text("{}")
-    assert wait(lambda: "nothing new was taken in" in caplog.text)
+    assert wait(lambda: "could not be loaded" in caplog.text)
     assert service.snapshot.fingerprint == mark and ids(service.recommend(RecommendRequest(5)))
 
 
@@ -271,17 +271,17 @@ def test_forgetting_a_user(opened, name):
     for one in (service, other):
         assert one.recommend(RecommendRequest(5, user=known)).source == "popular"
     assert service.erase_user("nobody") == (0, False)
-    anew = opened(name)
-    assert known not in anew.snapshot.users and known.encode() not in (service.state / "shop.db").read_bytes()
+    reopened = opened(name)
+    assert known not in reopened.snapshot.users and known.encode() not in (service.state / "shop.db").read_bytes()
     row = service.snapshot.users[known]
-    assert len(anew.snapshot.deployment.seen[row]) == 0
-    for held, now in zip(service.snapshot.model.state_dict().values(), anew.snapshot.model.state_dict().values()):
+    assert len(reopened.snapshot.deployment.seen[row]) == 0
+    for held, now in zip(service.snapshot.model.state_dict().values(), reopened.snapshot.model.state_dict().values()):
         if len(held) == len(service.snapshot.users) and held.ndim == 2:
             assert held[row].abs().sum() > 0 == now[row].abs().sum()
             assert (held[np.arange(len(held)) != row] == now[np.arange(len(held)) != row]).all()
-    stranger = next(user for user in anew.snapshot.users if user != known)
-    assert len(anew.snapshot.users) == len(service.snapshot.users) - 1
-    assert ids(anew.recommend(RecommendRequest(5, user=stranger))) == ids(
+    stranger = next(user for user in reopened.snapshot.users if user != known)
+    assert len(reopened.snapshot.users) == len(service.snapshot.users) - 1
+    assert ids(reopened.recommend(RecommendRequest(5, user=stranger))) == ids(
         service.recommend(RecommendRequest(5, user=stranger))
     )
 
@@ -313,17 +313,20 @@ def test_sliders(opened):
     service = opened()
     known = next(iter(service.snapshot.users))
     service.put_items([("new", lamp(), None)])
-    assert service.snapshot.recency[-1] == 1 > service.snapshot.recency[:-1].max() and service.snapshot.novelty[-1] == 1
+    assert (
+        service.snapshot.stats.recency[-1] == 1 > service.snapshot.stats.recency[:-1].max()
+        and service.snapshot.stats.novelty[-1] == 1
+    )
     plain = service.recommend(RecommendRequest(10, user=known))
     fresh = service.recommend(RecommendRequest(80, user=known, freshness=1.0))
     assert ids(fresh)[0] == "new" and fresh.source == "boost"
-    recency = [service.snapshot.recency[service.snapshot.row(one)] for one in ids(fresh)]
+    recency = [service.snapshot.stats.recency[service.snapshot.row(one)] for one in ids(fresh)]
     assert recency == sorted(recency, reverse=True)
     far = service.recommend(RecommendRequest(10, user=known, diversity=1.0))
     assert ids(far)[0] == ids(plain)[0] and far.source == "diversify"
 
     def spread(told):
-        looks = service.snapshot.content_vectors(np.array([service.snapshot.row(one) for one in ids(told)]))
+        looks = service.snapshot.stats.content_vectors(np.array([service.snapshot.row(one) for one in ids(told)]))
         return (looks @ looks.T).sum()
 
     assert spread(far) < spread(plain)

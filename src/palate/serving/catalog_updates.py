@@ -1,12 +1,12 @@
-"""Items that come or change while the shop is open: their place in the catalogue, and their content encoded."""
+"""Updates of the catalogue: items that are added or changed, their place in the catalogue and their encoded content."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,95 +18,213 @@ from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import MEDIA_KINDS, Catalog
 from palate.data.ids import IdMap
 from palate.features.plan import Content
+from palate.serving.catalog_log import FieldValue
 
 
 @dataclass(frozen=True)
 class CatalogUpdate:
-    """What is put into the shop at once, an item a place.
+    """Items that are added or changed at once, by position.
 
     Attributes:
-        ids: external, as text, each once. fields: column -> value; what is not named stays as it is. pictures: files,
-            None leaves the picture as it is. anew: bool, nothing of what was there under this id stays. times: seconds
-            since 1970.
+        ids: external ids as text, each once.
+        fields: column -> value; columns that are not named keep their values.
+        images: image files; None keeps the image.
+        is_new: bool [n], whether nothing is kept of an item that had this id.
+        times: float64 [n], seconds since 1970.
     """
 
     ids: list[str]
-    fields: list[Mapping[str, Any]]
-    pictures: list[Path | None]
-    anew: NDArray[np.bool_]
+    fields: list[Mapping[str, FieldValue]]
+    images: list[Path | None]
+    is_new: NDArray[np.bool_]
     times: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def apply_update(
-    items: Catalog, content: Content, known: Mapping[str, int], goods: CatalogUpdate
-) -> tuple[Catalog, Content, IntArray, dict[str, int]]:
-    """The catalogue with these items, ``content`` (changed) with their vectors, their rows, and the new ones' names.
+class LoggedChange(NamedTuple):
+    """One change of the log.
+
+    Attributes:
+        item: item id.
+        fields: column -> value; None for a removal.
+        image: image file, where one came.
+        time: seconds since 1970.
+    """
+
+    item: str
+    fields: Mapping[str, FieldValue] | None
+    image: Path | None
+    time: float
+
+
+class UpdatedCatalog(NamedTuple):
+    """A catalogue after an update.
+
+    Attributes:
+        items: the catalogue.
+        content: its feature vectors.
+        rows: int64 [n], rows of the items of the update.
+        new_rows: id -> row of the items that were added.
+    """
+
+    items: Catalog
+    content: Content
+    rows: IntArray
+    new_rows: dict[str, int]
+
+
+def apply_update(items: Catalog, content: Content, known: Mapping[str, int], update: CatalogUpdate) -> UpdatedCatalog:
+    """Add and change items, and encode their content.
+
+    Args:
+        items: the catalogue.
+        content: its feature vectors; changed in place, so give a copy.
+        known: id -> row; rows beyond ``items`` are not known yet.
+        update: items to add or change.
 
     Raises:
         DataError: for a column that the catalogue lacks or that names files, or a value that does not fit.
     """
-    rows = np.array([known.get(name, -1) for name in goods.ids], np.int64)
+    rows = np.array([known.get(item, -1) for item in update.ids], np.int64)
     rows[rows >= len(items)] = -1
-    fresh = np.flatnonzero(rows < 0)
-    rows[fresh] = len(items) + np.arange(len(fresh))
+    added = np.flatnonzero(rows < 0)
+    rows[added] = len(items) + np.arange(len(added))
     key = items.id_column
-    table = _table(items, key, rows, goods)
-    grown = items.append(table[fresh], key) if len(fresh) else items
-    old = np.flatnonzero(rows < len(items))
-    if len(old):
-        spots = pl.Series(rows[old])
-        changed = [grown.frame[name].scatter(spots, table[name].gather(old)) for name in table.columns if name != key]
-        grown = replace(grown, frame=grown.frame.with_columns(changed))
-    small = _readable(items, table, rows, goods)
-    # networks that were trained along read some of what the run holds: they are told that these are not its rows
-    found = content.encode(small, None if content.adapted is None else np.arange(len(goods)))
+    table = _updated_rows(items, key, rows, update)
+    updated = items.append(table[added], key) if len(added) else items
+    changed = np.flatnonzero(rows < len(items))
+    if len(changed):
+        spots = pl.Series(rows[changed])
+        columns = [name for name in table.columns if name != key]
+        series = [updated.frame[name].scatter(spots, table[name].gather(changed)) for name in columns]
+        updated = replace(updated, frame=updated.frame.with_columns(series))
+    to_encode = _encodable(items, table, rows, update)
+    # trained networks read some of what the run holds by row: they are told that these are not its rows
+    encoded = content.encode(to_encode, None if content.adapted is None else np.arange(len(update)))
     content.vectors = {
-        name: _with_rows(vectors, found.get(name), rows, len(grown)) for name, vectors in content.vectors.items()
+        name: _with_rows(vectors, encoded.get(name), rows, len(updated)) for name, vectors in content.vectors.items()
     }
-    names = {goods.ids[at]: int(rows[at]) for at in fresh}
-    return grown, content, rows, names
+    return UpdatedCatalog(updated, content, rows, {update.ids[at]: int(rows[at]) for at in added})
 
 
 def editable_columns(items: Catalog) -> list[str]:
-    """Columns that whoever puts an item may fill: all but its id and those that name files."""
+    """Columns that an update may fill: all but the id and those that name files."""
     return [c for c in items.frame.columns if items.kinds.get(c) not in MEDIA_KINDS and c != items.id_column]
 
 
-def _table(items: Catalog, key: str, rows: IntArray, goods: CatalogUpdate) -> pl.DataFrame:
-    """Rows of the catalogue as they are to be."""
-    known, may = items.frame.columns, set(editable_columns(items))
-    for at, fields in enumerate(goods.fields):
+def check_item_ids(items: Catalog, ids: Sequence[str]) -> None:
+    """Check the ids of an update.
+
+    Args:
+        items: the catalogue.
+        ids: item ids as text.
+
+    Raises:
+        DataError: for an id that is given twice, or is not a whole number where ids are.
+    """
+    numeric = items.ids.ids.dtype != pl.String
+    for at, item in enumerate(ids):
+        if numeric and not _is_whole_number(item):
+            raise DataError("ids of this catalogue are whole numbers", row=at + 1, key=item)
+        if item in ids[:at]:
+            raise DataError("an item is given twice", row=at + 1, key=item)
+
+
+def fold_updates(log: Iterable[LoggedChange]) -> tuple[CatalogUpdate, list[str]]:
+    """Fold a series of changes into one update and the ids of the items that are removed at its end.
+
+    Items stand in the order in which ids were first put, removed ones included, so that every process that reads the
+    same log, at once or in parts, gives every item the same row.
+
+    Args:
+        log: changes, in order.
+    """
+    put: dict[str, tuple[dict[str, FieldValue], Path | None, bool, float]] = {}
+    removed: dict[str, None] = {}
+    for item, fields, image, when in log:
+        if fields is None:
+            removed[item] = None
+            if item in put:
+                put[item] = ({}, None, True, when)
+            continue
+        old_fields, old_image, is_new, _ = put.get(item, ({}, None, False, 0.0))
+        put[item] = ({**old_fields, **fields}, image or old_image, is_new or item in removed, when)
+        removed.pop(item, None)
+    changes = list(put.values())
+    update = CatalogUpdate(
+        list(put),
+        [fields for fields, *_ in changes],
+        [image for _, image, *_ in changes],
+        np.array([is_new for *_, is_new, _ in changes], bool),
+        np.array([when for *_, when in changes], float),
+    )
+    return update, list(removed)
+
+
+def drop_unknown_fields(items: Catalog, update: CatalogUpdate) -> tuple[CatalogUpdate, int]:
+    """The update without values that a catalogue has no place for, and how many values those were.
+
+    Args:
+        items: the catalogue.
+        update: items to add or change.
+    """
+    allowed, n_dropped, fields = set(editable_columns(items)), 0, list[Mapping[str, FieldValue]]()
+    for given in update.fields:
+        fitting = {c: value for c, value in given.items() if c in allowed and _fits(items, c, value)}
+        n_dropped += len(given) - len(fitting)
+        fields.append(fitting)
+    return replace(update, fields=fields), n_dropped
+
+
+def _is_whole_number(text: str) -> bool:
+    try:
+        return str(int(text)) == text
+    except ValueError:
+        return False
+
+
+def _fits(items: Catalog, column: str, value: FieldValue) -> bool:
+    try:
+        items.cast_rows(pl.DataFrame([_series(column, [value])]))
+    except DataError:
+        return False
+    return True
+
+
+def _updated_rows(items: Catalog, key: str, rows: IntArray, update: CatalogUpdate) -> pl.DataFrame:
+    """Catalogue rows of the items of an update."""
+    columns, allowed = items.frame.columns, set(editable_columns(items))
+    for at, fields in enumerate(update.fields):
         for column in fields:
-            if column not in may:
-                told = "is not for files or ids" if column in known else "is not in the catalogue"
-                hint = "send the picture itself" if column in known else did_you_mean(column, may)
-                raise DataError(f"item {goods.ids[at]!r}: the column {told}", row=at + 1, column=column, hint=hint)
+            if column not in allowed:
+                fault = "is not for files or ids" if column in columns else "is not in the catalogue"
+                hint = "send the image itself" if column in columns else did_you_mean(column, allowed)
+                raise DataError(f"item {update.ids[at]!r}: the column {fault}", row=at + 1, column=column, hint=hint)
     old = [
-        items.frame.row(int(row), named=True) if row < len(items) and not anew else {}
-        for row, anew in zip(rows, goods.anew)
+        items.frame.row(int(row), named=True) if row < len(items) and not is_new else {}
+        for row, is_new in zip(rows, update.is_new)
     ]
-    made = {}
-    for column in known:
+    table = {}
+    for column in columns:
         if column == key:
-            made[column] = pl.Series(column, goods.ids)
+            table[column] = pl.Series(column, update.ids)
         else:
-            values = [fields.get(column, was.get(column)) for fields, was in zip(goods.fields, old)]
-            made[column] = _series(column, values)
-    return items.typed(pl.DataFrame(made))
+            values = [fields.get(column, before.get(column)) for fields, before in zip(update.fields, old)]
+            table[column] = _series(column, values)
+    return items.cast_rows(pl.DataFrame(table))
 
 
-def _series(column: str, values: list[Any]) -> pl.Series:
+def _series(column: str, values: list[FieldValue]) -> pl.Series:
     try:
         return pl.Series(column, values, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):
         return pl.Series(column, [None if value is None else str(value) for value in values])
 
 
-def _readable(items: Catalog, table: pl.DataFrame, rows: IntArray, goods: CatalogUpdate) -> Catalog:
-    """``table`` as a catalogue to encode: pictures are the files that came, other media lie where they did."""
+def _encodable(items: Catalog, table: pl.DataFrame, rows: IntArray, update: CatalogUpdate) -> Catalog:
+    """``table`` as a catalogue to encode: new images by their files, other media where the catalogue has them."""
     changed = []
     for column, kind in items.kinds.items():
         if kind not in MEDIA_KINDS or table[column].dtype != pl.String:
@@ -114,72 +232,21 @@ def _readable(items: Catalog, table: pl.DataFrame, rows: IntArray, goods: Catalo
         root = "" if items.root is None else str(items.root)
         paths = [None if value is None else os.path.join(root, value) for value in table[column]]
         if kind == "image":
-            paths = [path if new is None else str(new) for path, new in zip(paths, goods.pictures)]
+            paths = [path if new is None else str(new) for path, new in zip(paths, update.images)]
         changed.append(pl.Series(column, paths, pl.String))
-    given = {
-        name: _with_rows(found.take(np.zeros(0, np.int64)), None, np.arange(len(table)), len(table))
-        for name, found in items.given.items()
-    }
-    for name, found in items.given.items():
-        kept = np.flatnonzero(rows < len(items))
-        given[name] = _with_rows(given[name], found.take(rows[kept]), kept, len(table))
-    return Catalog(table.with_columns(changed), IdMap(pl.Series(goods.ids)), items.kinds, None, given)
+    given = {}
+    for name, features in items.given.items():
+        empty = _with_rows(features.take(np.zeros(0, np.int64)), None, np.arange(len(table)), len(table))
+        known = np.flatnonzero(rows < len(items))
+        given[name] = _with_rows(empty, features.take(rows[known]), known, len(table))
+    return Catalog(table.with_columns(changed), IdMap(pl.Series(update.ids)), items.kinds, None, given)
 
 
-def _with_rows(old: Features, fresh: Features | None, rows: IntArray, size: int) -> Features:
-    """A copy of ``size`` rows in which ``rows`` hold ``fresh``, or nothing."""
+def _with_rows(old: Features, new: Features | None, rows: IntArray, size: int) -> Features:
+    """A copy of ``size`` rows in which ``rows`` hold ``new``, or are absent."""
     values = np.zeros((size, *old.values.shape[1:]), old.values.dtype)
     present = np.zeros(size, bool)
     values[: len(old)], present[: len(old)] = old.values, old.present
-    values[rows] = 0 if fresh is None else fresh.values
-    present[rows] = False if fresh is None else fresh.present
+    values[rows] = 0 if new is None else new.values
+    present[rows] = False if new is None else new.present
     return replace(old, values=values, present=present)
-
-
-def fold_updates(
-    log: Iterable[tuple[str, Mapping[str, Any] | None, Path | None, float]],
-) -> tuple[CatalogUpdate, list[str]]:
-    """What a series of puts and removals comes to: goods, and the ids that end up removed.
-
-    Its items are in the order in which ids were first put, those removed again included, so that every process that
-    reads the same log, at once or in parts, gives every item the same row.
-
-    Args:
-        log: (id, fields or None for a removal, picture, time), in order.
-    """
-    put: dict[str, tuple[dict[str, Any], Path | None, bool, float]] = {}
-    gone: dict[str, None] = {}
-    for name, fields, picture, when in log:
-        if fields is None:
-            gone[name] = None
-            if name in put:
-                put[name] = ({}, None, True, when)
-            continue
-        was, pictured, anew, _ = put.get(name, ({}, None, False, 0.0))
-        put[name] = ({**was, **fields}, picture or pictured, anew or name in gone, when)
-        gone.pop(name, None)
-    found = list(put.values())
-    goods = CatalogUpdate(
-        list(put),
-        [fields for fields, *_ in found],
-        [picture for _, picture, *_ in found],
-        np.array([anew for *_, anew, _ in found], bool),
-        np.array([when for *_, when in found], float),
-    )
-    return goods, list(gone)
-
-
-def drop_unknown_fields(items: Catalog, goods: CatalogUpdate) -> tuple[CatalogUpdate, int]:
-    """The goods without what this catalogue has no place for, and how many values that were."""
-    may, lost, fields = set(editable_columns(items)), 0, list[Mapping[str, Any]]()
-    for given in goods.fields:
-        kept = {}
-        for column, value in given.items():
-            try:
-                if column in may and items.typed(pl.DataFrame([_series(column, [value])])) is not None:
-                    kept[column] = value
-            except DataError:
-                pass
-        lost += len(given) - len(kept)
-        fields.append(kept)
-    return replace(goods, fields=fields), lost

@@ -1,4 +1,4 @@
-"""How well every item fits words, a picture, or another item; and a change in words to what is shown."""
+"""Similarity of every item to a text, an image or another item, or to an item that a text changes."""
 
 from __future__ import annotations
 
@@ -20,76 +20,86 @@ REMEDY = "pretrain encoders that share one: palate pretrain DATA --model clip, t
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What is looked for, at least one of these.
+    """A search query: a text, an image or an item, or a text together with one of the others.
 
     Attributes:
-        text: words. picture: file bytes that were re-encoded here. like: row of an item.
+        text: text to search for, or to change the image or the item by.
+        image: bytes of an image that was encoded again here.
+        item: row of an item.
     """
 
     text: str | None = None
-    picture: bytes | None = None
-    like: int | None = None
+    image: bytes | None = None
+    item: int | None = None
 
 
-def content_similarity(snapshot: ModelSnapshot, wanted: SearchQuery) -> NDArray[np.float32]:
-    """float32 [items]: the higher the closer, -inf for items without the content that is compared.
+def content_similarity(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.float32]:
+    """Similarity of all items to a search query.
 
-    Words are compared with texts, pictures with pictures, items by every modality. Where the run's encoders map words
-    and pictures into one space, both are compared with both, and words beside a picture or an item change what it
-    shows: q = unit(shown) + unit(words). Each comparison is standardised over the catalogue; an item's is their mean.
+    Texts are compared with texts, images with images, items by every modality. Where the run's encoders map texts and
+    images into one space, both are compared with both, and a text together with an image or an item changes what it
+    shows: q = unit(shown) + unit(text). Cosines are standardised over the catalogue; the similarity of an item is
+    their mean.
+
+    Args:
+        snapshot: the snapshot.
+        query: the search query.
+
+    Returns:
+        float32 [items], the higher the closer; -inf for items without the content that is compared.
 
     Raises:
-        UnsupportedError: when the run cannot compare these; it says what would. FeatureError: for empty words.
+        UnsupportedError: if the run cannot compare these; the message says what would be needed.
+        FeatureError: if the query has no content that can be compared.
     """
-    shown = wanted.picture is not None or wanted.like is not None
-    if wanted.text is not None and shown:
-        return _changed(snapshot, wanted)
-    if wanted.like is not None:
-        names = snapshot.modality_features
-        own = {name: snapshot.content.vectors[name].take(np.array([wanted.like])) for name in names}
-        return _mean([_cosines(snapshot, n, found.values[0]) for n, found in own.items() if found.present[0]], snapshot)
-    modality, raw = ("text", wanted.text) if wanted.text is not None else ("image", wanted.picture)
+    has_image = query.image is not None or query.item is not None
+    if query.text is not None and has_image:
+        return _changed_by_text(snapshot, query)
+    if query.item is not None:
+        vectors = {name: snapshot.content.vectors[name] for name in snapshot.stats.modality_features}
+        own = {name: features.take(np.array([query.item])) for name, features in vectors.items()}
+        return _mean([_cosines(snapshot, n, one.values[0]) for n, one in own.items() if one.present[0]])
+    modality, raw = ("text", query.text) if query.text is not None else ("image", query.image)
     name = _feature(snapshot, modality)
-    query = _read(snapshot, name, modality, raw)
-    space = _space(snapshot)
+    vector = _encode(snapshot, name, modality, raw)
+    space = _shared_space(snapshot)
     if space is not None and name in space:
-        return _mean([_cosines(snapshot, other, query) for other in space], snapshot)
-    return _mean([_cosines(snapshot, name, query)], snapshot)
+        return _mean([_cosines(snapshot, other, vector) for other in space])
+    return _mean([_cosines(snapshot, name, vector)])
 
 
 def shares_space(snapshot: ModelSnapshot) -> bool:
-    """Whether words can change a picture: "like this but red"."""
-    return _space(snapshot) is not None
+    """Whether a text can change an image ("like this but red")."""
+    return _shared_space(snapshot) is not None
 
 
-def _changed(snapshot: ModelSnapshot, wanted: SearchQuery) -> NDArray[np.float32]:
-    space = _space(snapshot)
+def _changed_by_text(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.float32]:
+    space = _shared_space(snapshot)
     if space is None:
         used = ", ".join(f"{name}: {encoder.name}" for name, encoder in _encoders(snapshot).items()) or "none"
         raise UnsupportedError(
-            f"words can change a picture only in a space that both share; this run's encoders ({used}) share none",
+            f"a text can change an image only in a space that both share; this run's encoders ({used}) share none",
             hint=REMEDY,
         )
     text, image = space
-    words = _read(snapshot, text, "text", wanted.text)
-    if wanted.picture is not None:
-        shown = _read(snapshot, image, "image", wanted.picture)
+    change = _encode(snapshot, text, "text", query.text)
+    if query.image is not None:
+        shown = _encode(snapshot, image, "image", query.image)
     else:
-        found = snapshot.content.vectors[image].take(np.array([wanted.like]))
-        if not found.present[0]:
-            raise FeatureError("this item has no picture to change")
-        shown = found.values[0].astype(np.float32)
-    query = _unit(shown) + _unit(words)
-    return _mean([_cosines(snapshot, name, query) for name in space], snapshot)
+        features = snapshot.content.vectors[image].take(np.array([query.item]))
+        if not features.present[0]:
+            raise FeatureError("this item has no image that a text could change")
+        shown = features.values[0].astype(np.float32)
+    vector = _unit(shown) + _unit(change)
+    return _mean([_cosines(snapshot, name, vector) for name in space])
 
 
 def _encoders(snapshot: ModelSnapshot) -> dict[str, Encoder]:
-    return {
-        name: snapshot.content.fitted[name] for name in snapshot.modality_features if name in snapshot.content.fitted
-    }
+    fitted = snapshot.content.fitted
+    return {name: fitted[name] for name in snapshot.stats.modality_features if name in fitted}
 
 
-def _space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
+def _shared_space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
     """Features of text and image whose encoders share a space."""
     if snapshot.content.adapted is not None:
         return None
@@ -97,63 +107,65 @@ def _space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
     for name, encoder in _encoders(snapshot).items():
         if encoder.shared_space is not None:
             by_space.setdefault((encoder.shared_space, encoder.dim), {})[encoder.modality] = name
-    for found in by_space.values():
-        if "text" in found and "image" in found:
-            return found["text"], found["image"]
+    for features in by_space.values():
+        if "text" in features and "image" in features:
+            return features["text"], features["image"]
     return None
 
 
 def _feature(snapshot: ModelSnapshot, modality: str) -> str:
+    """The feature by which items are searched for a text or an image."""
     used = snapshot.content.used
-    names = [
-        n for n in snapshot.modality_features if used.get(n, ("",))[0] == modality and n in snapshot.content.fitted
-    ]
+    names = [name for name in _encoders(snapshot) if used.get(name, ("",))[0] == modality]
     if not names:
-        what = "texts" if modality == "text" else "pictures"
+        what = "texts" if modality == "text" else "images"
         raise UnsupportedError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")
     return names[0]
 
 
-def _read(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
+def _encode(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
     """The vector of ``raw`` as items have theirs in feature ``name``."""
     content = snapshot.content
-    plain = content.adapted is None
-    found = content.fitted[name].encode([raw]) if plain else _as_item(snapshot, name, modality, raw)
-    if not found.present[0] or not np.any(found.values[0]):
-        what = "no word of this means anything to the run's encoder" if modality == "text" else "the picture is empty"
-        raise FeatureError(what, hint="try other words" if modality == "text" else None)
-    vector: NDArray[np.float32] = found.values[0].astype(np.float32)
+    if content.adapted is None:
+        features = content.fitted[name].encode([raw])
+    else:
+        features = _as_item(snapshot, name, modality, raw)
+    if not features.present[0] or not np.any(features.values[0]):
+        if modality == "text":
+            raise FeatureError("no word of this text is known to the run's encoder", hint="try other words")
+        raise FeatureError("the image is empty to the run's encoder")
+    vector: NDArray[np.float32] = features.values[0].astype(np.float32)
     return vector
 
 
 def _as_item(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> Features:
-    """Encoded as if it were an item with nothing else."""
+    """Encode as if it were an item with nothing else."""
     columns = snapshot.items.columns(modality)
     dtype = pl.Binary if modality == "image" else pl.String
     frame = pl.DataFrame({c: pl.Series([raw if c == columns[0] else None], dtype=dtype) for c in columns})
-    blank = {c: pl.Series(c, [None], dtype=t) for c, t in snapshot.items.frame.schema.items() if c not in columns}
-    one = Catalog(frame.with_columns(*blank.values()), IdMap(pl.Series(["wanted"])), snapshot.items.kinds)
-    found: Features = snapshot.content.encode(one, np.zeros(1, np.int64))[name]
-    return found
+    schema = snapshot.items.frame.schema
+    frame = frame.with_columns(pl.Series(c, [None], dtype=t) for c, t in schema.items() if c not in columns)
+    item = Catalog(frame, IdMap(pl.Series(["query"])), snapshot.items.kinds)
+    features: Features = snapshot.content.encode(item, np.zeros(1, np.int64))[name]
+    return features
 
 
-def _cosines(snapshot: ModelSnapshot, name: str, query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Standardised over items that have the feature; NaN where they do not."""
-    found = snapshot.content.vectors[name]
-    cosines = (found.values @ _unit(query).astype(found.values.dtype)) / snapshot.vector_norms(name)
-    here = cosines[found.present]
-    spread = float(here.std()) if len(here) else 0.0
-    standard = (cosines - (float(here.mean()) if len(here) else 0.0)) / max(spread, 1e-9)
-    return np.where(found.present, standard, np.nan).astype(np.float32)
+def _cosines(snapshot: ModelSnapshot, name: str, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standardised over items that have the feature; NaN for the others."""
+    features = snapshot.content.vectors[name]
+    cosines = (features.values @ _unit(vector).astype(features.values.dtype)) / snapshot.stats.vector_norms(name)
+    present = cosines[features.present]
+    mean, spread = (float(present.mean()), float(present.std())) if len(present) else (0.0, 0.0)
+    return np.where(features.present, (cosines - mean) / max(spread, 1e-9), np.nan).astype(np.float32)
 
 
-def _mean(parts: list[NDArray[np.float32]], snapshot: ModelSnapshot) -> NDArray[np.float32]:
+def _mean(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     if not parts:
-        raise FeatureError("nothing is known of this item but its id")
-    every = np.stack(parts)
-    there = ~np.isnan(every)
-    total = np.where(there, every, 0).sum(0) / np.maximum(there.sum(0), 1)
-    return np.where(there.any(0), total, -np.inf).astype(np.float32)
+        raise FeatureError("this item has no content to compare")
+    cosines = np.stack(parts)
+    present = ~np.isnan(cosines)
+    total = np.where(present, cosines, 0).sum(0) / np.maximum(present.sum(0), 1)
+    return np.where(present.any(0), total, -np.inf).astype(np.float32)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

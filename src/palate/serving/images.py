@@ -1,4 +1,4 @@
-"""Pictures that come from outside: opened by the allow-list, made anew, kept under the hash of what was made."""
+"""Images from outside: checked against a list of formats, encoded again, and stored under the hash of the result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 import io
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,22 +17,37 @@ from palate.features.media import open_image
 from palate.serving.snapshot import ModelSnapshot
 
 MAX_SIDE, QUALITY = 1024, 88
-"""Longest side of a picture that is kept."""
+"""Longest side of a stored image, in pixels; JPEG quality."""
 THUMBNAIL_SIDES = (96, 192, 320, 640)
-"""Longest sides in which pictures are shown."""
+"""Longest sides in which images are shown, in pixels."""
 MAX_IMAGE_BYTES = 10 * 2**20
-"""Of a picture that may come."""
+"""Size of an image from outside."""
+
+
+class StoredImage(NamedTuple):
+    """An image in the state folder.
+
+    Attributes:
+        hash: hash of its content.
+        path: its file.
+    """
+
+    hash: str
+    path: Path
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of base64 text; a ``data:`` prefix is passed over.
+    """The bytes of base64 text.
+
+    Args:
+        text: base64, with or without a ``data:`` prefix.
 
     Raises:
-        FeatureError: for what is not base64, or too large.
+        FeatureError: if the text is not base64, or is too large.
     """
     text = text.partition(",")[2] if text.startswith("data:") else text
     if len(text) > MAX_IMAGE_BYTES * 4 // 3 + 4:
-        raise FeatureError(f"a picture above {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
+        raise FeatureError(f"the image is larger than {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -39,34 +55,56 @@ def decode_base64(text: str) -> bytes:
 
 
 def sanitize_image(source: bytes | Path, side: int = MAX_SIDE) -> bytes:
-    """JPEG bytes of the same picture with nothing else in them: no metadata, no second picture, no trailing bytes.
+    """The image as a new JPEG with nothing else in it: no metadata, no second image, no trailing bytes.
+
+    Args:
+        source: bytes or file of an image.
+        side: longest side of the result, in pixels; a smaller image keeps its size.
 
     Raises:
-        FeatureError: for what is no picture of an allowed format and size.
+        FeatureError: if it is not an image of an allowed format and size.
     """
     if isinstance(source, bytes) and len(source) > MAX_IMAGE_BYTES:
-        raise FeatureError(f"a picture above {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
-    picture = open_image(source, near=side)
-    picture.thumbnail((side, side))
+        raise FeatureError(f"the image is larger than {MAX_IMAGE_BYTES // 2**20} MiB", key="image")
+    image = open_image(source, near=side)
+    image.thumbnail((side, side))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
+    image.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 
-def store_image(folder: Path, data: bytes) -> tuple[str, Path]:
-    """Write a picture made by :func:`sanitize_image` under its hash, once; the hash and the file."""
-    mark = digest(data)
-    path = folder / f"{mark}.jpg"
+def store_image(folder: Path, data: bytes) -> StoredImage:
+    """Write an image under the hash of its content, once.
+
+    Args:
+        folder: folder of images.
+        data: result of :func:`sanitize_image`.
+    """
+    content_hash = digest(data)
+    path = folder / image_file(content_hash)
     if not path.is_file():
-        with atomic_path(path) as aside:
-            aside.write_bytes(data)
-    return mark, path
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return StoredImage(content_hash, path)
+
+
+def image_file(content_hash: str) -> str:
+    """File name of a stored image."""
+    return f"{content_hash}.jpg"
 
 
 def item_image(snapshot: ModelSnapshot, row: int) -> bytes | Path | None:
-    """The picture of an item: what was sent here, else the file its table names; None where there is none."""
-    if row in snapshot.pictures:
-        return snapshot.pictures[row]
+    """The image of an item: the one that was sent to the service, else the file that the catalogue names.
+
+    Args:
+        snapshot: the snapshot.
+        row: row of the item.
+
+    Returns:
+        Bytes or file; None where there is no image.
+    """
+    if row in snapshot.images:
+        return snapshot.images[row]
     if "image" not in snapshot.items.kinds.values():
         return None
     try:
@@ -77,7 +115,15 @@ def item_image(snapshot: ModelSnapshot, row: int) -> bytes | Path | None:
 
 
 def thumbnail(source: bytes | Path, side: int) -> bytes | None:
-    """JPEG bytes with the longest side ``side``; None for what cannot be opened. The latest ones are remembered."""
+    """JPEG bytes of a small image; recent results are cached.
+
+    Args:
+        source: bytes or file of an image.
+        side: longest side, in pixels.
+
+    Returns:
+        JPEG bytes; None for an image that cannot be opened.
+    """
     if isinstance(source, bytes):
         return _thumbnail(source, side, 0)
     try:
@@ -87,7 +133,7 @@ def thumbnail(source: bytes | Path, side: int) -> bytes | None:
 
 
 @lru_cache(maxsize=4096)
-def _thumbnail(source: bytes | Path, side: int, changed: int) -> bytes | None:
+def _thumbnail(source: bytes | Path, side: int, modified: int) -> bytes | None:
     try:
         return sanitize_image(source, side)
     except (PalateError, OSError):

@@ -148,7 +148,7 @@ def test_a_like_and_a_hide_count_in_the_next_view(known, service, fitted):
     html = known.get("/").text
     assert first not in cards(html) and not re.search(f'data-item="{second}"', html)
     assert "Liked" in html and "Liked" not in re.findall(r'<p class="said".*?</p>', known.get("/").text)
-    assert service.snapshot.titles[service.snapshot.row(first)] in html
+    assert service.snapshot.stats.titles[service.snapshot.row(first)] in html
 
 
 def test_a_like_makes_a_guest_of_a_stranger(client, service, fitted):
@@ -274,10 +274,10 @@ def test_an_item_changed_in_words(client, service, fitted, monkeypatch):
         asked.append(wanted)
         return np.arange(len(snapshot), dtype=np.float32)
 
-    monkeypatch.setattr("palate.serving.service.content_similarity", alike)
+    monkeypatch.setattr("palate.serving.recommend.content_similarity", alike)
     response = client.get("/search", params={"like": fitted.plain, "q": "red <b>"})
     assert "but red <b>" in sound(response).text and len(re.findall("data-item", response.text)) == 24
-    assert asked[0].text == "red <b>" and asked[0].like == service.snapshot.row(fitted.plain)
+    assert asked[0].text == "red <b>" and asked[0].item == service.snapshot.row(fitted.plain)
 
 
 def test_ids_of_any_kind_have_pages(known, service):

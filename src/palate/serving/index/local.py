@@ -1,8 +1,8 @@
-"""An index of item vectors in a folder: built once, memory-mapped, changed while it is searched, shared by processes.
+"""An index in a folder: built once, memory-mapped, changed while it is searched, shared by processes.
 
-``base-N/`` holds vectors float32 [rows, d] (and, where there are many, cells), ``changes-N`` what was put or taken
-away since, ``current`` names N. A search reads a state that nobody changes, so it never sees half of an update.
-Building anew writes the next base beside the old one and then moves ``current``.
+``base-N/`` holds vectors float32 [rows, d] (and, where there are many, cells), ``changes-N`` what was put or dropped
+since, ``current`` names N. A search reads a state that never changes, so it never sees half of an update. A rebuild
+writes the next base next to the old one and then moves ``current``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import fcntl
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, inside, read_json, write_text
-from palate.serving.index.banded_ivf import FORMER, BandedIVF
+from palate.serving.index.banded_ivf import OLD_FILE, BandedIVF
+from palate.serving.index.calibration import CalibrationQueries
 from palate.serving.index.change_log import ChangeLog
-from palate.serving.index.exact import SearchResult, exact_search, merge_top_k
-from palate.serving.index.tuning import CalibrationQueries
+from palate.serving.index.state import IndexState
 from palate.serving.index.validation import check_rows, check_update, check_vectors
 
 APPROXIMATE_FROM = 100_000
@@ -34,73 +32,19 @@ PAGE = 4096
 CURRENT, BASE, CHANGES = "current", "base-{}", "changes-{}"
 
 
-@dataclass(frozen=True)
-class State:
-    """What one search sees.
-
-    Attributes:
-        base: float32 [n, d]; row is place. there: bool [n], whose vector in the base counts.
-        rows, vectors: of items put since, int64 [m], rising, and float32 [m, d].
-        changed: whether other rows of the base count than when it was built.
-    """
-
-    base: NDArray[np.float32]
-    there: NDArray[np.bool_]
-    cells: BandedIVF | None
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    changed: bool = False
-
-    @cached_property
-    def whole(self) -> bool:
-        """Whether every row of the base counts."""
-        return bool(self.there.all())
-
-    @cached_property
-    def bits(self) -> NDArray[np.uint8] | None:
-        """``there`` as cells read it; None where they hold nothing else."""
-        return np.packbits(self.there, bitorder="little") if self.changed else None
-
-    @cached_property
-    def size(self) -> int:
-        """Rows up to the last one."""
-        return max(len(self.base), int(self.rows.max(initial=-1)) + 1)
-
-    @cached_property
-    def celled(self) -> bool:
-        """Whether cells answer where nothing is filtered."""
-        return self.cells is not None and (not self.changed or self.cells.suits(self.there))
-
-    def among(self, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which rows of the base count and are allowed, and which of ``rows`` are; not to be written to."""
-        if len(allowed) < self.size:
-            allowed = np.pad(allowed, (0, self.size - len(allowed)))
-        there = allowed[: len(self.base)]
-        return there if self.whole else there & self.there, allowed[self.rows]
-
-    def near(
-        self, queries: NDArray[np.float32], k: int, there: NDArray[np.bool_] | None, exclude: RaggedArray | None
-    ) -> SearchResult | None:
-        """What cells find among the rows that are ``there``, by default all that count; None where they may miss some.
-
-        That is with a filter that leaves few rows, or few of those that are mostly wanted.
-        """
-        if self.cells is None or not (self.celled if there is None else self.cells.suits(there)):
-            return None
-        bits = self.bits if there is None else np.packbits(there, bitorder="little")
-        return self.cells.search(queries, self.base, bits, k, exclude)
-
-
 class LocalIndex:
-    """Inner products of queries with the vectors of catalogue rows, best first.
+    """A :class:`.VectorIndex` in a folder of this machine.
 
     Args:
-        folder: made by :meth:`build`.
+        folder: folder made by :meth:`build`.
+
+    Raises:
+        ArtefactError: if the folder is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._open()
 
     @classmethod
@@ -108,163 +52,122 @@ class LocalIndex:
         cls,
         folder: str | Path,
         vectors: NDArray[np.float32],
-        there: NDArray[np.bool_] | None = None,
+        present: NDArray[np.bool_] | None = None,
         approximate: bool | None = None,
-        asked: CalibrationQueries | None = None,
+        calibration: CalibrationQueries | None = None,
     ) -> LocalIndex:
-        """Write an index, the next one if there is one already; who searches the former goes on until told.
+        """Write an index, or the next one; processes that search the former go on until they refresh.
 
         Args:
-            vectors: float32 [n, d]. there: bool [n], rows that can be found; all by default.
-            approximate: cells or not; by default from 100,000 rows on.
-            asked: queries like those that will be asked, for which cells are planned; by default items' vectors.
+            folder: folder of the index.
+            vectors: float32 [n, d].
+            present: bool [n], rows that can be found; all by default.
+            approximate: whether cells are read; by default from 100,000 rows on.
+            calibration: queries like those to come, for which cells are planned; by default item vectors.
 
         Raises:
-            DataError: for vectors that are not finite.
+            DataError: if a vector that is present is not finite.
+            MissingDependencyError: if cells are to be read and faiss is not installed.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        vectors, there = check_vectors(vectors, there)
+        vectors, present = check_vectors(vectors, present)
         number = int(read_json(folder / CURRENT)) + 1 if (folder / CURRENT).is_file() else 0
-        _write_base(folder, number, vectors, there, approximate, asked)
+        _write_base(folder, number, vectors, present, approximate, calibration)
         write_text(folder / CURRENT, str(number))
         return cls(folder)
 
     @classmethod
-    def shared(
+    def open_shared(
         cls,
         folder: str | Path,
         make: Callable[[], tuple[NDArray[np.float32], NDArray[np.bool_]]],
-        asked: Callable[[], CalibrationQueries | None] = lambda: None,
+        calibrate: Callable[[], CalibrationQueries | None] = lambda: None,
     ) -> LocalIndex:
-        """The index of ``folder``, built if there is none: by one of the processes that ask, while the others wait.
+        """The index of a folder, built if it does not exist: by one process, while the others wait.
 
-        Cells of a former format are made anew; what was put and dropped is kept.
+        Cells of a former format are built again; rows that were put and dropped keep their state.
 
         Args:
-            make: vectors and ``there``, as :meth:`build` takes them. asked: as it takes them too.
+            folder: folder of the index.
+            make: makes vectors and ``present``, as :meth:`build` takes them.
+            calibrate: makes the queries that :meth:`build` takes.
+
+        Raises:
+            DataError: if a vector that is present is not finite.
+            MissingDependencyError: if cells are to be read and faiss is not installed.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "lock", "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             if not (folder / CURRENT).is_file():
-                return cls.build(folder, *make(), asked=asked())
-            found = cls(folder)
-            if (folder / BASE.format(found.number) / FORMER).is_file():
-                found.rebuild(asked=asked())
-            return found
+                return cls.build(folder, *make(), calibration=calibrate())
+            index = cls(folder)
+            if (folder / BASE.format(index.number) / OLD_FILE).is_file():
+                index.rebuild(calibration=calibrate())
+            return index
 
-    def rebuild(self, approximate: bool | None = None, asked: CalibrationQueries | None = None) -> None:
-        """Make a new base of what is there now, while others search and write; what they write meanwhile is kept.
+    def rebuild(self, approximate: bool | None = None, calibration: CalibrationQueries | None = None) -> None:
+        """Write a base of the present state, while others search and write; what they write meanwhile is kept.
 
         Args:
-            approximate, asked: as :meth:`build` takes them.
+            approximate: as in :meth:`build`.
+            calibration: as in :meth:`build`.
+
+        Raises:
+            DataError: if another process rebuilt the index meanwhile.
         """
-        with self.lock:
-            state, changes, number = self.state, self.changes, self.number
-            vectors = np.zeros((state.size, state.base.shape[1]), np.float32)
-            there = np.zeros(len(vectors), bool)
-            vectors[: len(state.base)], there[: len(state.base)] = state.base, state.there
-            vectors[state.rows], there[state.rows] = state.vectors, True
-            made = _write_base(self.folder, number + 1, vectors, there, approximate, asked)
-            with changes.locked(), made.locked() as handle:
-                if self._moved():
-                    raise DataError("another process built the index anew meanwhile", key=str(self.folder))
-                made.append(changes.news(), handle)
-                write_text(self.folder / CURRENT, str(number + 1))
+        with self._lock:
+            vectors, present = self.state.merged()
+            made = _write_base(self.folder, self.number + 1, vectors, present, approximate, calibration)
+            with self.changes.locked(), made.locked() as handle:
+                if self._is_outdated():
+                    raise DataError("another process rebuilt the index meanwhile", key=str(self.folder))
+                made.append(self.changes.read_new(), handle)
+                write_text(self.folder / CURRENT, str(self.number + 1))
             self._open()
 
-    def _moved(self) -> bool:
-        return int(read_json(self.folder / CURRENT)) != self.number
-
-    def _open(self) -> None:
-        self.number = int(read_json(self.folder / CURRENT))
-        base = inside(self.folder, BASE.format(self.number))
-        # a view of another class than numpy's own costs time wherever it is touched
-        vectors = np.asarray(np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False))
-        there = np.load(base / "there.npy", allow_pickle=False)
-        # else many of the first searches wait for pages to be mapped
-        vectors.reshape(-1)[:: PAGE // vectors.itemsize].max(initial=0)
-        self.changes = ChangeLog(self.folder / CHANGES.format(self.number), vectors.shape[1])
-        nothing = np.zeros(0, np.int64), np.zeros((0, vectors.shape[1]), np.float32)
-        self.state = State(vectors, there, BandedIVF.load(base), *nothing)
-        self._read()
-
     def refresh(self) -> bool:
-        """Take in what other processes wrote; whether there was anything."""
-        with self.lock:
-            if self._moved():
+        """Read what other processes wrote; whether there was anything."""
+        with self._lock:
+            if self._is_outdated():
                 self._open()
                 return True
-            return self._read()
+            return self._read_changes()
 
     def put(self, rows: Sequence[int] | IntArray, vectors: NDArray[np.float32]) -> None:
-        """Make rows findable by these vectors from now on; new rows may lie beyond the last.
+        """Make rows findable by these vectors from now on.
+
+        Args:
+            rows: rows; new ones may lie beyond the last.
+            vectors: float32 [m, d].
 
         Raises:
             DataError: for rows below 0, and vectors of another width or that are not finite.
         """
         rows, vectors = check_update(rows, vectors, self.state.base.shape[1])
-        # others may have dropped some of them, and what is held is judged by what they wrote
+        # others may have dropped some of them: what is held is judged by what they wrote
         self.refresh()
-        new = ~self._held(rows, vectors)
+        # processes that share an index put the same vectors
+        new = ~self.state.holds(rows, vectors)
         if new.any():
             self._write(rows[new], vectors[new])
 
-    def _held(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which of them are found by these very vectors already: processes that share an index put the same."""
-        state, out = self.state, np.zeros(len(rows), bool)
-        inside = (rows >= 0) & (rows < len(state.base))
-        inside[inside] = state.there[rows[inside]]
-        out[inside] = (state.base[rows[inside]] == vectors[inside]).all(1)
-        at = np.searchsorted(state.rows, rows)
-        put = at < len(state.rows)
-        put[put] = state.rows[at[put]] == rows[put]
-        out[put] = (state.vectors[at[put]] == vectors[put]).all(1)
-        return out
-
     def drop(self, rows: Sequence[int] | IntArray) -> None:
-        """Never find these rows again, unless they are put once more."""
+        """Never find these rows again, unless they are put once more.
+
+        Args:
+            rows: rows; those that cannot be found are passed over.
+
+        Raises:
+            DataError: for rows below 0.
+        """
         rows = check_rows(rows)
         self.refresh()
-        state = self.state
-        found = np.isin(rows, state.rows)
-        found[rows < len(state.base)] |= state.there[rows[rows < len(state.base)]]
-        if found.any():
-            self._write(rows[found], None)
-
-    def _write(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> None:
-        with self.lock:
-            while not self._written(rows, vectors):
-                self._open()
-            self._read()
-
-    def _written(self, rows: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> bool:
-        with self.changes.locked() as handle:
-            # a base may have been built since this process looked; nobody reads the old one's changes any more
-            if self._moved():
-                return False
-            self.changes.append(self.changes.records(rows, vectors), handle)
-            return True
-
-    def _read(self) -> bool:
-        news = self.changes.news()
-        if not len(news):
-            return False
-        old = self.state
-        # of several changes of a row the last counts
-        _, first = np.unique(news["row"][::-1], return_index=True)
-        last = news[len(news) - 1 - first]
-        there = old.there.copy()
-        there[last["row"][last["row"] < len(there)]] = False
-        kept = ~np.isin(old.rows, last["row"])
-        come = last[last["there"] == 1]
-        rows = np.concatenate([old.rows[kept], come["row"]])
-        vectors = np.concatenate([old.vectors[kept], come["vector"]])
-        order = np.argsort(rows)
-        self.state = State(old.base, there, old.cells, rows[order], vectors[order], changed=True)
-        return True
+        findable = self.state.findable(rows)
+        if findable.any():
+            self._write(rows[findable], None)
 
     def search(
         self,
@@ -273,40 +176,73 @@ class LocalIndex:
         allowed: NDArray[np.bool_] | None = None,
         exclude: RaggedArray | None = None,
     ) -> tuple[IntArray, NDArray[np.float32]]:
-        """Best rows of each query: int64 [B, k] (-1 where there are no more), inner products float32 [B, k].
+        """Best rows of each query.
 
         Args:
-            queries: float32 [B, d]. allowed: bool [rows], the only ones that may be found; rows beyond it may not.
-            exclude: rows that a query must not find.
+            queries: float32 [B, d].
+            k: number of rows.
+            allowed: bool [rows], rows that may be found; rows beyond it may not. None allows all.
+            exclude: rows that each query must not find.
+
+        Returns:
+            Rows int64 [B, k], -1 where there are no more; inner products float32 [B, k].
         """
-        state, queries = self.state, np.ascontiguousarray(queries, np.float32)
-        there, rows, vectors = None, state.rows, state.vectors
-        if allowed is not None:
-            there, put = state.among(allowed)
-            rows, vectors = rows[put], vectors[put]
-        base = state.near(queries, k, there, exclude)
-        if base is None:
-            every = None if state.whole else state.there
-            base = exact_search(queries, state.base, every if there is None else there, k, exclude)
-            if not len(rows):
-                return base
-        return merge_top_k(k, exclude, (rows, queries @ vectors.T), base)
+        return self.state.search(np.ascontiguousarray(queries, np.float32), k, allowed, exclude)
+
+    def _is_outdated(self) -> bool:
+        return int(read_json(self.folder / CURRENT)) != self.number
+
+    def _open(self) -> None:
+        self.number = int(read_json(self.folder / CURRENT))
+        base = inside(self.folder, BASE.format(self.number))
+        # a view of another class than numpy's own costs time wherever it is touched
+        vectors = np.asarray(np.load(base / "vectors.npy", mmap_mode="r", allow_pickle=False))
+        present = np.load(base / "there.npy", allow_pickle=False)
+        # else many of the first searches wait for pages to be mapped
+        vectors.reshape(-1)[:: PAGE // vectors.itemsize].max(initial=0)
+        dim = vectors.shape[1]
+        self.changes = ChangeLog(self.folder / CHANGES.format(self.number), dim)
+        self.state = IndexState(
+            vectors, present, BandedIVF.load(base), np.zeros(0, np.int64), np.zeros((0, dim), np.float32)
+        )
+        self._read_changes()
+
+    def _write(self, rows: IntArray, vectors: NDArray[np.float32] | None) -> None:
+        with self._lock:
+            while not self._try_write(rows, vectors):
+                self._open()
+            self._read_changes()
+
+    def _try_write(self, rows: IntArray, vectors: NDArray[np.float32] | None) -> bool:
+        with self.changes.locked() as handle:
+            # another base may have been built since this process looked; the old one's changes are read no more
+            if self._is_outdated():
+                return False
+            self.changes.append(self.changes.records(rows, vectors), handle)
+            return True
+
+    def _read_changes(self) -> bool:
+        records = self.changes.read_new()
+        if not len(records):
+            return False
+        self.state = self.state.apply(records)
+        return True
 
 
 def _write_base(
     folder: Path,
     number: int,
     vectors: NDArray[np.float32],
-    there: NDArray[np.bool_],
+    present: NDArray[np.bool_],
     approximate: bool | None,
-    asked: CalibrationQueries | None = None,
+    calibration: CalibrationQueries | None = None,
 ) -> ChangeLog:
-    """The ``number``-th base with no changes yet; of older ones the last is kept, for those who still open it."""
-    with atomic_folder(folder / BASE.format(number)) as aside:
-        np.save(aside / "vectors.npy", vectors)
-        np.save(aside / "there.npy", there)
-        if approximate if approximate is not None else there.sum() >= APPROXIMATE_FROM:
-            BandedIVF.build(vectors, np.flatnonzero(there), asked).save(aside)
+    """The ``number``-th base with no changes yet; of older ones the last stays, for processes that still open it."""
+    with atomic_folder(folder / BASE.format(number)) as temporary:
+        np.save(temporary / "vectors.npy", vectors)
+        np.save(temporary / "there.npy", present)
+        if approximate if approximate is not None else present.sum() >= APPROXIMATE_FROM:
+            BandedIVF.build(vectors, np.flatnonzero(present), calibration).save(temporary)
     changes = folder / CHANGES.format(number)
     changes.write_bytes(b"")
     shutil.rmtree(folder / BASE.format(number - 2), ignore_errors=True)

@@ -73,7 +73,7 @@ def card(snapshot: ModelSnapshot, row: int) -> Card:
     named, frame = columns(snapshot), snapshot.items.frame
     above = None if named.above is None else shown(named.above, frame[named.above][row])
     price = None if named.price is None else shown(named.price, frame[named.price][row])
-    return Card(snapshot.ids[row], snapshot.titles[row], picture(snapshot, row), above, price)
+    return Card(snapshot.ids[row], snapshot.stats.titles[row], picture(snapshot, row), above, price)
 
 
 def cards(snapshot: ModelSnapshot, found: Iterable[RecommendedItem], liked: Iterable[int] = ()) -> list[Card]:
@@ -91,7 +91,7 @@ def cards(snapshot: ModelSnapshot, found: Iterable[RecommendedItem], liked: Iter
 def picture(snapshot: ModelSnapshot, row: int) -> str:
     """Address of an item's picture; another one when the picture is replaced."""
     address = f"/picture/{quote(snapshot.ids[row], safe='')}"
-    file = snapshot.pictures.get(row)
+    file = snapshot.images.get(row)
     return address if file is None else f"{address}?v={file.stem[:12]}"
 
 

@@ -72,7 +72,7 @@ def filters(query: QueryParams) -> dict[str, Any]:
 
 def facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
     """Columns with few values first, then longer lists, then numbers."""
-    made, found = snapshot.filters, list[Facet]()
+    made, found = snapshot.stats.filters, list[Facet]()
     for column, rows in made.values.items():
         chosen = {value.strip().lower() for value in query.getlist(AMONG + column)}
         if 2 <= len(rows) <= CHOICES or chosen:

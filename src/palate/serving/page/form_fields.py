@@ -90,8 +90,8 @@ def _blank(snapshot: ModelSnapshot, column: str, value: str) -> Blank:
     if dtype == pl.Date:
         return Blank(column, "date", value)
     offered: tuple[str, ...] = ()
-    if column in snapshot.filters.values and len(snapshot.filters.values[column]) <= OFFERED:
-        offered = tuple(sorted(snapshot.filters.values[column]))
+    if column in snapshot.stats.filters.values and len(snapshot.stats.filters.values[column]) <= OFFERED:
+        offered = tuple(sorted(snapshot.stats.filters.values[column]))
     series = snapshot.items.frame[column]
     length = series.str.len_chars().mean() if dtype == pl.String else 0
     return Blank(column, "long" if isinstance(length, float) and length > LONG else "text", value, offered)

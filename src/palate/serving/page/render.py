@@ -90,7 +90,7 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> Re
 
 def _words(service: RecommenderService, kind: str, item: str) -> str:
     row = service.snapshot.row(item)
-    title = service.snapshot.titles[row] if row >= 0 else item
+    title = service.snapshot.stats.titles[row] if row >= 0 else item
     told = {
         "like": f"Liked: {title}. Your lists know.",
         "hide": f"Hidden: {title}. It will not be shown again.",

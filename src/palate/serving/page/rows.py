@@ -113,10 +113,10 @@ def newest(
             service.recommend(RecommendRequest(k, user=user, freshness=1.0, filters=filters, exclude=exclude)).items,
         )
     may = snapshot.active.copy()
-    if (mask := snapshot.filters.mask(filters)) is not None:
+    if (mask := snapshot.stats.filters.mask(filters)) is not None:
         may &= mask
     may[[row for row in map(snapshot.row, exclude) if row >= 0]] = False
-    order = np.argsort(-snapshot.recency, kind="stable")
+    order = np.argsort(-snapshot.stats.recency, kind="stable")
     return [card(snapshot, row) for row in order[may[order]][:k].tolist()]
 
 

@@ -6,7 +6,7 @@ import datetime
 import math
 from typing import Any
 
-from palate.serving.snapshot import TIMES
+from palate.serving.snapshot_stats import TIMES
 
 PRICES = ("price", "cost", "amount")
 YEAR_END = 10_000

@@ -1,4 +1,4 @@
-"""Stages from a request to a list: each has a time budget, and whatever fails or is late, there is an answer."""
+"""Stages from a request to a list: each has a time budget, and if one fails or is late, there is still an answer."""
 
 from palate.serving.stages.pipeline import Answer, Pipeline
 from palate.serving.stages.stage import Slate, Stage, StageRequest, stages

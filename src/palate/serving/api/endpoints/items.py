@@ -38,7 +38,7 @@ def get_item(item: ItemId, request: Request) -> Response:
     return JsonResponse(
         {
             "id": item,
-            "title": snapshot.titles[row],
+            "title": snapshot.stats.titles[row],
             "fields": {name: _json(value) for name, value in values.items() if name in columns},
             "image_url": f"/v1/images/{item}" if item_image(snapshot, row) is not None else None,
         }

@@ -62,7 +62,7 @@ def _side(service: RecommenderService, name: str, user: str | None, k: int) -> S
     snapshot = service.snapshot
     found = cards(snapshot, told.items)
     rows = np.array([snapshot.row(card.id) for card in found], np.int64)
-    novelty = float(snapshot.novelty[rows].mean()) if len(rows) else 0.0
+    novelty = float(snapshot.stats.novelty[rows].mean()) if len(rows) else 0.0
     return Side(called(service, name), found, novelty, _diversity(snapshot, rows), told.source == "popular")
 
 
@@ -81,7 +81,7 @@ def _moved(card: Card, places: Mapping[str, int]) -> str:
 
 def _diversity(snapshot: ModelSnapshot, rows: IntArray) -> float:
     """One minus the mean cosine of pairs, by content."""
-    vectors = snapshot.content_vectors(rows)
+    vectors = snapshot.stats.content_vectors(rows)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     n = len(vectors)
     return float(1 - (vectors.sum(0) @ vectors.sum(0) - n) / (n * (n - 1))) if n > 1 else 0.0

@@ -37,7 +37,9 @@ def home(request: Request) -> Response:
     query = request.query_params
     facts = _facts(service, user, query)
     known = [] if user is not None else some(service)
-    popular = (row for row in service.snapshot.popular_rows[: 4 * COLLAGE].tolist() if service.snapshot.active[row])
+    popular = (
+        row for row in service.snapshot.stats.popular_rows[: 4 * COLLAGE].tolist() if service.snapshot.active[row]
+    )
     shown = [card(service.snapshot, row) for row in popular if item_image(service.snapshot, row) is not None]
     collage = shown[:COLLAGE] if user is None else []
     found = facets.facets(service.snapshot, query)

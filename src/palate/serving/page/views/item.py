@@ -12,7 +12,7 @@ from starlette.responses import Response
 from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
 from palate.serving.content_similarity import shares_space
-from palate.serving.explain import SENSES
+from palate.serving.explain import MODALITY_NAMES
 from palate.serving.images import item_image
 from palate.serving.page.cards import Card, card, columns
 from palate.serving.page.cookies import visitor
@@ -83,7 +83,7 @@ def _why(service: RecommenderService, item: str, user: str) -> dict[str, Any]:
     except (UnsupportedError, FeatureError) as error:
         return {"words": str(error), "liked": [], "parts": [], "shared": []}
     liked = [(_small(snapshot, name), share) for name, _, share in found.history[:LIKED] if share >= SAID]
-    parts = [(SENSES.get(name, name), share) for name, share in found.modalities]
+    parts = [(MODALITY_NAMES.get(name, name), share) for name, share in found.modalities]
     if found.behaviour is not None:
         parts.append(("what others did with it", found.behaviour))
     shared = [
@@ -106,7 +106,7 @@ def _small(snapshot: ModelSnapshot, item: str) -> Card | None:
 def _story(snapshot: ModelSnapshot, row: int) -> list[str]:
     """Its texts, the title aside."""
     texts = [shown(column, snapshot.items.frame[column][row]) for column in snapshot.items.columns("text")]
-    return [text for text in texts if text and text[:200] != snapshot.titles[row]]
+    return [text for text in texts if text and text[:200] != snapshot.stats.titles[row]]
 
 
 def _facts(snapshot: ModelSnapshot, row: int) -> list[Fact]:
@@ -118,6 +118,6 @@ def _facts(snapshot: ModelSnapshot, row: int) -> list[Fact]:
             continue
         value = shown(column, items.frame[column][row])
         if value is not None:
-            known = value.strip().lower() in snapshot.filters.values.get(column, {})
+            known = value.strip().lower() in snapshot.stats.filters.values.get(column, {})
             found.append(Fact(label(column), value, {AMONG + column: value} if known else None))
     return [*found, Fact(label("id"), snapshot.ids[row])]

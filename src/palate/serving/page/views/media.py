@@ -36,7 +36,7 @@ def picture(request: Request, item: str) -> Response:
     data = None if source is None else thumbnail(source, side or THUMBNAIL_SIDES[2])
     kind = "image/jpeg"
     if data is None:
-        data, kind = stand_in(snapshot.titles[row], item), "image/svg+xml"
+        data, kind = stand_in(snapshot.stats.titles[row], item), "image/svg+xml"
     return _kept(request, data, kind, FOREVER if "v" in query else AN_HOUR)
 
 

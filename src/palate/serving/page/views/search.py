@@ -86,7 +86,7 @@ def _answer(request: Request, service: RecommenderService, looked: Looked, mine:
         "remedy": REMEDY,
         "tries": []
         if looked.asked
-        else [card(snapshot, int(row)) for row in snapshot.popular_rows[:TRIES] if snapshot.active[row]],
+        else [card(snapshot, int(row)) for row in snapshot.stats.popular_rows[:TRIES] if snapshot.active[row]],
         "sees": any(kind == "image" for kind, *_ in snapshot.content.used.values()),
     }
     return page(request, "search.html", 422 if looked.fault else 200, **facts)
