@@ -1,4 +1,4 @@
-"""The form of an item, made from the columns of the catalogue; and what it sent, as the shop takes it."""
+"""The form of an item: fields made from the columns of the catalogue, and values parsed from what was submitted."""
 
 from __future__ import annotations
 
@@ -7,97 +7,125 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Literal
 
 import polars as pl
 
 from palate.core.errors import DataError
 from palate.serving.catalog_updates import editable_columns
-from palate.serving.page.values import label
+from palate.serving.page.values import column_label
 from palate.serving.snapshot import ModelSnapshot
 
-NAME, OFFERED, LONG = "field.", 40, 48
-"""Before a column's name in a form; values that are offered at most; characters from which a text gets more room."""
+PREFIX = "field."
+"""Stands before the name of a column in a form."""
+MAX_SUGGESTIONS, LONG_TEXT = 40, 48
+"""Most values that a field suggests; mean length in characters from which a column gets a text area."""
+FieldKind = Literal["text", "long", "number", "date", "choice"]
+FieldValue = str | bool | int | float | list[str] | None
 
 
 @dataclass(frozen=True)
-class Blank:
-    """A column to fill. kind: ``text``, ``long``, ``number``, ``date`` or ``choice``. offered: what others have."""
+class FormField:
+    """A field of the form.
+
+    Attributes:
+        column: column of the catalogue.
+        kind: kind of input.
+        value: its present value as text.
+        suggestions: values of other items, or the choices.
+        integer: whether a number must be an integer.
+    """
 
     column: str
-    kind: str
+    kind: FieldKind
     value: str = ""
-    offered: tuple[str, ...] = ()
-    whole: bool = False
+    suggestions: tuple[str, ...] = ()
+    integer: bool = False
 
     @property
     def label(self) -> str:
-        """Its name for people."""
-        return label(self.column)
+        """Label of the field."""
+        return column_label(self.column)
 
     @property
     def name(self) -> str:
-        """Its name in the form."""
-        return NAME + self.column
+        """Name of the field in the form."""
+        return PREFIX + self.column
 
 
-def blanks(
-    snapshot: ModelSnapshot, row: int = -1, sent: Mapping[str, str] | None = None
-) -> tuple[list[Blank], list[Blank]]:
-    """What to fill: columns that models read, the title first, and the others; as in ``row``, or as they were sent."""
+def form_fields(
+    snapshot: ModelSnapshot, row: int = -1, submitted: Mapping[str, str] | None = None
+) -> tuple[list[FormField], list[FormField]]:
+    """Fields of the columns that models read, the title first; and those of the other columns.
+
+    Args:
+        snapshot: the catalogue.
+        row: row of the item to edit, -1 for a new one.
+        submitted: values by name that replace those of the item.
+    """
     items = snapshot.items
-    main, other = list[Blank](), list[Blank]()
+    main, other = list[FormField](), list[FormField]()
     for column in editable_columns(items):
         value = "" if row < 0 else _text(items.frame[column][row])
-        if sent is not None:
-            value = sent.get(NAME + column, value)
-        (main if column in items.kinds else other).append(_blank(snapshot, column, value))
-    main.sort(key=lambda blank: (blank.column.lower() not in ("title", "name"), items.kinds[blank.column] != "text"))
+        if submitted is not None:
+            value = submitted.get(PREFIX + column, value)
+        (main if column in items.kinds else other).append(_field(snapshot, column, value))
+    main.sort(key=lambda field: (field.column.lower() not in ("title", "name"), items.kinds[field.column] != "text"))
     return main, other
 
 
-def filled(snapshot: ModelSnapshot, sent: Mapping[str, str], anew: bool) -> dict[str, Any]:
-    """Column -> value of a form. What is empty is left out of a new item, and taken out of one that is there.
+def parse_fields(snapshot: ModelSnapshot, submitted: Mapping[str, str], is_new: bool) -> dict[str, FieldValue]:
+    """Values by column; an empty field is left out of a new item, and deletes the value of an existing one.
+
+    Args:
+        snapshot: the catalogue.
+        submitted: values by name.
+        is_new: whether the item is new.
 
     Raises:
-        DataError: for what is no number where one belongs, naming the column.
+        DataError: for text where a number belongs, naming the column.
     """
-    out: dict[str, Any] = {}
+    values: dict[str, FieldValue] = {}
     for column in editable_columns(snapshot.items):
-        if NAME + column in sent:
-            text = sent[NAME + column].strip()
-            if text or not anew:
-                out[column] = _value(column, snapshot.items.frame.schema[column], text) if text else None
-    return out
+        if PREFIX + column in submitted:
+            text = submitted[PREFIX + column].strip()
+            if text or not is_new:
+                values[column] = _parse(column, snapshot.items.frame.schema[column], text) if text else None
+    return values
 
 
-def new_id(snapshot: ModelSnapshot, title: str) -> str:
-    """An id for an item that was given none: a number after the last where ids are numbers, else after its title."""
+def new_item_id(snapshot: ModelSnapshot, title: str) -> str:
+    """An id for a new item: the next number where ids are numbers, else made from the title.
+
+    Args:
+        snapshot: the catalogue.
+        title: title of the item.
+    """
     ids = snapshot.items.ids.ids
     if ids.dtype.is_integer():
         return str(max(int(name) for name in snapshot.rows) + 1)
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "item"
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", ascii_title).strip("-")[:40].strip("-") or "item"
     return f"{stem}-{token_hex(3)}"
 
 
-def _blank(snapshot: ModelSnapshot, column: str, value: str) -> Blank:
+def _field(snapshot: ModelSnapshot, column: str, value: str) -> FormField:
     dtype = snapshot.items.frame.schema[column]
     if dtype == pl.Boolean:
-        return Blank(column, "choice", value, ("yes", "no"))
+        return FormField(column, "choice", value, ("yes", "no"))
     if dtype.is_numeric():
-        return Blank(column, "number", value, whole=dtype.is_integer())
+        return FormField(column, "number", value, integer=dtype.is_integer())
     if dtype == pl.Date:
-        return Blank(column, "date", value)
-    offered: tuple[str, ...] = ()
-    if column in snapshot.stats.filters.values and len(snapshot.stats.filters.values[column]) <= OFFERED:
-        offered = tuple(sorted(snapshot.stats.filters.values[column]))
+        return FormField(column, "date", value)
+    suggestions: tuple[str, ...] = ()
+    if column in snapshot.stats.filters.values and len(snapshot.stats.filters.values[column]) <= MAX_SUGGESTIONS:
+        suggestions = tuple(sorted(snapshot.stats.filters.values[column]))
     series = snapshot.items.frame[column]
     length = series.str.len_chars().mean() if dtype == pl.String else 0
-    return Blank(column, "long" if isinstance(length, float) and length > LONG else "text", value, offered)
+    return FormField(column, "long" if isinstance(length, float) and length > LONG_TEXT else "text", value, suggestions)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -107,7 +135,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _value(column: str, dtype: pl.DataType, text: str) -> Any:
+def _parse(column: str, dtype: pl.DataType, text: str) -> FieldValue:
     if dtype == pl.Boolean:
         return text == "yes"
     if isinstance(dtype, pl.List):
@@ -117,4 +145,6 @@ def _value(column: str, dtype: pl.DataType, text: str) -> Any:
     try:
         return int(text) if dtype.is_integer() else float(text.replace(",", "."))
     except ValueError as error:
-        raise DataError(f"{text!r} is no {'whole ' if dtype.is_integer() else ''}number", column=column) from error
+        raise DataError(
+            f"{text!r} is not {'an integer' if dtype.is_integer() else 'a number'}", column=column
+        ) from error

@@ -1,4 +1,4 @@
-"""What holds for every route of the page: where a form may come from, headers, and errors that people can read."""
+"""Rules of every route of the page: origin of forms, security headers, renamed parameters, readable errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from palate.core.errors import PalateError, UnsupportedError
-from palate.serving.page.render import page
+from palate.core.errors import DataError, PalateError, UnsupportedError
+from palate.serving.page.render import render_page
 from palate.serving.service import UnknownItem
 
 POLICY = (
@@ -28,37 +28,41 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-WORDS = {
-    403: "This cannot be done from here",
-    404: "This is not here",
-    411: "The length is missing",
-    413: "This is too large",
-    422: "This cannot be used as it is",
+TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    411: "Content length missing",
+    413: "Too large",
+    422: "Invalid request",
 }
+RENAMED = {
+    "like": "similar_to", "mine": "personalized", "why": "explain", "side": "size", "a": "left", "b": "right",
+}  # fmt: skip
+"""Parameter of an earlier version -> parameter of today."""
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages, or JSON where the script asked."""
+    """A route that answers errors as pages, or as JSON for the page's script."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """The handler of the route, with the rules of this module."""
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             try:
                 if request.method == "POST":
-                    same_origin(request)
+                    require_same_origin(request)
+                _refuse_renamed(request)
                 response: Response = await inner(request)
             except UnknownItem as error:
-                response = fault(request, 404, f"There is no item {error.key!r}. It may have been removed.")
+                response = error_page(request, 404, f"There is no item {error.key!r}. It may have been removed.")
             except PalateError as error:
-                # the folder of a file says something of the machine, and nothing to who asked
-                error.file = None
-                title = "This run cannot do that" if isinstance(error, UnsupportedError) else None
-                response = fault(request, 422, error.message, error.hint, _place(error), title)
+                title = "This run does not support that" if isinstance(error, UnsupportedError) else None
+                response = error_page(request, 422, error.message, error.hint, _place(error), title)
             except RequestValidationError:
-                response = fault(request, 422, "A value that was sent is missing or malformed.")
+                response = error_page(request, 422, "A required value is missing or malformed.")
             except HTTPException as error:
-                response = fault(request, error.status_code, str(error.detail))
+                response = error_page(request, error.status_code, str(error.detail))
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response
@@ -66,34 +70,54 @@ class PageRoute(APIRoute):
         return handle
 
 
-def fault(
+def error_page(
     request: Request, status: int, detail: str, hint: str | None = None, place: str = "", title: str | None = None
 ) -> Response:
-    """An error as a page with a way on; as JSON for a script."""
-    title = title or WORDS.get(status) or HTTPStatus(status).phrase
+    """An error as a page with links to go on, or as JSON for the page's script.
+
+    Args:
+        request: the request.
+        status: HTTP status.
+        detail: what is wrong.
+        hint: what the user can do.
+        place: row, column or value that is wrong.
+        title: heading, by default that of the status.
+    """
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"message": detail, "hint": hint or ""}, status)
-    facts = {"code": status, "title": title, "detail": detail, "hint": hint or "", "place": place}
-    return page(request, "error.html", status, **facts)
+    title = title or TITLES.get(status) or HTTPStatus(status).phrase
+    return render_page(
+        request, "error.html", status, code=status, title=title, detail=detail, hint=hint or "", place=place
+    )
 
 
-def same_origin(request: Request) -> None:
+def require_same_origin(request: Request) -> None:
     """Refuse a form that another site sent.
 
-    Browsers say where a request comes from; what says nothing of it is no browser and carries nobody's cookies.
+    Browsers send the origin of a form; a client that sends neither header is not a browser and has no user's cookies.
+
+    Args:
+        request: the request.
 
     Raises:
         HTTPException: 403.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
-        own = site in ("same-origin", "none")
+        allowed = site in ("same-origin", "none")
     else:
-        own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not own:
-        raise HTTPException(403, "This came from another site, so nothing was changed. Try it again from this page.")
+        allowed = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not allowed:
+        raise HTTPException(403, "This form was sent by another site, so nothing was changed. Send it from this page.")
+
+
+def _refuse_renamed(request: Request) -> None:
+    for old, new in RENAMED.items():
+        if old in request.query_params:
+            raise DataError(f"The parameter {old!r} of this address was renamed.", hint=f"Use {new!r} instead.")
 
 
 def _place(error: PalateError) -> str:
+    """Row, column and value of an error; never its file, whose path is a server internal."""
     named = (("row", error.row), ("column", error.column), ("value", error.key))
     return ", ".join(f"{name} {value}" for name, value in named if value is not None)

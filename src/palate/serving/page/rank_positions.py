@@ -1,44 +1,62 @@
-"""Where an item stands now: proof that one which was just added can be recommended."""
+"""Ranks of an item in the lists of the page: evidence that an item that was just added can be recommended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palate.core.errors import FeatureError, UnsupportedError
-from palate.serving.page.cards import Card, card
-from palate.serving.page.rows import newest
+from palate.serving.page.cards import Card, item_card
+from palate.serving.page.rows import newest_cards
 from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
 
-DEEP, NEAR, BESIDE = 200, 4, 50
+MAX_RANK, NEIGHBOURS, MAX_SIMILAR_RANK = 200, 4, 50
+"""Depth of the searched lists; similar items whose lists are searched, and the depth of these lists."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A list that holds an item: its name, the place in it, the item that it starts from."""
+class RankPosition:
+    """Rank of an item in a list.
 
-    name: str
+    Attributes:
+        list_name: name of the list.
+        rank: position, from 1.
+        seed: item that the list starts from.
+    """
+
+    list_name: str
     rank: int
     seed: Card | None = None
 
 
-def places(service: RecommenderService, item: str, user: str | None, neighbours: list[Card]) -> list[Place]:
-    """Lists of a user, and lists like items that are close, in which the item stands, and where."""
-    out = []
+def rank_positions(
+    service: RecommenderService, item: str, user: str | None, neighbours: Sequence[Card]
+) -> list[RankPosition]:
+    """Ranks in the lists of a user, in the newest items, and in the lists of similar items.
+
+    Args:
+        service: the service.
+        item: item id.
+        user: user id.
+        neighbours: items similar to it, the closest first.
+    """
+    positions = []
     if user is not None:
-        told = service.recommend(RecommendRequest(DEEP, user=user))
-        if told.source != "popular":
-            out += _rank("For you", [found.id for found in told.items], item)
-    out += _rank("New here", [found.id for found in newest(service, user, {}, [], DEEP)], item)
-    for near in neighbours[:NEAR]:
+        response = service.recommend(RecommendRequest(MAX_RANK, user=user))
+        if response.source != "popular":
+            positions += _position("For you", [listed.id for listed in response.items], item)
+    newest = newest_cards(service, user, {}, [], MAX_RANK)
+    positions += _position("New here", [listed.id for listed in newest], item)
+    for neighbour in neighbours[:NEIGHBOURS]:
         try:
-            told = service.similar_items(near.id, BESIDE)
+            response = service.similar_items(neighbour.id, MAX_SIMILAR_RANK)
         except (UnsupportedError, FeatureError):
             continue
-        seed = card(service.snapshot, service.snapshot.row(near.id))
-        out += _rank("Like", [found.id for found in told.items], item, seed)
-    return out
+        seed = item_card(service.snapshot, service.snapshot.row(neighbour.id))
+        positions += _position("Similar", [listed.id for listed in response.items], item, seed)
+    return positions
 
 
-def _rank(name: str, ids: list[str], item: str, seed: Card | None = None) -> list[Place]:
-    return [Place(name, ids.index(item) + 1, seed)] if item in ids else []
+def _position(list_name: str, ids: list[str], item: str, seed: Card | None = None) -> list[RankPosition]:
+    return [RankPosition(list_name, ids.index(item) + 1, seed)] if item in ids else []

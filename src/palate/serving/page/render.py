@@ -1,10 +1,10 @@
-"""Templates, what every page of them carries, and the files that a browser loads beside them."""
+"""Templates with their common context, and static files."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import quote
 
 from fastapi import Request
@@ -13,88 +13,120 @@ from starlette.responses import HTMLResponse, Response
 
 from palate.core.files import digest
 from palate.serving.page import values
-from palate.serving.page.cookies import may_manage, said, unsay, visitor
+from palate.serving.page.cookies import Flash, can_manage, clear_flash, current_user, get_flash
 from palate.serving.service import RecommenderService
 
-KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+
+
+class StaticFile(NamedTuple):
+    """A static file.
+
+    Attributes:
+        data: its bytes.
+        media_type: its media type.
+        version: beginning of its hash.
+    """
+
+    data: bytes
+    media_type: str
+    version: str
 
 
 @lru_cache(1)
-def lists_all() -> dict[str, tuple[bytes, str]]:
-    """name -> (bytes, hash) of everything that may be loaded as ``/static/name``."""
+def static_files() -> dict[str, StaticFile]:
+    """Static files by name, served as ``/static/<name>``."""
     found = {}
     for file in files(__package__).joinpath("static").iterdir():
-        if file.name.rpartition(".")[2] in KINDS:
-            raw = file.read_bytes()
-            found[file.name] = (raw, digest(raw)[:12])
+        media_type = MEDIA_TYPES.get(file.name.rpartition(".")[2])
+        if media_type is not None:
+            data = file.read_bytes()
+            found[file.name] = StaticFile(data, media_type, digest(data)[:12])
     return found
 
 
-def asset(name: str) -> str:
-    """Address of a static file; it changes when the file does, so that it can be kept for good."""
-    return f"/static/{name}?v={lists_all()[name][1]}"
+def asset_url(name: str) -> str:
+    """Address of a static file; it changes with the content, so that browsers can cache it forever.
+
+    Args:
+        name: file name.
+    """
+    return f"/static/{name}?v={static_files()[name].version}"
 
 
 @lru_cache(1)
 def environment() -> Environment:
-    """Jinja, which escapes everything and knows nothing it was not told."""
-    made = Environment(
+    """The Jinja environment: everything is escaped, and an undefined name is an error."""
+    jinja = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["asset"] = asset
-    made.filters |= {
-        "number": values.number,
-        "percent": values.percent,
-        "label": values.label,
+    jinja.globals["asset"] = asset_url
+    jinja.filters |= {
+        "number": values.format_number,
+        "percent": values.format_percent,
+        "label": values.column_label,
         "path": lambda text: quote(str(text), safe=""),
     }
-    return made
+    return jinja
 
 
 def service_of(request: Request) -> RecommenderService:
-    """The shop that is served."""
+    """The service that answers.
+
+    Args:
+        request: the request.
+    """
     service: RecommenderService = request.app.state.service
     return service
 
 
-def fragment(template: str, **facts: Any) -> HTMLResponse:
-    """A part of a page."""
-    return HTMLResponse(environment().get_template(template).render(**facts))
+def render_fragment(template: str, **context: object) -> HTMLResponse:
+    """A part of a page.
+
+    Args:
+        template: file name of the template.
+        context: its variables.
+    """
+    return HTMLResponse(environment().get_template(template).render(**context))
 
 
-def page(request: Request, template: str, status: int = 200, **facts: Any) -> Response:
-    """A whole page; a message that an earlier request left is shown once."""
-    service, message = service_of(request), said(request)
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    response = fragment(
-        template,
-        **{
-            "here": here if request.method == "GET" else "/",
-            "path": request.url.path,
-            "user": visitor(request),
-            "manages": may_manage(request),
-            "message": message and _words(service, *message),
-            "about": service.snapshot.deployment.about,
-            **facts,
-        },
-    )
+def render_page(request: Request, template: str, status: int = 200, **context: object) -> Response:
+    """A complete page; a message of the last request is shown once.
+
+    Args:
+        request: the request.
+        template: file name of the template.
+        status: HTTP status.
+        context: its variables, besides the common ones.
+    """
+    service, flash = service_of(request), get_flash(request)
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    common: dict[str, object] = {
+        "address": address if request.method == "GET" else "/",
+        "path": request.url.path,
+        "user": current_user(request),
+        "can_manage": can_manage(request),
+        "flash": None if flash is None else _flash_text(service, flash),
+        "about": service.snapshot.deployment.about,
+    }
+    response = render_fragment(template, **{**common, **context})
     response.status_code = status
-    if message:
-        unsay(response)
+    if flash:
+        clear_flash(response)
     return response
 
 
-def _words(service: RecommenderService, kind: str, item: str) -> str:
-    row = service.snapshot.row(item)
-    title = service.snapshot.stats.titles[row] if row >= 0 else item
-    told = {
-        "like": f"Liked: {title}. Your lists know.",
+def _flash_text(service: RecommenderService, flash: Flash) -> str:
+    row = service.snapshot.row(flash.item)
+    title = service.snapshot.stats.titles[row] if row >= 0 else flash.item
+    texts = {
+        "like": f"Liked: {title}. Your recommendations are updated.",
         "hide": f"Hidden: {title}. It will not be shown again.",
         "updated": f"Saved: {title}.",
-        "removed": f"Removed: {item}. It is in no list any more.",
+        "removed": f"Removed: {flash.item}. It no longer appears in any list.",
     }
-    return told.get(kind, "")
+    return texts.get(flash.kind, "")

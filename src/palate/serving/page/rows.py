@@ -1,33 +1,44 @@
-"""Rows of recommendations for somebody, no item in two of them."""
+"""Rows of recommendations for a user; no item is in two of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError, FeatureError, UnsupportedError
-from palate.serving.page.cards import Card, card, cards
+from palate.serving.filters import FilterValue
+from palate.serving.page.cards import Card, item_card, item_cards
 from palate.serving.requests import RecommendRequest, RecommendResponse
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 from palate.serving.user_state import UserState
 
-GRID, RAIL, SEEDS = 12, 10, 2
+GRID_ITEMS, ROW_ITEMS, SEED_ROWS = 12, 10, 2
+"""Items of the first row and of the others; rows that start from an item of the history."""
 SLIDERS = {
-    "diversity": "less of the same",
-    "novelty": "what few people took",
-    "freshness": "what came last",
+    "diversity": "prefer items that differ from each other",
+    "novelty": "prefer less popular items",
+    "freshness": "prefer newer items",
 }
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A row. name: of its heading's id. about: a line below the heading. seed: the item it starts from."""
+class Row:
+    """A row of recommendations.
+
+    Attributes:
+        name: id of its heading.
+        title: heading.
+        about: line below the heading.
+        cards: its items.
+        seed: item that it starts from.
+        grid: whether its items are shown in a grid.
+        notes: parts of the request that were left out.
+    """
 
     name: str
     title: str
@@ -35,99 +46,151 @@ class Shelf:
     cards: list[Card]
     seed: Card | None = None
     grid: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How somebody wants their list: sliders and filters."""
+class ListOptions:
+    """Sliders and filters of a list.
 
-    sliders: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(SLIDERS, 0.0))
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    Attributes:
+        diversity: 0 to 1.
+        novelty: 0 to 1.
+        freshness: 0 to 1.
+        filters: column -> values or bounds.
+    """
+
+    diversity: float = 0.0
+    novelty: float = 0.0
+    freshness: float = 0.0
+    filters: Mapping[str, FilterValue] = field(default_factory=dict)
 
 
-def sliders(query: QueryParams) -> dict[str, float]:
-    """Their positions in an address, within 0 to 1.
+def parse_sliders(query: QueryParams) -> dict[str, float]:
+    """Sliders of an address, clipped to [0, 1].
+
+    Args:
+        query: parameters of the address.
 
     Raises:
-        DataError: for one that is no number.
+        DataError: for a value that is not a number.
     """
-    out = {}
+    sliders = {}
     for name in SLIDERS:
         try:
             value = float(query.get(name) or 0.0)
         except ValueError:
             value = math.nan
         if math.isnan(value):
-            raise DataError(f"{query[name]!r} is no number", key=name, hint="a slider stands between 0 and 1")
-        out[name] = min(max(value, 0.0), 1.0)
-    return out
+            raise DataError(f"{query[name]!r} is not a number", key=name, hint="a slider takes a number from 0 to 1")
+        sliders[name] = min(max(value, 0.0), 1.0)
+    return sliders
 
 
-def shelves(service: RecommenderService, user: str | None, wanted: Wanted) -> tuple[list[Shelf], UserState]:
-    """The rows of a home page, and who they are for; empty rows are left out."""
-    snapshot, _ = service.resolve_model(None)
-    who = service.user_state(snapshot, user, None)
-    told = service.recommend(
-        replace(RecommendRequest(GRID, user=user, because=True, filters=wanted.filters), **wanted.sliders)
+def home_rows(service: RecommenderService, user: str | None, options: ListOptions) -> tuple[list[Row], UserState]:
+    """The rows of the home page, without empty ones, and the state of the user.
+
+    Args:
+        service: the service.
+        user: user id.
+        options: sliders and filters.
+
+    Raises:
+        DataError: for a filter that does not fit the catalogue.
+    """
+    snapshot = service.resolve_model(None)[0]
+    state = service.user_state(snapshot, user, None)
+    filters = options.filters
+    response = service.recommend(
+        RecommendRequest(
+            GRID_ITEMS,
+            user=user,
+            filters=filters,
+            diversity=options.diversity,
+            novelty=options.novelty,
+            freshness=options.freshness,
+            because=True,
+        )
     )
-    personal = told.source != "popular" and bool(len(who.history) or who.user >= 0)
-    rows = [_first(snapshot, told, who, personal)]
-    gone = [snapshot.ids[row] for row in np.concatenate([who.hidden, who.history])]
-    gone += [item.id for item in told.items]
-    for seed in reversed(who.history[-SEEDS:].tolist()):
-        found = related(service, snapshot.ids[seed], RAIL, wanted.filters, gone) if snapshot.active[seed] else []
-        one = card(snapshot, seed)
-        title = f"Because you liked {one.title}"
-        rows.append(Shelf(f"like-{len(rows)}", title, "Alike, by everything the model knows", found, one))
-        gone += [item.id for item in found]
-    fresh = newest(service, user if personal else None, wanted.filters, gone)
-    about = "Just arrived, the ones for you first" if personal else "Just arrived"
-    rows.append(Shelf("new", "New here", about, fresh))
-    gone += [item.id for item in fresh]
+    personal = response.source != "popular" and bool(len(state.history) or state.user >= 0)
+    rows = [_first_row(snapshot, response, state, personal)]
+    shown = [snapshot.ids[row] for row in np.concatenate([state.hidden, state.history])]
+    shown += [item.id for item in response.items]
+    for seed in reversed(state.history[-SEED_ROWS:].tolist()):
+        if not snapshot.active[seed]:
+            continue
+        card = item_card(snapshot, seed)
+        cards = similar_cards(service, card.id, ROW_ITEMS, filters, shown)
+        rows.append(Row(f"like-{len(rows)}", f"Because you liked {card.title}", "Similar items", cards, card))
+        shown += [item.id for item in cards]
+    newest = newest_cards(service, user if personal else None, filters, shown)
+    rows.append(Row("new", "New here", "Recently added, best match first" if personal else "Recently added", newest))
+    shown += [item.id for item in newest]
     if personal:
-        popular = service.recommend(RecommendRequest(RAIL, filters=wanted.filters, exclude=gone))
-        rows.append(Shelf("popular", "Popular now", "What most people took", cards(snapshot, popular.items)))
-    return [row for row in rows if row.cards], who
+        popular = service.recommend(RecommendRequest(ROW_ITEMS, filters=filters, exclude=shown))
+        rows.append(Row("popular", "Popular", "Popular with all users", item_cards(snapshot, popular.items)))
+    return [row for row in rows if row.cards], state
 
 
-def related(
-    service: RecommenderService, item: str, k: int, filters: Mapping[str, Any], exclude: list[str]
+def similar_cards(
+    service: RecommenderService, item: str, k: int, filters: Mapping[str, FilterValue], exclude: Sequence[str]
 ) -> list[Card]:
-    """Items like one, without those shown elsewhere; none where nothing is known of it."""
-    snapshot, served = service.resolve_model(None)
-    seeds: dict[str, Any] = {"history": [item]} if served.new_users else {"similar_to": item}
+    """Cards of items similar to an item; none where the model knows nothing of it.
+
+    Args:
+        service: the service.
+        item: item id.
+        k: number of cards.
+        filters: column -> values or bounds.
+        exclude: item ids that are left out.
+    """
+    snapshot, model = service.resolve_model(None)
+    history, similar_to = ([item], None) if model.new_users else (None, item)
+    request = RecommendRequest(k, history=history, similar_to=similar_to, filters=filters, exclude=exclude)
     try:
-        return cards(snapshot, service.recommend(RecommendRequest(k, **seeds, filters=filters, exclude=exclude)).items)
+        return item_cards(snapshot, service.recommend(request).items)
     except (UnsupportedError, FeatureError):
         return []
 
 
-def newest(
-    service: RecommenderService, user: str | None, filters: Mapping[str, Any], exclude: list[str], k: int = RAIL
+def newest_cards(
+    service: RecommenderService,
+    user: str | None,
+    filters: Mapping[str, FilterValue],
+    exclude: Sequence[str],
+    k: int = ROW_ITEMS,
 ) -> list[Card]:
-    """What came last: of what suits somebody, or of all."""
+    """Cards of the newest items: among those that suit a user, or among all.
+
+    Args:
+        service: the service.
+        user: user id; None for all items.
+        filters: column -> values or bounds.
+        exclude: item ids that are left out.
+        k: number of cards.
+
+    Raises:
+        DataError: for a filter that does not fit the catalogue.
+    """
     snapshot = service.snapshot
     if user is not None:
-        return cards(
-            snapshot,
-            service.recommend(RecommendRequest(k, user=user, freshness=1.0, filters=filters, exclude=exclude)).items,
-        )
-    may = snapshot.active.copy()
+        request = RecommendRequest(k, user=user, freshness=1.0, filters=filters, exclude=exclude)
+        return item_cards(snapshot, service.recommend(request).items)
+    allowed = snapshot.active.copy()
     if (mask := snapshot.stats.filters.mask(filters)) is not None:
-        may &= mask
-    may[[row for row in map(snapshot.row, exclude) if row >= 0]] = False
+        allowed &= mask
+    allowed[[row for row in map(snapshot.row, exclude) if row >= 0]] = False
     order = np.argsort(-snapshot.stats.recency, kind="stable")
-    return [card(snapshot, row) for row in order[may[order]][:k].tolist()]
+    return [item_card(snapshot, row) for row in order[allowed[order]][:k].tolist()]
 
 
-def _first(snapshot: ModelSnapshot, told: RecommendResponse, who: UserState, personal: bool) -> Shelf:
-    found = cards(snapshot, told.items, who.history.tolist())
-    if personal:
-        about = _counted(len(who.history))
-        return Shelf("for-you", "For you", about, found, grid=True)
-    return Shelf("for-you", "Popular now", "What most people took, until you like something", found, grid=True)
+def _first_row(snapshot: ModelSnapshot, response: RecommendResponse, state: UserState, personal: bool) -> Row:
+    cards = item_cards(snapshot, response.items, state.history.tolist())
+    title, about = ("For you", _based_on(len(state.history))) if personal else ("Popular", "Popular with all users")
+    return Row("for-you", title, about, cards, grid=True, notes=response.notes if personal else ())
 
 
-def _counted(liked: int) -> str:
-    things = "one thing" if liked == 1 else f"{liked} things"
-    return f"Chosen for you, from {things} you liked" if liked else "Chosen for you"
+def _based_on(likes: int) -> str:
+    if not likes:
+        return "Recommended for you"
+    return f"Based on {'one item' if likes == 1 else f'{likes} items'} you liked"

@@ -2,97 +2,133 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from palate.core.errors import PalateError
-from palate.serving.page.cards import card
-from palate.serving.page.cookies import say
-from palate.serving.page.form import Form, Sent
-from palate.serving.page.form_fields import Blank, blanks, filled, new_id
-from palate.serving.page.render import page, service_of
+from palate.serving.page.cards import item_card
+from palate.serving.page.cookies import set_flash
+from palate.serving.page.form import Form, FormContent
+from palate.serving.page.form_fields import FormField, form_fields, new_item_id, parse_fields
+from palate.serving.page.render import render_page, service_of
 from palate.serving.service import RecommenderService
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
     router.get("/add")(add)
     router.get("/edit")(edit)
-    router.post("/add")(added)
-    router.post("/remove")(removed)
+    router.post("/add")(store)
+    router.post("/remove")(remove)
 
 
 def add(request: Request) -> Response:
-    """An empty form."""
+    """The empty form of a new item.
+
+    Args:
+        request: the request.
+    """
     service = service_of(request)
-    return _form(request, service, *blanks(service.snapshot))
+    return _render(request, service, form_fields(service.snapshot))
 
 
 def edit(request: Request) -> Response:
-    """The form of an item that is there."""
+    """The form of an existing item.
+
+    Args:
+        request: the request.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
     service = service_of(request)
     item = request.query_params.get("item", "")
     snapshot, _, row = service.find_item(item)
-    return _form(request, service, *blanks(snapshot, row), item=item)
+    return _render(request, service, form_fields(snapshot, row), item=item)
 
 
-def added(request: Request, sent: Form) -> Response:
-    """Put an item in; what cannot be used comes back with the form as it was filled."""
+def store(request: Request, form: Form) -> Response:
+    """Add or update an item; an invalid form is shown again with the values that were sent.
+
+    Args:
+        request: the request.
+        form: ``item``, ``new``, a field for each column, and an image.
+    """
     service = service_of(request)
-    snapshot, item = service.snapshot, sent.get("item")
-    here = item is not None and snapshot.row(item) >= 0
+    snapshot, item = service.snapshot, form.get("item")
+    exists = item is not None and snapshot.row(item) >= 0
+    if form.get("new") and exists:
+        return _render_again(
+            request, service, form, "An item with this id exists already.", "Choose another id, or leave it empty."
+        )
     try:
-        main = blanks(snapshot, -1, sent.fields)[0]
-        fields = filled(snapshot, sent.fields, not here)
-        name = item or new_id(snapshot, main[0].value if main else "")
-        if sent.get("new") and here:
-            return _again(
-                request, service, sent, "There is an item with this id.", "Choose another id, or leave it empty."
-            )
-        told = service.put_items([(name, fields, sent.picture)])[0]
+        main, _ = form_fields(snapshot, -1, form.fields)
+        fields = parse_fields(snapshot, form.fields, not exists)
+        name = item or new_item_id(snapshot, main[0].value if main else "")
+        status = service.put_items([(name, fields, form.image)])[0]
     except PalateError as error:
         place = f"{error.column}: " if error.column else ""
-        return _again(request, service, sent, f"{place}{error.message}", error.hint or "")
-    address = card(service.snapshot, service.snapshot.row(name)).href
-    response = RedirectResponse(f"{address}?added=1" if told == "added" else address, 303)
-    if told != "added":
-        say(request, response, "updated", name)
+        return _render_again(request, service, form, f"{place}{error.message}", error.hint or "")
+    url = item_card(service.snapshot, service.snapshot.row(name)).url
+    if status == "added":
+        return RedirectResponse(f"{url}?added=1", 303)
+    response = RedirectResponse(url, 303)
+    set_flash(request, response, "updated", name)
     return response
 
 
-def removed(request: Request, sent: Form) -> Response:
-    """Take an item out of every list."""
-    service, item = service_of(request), sent.fields.get("item", "")
-    service.find_item(item)
+def remove(request: Request, form: Form) -> Response:
+    """Remove an item from every list.
+
+    Args:
+        request: the request.
+        form: ``item``.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
+    service, item = service_of(request), form.fields.get("item", "")
     service.remove_item(item)
     response = RedirectResponse("/", 303)
-    say(request, response, "removed", item)
+    set_flash(request, response, "removed", item)
     return response
 
 
-def _again(request: Request, service: RecommenderService, sent: Sent, fault: str, hint: str) -> Response:
-    item = None if sent.get("new") else sent.get("item")
-    asked = sent.get("item") if sent.get("new") else None
-    main, other = blanks(service.snapshot, -1, sent.fields)
-    return _form(request, service, main, other, item, fault, hint, asked or "", 422)
+def _render_again(request: Request, service: RecommenderService, form: FormContent, error: str, hint: str) -> Response:
+    is_new = bool(form.get("new"))
+    return _render(
+        request,
+        service,
+        form_fields(service.snapshot, -1, form.fields),
+        item=None if is_new else form.get("item"),
+        new_id=form.get("item") or "" if is_new else "",
+        error=error,
+        hint=hint,
+        status=422,
+    )
 
 
-def _form(
-    request: Request, service: RecommenderService, main: list[Blank], other: list[Blank], item: str | None = None,
-    fault: str = "", hint: str = "", asked: str = "", status: int = 200,
+def _render(
+    request: Request, service: RecommenderService, fields: tuple[list[FormField], list[FormField]],
+    item: str | None = None, new_id: str = "", error: str = "", hint: str = "", status: int = 200,
 ) -> Response:  # fmt: skip
     snapshot = service.snapshot
-    facts: dict[str, Any] = {
-        "main": main,
-        "other": other,
-        "item": card(snapshot, snapshot.row(item)) if item is not None and snapshot.row(item) >= 0 else None,
-        "fault": fault,
-        "hint": hint,
-        "asked": asked,
-        "able": snapshot.model.capabilities.new_items,
-        "model": snapshot.model.name,
-        "sees": "image" in snapshot.items.kinds.values(),
-    }
-    return page(request, "edit.html", status, **facts)
+    row = -1 if item is None else snapshot.row(item)
+    return render_page(
+        request,
+        "edit.html",
+        status,
+        main=fields[0],
+        other=fields[1],
+        item=item_card(snapshot, row) if row >= 0 else None,
+        new_id=new_id,
+        error=error,
+        hint=hint,
+        scores_new_items=snapshot.model.capabilities.new_items,
+        model=snapshot.model.name,
+        has_images="image" in snapshot.items.kinds.values(),
+    )

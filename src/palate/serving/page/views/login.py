@@ -1,46 +1,53 @@
-"""Where keys are required: a form that takes one and leaves a cookie that only this site is sent."""
+"""Login where API keys are required: a form that takes a key and starts a session."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from palate.serving.page.cookies import ENTRY
+from palate.serving.api.keys import SESSION_COOKIE, SESSION_SECONDS
+from palate.serving.page.cookies import api_keys
 from palate.serving.page.form import Form
-from palate.serving.page.render import page
-
-STAYS = 12 * 3600
+from palate.serving.page.render import render_page
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
-    router.get("/enter")(form)
-    router.post("/enter")(enter)
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
+    router.get("/login")(login_form)
+    router.post("/login")(login)
 
 
-def form(request: Request) -> Response:
-    """Ask for a key; where none is needed, go on."""
-    if not _keys(request):
+def login_form(request: Request) -> Response:
+    """The form; where no key is required, a redirect home.
+
+    Args:
+        request: the request.
+    """
+    if api_keys(request) is None:
         return RedirectResponse("/", 303)
-    return page(request, "login.html", fault="")
+    return render_page(request, "login.html", error="")
 
 
-def enter(request: Request, sent: Form) -> Response:
-    """Let in who has a key."""
-    keys = _keys(request)
-    if not keys:
+def login(request: Request, form: Form) -> Response:
+    """Start a session for a valid key.
+
+    Args:
+        request: the request.
+        form: ``key``.
+    """
+    keys = api_keys(request)
+    if keys is None:
         return RedirectResponse("/", 303)
-    found = keys.entry(sent.fields.get("key", "").strip())
-    if found is None:
-        return page(request, "login.html", 403, fault="This is not a key that opens this shop.")
+    cookie = keys.session_cookie(form.fields.get("key", "").strip())
+    if cookie is None:
+        return render_page(request, "login.html", 403, error="This key is not valid here.")
     response = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
-    response.set_cookie(ENTRY, found, STAYS, path="/", secure=secure, httponly=True, samesite="strict")
+    response.set_cookie(
+        SESSION_COOKIE, cookie, SESSION_SECONDS, path="/", secure=secure, httponly=True, samesite="strict"
+    )
     return response
-
-
-def _keys(request: Request) -> Any:
-    """The app's keys: empty or None for none, else ``entry(key)`` makes a cookie or None."""
-    return getattr(request.app.state, "keys", None)
