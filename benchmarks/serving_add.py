@@ -116,7 +116,7 @@ class Api:
         raise SystemExit(f"the first stage was late {TRIES} times: the machine is too busy")
 
     def _told(self, path: str, expected: int, body: Any) -> Any:
-        status, answer = self.served.ask("POST", path, body)
+        status, answer = self.served.request("POST", path, body)
         if status != expected:
             raise SystemExit(f"{path}: {status} {answer!r}")
         return answer

@@ -55,7 +55,7 @@ def write(served: Served, told: Told, name: int, users: list[str], items: list[s
             number += 1
         while True:
             try:
-                status, answer = served.ask("POST", "/v1/events", {"events": events})
+                status, answer = served.request("POST", "/v1/events", {"events": events})
             except OSError:
                 status, answer = 0, None
             if status == 201:

@@ -1,6 +1,7 @@
 """The HTTP API: endpoints, problem details, keys, rates and sizes, renamed keys, generators."""
 
 import base64
+import dataclasses
 import json
 import logging
 import threading
@@ -11,16 +12,16 @@ import pytest
 fastapi = pytest.importorskip("fastapi")
 
 from starlette.testclient import TestClient  # noqa: E402
+from test_list_only import Lists  # noqa: E402
 
 import palate  # noqa: E402
 from palate.contracts import Generated, Generator, generators  # noqa: E402
-from palate.core.errors import ConfigError, UnsupportedError  # noqa: E402
+from palate.core.errors import ConfigError  # noqa: E402
 from palate.serving.api.access import MAX_BODY_BYTES  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
 from palate.serving.api.keys import ApiKeys  # noqa: E402
 from palate.serving.api.rate_limit import RateLimiter  # noqa: E402
 from palate.serving.api.responses import JsonResponse  # noqa: E402
-from palate.serving.requests import RecommendResponse  # noqa: E402
 from palate.serving.run import serve  # noqa: E402
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -56,7 +57,7 @@ def is_problem(answer, status, *words):
     return body
 
 
-def test_a_customers_day(api, world):
+def test_a_session_of_requests(api, world):
     client = api()
     ready = client.get("/readyz").json()
     assert ready["items"] == 80 and client.get("/healthz").json() == {"status": "ok"}
@@ -127,17 +128,17 @@ def test_a_customers_day(api, world):
         ("/v1/nothing", {}, 404, "Not Found"),
     ],
 )
-def test_what_cannot_be_answered_says_why(api, path, sent, status, told):
+def test_invalid_requests_say_what_is_wrong(api, path, sent, status, told):
     raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     is_problem(api().post(path, content=raw, headers={"content-type": "application/json"}), status, told)
 
 
-def test_words_beside_an_item_need_a_space(api, world):
+def test_text_with_an_item_needs_a_shared_space(api, world):
     first = palate.load(world).items.frame["item_id"][0]
     is_problem(api().post("/v1/search", json={"text": "red", "similar_to": first}), 422, "--model clip")
 
 
-def test_keys_open_what_they_are_for(api, tmp_path, caplog):
+def test_keys_grant_their_permissions(api, tmp_path, caplog):
     file = tmp_path / "keys"
     file.write_text(f"# those who may\n{MANAGE}\n{USE} use\n")
     caplog.set_level(logging.DEBUG)
@@ -161,7 +162,23 @@ def test_keys_open_what_they_are_for(api, tmp_path, caplog):
     assert client.get("/openapi.json").status_code == 401
 
 
-def test_cookies_let_in_for_a_while(tmp_path, monkeypatch):
+def test_a_session_opens_the_page_and_not_the_api(runs, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"{USE} use\n")
+    app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), keys=str(file), rate=0))
+    with TestClient(app, follow_redirects=False) as client:
+        closed = client.get("/")
+        assert closed.status_code == 303 and closed.headers["location"] == "/login"
+        assert client.get("/login").status_code == 200 == client.get("/static/page.css").status_code
+        assert client.post("/login", data={"key": "wrong"}).status_code == 403
+        opened = client.post("/login", data={"key": USE})
+        assert opened.status_code == 303 and "palate_session=" in opened.headers["set-cookie"]
+        assert client.get("/").status_code == 200
+        is_problem(client.post("/v1/recommend", json={}), 401)
+        is_problem(client.post("/remove", data={"item": "a"}), 403, "manage")
+
+
+def test_sessions_expire_and_cannot_be_forged(tmp_path, monkeypatch):
     keys = ApiKeys({MANAGE: "manage", USE: "use"}, b"secret")
     cookie = keys.session_cookie(USE)
     assert keys.session_cookie("wrong") is None and keys.verify_session(cookie).permission == "use"
@@ -178,14 +195,14 @@ def test_cookies_let_in_for_a_while(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text, told", [("short", "16"), (f"{USE} own", "KEY use"), ("# nobody", "no key")])
-def test_a_file_of_keys_that_is_wrong_is_refused_by_line(tmp_path, text, told):
+def test_an_invalid_file_of_keys_is_refused_by_line(tmp_path, text, told):
     (tmp_path / "keys").write_text(text)
     with pytest.raises(ConfigError, match=told) as error:
         ApiKeys.from_file(tmp_path / "keys", b"")
     assert USE not in str(error.value)
 
 
-def test_one_client_at_most_so_often(monkeypatch):
+def test_the_rate_of_a_client_is_limited(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("palate.serving.api.rate_limit.time.monotonic", lambda: now[0])
     limits = RateLimiter(2)
@@ -197,7 +214,7 @@ def test_one_client_at_most_so_often(monkeypatch):
     assert all(RateLimiter(0).allow("a") for _ in range(1000))
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
+def test_a_client_over_its_rate_gets_retry_after(runs, tmp_path):
     app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), rate=1, page=False))
     with TestClient(app) as client:
         answers = [client.post("/v1/recommend", json={}) for _ in range(4)]
@@ -206,7 +223,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
         assert answers[-1].headers["retry-after"] == "1"
 
 
-def test_there_is_room_for_so_many(api, monkeypatch):
+def test_requests_in_flight_are_limited(api, monkeypatch):
     client = api(queue=1)
     go, inside = threading.Event(), threading.Event()
     service = client.app.state.service
@@ -223,14 +240,14 @@ def test_there_is_room_for_so_many(api, monkeypatch):
     first.start()
     assert inside.wait(10)
     is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
-    assert client.get("/healthz").status_code == 200, "whether it lives is answered all the same"
+    assert client.get("/healthz").status_code == 200, "health is reported under overload, too"
     go.set()
     first.join()
     assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
     assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
-def test_bodies_have_an_end(api):
+def test_the_size_of_bodies_is_limited(api):
     client = api()
     is_problem(client.post("/v1/recommend", content=b"x" * (MAX_BODY_BYTES + 1)), 413)
 
@@ -242,7 +259,7 @@ def test_bodies_have_an_end(api):
     is_problem(client.post("/v1/recommend", content=b"{}", headers={"content-length": "-1"}), 413)
 
 
-def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
+def test_other_origins_need_cors(api, runs, tmp_path):
     asking = {"origin": "https://other.example"}
     client = api()
     assert "access-control-allow-origin" not in client.post("/v1/recommend", json={}, headers=asking).headers
@@ -254,7 +271,7 @@ def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
+def test_internal_errors_reveal_nothing(api, monkeypatch, caplog):
     client = api()
     monkeypatch.setattr(client.app.state.service, "recommend", lambda request: 1 / 0)
     body = is_problem(client.post("/v1/recommend", json={}), 500)
@@ -355,30 +372,27 @@ def test_numbers_that_are_not_finite_are_null():
     assert JsonResponse({"a": [1.5, float("nan")], "b": float("-inf")}).body == b'{"a":[1.5,null],"b":null}'
 
 
-def test_what_a_model_cannot_do_is_a_problem_with_a_hint(api, monkeypatch):
+def test_a_model_that_only_lists_answers_with_notes_and_refuses_explanations_with_a_hint(api):
     client = api()
-
-    def refuse(*args, **more):
-        raise UnsupportedError("an explanation needs scores of single items", hint="ask another model")
-
-    monkeypatch.setattr(client.app.state.service, "explain", refuse)
-    body = is_problem(client.post("/v1/explain", json={"item": "a", "user": "b"}), 422, "single items")
-    assert body["hint"] == "ask another model"
-
-
-def test_notes_of_a_response_are_passed_on(api, monkeypatch):
-    client = api()
-    response = RecommendResponse((), "run", "match", (), ("because: not available",))
-    monkeypatch.setattr(client.app.state.service, "recommend", lambda request: response)
-    assert client.post("/v1/recommend", json={}).json()["notes"] == ["because: not available"]
+    snapshot = client.app.state.service.snapshot
+    main = snapshot.models["main"]
+    snapshot.models["lists"] = dataclasses.replace(main, name="lists", scorer=Lists(main.scorer), index=None)
+    user = next(iter(snapshot.users))
+    request = {"user": user, "k": 3, "include_reasons": True, "model": "lists"}
+    listed = client.post("/v1/recommend", json=request).json()
+    assert len(listed["items"]) == 3 and [item["reasons"] for item in listed["items"]] == [[]] * 3
+    assert len(listed["notes"]) == 1 and "'lists'" in listed["notes"][0]
+    request = {"user": user, "item": listed["items"][0]["id"], "model": "lists"}
+    body = is_problem(client.post("/v1/explain", json=request), 422, "explanation needs scores")
+    assert body["hint"] == "ask another model of this service"
 
 
-def test_an_address_that_others_reach_needs_keys(runs, tmp_path):
+def test_a_public_address_needs_keys(runs, tmp_path):
     with pytest.raises(ConfigError, match="--keys"):
         serve(Settings(str(runs("knn")), str(tmp_path / "state")), "0.0.0.0")
 
 
-def test_the_description_is_whole(api):
+def test_the_openapi_description_is_complete(api):
     described = api().get("/openapi.json").json()
     routes = {(method.upper(), path) for path, item in described["paths"].items() for method in item}
     assert {

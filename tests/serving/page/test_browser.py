@@ -1,4 +1,4 @@
-"""Every view in a browser, against a real server: clicks, keys, a phone, light and dark, and what axe-core finds."""
+"""Every view in a browser, against a real server: clicks, keyboard, phone, colour schemes, accessibility by axe-core."""
 
 import re
 import time
@@ -14,18 +14,18 @@ VIEWS += ("/item/nope", "/edit?item={}", "/search?similar_to={}", "/?is.category
 
 @contextmanager
 def opened(browser, served, user=None, **settings):
-    """A page of a fresh browser; what it complained of is in ``page.faults``."""
+    """A page of a new browser context; its errors are in ``page.errors``."""
     context = browser.new_context(base_url=served.url, reduced_motion="reduce", **settings)
     context.set_default_timeout(10_000)
     if user:
         context.add_cookies([{"name": "palate_user", "value": user, "url": served.url}])
     page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("console", lambda said: page.faults.append(said.text) if said.type == "error" else None)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
     yield page
-    # a page that is not there is itself such a complaint
-    assert not [fault for fault in page.faults if "status of 4" not in fault]
+    # a response with an error status is logged as an error, too
+    assert not [fault for fault in page.errors if "status of 4" not in fault]
     context.close()
 
 
@@ -36,7 +36,7 @@ def desk(browser, served, fitted):
 
 
 @pytest.fixture
-def stranger(browser, served):
+def visitor(browser, served):
     with opened(browser, served, viewport={"width": 1280, "height": 900}) as page:
         yield page
 
@@ -63,35 +63,35 @@ def settled(page):
     eventually(page, "document.querySelector('#rows').getAttribute('aria-busy') === 'false'")
 
 
-def test_becoming_a_user_and_another(stranger, fitted):
-    stranger.goto("/")
-    stranger.get_by_label("Your name").fill("Ada")
-    stranger.get_by_role("button", name="Start").click()
-    assert "Hello, Ada" in stranger.locator("h1").inner_text()
-    stranger.get_by_role("link", name="Current user: Ada. Change").click()
-    stranger.get_by_label("Find a user").press_sequentially(fitted.user)
-    eventually(stranger, "document.querySelectorAll('#options .user-option').length === 1")
-    stranger.locator("#options .user-option").click()
-    assert fitted.user in stranger.locator("h1").inner_text() and shown(stranger)
-    stranger.goto("/users")
-    stranger.get_by_role("button", name="Continue without a user").click()
-    assert stranger.get_by_role("heading", level=1).inner_text() == "Things you will like, and why."
+def test_selecting_a_user_and_another(visitor, fitted):
+    visitor.goto("/")
+    visitor.get_by_label("Your name").fill("Ada")
+    visitor.get_by_role("button", name="Start").click()
+    assert "Hello, Ada" in visitor.locator("h1").inner_text()
+    visitor.get_by_role("link", name="Current user: Ada. Change").click()
+    visitor.get_by_label("Find a user").press_sequentially(fitted.user)
+    eventually(visitor, "document.querySelectorAll('#options .user-option').length === 1")
+    visitor.locator("#options .user-option").click()
+    assert fitted.user in visitor.locator("h1").inner_text() and shown(visitor)
+    visitor.goto("/users")
+    visitor.get_by_role("button", name="Continue without a user").click()
+    assert visitor.get_by_role("heading", level=1).inner_text() == "Things you will like, and why."
 
 
-def test_liking_and_hiding(stranger, served):
-    stranger.goto("/")
-    before = shown(stranger)
-    first = stranger.locator("[data-row=for-you] .card").first
+def test_liking_and_hiding(visitor, served):
+    visitor.goto("/")
+    before = shown(visitor)
+    first = visitor.locator("[data-row=for-you] .card").first
     first.locator(".like").click()
-    eventually(stranger, "document.querySelector('#toast').textContent.startsWith('Liked')")
+    eventually(visitor, "document.querySelector('#toast').textContent.startsWith('Liked')")
     assert first.locator(".like").get_attribute("aria-pressed") == "true"
-    second = stranger.locator(f"[data-item='{before[1]}']").first
+    second = visitor.locator(f"[data-item='{before[1]}']").first
     second.hover()
     second.locator(".hide").click()
-    eventually(stranger, f"!document.querySelector('[data-row=for-you] [data-item=\"{before[1]}\"]')")
-    stranger.get_by_role("button", name="Update my lists").click()
-    eventually(stranger, "document.querySelector('#row-for-you').textContent === 'For you'")
-    assert before[0] not in shown(stranger) and before[1] not in shown(stranger)
+    eventually(visitor, f"!document.querySelector('[data-row=for-you] [data-item=\"{before[1]}\"]')")
+    visitor.get_by_role("button", name="Update my lists").click()
+    eventually(visitor, "document.querySelector('#row-for-you').textContent === 'For you'")
+    assert before[0] not in shown(visitor) and before[1] not in shown(visitor)
     names = [user for user in served.service.events.recent_users() if user.startswith("guest-")]
     assert {(e.item, e.kind) for e in served.service.events.for_user(names[0])} == {
         (before[0], "like"),
@@ -99,17 +99,17 @@ def test_liking_and_hiding(stranger, served):
     }
 
 
-def test_a_failed_like_is_taken_back(desk):
+def test_a_failed_like_is_reverted(desk):
     desk.goto("/")
     desk.route("**/feedback", lambda route: route.abort())
     like = desk.locator("[data-row=for-you] .like").first
     like.click()
     eventually(desk, "document.querySelector('#toast').classList.contains('on')")
     assert like.get_attribute("aria-pressed") == "false"
-    desk.faults.clear()
+    desk.errors.clear()
 
 
-def test_sliders_and_filters_act_at_once_and_are_shared_by_address(desk, browser, served, fitted):
+def test_sliders_and_filters_act_at_once_and_change_the_address(desk, browser, served, fitted):
     desk.goto("/")
     desk.evaluate("window.same = true")
     before = shown(desk)
@@ -131,7 +131,7 @@ def test_sliders_and_filters_act_at_once_and_are_shared_by_address(desk, browser
     assert shown(desk) == before
 
 
-def test_searching_by_words_and_by_picture(desk, fitted, served):
+def test_searching_by_text_and_by_image(desk, fitted, served):
     desk.goto("/")
     desk.get_by_role("link", name="Search").click()
     desk.get_by_role("searchbox").fill("lamp")
@@ -146,7 +146,7 @@ def test_searching_by_words_and_by_picture(desk, fitted, served):
     assert desk.locator(".card").first.get_attribute("data-item") == fitted.plain
 
 
-def test_dropping_a_picture(desk):
+def test_dropping_an_image(desk):
     desk.goto("/search")
     desk.evaluate(
         """async (bytes) => {
@@ -160,7 +160,7 @@ def test_dropping_a_picture(desk):
     eventually(desk, lambda: desk.locator(".card").count() == 24)
 
 
-def test_from_a_card_to_reasons_and_what_is_like_it(desk):
+def test_from_a_card_to_its_explanation_and_similar_items(desk):
     desk.goto("/")
     title = desk.locator("[data-row=for-you] .title a").first
     words = title.inner_text()
@@ -203,7 +203,7 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
     assert desk.locator(".flash").inner_text().startswith("Removed")
 
 
-def test_an_id_of_any_kind_can_be_followed(desk, served):
+def test_links_work_for_any_id(desk, served):
     name = "100% a/b?c#d é%20"
     served.service.put_items([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
     desk.goto("/")
@@ -228,7 +228,7 @@ def test_comparing_and_the_dashboard(desk):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-def test_no_view_keeps_anybody_out(browser, served, fitted, scheme, width):
+def test_every_view_is_accessible(browser, served, fitted, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 
     axe, found = Axe(), []
@@ -253,7 +253,7 @@ def test_no_view_keeps_anybody_out(browser, served, fitted, scheme, width):
     assert not found
 
 
-def test_a_phone_shows_odd_titles_without_sideways_scroll(browser, served, fitted):
+def test_a_phone_shows_long_titles_without_horizontal_scroll(browser, served, fitted):
     with opened(browser, served, fitted.user, viewport={"width": 360, "height": 800}, has_touch=True) as page:
         for item in (fitted.long, fitted.rtl, fitted.hostile, fitted.bare):
             page.goto(f"/item/{item}")
@@ -277,7 +277,7 @@ def test_a_first_view_is_light(browser, served, fitted):
         assert all(url.startswith(served.url) for url in sizes)
 
 
-def test_keys_alone_are_enough(browser, served):
+def test_the_keyboard_is_sufficient(browser, served):
     with opened(browser, served, viewport={"width": 1280, "height": 900}) as page:
         page.goto("/")
 

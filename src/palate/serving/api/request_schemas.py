@@ -41,8 +41,9 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_renamed(cls, data: object) -> object:
-        for old, new in cls.renamed.items() if isinstance(data, dict) else ():
-            if old in data:
+        keys: frozenset[object] = frozenset(data) if isinstance(data, dict) else frozenset()
+        for old, new in cls.renamed.items():
+            if old in keys:
                 raise PydanticCustomError("renamed", "the key '{old}' was renamed to '{new}'", {"old": old, "new": new})
         return data
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from fastapi import APIRouter, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
@@ -14,12 +16,28 @@ from palate.serving.page.cookies import current_user, guest_id, redirect_back, s
 from palate.serving.page.facets import catalog_facets, parse_filters
 from palate.serving.page.form import Form
 from palate.serving.page.render import render_fragment, render_page, service_of
-from palate.serving.page.rows import SLIDERS, ListOptions, home_rows, parse_sliders
+from palate.serving.page.rows import SLIDERS, ListOptions, Row, home_rows, parse_sliders
 from palate.serving.page.views.users import suggested_users
 from palate.serving.service import RecommenderService
 
 FEEDBACK = ("like", "hide")
 COLLAGE_ITEMS = 6
+
+
+class RowsContext(TypedDict):
+    """Variables of the template of the rows.
+
+    Attributes:
+        rows: the rows.
+        likes: items of the user's history.
+        address: address of the home page with the same options.
+        filtered: whether there are filters.
+    """
+
+    rows: list[Row]
+    likes: int
+    address: str
+    filtered: bool
 
 
 def register(router: APIRouter) -> None:
@@ -90,13 +108,11 @@ def feedback(request: Request, form: Form) -> Response:
     return response
 
 
-def _rows_context(service: RecommenderService, user: str | None, query: QueryParams) -> dict[str, object]:
+def _rows_context(service: RecommenderService, user: str | None, query: QueryParams) -> RowsContext:
     options = ListOptions(**parse_sliders(query), filters=parse_filters(query))
     home, state = home_rows(service, user, options)
     address = f"/?{query}" if str(query) else "/"
-    return {
-        "rows": home, "likes": len(state.history), "address": address, "filtered": bool(options.filters),
-    }  # fmt: skip
+    return {"rows": home, "likes": len(state.history), "address": address, "filtered": bool(options.filters)}
 
 
 def _collage(service: RecommenderService) -> list[Card]:
