@@ -80,6 +80,7 @@ def test_a_session_of_requests(api, world):
     assert known["fields"]["price"] == 12.5 and known["image_url"] == "/v1/images/a/b?c"
     shown = client.get("/v1/images/a/b%3Fc?size=96")
     assert shown.headers["content-type"] == "image/jpeg" and shown.content[:2] == b"\xff\xd8"
+    is_problem(client.get("/v1/images/a/b%3Fc?size=97"), 422, "96, 192")
     why = client.post("/v1/explain", json={"user": "ada", "item": "a/b?c"}).json()
     assert [part["id"] for part in why["history"]] in ([first[0]], []) and why["text"]
     assert sum(part["share"] for part in why["modalities"]) + (why["behaviour"] or 0) == pytest.approx(1)

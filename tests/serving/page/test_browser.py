@@ -1,4 +1,4 @@
-"""Every view in a browser, against a real server: clicks, keyboard, phone, colour schemes, accessibility by axe-core."""
+"""Every view in a browser, against a real server: clicks, keyboard, phone, colour schemes, and accessibility (axe)."""
 
 import re
 import time

@@ -36,13 +36,13 @@ class StaticFile(NamedTuple):
 @lru_cache(1)
 def static_files() -> dict[str, StaticFile]:
     """Static files by name, served as ``/static/<name>``."""
-    found = {}
+    assets = {}
     for file in files(__package__).joinpath("static").iterdir():
         media_type = MEDIA_TYPES.get(file.name.rpartition(".")[2])
         if media_type is not None:
             data = file.read_bytes()
-            found[file.name] = StaticFile(data, media_type, digest(data)[:12])
-    return found
+            assets[file.name] = StaticFile(data, media_type, digest(data)[:12])
+    return assets
 
 
 def asset_url(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of a run, as its ``metrics.json`` holds them: which one is the headline, and which are shown, is read there.
+"""Metrics of a run, read from its ``metrics.json``, which also names the headline and the metrics to show.
 
 Any part of the file may be missing: it may come from an earlier version, or be damaged.
 """
@@ -154,7 +154,7 @@ def _slices(
     metric = next((key for key in (headline, *measured) if key in keys), "")
     if not metric:
         return "", []
-    # units, such as users, are counted under the same key in the whole result
+    # units, such as users, are counted under the same key next to the metrics
     units = [key for key in keys if any(key in result for result in results.values())]
     return metric, [_chart(metric, own, name, lower, _size(own, units)) for name, own in values.items()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -16,9 +16,22 @@ from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.catalog_updates import editable_columns
 from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, thumbnail
+from palate.serving.snapshot import ModelSnapshot
 
 router = APIRouter(tags=["items"])
-SIZES = ", ".join(map(str, THUMBNAIL_SIDES))
+
+
+def _offered(size: int) -> int:
+    if size not in THUMBNAIL_SIDES:
+        raise ValueError(f"must be one of {', '.join(map(str, THUMBNAIL_SIDES))}")
+    return size
+
+
+Size = Annotated[
+    int,
+    Query(description="longest side in pixels", json_schema_extra={"enum": list(THUMBNAIL_SIDES)}),
+    AfterValidator(_offered),
+]
 
 
 @router.post("/v1/items", response_model=schemas.StoredItems, status_code=201, responses=BODY_ERRORS)
@@ -58,21 +71,20 @@ def remove_item(item: ItemId, request: Request) -> Response:
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}}, **documented(404, 422)},
 )
-def get_image(
-    item: ItemId,
-    request: Request,
-    size: Annotated[int, Query(description=f"longest side in pixels, one of {SIZES}")] = 320,
-) -> Response:
+def get_image(item: ItemId, request: Request, size: Size = 320) -> Response:
     """The image of an item as a JPEG thumbnail."""
-    if size not in THUMBNAIL_SIDES:
-        raise HTTPException(422, f"size must be one of {SIZES}")
     with unknown_item_is_404():
         snapshot, _, row = service_of(request).find_item(item)
+    data = _thumbnail(snapshot, row, size)
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+
+def _thumbnail(snapshot: ModelSnapshot, row: int, size: int) -> bytes:
     source = item_image(snapshot, row)
     data = None if source is None else thumbnail(source, size)
     if data is None:
-        raise HTTPException(404, f"no image of this item: {item!r}")
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+        raise HTTPException(404, f"this item has no image: {snapshot.ids[row]!r}")
+    return data
 
 
 def _json(value: object) -> JsonValue:

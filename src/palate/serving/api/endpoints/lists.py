@@ -21,11 +21,11 @@ router = APIRouter(tags=["lists"])
 
 @router.post("/v1/recommend", response_model=schemas.RecommendationList, responses=BODY_ERRORS)
 async def recommend(body: bodies.RecommendBody, request: Request) -> Response:
-    """The best items for a user, a history, a text, an image, or for nobody in particular."""
+    """The best items for a user, a history, a text, an image, or for an unknown user."""
     if body.image is not None:
         return await _respond(lambda: _recommend(request, _recommend_request(body)), False)
-    wanted = _recommend_request(body)
-    return await _respond(lambda: _recommend(request, wanted), service_of(request).is_fast(wanted))
+    query = _recommend_request(body)
+    return await _respond(lambda: _recommend(request, query), service_of(request).is_fast(query))
 
 
 @router.post("/v1/recommend/batch", response_model=schemas.RecommendationLists, responses=BODY_ERRORS)
@@ -56,7 +56,7 @@ def search(body: bodies.SearchBody, request: Request) -> Response:
     The latter needs encoders that share a space; a run without them answers 422 and names what is needed.
     """
     with unknown_item_is_404():
-        wanted = RecommendRequest(
+        query = RecommendRequest(
             body.k,
             user=body.user,
             text=body.text,
@@ -65,7 +65,7 @@ def search(body: bodies.SearchBody, request: Request) -> Response:
             filters=_filters(body),
             model=body.model,
         )
-        return JsonResponse(_recommend(request, wanted))
+        return JsonResponse(_recommend(request, query))
 
 
 @router.post("/v1/explain", response_model=schemas.ItemExplanation, responses=ITEM_ERRORS)
@@ -76,8 +76,8 @@ def explain(body: bodies.ExplainBody, request: Request) -> Response:
     return JsonResponse(explanation_json(explanation))
 
 
-def _recommend(request: Request, wanted: RecommendRequest) -> JsonObject:
-    return _list_json(request, service_of(request).recommend(wanted))
+def _recommend(request: Request, query: RecommendRequest) -> JsonObject:
+    return _list_json(request, service_of(request).recommend(query))
 
 
 def _similar(request: Request, body: bodies.SimilarBody) -> JsonObject:
@@ -111,8 +111,8 @@ def _recommend_request(body: bodies.RecommendBody) -> RecommendRequest:
 
 def _filters(body: bodies.ListBody) -> dict[str, FilterValue]:
     return {
-        column: wanted.model_dump(exclude_none=True) if isinstance(wanted, bodies.Bounds) else wanted
-        for column, wanted in body.filters.items()
+        column: value.model_dump(exclude_none=True) if isinstance(value, bodies.Bounds) else value
+        for column, value in body.filters.items()
     }
 
 

@@ -70,7 +70,7 @@ def report(request: Request) -> Response:
     """
     file = service_of(request).snapshot.run / "report.html"
     if not file.is_file():
-        raise HTTPException(404, "This run has no report. palate fit writes one unless it is told not to.")
+        raise HTTPException(404, "This run has no report. palate fit writes one by default.")
     return FileResponse(file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": SANDBOX})
 
 

@@ -144,17 +144,17 @@ def explanation(request: Request) -> Response:
 def _explain(service: RecommenderService, item: str, user: str) -> ExplanationView:
     snapshot = service.snapshot
     try:
-        found = service.explain(item, user=user)
+        result = service.explain(item, user=user)
     except (UnsupportedError, FeatureError) as error:
         return ExplanationView(error.message, error.hint or "")
-    parts = [(MODALITY_NAMES.get(name, name), share) for name, share in found.modalities]
-    if found.behaviour is not None:
-        parts.append((BEHAVIOUR_NAME, found.behaviour))
+    parts = [(MODALITY_NAMES.get(name, name), share) for name, share in result.modalities]
+    if result.behaviour is not None:
+        parts.append((BEHAVIOUR_NAME, result.behaviour))
     return ExplanationView(
-        found.text,
+        result.text,
         history=[
             (card, share)
-            for name, _, share in found.history[:HISTORY_ITEMS]
+            for name, _, share in result.history[:HISTORY_ITEMS]
             if share >= MIN_SHARE
             for card in _cards(snapshot, [name])
         ],
@@ -166,7 +166,7 @@ def _explain(service: RecommenderService, item: str, user: str) -> ExplanationVi
                 _cards(snapshot, items[:SHARED_ITEMS]),
                 max(len(items) - SHARED_ITEMS, 0),
             )
-            for column, value, items in found.attributes
+            for column, value, items in result.attributes
         ],
     )
 

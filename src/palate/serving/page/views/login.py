@@ -44,7 +44,7 @@ def login(request: Request, form: Form) -> Response:
         return RedirectResponse("/", 303)
     cookie = keys.session_cookie(form.fields.get("key", "").strip())
     if cookie is None:
-        return render_page(request, "login.html", 403, error="This key is not valid here.")
+        return render_page(request, "login.html", 403, error="This key is not valid.")
     response = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(

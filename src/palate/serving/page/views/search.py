@@ -120,7 +120,7 @@ def _render(request: Request, service: RecommenderService, state: SearchState) -
 def _run(request: Request, service: RecommenderService, state: SearchState) -> SearchState:
     user = current_user(request) if state.personalized else None
     state = replace(state, personalized=user is not None)
-    wanted = RecommendRequest(
+    query = RecommendRequest(
         MAX_RESULTS,
         user=user,
         text=state.text or None,
@@ -130,7 +130,7 @@ def _run(request: Request, service: RecommenderService, state: SearchState) -> S
         include_seen=True,
     )
     try:
-        response = service.recommend(wanted)
+        response = service.recommend(query)
     except PalateError as error:
         hint = error.hint or ""
         if isinstance(error, UnsupportedError) and not hint:
