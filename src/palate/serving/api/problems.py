@@ -92,7 +92,8 @@ def add_error_handlers(app: FastAPI) -> None:
             {"location": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:MAX_MESSAGE]}
             for fault in faults[:MAX_ERRORS]
         ]
-        return problem(422, f"the request has {len(faults)} invalid field{'s' if len(faults) > 1 else ''}", errors)
+        first = f"{errors[0]['location']}: {errors[0]['message']}"
+        return problem(422, first if len(faults) == 1 else f"{len(faults)} fields are invalid; {first}", errors)
 
     @app.exception_handler(PalateError)
     async def _refused(request: Request, error: PalateError) -> Response:
