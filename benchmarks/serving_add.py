@@ -111,12 +111,12 @@ class Api:
         """Ids by the run's model, and how often it was late: a busy machine is not what is measured here."""
         for late in range(TRIES):
             told = self._told(path, 200, wish)
-            if told["said_by"] == "match":
+            if told["source"] == "match":
                 return [item["id"] for item in told["items"]], late
         raise SystemExit(f"the first stage was late {TRIES} times: the machine is too busy")
 
     def _told(self, path: str, expected: int, body: Any) -> Any:
-        status, answer = self.served.ask("POST", path, body)
+        status, answer = self.served.request("POST", path, body)
         if status != expected:
             raise SystemExit(f"{path}: {status} {answer!r}")
         return answer
@@ -129,21 +129,21 @@ def _served(run: Path, state: Path) -> Served:
 def _speed(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray) -> dict[str, Any]:
     """From a put to an answer that holds the item, one item after another; then changes of items the run knows."""
     warm = [str(name) for name in data.items.ids.ids.gather(np.flatnonzero(data.split.refit_items)).to_list()]
-    liked = warm[:3]
+    history = warm[:3]
     added, changed = [], []
     with _served(run, fresh(HOME / "speed")) as served:
         api = Api(served)
         for at, record in enumerate(records):
             started = time.perf_counter()
             api.put([record])
-            found, _ = api.asked(k=len(records), liked=liked, exclude=warm)
+            found, _ = api.asked(k=len(records), history=history, exclude=warm)
             added.append(time.perf_counter() - started)
             if record[0] not in found or not api.asked("/v1/similar", item=record[0], k=5)[0]:
                 raise SystemExit(f"{record[0]} was put and is not recommended, after {at} others")
         for name in warm[:10]:
             started = time.perf_counter()
             api.put([(name, {"Plot": f"Another plot of {name}, told anew."}, None)])
-            api.asked(k=K, liked=liked)
+            api.asked(k=K, history=history)
             changed.append(time.perf_counter() - started)
     return {"added": _summary(added), "changed": _summary(changed)}
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from palate.core.errors import ConfigError, MissingDependencyError
 from palate.serving.api.app import Settings
-from palate.serving.api.measure import SHARED
+from palate.serving.api.metrics import MULTIPROCESS_DIR
 from palate.serving.sockets import bind_socket
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _shared_metrics(workers: int) -> Iterator[None]:
         yield
         return
     folder = tempfile.mkdtemp(prefix="palate-metrics-")
-    os.environ[SHARED] = folder
+    os.environ[MULTIPROCESS_DIR] = folder
     try:
         yield
     finally:

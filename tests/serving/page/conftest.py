@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 from fastapi import FastAPI
-from page_shop import HOSTILE, LONG, RTL, Deployment, Served, painted
+from page_shop import HOSTILE, LONG, RTL, FittedShop, Served, painted
 from starlette.testclient import TestClient
 
 from palate.serving.page import pages
@@ -22,7 +22,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory) -> Deployment:
+def fitted(tmp_path_factory) -> FittedShop:
     import palate
     from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
@@ -45,7 +45,7 @@ def fitted(tmp_path_factory) -> Deployment:
         loaded = palate.load(data)
         content = plan_content(loaded, {"text": "tfidf", "image": "image_stats"}, str(folder / "store"))
         run_fit(loaded, "content_knn", folder / "run", content=content, baselines=True)
-        run_fit(loaded, "ease_content", folder / "beside", content=content, settings={"k": 4}, baselines=False)
+        run_fit(loaded, "ease_content", folder / "other", content=content, settings={"k": 4}, baselines=False)
     ids = items["item_id"].to_list()
     service = RecommenderService(folder / "run", folder / "look", poll_seconds=0)
     known = max(
@@ -53,12 +53,12 @@ def fitted(tmp_path_factory) -> Deployment:
     )
     plain = next(ids[row] for row in range(4, 120) if pictures[row])
     service.close()
-    return Deployment(folder / "run", folder / "beside", ids[0], ids[1], ids[2], ids[3], plain, known)
+    return FittedShop(folder / "run", folder / "other", ids[0], ids[1], ids[2], ids[3], plain, known)
 
 
 @pytest.fixture
 def service(fitted, tmp_path):
-    made = RecommenderService(fitted.run, tmp_path / "state", extra_runs=[fitted.beside], poll_seconds=0)
+    made = RecommenderService(fitted.run, tmp_path / "state", extra_runs=[fitted.other_run], poll_seconds=0)
     yield made
     made.close()
 
@@ -79,7 +79,7 @@ def client(app) -> TestClient:
 @pytest.fixture
 def known(client, fitted) -> TestClient:
     """The client of a user that the run knows."""
-    client.post("/become", data={"user": fitted.user})
+    client.post("/users/select", data={"user": fitted.user})
     return client
 
 
@@ -121,7 +121,7 @@ def served(fitted, tmp_path_factory):
     torch.set_num_threads(1)
     made = FastAPI(openapi_url=None)
     made.state.service = RecommenderService(
-        fitted.run, tmp_path_factory.mktemp("served"), extra_runs=[fitted.beside], poll_seconds=0
+        fitted.run, tmp_path_factory.mktemp("served"), extra_runs=[fitted.other_run], poll_seconds=0
     )
     made.include_router(pages())
     with socket.socket() as found:
