@@ -63,13 +63,13 @@ def test_lists_and_sliders_are_those_of_a_model_that_scores(service, user, optio
 
 
 def test_reasons_are_left_out_by_name(service, user):
-    response = service.recommend(RecommendRequest(5, user=user, because=True, model="lists"))
-    assert response.source == "match" and all(item.because == () for item in response.items)
-    assert [note for note in response.notes if note.startswith("because:") and "'lists'" in note] == list(
+    response = service.recommend(RecommendRequest(5, user=user, include_reasons=True, model="lists"))
+    assert response.source == "match" and all(item.reasons == () for item in response.items)
+    assert [note for note in response.notes if note.startswith("include_reasons:") and "'lists'" in note] == list(
         response.notes
     )
-    scored = service.recommend(RecommendRequest(5, user=user, because=True))
-    assert scored.notes == () and any(item.because for item in scored.items)
+    scored = service.recommend(RecommendRequest(5, user=user, include_reasons=True))
+    assert scored.notes == () and any(item.reasons for item in scored.items)
 
 
 def test_a_search_leaves_the_user_out_by_name(service, user):

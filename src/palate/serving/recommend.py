@@ -46,15 +46,17 @@ class Recommender:
         answer = self.pipeline(resolved, self._stage_request(snapshot, user, request))
         rows, notes = answer.slate.rows, list(answer.notes)
         reasons: list[tuple[str, ...]] = [()] * len(rows)
-        if request.because and answer.source != FALLBACK:
+        if request.include_reasons and answer.source != FALLBACK:
             if resolved.model.can_score:
                 reasons = self._reasons(resolved, user, rows)
             else:
-                notes.append(f"because: the model {resolved.model.name!r} lists items without scores of single items")
+                notes.append(
+                    f"include_reasons: the model {resolved.model.name!r} lists items without scores of single items"
+                )
         titles = snapshot.stats.titles
         items = tuple(
-            RecommendedItem(snapshot.ids[row], titles[row], float(score), because)
-            for row, score, because in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
+            RecommendedItem(snapshot.ids[row], titles[row], float(score), why)
+            for row, score, why in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
             if snapshot.active[row]
         )[: request.k]
         return RecommendResponse(items, snapshot.fingerprint, answer.source, answer.timings, tuple(notes))
@@ -66,7 +68,7 @@ class Recommender:
             resolved: model that would answer, and its snapshot.
             request: the request.
         """
-        if request.text is not None or request.image is not None or request.because:
+        if request.text is not None or request.image is not None or request.include_reasons:
             return False
         sliders = StageRequest(
             1, user=0, diversity=request.diversity, novelty=request.novelty, freshness=request.freshness

@@ -27,7 +27,7 @@ class RecommendRequest:
         diversity: strength of the diversity slider, 0 to 1.
         novelty: strength of the novelty slider, 0 to 1.
         freshness: strength of the freshness slider, 0 to 1.
-        because: whether each item names the items of the history that carried its score.
+        include_reasons: whether each item names the items of the history that carried its score.
         model: name of the model that answers, the run's own by default.
     """
 
@@ -43,7 +43,7 @@ class RecommendRequest:
     diversity: float = 0.0
     novelty: float = 0.0
     freshness: float = 0.0
-    because: bool = False
+    include_reasons: bool = False
     model: str | None = None
 
     @property
@@ -64,13 +64,13 @@ class RecommendedItem(NamedTuple):
         id: item id.
         title: title for people.
         score: score of the last stage that scored.
-        because: ids of the items of the history that carried the score, the greatest share first.
+        reasons: ids of the items of the history that carried the score, the greatest share first.
     """
 
     id: str
     title: str
     score: float
-    because: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

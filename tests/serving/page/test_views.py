@@ -474,11 +474,11 @@ def test_notes_of_a_response_are_shown(known, monkeypatch):
     recommend = RecommenderService.recommend
 
     def noted(self, request):
-        return dataclasses.replace(recommend(self, request), notes=("because: scores of single items",))
+        return dataclasses.replace(recommend(self, request), notes=("include_reasons: scores of single items",))
 
     monkeypatch.setattr(RecommenderService, "recommend", noted)
     for address in ("/", "/search?q=lamp", "/compare"):
-        assert "Note: because: scores of single items" in sound(known.get(address)).text
+        assert "Note: include_reasons: scores of single items" in sound(known.get(address)).text
 
 
 class FakeKeys:

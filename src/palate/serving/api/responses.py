@@ -57,7 +57,7 @@ def response_json(response: RecommendResponse) -> JsonObject:
     return {
         "recommendation_id": uuid4().hex,
         "items": [
-            {"id": item.id, "title": item.title, "score": round(item.score, 6), "reasons": list(item.because)}
+            {"id": item.id, "title": item.title, "score": round(item.score, 6), "reasons": list(item.reasons)}
             for item in response.items
         ],
         "run": response.run,

@@ -113,7 +113,7 @@ def item_cards(snapshot: ModelSnapshot, items: Iterable[RecommendedItem], histor
     for item in items:
         row = snapshot.row(item.id)
         if row >= 0:
-            rows = [snapshot.row(reason) for reason in item.because]
+            rows = [snapshot.row(reason) for reason in item.reasons]
             reasons = tuple(item_card(snapshot, reason) for reason in rows if reason >= 0)
             card = item_card(snapshot, row)
             cards.append(replace(card, reasons=reasons, liked=row in taken, rank=len(cards) + 1))

@@ -109,7 +109,7 @@ def home_rows(service: RecommenderService, user: str | None, options: ListOption
             diversity=options.diversity,
             novelty=options.novelty,
             freshness=options.freshness,
-            because=True,
+            include_reasons=True,
         )
     )
     personal = response.source != "popular" and bool(len(state.history) or state.user >= 0)

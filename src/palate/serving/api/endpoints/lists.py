@@ -104,7 +104,7 @@ def _recommend_request(body: bodies.RecommendBody) -> RecommendRequest:
         diversity=body.diversity,
         novelty=body.novelty,
         freshness=body.freshness,
-        because=body.include_reasons,
+        include_reasons=body.include_reasons,
         model=body.model,
     )
 
