@@ -158,8 +158,13 @@ def steady_rounding() -> Iterator[None]:
     threads, initialise = torch.get_num_threads(), torch.optim.Adam.__init__
 
     @wraps(initialise)
-    def steady(self: Any, *args: Any, eps: float = ADAM_EPSILON, **more: Any) -> None:
-        initialise(self, *args, eps=eps, **more)
+    def steady(self: Any, *args: Any, **more: Any) -> None:
+        # AdamW hands its own default on by place
+        if len(args) > 3:
+            args = (*args[:3], ADAM_EPSILON, *args[4:])
+        else:
+            more.setdefault("eps", ADAM_EPSILON)
+        initialise(self, *args, **more)
 
     torch.set_num_threads(1)
     torch.optim.Adam.__init__ = steady
