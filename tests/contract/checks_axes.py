@@ -16,8 +16,8 @@ from palate.core.config import AdaptedConfig, ContentConfig
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.model import Matcher, Model, models
 from palate.core.seeding import seed_torch
-from palate.core.tuning import FUSIONS, Plan, parse_plan
-from palate.features.encoders.pieces import Pieces
+from palate.core.tuning import FUSIONS, TuningSpec, parse_tuning
+from palate.features.encoders.pieces import WordPiece
 from palate.features.encoders.tower import Tower, tower_network
 from palate.features.plan import Content
 from palate.training.adapt import adapt
@@ -38,11 +38,11 @@ def reads(kind: type[Model]) -> bool:
 @cache
 def tower() -> Tower:
     """A text tower with random weights for the ``described`` world."""
-    pieces = Pieces(size=80, length=6).fit(variant("described").items.raw("text"))
+    pieces = WordPiece(size=80, length=6).fit(variant("described").items.raw("text"))
     assert pieces.vocabulary is not None
     network = {"kind": "text", "vocabulary": len(pieces.vocabulary), "dim": 8, "heads": 2, "length": 6}
     seed_torch(0, "tower")
-    return Tower(pieces, network, 6).take_weights(tower_network(network, 6).state_dict(), "tiny")
+    return Tower(pieces, network, 6).load_weights(tower_network(network, 6).state_dict(), "tiny")
 
 
 class Ready(Content):
@@ -181,7 +181,7 @@ def frozen_weights_stay_and_trained_ones_move(case: Case) -> None:
         model = adapted(case, tuning, "late", lr=0.05, pretrained_lr=1.0)
         network = model.deployment.content.adapted
         assert all(np.array_equal(value, start[name]) for name, value in tower().state()[0].items()), "encoder changed"
-        wanted = parse_plan(tuning)
+        wanted = parse_tuning(tuning)
         assert network.plan == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
         plain = adapted(case, tuning, "late", epochs=0).deployment.content
         assert any(not torch.equal(p, plain.adapted.trained()[name]) for name, p in network.trained().items())
@@ -192,7 +192,7 @@ def frozen_weights_stay_and_trained_ones_move(case: Case) -> None:
 @check(tunes)
 def frozen_and_late_is_what_the_model_was(case: Case) -> None:
     model = case.fitted("described")
-    assert model.deployment.content.adapted is None and str(Plan()) == small(case.kind).get("tuning", "frozen")
+    assert model.deployment.content.adapted is None and str(TuningSpec()) == small(case.kind).get("tuning", "frozen")
 
 
 @check(lambda kind: "members" in kind.Config.model_fields)

@@ -12,8 +12,8 @@ from tiny_world import BLANK, N_ITEMS, NO_AUDIO, NO_IMAGE, arrivals
 import palate
 from palate.core.config import ContentConfig
 from palate.core.errors import ConfigError
-from palate.features.adapted import FUSED
 from palate.features.impute import Kind
+from palate.features.trainable import FUSED
 
 KINDS: tuple[Kind, ...] = ("ridge", "mlp", "infonce")
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -12,12 +12,12 @@ from shop_frames import make_shop
 import palate.evaluation.compare as module
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.evaluation.compare import compare, hide_content, markdown
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.sweep import sweep_rows
-from palate.features.adapted import FUSED
 from palate.features.plan import plan_content
+from palate.features.trainable import FUSED
 from palate.metrics.bootstrap import compare_paired, holm
 
 LIGHT = {"text": "tfidf", "image": "image_stats"}
@@ -201,7 +201,7 @@ def test_gaps_reach_content_that_has_met_and_are_filled_before_it_does():
         content = plan_content(data, LIGHT)
         content.view(data.select_view(0), data, impute=kind)
         seed_torch(0, "met")
-        content.settle(content.adapt(data.items, parse_plan("frozen"), "intermediate", 8))
+        content.settle(content.adapt(data.items, parse_tuning("frozen"), "intermediate", 8))
         whole, found[kind] = content.vectors[FUSED], _hidden(data, content, 1.0, modalities=["image"])[FUSED]
         moved = np.abs(found[kind].values - whole.values).max(1) > 1e-4
         assert moved[cold].any() and not moved[~cold].any() and np.array_equal(found[kind].present, whole.present)

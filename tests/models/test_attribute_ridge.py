@@ -130,11 +130,11 @@ def test_the_store_encodes_once_what_several_towers_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Tower, "embed", lambda self, contents: asked.append(len(contents)) or read(self, contents))
     raws = [*data.items.raw("image"), None, b"no picture"]
     store, faults = FeatureStore(tmp_path / "store"), []
-    made = [store.encode(encoder, raws, faults=faults) for encoder in found]
+    made = [store.encode(encoder, raws, failures=faults) for encoder in found]
     assert sum(asked) == ITEMS and [fault.row for fault in faults] == [ITEMS + 1] * 2
     monkeypatch.undo()
     for encoder, features in zip(found, made):
-        alone, _ = encoder.encode_known(raws)
+        alone, _ = encoder.encode_valid(raws)
         np.testing.assert_array_equal(alone.present, features.present)
         np.testing.assert_allclose(alone.values, features.values, atol=1e-6)
         assert features.identity == encoder.identity

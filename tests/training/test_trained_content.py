@@ -7,11 +7,11 @@ from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_fol
 
 from palate.core.errors import ArtefactError
 from palate.core.model import models
-from palate.core.tuning import parse_plan
-from palate.features.adapted import FUSED, Adapted
-from palate.features.encoders.pieces import Pieces
+from palate.core.tuning import parse_tuning
+from palate.features.encoders.pieces import WordPiece
 from palate.features.plan import Content, plan_content
 from palate.features.store import FeatureStore
+from palate.features.trainable import FUSED, TrainableEncoders
 from palate.models.match._content import ItemContent
 
 
@@ -29,7 +29,7 @@ def ready(folder, tuning="full", fusion="late", split=None):
     data = catalogue(split)
     found = content(data, folder)
     found.view(data.select_view(0), data)
-    return data, found, found.adapt(data.items, parse_plan(tuning), fusion, 8)
+    return data, found, found.adapt(data.items, parse_tuning(tuning), fusion, 8)
 
 
 def test_rows_are_encoded_apart_and_in_any_order(folder):
@@ -109,7 +109,7 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
     seen = np.arange(N_ITEMS) != 2
-    visible = {name: found.hide(seen) for name, found in source.vectors.items()}
+    visible = {name: found.mask_rows(seen) for name, found in source.vectors.items()}
     held.fit(visible, N_ITEMS)
     held.attach_encoders(source)
     held.load(visible, N_ITEMS)
@@ -180,7 +180,7 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
         found.view(data.select_view(0), data)
         if encoder is not None:
             found.fitted["text"] = encoder
-        return found.adapt(data.items, parse_plan(tuning), fusion, 8)
+        return found.adapt(data.items, parse_tuning(tuning), fusion, 8)
 
     states = adapt("partial:1").inputs["text"]
     assert states.kind == "tokens" and states.values.shape[1] == 8 and len(states) == N_ITEMS
@@ -188,14 +188,14 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     weights = {name: torch.from_numpy(np.array(value)) for name, value in other.state()[0].items()}
     weights["head.weight"] += 1
     weights["tower.layers.layers.1.linear1.weight"] += 1
-    kept = tower().take_weights(weights, "other head")
+    kept = tower().load_weights(weights, "other head")
     with monkeypatch.context() as patch:
         patch.setattr(
-            Pieces, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
+            WordPiece, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
         )
         assert adapt("partial:1", kept).inputs["text"].identity == states.identity, "nothing is encoded again"
     weights["tower.words.weight"] += 1
-    assert adapt("partial:1", tower().take_weights(weights, "x")).inputs["text"].identity != states.identity
+    assert adapt("partial:1", tower().load_weights(weights, "x")).inputs["text"].identity != states.identity
     assert adapt("partial:2").inputs["text"].identity != states.identity
 
 
@@ -256,9 +256,9 @@ def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
 def test_weights_of_another_plan_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
-    back = Adapted.load(tmp_path / "adapted", found.deployment)
+    back = TrainableEncoders.load(tmp_path / "adapted", found.fitted)
     assert back.identity == source.network.identity
     text = (tmp_path / "adapted" / "adapted.json").read_text()
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        Adapted.load(tmp_path / "adapted", found.deployment)
+        TrainableEncoders.load(tmp_path / "adapted", found.fitted)

@@ -63,7 +63,7 @@ def encode(
         {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}
         for name, found in view.all_features.items()
     ]
-    faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.faults]
+    faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.failures]
     if json:
         show.emit({"features": rows, "faults": faults}, True)
         return

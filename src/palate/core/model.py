@@ -170,7 +170,7 @@ class Model(nn.Module):
         """Take content, from now on, from networks that are trained together with this model; after :meth:`setup`.
 
         Args:
-            source: a :class:`palate.features.adapted.Source`.
+            source: a :class:`palate.features.trainable.TrainableContent`.
         """
         raise UnsupportedError(f"{self.name} reads content as it is")
 

@@ -143,7 +143,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _faults(fit: Fit) -> list[tuple[str, Any]]:
-    return list(fit.model.deployment.content.faults)
+    return list(fit.model.deployment.content.failures)
 
 
 def _share(features: Any) -> float:

@@ -14,9 +14,8 @@ from palate.core.content import MODALITIES
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError
 from palate.core.files import digest
-
-from .encoders._base import Fault
-from .media.source import resolve_media
+from palate.features.encoders.base import EncodingFailure
+from palate.features.media.source import resolve_media
 
 _MEDIA = ("image", "audio", "video")
 _CHUNK = 2**20
@@ -24,7 +23,7 @@ _CHUNK = 2**20
 
 def keys_of(
     raws: Sequence[Raw], modality: str, root: str | Path | None
-) -> tuple[list[Raw], list[str | None], list[Fault]]:
+) -> tuple[list[Raw], list[str | None], list[EncodingFailure]]:
     """Raw content with paths resolved, a hash each (None where absent or out of reach), and what is out of reach.
 
     Raises:
@@ -34,7 +33,7 @@ def keys_of(
         raise FeatureError(f"unknown modality {modality!r}", hint=f"known: {', '.join(MODALITIES)}")
     sources: list[Raw] = []
     keys: list[str | None] = []
-    faults: list[Fault] = []
+    failures: list[EncodingFailure] = []
     for row, raw in enumerate(raws):
         source, key = raw, None
         try:
@@ -42,10 +41,10 @@ def keys_of(
                 source = resolve_media(root, raw)
             key = None if raw is None else content_hash(source, modality)
         except FeatureError as error:
-            faults.append(Fault(row, error.message, error.file))
+            failures.append(EncodingFailure(row, error.message, error.file))
         sources.append(source)
         keys.append(key)
-    return sources, keys, faults
+    return sources, keys, failures
 
 
 def content_hash(raw: Raw, modality: str) -> str:

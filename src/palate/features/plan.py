@@ -15,21 +15,20 @@ from palate.core.content import Features, check_finite, concat, pad_rows
 from palate.core.encoder import Encoder, FittedEncoder
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import inside, read_json, read_tensors, write_json, write_tensors
-from palate.core.tuning import Fusion, Plan
+from palate.core.tuning import Fusion, TuningSpec
 from palate.data.catalog import COLUMN_KINDS, Catalog
 from palate.data.dataset import Dataset
 from palate.data.relations import Relations
 from palate.data.views import TrainView
+from palate.features.encoders.base import EncodingFailure
+from palate.features.encoders.make import make_encoder
+from palate.features.fields import plan_fields
+from palate.features.impute import Impute, Imputer
+from palate.features.saved import FACTS, load_encoder, save_encoder
+from palate.features.store import FeatureStore
+from palate.features.trainable import FUSED, TrainableContent, TrainableEncoders, absent, shapes_of
 from palate.modules.graph import Graph
 from palate.modules.spectral import spectral_embedding
-
-from .adapted import FUSED, Adapted, Source, absent, shapes_of
-from .encoders._base import Fault
-from .encoders.make import make_encoder
-from .fields import plan_fields
-from .impute import Impute, Imputer
-from .saved import FACTS, load_encoder, save_encoder
-from .store import FeatureStore
 
 DEFAULTS = {
     "text": ("minilm", "tfidf"),
@@ -52,7 +51,7 @@ class Content:
         fields: the same for single columns; ``as:NAME`` reads them with the encoder of feature NAME.
         store: where vectors are kept.
         fitted: encoders fitted on what the latest view may see. vectors: what they made of the catalogue.
-        faults: (feature, fault) for rows that could not be read and count as absent.
+        failures: (feature, failure) for rows that could not be read and count as absent.
         adapted: what took the place of the encoders' vectors when they were trained with a model.
         sources: feature name -> the modalities it is made of. imputer: fills gaps in what models are handed; where
             modalities meet, before they do.
@@ -63,9 +62,9 @@ class Content:
     fields: Mapping[str, Entry] = field(default_factory=dict)
     fitted: dict[str, Encoder] = field(default_factory=dict)
     vectors: dict[str, Features] = field(default_factory=dict)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    failures: list[tuple[str, EncodingFailure]] = field(default_factory=list)
     used: dict[str, Entry] = field(default_factory=dict)
-    adapted: Adapted | None = None
+    adapted: TrainableEncoders | None = None
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
     imputer: Imputer | None = None
 
@@ -138,7 +137,7 @@ class Content:
 
     def encode(self, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
         """Encode catalogue rows (all of them by default); what the store holds is not encoded again."""
-        self.faults = []
+        self.failures = []
         if self.adapted is not None:
             return self.adapted.encode(self._filled(self._inputs(self.adapted, items, rows)))
         return {name: self._read(name, self.fitted.get(name), items, rows) for name in self.used}
@@ -152,12 +151,12 @@ class Content:
             given = given if rows is None else given.take(rows)
             check_finite(given, name)
             return given
-        faults: list[Fault] = []
-        found = self.store.encode(encoder, items.raw(modality, rows, columns), root=items.root, faults=faults)
-        self.faults += [(name, fault) for fault in faults]
+        failures: list[EncodingFailure] = []
+        found = self.store.encode(encoder, items.raw(modality, rows, columns), root=items.root, failures=failures)
+        self.failures += [(name, failure) for failure in failures]
         return found
 
-    def adapt(self, items: Catalog, plan: Plan, fusion: Fusion, width: int) -> Source:
+    def adapt(self, items: Catalog, plan: TuningSpec, fusion: Fusion, width: int) -> TrainableContent:
         """Networks that are to be trained, in place of the encoders' vectors; after :meth:`view`.
 
         Args:
@@ -172,13 +171,15 @@ class Content:
         encoders = {name: self.fitted[name] for name in names if name in self.fitted}
         raws = {name: items.raw(self.used[name][0], None, self.used[name][2]) for name in encoders}
         shapes = shapes_of(encoders, raws, plan, fusion)
-        network = Adapted(encoders, {name: self.vectors[name].dim for name in names}, shapes, plan, fusion, width)
+        network = TrainableEncoders(
+            encoders, {name: self.vectors[name].dim for name in names}, shapes, plan, fusion, width
+        )
         inputs = self._filled(self._inputs(network, items))
         found = network.encode(inputs)
         self.vectors = self._stand_ins() | found
-        return Source(network, inputs, found)
+        return TrainableContent(network, inputs, found)
 
-    def settle(self, source: Source) -> None:
+    def settle(self, source: TrainableContent) -> None:
         """Keep what training made of ``source``: vectors of all items, and the networks for items that come later."""
         self.adapted = source.network.cpu().eval()
         self.vectors = self._stand_ins() | self.adapted.encode(source.inputs)
@@ -187,7 +188,9 @@ class Content:
         """Vectors made of relations, which no encoder makes again."""
         return {name: found for name, found in self.vectors.items() if found.identity.startswith(f"{SPECTRAL}:")}
 
-    def _inputs(self, network: Adapted, items: Catalog, rows: NDArray[np.int64] | None = None) -> dict[str, Features]:
+    def _inputs(
+        self, network: TrainableEncoders, items: Catalog, rows: NDArray[np.int64] | None = None
+    ) -> dict[str, Features]:
         found = {}
         for name, reader in network.readers.items():
             if name in self.used:
@@ -276,7 +279,7 @@ class Content:
             tensors = read_tensors(inside(folder, f"{name}.safetensors"))
             values, present = tensors["values"].numpy(), tensors["present"].numpy()
             vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
-        adapted = Adapted.load(folder / ADAPTED, fitted) if (folder / ADAPTED).is_dir() else None
+        adapted = TrainableEncoders.load(folder / ADAPTED, fitted) if (folder / ADAPTED).is_dir() else None
         sources = {name: tuple(of) for name, of in facts.get("sources", {}).items()}
         imputer = None
         if "imputer" in facts:

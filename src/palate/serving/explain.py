@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
-from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.trainable import FUSED
 
 from .edition import Edition, Voice
 

@@ -17,9 +17,9 @@ from palate.core.model import Matcher, Model
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
-from palate.features.adapted import Source
 from palate.features.impute import Impute
 from palate.features.plan import Content, plan_content
+from palate.features.trainable import TrainableContent
 from palate.metrics.held import validate
 
 from .adapt import adapt, asked
@@ -123,7 +123,9 @@ def fit(
     return model
 
 
-def _train(model: Model, view: TrainView, stage: str, log: FitLog, source: Source | None = None) -> Progress | None:
+def _train(
+    model: Model, view: TrainView, stage: str, log: FitLog, source: TrainableContent | None = None
+) -> Progress | None:
     started = time.perf_counter()
     file = None if view.scratch is None else view.scratch.with_name(f"{view.scratch.name}.safetensors")
     state = _learn(model, view, file, view.fingerprint, source)
@@ -149,7 +151,7 @@ def run_stage(model: Model, view: TrainView, name: str) -> dict[str, Any]:
 
 
 def _learn(
-    model: Model, view: TrainView, file: Path | None, name: str, source: Source | None = None
+    model: Model, view: TrainView, file: Path | None, name: str, source: TrainableContent | None = None
 ) -> Progress | None:
     seed_torch(view.seed, "init", model.name)
     model.setup(view)

@@ -16,13 +16,13 @@ from palate.core.errors import ConfigError
 from palate.core.files import atomic_folder, digest, write_json
 from palate.core.model import Pretrainer, pretrainers
 from palate.core.seeding import isolated, seed_torch
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
+from palate.features.initialization import InitSpec, initialize_towers, pretrained_weights
 from palate.features.plan import Content, find_encoder
 from palate.features.saved import save_encoder
-from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
 
 from . import distributed
@@ -72,8 +72,8 @@ def pretrain(
     if start and not model.supports_init:
         able = ", ".join(name for name, kind in pretrainers.items() if kind.supports_init)
         raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")
-    starts = {m: Start.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
-    wanted |= {m: found.reading for m, found in starts.items()}
+    starts = {m: InitSpec.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
+    wanted |= {m: found.preprocessor_spec for m, found in starts.items()}
     readable = set(data.items.modalities) & set(model.reads())
     plan = {m: (m, spec, None) for m, spec in wanted.items() if m in readable}
     if lacking := sorted(starts.keys() - plan.keys()):
@@ -92,9 +92,9 @@ def pretrain(
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
     model.setup(view)
-    how = parse_plan(tuning)
-    prime(model, starts, how, view.features)
-    model.pretrained_parameters, model.pretrained_lr_scale = started_weights(model), pretrained_lr
+    how = parse_tuning(tuning)
+    initialize_towers(model, starts, how, view.features)
+    model.pretrained_parameters, model.pretrained_lr_scale = pretrained_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
     facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None

@@ -27,11 +27,10 @@ from palate.core.errors import (
     did_you_mean,
 )
 from palate.core.files import digest, read_json
+from palate.features.encoders.base import ContentEncoder
 from palate.modules.checkpoint import STAGED, refusal, split
 from palate.modules.network import Network
 from palate.modules.stages import Head, Pooling, Stages
-
-from ._base import ContentEncoder
 
 Output = Literal["pooled", "tokens"]
 _NOT_KEPT = ("dtype", "torch_dtype", "transformers_version", "architectures")
@@ -130,7 +129,7 @@ def _quiet() -> Iterator[None]:
             theirs.enable_progress_bar()
 
 
-class HfReader(ContentEncoder):
+class HfPreprocessor(ContentEncoder):
     """A checkpoint's own preprocessing, without its weights.
 
     Args:

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import HfEncoder, Output
-from .hf_waves import HfWaves
+from palate.features.encoders._hf import HfEncoder, Output
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_waves import HfFeatureExtractor
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_audio")
@@ -97,5 +96,5 @@ class HfAudio(HfEncoder):
         return self._waves
 
     @cached_property
-    def _waves(self) -> HfWaves:
-        return HfWaves(str(self.folder), self.options["seconds"])
+    def _waves(self) -> HfFeatureExtractor:
+        return HfFeatureExtractor(str(self.folder), self.options["seconds"])

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ._hf import HfReader, load_part
-from ._text import clean_text
+from palate.features.encoders._hf import HfPreprocessor, load_part
+from palate.features.encoders.text import clean_text
 
 CHARS_PER_TOKEN = 64
 
 
 @encoders.register("hf_ids")
-class HfIds(HfReader):
+class HfTokenizer(HfPreprocessor):
     """Ids + 1 as whole float32 numbers [max_length], 0 beyond a text's end.
 
     Args:

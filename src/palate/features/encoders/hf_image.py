@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from palate.core.encoder import Raw, encoders
-
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import HfEncoder
-from .hf_pixels import HfPixels
+from palate.features.encoders._hf import HfEncoder
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_pixels import HfImageProcessor
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_image")
@@ -73,5 +72,5 @@ class HfImage(HfEncoder):
         return self._pixels
 
     @cached_property
-    def _pixels(self) -> HfPixels:
-        return HfPixels(str(self.folder))
+    def _pixels(self) -> HfImageProcessor:
+        return HfImageProcessor(str(self.folder))

@@ -11,15 +11,14 @@ from PIL import Image
 
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._hf import HfReader, load_part
-from ._media import media_source
+from palate.features.encoders._hf import HfPreprocessor, load_part
+from palate.features.encoders._media import media_source
+from palate.features.media import open_image
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_pixels")
-class HfPixels(HfReader):
+class HfImageProcessor(HfPreprocessor):
     """float32 [3, H, W], resized, cropped and scaled as the checkpoint was trained; PIL only.
 
     Args:

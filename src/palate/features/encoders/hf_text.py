@@ -13,12 +13,11 @@ from torch import Tensor
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
+from palate.features.encoders._hf import HfEncoder, Output, load_part
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_ids import CHARS_PER_TOKEN, HfTokenizer
+from palate.features.encoders.text import clean_text
 from palate.modules.stages import Pooling as Pooled
-
-from ._base import ContentEncoder
-from ._hf import HfEncoder, Output, load_part
-from ._text import clean_text
-from .hf_ids import CHARS_PER_TOKEN, HfIds
 
 Pooling = Literal["auto", "mean", "cls"]
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "clap")
@@ -135,7 +134,7 @@ class HfText(HfEncoder):
     @property
     def reader(self) -> ContentEncoder:
         self.refuse_fixed()
-        return HfIds(str(self.folder), self.max_length)
+        return HfTokenizer(str(self.folder), self.max_length)
 
     @property
     def pad(self) -> int:

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_video
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import Output
-from ._media import media_source
-from .hf_image import HfImage
+from palate.features.encoders._hf import Output
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_image import HfImage
+from palate.features.media import read_video
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_video")

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
+from palate.features.encoders._hf import HfPreprocessor, load_part
+from palate.features.encoders._media import media_source
+from palate.features.media import read_audio
+from palate.features.media.source import VERSION
 from palate.modules.checkpoint import receptive_field
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._hf import HfReader, load_part
-from ._media import media_source
 
 
 @encoders.register("hf_waves")
-class HfWaves(HfReader):
+class HfFeatureExtractor(HfPreprocessor):
     """CLAP: log-mel maps float32 [C, frames, bands]. Others: samples float32 [N + 1], the last how many are there.
 
     Args:

@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from ._picture import DIM, SIDE, describe, small
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.image_descriptors import DIM, SIDE, describe, small
+from palate.features.media import open_image
+from palate.features.media.source import VERSION
 
 
 @encoders.register("image_stats")
 class ImageStats(ContentEncoder):
-    """One vector a picture, see :func:`palate.features.encoders._picture.describe` for its blocks."""
+    """One vector a picture, see :func:`palate.features.encoders.image_descriptors.describe` for its blocks."""
 
     name, modality, version = "image_stats", "image", 1
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.media import read_audio
+from palate.features.media.source import VERSION
 
 RATE = 16_000
 WINDOW, HOP, _FFT = 400, 160, 512

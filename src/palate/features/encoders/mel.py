@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from .logmel import HOP, RATE, WINDOW, log_mel
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.logmel import HOP, RATE, WINDOW, log_mel
+from palate.features.media import read_audio
+from palate.features.media.source import VERSION
 
 SILENCE = -8.0
 

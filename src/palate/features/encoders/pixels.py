@@ -11,11 +11,10 @@ from PIL import Image
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.media import open_image
+from palate.features.media.source import VERSION
 
 
 @encoders.register("pixels")

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_video
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from ._picture import DIM, SIDE, describe, small
+from palate.features.encoders._media import media_source
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.image_descriptors import DIM, SIDE, describe, small
+from palate.features.media import read_video
+from palate.features.media.source import VERSION
 
 _MOTION_GRID = 4
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError, PalateError
-
-from .audio import read_audio
-from .image import open_image
-from .source import resolve_media
-from .video import read_video
+from palate.features.media.audio import read_audio
+from palate.features.media.image import open_image
+from palate.features.media.source import resolve_media
+from palate.features.media.video import read_video
 
 
 def probe_media(raw: Raw, modality: str, root: str | Path | None = None) -> str | None:

@@ -14,7 +14,7 @@ from palate.core.batch import PairBatch, RaggedArray
 from palate.core.errors import UnsupportedError
 from palate.core.model import Matcher, Phase
 from palate.core.scorer import Scorer, VectorScorer, mean_of
-from palate.features.adapted import Source
+from palate.features.trainable import TrainableContent
 
 from ._content import ItemContent
 
@@ -34,7 +34,7 @@ class VectorMatcher(Matcher):
         super().setup(train)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
-    def attach_encoders(self, source: Source) -> None:
+    def attach_encoders(self, source: TrainableContent) -> None:
         if not isinstance(getattr(self, "content", None), ItemContent):
             super().attach_encoders(source)
         self.content.attach_encoders(source, self.config.encode_rows)

@@ -16,13 +16,12 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, read_json, read_tensors, write_json, write_tensors
-from palate.core.tuning import Fusion, Plan, parse_plan
+from palate.core.tuning import Fusion, TuningSpec, parse_tuning
+from palate.features.encoders.base import TRAINABLE, ContentEncoder
+from palate.features.encoders.partial import PartialEncoder
 from palate.modules.meeting import Meeting
 from palate.modules.network import Network
 from palate.modules.towers import State, Tokens
-
-from .encoders._base import TRAINABLE, ContentEncoder
-from .encoders.lower import Lower
 
 FUSED = "fused"
 CHUNK = 256
@@ -31,7 +30,7 @@ _FACTS, _WEIGHTS = "adapted.json", "adapted.safetensors"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Adapted(nn.Module):
+class TrainableEncoders(nn.Module):
     """A network for each modality that is trained, or whose tokens are wanted, and where all modalities meet.
 
     Modalities whose encoder has no network (descriptors, tf-idf, given vectors) enter as the vectors they are.
@@ -51,7 +50,7 @@ class Adapted(nn.Module):
         encoders: Mapping[str, Encoder],
         dims: Mapping[str, int],
         shapes: Shapes,
-        plan: Plan,
+        plan: TuningSpec,
         fusion: Fusion,
         width: int,
     ) -> None:
@@ -69,7 +68,7 @@ class Adapted(nn.Module):
             network = encoder.network().prepare(plan, shape, early)
             self.networks.append(network)
             split = network.split is not None
-            self.readers[name] = Lower(encoder.reader, network, shape) if split else encoder.reader
+            self.readers[name] = PartialEncoder(encoder.reader, network, shape) if split else encoder.reader
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
@@ -141,7 +140,7 @@ class Adapted(nn.Module):
         write_tensors(folder / _WEIGHTS, {name: tensor.cpu() for name, tensor in self.trained().items()})
 
     @classmethod
-    def load(cls, folder: Path, encoders: Mapping[str, Encoder]) -> Adapted:
+    def load(cls, folder: Path, encoders: Mapping[str, Encoder]) -> TrainableEncoders:
         """Read what :meth:`save` wrote, over the encoders it started from.
 
         Raises:
@@ -149,7 +148,7 @@ class Adapted(nn.Module):
         """
         facts = read_json(folder / _FACTS)
         shapes = {name: tuple(shape) for name, shape in facts["shapes"].items()}
-        plan = parse_plan(facts["plan"])
+        plan = parse_tuning(facts["plan"])
         made = cls(encoders, facts["dims"], shapes, plan, facts["fusion"], facts["width"])
         own, saved = made.trained(), read_tensors(folder / _WEIGHTS)
         if own.keys() != saved.keys() or any(own[name].shape != saved[name].shape for name in own):
@@ -189,14 +188,14 @@ class Adapted(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainableContent:
     """Networks and what they read of one catalogue.
 
     Attributes:
         network: to be trained. inputs: name -> what it takes in, all items. vectors: what it made of them untrained.
     """
 
-    network: Adapted
+    network: TrainableEncoders
     inputs: Mapping[str, Features]
     vectors: Mapping[str, Features]
 
@@ -207,7 +206,7 @@ class Source:
 
 
 def shapes_of(
-    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], plan: Plan, fusion: Fusion
+    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], plan: TuningSpec, fusion: Fusion
 ) -> dict[str, tuple[int, ...]]:
     """Name -> shape of one item's inputs, for modalities that get a network.
 

@@ -1,4 +1,4 @@
-"""What all encoders of raw content share: read one entity, embed many, keep faults apart by row."""
+"""What all encoders of raw content share: read one entity, embed many, keep failures apart by row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINABLE = "palate pretrain makes encoders that can be trained; so are minilm a
 
 
 @dataclass(frozen=True)
-class Fault:
+class EncodingFailure:
     """Content that could not be encoded: 0-based ``row``, the ``reason``, and the ``file`` where there is one."""
 
     row: int
@@ -83,28 +83,28 @@ class ContentEncoder(Encoder):
         Raises:
             FeatureError: for the first unusable entity, with its 1-based row in the batch.
         """
-        features, faults = self.encode_known(batch)
-        if faults:
-            raise FeatureError(faults[0].reason, file=faults[0].file, row=faults[0].row + 1)
+        features, failures = self.encode_valid(batch)
+        if failures:
+            raise FeatureError(failures[0].reason, file=failures[0].file, row=failures[0].row + 1)
         return features
 
-    def encode_known(self, batch: Sequence[Raw]) -> tuple[Features, list[Fault]]:
+    def encode_valid(self, batch: Sequence[Raw]) -> tuple[Features, list[EncodingFailure]]:
         """Encode what can be encoded; the other rows are absent and listed with their reasons."""
-        rows, contents, faults = [], [], []
+        rows, contents, failures = [], [], []
         for row, raw in enumerate(batch):
             try:
                 content = None if raw is None else self.read(raw)
             except FeatureError as error:
-                faults.append(Fault(row, error.message, error.file))
+                failures.append(EncodingFailure(row, error.message, error.file))
                 continue
             if content is not None:
                 rows.append(row)
                 contents.append(content)
-        return self._assembled(len(batch), np.array(rows, dtype=np.int64), contents, faults)
+        return self._assembled(len(batch), np.array(rows, dtype=np.int64), contents, failures)
 
     def _assembled(
-        self, n: int, rows: NDArray[np.int64], contents: list[Any], faults: list[Fault]
-    ) -> tuple[Features, list[Fault]]:
+        self, n: int, rows: NDArray[np.int64], contents: list[Any], failures: list[EncodingFailure]
+    ) -> tuple[Features, list[EncodingFailure]]:
         present = np.zeros(n, bool)
         made = self.embed(contents) if contents else []
         good = np.array([bool(np.isfinite(one).all()) for one in made], dtype=bool)
@@ -112,20 +112,20 @@ class ContentEncoder(Encoder):
             known = np.array([bool(np.any(one)) for one in made], dtype=bool)
         else:
             known = np.ones(len(good), bool)
-        faults += [Fault(int(row), f"{self.name} gave non-finite values") for row in rows[~good]]
+        failures += [EncodingFailure(int(row), f"{self.name} gave non-finite values") for row in rows[~good]]
         keep = good & known
         present[rows[keep]] = True
-        faults.sort(key=lambda fault: fault.row)
+        failures.sort(key=lambda failure: failure.row)
         if self.kind == "tokens":
             parts = [np.asarray(one, np.float32) for one, wanted in zip(made, keep, strict=True) if wanted]
             lengths = np.zeros(n, np.int64)
             lengths[rows[keep]] = [len(part) for part in parts]
             values = np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
-            return Features(values, present, "tokens", lengths, self.identity, self.fitted_on), faults
+            return Features(values, present, "tokens", lengths, self.identity, self.fitted_on), failures
         dense = np.asarray(made, np.float32) if len(made) else np.zeros((0, self.dim), np.float32)
         values = np.zeros((n, *dense.shape[1:]), np.float32)
         values[rows[keep]] = dense[keep]
-        return Features(values, present, self.kind, None, self.identity, self.fitted_on), faults
+        return Features(values, present, self.kind, None, self.identity, self.fitted_on), failures
 
 
 class FittedContentEncoder(ContentEncoder, FittedEncoder):
