@@ -1,4 +1,4 @@
-"""Encoders as folders: JSON and safetensors, so that new items are encoded the same way anywhere."""
+"""Encoders as folders of JSON and safetensors, so that new items are encoded the same way anywhere."""
 
 from __future__ import annotations
 

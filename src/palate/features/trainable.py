@@ -16,6 +16,7 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, read_json, read_tensors, write_json, write_tensors
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion, TuningSpec, parse_tuning
 from palate.features.encoders.base import TRAINABLE, ContentEncoder
 from palate.features.encoders.partial import PartialEncoder
@@ -197,7 +198,7 @@ class TrainableContent:
 
     network: TrainableEncoders
     inputs: Mapping[str, Features]
-    vectors: Mapping[str, Features]
+    vectors: ItemFeatures
 
     @property
     def nbytes(self) -> int:
@@ -242,8 +243,3 @@ def _state(found: Features, rows: NDArray[np.int64], device: torch.device) -> St
     index = np.where(mask, starts[:, None] + np.arange(mask.shape[1]), 0)
     values = np.where(mask[:, :, None], np.asarray(found.values[index.ravel()], np.float32).reshape(*mask.shape, -1), 0)
     return torch.from_numpy(values).to(device), torch.from_numpy(mask).to(device)
-
-
-def absent(rows: int, width: int) -> Features:
-    """Items of which nothing is known."""
-    return Features(np.zeros((rows, width), np.float32), np.zeros(rows, bool))
