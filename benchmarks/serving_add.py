@@ -181,8 +181,9 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     same = evaluate(shop.edition.model, arranged, (K,))
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
-    vectors = model.deployment.content.handed
-    model.update_items(vectors | {"image": shop.edition.content.handed["image"]}, len(rows))
+    vectors = model.deployment.content.model_features(model.deployment.features)
+    pictures = shop.edition.content.model_features(shop.edition.features)["image"]
+    model.update_items(vectors.replace({"image": pictures}), len(rows))
     pictured = evaluate(model, arranged, (K,))
     shop.close()
     names = [f"{metric}@{K}" for metric in METRICS]

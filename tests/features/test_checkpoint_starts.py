@@ -129,7 +129,7 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
     again = palate.restore(tmp_path / "run").recommend(users=["u1"], k=5)
     assert again["item"].to_list() == wanted["item"].to_list()
     np.testing.assert_allclose(again["score"].to_numpy(), wanted["score"].to_numpy(), atol=1e-5)
-    assert len(model.deployment.content.adapted.trained())
+    assert len(model.deployment.content.trained.trained())
 
 
 @pytest.mark.parametrize(("modality", "name"), [("image", "clip"), ("audio", "clap"), ("text", "bert")])

@@ -11,7 +11,7 @@ import palate
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower, vectors_of
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.models.pretrain import attribute_ridge
@@ -49,7 +49,7 @@ def shop(titled=True, labelled=True, sizes=False):
 def ready(data, readers=READERS, **settings):
     model = pretrainers.get("attribute_ridge")(least=2, **settings)
     plan = {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}
-    view = Content(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
+    view = ContentPlan(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
     torch.manual_seed(0)
     model.setup(view)
     return model

@@ -14,7 +14,7 @@ from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
 from palate.features.encoders.pieces import WordPiece
 from palate.features.encoders.tower import Tower, tower_network
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.saved import save_encoder
 
 N_USERS, N_ITEMS, TASTES = 30, 24, 3
@@ -75,7 +75,7 @@ def encoder_folder(root: Path) -> str:
     return str(folder)
 
 
-def content(data: Dataset, folder: str) -> Content:
+def content(data: Dataset, folder: str) -> ContentPlan:
     """Texts through the saved tower, pictures as given."""
     return plan_content(data, {"text": folder})
 

@@ -224,7 +224,7 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: Gaps, store: 
     if not isinstance(model, Matcher):
         raise ConfigError(f"{model.name} does not recommend items")
     if gaps.rate:
-        model.deployment.content.store = store
+        model.deployment.content = model.deployment.content.with_store(store)
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
     arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
@@ -247,9 +247,9 @@ def hide_content(
     modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
     alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
     """
-    content = model.deployment.content
-    parts = content.parts(data.items)
-    known = list(dict.fromkeys(modality for name in parts for modality in content.sources[name]))
+    content, features = model.deployment.content, model.deployment.features
+    parts = content.modality_features(features, data.items)
+    known = list(dict.fromkeys(modality for name in parts for modality in parts.sources[name]))
     unknown = sorted(set(modalities or ()) - set(data.items.modalities))
     if unknown:
         hint = did_you_mean(unknown[0], data.items.modalities)
@@ -258,11 +258,12 @@ def hide_content(
         return
     candidates = data.split.test_candidates
     asked = np.ones(data.n_items, bool) if candidates is None else candidates
-    present = modalities_of(parts, content.sources, known)
+    present = modalities_of(parts, parts.sources, known)
     draws = np.stack([rng_for(seed, "missing", modality).random(data.n_items) for modality in known])
     draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
     gone = present & ~modality_dropout_mask(draws, present, rate) & asked
-    model.update_items(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
+    left = content.drop_modalities(features, data.items, dict(zip(known, gone)))
+    model.update_items(content.model_features(left), data.n_items)
 
 
 def _row(

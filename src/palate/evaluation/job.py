@@ -19,7 +19,7 @@ from palate.core.model import Matcher, Model, models, parse
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.training import distributed
 from palate.training.fit import fit
 from palate.training.saving import restore, save
@@ -49,7 +49,7 @@ def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Matcher:
 
 
 def fit_one(
-    model: Matcher, data: Dataset, content: Content, seed: int, test: bool, checkpoint: Path | None = None
+    model: Matcher, data: Dataset, content: ContentPlan, seed: int, test: bool, checkpoint: Path | None = None
 ) -> Fit:
     """Fit, then (if ``test``) open the test part."""
     started = time.perf_counter()
@@ -63,7 +63,7 @@ def run_fit(
     model: str,
     out: str | Path,
     *,
-    content: Content,
+    content: ContentPlan,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     init_from: str | None = None,

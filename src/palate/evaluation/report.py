@@ -72,11 +72,11 @@ def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
         "features": [
             (
                 n,
-                main.model.deployment.content.used[n][1] if n in main.model.deployment.content.used else "stand-in",
+                main.model.deployment.content.plan[n][1] if n in main.model.deployment.content.plan else "stand-in",
                 f.dim,
                 _share(f),
             )
-            for n, f in main.model.deployment.content.vectors.items()
+            for n, f in main.model.deployment.features.items()
         ],
         "counts": [("users", data.n_users), ("items", data.n_items), ("positives", len(data.positives))],
         "about": {key: value for key, value in main.model.deployment.about.items() if key != "rule"}

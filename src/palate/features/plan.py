@@ -127,9 +127,7 @@ class ContentPlan:
         content, features = self.fit(view, data, dense=dense, fields=fields, impute=impute)
         return content.training_view(view, features, queries)
 
-    def _fitted_encoders(
-        self, specs: Mapping[str, FeatureSpec], view: TrainView, data: Dataset
-    ) -> dict[str, Encoder]:
+    def _fitted_encoders(self, specs: Mapping[str, FeatureSpec], view: TrainView, data: Dataset) -> dict[str, Encoder]:
         encoders: dict[str, Encoder] = {}
         for name, spec in specs.items():
             if name in self.encoders:
@@ -171,7 +169,8 @@ def plan_content(
             if spec != "none":
                 features[name] = FeatureSpec(modality, spec)
     opened = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    return ContentPlan(features, opened, plan_fields(data.items, {spec.modality for spec in features.values()}))
+    fields = plan_fields(data.items, {spec.modality for spec in features.values()})
+    return ContentPlan(features, opened, feature_specs(fields))
 
 
 def find_encoder(spec: str, modality: str) -> Encoder:

@@ -1,13 +1,13 @@
-"""Content that is trained with a model: what the settings ask for, made before the model is set up."""
+"""Content that is trained with a model: the networks that its settings ask for, made before the model is set up."""
 
 from __future__ import annotations
 
+from palate.core.item_features import ItemFeatures
 from palate.core.model import Model
 from palate.core.seeding import seed_torch
 from palate.core.tuning import Fusion, TuningSpec, parse_tuning
-from palate.data.dataset import Dataset
-from palate.data.views import TrainView
-from palate.features.plan import Content
+from palate.data.catalog import Catalog
+from palate.features.fitted import FittedContent
 from palate.features.trainable import TrainableContent
 
 
@@ -19,11 +19,23 @@ def asked(model: Model) -> tuple[TuningSpec, Fusion] | None:
     return (plan, fusion) if plan.trains or fusion != "late" else None
 
 
-def adapt(model: Model, view: TrainView, data: Dataset, content: Content) -> tuple[TrainView, TrainableContent | None]:
-    """``view`` with the vectors that networks make of the content before training, and these networks."""
-    wanted = asked(model)
-    if wanted is None:
-        return view, None
-    seed_torch(view.seed, "adapt", model.name)
-    source = content.adapt(data.items, *wanted, model.config.fused_dim)
-    return view.with_features(source.vectors), source
+def trainable_content(
+    model: Model, content: FittedContent, features: ItemFeatures, items: Catalog, seed: int
+) -> TrainableContent | None:
+    """Networks that ``model`` trains in place of its encoders' vectors; None where it reads the vectors as they are.
+
+    Args:
+        model: its settings ``tuning``, ``fusion`` and ``fused_dim`` decide.
+        content: encoders to start from.
+        features: of all ``items``.
+        items: the catalogue.
+        seed: of weights that start at random.
+
+    Raises:
+        ConfigError: if nothing can be trained.
+    """
+    requested = asked(model)
+    if requested is None:
+        return None
+    seed_torch(seed, "adapt", model.name)
+    return content.trainable(features, items, *requested, model.config.fused_dim)

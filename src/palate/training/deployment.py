@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,12 +13,13 @@ import torch
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.core.model import Matcher, models
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
+from palate.features.fitted import FittedContent
 from palate.features.given import given
-from palate.features.plan import Content
 
 Unknown = Literal["error", "skip", "fallback"]
 
@@ -30,26 +30,29 @@ class Deployment:
 
     Attributes:
         items: catalogue snapshot. users: ids of the user table. seen: everything each user took.
-        content: encoders and vectors. popularity: positives by item, the fallback order.
+        content: fitted encoders. features: vectors of ``items``. popularity: positives by item, the fallback order.
         about: data name, hash, split, seed. log: what happened in fitting.
     """
 
     items: Catalog
     users: IdMap
     seen: RaggedArray
-    content: Content
+    content: FittedContent
+    features: ItemFeatures
     about: dict[str, Any]
     log: Any = None
 
     @classmethod
-    def from_data(cls, data: Dataset, content: Content, seed: int, log: Any) -> Deployment:
+    def from_data(
+        cls, data: Dataset, content: FittedContent, features: ItemFeatures, seed: int, log: Any
+    ) -> Deployment:
         """Deploy on everything that is known: all parts of the split count as seen."""
         p = data.positives
         seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
         about |= {"positive": str(data.positive), "layout": data.layout}
         about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
-        return cls(data.items, data.users.ids, seen, content, about, log)
+        return cls(data.items, data.users.ids, seen, content, features, about, log)
 
     def recommend(
         self,
@@ -111,9 +114,9 @@ class Deployment:
             for name, found in (features or {}).items()
         }
         grown = self.items.append(table, id_column, ready)
-        content = copy(self.content)
-        model.update_items(content.grow(grown), len(grown))
-        self.content, self.items = content, grown
+        features = self.content.append_items(self.features, grown)
+        model.update_items(self.content.model_features(features), len(grown))
+        self.features, self.items = features, grown
 
     def _batch(
         self, users: Any, history: Iterable[Any] | None, on_unknown: Unknown

@@ -13,16 +13,18 @@ import torch
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
+from palate.core.item_features import ItemFeatures
 from palate.core.model import Matcher, Model
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.fitted import FittedContent
 from palate.features.impute import Impute
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.trainable import TrainableContent
 from palate.metrics.held import validate
 
-from .adapt import adapt, asked
+from .adapt import asked, trainable_content
 from .checkpoint import Progress
 from .deployment import Deployment
 from .loop import LoopOptions, train
@@ -52,7 +54,7 @@ def fit(
     data: Dataset,
     *,
     seed: int = 0,
-    content: Content | None = None,
+    content: ContentPlan | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
     metric: str | None = None,
@@ -80,24 +82,23 @@ def fit(
     chosen = replace(data.select_view(seed), checkpoint_seconds=checkpoint_seconds)
     chosen = chosen if metric is None else replace(chosen, metric=metric)
     metric = chosen.metric
-    content = (content or plan_content(data)).fresh(model.capabilities.content or model.requirements.content)
-    if model.requirements.content and not (content.names or data.relations.edges):
+    plan = content or plan_content(data)
+    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    if model.requirements.content and not (plan.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     log = FitLog(metric=metric)
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
-    name = _fingerprint(model, data, content, seed, metric)
+    name = _fingerprint(model, data, plan, seed, metric)
     chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
-    impute: Impute = getattr(model.config, "impute", "none")
-    view = content.view(chosen, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute)
-    view, source = adapt(model, view, data, content)
+    view, fitted, features, source = _encode(model, plan, chosen, data)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
     state = _train(model, view, "select", log, source)
     log.history = state.history if state else []
     if view.valid is not None and isinstance(model, Matcher):
-        _extend(model, data, content)
+        _update_items(model, fitted, features)
         with torch.inference_mode():
             log.valid = validate(model.scorer(), view.valid, metric)
     log.selected = model.selected_settings() | _epochs(model, state)
@@ -107,20 +108,31 @@ def fit(
         successor = model.clone(settings)
         again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
         again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
-        view = content.view(
-            again, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute
-        )
-        view, source = adapt(successor, view, data, content)
+        view, fitted, features, source = _encode(successor, plan, again, data)
         _train(successor, view, "refit", log, source)
         _become(model, successor)
     log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.on_fit_end()
     if source is not None:
-        content.settle(source)
-    _extend(model, data, content)
-    model.deployment = Deployment.from_data(data, content, seed, log)
+        fitted, features = fitted.finalize(source)
+    _update_items(model, fitted, features)
+    model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.eval()
     return model
+
+
+def _encode(
+    model: Model, plan: ContentPlan, view: TrainView, data: Dataset
+) -> tuple[TrainView, FittedContent, ItemFeatures, TrainableContent | None]:
+    """Content of one stage: the view that shows it, fitted encoders, features of all items, networks to train."""
+    impute: Impute = getattr(model.config, "impute", "none")
+    needs = model.requirements
+    content, features = plan.fit(view, data, dense=needs.dense, fields=needs.fields, impute=impute)
+    view = content.training_view(view, features)
+    trainable = trainable_content(model, content, features, data.items, view.seed)
+    if trainable is not None:
+        view, features = view.with_features(trainable.vectors), trainable.vectors
+    return view, content, features, trainable
 
 
 def _train(
@@ -169,9 +181,9 @@ def _become(model: Model, other: Model) -> None:
     model.__dict__.update(other.__dict__)
 
 
-def _extend(model: Model, data: Dataset, content: Content) -> None:
+def _update_items(model: Model, content: FittedContent, features: ItemFeatures) -> None:
     """Content hidden while fitting arrives now, as a new item's would."""
-    model.update_items(content.handed, data.n_items)
+    model.update_items(content.model_features(features), features.n_items)
 
 
 def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:
@@ -181,6 +193,6 @@ def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def _fingerprint(model: Model, data: Dataset, content: Content, seed: int, metric: str) -> str:
-    settings = json.dumps([model.config.model_dump(), content.plan, content.fields], sort_keys=True, default=str)
+def _fingerprint(model: Model, data: Dataset, plan: ContentPlan, seed: int, metric: str) -> str:
+    settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric)

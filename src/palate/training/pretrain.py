@@ -20,8 +20,9 @@ from palate.core.tuning import parse_tuning
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
+from palate.features.feature_spec import feature_specs
 from palate.features.initialization import InitSpec, initialize_towers, pretrained_weights
-from palate.features.plan import Content, find_encoder
+from palate.features.plan import ContentPlan, find_encoder
 from palate.features.saved import save_encoder
 from palate.features.store import FeatureStore
 
@@ -84,9 +85,11 @@ def pretrain(
             f"{model.name} learns from {wants}; the items have none", key="data", hint="see palate check DATA"
         )
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data, fields=True, queries=model.requirements.queries)
+    chosen = data.select_view(seed)
+    columns = feature_specs(model.columns(data.items))
+    content, features = ContentPlan(feature_specs(plan), shelf, columns).fit(chosen, data, fields=True)
+    view = content.training_view(chosen, features, model.requirements.queries)
     inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -102,14 +105,14 @@ def pretrain(
     state = train(model, view, options)
     model.eval()
     fitted_on = digest(data.hash, view.visible_items.tobytes())
-    made = model.export(content.fitted, fitted_on)
+    made = model.export(content.encoders, fitted_on)
     if distributed.start()[0]:
         return made
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
         manifest = _manifest(model, data, view, state.history)
-        manifest |= {"readers": {m: reader.identity for m, reader in content.fitted.items()}}
+        manifest |= {"readers": {m: reader.identity for m, reader in content.encoders.items()}}
         manifest |= {"start": {m: found.identity for m, found in starts.items()}, "tuning": str(how)}
         write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
     if file is not None:

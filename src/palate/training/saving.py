@@ -31,7 +31,7 @@ from palate.core.files import (
 from palate.core.model import InputSpec, Model, models
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
-from palate.features.plan import Content
+from palate.features.saved_content import load_content, save_content
 
 from .deployment import Deployment
 from .fit import FitLog
@@ -57,7 +57,7 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
         pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
         seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
         write_tensors(aside / "seen.safetensors", seen)
-        fitted.content.save(aside / "encoders")
+        save_content(aside / "encoders", fitted.content, fitted.features)
         shape = {
             "n_users": model.input_spec.n_users,
             "n_items": model.input_spec.n_items,
@@ -97,16 +97,16 @@ def restore(folder: str | Path) -> Model:
     model = kind(**config["settings"])
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
-    content = Content.load(folder / "encoders")
+    content, features = load_content(folder / "encoders", len(items))
     model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
-    model.update_items(content.handed, len(items))
+    model.update_items(content.model_features(features), len(items))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None
     lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
-    model.deployment = Deployment(items, users, lists, content, manifest["about"], log)
+    model.deployment = Deployment(items, users, lists, content, features, manifest["about"], log)
     model.eval()
     return model
 

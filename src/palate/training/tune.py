@@ -17,7 +17,7 @@ from palate.core.model import models
 from palate.core.progress import track
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 
 from .fit import fit
 
@@ -41,7 +41,7 @@ def tune(
     space: Mapping[str, str] | None,
     seed: int,
     out: str | Path,
-    content: Content | None = None,
+    content: ContentPlan | None = None,
 ) -> dict[str, Any]:
     """Random search (the first trial is the default setting); test stays sealed.
 
