@@ -7,8 +7,8 @@ import pytest
 import torch
 from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_folder, tower
 
+from palate.contracts import models
 from palate.core.errors import ArtefactError
-from palate.core.model import models
 from palate.core.tuning import parse_tuning
 from palate.features.encoders.pieces import WordPiece
 from palate.features.plan import ContentPlan, plan_content

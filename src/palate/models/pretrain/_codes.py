@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
-from palate.core.model import Phase
 from palate.modules.cells import CellCodes
 
 from ._inputs import ItemInputs
@@ -73,4 +73,4 @@ class MapCodes(nn.Module):
         parameters = [*self.parameters()]
         if not parameters or not config.code_epochs:
             return []
-        return [Phase("codes", self.loss, parameters, config.code_lr, 0.0, None, config.code_epochs, 1, validate=False)]
+        return [Phase("codes", self.loss, parameters, config.code_lr, epochs=config.code_epochs, validate=False)]

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.masking import mask_words
 from palate.modules.stream import Alone, WordHead, Words
@@ -46,6 +46,8 @@ class DocumentPretrainer(Pretrainer):
         """Settings of a Transformer over texts."""
 
         batch_size: int = Field(64, ge=2)
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("text",)
@@ -115,6 +117,8 @@ class MaskedDocuments(DocumentPretrainer):
         """
 
         masked: float = Field(0.15, gt=0, lt=1)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

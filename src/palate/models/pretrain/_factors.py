@@ -42,6 +42,8 @@ class FactorRegression(ItemPretrainer):
         reg: float = Field(1.0, gt=0)
         sweeps: int = Field(10, ge=1)
 
+    config: Config
+
     @property
     def unit(self) -> bool:
         return False

@@ -49,6 +49,8 @@ class Listening(ItemPretrainer):
         modality: Literal["audio", "image", "text"] = "audio"
         negatives: int = Field(4, ge=1)
 
+    config: Config
+
     @abstractmethod
     def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
         """The loss of relevances [B] of tracks that were taken and [B, N] of tracks that were not."""

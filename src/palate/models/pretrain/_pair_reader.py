@@ -48,6 +48,8 @@ class PairPretrainer(PictureText):
         tau: float = Field(0.07, gt=0)
         masked: float = Field(0.15, gt=0, lt=1)
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c = self.config
@@ -75,7 +77,7 @@ class PairPretrainer(PictureText):
             "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), twins),
             "mlm": lambda: self.mlm(ids, regions),
         }
-        out = {name: parts[name]() for name in self.config.objectives}
+        out: dict[str, Tensor] = {name: parts[name]() for name in self.config.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def itm(self, words: Tokens, regions: Tokens, scores: Tensor, twins: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
 from palate.core.seeding import rng_for
 
 from ._inputs import ItemInputs
@@ -31,6 +31,8 @@ class PictureText(Pretrainer):
         """Settings; ``held`` is a share of the items with picture and text."""
 
         batch_size: int = Field(128, ge=2)
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
-from palate.core.model import Phase, Requirements, pretrainers
 from palate.losses.contrastive import info_nce
 from palate.modules.fusion import drawn_pairs, pick
 
@@ -58,7 +58,7 @@ class AdaptedCLIP(PairPretrainer):
 
     name = "adapted_clip"
     paper = "Wen et al., Enhancing Dynamic Image Advertising with Vision-Language Pre-training, SIGIR 2023"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(PairPretrainer.Config):
         """Settings.
@@ -72,6 +72,8 @@ class AdaptedCLIP(PairPretrainer):
         queries: Source = "auto"
         distil: float = Field(1.0, ge=0)
         rivals: int = Field(4, ge=1)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -111,7 +113,13 @@ class AdaptedCLIP(PairPretrainer):
         epochs[chosen[-1]] += c.epochs * (len(losses) - len(chosen))
         # held-out retrieval says nothing about the relevance model
         return [
-            Phase(stage, *losses[stage], c.lr, c.weight_decay, None, epochs[stage], c.patience, stage != "relevance")
+            self.phase(
+                stage,
+                loss=losses[stage][0],
+                groups=losses[stage][1],
+                epochs=epochs[stage],
+                validate=stage != "relevance",
+            )
             for stage in chosen
         ]
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
@@ -77,6 +77,8 @@ class AlignRecContent(PictureText):
         alignment: float = Field(0.5, ge=0)
         tau: float = Field(0.1, gt=0)
 
+    config: Config
+
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         column = self.config.category
         if not column:
@@ -108,7 +110,7 @@ class AlignRecContent(PictureText):
     def phases(self) -> list[Phase]:
         c, codes = self.config, {id(p) for p in self.codes.parameters()}
         own = [p for p in self.parameters() if id(p) not in codes]
-        return [*self.codes.phases(c), Phase("align", self.loss, own, c.lr, c.weight_decay, None, c.epochs, c.patience)]
+        return [*self.codes.phases(c), self.phase("align", groups=own)]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]

@@ -19,10 +19,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network
 from palate.modules.taught import Taught
 
@@ -64,6 +64,8 @@ class AttributeRidge(Pretrainer):
         weight: float = Field(1.0, gt=0)
         epochs: int = Field(1, ge=0)
 
+    config: Config
+
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return trait_columns(items, self.config.ranges)
 
@@ -102,7 +104,7 @@ class AttributeRidge(Pretrainer):
     def phases(self) -> list[Phase]:
         maps = [self.tower(modality).map for modality in self.rows]
         epochs = self.config.epochs
-        return [Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, sweep=self.solved)]
+        return [Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, train_epoch=self.solved)]
 
     def examples(self, view: TrainView) -> IntArray:
         return np.unique(np.concatenate(list(self.rows.values())))[:, None]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 
 from ._listening import LearntRelevance
 

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
-from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower
 from palate.modules.masking import mine
 from palate.modules.qformer import QFormer
@@ -66,6 +66,8 @@ class BLIP2(PictureText):
         objectives: tuple[Literal["itc", "itm", "itg"], ...] = Field(("itc", "itm", "itg"), min_length=1)
         hard: bool = True
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, d = self.config, self.config.dim
@@ -91,7 +93,7 @@ class BLIP2(PictureText):
             "itm": lambda: self.itm(image, ids, scores.detach()),
             "itg": lambda: self.itg(image, ids),
         }
-        out = {name: parts[name]() for name in self.config.objectives}
+        out: dict[str, Tensor] = {name: parts[name]() for name in self.config.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def similarities(self, image: Tensor, ids: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.core.seeding import rng_for
 
 from ._factors import FactorRegression
@@ -39,6 +39,8 @@ class CB2CF(FactorRegression):
 
         views: tuple[Literal["text", "image", "audio"], ...] = ()
         shuffled: bool = False
+
+    config: Config
 
     def unshown(self) -> tuple[str, ...]:
         shown = self.config.views

@@ -16,9 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.calibrated import calibrated_cosine
 
@@ -52,6 +52,8 @@ class SiameseCB2CF(ItemPretrainer):
         scale: float = Field(5.0, gt=0)
         shift: float = 0.0
         shuffled: bool = False
+
+    config: Config
 
     def combination(self) -> dict[str, Any]:
         return {"kind": "perceptron", "dim": self.config.dim, "width": self.config.width}

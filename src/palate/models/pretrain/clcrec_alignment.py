@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
-from palate.core.model import pretrainers
 from palate.losses.contrastive import info_nce
 
 from ._inputs import ItemInputs
@@ -53,6 +53,8 @@ class CLCRecAlignment(ItemPretrainer):
         tau_user: float = Field(1.0, gt=0)
         reg: float = Field(0.1, ge=0)
         modalities: tuple[Literal["text", "image", "audio"], ...] = ()
+
+    config: Config
 
     def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
         return tuple(m for m in inputs.features if not self.config.modalities or m in self.config.modalities)

@@ -17,8 +17,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
-from palate.core.model import pretrainers
 from palate.losses.factors import weighted_prediction
 
 from ._factors import FactorRegression
@@ -48,6 +48,8 @@ class DCMR(FactorRegression):
 
         modality: Literal["first", "audio", "image", "text"] = "first"
         objective: Literal["mse", "wpe"] = "mse"
+
+    config: Config
 
     def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
         asked = ORDER if self.config.modality == "first" else (self.config.modality,)

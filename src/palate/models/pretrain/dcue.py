@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import RaggedArray
-from palate.core.model import pretrainers
 from palate.modules.users import TableUsers
 
 from .metric_1vsn import Metric

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.modules.factorise import weighted_factors
 
@@ -56,6 +56,8 @@ class ImageBind(Contrastive):
         confidence: float = Field(28.6, ge=1)
         reg: float = Field(1.0, gt=0)
         sweeps: int = Field(10, ge=1)
+
+    config: Config
 
     def wanted(self) -> tuple[tuple[str, str], ...]:
         return tuple((self.config.hub, spoke) for spoke in KINDS if spoke != self.config.hub)

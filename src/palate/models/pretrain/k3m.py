@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
 from palate.modules.detector import Detector
@@ -83,6 +83,8 @@ class K3M(PictureText):
         classes: int = Field(64, ge=2)
         hide: float = Field(0.2, ge=0, lt=1)
 
+    config: Config
+
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return plan_fields(items, {"attributes"})
 
@@ -129,7 +131,7 @@ class K3M(PictureText):
             "mom": lambda: self.mom(after[1][0][regions], pictures, regions),
             "lpm": lambda: self.lpm(self.fused(before, after), rows),
         }
-        out = {name: parts[name]() for name in c.objectives}
+        out: dict[str, Tensor] = {name: parts[name]() for name in c.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def shown(self, rows: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.ranking import hinge
 from palate.modules.relevance import Cosine
 
@@ -33,6 +33,8 @@ class Metric(Listening):
         """margin: by which a positive has to win."""
 
         margin: float = Field(0.2, gt=0)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

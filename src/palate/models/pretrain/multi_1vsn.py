@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.losses.ranking import sampled_softmax
 
 from ._listening import LearntRelevance

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
@@ -72,6 +72,8 @@ class NewsEmbed(DocumentPretrainer):
         contrast: float = Field(1.0, ge=0)
         topics: float = Field(1.0, ge=0)
         ranges: int = Field(0, ge=0)
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return trait_columns(items, self.config.ranges)

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.patches import PatchTower, cut
 from palate.modules.towers import pooled
@@ -71,6 +71,8 @@ class PatchAtoms(Pretrainer):
         lr: float = Field(0.03, gt=0)
         batch_size: int = Field(128, ge=1)
         epochs: int = Field(10, ge=0)
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("image",)

@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.losses.labels import share_cross_entropy
 from palate.modules.attend import Attended
 from palate.modules.masking import choose
@@ -73,6 +73,8 @@ class PREC(MaskedDocuments):
         lr: float = Field(2e-3, gt=0)
         batch_size: int = Field(32, ge=2)
         patience: int = Field(20, ge=1)
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return topic_columns(items)

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.matching import cosine_match
 from palate.modules.joined import joined
@@ -63,6 +63,8 @@ class RecoBERT(MaskedDocuments):
         title: str = ""
         tdm: float = Field(1.0, ge=0)
         mlm: float = Field(1.0, ge=0)
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         found, title = items.columns("text"), self.config.title

@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
@@ -83,6 +83,8 @@ class SCALE(Pretrainer):
         lr: float = Field(2e-3, gt=0)
         batch_size: int = Field(128, ge=2)
         epochs: int = Field(60, ge=0)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         c, d = self.config, self.config.dim

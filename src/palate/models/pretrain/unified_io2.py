@@ -29,10 +29,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
@@ -87,6 +87,8 @@ class UnifiedIO2(Pretrainer):
         epochs: int = Field(60, ge=0)
         patience: int = Field(8, ge=1)
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         c, self.inputs = self.config, ItemInputs(train.features)
         self.modalities = tuple(self.inputs.features)
@@ -119,7 +121,7 @@ class UnifiedIO2(Pretrainer):
         c, own = self.config, [*self.net.parameters()]
         return [
             *self.codes.phases(c),
-            Phase("denoise", self.loss, own, c.lr, c.weight_decay, None, c.epochs, c.patience),
+            self.phase("denoise", groups=own),
         ]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
-from palate.core.model import pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.transport import transport_distance
@@ -71,6 +71,8 @@ class UNITER(PictureText):
         conditional: bool = True
         classes: int = Field(64, ge=2)
         alone: float = Field(0.2, ge=0, le=1)
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

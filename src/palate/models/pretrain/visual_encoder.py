@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network
 from palate.features.fields import plan_fields
@@ -88,6 +88,8 @@ class VisualEncoder(Pretrainer):
         click_lr: float = Field(1e-3, gt=0)
         batch_size: int = Field(64, ge=2)
         epochs: int = Field(30, ge=0)
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("image",)
