@@ -3,13 +3,13 @@
 import ctypes
 import json
 import mmap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from shop_frames import make_shop
 
 import palate.evaluation.compare as module
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_tuning
@@ -19,6 +19,7 @@ from palate.evaluation.sweep import sweep_rows
 from palate.features.plan import ContentPlan, plan_content
 from palate.features.trainable import FUSED
 from palate.metrics.bootstrap import compare_paired, holm
+from palate.training.deployment import Deployment
 
 LIGHT = {"text": "tfidf", "image": "image_stats"}
 MODELS = ("popularity", "ease:l2=50", "ease_content:l2=50;prior=0.1;widen=0;k=3")
@@ -136,7 +137,9 @@ class _Told:
     """Stands in for a model: remembers the content it is handed."""
 
     def __init__(self, data, content, features):
-        self.deployment, self.content = SimpleNamespace(content=content, features=features), None
+        self.name, self.content = "stand-in", None
+        seen = RaggedArray.build(data.positives.users, data.positives.items, data.n_users)
+        self.deployment = Deployment(data.items, data.users.ids, seen, content, features, {})
 
     def update_items(self, content, n_items):
         self.content = content

@@ -207,7 +207,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     data = catalogue(COLD)
     whole = make(**settings).fit(data, content=content(data, folder))
     seen = []
-    real = loop._Phase.epoch
+    real = loop._PhaseRun.epoch
 
     def killed(self):
         seen.append(1)
@@ -217,7 +217,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
 
     options = {"checkpoint": tmp_path / "work", "checkpoint_seconds": 0.0}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop._Phase, "epoch", killed)
+        patch.setattr(loop._PhaseRun, "epoch", killed)
         make(**settings).fit(data, content=content(data, folder), **options)
     again = make(**settings).fit(data, content=content(data, folder), **options)
     a, b = whole.state_dict(), again.state_dict()
