@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.shared_copy import shared_copy
 from palate.models.match._increment import Columns, changed_rows
 from palate.models.match.content_kernel import ContentKernel
@@ -34,7 +35,7 @@ def fitted():
         model = make()
         model.setup(view)
         if name != "freedom":
-            model.solve(view)
+            model.solve(view, RunContext(metric="recall@3"))
         model.eval()
         model.on_fit_end()
         made[name] = model, view

@@ -6,6 +6,7 @@ import tiny_view
 import torch
 
 from palate.core.content import Features, concat
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.match._content import ItemContent
 from palate.models.match._item_graph import item_graph
@@ -82,7 +83,7 @@ def test_what_models_keep_of_content_follows_the_masks(kind):
 def solved(view, **changes):
     model = ContentKernel(**{"sharpness": 2.0, **GIVEN, **changes})
     model.setup(view)
-    assert model.solve(view)
+    assert model.solve(view, RunContext(metric="recall@3"))
     return model
 
 

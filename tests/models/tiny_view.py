@@ -44,7 +44,6 @@ def view(absent: tuple[int, ...] = (3,), cold: int = 1, relations: Relations | N
         np.ones(N_ITEMS, bool),
         relations or Relations(),
         valid=valid,
-        metric="recall@3",
     ).with_features({"image": features(rng, absent=absent), "text": features(rng)})
 
 

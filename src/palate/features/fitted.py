@@ -123,7 +123,7 @@ class FittedContent:
             }
             encoded = self.trained.encode(self._impute(left))
             return ItemFeatures({**self.relational, **encoded}, features.n_items, features.sources)
-        out, poorer = features.without(missing), items.without(missing)
+        out, poorer = features.without(missing), items.drop_content(missing)
         for name, sources in features.sources.items():
             lost = np.stack([missing.get(modality, never) for modality in sources])
             partly = np.flatnonzero(np.any(lost, axis=0) & ~np.all(lost, axis=0))

@@ -31,6 +31,7 @@ class FittableModel(Model):
         metric: str | None = None,
         refit: bool = True,
         init_from: str | Path | None = None,
+        artifacts: Mapping[str, str | Path] | None = None,
         checkpoint_seconds: float = 30.0,
         workers: int = 0,
     ) -> Self:
@@ -45,6 +46,7 @@ class FittableModel(Model):
             metric: what validation selects on; the headline of the task if not given.
             refit: False stops after selection also where the protocol would train again.
             init_from: a run whose weights training starts from, wherever name and shape agree.
+            artifacts: name -> run that holds it, for models that require artifacts of other runs.
             checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
             workers: processes that prepare batches, for models whose batches allow it.
 
@@ -65,6 +67,7 @@ class FittableModel(Model):
             metric=metric,
             refit=refit,
             init_from=init_from,
+            artifacts=artifacts,
             checkpoint_seconds=checkpoint_seconds,
             workers=workers,
         )
