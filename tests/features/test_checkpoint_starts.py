@@ -136,7 +136,7 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
 def test_what_was_pretrained_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
     found = run(made, shop, tmp_path / "out", "clap" if modality == "audio" else "clip", modality, name)
     raws = [raw for raw in shop.items.raw(modality) if raw is not None]
-    inputs = torch.from_numpy(found.reader.encode(raws).values)
+    inputs = torch.from_numpy(found.preprocessor.encode(raws).values)
     network = found.network().prepare(parse_tuning("partial:1"), tuple(inputs.shape[1:])).eval()
     assert network.split == 1
     with torch.no_grad():

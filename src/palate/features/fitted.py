@@ -130,7 +130,7 @@ class FittedContent:
             if len(partly):
                 spec = self.plan[name]
                 raw = poorer.raw(spec.modality, partly, spec.columns)
-                left_over = self.store.encode(self.encoders[name], raw, root=items.root)
+                left_over = self.store.encode(self.encoders[name], raw)
                 out = out.replace({name: ItemFeatures({name: out[name]}).with_rows(partly, {name: left_over})[name]})
         return out
 
@@ -251,7 +251,7 @@ class FittedContent:
             check_finite(given, name)
             return given
         raw, found = items.raw(spec.modality, rows, spec.columns), list[EncodingFailure]()
-        features = self.store.encode(encoder, raw, root=items.root, failures=found)
+        features = self.store.encode(encoder, raw, failures=found)
         if failures is not None:
             failures += [(name, failure) for failure in found]
         return features

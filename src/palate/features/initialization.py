@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from palate.core.content import Features
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.tuning import TuningSpec
-from palate.features.encoders._hf import HfEncoder
 from palate.features.encoders.base import TRAINABLE, ContentEncoder
+from palate.features.encoders.hf_encoder import HfEncoder
 from palate.features.encoders.tower import Tower
 from palate.features.saved import INNER
 from palate.modules.adapters import add_low_rank
@@ -46,9 +46,9 @@ class InitSpec:
             UnsupportedError: when it has no network that can be trained.
         """
         if isinstance(encoder, HfEncoder):
-            network, stages, head = encoder.parts()
+            network, stages, head = encoder.build_tower()
             tower: nn.Module = nn.ModuleDict({"stages": stages, "head": head})
-            preprocessor_spec = _preprocessor_spec(encoder.reader)
+            preprocessor_spec = _preprocessor_spec(encoder.preprocessor)
         elif isinstance(encoder, Tower) and encoder.folder is not None:
             preprocessor_spec = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])

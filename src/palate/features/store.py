@@ -148,9 +148,9 @@ class FeatureStore:
 
     def _made(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[EncodingFailure]]:
         """Towers on encoders with networks of their own take from the store what those made before."""
-        if isinstance(encoder, Tower) and encoder.reader.trainable and encoder.reader.kind == "pooled":
+        if isinstance(encoder, Tower) and encoder.preprocessor.trainable and encoder.preprocessor.kind == "pooled":
             failures: list[EncodingFailure] = []
-            return encoder.encode_inputs(self.encode(encoder.reader, raws, failures=failures)), failures
+            return encoder.encode_inputs(self.encode(encoder.preprocessor, raws, failures=failures)), failures
         if isinstance(encoder, ContentEncoder):
             return encoder.encode_valid(raws)
         return encoder.encode(raws), []

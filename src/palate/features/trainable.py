@@ -69,7 +69,7 @@ class TrainableEncoders(nn.Module):
             network = encoder.network().prepare(plan, shape, early)
             self.networks.append(network)
             split = network.split is not None
-            self.readers[name] = PartialEncoder(encoder.reader, network, shape) if split else encoder.reader
+            self.readers[name] = PartialEncoder(encoder.preprocessor, network, shape) if split else encoder.preprocessor
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
@@ -224,11 +224,11 @@ def shapes_of(
     for name, encoder in able.items():
         for raw in raws[name]:
             try:
-                content = None if raw is None else encoder.reader.read(raw)
+                content = None if raw is None else encoder.preprocessor.read(raw)
             except FeatureError:
                 continue
             if content is not None:
-                out[name] = tuple(np.asarray(encoder.reader.embed([content])).shape[1:])
+                out[name] = tuple(np.asarray(encoder.preprocessor.embed([content])).shape[1:])
                 break
     return out
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from palate.core.encoder import encoders
 from palate.core.errors import MissingDependencyError
-from palate.features.encoders._hf import Output
+from palate.features.encoders.hf_encoder import Output
 from palate.features.encoders.hf_text import HfText
 
 

@@ -99,7 +99,7 @@ class Tower(ContentEncoder):
             return vectors_of(self._network, found, self.options["unit"]).numpy()
 
     @property
-    def reader(self) -> ContentEncoder:
+    def preprocessor(self) -> ContentEncoder:
         assert isinstance(self.of, ContentEncoder)
         return self.of
 

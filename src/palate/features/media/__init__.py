@@ -3,7 +3,7 @@
 from palate.features.media.audio import read_audio
 from palate.features.media.image import open_image
 from palate.features.media.probe import probe_media
-from palate.features.media.source import LIMITS, Limits, load_bytes, resolve_media, sniff
+from palate.features.media.source import LIMITS, Limits, load_bytes, media_resolver, sniff
 from palate.features.media.video import read_video
 
 __all__ = [
@@ -14,6 +14,6 @@ __all__ = [
     "probe_media",
     "read_audio",
     "read_video",
-    "resolve_media",
+    "media_resolver",
     "sniff",
 ]
