@@ -126,7 +126,7 @@ def test_of_a_modality_that_nobody_had_nothing_is_predicted(kind):
 def test_a_feature_that_is_gone_is_named(fitted):
     content = world()
     del content["words"]
-    with pytest.raises(DataError, match="not here"):
+    with pytest.raises(DataError, match="is missing"):
         fitted(content)
 
 

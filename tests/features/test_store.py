@@ -125,7 +125,9 @@ def test_bad_content_is_absent_with_a_reason_and_not_tried_again(tmp_path):
         np.testing.assert_array_equal(found.values[0], found.values[7])
         assert [failure.row for failure in failures] == [1, 3, 5, 6, 8]
         reasons = [failure.reason for failure in failures]
-        for reason, part in zip(reasons, ("damaged PNG", "no such file", "leaves the data folder", "damaged PNG", "int"), strict=True):
+        for reason, part in zip(
+            reasons, ("damaged PNG", "no such file", "leaves the data folder", "damaged PNG", "int"), strict=True
+        ):
             assert part in reason
     with pytest.raises(FeatureError, match=r"row 2.*damaged PNG"):
         FeatureStore(None).encode(ImageStats(), raws[:3], root=tmp_path / "shop", on_bad="error")

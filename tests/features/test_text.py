@@ -137,7 +137,8 @@ def test_hashed_words_equal_a_plain_count():
 
 def test_tfidf_equals_the_formula():
     encoder = TfIdfText(dim=100, min_df=1, max_df=1.0, pairs=False)
-    matrix = encoder.fit_matrix(["lamp lamp red", None, "lamp chair", "red red red red"]).toarray()
+    texts = ["lamp lamp red", None, "lamp chair", "red red red red"]
+    matrix = encoder.fit(texts).transform_matrix(texts).toarray()
     terms = encoder.space.weights.terms
     assert terms == ["chair", "lamp", "red"]
     idf = np.log(4 / np.array([2.0, 3.0, 3.0])) + 1

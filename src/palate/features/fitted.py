@@ -229,7 +229,7 @@ class FittedContent:
     ) -> dict[str, Features]:
         """What ``network`` reads of ``rows``, by feature."""
         inputs = {}
-        for name, encoder in network.readers.items():
+        for name, encoder in network.input_encoders.items():
             if name in self.plan:
                 inputs[name] = self._read(name, encoder or self.encoders.get(name), items, rows, failures)
             else:

@@ -141,7 +141,7 @@ class ItemContent(nn.Module):
         self._fresh, self._kept = {}, {}
         thin = mode and self.dropout > 0 and self.bank is not None
         shown = self._inputs
-        if self.network is not None and self.network.meeting is not None:
+        if self.network is not None and self.network.modality_fusion is not None:
             if thin:
                 kept = self._thinned({name: torch.from_numpy(found.present) for name, found in shown.items()})
                 shown = {
