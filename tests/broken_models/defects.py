@@ -17,6 +17,7 @@ from palate.core.content import Features
 from palate.core.files import write_text
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
+from palate.models.match.lightgcn import LightGCN
 from palate.models.match.vbpr import VBPR
 from palate.ranking.scorer import Scorer, VectorScorer
 
@@ -311,3 +312,24 @@ class ReturnsACopy(EASE):
 
     def fit(self, data: Any, **options: Any) -> Any:
         return EASE.fit(type(self)(self.config), data, **options)
+
+
+@plant("tensors_with_a_row_a_user_are_named")
+class UnnamedUsers(LightGCN):
+    """Has a row for each user in its table and does not say so."""
+
+    user_parameters = ()
+
+
+@plant("an_erased_user_is_in_no_tensor")
+class DoubledUsers(LightGCN):
+    """Keeps the users' vectors a second time, where nobody erases them."""
+
+    def on_fit_end(self) -> None:
+        super().on_fit_end()
+        users = self.get_buffer("final_users")
+        self.register_buffer("doubled", torch.cat([2 * users, users.new_zeros(1, users.shape[1])]))
+
+    def setup(self, train: Any) -> None:
+        super().setup(train)
+        self.register_buffer("doubled", torch.zeros(0))

@@ -160,10 +160,10 @@ def seen_scores(model: Matcher, data: Dataset) -> np.ndarray:
 
 
 def same_state(first: Model, second: Model) -> bool:
-    """Equal tensors, bit by bit, and equal facts."""
-    a, b = first.state_dict(), second.state_dict()
+    """Equal saved tensors, bit by bit, and equal extra state."""
+    a, b = first.saved_tensors(), second.saved_tensors()
     return (
         a.keys() == b.keys()
         and all(a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a)
-        and repr(first.facts()) == repr(second.facts())
+        and repr(first.extra_state()) == repr(second.extra_state())
     )

@@ -11,10 +11,10 @@ from palate.contracts import models
 from palate.core.errors import ArtefactError
 from palate.core.tuning import parse_tuning
 from palate.features.encoders.pieces import WordPiece
+from palate.features.item_content import ItemContent
 from palate.features.plan import ContentPlan, plan_content
 from palate.features.store import FeatureStore
 from palate.features.trainable import FUSED, TrainableEncoders
-from palate.models.match._content import ItemContent
 
 
 @pytest.fixture(scope="session")

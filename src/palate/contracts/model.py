@@ -269,6 +269,30 @@ class Model(nn.Module):
             else:
                 module.register_buffer(leaf, tensor)
 
+    def user_tensors(self) -> dict[str, slice]:
+        """Saved tensors with a row for each user, so that one user can be erased from a run.
+
+        Returns:
+            Name in ``state_dict`` -> the rows that belong to users, in the order of the user table. Names of tensors
+            that this model does not hold at the moment are allowed.
+        """
+        return {}
+
+    def training_tensors(self) -> set[str]:
+        """Names in ``state_dict`` that only training reads; neither scoring nor :meth:`update_items` needs them."""
+        return set()
+
+    def saved_tensors(self) -> dict[str, Tensor]:
+        """Tensors that a run stores: those that scoring and :meth:`update_items` need."""
+        dropped = self.training_tensors()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
+
+    def drop_training_tensors(self) -> None:
+        """Free the tensors that only training reads; the model scores as before and can no longer be trained."""
+        for name in self.training_tensors() & self.state_dict().keys():
+            owner, _, leaf = name.rpartition(".")
+            setattr(self.get_submodule(owner), leaf, None)
+
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
@@ -276,7 +300,9 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-models: Registry[type[Model]] = Registry("model", ("palate.models.match", "palate.models.rank"), "palate.models")
+models: Registry[type[Model]] = Registry(
+    "model", ("palate.models.match", "palate.models.sequence", "palate.models.rank"), "palate.models"
+)
 
 
 def _check_axes(name: str, config: ModelConfig, capabilities: Capabilities) -> None:

@@ -225,12 +225,13 @@ class SequenceBatch(Batch):
         """int64 [T], the history of each position."""
         return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.lengths)
 
-    def padded(self, packed: Tensor, fill: int = -1) -> Tensor:
-        """A packed field as a rectangle, padded on the left so that the newest position is the last.
+    def padded(self, packed: Tensor, fill: int = -1, right: bool = False) -> Tensor:
+        """A packed field as a rectangle.
 
         Args:
             packed: [T, ...], such as ``items``.
             fill: value of padding.
+            right: pad on the right; else on the left, so that the newest position is the last.
 
         Returns:
             [B, longest history, ...].
@@ -238,7 +239,8 @@ class SequenceBatch(Batch):
         longest = int(self.lengths.max()) if len(self) else 0
         out = packed.new_full((len(self), longest, *packed.shape[1:]), fill)
         owners = self.owners()
-        place = torch.arange(len(packed), device=packed.device) - self.indptr[1:][owners] + longest
+        first = self.indptr[:-1] if right else self.indptr[1:] - longest
+        place = torch.arange(len(packed), device=packed.device) - first[owners]
         out[owners, place] = packed
         return out
 
@@ -266,8 +268,7 @@ class ImpressionBatch(Batch):
         groups: int64 [N], the group of each event: its row in ``indptr``.
         indptr: int64 [G + 1], where each group's history starts in ``history``.
         history: int64 [H], items taken before, oldest first.
-        fields: name -> int64 ids [N] or float32 numbers [N] of each event.
-        lists: name -> (int64 ids [E], int64 starts [N + 1]) of fields with several values an event.
+        fields: context field -> int64 ids [N], int64 ids [N, width] padded with 0, or float32 numbers [N].
         times: int64 [N], or None.
     """
 
@@ -278,7 +279,6 @@ class ImpressionBatch(Batch):
     indptr: Tensor
     history: Tensor
     fields: Mapping[str, Tensor] = field(default_factory=dict)
-    lists: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     times: Tensor | None = None
 
     def __len__(self) -> int:
@@ -301,10 +301,9 @@ class ImpressionBatch(Batch):
     def take(self, index: Tensor) -> ImpressionBatch:
         """Some events; groups and their histories stay."""
         some = {name: values[index] for name, values in self.fields.items()}
-        lists = {name: _take_lists(ids, starts, index) for name, (ids, starts) in self.lists.items()}
         times = None if self.times is None else self.times[index]
         events = (self.users[index], self.items[index], self.labels[index], self.groups[index])
-        return ImpressionBatch(*events, self.indptr, self.history, some, lists, times)
+        return ImpressionBatch(*events, self.indptr, self.history, some, times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -365,10 +364,3 @@ def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, Mapping):
         return {name: _moved(one, device) for name, one in value.items()}
     return tuple(_moved(one, device) for one in value) if isinstance(value, tuple) else value
-
-
-def _take_lists(ids: Tensor, starts: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    lengths = (starts[1:] - starts[:-1])[index]
-    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    inside = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], lengths)
-    return ids[torch.repeat_interleave(starts[:-1][index], lengths) + inside], indptr

@@ -266,12 +266,22 @@ class Dataset:
         """The test events as questions of ranking; opened once, as :meth:`test_queries`."""
         return self._ranking_queries(self._known_at_test, TEST)
 
+    def _fitted(self, known: Sequence[int]) -> list[int]:
+        """Those of the ``known`` parts that the model was fitted on."""
+        return [part for part in known if part == TRAIN or self.split.refit]
+
     @property
     def _known_at_test(self) -> tuple[int, ...]:
-        return (TRAIN, VALID) if self.split.refit else (TRAIN,)
+        # each user's last item is asked with all earlier ones known, as published results of sequence models are
+        return (TRAIN, VALID) if self.split.refit or self.spec.kind == "leave_one_out" else (TRAIN,)
 
     def _view(
-        self, parts: Sequence[int], visible_items: BoolArray, asked: int | None, candidates: BoolArray | None, seed: int
+        self,
+        parts: Sequence[int],
+        visible_items: BoolArray,
+        queried: int | None,
+        candidates: BoolArray | None,
+        seed: int,
     ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
@@ -279,7 +289,10 @@ class Dataset:
         times = None if data.times is None else data.times[keep]
         shown: BoolArray | None = None if visible_items.all() else visible_items
         tables = TrainingTables(
-            partial(self._events_of, parts), partial(self._visible_users, parts), partial(self.items.restrict, shown)
+            partial(self._events_of, parts),
+            partial(self._visible_users, parts),
+            partial(self.items.restrict, shown),
+            None if queried is None else partial(self._ranking_queries, parts, queried),
         )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(
@@ -291,8 +304,8 @@ class Dataset:
             visible_items,
             self.relations if visible_items.all() else self.relations.subgraph(visible_items),
             valid=None
-            if asked is None or not (self.split.part == asked).any()
-            else self._queries(parts, asked, candidates),
+            if queried is None or not (self.split.part == queried).any()
+            else self._queries(parts, queried, candidates),
             seed=seed,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
@@ -317,14 +330,13 @@ class Dataset:
         if split.given is not None:
             usable |= split.given & questions
             questions &= ~split.given
-        groups = events.user
-        if events.impression is not None and (events.impression >= 0).any():
-            usable |= events.impression < 0
-            questions &= events.impression >= 0
-            groups = events.impression
+        usable |= ~events.shown
+        questions &= events.shown
+        grouped = events.impression is not None and (events.impression >= 0).any()
+        groups = np.asarray(events.impression if grouped else events.user)
         if split.chronological:
             usable[:] = True
-        in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0
+        in_table = np.bincount(events.user[np.isin(split.part, self._fitted(known))], minlength=self.n_users) > 0
         users = events.user[questions]
         return RankingQueries(
             events.take(questions),
@@ -346,7 +358,7 @@ class Dataset:
             answers = answers & ~split.history
         history = self._lists(seen)
         users = np.flatnonzero((history.lengths > 0) & (np.bincount(data.users[answers], minlength=data.n_users) > 0))
-        in_table = np.bincount(data.users[trained], minlength=data.n_users) > 0
+        in_table = np.bincount(data.users[np.isin(split.part, self._fitted(known))], minlength=data.n_users) > 0
         rows = np.where(in_table[users], users, -1)
         masked = seen if self.spec.mask == "train" else split.part != part
         relevant = self._lists(answers).take(users)

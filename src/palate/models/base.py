@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import polars as pl
 
-from palate.contracts import Matcher, Model
+from palate.contracts import Matcher, Model, Ranker
 from palate.core.content import Features
 from palate.data.dataset import Dataset
 from palate.features.plan import ContentPlan
-from palate.training.deployment import OnUnknown, deployment_of
+from palate.training.deployment import OnUnknown, deployment_of, rank_candidates
 from palate.training.fit import fit
 from palate.training.saving import save
 
@@ -167,3 +167,32 @@ class Recommender(Matcher, FittableModel):
         """
         deployment_of(self).add_items(self, frame, features)
         return self
+
+
+class RankingModel(Ranker, FittableModel):
+    """A ranker that orders candidates by external ids. Subclasses give :meth:`logits`."""
+
+    def rank(
+        self,
+        items: Iterable[Any],
+        user: Any = None,
+        *,
+        history: Iterable[Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> pl.DataFrame:
+        """Order candidates for one user.
+
+        Args:
+            items: external ids of the candidates.
+            user: external id; None, or an id that is unknown, is a user without a row in the table.
+            history: item ids, oldest first, instead of what the user is known to have taken.
+            context: context field -> value, the same for all candidates.
+
+        Returns:
+            Columns item, probability (sigmoid of the model's score), rank (1 is best).
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DataError: for an unknown item id.
+        """
+        return rank_candidates(self, deployment_of(self), list(items), user, history, context or {})

@@ -16,7 +16,7 @@ from palate.core.artifacts import required_artifacts
 from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
-from palate.core.files import digest, read_tensors
+from palate.core.files import digest
 from palate.core.item_features import ItemFeatures
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
@@ -29,6 +29,7 @@ from palate.training.checkpoint import Progress
 from palate.training.deployment import Deployment
 from palate.training.log import FitLog
 from palate.training.loop import train
+from palate.training.saving import read_parameters
 
 M = TypeVar("M", bound=Model)
 
@@ -90,7 +91,7 @@ def fit(
     given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
     name = _fingerprint(model, data, plan, seed, metric, given)
     run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
-    weights = None if init_from is None else read_tensors(Path(init_from) / "model.safetensors")
+    weights = None if init_from is None else read_parameters(init_from)
     view, fitted, features, source = _encode(model, plan, data.select_view(seed), data, seed)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started

@@ -24,14 +24,13 @@ from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.tuning import Fusion
 from palate.models.base import Recommender
+from palate.models.match.content_kernel.aligned import AlignedKernel
+from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
+from palate.models.match.content_kernel.profiles import KernelScorer
+from palate.models.match.content_kernel.search import search_kernel
+from palate.models.match.content_kernel.table import Carried, Fit, carried
+from palate.models.match.ease import dense_gram, ease_weights, refuse_large
 from palate.ranking.scorer import Scorer
-
-from ._aligned import AlignedKernel
-from ._carried import Carried, Fit, carried
-from ._kernel import BlockKernel, kind_of
-from ._kernel_search import search_kernel
-from ._profiles import KernelScorer
-from .ease import dense_gram, ease_weights, refuse_large
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

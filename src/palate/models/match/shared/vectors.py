@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase as fnmatch
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -16,11 +17,10 @@ from palate.core.batch import BatchSource, PairBatch, RaggedArray
 from palate.core.config import AdaptedConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
+from palate.features.item_content import ItemContent
 from palate.features.trainable import TrainableContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, VectorScorer, mean_of
-
-from ._content import ItemContent
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -30,11 +30,17 @@ class VectorMatcher(Recommender):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
     After training the final vectors are buffers, so a saved run needs no graph.
+
+    Class attributes:
+        user_parameters: parameters whose first ``n_users`` rows belong to users.
+        training_only: tensors that scoring does not read once the final vectors exist, as ``fnmatch`` patterns.
     """
 
     negatives: ClassVar[int] = 1
     content: ItemContent
     config: TrainedConfig
+    user_parameters: ClassVar[tuple[str, ...]] = ()
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
         """Training positives with ``negatives`` draws each."""
@@ -88,6 +94,14 @@ class VectorMatcher(Recommender):
         self.register_buffer("final_items", items.detach().cpu().clone())
         if isinstance(getattr(self, "content", None), ItemContent):
             self.content.freeze()
+
+    def user_tensors(self) -> dict[str, slice]:
+        n_users = self.input_spec.n_users if self.input_spec else 0
+        return dict.fromkeys(("final_users", *self.user_parameters), slice(0, n_users))
+
+    def training_tensors(self) -> set[str]:
+        patterns = self.training_only
+        return {name for name in self.state_dict() if any(fnmatch(name, pattern) for pattern in patterns)}
 
     def scorer(self) -> Scorer:
         if "final_users" in self._buffers:

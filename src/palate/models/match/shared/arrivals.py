@@ -10,13 +10,12 @@ from torch import Tensor
 
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.item_graph import arrivals_graph
+from palate.models.match.shared.nearest import Near, nearest
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
-
-from ._content import ItemContent
-from ._item_graph import arrivals_graph
-from ._nearest import Near, nearest
-from ._vectors import VectorMatcher
 
 
 class NeighbourConfig(AdaptedConfig):

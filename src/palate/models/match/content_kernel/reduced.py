@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.content import Features, modalities_of
-
-from ._aligned import AlignedKernel
-from ._kernel import BlockKernel
+from palate.models.match.content_kernel.aligned import AlignedKernel
+from palate.models.match.content_kernel.blocks import BlockKernel
 
 CHUNK = 1024
 Kernel = BlockKernel | AlignedKernel

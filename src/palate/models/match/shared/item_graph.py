@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.data.relations import Edges
+from palate.features.item_content import ItemContent
 from palate.modules.graph import Graph
 from palate.modules.knn import EdgeWeights, mix_graphs, nearest_neighbours, neighbour_graph
-
-from ._content import ItemContent
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

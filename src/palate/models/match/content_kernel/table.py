@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.content import Features
-
-from ._increment import Columns, changed_rows, few
-from ._reduced import CHUNK, Kernel, Places, Regression, by_pattern, carry, regression
+from palate.models.match.content_kernel.reduced import CHUNK, Kernel, Places, Regression, by_pattern, carry, regression
+from palate.models.match.shared.columns import Columns, changed_rows, few
 
 MOVED = 32
 """Fitted items that may have changed for the table to be corrected and not made anew."""

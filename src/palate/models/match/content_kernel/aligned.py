@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from palate.core.content import Features
-
-from ._directions import Directions, fit_weights
-from ._groups import GROUPS, LearnedGroups
-from ._kernel import Block
+from palate.models.match.content_kernel.blocks import Block
+from palate.models.match.content_kernel.directions import Directions, fit_weights
+from palate.models.match.content_kernel.groups import GROUPS, LearnedGroups
 
 PAIRS = 500_000
 """Pairs of items at most behind a mean, and pairs taken together at most behind a moment."""

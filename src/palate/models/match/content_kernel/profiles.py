@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.batch import IntArray, UserBatch
+from palate.models.match.shared.columns import Columns
 from palate.ranking.scorer import Scorer
-
-from ._increment import Columns
 
 
 class KernelScorer(Scorer):

@@ -21,10 +21,9 @@ from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
+from palate.models.match.bpr.pair_sweep import PairSweep
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.training.loop import batch_size
-
-from ._pair_sweep import PairSweep
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -38,6 +37,8 @@ class BPR(VectorMatcher):
     paper = "Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements()
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {
         "faithful": {},
         "tuned": {

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from palate.core.content import Features
 from palate.core.errors import UnsupportedError
-
-from ._content import ItemContent
-from ._vectors import VectorMatcher
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -22,14 +22,13 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.tuning import Fusion
+from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
+from palate.models.match.ease import ItemItemScorer, inverse, refuse_large
+from palate.models.match.ease_content.prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
+from palate.models.match.shared.nearest import ArrivalsScorer, Near, nearest
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
-
-from ._content import ItemContent
-from ._nearest import ArrivalsScorer, Near, nearest
-from ._prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
-from .ease import ItemItemScorer, inverse, refuse_large
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

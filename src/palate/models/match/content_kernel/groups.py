@@ -18,8 +18,7 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
 from palate.core.content import Features
-
-from ._directions import Directions, pair_moment
+from palate.models.match.content_kernel.directions import Directions, pair_moment
 
 GROUPS = 32
 """Groups at most."""

@@ -18,11 +18,10 @@ from torch.nn.functional import embedding_bag, pad
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.columns import Places, changed_rows, few
+from palate.models.match.shared.item_graph import Deployment, fitted_vectors, near_graph
 from palate.ranking.scorer import Scorer
-
-from ._content import ItemContent
-from ._increment import Places, changed_rows, few
-from ._item_graph import Deployment, fitted_vectors, near_graph
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ._content import ItemContent
-from ._item_graph import item_graph
-from .ease import dense_gram
+from palate.features.item_content import ItemContent
+from palate.models.match.ease import dense_gram
+from palate.models.match.shared.item_graph import item_graph
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -11,12 +11,11 @@ import scipy.sparse as sp
 import torch
 
 from palate.core.content import Features
+from palate.models.match.content_kernel.aligned import AlignedKernel
+from palate.models.match.content_kernel.blocks import BlockKernel
+from palate.models.match.content_kernel.profiles import heads, sparse_product
+from palate.models.match.ease import dense_gram, ease_weights
 from palate.training.selection import dense_metric, pseudo_cold
-
-from ._aligned import AlignedKernel
-from ._kernel import BlockKernel
-from ._profiles import heads, sparse_product
-from .ease import dense_gram, ease_weights
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

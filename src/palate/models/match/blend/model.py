@@ -13,55 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
-from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.base import Recommender
+from palate.models.match.blend.members import member_of, members_for
+from palate.models.match.blend.scorer import BlendScorer
+from palate.models.match.blend.weights import candidate_scores, search_weights, soft_metric
 from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.training.fit import fit_member
-
-from ._members import member_of, members_for
-from ._weights import candidate_scores, search_weights, soft_metric, standardise
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 ENOUGH = 30
-
-
-class BlendScorer(Scorer):
-    """Args: scorers; their training-time items, int64 rows each; weights [M] of warm and cold items; warm bool [N]."""
-
-    def __init__(
-        self, scorers: list[Scorer], known: list[Tensor], warm_weights: Tensor, cold_weights: Tensor, warm: Tensor
-    ) -> None:
-        super().__init__(scorers[0].n_items)
-        self.scorers, self.known, self.warm = scorers, known, warm
-        able = torch.stack([torch.from_numpy(scorer.scorable()) for scorer in scorers], dim=1)
-        weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
-        self.mass = weights.sum(1)
-        self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
-
-    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
-        total: Tensor | None = None
-        for index, scorer in enumerate(self.scorers):
-            column = self.weights[:, index]
-            if not bool((column > 0).any()):
-                continue
-            part = torch.where(column > 0, standardise(scorer.score(users), self.known[index]), 0.0) * column
-            total = part if total is None else total + part
-        if total is None:
-            raise ConfigError("every member of the blend has weight 0", key="warm_weights")
-        return total if items is None else total[:, torch.as_tensor(items)]
-
-    def scorable(self) -> NDArray[np.bool_]:
-        return np.asarray(self.mass > 0)
 
 
 @models.register("blend")
@@ -162,6 +131,17 @@ class Blend(Recommender):
             PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
         ]
         return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
+
+    def user_tensors(self) -> dict[str, slice]:
+        owned = (
+            (f"matchers.{place}.{name}", rows)
+            for place, m in enumerate(self._matchers())
+            for name, rows in m.user_tensors().items()
+        )
+        return dict(owned)
+
+    def training_tensors(self) -> set[str]:
+        return {f"matchers.{place}.{name}" for place, m in enumerate(self._matchers()) for name in m.training_tensors()}
 
     def extra_state(self) -> dict[str, Any]:
         nested = [member.extra_state() for member in self._matchers()]
