@@ -1,4 +1,4 @@
-"""Which weights of an encoder are trained with a recommender, and where modalities are fused: axes of content models."""
+"""Which weights of an encoder are trained with a recommender, and where modalities are fused."""
 
 from __future__ import annotations
 
