@@ -16,10 +16,10 @@ from palate.features.encoders.hf_encoder import HfEncoder
 from palate.features.encoders.tower import Tower
 from palate.features.saved import INNER
 from palate.modules.adapters import add_low_rank
-from palate.modules.bag import Bag
+from palate.modules.bag import BagOfWords
 from palate.modules.checkpoint import Checkpoint
-from palate.modules.network import Staged, Whole
-from palate.modules.remember import Remember
+from palate.modules.frozen_state_cache import FrozenStateCache
+from palate.modules.network import LayeredTower, SingleBlock
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class InitSpec:
         elif isinstance(encoder, Tower) and encoder.folder is not None:
             preprocessor_spec = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])
-            tower = tower.tower if isinstance(tower, Whole) else tower
+            tower = tower.tower if isinstance(tower, SingleBlock) else tower
         else:
             raise UnsupportedError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
         return cls(preprocessor_spec, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
@@ -79,8 +79,8 @@ def initialize_towers(
     """
     if tuning.kind not in ("full", "lora", "partial"):
         raise ConfigError("encoders are trained further in full, partial:<n> or lora:<rank>", key=f"tuning={tuning}")
-    for bag in (module for module in model.modules() if isinstance(module, Bag)):
-        bag.weigh(inputs["text"].values[inputs["text"].present])
+    for bag in (module for module in model.modules() if isinstance(module, BagOfWords)):
+        bag.fit_weights(inputs["text"].values[inputs["text"].present])
     towers = {str(module.init_modality): module for module in model.modules() if hasattr(module, "init_modality")}
     for modality, start in starts.items():
         if modality not in towers:
@@ -88,17 +88,17 @@ def initialize_towers(
         tower = towers[modality]
         tower.load_state_dict(dict(start.weights))
         if tuning.kind == "partial":
-            assert isinstance(tower, Staged)
+            assert isinstance(tower, LayeredTower)
             blocks = tower.blocks()
             split = max(len(blocks) - tuning.amount, 0)
             for part in blocks[:split]:
                 part.requires_grad_(False)
-            for parameter in tower.first():
+            for parameter in tower.input_parameters():
                 parameter.requires_grad_(False)
             if isinstance(tower, Checkpoint) and modality == "text":
-                tower.remember = Remember(split)
+                tower.state_cache = FrozenStateCache(split)
         if tuning.kind == "lora":
-            assert isinstance(tower, Staged)
+            assert isinstance(tower, LayeredTower)
             tower.requires_grad_(False)
             for block in tower.blocks():
                 add_low_rank(block, tuning.amount)

@@ -20,7 +20,7 @@ from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion, TuningSpec, parse_tuning
 from palate.features.encoders.base import TRAINABLE, ContentEncoder
 from palate.features.encoders.partial import PartialEncoder
-from palate.modules.meeting import Meeting
+from palate.modules.modality_fusion import ModalityFusion
 from palate.modules.network import Network
 from palate.modules.towers import State, Tokens
 
@@ -81,7 +81,9 @@ class TrainableEncoders(nn.Module):
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
-        self.modality_fusion = None if fusion == "late" else Meeting(list(self.token_dims.values()), width, joint)
+        self.modality_fusion = (
+            None if fusion == "late" else ModalityFusion(list(self.token_dims.values()), width, joint)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
