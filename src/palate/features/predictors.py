@@ -214,22 +214,22 @@ class NetPredictor(Predictor):
 
     def _loss(self, z: Tensor, available: Tensor, present: Tensor) -> Tensor:
         parts = []
-        for _, guess, answer in self._targets(z, available, present):
+        for _, predicted, target in self._targets(z, available, present):
             if self.kind == "infonce":
-                logits = F.normalize(guess, dim=1) @ F.normalize(answer, dim=1).T / TAU
+                logits = F.normalize(predicted, dim=1) @ F.normalize(target, dim=1).T / TAU
                 parts.append(F.cross_entropy(logits, torch.arange(len(logits))))
             else:
-                parts.append((guess - answer).square().sum(1).mean())
+                parts.append((predicted - target).square().sum(1).mean())
         return torch.stack(parts).mean() if parts else next(self.net.parameters()).sum() * 0
 
     @torch.no_grad()
     def _fit_lengths(self, z: Tensor, available: Tensor, present: Tensor) -> None:
-        for place, guess, answer in self._targets(z, available, present):
-            self.lengths[place] = (F.normalize(guess, dim=1) * answer).sum(1).mean().clamp(min=0)
+        for place, predicted, target in self._targets(z, available, present):
+            self.lengths[place] = (F.normalize(predicted, dim=1) * target).sum(1).mean().clamp(min=0)
 
     def _targets(self, z: Tensor, available: Tensor, present: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(feature, prediction, target) [b, r] over the items that lack the feature."""
         rows, widths = present & ~self.layout.known(available) & available.any(0), list(self.layout.widths)
-        for place, (guess, answer) in enumerate(zip(self._raw(z, available).split(widths, 1), z.split(widths, 1))):
+        for place, (predicted, target) in enumerate(zip(self._raw(z, available).split(widths, 1), z.split(widths, 1))):
             if int(rows[place].sum()) > 1:
-                yield place, guess[rows[place]], answer[rows[place]]
+                yield place, predicted[rows[place]], target[rows[place]]

@@ -15,7 +15,7 @@ from palate.features.media.source import LIMITS, Limits, expect, load_bytes, nam
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 WORKING_SIDE = 4096
-"""Larger pictures are shrunk by a whole factor while they are read, so that what follows has bounded memory."""
+"""Larger pictures are shrunk by a whole factor while they are read, to bound the memory of further steps."""
 
 # errors of Pillow's parsers on hostile bytes; any other is a bug and must surface
 _BROKEN = (

@@ -95,18 +95,18 @@ def _decoded_through(
     container: Any, stream: Any, n_frames: int, side: int | None, limits: Limits, source: object
 ) -> list[Image.Image]:
     """Even sampling of a stream of unknown length: keep every ``stride``-th frame, double the stride when full."""
-    kept: list[Image.Image] = []
+    pictures: list[Image.Image] = []
     stride = 1
     for number, frame in enumerate(container.decode(stream)):
         if number >= limits.frames:
             break
         if number % stride == 0:
-            kept.append(_picture(frame, side, limits, source))
-            if len(kept) >= 4 * n_frames:
-                kept, stride = kept[::2], stride * 2
-    if len(kept) <= n_frames:
-        return kept
-    return [kept[int((i + 0.5) * len(kept) / n_frames)] for i in range(n_frames)]
+            pictures.append(_picture(frame, side, limits, source))
+            if len(pictures) >= 4 * n_frames:
+                pictures, stride = pictures[::2], stride * 2
+    if len(pictures) <= n_frames:
+        return pictures
+    return [pictures[int((i + 0.5) * len(pictures) / n_frames)] for i in range(n_frames)]
 
 
 def _picture(frame: Any, side: int | None, limits: Limits, source: object) -> Image.Image:
