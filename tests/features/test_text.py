@@ -192,7 +192,7 @@ def test_attributes():
         encoder.encode(["genre"])
 
 
-def test_fitted_encoders_do_not_refit_and_say_what_they_saw(tmp_path):
+def test_fitted_encoders_do_not_refit_and_record_the_hash_of_their_content(tmp_path):
     one, two = TfIdfText(min_df=1).fit(PLAIN[:4]), TfIdfText(min_df=1).fit(PLAIN)
     assert one.fitted_on != two.fitted_on and one.identity != two.identity
     assert TfIdfText(min_df=1).fit(PLAIN).identity == two.identity
