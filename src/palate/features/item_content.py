@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features, modality_dropout_mask
-from palate.features.adapted import Adapted, Source
+from palate.features.trainable import TrainableContent, TrainableEncoders
 from palate.modules.bank import ContentBank
 
 
@@ -76,7 +76,7 @@ class ItemContent(nn.Module):
         self._recent: list[_Loaded] = []
         self.standardise = standardise
         self.trained = nn.ParameterList()
-        self.network: Adapted | None = None
+        self.network: TrainableEncoders | None = None
         self._inputs: Mapping[str, Features] = {}
         self._shown: Mapping[str, Features] = {}
         self._given: Mapping[str, Features] = {}
@@ -114,7 +114,7 @@ class ItemContent(nn.Module):
         if train:
             self.trained = nn.ParameterList(nn.Parameter(self.rows(name)[0].clone()) for name in self.names)
 
-    def attach_encoders(self, source: Source, limit: int = 0) -> None:
+    def attach_encoders(self, source: TrainableContent, limit: int = 0) -> None:
         """Read content, from now on, from networks that are trained; what was loaded is what they made untrained.
 
         Args:
@@ -141,7 +141,7 @@ class ItemContent(nn.Module):
         self._fresh, self._kept = {}, {}
         thin = mode and self.dropout > 0 and self.bank is not None
         shown = self._inputs
-        if self.network is not None and self.network.meeting is not None:
+        if self.network is not None and self.network.modality_fusion is not None:
             if thin:
                 kept = self._thinned({name: torch.from_numpy(found.present) for name, found in shown.items()})
                 shown = {

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
-from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.trainable import FUSED
 from palate.serving.requests import Explanation, HistoryShare, SharedValue
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
 from palate.serving.user_state import UserState
@@ -209,10 +209,10 @@ def _modality_shares(
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
     """Shares of modalities and of behaviour, by copies of the item that come after the last row."""
     snapshot, served = resolved
-    model, content, size = snapshot.model, snapshot.content.handed, len(snapshot)
+    model, content, size = snapshot.model, snapshot.content.model_features(snapshot.features), len(snapshot)
     if not model.capabilities.new_items or FUSED in content:
         return (), None
-    sources = snapshot.content.sources
+    sources = content.sources
     present = [name for name, features in content.items() if features.kind == "pooled" and features.present[row]]
     modalities = sorted({source for name in present for source in sources.get(name, (name,))})
     if not modalities:

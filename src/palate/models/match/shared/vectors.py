@@ -17,8 +17,8 @@ from palate.core.batch import BatchSource, PairBatch, RaggedArray
 from palate.core.config import AdaptedConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.features.adapted import Source
 from palate.features.item_content import ItemContent
+from palate.features.trainable import TrainableContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, VectorScorer, mean_of
 
@@ -50,7 +50,7 @@ class VectorMatcher(Recommender):
         super().setup(train)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
-    def attach_encoders(self, source: Source) -> None:
+    def attach_encoders(self, source: TrainableContent) -> None:
         if not isinstance(getattr(self, "content", None), ItemContent):
             super().attach_encoders(source)
         self.content.attach_encoders(source, _adapted(self).encode_rows)
