@@ -14,7 +14,7 @@ from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.metrics.rating import group_auc
-from palate.models.pretrain._inputs import ItemInputs
+from palate.models.pretrain.shared.inputs import ItemInputs
 
 
 def auc(modality: str) -> Judge:

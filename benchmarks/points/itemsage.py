@@ -24,8 +24,8 @@ from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.features.store import FeatureStore
-from palate.models.pretrain._inputs import ItemInputs
 from palate.models.pretrain.itemsage import ItemSage
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.simulation.world import World
 
 ITEMS, USERS = 800, 1200

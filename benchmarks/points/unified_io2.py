@@ -12,7 +12,7 @@ from _points import Point, probe, shop, unseen
 from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
-from palate.models.pretrain._denoise import OPEN
+from palate.models.pretrain.shared.denoising import OPEN
 from palate.models.pretrain.unified_io2 import UnifiedIO2
 
 READERS = {"text": "pieces?size=1000&length=32", "image": "pixels", "audio": "mel?seconds=1"}

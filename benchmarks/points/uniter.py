@@ -15,7 +15,7 @@ from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
-from palate.models.pretrain._streams import FIRST_WORD, MASK
+from palate.models.pretrain.shared.streams import FIRST_WORD, MASK
 from palate.models.pretrain.uniter import UNITER
 
 RIVALS = 16

@@ -13,7 +13,7 @@ from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
-from palate.models.pretrain._properties import Properties
+from palate.models.pretrain.shared.properties import Properties
 from palate.modules.interact import CoAttention, Weighed
 from palate.modules.triples import Triples
 from palate.training.pretrain import pretrain

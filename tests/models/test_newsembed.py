@@ -12,8 +12,8 @@ import palate
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.models.pretrain._topics import number_columns, ranges, topic_columns, trait_columns, traits
-from palate.models.pretrain._triplets import alike_pairs, mined_pairs, rivals
+from palate.models.pretrain.shared.topics import number_columns, ranges, topic_columns, trait_columns, traits
+from palate.models.pretrain.shared.triplets import alike_pairs, mined_pairs, rivals
 from palate.training.pretrain import pretrain
 
 WIDE = {"width": 8}

@@ -18,8 +18,8 @@ from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.losses.calibrated import calibrated_cosine
-from palate.models.pretrain._held import reciprocal_rank
-from palate.models.pretrain._pairs import neighbour_pairs, next_pairs
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.interactions import neighbour_pairs, next_pairs
 from palate.training.pretrain import pretrain
 
 BOTH = ("cb2cf_siamese", "itemsage")

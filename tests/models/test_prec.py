@@ -11,7 +11,7 @@ from newsroom import COLD, READERS, as_saved, made, news, ready, same_section
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
-from palate.models.pretrain._histories import histories, pasts
+from palate.models.pretrain.shared.interactions import histories, pasts
 from palate.modules.attend import AdditiveAttention, Attended
 from palate.training.pretrain import pretrain
 

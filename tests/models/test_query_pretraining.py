@@ -17,8 +17,8 @@ from palate.data.relations import Edges, Relations
 from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
-from palate.models.pretrain._entities import entities_of
-from palate.models.pretrain._queries import Queries, alike
+from palate.models.pretrain.shared.entities import entities_of
+from palate.models.pretrain.shared.queries import Queries, alike
 from palate.modules.fusion import drawn_pairs
 from palate.training.pretrain import pretrain
 

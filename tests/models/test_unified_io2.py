@@ -11,7 +11,7 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
-from palate.models.pretrain._denoise import Layout, map_target, text_target
+from palate.models.pretrain.shared.denoising import Layout, map_target, text_target
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "layers": 1, "codes": 8, "code_epochs": 2, "batch_size": 32, "lr": 3e-3}

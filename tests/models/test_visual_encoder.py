@@ -13,8 +13,8 @@ from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
-from palate.models.pretrain._clicked import Clicked
-from palate.models.pretrain._properties import Properties
+from palate.models.pretrain.shared.clicks import Clicked
+from palate.models.pretrain.shared.properties import Properties
 from palate.modules.bootstrap import project
 from palate.training.pretrain import pretrain
 

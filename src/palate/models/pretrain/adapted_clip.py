@@ -29,11 +29,10 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.model import Phase, Requirements, pretrainers
 from palate.losses.contrastive import info_nce
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.image_text_fusion import PairPretrainer, first_fit
+from palate.models.pretrain.shared.queries import Queries, Source, alike
 from palate.modules.fusion import drawn_pairs, pick
-
-from ._held import reciprocal_rank
-from ._pair_reader import PairPretrainer, first_fit
-from ._queries import Queries, Source, alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,16 +33,15 @@ from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
+from palate.models.pretrain.shared.codebooks import CodeConfig, MapCodes
+from palate.models.pretrain.shared.held_out import held_chance
+from palate.models.pretrain.shared.image_text import PictureText
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
 from palate.modules.masking import choose, corrupt
 from palate.modules.multiway import Multiway
 from palate.modules.regions import Regions
 from palate.modules.stream import WordHead, Words
 from palate.modules.towers import Tokens, pooled
-
-from ._chance import held_chance
-from ._codes import CodeConfig, MapCodes
-from ._picture_text import PictureText
-from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

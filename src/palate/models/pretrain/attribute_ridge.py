@@ -24,10 +24,9 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.topics import trait_columns, traits
 from palate.modules.taught import Taught
-
-from ._inputs import ItemInputs
-from ._topics import trait_columns, traits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,13 +27,12 @@ from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower
+from palate.models.pretrain.shared.image_text import PictureText
+from palate.models.pretrain.shared.streams import HEADS, MASK
 from palate.modules.masking import mine
 from palate.modules.qformer import QFormer
 from palate.modules.stream import WordHead, Words
 from palate.modules.towers import PAD, VectorTower, make_tower
-
-from ._picture_text import PictureText
-from ._streams import HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,7 @@ import torch
 
 from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
-
-from ._factors import FactorRegression
+from palate.models.pretrain.shared.factors import FactorRegression
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

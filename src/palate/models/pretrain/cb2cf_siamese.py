@@ -21,10 +21,9 @@ from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.calibrated import calibrated_cosine
-
-from ._held import reciprocal_rank
-from ._items import ItemPretrainer
-from ._pairs import among, neighbour_pairs
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.interactions import among, neighbour_pairs
+from palate.models.pretrain.shared.items import ItemPretrainer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

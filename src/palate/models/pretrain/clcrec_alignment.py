@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.model import pretrainers
 from palate.losses.contrastive import info_nce
-
-from ._inputs import ItemInputs
-from ._items import ItemPretrainer
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.items import ItemPretrainer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -9,8 +9,7 @@ mean of tokens instead of [EOS]); Adam with early stopping on held-out retrieval
 from __future__ import annotations
 
 from palate.core.model import pretrainers
-
-from ._contrast import Contrastive
+from palate.models.pretrain.shared.contrastive import Contrastive
 
 
 @pretrainers.register("clip")

@@ -20,9 +20,8 @@ from torch import Tensor
 from palate.core.batch import ExampleBatch
 from palate.core.model import pretrainers
 from palate.losses.factors import weighted_prediction
-
-from ._factors import FactorRegression
-from ._inputs import ItemInputs
+from palate.models.pretrain.shared.factors import FactorRegression
+from palate.models.pretrain.shared.inputs import ItemInputs
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

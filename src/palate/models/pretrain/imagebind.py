@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
+from palate.models.pretrain.shared.contrastive import Contrastive
+from palate.models.pretrain.shared.inputs import KINDS
 from palate.modules.factorise import weighted_factors
-
-from ._contrast import Contrastive
-from ._inputs import KINDS
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

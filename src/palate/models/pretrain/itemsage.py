@@ -28,12 +28,11 @@ from palate.core.model import Requirements, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
-
-from ._held import reciprocal_rank
-from ._inputs import ItemInputs
-from ._items import ItemPretrainer
-from ._pairs import among, next_pairs
-from ._queries import Queries
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.interactions import among, next_pairs
+from palate.models.pretrain.shared.items import ItemPretrainer
+from palate.models.pretrain.shared.queries import Queries
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

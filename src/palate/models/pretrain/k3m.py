@@ -31,6 +31,9 @@ from palate.core.errors import ConfigError
 from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
+from palate.models.pretrain.shared.image_text import PictureText
+from palate.models.pretrain.shared.properties import Properties
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, headless, stream_reader
 from palate.modules.detector import Detector
 from palate.modules.interact import Interactive, initial_interactive
 from palate.modules.masking import choose, corrupt
@@ -38,10 +41,6 @@ from palate.modules.regions import Regions
 from palate.modules.stream import WordHead, Words
 from palate.modules.towers import Tokens
 from palate.modules.triples import Triples
-
-from ._picture_text import PictureText
-from ._properties import Properties
-from ._streams import FIRST_WORD, HEADS, MASK, headless, stream_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,13 +27,12 @@ from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
+from palate.models.pretrain.shared.documents import DocumentPretrainer, weighted
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.interactions import among
+from palate.models.pretrain.shared.topics import trait_columns, traits
+from palate.models.pretrain.shared.triplets import Source, mined_pairs, rivals
 from palate.modules.towers import make_head
-
-from ._documents import DocumentPretrainer, weighted
-from ._held import reciprocal_rank
-from ._pairs import among
-from ._topics import trait_columns, traits
-from ._triplets import Source, mined_pairs, rivals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,11 +25,10 @@ from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
+from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.patches import PatchTower, cut
 from palate.modules.towers import pooled
-
-from ._held import HeldOut, reciprocal_rank
-from ._inputs import ItemInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

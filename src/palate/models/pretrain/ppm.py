@@ -28,12 +28,11 @@ from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer, Requirements, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
-
-from ._contrast import MOST_SCALE
-from ._entities import Names, entities_of
-from ._held import HeldOut, reciprocal_rank
-from ._inputs import ItemInputs
-from ._queries import Queries, Source, alike
+from palate.models.pretrain.shared.contrastive import MOST_SCALE
+from palate.models.pretrain.shared.entities import Names, entities_of
+from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.queries import Queries, Source, alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,15 +28,14 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.losses.labels import share_cross_entropy
+from palate.models.pretrain.shared.documents import MaskedDocuments, weighted
+from palate.models.pretrain.shared.held_out import HeldOut
+from palate.models.pretrain.shared.interactions import histories, pasts
+from palate.models.pretrain.shared.streams import HEADS
+from palate.models.pretrain.shared.topics import topic_columns, topics
 from palate.modules.attend import Attended
 from palate.modules.masking import choose
 from palate.modules.stream import Alone, SingleStream
-
-from ._documents import MaskedDocuments, weighted
-from ._held import HeldOut
-from ._histories import histories, pasts
-from ._streams import HEADS
-from ._topics import topic_columns, topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,13 +26,12 @@ from palate.core.errors import ConfigError, did_you_mean
 from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.matching import cosine_match
+from palate.models.pretrain.shared.documents import CHUNK, MaskedDocuments, weighted
+from palate.models.pretrain.shared.inputs import read_rows
+from palate.models.pretrain.shared.streams import FIRST_WORD
 from palate.modules.joined import joined
 from palate.modules.masking import mismatched
 from palate.modules.towers import PAD, UNKNOWN, pooled
-
-from ._documents import CHUNK, MaskedDocuments, weighted
-from ._inputs import read_rows
-from ._streams import FIRST_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

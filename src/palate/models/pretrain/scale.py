@@ -36,14 +36,13 @@ from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
 from palate.losses.harmonised import harmonised
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, stream_reader
 from palate.modules.masked import Hidden, MaskedFeatures, MaskedWords
 from palate.modules.regions import PlacedTower
 from palate.modules.stream import Alone, SingleStream, Words
 from palate.modules.towers import Tokens, pooled
-
-from ._held import reciprocal_rank
-from ._inputs import ItemInputs
-from ._streams import FIRST_WORD, HEADS, MASK, stream_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -36,13 +36,12 @@ from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
+from palate.models.pretrain.shared.codebooks import CodeConfig, MapCodes
+from palate.models.pretrain.shared.denoising import MASK, OPEN, Layout, Target, map_target, text_target
+from palate.models.pretrain.shared.held_out import held_chance
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.seq2seq import Placed
 from palate.modules.unified import Rotary, Senses, UnifiedModel
-
-from ._chance import held_chance
-from ._codes import CodeConfig, MapCodes
-from ._denoise import MASK, OPEN, Layout, Target, map_target, text_target
-from ._inputs import ItemInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,14 +29,13 @@ from palate.core.model import pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.transport import transport_distance
+from palate.models.pretrain.shared.image_text import PictureText
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
 from palate.modules.detector import Detector
 from palate.modules.masking import choose, corrupt, mismatched
 from palate.modules.regions import Regions
 from palate.modules.stream import SingleStream, WordHead, Words
 from palate.modules.towers import Tokens
-
-from ._picture_text import PictureText
-from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

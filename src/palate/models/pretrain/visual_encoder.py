@@ -33,15 +33,14 @@ from palate.features.encoders.tower import Tower, tower_network
 from palate.features.fields import plan_fields
 from palate.losses.contrastive import bootstrap_cosine, info_nce
 from palate.losses.ranking import sampled_softmax
+from palate.models.pretrain.shared.clicks import Clicked, Exposed
+from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.properties import Properties
+from palate.models.pretrain.shared.streams import identity
 from palate.modules.augment import random_view
 from palate.modules.bootstrap import Bootstrap
 from palate.modules.towers import pooled
-
-from ._clicked import Clicked, Exposed
-from ._held import HeldOut, reciprocal_rank
-from ._inputs import ItemInputs
-from ._properties import Properties
-from ._streams import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

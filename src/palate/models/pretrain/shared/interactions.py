@@ -1,4 +1,4 @@
-"""Items that belong together, as pairs: neighbours by who took them, the next item of a history, given relations."""
+"""Training examples from interactions: pairs of items, and histories of users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from palate.core.batch import IntArray
+from palate.core.batch import IntArray, RaggedArray
+from palate.core.seeding import rng_for
 from palate.metrics.ragged import ragged_best
 
 if TYPE_CHECKING:
@@ -51,3 +52,36 @@ def next_pairs(view: TrainView, rng: np.random.Generator) -> IntArray:
 def among(pairs: IntArray, useful: NDArray[np.bool_]) -> IntArray:
     """Pairs whose items are both ``useful`` [n_items]."""
     return pairs[useful[pairs].all(1)] if len(pairs) else pairs.reshape(0, 2)
+
+
+def histories(view: TrainView, useful: NDArray[np.bool_], length: int, name: str) -> IntArray:
+    """Histories of ``useful`` items, cut into pieces of 2 to ``length``, and the other useful items as they come.
+
+    Without times a history is in random order, drawn by the view's seed and ``name``.
+
+    Returns:
+        int64 [n, 1 + length]: 1 and the items of one person in order, or 0 and items of nobody; -1 fills rows up.
+    """
+    when = rng_for(view.seed, "histories", name).permutation(len(view)) if view.times is None else view.times
+    kept = useful[view.items]
+    lists = RaggedArray.build(view.users[kept], view.items[kept], view.n_users, when[kept])
+    owners = lists.owners()
+    place = np.arange(len(owners)) - lists.indptr[owners]
+    starts = place % length == 0
+    row = np.cumsum(starts) - 1
+    taken = np.full((int(starts.sum()), length), -1, np.int64)
+    taken[row, place % length] = lists.items
+    taken = taken[(taken >= 0).sum(1) > 1]
+    rest = np.setdiff1d(np.flatnonzero(useful), taken)
+    alone = np.full((-(-len(rest) // length), length), -1, np.int64)
+    alone.ravel()[: len(rest)] = rest
+    kind = np.repeat([1, 0], [len(taken), len(alone)])
+    return np.concatenate([kind[:, None], np.concatenate([taken, alone])], axis=1)
+
+
+def pasts(view: TrainView, users: IntArray, useful: NDArray[np.bool_]) -> tuple[IntArray, NDArray[np.float32]]:
+    """Useful items that any of ``users`` took, int64 [n], and each user's shares of them, float32 [U, n]."""
+    taken = view.matrix[users][:, np.flatnonzero(useful)]
+    some = np.unique(taken.indices)
+    shares = taken[:, some].toarray().astype(np.float32)
+    return np.flatnonzero(useful)[some], shares / np.maximum(shares.sum(1, keepdims=True), 1)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray
-
-from ._pairs import neighbour_pairs
+from palate.models.pretrain.shared.interactions import neighbour_pairs
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

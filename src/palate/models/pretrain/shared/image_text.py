@@ -14,9 +14,8 @@ from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.core.seeding import rng_for
-
-from ._inputs import ItemInputs
-from ._streams import FIRST_WORD, StreamConfig
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.streams import FIRST_WORD, StreamConfig
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

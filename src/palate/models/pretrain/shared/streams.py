@@ -11,8 +11,7 @@ from torch import Tensor
 from palate.core.config import TrainedConfig
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
-
-from ._inputs import ItemInputs
+from palate.models.pretrain.shared.inputs import ItemInputs
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,11 +16,10 @@ from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.features.encoders.logmel import HOP, RATE
 from palate.features.encoders.tower import Tower
+from palate.models.pretrain.shared.held_out import HeldOut
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.combine import make_combine
 from palate.modules.towers import VectorTower, make_head, make_tower, pooled
-
-from ._held import HeldOut
-from ._inputs import ItemInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,11 +14,10 @@ from palate.core.batch import ExampleBatch, IntArray, RaggedArray
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.data.sampling import Negatives
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.items import ItemPretrainer
 from palate.modules.relevance import Layers
 from palate.modules.users import HistoryUsers
-
-from ._inputs import ItemInputs
-from ._items import ItemPretrainer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -14,14 +14,13 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
+from palate.models.pretrain.shared.contrastive import MOST_SCALE
+from palate.models.pretrain.shared.image_text import PictureText
+from palate.models.pretrain.shared.queries import alike
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
 from palate.modules.fusion import PairReader, pick
 from palate.modules.masking import choose, corrupt, mine
 from palate.modules.towers import Tokens
-
-from ._contrast import MOST_SCALE
-from ._picture_text import PictureText
-from ._queries import alike
-from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.model import Phase
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.cells import CellCodes
-
-from ._inputs import ItemInputs
 
 SEEN = 256
 

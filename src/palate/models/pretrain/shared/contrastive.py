@@ -20,8 +20,7 @@ from palate.core.model import Pretrainer
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
-
-from ._inputs import ItemInputs
+from palate.models.pretrain.shared.inputs import ItemInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

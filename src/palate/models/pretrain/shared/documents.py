@@ -14,11 +14,10 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.model import Pretrainer
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, StreamConfig
 from palate.modules.masking import mask_words
 from palate.modules.stream import Alone, WordHead, Words
-
-from ._inputs import ItemInputs
-from ._streams import FIRST_WORD, HEADS, MASK, StreamConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,9 +13,8 @@ from torch import Tensor
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.seeding import rng_for
 from palate.losses.factors import factor_mse
+from palate.models.pretrain.shared.items import ItemPretrainer
 from palate.modules.factorise import weighted_factors
-
-from ._items import ItemPretrainer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

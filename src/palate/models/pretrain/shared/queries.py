@@ -12,8 +12,7 @@ from torch import Tensor
 from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
-
-from ._pairs import next_pairs
+from palate.models.pretrain.shared.interactions import next_pairs
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,8 @@ from palate.metrics.rating import mean_auc
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
+
+Task = Callable[[], tuple[Tensor, int]]
 
 MOST_ITEMS = 1000
 MOST_USERS = 300
@@ -66,3 +70,16 @@ def reciprocal_rank(queries: Tensor, candidates: Tensor, place: Tensor) -> float
     scores = queries @ candidates.T
     ranks = (scores >= scores.gather(1, place[:, None])).sum(1)
     return float((1 / ranks).mean(dtype=torch.float64))
+
+
+def held_chance(tasks: Iterable[Task]) -> float:
+    """Geometric mean of P(truth) over tokens of all tasks, each the sum of -log P and a count; 0 without tokens.
+
+    What is hidden is drawn alike at every call, so that epochs are compared on the same questions; the caller's draws
+    stay as they were.
+    """
+    with torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = [task() for task in tasks]
+    count = sum(tokens for _, tokens in found)
+    return math.exp(-sum(float(total) for total, _ in found) / count) if count else 0.0
