@@ -34,7 +34,7 @@ def joint_auc(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset,
     users, taken = _asked(data)
     raw = {m: data.items.raw(m, unseen(data)) for m in encoders}
     inputs = ItemInputs({m: e.of.encode(raw[m]) for m, e in encoders.items() if isinstance(e, Tower)})
-    model.views.take(inputs)
+    model.views.set_inputs(inputs)
     there = np.flatnonzero(np.all([inputs.present(m) for m in encoders], axis=0))
     return _by_user(_affinity(model, users, model.encode_all(there).numpy()), taken[:, there])
 

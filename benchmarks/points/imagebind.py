@@ -19,8 +19,8 @@ from palate.data.dataset import Dataset
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST, SIDE = 1000, 32
-SIZES = "imagebind:epochs=25;dim=64;layers=1;hub=image"
-TAKEN = "imagebind:epochs=25;dim=32;width=32;layers=1;lr=0.003;batch_size=128;patience=25;hub=id"
+SIZES = "imagebind:epochs=25;dim=64;layers=1;anchor=image"
+TAKEN = "imagebind:epochs=25;dim=32;width=32;layers=1;lr=0.003;batch_size=128;patience=25;anchor=id"
 
 
 def digits(seed: int, effect: bool) -> Dataset | None:

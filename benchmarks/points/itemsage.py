@@ -31,7 +31,7 @@ from palate.simulation.world import World
 ITEMS, USERS = 800, 1200
 BEST = 10
 READERS = {"text": "hash?dim=1024", "image": "image_stats", "audio": "logmel?bands=32&seconds=1"}
-SIZES = "itemsage:epochs=24;lr=0.002;dim=64;hide=0.5;batch_size=512;random=256"
+SIZES = "itemsage:epochs=24;lr=0.002;dim=64;modality_dropout=0.5;batch_size=512;random=256"
 
 
 def engaged(seed: int, effect: bool) -> Dataset:
@@ -55,8 +55,8 @@ def products(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset) 
     shelf = FeatureStore(WORK / "store")
     readers = {m: encoder.of for m, encoder in encoders.items() if isinstance(encoder, Tower)}
     shown = {m: shelf.encode(reader, data.items.raw(m), root=data.items.root) for m, reader in readers.items()}
-    model.cpu().eval().views.take(ItemInputs(shown))
-    rows = np.flatnonzero(model.views.known.numpy().any(1))
+    model.cpu().eval().views.set_inputs(ItemInputs(shown))
+    rows = np.flatnonzero(model.views.presence.numpy().any(1))
     out = np.full((data.n_items, model.config.width), np.nan, np.float32)
     out[rows] = model.encode_all(rows).numpy()
     return out

@@ -14,7 +14,7 @@ from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
-from palate.models.pretrain.k3m import K3M, SIDES
+from palate.models.pretrain.k3m import K3M, MODALITIES
 
 READERS = {"image": "pixels?side=32", "text": "pieces?size=2000&length=24"}
 SIZES = "k3m:dim=64;lr=0.002;batch_size=64;epochs=25;patience=25"
@@ -27,7 +27,7 @@ def contents(
     """Vectors without triples, and who has any content; ``lose`` bool [n, 2], text or picture that items with both
     come without."""
     found = []
-    for modality in SIDES:
+    for modality in MODALITIES:
         encoder = encoders[modality]
         assert isinstance(encoder, Tower)
         found.append(encoder.of.encode(data.items.raw(modality, rows)))
@@ -45,7 +45,7 @@ def lacking(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, s
     assert isinstance(model, K3M)
     new = unseen(data)
     old = np.setdiff1d(np.arange(data.n_items), new)
-    whole = np.all([data.items.present(modality)[new] for modality in SIDES], axis=0)
+    whole = np.all([data.items.present(modality)[new] for modality in MODALITIES], axis=0)
     new, names = new[whole], labels(data, "category")
     known, there = contents(model, encoders, data, old, np.zeros((len(old), 2), bool))
     found = []
@@ -60,8 +60,8 @@ POINTS = [
         system="k3m",
         claim="What each modality says before interaction keeps a vector sound when the other is lost",
         data=catalogue,
-        whole=f"{SIZES};hide=0",
-        ablation=f"{SIZES};hide=0;moments=interactive",
+        whole=f"{SIZES};modality_dropout=0",
+        ablation=f"{SIZES};modality_dropout=0;moments=interactive",
         judge=lacking,
         supervision="weak",
         readers=READERS,

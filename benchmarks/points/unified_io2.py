@@ -12,7 +12,7 @@ from _points import Point, probe, shop, unseen
 from palate.core.encoder import Encoder
 from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
-from palate.models.pretrain.shared.denoising import OPEN
+from palate.models.pretrain.shared.denoising import CLS
 from palate.models.pretrain.unified_io2 import UnifiedIO2
 
 READERS = {"text": "pieces?size=1000&length=32", "image": "pixels", "audio": "mel?seconds=1"}
@@ -31,14 +31,14 @@ def filled(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, se
     found = encoders["image"].of.encode(data.items.raw("image", unseen(data)))
     maps, net = torch.from_numpy(found.values[found.present]), model.net
     with torch.inference_mode():
-        truth = model.codes.books["image"].ids(maps) + model.layout.first("image")
+        truth = model.codes.books["image"].ids(maps) + model.vocabulary.first_code("image")
         hidden = (torch.arange(truth.shape[1]) % 2 == 0).expand_as(truth)
-        asked = net.senses.prefix(torch.tensor(model.asked("image", "R")).expand(len(maps), -1))
+        asked = net.senses.prefix(torch.tensor(model.task_prefix("image", "R")).expand(len(maps), -1))
         read = net.read([asked, net.senses.map("image", maps, hidden)])
         tells = ~hidden if model.config.dynamic else torch.ones_like(hidden)
         written = truth.masked_fill(hidden, 0)
         for cell in hidden[0].nonzero()[:, 0].tolist():
-            logits = net.write(read, written, net.senses.raster(maps), tells, OPEN)
+            logits = net.write(read, written, net.senses.raster(maps), tells, CLS)
             written[:, cell] = logits[:, cell].argmax(1)
     return (written == truth)[:, hidden[0]].double().mean(1).numpy()
 

@@ -37,10 +37,11 @@ def test_a_system_is_described(name):
     assert len(siblings) > 1 or kind.__module__.rpartition(".")[2] == name, "a file is named like its only system"
     assert kind.task == kind.stage == "pretrain" and kind.paper and kind.__doc__
     assert module is not None and len(module.__doc__ or "") > 200, "equations, source and our choices belong there"
-    assert inspect.getsource(module).count("\n") <= 200
-    shared = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields)
-    text = " ".join(base.__doc__ or "" for base in kind.Config.__mro__)
-    assert not [field for field in kind.Config.model_fields if field not in shared and f"{field}" not in text]
+    assert inspect.getsource(module).count("\n") <= 250
+    inherited = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields)
+    settings = {name: field for name, field in kind.Config.model_fields.items() if name not in inherited}
+    undescribed = [name for name, field in settings.items() if not field.description]
+    assert not undescribed, f"give Field(description=...) for {undescribed}"
     for settings in kind.presets.values():
         kind(**settings)
 

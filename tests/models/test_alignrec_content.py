@@ -45,7 +45,7 @@ def test_hidden_words_by_hand():
         found = []
         for seed in range(30):
             torch.manual_seed(seed)
-            total, count = model.hidden_words(ROWS)
+            total, count = model.masked_words(ROWS)
             found.append(float(total))
             assert count == 8
         masked = torch.where(ids >= 5, 4, ids)
@@ -63,7 +63,7 @@ def test_hidden_cells_by_hand():
         states = model.stream({"text": model.text(ROWS), "image": model.picture(ROWS, every)})
         chances = model.guess_code(states["image"]).log_softmax(2)
         codes = model.codes.ids("image", ROWS)
-        total, count = model.hidden_cells(ROWS)
+        total, count = model.masked_cells(ROWS)
     assert count == 16
     assert float(total) == pytest.approx(-float(chances.gather(2, codes[:, :, None]).sum()), rel=1e-4)
 
@@ -78,13 +78,13 @@ def test_what_is_hidden_is_not_read_and_the_other_modality_is_shown_whole():
     seen = []
     model.stream.forward = lambda parts: seen.append(parts) or {m: v for m, (v, _) in parts.items()}
     model.config = model.config.model_copy(update={"alone": 0.0})
-    model.hidden_words(ROWS)
+    model.masked_words(ROWS)
     assert seen[-1]["image"][1].all() and torch.equal(seen[-1]["image"][0], model.picture(ROWS)[0])
-    model.hidden_cells(ROWS)
+    model.masked_cells(ROWS)
     assert torch.equal(seen[-1]["text"][0], model.text(ROWS)[0])
     model.config = model.config.model_copy(update={"alone": 1.0})
-    model.hidden_words(ROWS)
-    model.hidden_cells(ROWS)
+    model.masked_words(ROWS)
+    model.masked_cells(ROWS)
     assert not seen[-2]["image"][1].any() and not seen[-1]["text"][1].any()
 
 
@@ -121,7 +121,7 @@ def test_categories_are_classes():
 
 def test_a_hidden_colour_is_read_from_the_other_modality():
     model = made(view(24, names=("blue", "yellow")), alone=0.2)
-    rows = torch.from_numpy(model.trained)
+    rows = torch.from_numpy(model.train_items)
     for phase, steps in zip(model.phases(), (30, 60)):
         optimiser = torch.optim.Adam(phase.parameters, 2e-3)
         for _ in range(steps):
@@ -151,7 +151,7 @@ def test_a_hidden_colour_is_read_from_the_other_modality():
 
 def test_missing_modalities_are_left_out():
     model = made(sorted_items(view(no_picture=[0, 1], no_text=[2])), category="kind")
-    assert set(model.trained) | set(model.kept) == set(range(48)) and not set(model.kept) & {0, 1, 2}
+    assert set(model.train_items) | set(model.eval_items) == set(range(48)) and not set(model.eval_items) & {0, 1, 2}
     for rows in (ROWS, ROWS[:2], ROWS[2:3]):
         model.zero_grad()
         model.loss(ExampleBatch(rows[:, None]))["loss"].backward()

@@ -69,11 +69,11 @@ def test_the_vector_is_what_is_shown_and_what_it_tells():
 def test_maps_are_ridge_regressions_and_the_ridge_is_judged_by_items_left_out(monkeypatch):
     monkeypatch.setattr(attribute_ridge, "RIDGES", (0.7,))
     model = ready(shop())
-    model.solved(0.0, np.random.default_rng(0))
+    model.solve_all(0.0, np.random.default_rng(0))
     rows = model.rows["text"]
     x = model.inputs.read("text", torch.from_numpy(rows)).double()
-    share = model.traits[rows].double().mean(0)
-    y = (model.traits[rows].double() - share) / (share * (1 - share)) ** 0.25
+    share = model.labels[rows].double().mean(0)
+    y = (model.labels[rows].double() - share) / (share * (1 - share)) ** 0.25
     told = {}
     for scale in (1.0, x.std(0) + 1e-6):
         u = F.normalize((x - x.mean(0)) / scale, dim=1)
@@ -85,7 +85,7 @@ def test_maps_are_ridge_regressions_and_the_ridge_is_judged_by_items_left_out(mo
         whole = torch.linalg.solve(u.T @ u + 0.7 * torch.eye(u.shape[1]), u.T @ y)
         told[1 - float(torch.stack(missed).sum() / y.square().sum())] = whole.T
     best = max(told)
-    assert model.told["text"] == pytest.approx(best, abs=1e-4)
+    assert model.explained["text"] == pytest.approx(best, abs=1e-4)
     torch.testing.assert_close(model.tower("text").map.detach().double(), told[best], atol=1e-4, rtol=1e-3)
 
 
@@ -141,9 +141,9 @@ def test_the_store_encodes_once_what_several_towers_read(tmp_path, monkeypatch):
 
 
 def test_numbers_are_taught_by_ranges():
-    assert ready(shop(sizes=True)).traits.shape[1] == 8
-    assert ready(shop(sizes=True), ranges=0).traits.shape[1] == 4
-    assert ready(shop(labelled=False, sizes=True), ranges=2).traits.shape[1] == 2
+    assert ready(shop(sizes=True)).labels.shape[1] == 8
+    assert ready(shop(sizes=True), ranges=0).labels.shape[1] == 4
+    assert ready(shop(labelled=False, sizes=True), ranges=2).labels.shape[1] == 2
 
 
 def test_what_it_cannot_learn_from_is_refused():

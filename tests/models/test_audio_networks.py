@@ -56,7 +56,7 @@ def test_the_objectives_by_hand():
     softmax = -np.log(np.exp(0.5) / np.exp([0.5, 0.4, -0.9]).sum())
     for name, wanted in zip(NETWORKS, (logistic, 0.1, softmax, 0.1)):
         model, _ = network(name, data)
-        assert float(model.compare(pos, neg)) == pytest.approx(wanted, abs=1e-6)
+        assert float(model.ranking_loss(pos, neg)) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_parts_of_the_four_networks():
@@ -64,7 +64,7 @@ def test_parts_of_the_four_networks():
     parts = [network(name, data)[0] for name in NETWORKS]
     assert [type(model.people) for model in parts] == [HistoryUsers, TableUsers, HistoryUsers, HistoryUsers]
     assert [type(model.relevance) for model in parts] == [Layers, Cosine, Layers, Cosine]
-    assert [model.unit for model in parts] == [False, True, False, True]
+    assert [model.normalize for model in parts] == [False, True, False, True]
 
 
 def test_layers_read_the_concatenation():
@@ -102,19 +102,19 @@ def test_the_loss_compares_a_positive_with_tracks_not_taken(name):
     model.rng = np.random.default_rng(0)
     drawn = model.negatives.draw(rows[:, 0].numpy(), 4, np.random.default_rng(0))
     assert not view.matrix.toarray()[rows[:, :1].numpy(), drawn].any()
-    assert not np.isin(drawn, model.held.kept).any()
+    assert not np.isin(drawn, model.held_out.eval_items).any()
     with torch.no_grad():
         users = model.people(rows[:, 0], rows[:, 1])
         tracks = torch.cat([rows[:, 1:], torch.from_numpy(drawn)], dim=1)
         scores = torch.cat([model.relevance(u[None], model.encode(of)[None]) for of, u in zip(tracks, users)])
-        wanted = model.compare(scores[:, 0], scores[:, 1:])
+        wanted = model.ranking_loss(scores[:, 0], scores[:, 1:])
         found = model.loss(ExampleBatch(rows))["loss"]
     assert float(found) == pytest.approx(float(wanted), abs=1e-5)
 
 
 def test_kept_tracks_are_in_no_example_and_in_no_history():
     model, view = network("metric_1vsn")
-    kept = model.held.kept
+    kept = model.held_out.eval_items
     assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
     assert not np.isin(model.people.history.items, kept).any()
 
@@ -153,7 +153,7 @@ def test_more_of_a_track_tells_more(tmp_path):
         encoder = pretrain(model, data, folder, readers={"audio": "mel?bands=16&seconds=0.4"})["audio"]
         raws = data.items.raw("audio", new)
         found[seconds] = same_colour(encoder, raws, new % 3)
-        assert not np.isin(model.held.trained, (0, 1, 2)).any()
+        assert not np.isin(model.held_out.train_items, (0, 1, 2)).any()
         again = load_encoder(folder / "audio")
         np.testing.assert_array_equal(again.encode(raws[:5]).values, encoder.encode(raws[:5]).values)
         assert not encoder.encode([None]).present.any()

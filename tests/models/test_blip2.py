@@ -95,7 +95,7 @@ def test_a_batch_without_negatives_still_learns():
 def test_pictures_find_the_words_for_their_colour():
     """Two colours, 11 items each: who knows the colour alone has a contrast of log 11, who knows nothing of log 22."""
     model = made(view(24, names=("blue", "yellow")), tau=0.5)
-    rows = torch.from_numpy(model.trained)
+    rows = torch.from_numpy(model.train_items)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(90):
         optimiser.zero_grad()
@@ -112,8 +112,8 @@ def test_pictures_find_the_words_for_their_colour():
 
 def test_items_that_lack_a_modality_are_left_out():
     model = made(view(no_picture=[0, 1], no_text=[2]))
-    assert set(model.trained) | set(model.kept) == set(range(3, 48))
-    assert not set(model.trained) & set(model.kept)
+    assert set(model.train_items) | set(model.eval_items) == set(range(3, 48))
+    assert not set(model.train_items) & set(model.eval_items)
 
 
 def test_data_without_pictures_or_words_are_refused():

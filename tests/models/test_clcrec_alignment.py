@@ -53,7 +53,7 @@ def test_positives_without_content_take_no_part_in_the_contrast():
 def test_content_learns_from_either_part(settings, learns):
     """Without the contrast and without content in place of IDs nothing reaches the encoders."""
     torch.manual_seed(1)
-    model, view = ready(NAME, shop(titled=False), hide=0.0, candidates=16, **settings)
+    model, view = ready(NAME, shop(titled=False), modality_dropout=0.0, candidates=16, **settings)
     model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:16])))["loss"].backward()
     grads = [float(p.grad.abs().sum()) for p in model.views.parameters() if p.grad is not None]
     assert (sum(grads) > 0) == learns
@@ -62,7 +62,7 @@ def test_content_learns_from_either_part(settings, learns):
 
 def test_kept_items_are_no_examples_and_no_candidates():
     model, view = ready(NAME, shop())
-    kept = model.held.kept
+    kept = model.held_out.eval_items
     assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
     assert not np.isin(model.pool, kept).any()
 
@@ -82,7 +82,7 @@ def test_content_finds_its_people(tmp_path):
 def test_items_without_any_content_keep_their_ids():
     """Every third item has nothing: it is an example and a candidate by its ID alone."""
     model, view = ready(NAME, shop(titled=False, photos=False), candidates=64)
-    blank = np.flatnonzero(~model.views.known.any(1).numpy() & view.warm_items)
+    blank = np.flatnonzero(~model.views.presence.any(1).numpy() & view.warm_items)
     assert len(blank) and np.isin(blank, model.pool).all() and np.isin(blank, model.examples(view)[:, 1]).all()
     rows = model.examples(view)
     with torch.no_grad():

@@ -79,7 +79,7 @@ def test_the_loss_is_clips():
     content = Content({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
     model.setup(content.view(data.select_view(0), data))
     model.eval()
-    rows = torch.from_numpy(model.trained[:2])
+    rows = torch.from_numpy(model.train_items[:2])
     with torch.no_grad():
         a, b = model.vectors("image", rows), model.vectors("text", rows)
         logits = (a @ b.T) / 0.5
@@ -140,9 +140,9 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_every_modality_meets_at_the_hub():
-    model = made("imagebind", hub="text")
-    assert model.wanted() == (("text", "image"), ("text", "audio"))
-    assert made("clap").wanted() == (("audio", "text"),)
+    model = made("imagebind", anchor="text")
+    assert model.modality_pairs() == (("text", "image"), ("text", "audio"))
+    assert made("clap").modality_pairs() == (("audio", "text"),)
 
 
 def test_partners_can_be_dealt_at_random(tmp_path):
@@ -153,13 +153,13 @@ def test_partners_can_be_dealt_at_random(tmp_path):
     dealt, own = made(shuffled=True), made()
     for model in (dealt, own):
         model.setup(view)
-    partners = dealt.partners["image", "text"].numpy()
-    assert np.array_equal(np.sort(partners[dealt.trained]), dealt.trained)
-    assert (partners[dealt.trained] != dealt.trained).mean() > 0.9
-    assert np.array_equal(partners[dealt.kept], dealt.kept)
+    partners = dealt.positives["image", "text"].numpy()
+    assert np.array_equal(np.sort(partners[dealt.train_items]), dealt.train_items)
+    assert (partners[dealt.train_items] != dealt.train_items).mean() > 0.9
+    assert np.array_equal(partners[dealt.eval_items], dealt.eval_items)
     own.load_state_dict(dealt.state_dict())
-    rows = torch.from_numpy(dealt.trained[:4])
-    own.partners["image", "text"][rows] = dealt.partners["image", "text"][rows]
+    rows = torch.from_numpy(dealt.train_items[:4])
+    own.positives["image", "text"][rows] = dealt.positives["image", "text"][rows]
     dealt.eval(), own.eval()
     batch = ExampleBatch(rows[:, None])
     with torch.no_grad():

@@ -57,13 +57,13 @@ def test_the_losses_of_dcmr_are_those_of_its_objectives():
     data = shop()
     for name in ("mse", "wpe"):
         model, _ = ready("dcmr", data, objective=name)
-        rows = torch.from_numpy(model.held.trained[:3])
+        rows = torch.from_numpy(model.held_out.train_items[:3])
         with torch.no_grad():
             y = model.encode(rows)
             found = float(model.loss(ExampleBatch(rows[:, None]))["loss"])
         taken = torch.from_numpy(model.matrix.toarray()[:, rows.numpy()])
-        errors = (1 + 27.6 * taken) * (taken - model.people @ y.T).square()
-        wanted = errors.sum() / 3 if name == "wpe" else (y - model.goals[rows]).square().sum() / 3
+        errors = (1 + 27.6 * taken) * (taken - model.user_factors @ y.T).square()
+        wanted = errors.sum() / 3 if name == "wpe" else (y - model.targets[rows]).square().sum() / 3
         assert found == pytest.approx(float(wanted), rel=1e-4)
 
 
@@ -77,27 +77,27 @@ def test_dcmr_reads_one_modality_and_sound_comes_first():
 
 def test_nothing_tells_of_kept_items():
     model, view = ready("cb2cf", shop())
-    kept = model.held.kept
+    kept = model.held_out.eval_items
     assert len(kept) and not set(kept) & set(model.examples(view)[:, 0])
-    assert not model.goals[kept].any() and model.matrix[:, kept].nnz == 0
-    assert model.held.taken.any(1).all() and not model.held.taken.all(1).any()
+    assert not model.targets[kept].any() and model.matrix[:, kept].nnz == 0
+    assert model.held_out.relevant.any(1).all() and not model.held_out.relevant.all(1).any()
     assert view.visible_items[kept].all()
 
 
-@pytest.mark.parametrize("hide", [0.0, 0.5, 1.0])
-def test_hiding_leaves_one_modality_at_least(hide):
-    model, view = ready("cb2cf", shop(titled=False), hide=hide)
-    rows = torch.from_numpy(np.flatnonzero(view.visible_items & model.views.known.numpy().any(1)))
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_hiding_leaves_one_modality_at_least(dropout):
+    model, view = ready("cb2cf", shop(titled=False), modality_dropout=dropout)
+    rows = torch.from_numpy(np.flatnonzero(view.visible_items & model.views.presence.numpy().any(1)))
     shown = []
     model.views.combine.register_forward_pre_hook(lambda module, given: shown.append(given[1]))
     model.views.train()(rows)
-    known = model.views.known[rows]
+    known = model.views.presence[rows]
     assert shown[0].any(1).all() and not (shown[0] & ~known).any()
     counts = shown[0].sum(1)
-    if hide == 0.5:
+    if dropout == 0.5:
         assert (counts == 1).any() and (counts == 2).any()
     else:
-        assert torch.equal(counts, known.sum(1) if hide == 0 else torch.ones_like(counts))
+        assert torch.equal(counts, known.sum(1) if dropout == 0 else torch.ones_like(counts))
     model.views.eval()(rows)
     assert torch.equal(shown[1], known)
 
@@ -134,7 +134,7 @@ def test_an_encoder_of_one_modality_is_the_model_on_items_with_that_alone(tmp_pa
     data = shop(photos=False)
     model = made("cb2cf", epochs=2)
     encoder = pretrain(model, data, tmp_path / "cb2cf", readers=READERS)["text"]
-    rows = model.held.trained[:6]
+    rows = model.held_out.train_items[:6]
     found = encoder.encode(data.items.raw("text", rows)).values
     np.testing.assert_allclose(found, model.eval().encode_all(rows).numpy(), atol=1e-5)
     assert not np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
@@ -152,14 +152,14 @@ def test_a_view_that_is_not_shown_changes_nothing():
     data = shop(titled=False)
     model, view = ready("cb2cf", data, views=("text",))
     assert model.views.modalities == ("text", "image")
-    assert not model.views.known[:, 1].any() and model.views.known[:, 0].any()
+    assert not model.views.presence[:, 1].any() and model.views.presence[:, 0].any()
     assert model.views.towers["image"] is not None
-    assert set(model.held.trained) <= set(np.flatnonzero(view.features["text"].present))
+    assert set(model.held_out.train_items) <= set(np.flatnonzero(view.features["text"].present))
 
 
 def test_shuffled_goals_are_those_of_other_items():
     data = shop()
     (model, _), (other, _) = ready("cb2cf", data), ready("cb2cf", data, shuffled=True)
-    trained = model.held.trained
-    assert not torch.equal(model.goals[trained], other.goals[trained])
-    np.testing.assert_allclose(np.sort(model.goals[trained], axis=0), np.sort(other.goals[trained], axis=0))
+    trained = model.held_out.train_items
+    assert not torch.equal(model.targets[trained], other.targets[trained])
+    np.testing.assert_allclose(np.sort(model.targets[trained], axis=0), np.sort(other.targets[trained], axis=0))

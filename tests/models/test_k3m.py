@@ -50,10 +50,10 @@ def made(train=None, **settings):
 
 
 def test_properties_are_relations_to_what_is_no_item():
-    found = Properties.of(known())
-    assert found.names == ("coloured", "sized") and found.first.tolist() == [0, 4, 7]
-    assert [found.stated[i].tolist() for i in range(4)] == [[0, 4], [1], [2, 5], [3]]
-    assert found.padded(8)[:2].tolist() == [[0, 4], [1, -1]] and found.padded(1).shape == (N, 1)
+    found = Properties.from_view(known())
+    assert found.names == ("coloured", "sized") and found.offsets.tolist() == [0, 4, 7]
+    assert [found.values[i].tolist() for i in range(4)] == [[0, 4], [1], [2, 5], [3]]
+    assert found.padded_values(8)[:2].tolist() == [[0, 4], [1, -1]] and found.padded_values(1).shape == (N, 1)
     assert found.classes("sized")[:4].tolist() == [4, -1, 5, -1]
     with pytest.raises(ConfigError, match="sised"):
         found.classes("sised")
@@ -104,7 +104,7 @@ def test_triples_by_hand():
 
 
 def test_asked_triples_are_not_shown():
-    model = made(asked=1.0, hide=0, objectives=("lpm",)).eval()
+    model = made(asked=1.0, modality_dropout=0, objectives=("lpm",)).eval()
     shown = []
     model.triples.aggregate = lambda items, stated: shown.append(stated) or items
     model.loss(ExampleBatch(ROWS[:, None]))
@@ -118,7 +118,7 @@ def test_asked_triples_are_not_shown():
 
 
 def test_masked_words_and_regions_by_hand():
-    model = made(masked=0.999, hide=0).eval()
+    model = made(masked=0.999, modality_dropout=0).eval()
     shown = torch.ones(4, 2, dtype=torch.bool)
     ids, pictures = model.ids(ROWS), model.inputs.read("image", ROWS)
     seen = {}
@@ -154,9 +154,9 @@ def test_what_is_not_shown_changes_nothing(fusion):
 
 
 def test_missing_modalities_and_hiding():
-    model = made(known(no_picture=[0, 1], no_text=[2]), hide=0.5)
-    assert set(model.trained) | set(model.kept) == set(range(N)) and not set(model.kept) & {0, 1, 2}
-    shown = torch.stack([model.shown(ROWS) for _ in range(50)])
+    model = made(known(no_picture=[0, 1], no_text=[2]), modality_dropout=0.5)
+    assert set(model.train_items) | set(model.eval_items) == set(range(N)) and not set(model.eval_items) & {0, 1, 2}
+    shown = torch.stack([model.visible(ROWS) for _ in range(50)])
     assert (shown[:, 0] == torch.tensor([True, False])).all() and (shown[:, 2] == torch.tensor([False, True])).all()
     assert shown[:, 3].any(1).all() and 5 < int((~shown[:, 3]).any(1).sum()) < 45
     for rows in (ROWS, ROWS[:2], ROWS[2:3]):

@@ -95,12 +95,12 @@ def typed_view():
 def test_what_people_typed_is_a_task_of_itemsage():
     view, _ = typed_view()
     torch.manual_seed(0)
-    model = made("itemsage", tasks=("search", "next"), hide=0).eval()
+    model = made("itemsage", tasks=("search", "next"), modality_dropout=0).eval()
     model.setup(view)
     model.eval()
     asked, given = model.tasks["search"].T
-    assert (asked >= ITEMS).all() and np.isin(given, model.held.trained).all()
-    assert not np.isin(model.examples(view), model.held.kept).any() and 0 < model.validation_score() <= 1
+    assert (asked >= ITEMS).all() and np.isin(given, model.held_out.train_items).all()
+    assert not np.isin(model.examples(view), model.held_out.eval_items).any() and 0 < model.validation_score() <= 1
     rows = torch.tensor([int(asked[0]), int(given[0]), int(asked[0])])
     with torch.no_grad():
         found = model.encode(rows)
@@ -115,13 +115,13 @@ def test_what_people_typed_is_a_task_of_itemsage():
 def test_products_are_shown_in_chosen_modalities_while_queries_stay_words(frozen):
     view = typed_view()[frozen]
     torch.manual_seed(0)
-    model = made("itemsage", modalities=("image",), hide=0)
+    model = made("itemsage", modalities=("image",), modality_dropout=0)
     model.setup(view)
     model.eval()
     assert set(model.tasks) == {"next", "bought_with", "search"} and set(model.views.modalities) == {"image", "text"}
     column = model.views.modalities.index("text")
-    assert not model.views.known[:, column].any()
-    rows = torch.from_numpy(model.held.trained[:4])
+    assert not model.views.presence[:, column].any()
+    rows = torch.from_numpy(model.held_out.train_items[:4])
     with torch.no_grad():
         before = model.encode(rows)
         model.views.heads["text"].weight.add_(1)
@@ -140,7 +140,11 @@ def test_random_negatives_come_from_the_whole_catalogue():
     view = replace(view, users=view.users[keep], items=view.items[keep], times=None, relations=edges)
     model = made("itemsage")
     model.setup(view)
-    assert lonely in model.pool and lonely not in model.held.trained and not np.isin(model.pool, model.held.kept).any()
+    assert (
+        lonely in model.pool
+        and lonely not in model.held_out.train_items
+        and not np.isin(model.pool, model.held_out.eval_items).any()
+    )
 
 
 def test_frozen_vectors_are_read_and_leave_encoders_behind(tmp_path):
@@ -160,20 +164,20 @@ def test_neighbours_have_no_direction_and_can_be_dealt_at_random():
     model, _ = ready("cb2cf_siamese", shop(), neighbours=1)
     keys = model.pairs @ np.array([ITEMS, 1])
     back = model.pairs[:, ::-1] @ np.array([ITEMS, 1])
-    assert set(keys) | set(back) == set(model.together)
+    assert set(keys) | set(back) == set(model.positive_keys)
     whole, _ = ready("cb2cf_siamese", shop())
     dealt, _ = ready("cb2cf_siamese", shop(), shuffled=True)
-    assert len(whole.pairs) == len(dealt.pairs) and np.array_equal(whole.asked, dealt.asked)
-    assert np.isin(dealt.pairs, dealt.held.trained).all()
+    assert len(whole.pairs) == len(dealt.pairs) and np.array_equal(whole.eval_pairs, dealt.eval_pairs)
+    assert np.isin(dealt.pairs, dealt.held_out.train_items).all()
     assert (np.diff(whole.pairs) % 4 == 0).all() and (np.diff(dealt.pairs) % 4 == 0).mean() < 0.5
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_kept_items_are_in_no_example(name):
     model, view = ready(name, shop())
-    assert len(model.held.kept) and not np.isin(model.examples(view), model.held.kept).any()
-    assert len(model.asked) and np.isin(model.asked[:, 1], model.held.kept).all()
-    assert not np.isin(model.asked[:, 0], model.held.kept).any()
+    assert len(model.held_out.eval_items) and not np.isin(model.examples(view), model.held_out.eval_items).any()
+    assert len(model.eval_pairs) and np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
+    assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any()
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -186,7 +190,7 @@ def test_content_finds_its_partners(name, tmp_path):
     assert same_colour(encoders["image"], raws, [colour_of(i) for i in range(ITEMS)]) > 0.8
     again = load_encoder(tmp_path / name / "image")
     np.testing.assert_array_equal(again.encode(raws[:5]).values, encoders["image"].encode(raws[:5]).values)
-    pairs = ExampleBatch(torch.from_numpy(model.held.trained[:4].reshape(2, 2)))
+    pairs = ExampleBatch(torch.from_numpy(model.held_out.train_items[:4].reshape(2, 2)))
     assert bool(model.loss(pairs)["loss"].isfinite())
 
 

@@ -17,8 +17,8 @@ from palate.data.relations import Edges, Relations
 from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
-from palate.models.pretrain.shared.entities import entities_of
-from palate.models.pretrain.shared.queries import Queries, alike
+from palate.models.pretrain.shared.entities import entity_matrix
+from palate.models.pretrain.shared.queries import Queries, false_negatives
 from palate.modules.fusion import drawn_pairs
 from palate.training.pretrain import pretrain
 
@@ -70,25 +70,27 @@ def test_queries_are_what_was_typed_or_the_text_of_the_item_before():
     assert all(words[query] == f"something {colour_of(item)}" for query, item in typed.pairs)
     assert all(query % 4 == item % 4 for query, item in before.pairs)
     some = np.arange(ITEMS) < 30
-    assert (before.between(some, ~some)[:, 0] < 30).all() and (before.between(some, ~some)[:, 1] >= 30).all()
+    assert (before.pairs_between(some, ~some)[:, 0] < 30).all() and (
+        before.pairs_between(some, ~some)[:, 1] >= 30
+    ).all()
     with pytest.raises(ConfigError, match="searched for"):
         Queries(view_of(searched(typed=False)), "typed", "x")
 
 
 def test_entities_are_targets_of_relations_or_words():
     view = view_of(searched())
-    hues = entities_of(view, "auto", "x")
+    hues = entity_matrix(view, "auto", "x")
     assert hues.shape == (ITEMS, 4)
     assert (hues.sum(1)[view.visible_items] == 1).all() and not hues.sum(1)[~view.visible_items].any()
-    words = entities_of(view, "words", "x")
+    words = entity_matrix(view, "words", "x")
     assert words.shape[1] >= 4 and words.sum(0).min() >= 2 and words.sum(0).max() <= view.visible_items.sum() / 2
-    with pytest.raises(ConfigError, match="no names"):
-        entities_of(replace(view, relations=Relations()), "relations", "x")
+    with pytest.raises(ConfigError, match="found no entities"):
+        entity_matrix(replace(view, relations=Relations()), "relations", "x")
 
 
 def test_rows_of_the_same_words_or_item_are_alike():
     words, items = torch.tensor([[1, 2], [1, 2], [3, 0]]), torch.tensor([7, 8, 8])
-    assert alike(words, items).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
+    assert false_negatives(words, items).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
 
 
 def test_drawn_pairs_are_allowed_and_even():
@@ -115,7 +117,7 @@ def test_query_matching_by_hand():
 
 def test_entity_prediction_by_hand():
     model = ready("ppm", tau=0.25)
-    items = torch.from_numpy(model.named[:2])
+    items = torch.from_numpy(model.entity_items[:2])
     with torch.no_grad():
         model.bias.copy_(torch.tensor([0.1, 0.0, -0.2, 0.3]))
         seen = model.vectors("image", model.inputs.read("image", items))
@@ -138,7 +140,7 @@ def test_halves_of_ppm_are_apart():
 
 def test_the_base_reads_pairs_by_hand():
     model = ready("adapted_clip", tau=0.5)
-    items = torch.from_numpy(model.trained[:2])
+    items = torch.from_numpy(model.train_items[:2])
     assert not torch.equal(*model.ids(items))
     batch = ExampleBatch(torch.stack([torch.full((2,), -1), items], 1))
     with torch.no_grad():
@@ -162,7 +164,10 @@ def test_the_base_reads_pairs_by_hand():
 
 def test_scores_are_distilled_by_hand():
     model = ready("adapted_clip", rivals=1)
-    items, cosines = torch.from_numpy(model.trained[:3]), torch.tensor([[0.1, 0.5, 0.2], [0.0, 0.3, 0.4], [0.9, 0, 0]])
+    items, cosines = (
+        torch.from_numpy(model.train_items[:3]),
+        torch.tensor([[0.1, 0.5, 0.2], [0.0, 0.3, 0.4], [0.9, 0, 0]]),
+    )
     ids, pictures = model.queries.ids(torch.zeros(3, dtype=torch.int64)), model.inputs.read("image", items)
     with torch.no_grad():
         model.steep.fill_(2.0), model.shift.fill_(-1.0)
@@ -173,7 +178,7 @@ def test_scores_are_distilled_by_hand():
             tokens = [(part[0][[k]], part[1][[k]]) for part, k in ((words, i), (regions, j))]
             chance, logit = teacher.fits(*tokens).sigmoid()[0], 2 * cosines[i, j] - 1
             total += chance * F.softplus(-logit) + (1 - chance) * F.softplus(logit)
-        assert float(model.taught(cosines, ids, pictures)) == pytest.approx(float(total / 6), rel=1e-4)
+        assert float(model.distillation(cosines, ids, pictures)) == pytest.approx(float(total / 6), rel=1e-4)
 
 
 def test_the_relevance_model_starts_from_the_base_once_and_stands_still_later():
@@ -215,12 +220,12 @@ def test_stages_can_be_left_out_at_the_same_budget():
 @pytest.mark.parametrize("name", BOTH)
 def test_kept_items_are_in_no_example(name, typed):
     model = ready(name, view_of(searched(typed=typed)))
-    kept = model.held.kept if name == "ppm" else model.kept
+    kept = model.held_out.eval_items if name == "ppm" else model.eval_items
     rows = model.examples(None)
     assert len(kept) and not np.isin(rows[:, 1], kept).any()
-    assert len(model.asked) and np.isin(model.asked[:, 1], kept).all()
+    assert len(model.eval_pairs) and np.isin(model.eval_pairs[:, 1], kept).all()
     if not typed:
-        assert not np.isin(rows[:, 0], kept).any() and not np.isin(model.asked[:, 0], kept).any()
+        assert not np.isin(rows[:, 0], kept).any() and not np.isin(model.eval_pairs[:, 0], kept).any()
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -27,7 +27,7 @@ def means(model, titled, described):
 def test_matching_by_hand(monkeypatch):
     """Items 1 and 2 differ in both texts: matched as they are, then with their titles swapped."""
     model, _ = ready("recobert", news(), mlm=0)
-    model.hide = lambda ids: (ids, ids < 0)
+    model.mask_tokens = lambda ids: (ids, ids < 0)
     rows = torch.tensor([1, 2])
     own = torch.tensor([0, 1])
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_matching_by_hand(monkeypatch):
 def test_equal_texts_belong_together(monkeypatch):
     """Items 4 and 12 have the same title, so a swap of their bodies is no mismatch."""
     model, _ = ready("recobert", news(), mlm=0)
-    model.hide = lambda ids: (ids, ids < 0)
+    model.mask_tokens = lambda ids: (ids, ids < 0)
     rows = torch.tensor([4, 12])
     assert torch.equal(*model.text(0, rows))
     own = torch.tensor([0, 1])
@@ -60,7 +60,7 @@ def test_words_are_guessed_from_both_texts():
     ids, _ = joined(model.text(0, rows), model.text(1, rows), 5)
     hidden = torch.zeros_like(ids, dtype=torch.bool)
     hidden[:, 2] = True
-    model.hide = lambda ids: (ids.masked_fill(hidden, 4), hidden)
+    model.mask_tokens = lambda ids: (ids.masked_fill(hidden, 4), hidden)
     with torch.no_grad():
         states = model.stream(ids.masked_fill(hidden, 4))[0][:, 2]
         logits = model.guess(states, model.stream.reader.words.weight)
@@ -122,7 +122,7 @@ def test_standardising_leaves_out_what_is_unknown():
 def test_items_with_one_text_learn_words_alone():
     model, view = ready("recobert", news(silent=[1], bare=[2, 3, 6]))
     rows = model.examples(view)[:, 0]
-    assert len(model.kept) and not np.isin(rows, [*model.kept, 1]).any() and np.isin([2, 3, 6], rows).all()
+    assert len(model.eval_items) and not np.isin(rows, [*model.eval_items, 1]).any() and np.isin([2, 3, 6], rows).all()
     for some in ([2, 3, 6], [2, 4], [4, 2, 5, 7, 8]):
         model.zero_grad()
         terms = model.loss(ExampleBatch(torch.tensor(some)[:, None]))
@@ -133,7 +133,7 @@ def test_items_with_one_text_learn_words_alone():
 
 def told_apart(model):
     """Share of titles nearer to their own body than to one of another section."""
-    rows = torch.from_numpy(np.flatnonzero(model.both))
+    rows = torch.from_numpy(np.flatnonzero(model.has_both))
     own = model.match(model.text(0, rows), model.text(1, rows))[2]
     nearer = []
     for shift in (1, 2, 3):
@@ -145,10 +145,10 @@ def told_apart(model):
 
 def test_pieces_that_no_whole_text_shows_are_unknown():
     model, _ = ready("recobert", news())
-    body = model.sides[1]
+    body = model.columns_read[1]
     values = np.array(body.values)
     values[:, 2] = model.vocabulary + 3
-    model.sides = (model.sides[0], replace(body, values=values))
+    model.columns_read = (model.columns_read[0], replace(body, values=values))
     rows = torch.tensor([1, 2, 3])
     assert model.text(1, rows)[:, 2].tolist() == [1, 1, 1]
     assert model.loss(ExampleBatch(rows[:, None]))["loss"].isfinite()

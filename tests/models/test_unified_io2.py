@@ -11,7 +11,7 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
-from palate.models.pretrain.shared.denoising import Layout, map_target, text_target
+from palate.models.pretrain.shared.denoising import UnifiedVocabulary, map_target, text_target
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "layers": 1, "codes": 8, "code_epochs": 2, "batch_size": 32, "lr": 3e-3}
@@ -40,12 +40,16 @@ def made(train=None, **settings):
 
 
 def test_one_vocabulary_without_overlaps():
-    layout = Layout(12, 6, ["image", "audio"], 8)
-    assert (layout.first("image"), layout.first("audio"), layout.sentinel) == (12, 20, 28)
-    asked = [layout.asked("text", "R"), layout.asked("image", "S"), layout.asked("audio", "X")]
-    assert asked == [[31, 34], [32, 35], [33, 36]] and len(layout) == 37
+    vocabulary = UnifiedVocabulary(12, 6, ["image", "audio"], 8)
+    assert (vocabulary.first_code("image"), vocabulary.first_code("audio"), vocabulary.first_sentinel) == (12, 20, 28)
+    asked = [
+        vocabulary.task_prefix("text", "R"),
+        vocabulary.task_prefix("image", "S"),
+        vocabulary.task_prefix("audio", "X"),
+    ]
+    assert asked == [[31, 34], [32, 35], [33, 36]] and len(vocabulary) == 37
     model = made()
-    assert len(model.layout) == len(model.net.head.bias) == len(model.net.senses.words.weight) == 37
+    assert len(model.vocabulary) == len(model.net.head.bias) == len(model.net.senses.words.weight) == 37
     assert set(model.tasks) == TASKS
     image, sound = model.target(ROWS, "image", "S").ids, model.target(ROWS, "audio", "S").ids
     assert image.shape == (4, 4) and ((image >= 12) & (image < 20)).all()
@@ -58,7 +62,7 @@ def test_a_picture_is_written_from_other_modalities_alone_by_hand():
     with torch.no_grad():
         codes = model.codes.ids("image", ROWS) + 12
         senses, net = model.net.senses, model.net
-        prefix = senses.prefix(torch.tensor([model.layout.asked("image", "S")] * 4))
+        prefix = senses.prefix(torch.tensor([model.vocabulary.task_prefix("image", "S")] * 4))
         read = net.read([prefix, senses.text(model.inputs.read("text", ROWS).long())])
         opened = torch.cat([torch.full((4, 1), 2), codes[:, :-1]], 1)
         rule = torch.ones(4, 4, 4, dtype=torch.bool).tril()
@@ -67,7 +71,7 @@ def test_a_picture_is_written_from_other_modalities_alone_by_hand():
         chances = net.head(states, senses.words.weight).log_softmax(2)
         expected = -chances.gather(2, codes[:, :, None]).sum()
         total, count = model.denoise(ROWS, "image", "S")
-    assert chances.shape[2] == len(model.layout) and count == 16
+    assert chances.shape[2] == len(model.vocabulary) and count == 16
     assert float(total) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -76,24 +80,24 @@ def test_short_spans_long_spans_and_cut_texts():
     senses = model.net.senses
     torch.manual_seed(0)
     r, x, s = (text_target(senses, ids, kind, 28) for kind in "RXS")
-    assert r.counts.sum() < x.counts.sum()
+    assert r.scored.sum() < x.scored.sum()
     for target in (r, x):
-        assert (target.ids[:, 0] == 28).all() and ((target.ids == 3).sum(1) == 1).all() and target.tells.all()
+        assert (target.ids[:, 0] == 28).all() and ((target.ids == 3).sum(1) == 1).all() and target.readable.all()
     first = s.ids[:, 0]
-    assert set(first.tolist()) > {5, 11} and not s.counts[s.ids == 0].any() and (s.shown[1].sum(1) >= 1).all()
-    assert (s.shown[1].sum(1) + s.counts.sum(1) == 9).all()
+    assert set(first.tolist()) > {5, 11} and not s.scored[s.ids == 0].any() and (s.visible[1].sum(1) >= 1).all()
+    assert (s.visible[1].sum(1) + s.scored.sum(1) == 9).all()
 
 
 def test_only_hidden_cells_are_learnt_and_their_codes_are_not_seen_later():
     model = made(view())
     maps, codes = model.inputs.read("image", ROWS), torch.arange(16).view(4, 4)
     target = map_target(model.net.senses, "image", maps, codes, "R", 0.5, True)
-    assert torch.equal(target.counts, ~target.tells) and torch.equal(target.shown[1], target.tells)
-    assert target.counts.any(1).all() and not target.counts.all()
+    assert torch.equal(target.scored, ~target.readable) and torch.equal(target.visible[1], target.readable)
+    assert target.scored.any(1).all() and not target.scored.all()
     open_ = map_target(model.net.senses, "image", maps, codes, "R", 0.5, False)
-    assert open_.tells.all() and open_.counts.any()
+    assert open_.readable.all() and open_.scored.any()
     whole = map_target(model.net.senses, "image", maps, codes, "S", 0.5, True)
-    assert whole.shown is None and whole.tells.all() and whole.counts.all()
+    assert whole.visible is None and whole.readable.all() and whole.scored.all()
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
@@ -142,7 +146,7 @@ def test_switches_leave_parameters_alone_and_change_what_they_name():
         states[switch] = other.denoise(ROWS, "image", "R")[0].item()
     torch.manual_seed(1)
     assert len({whole.denoise(ROWS, "image", "R")[0].item(), *states.values()}) == 5
-    assert other.config.prefix and made(prefix=False).asked("image", "R") == [4, 4]
+    assert other.config.prefix and made(prefix=False).task_prefix("image", "R") == [4, 4]
     assert set(made(heads=("image",)).tasks) == {("image", "R"), ("image", "S")}
     assert set(made(denoisers=("X", "S")).tasks) == {task for task in TASKS if task[1] != "R"}
     fewer = made(heads=("image",), denoisers=("R",))
@@ -151,8 +155,10 @@ def test_switches_leave_parameters_alone_and_change_what_they_name():
 
 def test_missing_modalities_are_neither_read_nor_written():
     model = made(heard(view(no_picture=[0, 1], no_text=[2]), silent=[3]), alone=0)
-    assert set(model.trained) | set(model.kept) == set(range(48)) and not set(model.trained) & set(model.kept)
-    parts = model.parts(ROWS, "text", "R", None)
+    assert set(model.train_items) | set(model.eval_items) == set(range(48)) and not set(model.train_items) & set(
+        model.eval_items
+    )
+    parts = model.encoder_parts(ROWS, "text", "R", None)
     assert [part[1].any(1).tolist() for part in parts] == [[True] * 4, [False, False, True, True], [True] * 3 + [False]]
     for task in model.tasks:
         for rows in (ROWS, ROWS[:2], ROWS[2:3]):
@@ -191,7 +197,7 @@ def test_every_head_learns_what_the_other_modalities_tell():
     """The colour decides word, picture and pitch, so each can be written from another."""
     train = heard(view(24))
     model = made(train, alone=0.3, denoisers=("S",))
-    rows = torch.from_numpy(model.trained)
+    rows = torch.from_numpy(model.train_items)
     for phase, steps in zip(model.phases(), (40, 200)):
         optimiser = torch.optim.Adam(phase.parameters, 3e-3)
         for _ in range(steps):
@@ -204,10 +210,10 @@ def test_every_head_learns_what_the_other_modalities_tell():
     with torch.no_grad():
         for head in ("image", "audio"):
             target = model.target(rows, head, "S")
-            own = model.net.read(model.parts(rows, head, "S", None))
-            wrong = model.net.read(model.parts(rows.roll(1), head, "S", None))
+            own = model.net.read(model.encoder_parts(rows, head, "S", None))
+            wrong = model.net.read(model.encoder_parts(rows.roll(1), head, "S", None))
             chances = [
-                model.net.write(read, target.ids, target.places, target.tells, 2)
+                model.net.write(read, target.ids, target.positions, target.readable, 2)
                 .log_softmax(2)
                 .gather(2, target.ids[:, :, None])[:, 0]
                 .mean()
@@ -241,7 +247,7 @@ def test_exported_encoders_read_one_modality(tmp_path):
         np.testing.assert_array_equal(found.values, encoders[modality].encode([*raw, None]).values)
         np.testing.assert_allclose(np.linalg.norm(found.values[:2], axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(again.encode(raw[:1]).values, found.values[:1], atol=1e-5)
-    first, unknown = model.layout.pieces, torch.tensor([[2.0, 1.0, 3.0]])
+    first, unknown = model.vocabulary.pieces, torch.tensor([[2.0, 1.0, 3.0]])
     tower = encoders["text"]._network["tower"]
     with torch.no_grad():
         codes = torch.tensor([[2.0, first, 3.0]])
@@ -249,7 +255,7 @@ def test_exported_encoders_read_one_modality(tmp_path):
         ids = torch.from_numpy(encoders["text"].of.encode(titles).values).long()
         senses = model.net.senses
         states, mask, _ = model.net.read(
-            [senses.prefix(torch.tensor([model.asked("text", "R")] * 2)), senses.text(ids)]
+            [senses.prefix(torch.tensor([model.task_prefix("text", "R")] * 2)), senses.text(ids)]
         )
         own, there = states[:, 2:], mask[:, 2:, None]
         mean = (own * there).sum(1) / there.sum(1)

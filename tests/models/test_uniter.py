@@ -86,8 +86,8 @@ def test_one_modality_is_masked_at_a_time(conditional):
 
 def test_missing_modalities_are_left_out_of_what_needs_them():
     model = made(view(no_picture=[0, 1], no_text=[2]), alone=0)
-    assert set(model.trained) | set(model.kept) == set(range(48))
-    assert not set(model.kept) & {0, 1, 2}
+    assert set(model.train_items) | set(model.eval_items) == set(range(48))
+    assert not set(model.eval_items) & {0, 1, 2}
     _, hidden, _ = model.masked(ROWS, words=False)
     _, chosen, _ = model.masked(ROWS, words=True)
     assert hidden.any(1).tolist() == [False, False, True, True]
@@ -114,7 +114,7 @@ def test_one_task_a_batch_and_the_same_ones_for_the_same_epoch():
 
 def test_a_hidden_colour_is_read_from_the_picture():
     model = made(view(24, names=("blue", "yellow")), masked=0.4, alone=0.1)
-    rows = torch.from_numpy(model.trained)
+    rows = torch.from_numpy(model.train_items)
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     for _ in range(90):
         optimiser.zero_grad()

@@ -13,7 +13,7 @@ from palate.core.errors import ConfigError
 from palate.core.model import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
-from palate.models.pretrain.shared.clicks import Clicked
+from palate.models.pretrain.shared.clicks import CoClicks
 from palate.models.pretrain.shared.properties import Properties
 from palate.modules.bootstrap import project
 from palate.training.pretrain import pretrain
@@ -58,7 +58,7 @@ def test_clicks_by_hand():
     model.eval()
     counts = torch.tensor([[False, True, False], [True, False, True]])
     drawn = torch.tensor([0, 1]), torch.tensor([4, 5, 8]), counts
-    model.clicked.draw = lambda rows, negatives, pool: drawn
+    model.co_clicks.sample = lambda rows, negatives, pool: drawn
     with torch.no_grad():
         found = float(model.clicks_loss(ExampleBatch(ROWS))["loss"])
         a, b = (model.corrected(model.base(rows)) for rows in drawn[:2])
@@ -71,12 +71,12 @@ def test_clicks_by_hand():
 @pytest.mark.parametrize("pool", ["class", "both", "all"])
 def test_negatives_are_hard_and_never_taken(pool):
     view = view_of(halves())
-    classes = Properties.of(view).classes("half")
+    classes = Properties.from_view(view).classes("half")
     assert classes.tolist() == [i % 4 // 2 if seen else -1 for i, seen in enumerate(view.visible_items)]
     items = np.flatnonzero(view.warm_items)
-    clicked = Clicked(view, items, classes)
+    clicked = CoClicks(view, items, classes)
     torch.manual_seed(0)
-    anchors, candidates, counts = (part.numpy() for part in clicked.draw(torch.from_numpy(items), 4, pool))
+    anchors, candidates, counts = (part.numpy() for part in clicked.sample(torch.from_numpy(items), 4, pool))
     assert len(anchors) == len(items) and counts.any(1).all()
     partners = candidates[: len(items)]
     assert (partners != anchors).all() and (partners % 4 == anchors % 4).all()
@@ -86,7 +86,7 @@ def test_negatives_are_hard_and_never_taken(pool):
     drawn = classes[candidates[len(items) :]].reshape(len(items), 4)
     assert ((drawn == classes[anchors][:, None]).all()) == (pool != "all")
     person = np.full(len(items), 1)
-    free = clicked.counts(anchors, person, candidates, alike=False)
+    free = clicked.negative_mask(anchors, person, candidates, same_class=False)
     assert (free == (view.matrix[[1]].toarray()[0][candidates] == 0)).all()
 
 
@@ -98,26 +98,25 @@ def test_stages_train_what_they_say():
     assert stages["clicks"] == tower <= stages["views"]
     assert stages["exposure"] == correction and not correction & stages["views"]
     assert not any(p.requires_grad for p in model.bootstrap.target.parameters())
-    assert (
-        not np.isin(model.examples(view), model.held.kept).any() and np.isin(model.asked[:, 1], model.held.kept).all()
-    )
-    assert not np.isin(model.asked[:, 0], model.held.kept).any() and len(model.asked)
+    assert not np.isin(model.examples(view), model.held_out.eval_items).any()
+    assert np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
+    assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any() and len(model.eval_pairs)
     assert [phase.name for phase in made(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
 
 
 def test_exposure_draws_heads_to_their_likes_in_the_tail():
     model, view = made(halves())
     model.eval()
-    exposed, frozen = model.exposed, model.before_exposure()
+    exposed, frozen = model.exposure, model.before_exposure()
     assert exposed.head.any() and view.popularity[exposed.head].min() > view.popularity[exposed.tail].max()
-    heads, tails = exposed.pairs(torch.from_numpy(model.held.trained), frozen)
+    heads, tails = exposed.nearest_tail(torch.from_numpy(model.held_out.train_items), frozen)
     assert set(heads.tolist()) == set(np.flatnonzero(exposed.head)) and not frozen.requires_grad
-    classes, unit = model.clicked.classes, F.normalize(frozen, dim=1)
+    classes, unit = model.co_clicks.classes, F.normalize(frozen, dim=1)
     assert (classes[heads] == classes[tails]).all()
     for head, tail in zip(heads, tails):
         rivals = [t for t in exposed.tail if classes[t] == classes[head]]
         assert float(unit[head] @ unit[tail]) == pytest.approx(max(float(unit[head] @ unit[t]) for t in rivals))
-    terms = model.exposure_loss(ExampleBatch(torch.from_numpy(model.held.trained)[:, None]))
+    terms = model.exposure_loss(ExampleBatch(torch.from_numpy(model.held_out.train_items)[:, None]))
     assert float(terms["loss"].detach()) == pytest.approx(float((terms["clicks"] + 0.5 * terms["debias"]).detach()))
     terms["loss"].backward()
     assert all(p.grad is None for p in model.part["tower"].parameters())
@@ -128,8 +127,8 @@ def test_data_that_lack_what_a_stage_needs_are_refused():
         made(halves(photos=False))
     with pytest.raises(ConfigError, match="category"):
         made(halves(), category="category")
-    assert made(halves(), category="")[0].clicked.classes.tolist() == made(halves())[0].clicked.classes.tolist()
-    assert set(made(shop(), category="")[0].clicked.classes) == {0}
+    assert made(halves(), category="")[0].co_clicks.classes.tolist() == made(halves())[0].co_clicks.classes.tolist()
+    assert set(made(shop(), category="")[0].co_clicks.classes) == {0}
     view = view_of(halves())
     first = np.unique(view.users, return_index=True)[1]
     model = pretrainers.get("visual_encoder")(**SETTINGS)
@@ -147,7 +146,7 @@ def test_pictures_find_their_partners(tmp_path):
     again = load_encoder(tmp_path / "out" / "image").encode([*raws[:5], None])
     assert again.present.tolist() == [True] * 5 + [False]
     np.testing.assert_array_equal(again.values[:5], encoders["image"].encode(raws[:5]).values)
-    seen = model.held.trained[:5]
+    seen = model.held_out.train_items[:5]
     found = encoders["image"].encode([raws[row] for row in seen]).values
     np.testing.assert_allclose(found, model.vectors(seen).numpy(), atol=1e-5)
     assert 0 < model.validation_score() <= 1

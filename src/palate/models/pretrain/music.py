@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from palate.core.batch import RaggedArray
 from palate.core.model import pretrainers
 from palate.losses.ranking import hinge, sampled_softmax
-from palate.models.pretrain.shared.music import LearntRelevance, Listening
+from palate.models.pretrain.shared.music import LearntRelevance, MusicPretrainer
 from palate.modules.relevance import Cosine
 from palate.modules.users import TableUsers
 
@@ -42,7 +42,7 @@ class BasicBinary(LearntRelevance):
     name = "basic_binary"
     paper = CHEN
 
-    def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
+    def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         return (F.softplus(-pos).sum() + F.softplus(neg).sum()) / (pos.numel() + neg.numel())
 
 
@@ -53,27 +53,27 @@ class Multi1vsN(LearntRelevance):
     name = "multi_1vsn"
     paper = CHEN
 
-    def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
+    def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         return sampled_softmax(pos, neg)
 
 
 @pretrainers.register("metric_1vsn")
-class Metric1vsN(Listening):
+class Metric1vsN(MusicPretrainer):
     """Audio embeddings in the space of listeners."""
 
     name = "metric_1vsn"
     paper = CHEN
 
-    class Config(Listening.Config):
-        """margin: by which a positive has to win."""
+    class Config(MusicPretrainer.Config):
+        """Settings of the hinge."""
 
-        margin: float = Field(0.2, gt=0)
+        margin: float = Field(0.2, gt=0, description="Margin by which a positive must score above a negative.")
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         self.relevance = Cosine()
 
-    def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
+    def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         return hinge(pos, neg, self.config.margin) * neg.shape[1]
 
 
@@ -84,5 +84,5 @@ class DCUE(Metric1vsN):
     name = "dcue"
     paper = "Lee et al., Deep Content-User Embedding Model for Music Recommendation, DLRS 2018"
 
-    def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
+    def user_encoder(self, history: RaggedArray, n_items: int) -> nn.Module:
         return TableUsers(len(history), self.config.width)

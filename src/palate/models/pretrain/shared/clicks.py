@@ -1,4 +1,4 @@
-"""Pairs of items that one person took, and negatives of the same class that this person did not take."""
+"""Pairs of items that one user took, negatives of the same class, and items by exposure."""
 
 from __future__ import annotations
 
@@ -16,106 +16,169 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 TRIES = 8
-HEAD, TAIL = 0.8, 0.5
+HEAD_QUANTILE, TAIL_QUANTILE = 0.8, 0.5
 
 
-class Clicked:
-    """Args: items: rows to draw from. classes: int64 [n_items]; partners are of one class."""
+class CoClicks:
+    """Sample partners and negatives of items from interactions.
+
+    Args:
+        view: training view.
+        items: int64, rows to draw from.
+        classes: int64 [n_items]; partners are of one class.
+
+    Attributes:
+        has_pairs: whether any user took two items of one class.
+    """
 
     def __init__(self, view: TrainView, items: IntArray, classes: IntArray) -> None:
-        keep = np.isin(view.items, items)
-        users, taken = view.users[keep], view.items[keep]
-        self.taken = RaggedArray.build(users, taken, view.n_users)
-        self.takers = RaggedArray.build(taken, users, view.n_items)
+        mask = np.isin(view.items, items)
+        users, taken = view.users[mask], view.items[mask]
+        self.items_of_user = RaggedArray.build(users, taken, view.n_users)
+        self.users_of_item = RaggedArray.build(taken, users, view.n_items)
         self.matrix, self.classes = view.matrix, classes
         self.pool = items[np.argsort(classes[items], kind="stable")]
-        self.ordered = classes[self.pool]
+        self.pool_classes = classes[self.pool]
         _, counts = np.unique(np.stack([users, classes[taken]]), axis=1, return_counts=True)
-        self.any = bool((counts > 1).any())
+        self.has_pairs = bool((counts > 1).any())
 
-    def draw(self, rows: Tensor, negatives: int, pool: str) -> tuple[Tensor, Tensor, Tensor]:
-        """A partner of each row that has one, and ``negatives`` more items for each; all share all of them.
+    def sample(self, rows: Tensor, negatives: int, pool: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample a partner of each row that has one, and ``negatives`` more items for each; all rows share them.
 
         Draws from torch's global generator.
 
         Args:
-            pool: ``class`` draws of the row's class and counts nothing else; ``both`` draws so and counts what others
-                drew, of whatever class; ``all`` draws of any.
+            rows: int64 [B], items.
+            negatives: items drawn for each row.
+            pool: ``class`` draws from the row's class and uses no other negatives; ``both`` draws from it, and uses
+                what was drawn for other rows whatever its class; ``all`` draws from all classes.
 
         Returns:
-            Anchors int64 [n]; candidates int64 [m], the anchors' partners first; bool [n, m], which are an anchor's
-            negatives.
+            Anchors int64 [n]; candidates int64 [m], the anchors' partners first; bool [n, m], which candidates are
+            negatives of an anchor.
         """
         draws = torch.rand(len(rows), 2 * TRIES + negatives, dtype=torch.float64).numpy()
-        pairs, rest = np.split(draws, [2 * TRIES], axis=1)
+        pair_draws, rest = np.split(draws, [2 * TRIES], axis=1)
         anchors = rows.cpu().numpy()
-        partners, users, found = self.partners(anchors, pairs.reshape(-1, 2, TRIES).swapaxes(0, 1))
+        partners, users, found = self.sample_partners(anchors, pair_draws.reshape(-1, 2, TRIES).swapaxes(0, 1))
         anchors = anchors[found]
-        candidates = np.concatenate([partners[found], self.negatives(anchors, rest[found], pool != "all").ravel()])
-        counts = self.counts(anchors, users[found], candidates, pool == "class")
-        anchor, candidate, count = (torch.from_numpy(x).to(rows.device) for x in (anchors, candidates, counts))
-        return anchor, candidate, count
+        drawn = self.sample_negatives(anchors, rest[found], pool != "all").ravel()
+        candidates = np.concatenate([partners[found], drawn])
+        mask = self.negative_mask(anchors, users[found], candidates, pool == "class")
+        anchor, candidate, negative = (torch.from_numpy(x).to(rows.device) for x in (anchors, candidates, mask))
+        return anchor, candidate, negative
 
-    def asking(self, others: IntArray, view: TrainView, rng: np.random.Generator) -> IntArray:
-        """(partner among ``items``, other item) int64 [k, 2] for those ``others`` for which one is drawn."""
-        every = Clicked(view, np.union1d(self.pool, others), self.classes)
-        partners, _, found = every.partners(others, rng.random((2, len(others), TRIES)))
-        return np.stack([partners, others], axis=1)[found & np.isin(partners, self.pool)]
-
-    def partners(self, anchors: IntArray, draws: NDArray[np.float64]) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
-        """For each anchor another item of its class, the person who took both, and whether any was found.
+    def sample_eval_pairs(self, eval_items: IntArray, view: TrainView, rng: np.random.Generator) -> IntArray:
+        """Sample a partner among the items of the pool for each held-out item.
 
         Args:
-            anchors: int64 [n]. draws: [2, n, tries].
+            eval_items: int64, rows of held-out items.
+            view: training view.
+            rng: draws partners.
+
+        Returns:
+            (partner, held-out item) int64 [k, 2] for those items for which a partner is drawn.
         """
-        counts = self.takers.lengths[anchors]
-        asked = anchors[counts > 0]
+        everything = CoClicks(view, np.union1d(self.pool, eval_items), self.classes)
+        partners, _, found = everything.sample_partners(eval_items, rng.random((2, len(eval_items), TRIES)))
+        return np.stack([partners, eval_items], axis=1)[found & np.isin(partners, self.pool)]
+
+    def sample_partners(
+        self, anchors: IntArray, draws: NDArray[np.float64]
+    ) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
+        """Sample for each anchor another item of its class that some user took as well.
+
+        Args:
+            anchors: int64 [n].
+            draws: uniform [2, n, tries], of users and of items.
+
+        Returns:
+            Partners int64 [n]; the users who took both, int64 [n]; whether a partner was found, bool [n].
+        """
+        counts = self.users_of_item.lengths[anchors]
+        used = anchors[counts > 0]
         draws = draws[:, counts > 0]
-        users = self._pick(self.takers, asked[:, None], draws[0])
-        items = self._pick(self.taken, users, draws[1])
-        good = (items != asked[:, None]) & (self.classes[items] == self.classes[asked][:, None])
-        row, first = np.arange(len(asked)), good.argmax(1)
+        users = self._pick(self.users_of_item, used[:, None], draws[0])
+        items = self._pick(self.items_of_user, users, draws[1])
+        valid = (items != used[:, None]) & (self.classes[items] == self.classes[used][:, None])
+        row, first = np.arange(len(used)), valid.argmax(1)
         out = np.zeros((3, len(anchors)), np.int64)
-        out[:, counts > 0] = items[row, first], users[row, first], good[row, first]
+        out[:, counts > 0] = items[row, first], users[row, first], valid[row, first]
         return out[0], out[1], out[2].astype(bool)
 
-    def negatives(self, anchors: IntArray, draws: NDArray[np.float64], alike: bool) -> IntArray:
-        """Items int64 [n, k] for draws [n, k], of the anchors' classes if ``alike``, else of any."""
-        start, stop = np.zeros_like(anchors), np.full_like(anchors, len(self.pool))
-        if alike:
-            start, stop = (np.searchsorted(self.ordered, self.classes[anchors], side) for side in ("left", "right"))
-        found: IntArray = self.pool[start[:, None] + (draws * (stop - start)[:, None]).astype(np.int64)]
-        return found
+    def sample_negatives(self, anchors: IntArray, draws: NDArray[np.float64], same_class: bool) -> IntArray:
+        """Sample items of the pool.
 
-    def counts(self, anchors: IntArray, users: IntArray, candidates: IntArray, alike: bool) -> NDArray[np.bool_]:
-        """Which candidates are negatives, bool [n, m]: not taken by the anchor's person, of its class if ``alike``."""
-        found: NDArray[np.bool_] = self.matrix[users][:, candidates].toarray() == 0
-        return found & (self.classes[candidates] == self.classes[anchors][:, None]) if alike else found
+        Args:
+            anchors: int64 [n].
+            draws: uniform [n, k].
+            same_class: draw from the anchors' classes, else from all.
+
+        Returns:
+            int64 [n, k].
+        """
+        start, stop = np.zeros_like(anchors), np.full_like(anchors, len(self.pool))
+        if same_class:
+            start, stop = (
+                np.searchsorted(self.pool_classes, self.classes[anchors], side) for side in ("left", "right")
+            )
+        items: IntArray = self.pool[start[:, None] + (draws * (stop - start)[:, None]).astype(np.int64)]
+        return items
+
+    def negative_mask(
+        self, anchors: IntArray, users: IntArray, candidates: IntArray, same_class: bool
+    ) -> NDArray[np.bool_]:
+        """Mark the candidates that are negatives of each anchor.
+
+        Args:
+            anchors: int64 [n].
+            users: int64 [n], the user of each anchor; what that user took is not a negative.
+            candidates: int64 [m].
+            same_class: only candidates of the anchor's class are negatives.
+
+        Returns:
+            bool [n, m].
+        """
+        mask: NDArray[np.bool_] = self.matrix[users][:, candidates].toarray() == 0
+        return mask & (self.classes[candidates] == self.classes[anchors][:, None]) if same_class else mask
 
     def _pick(self, lists: RaggedArray, rows: IntArray, draws: NDArray[np.float64]) -> IntArray:
-        """One entry of each list, none of them empty."""
-        found: IntArray = lists.items[lists.indptr[rows] + (draws * lists.lengths[rows]).astype(np.int64)]
-        return found
+        """Draw one entry of each list; all are nonempty."""
+        picked: IntArray = lists.items[lists.indptr[rows] + (draws * lists.lengths[rows]).astype(np.int64)]
+        return picked
 
 
-class Exposed:
-    """The much and the little exposed among ``items``: above the quantile .8 of exposure, and up to the median.
+class ExposureGroups:
+    """Split items by exposure: the head lies above its quantile 0.8, the tail up to the median.
 
     Args:
-        exposure: int [n_items]. items: rows to look at. classes: int64 [n_items].
+        exposure: int [n_items].
+        items: int64, rows to split.
+        classes: int64 [n_items].
+
+    Attributes:
+        head: bool [n_items].
+        tail: int64, rows.
     """
 
     def __init__(self, exposure: IntArray, items: IntArray, classes: IntArray) -> None:
-        seen = exposure[items]
-        self.head = np.isin(np.arange(len(classes)), items[seen > np.quantile(seen, HEAD)])
-        self.tail, self.classes = items[seen <= np.quantile(seen, TAIL)], classes
+        values = exposure[items]
+        self.head = np.isin(np.arange(len(classes)), items[values > np.quantile(values, HEAD_QUANTILE)])
+        self.tail, self.classes = items[values <= np.quantile(values, TAIL_QUANTILE)], classes
 
-    def pairs(self, rows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Heads among ``rows`` whose class has little exposed items, and the most similar of those by the cosine of
-        ``vectors`` [n_items, d]."""
+    def nearest_tail(self, rows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Pair the head items among ``rows`` with the most similar tail item of their class, by cosine.
+
+        Args:
+            rows: int64 [B].
+            vectors: float [n_items, d].
+
+        Returns:
+            Head items int64 [n], those whose class has tail items; tail items int64 [n].
+        """
         heads = rows[torch.from_numpy(self.head).to(rows.device)[rows]]
         tail = torch.from_numpy(self.tail).to(rows.device)
         same = torch.from_numpy(self.classes[heads.cpu().numpy()][:, None] == self.classes[self.tail]).to(rows.device)
         heads, same = heads[same.any(1)], same[same.any(1)]
-        unit = F.normalize(vectors, dim=1)
-        return heads, tail[(unit[heads] @ unit[tail].T).masked_fill(~same, -torch.inf).argmax(1)]
+        normalized = F.normalize(vectors, dim=1)
+        return heads, tail[(normalized[heads] @ normalized[tail].T).masked_fill(~same, -torch.inf).argmax(1)]

@@ -1,4 +1,4 @@
-"""Codes of pictures and sounds, learnt before they are targets."""
+"""Codebooks of pictures and sounds, learnt before their codes are prediction targets."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from palate.core.model import Phase
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.cells import CellCodes
 
-SEEN = 256
+INIT_ITEMS = 256
 
 
-class CodeConfig(TrainedConfig):
-    """Settings.
+class CodebookConfig(TrainedConfig):
+    """Settings of systems that predict codes."""
 
-    Attributes:
-        codes: of each of pictures and sounds. code_epochs, code_lr: of the phase that learns them.
-    """
-
-    codes: int = Field(256, ge=2)
-    code_epochs: int = Field(15, ge=0)
-    code_lr: float = Field(2e-3, gt=0)
+    codes: int = Field(256, ge=2, description="Size of each modality's codebook.")
+    code_epochs: int = Field(15, ge=0, description="Epochs of the phase that learns the codebooks.")
+    code_lr: float = Field(2e-3, gt=0, description="Learning rate of the phase that learns the codebooks.")
 
 
-class MapCodes(nn.Module):
-    """One :class:`CellCodes` for each modality; books begin at what the untrained coders make of some items.
+class Codebooks(nn.Module):
+    """One :class:`CellCodes` for each modality; codebooks start at the untrained coders' vectors of some items.
 
     Args:
-        inputs: what readers made. modalities: pictures, sounds, or both. rows: items to begin from. codes: of each.
-        generator: picks them.
+        inputs: inputs of the items.
+        modalities: ``image``, ``audio``, or both.
+        rows: items to start from.
+        codes: size of each codebook.
+        generator: picks the first codes.
     """
 
     def __init__(
@@ -44,11 +43,11 @@ class MapCodes(nn.Module):
         self.inputs = inputs
         self.books = nn.ModuleDict({m: CellCodes(inputs.features[m].dim, codes) for m in modalities})
         for modality, book in self.books.items():
-            known = torch.from_numpy(rows[inputs.present(modality)[rows]][:SEEN])
-            if len(known) and isinstance(book, CellCodes):
+            present = torch.from_numpy(rows[inputs.present(modality)[rows]][:INIT_ITEMS])
+            if len(present) and isinstance(book, CellCodes):
                 with torch.no_grad():
-                    found = book.vectors(inputs.read(modality, known))
-                book.quantise.start(found.flatten(0, 1), generator)
+                    vectors = book.vectors(inputs.read(modality, present))
+                book.quantise.start(vectors.flatten(0, 1), generator)
 
     def ids(self, modality: str, rows: Tensor) -> Tensor:
         """Codes int64 [B, R] of items that have the modality."""
@@ -57,18 +56,18 @@ class MapCodes(nn.Module):
         return book.ids(self.inputs.read(modality, rows))
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        """Each modality's error of drawing its maps again, mean over those that the batch has."""
+        """Reconstruction error of each modality, and ``loss``, the mean over the modalities that the batch has."""
         rows, out = batch.rows[:, 0], {}
         for modality, book in self.books.items():
-            known = rows[torch.from_numpy(self.inputs.present(modality)).to(rows.device)[rows]]
-            if len(known):
-                out[modality] = book(self.inputs.read(modality, known))[1]
+            present = rows[torch.from_numpy(self.inputs.present(modality)).to(rows.device)[rows]]
+            if len(present):
+                out[modality] = book(self.inputs.read(modality, present))[1]
         if not out:
             return {"loss": torch.stack([p.sum() for p in self.parameters()]).sum() * 0}
         return {"loss": torch.stack([*out.values()]).mean(), **out}
 
-    def phases(self, config: CodeConfig) -> list[Phase]:
-        """The phase that learns them, if there are any; nothing judges it."""
+    def phases(self, config: CodebookConfig) -> list[Phase]:
+        """The phase that learns the codebooks, if there are any; it is not validated."""
         parameters = [*self.parameters()]
         if not parameters or not config.code_epochs:
             return []

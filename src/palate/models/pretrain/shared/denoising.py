@@ -1,4 +1,4 @@
-"""Tasks of a mixture of denoisers: what of a target is shown, and what is to be written."""
+"""Tasks of a mixture of denoisers: the visible part of a target, and the tokens that are predicted."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from palate.modules.spans import cut, spans, take_out
 from palate.modules.towers import PAD
 from palate.modules.unified import Senses
 
-OPEN, END, MASK = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
+CLS, SEP, MASK = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
 MODALITIES, DENOISERS = ("text", "image", "audio"), "RSX"
 SPANS = {"R": (0.15, 3), "X": (0.5, 8)}
-"""Share of a text's pieces that is taken out, and how many at a time."""
+"""Share of a text's pieces that is removed, and the mean length of a span."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One vocabulary: pieces of texts, codes of maps, sentinels, and the tokens that say what is wanted.
+class UnifiedVocabulary:
+    """One vocabulary of text pieces, codes of pictures and sounds, sentinels, and tokens that name the task.
 
     Args:
-        pieces: number of ids of pieces. length: of texts at most. maps: modalities with codes. codes: of each.
+        pieces: number of ids of text pieces.
+        length: length of a text at most.
+        maps: modalities with codes.
+        codes: codes of each of them.
     """
 
     pieces: int
@@ -34,60 +37,84 @@ class Layout:
     maps: Sequence[str]
     codes: int
 
-    def first(self, modality: str) -> int:
-        """Id of a map's code 0."""
+    def first_code(self, modality: str) -> int:
+        """Id of code 0 of a modality."""
         return self.pieces + self.codes * list(self.maps).index(modality)
 
     @property
-    def sentinel(self) -> int:
+    def first_sentinel(self) -> int:
         """Id of the first sentinel."""
         return self.pieces + self.codes * len(self.maps)
 
-    def asked(self, head: str, denoiser: str) -> list[int]:
-        """Ids of the two tokens that ask for a modality and a denoiser."""
-        first = self.sentinel + (self.length + 1) // 2
+    def task_prefix(self, head: str, denoiser: str) -> list[int]:
+        """Ids of the two tokens that name a target modality and a denoiser."""
+        first = self.first_sentinel + (self.length + 1) // 2
         return [first + MODALITIES.index(head), first + len(MODALITIES) + DENOISERS.index(denoiser)]
 
     def __len__(self) -> int:
-        return self.sentinel + (self.length + 1) // 2 + len(MODALITIES) + len(DENOISERS)
+        return self.first_sentinel + (self.length + 1) // 2 + len(MODALITIES) + len(DENOISERS)
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the encoder sees of the target, if anything, and what is to be written.
+class DenoisingTarget:
+    """The part of a target that the encoder reads, and the tokens that the decoder predicts.
 
     Attributes:
-        shown: the encoder's part. ids: int64 [B, n], to be written. places: float32 [B, n, 2].
-        tells: bool [B, n], which of them later positions may see. counts: bool [B, n], which of them are learnt.
+        visible: input of the encoder; None if all is hidden.
+        ids: int64 [B, n], tokens of the decoder.
+        positions: float32 [B, n, 2], their positions.
+        readable: bool [B, n], tokens that later positions may attend to.
+        scored: bool [B, n], tokens that the loss counts.
     """
 
-    shown: Placed | None
+    visible: Placed | None
     ids: Tensor
-    places: Tensor
-    tells: Tensor
-    counts: Tensor
+    positions: Tensor
+    readable: Tensor
+    scored: Tensor
 
 
-def text_target(senses: Senses, ids: Tensor, denoiser: str, sentinel: int) -> Target:
-    """Of ids int64 [B, T]: spans taken out ([R], [X]), or a text cut anywhere after its first token ([S])."""
+def text_target(senses: Senses, ids: Tensor, denoiser: str, sentinel: int) -> DenoisingTarget:
+    """Make a task of a text: remove spans ([R], [X]), or cut it anywhere after its first token ([S]).
+
+    Args:
+        senses: embeds what the encoder reads.
+        ids: int64 [B, T].
+        denoiser: ``R``, ``S`` or ``X``.
+        sentinel: id of the first sentinel.
+
+    Returns:
+        The task; padding is not scored.
+    """
     if denoiser == "S":
         length = (ids != PAD).sum(1)
         read, written = cut(ids, (torch.rand(len(ids), device=ids.device) * (length - 1)).long() + 1)
     else:
-        read, written = take_out(ids, spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, END)
-    every = torch.ones_like(written, dtype=torch.bool)
-    return Target(senses.text(read), written, senses.line(written), every, written != PAD)
+        read, written = take_out(ids, spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, SEP)
+    readable = torch.ones_like(written, dtype=torch.bool)
+    return DenoisingTarget(senses.text(read), written, senses.line(written), readable, written != PAD)
 
 
 def map_target(
     senses: Senses, modality: str, maps: Tensor, codes: Tensor, denoiser: str, share: float, dynamic: bool
-) -> Target:
-    """Of maps [B, C, H, W] with codes int64 [B, R]: a ``share`` of the cells is hidden ([R]), or all ([S]).
+) -> DenoisingTarget:
+    """Make a task of a picture or a sound: hide a ``share`` of its cells ([R]), or all ([S]).
 
-    Under [R] hidden codes are learnt, and, if ``dynamic``, not seen by later positions.
+    Args:
+        senses: embeds what the encoder reads.
+        modality: ``image`` or ``audio``.
+        maps: [B, C, H, W].
+        codes: int64 [B, R], ids of their cells.
+        denoiser: ``R`` or ``S``.
+        share: share of the cells hidden under [R]; these alone are scored.
+        dynamic: under [R] hide them from later positions of the decoder as well.
+
+    Returns:
+        The task.
     """
-    places, every = senses.raster(maps), torch.ones_like(codes, dtype=torch.bool)
+    positions, every = senses.raster(maps), torch.ones_like(codes, dtype=torch.bool)
     if denoiser == "S":
-        return Target(None, codes, places, every, every)
+        return DenoisingTarget(None, codes, positions, every, every)
     hidden = choose(every, share)
-    return Target(senses.map(modality, maps, hidden), codes, places, ~hidden if dynamic else every, hidden)
+    visible = senses.map(modality, maps, hidden)
+    return DenoisingTarget(visible, codes, positions, ~hidden if dynamic else every, hidden)

@@ -1,4 +1,4 @@
-"""What systems share that learn an encoder of texts: words in one stream, one vector of a text, masked words."""
+"""Text encoders: tokens through one Transformer, one vector a text, masked language modelling."""
 
 from __future__ import annotations
 
@@ -27,16 +27,25 @@ if TYPE_CHECKING:
 CHUNK = 256
 
 
-def weighted(terms: Mapping[str, tuple[float, Callable[[], Tensor]]]) -> dict[str, Tensor]:
-    """Terms by name, and ``loss``, their sum by weight; a term of weight 0 is not made."""
-    made = {name: term() for name, (weight, term) in terms.items() if weight}
-    return {"loss": torch.stack([terms[name][0] * found for name, found in made.items()]).sum(), **made}
+def weighted_sum(terms: Mapping[str, tuple[float, Callable[[], Tensor]]]) -> dict[str, Tensor]:
+    """Evaluate loss terms and their weighted sum.
+
+    Args:
+        terms: name -> (weight, function that computes the term); a term of weight 0 is not computed.
+
+    Returns:
+        The terms by name, and ``loss``, their weighted sum.
+    """
+    values = {name: term() for name, (weight, term) in terms.items() if weight}
+    return {"loss": torch.stack([terms[name][0] * value for name, value in values.items()]).sum(), **values}
 
 
 class DocumentPretrainer(Pretrainer):
-    """A text's vector is the mean of its words' states in a Transformer, by default as it is.
+    """A text's vector is the mean of its tokens' states in a Transformer, by default without a projection.
 
-    ``texts``: how many texts of a reader's length are read in a row.
+    Attributes:
+        texts: texts of the reader's length that are read in a row.
+        has_text: bool [n_items].
     """
 
     texts: ClassVar[int] = 1
@@ -44,59 +53,67 @@ class DocumentPretrainer(Pretrainer):
     class Config(StreamConfig):
         """Settings of a Transformer over texts."""
 
-        batch_size: int = Field(64, ge=2)
+        batch_size: int = Field(64, ge=2, description="Items a step.")
 
     def reads(self) -> tuple[str, ...]:
         return ("text",)
 
     def setup(self, train: TrainView) -> None:
+        """Build the Transformer and the head.
+
+        Args:
+            train: training view.
+
+        Raises:
+            ConfigError: if the items have no text.
+        """
         self.inputs = ItemInputs(train.features)
         if "text" not in self.inputs:
             raise ConfigError(f"{self.name} needs items with text", key="model", hint="see palate check DATA")
-        self.told = self.inputs.present("text")
-        self.given = self.inputs.network("text", self.config.dim, 1)
+        self.has_text = self.inputs.present("text")
+        self.text_network = self.inputs.network("text", self.config.dim, 1)
         self.length = self.inputs.features["text"].dim
-        self.vocabulary = max(int(self.given.get("vocabulary", 0)), FIRST_WORD + 1)
+        self.vocabulary = max(int(self.text_network.get("vocabulary", 0)), FIRST_WORD + 1)
         head = self.head()
         self.width = head.out_features
         self.part = tower_network(self.network(), self.width)
         self.part["head"] = head
 
     def network(self) -> dict[str, Any]:
-        """Arguments of the tower."""
+        """Arguments of :func:`palate.modules.towers.make_tower`."""
         c, d = self.config, self.config.dim
         words = {"kind": "words", "vocabulary": self.vocabulary, "dim": d, "length": self.texts * self.length}
         return {"kind": "stream", "reader": words, "dim": d, "layers": c.layers, "heads": HEADS}
 
     def head(self) -> nn.Linear:
-        """From a text's mean state to its vector; the identity, which stays."""
-        made = nn.Linear(self.config.dim, self.config.dim)
-        nn.init.eye_(made.weight)
-        nn.init.zeros_(made.bias)
-        made.requires_grad_(False)
-        return made
+        """Map from a text's mean state to its vector; by default the identity, which is not trained."""
+        head = nn.Linear(self.config.dim, self.config.dim)
+        nn.init.eye_(head.weight)
+        nn.init.zeros_(head.bias)
+        head.requires_grad_(False)
+        return head
 
     @property
     def stream(self) -> Alone:
-        """What gives every word a state."""
-        found = self.part["tower"]
-        assert isinstance(found, Alone)
-        return found
+        """Transformer that gives every token a state."""
+        tower = self.part["tower"]
+        assert isinstance(tower, Alone)
+        return tower
 
     def ids(self, rows: Tensor) -> Tensor:
-        """Token ids int64 [B, T] of all that is written about items."""
+        """Token ids int64 [B, T] of all texts of items."""
         return self.inputs.read("text", rows).long()
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Vectors float32 [B, width] of items with text; only their direction counts outside."""
+        """Vectors float32 [B, width] of items with text; exported encoders keep only their direction."""
         return vectors_of(self.part, self.ids(rows), unit=False)
 
     def encode_all(self, rows: IntArray) -> Tensor:
-        """Vectors of length 1 of many items, without gradients."""
+        """Unit vectors float32 [n, width] of many items, without gradients."""
         with torch.inference_mode():
             parts = torch.from_numpy(rows).to(self.device).split(CHUNK)
-            found = [F.normalize(self.encode(part), dim=1) for part in parts if len(part)]
-        return torch.cat(found) if found else torch.zeros(0, self.width, device=self.device)
+            vectors = [F.normalize(self.encode(part), dim=1) for part in parts if len(part)]
+        return torch.cat(vectors) if vectors else torch.zeros(0, self.width, device=self.device)
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         encoder = Tower(readers["text"], self.network(), self.width)
@@ -104,30 +121,31 @@ class DocumentPretrainer(Pretrainer):
 
 
 class MaskedDocuments(DocumentPretrainer):
-    """Texts some of whose words are hidden and guessed."""
+    """Masked language modelling of texts."""
 
     class Config(DocumentPretrainer.Config):
-        """Settings.
+        """Settings of masked language modelling."""
 
-        Attributes:
-            masked: share of the words hidden.
-        """
-
-        masked: float = Field(0.15, gt=0, lt=1)
+        masked: float = Field(0.15, gt=0, lt=1, description="Share of the tokens masked.")
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         self.guess = WordHead(self.config.dim, self.vocabulary)
 
-    def hide(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Ids with some words corrupted, and which."""
+    def mask_tokens(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrupt some tokens of ids int64 [B, T]; returns the ids and a bool mask of the corrupted ones."""
         return mask_words(ids, self.config.masked, MASK, (FIRST_WORD, self.vocabulary))
 
-    def guessed(self, states: Tensor, hidden: Tensor, ids: Tensor) -> Tensor:
-        """Cross-entropy of the words that were hidden.
+    def mlm_loss(self, states: Tensor, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Mean cross-entropy of masked tokens.
 
         Args:
-            states: [B, T, d], of texts with words corrupted. hidden: bool [B, T]. ids: the truth, int64 [B, T].
+            states: float [B, T, d], of texts with masked tokens.
+            hidden: bool [B, T], masked tokens.
+            ids: int64 [B, T], the true tokens.
+
+        Returns:
+            A scalar; 0 if none is masked.
         """
         words = self.stream.reader
         assert isinstance(words, Words)

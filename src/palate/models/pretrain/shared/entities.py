@@ -1,4 +1,4 @@
-"""What an item is, in single names: the entities that relations tie it to, or the words of its own text."""
+"""Entities of items: targets of relations, or the words of their own texts."""
 
 from __future__ import annotations
 
@@ -14,32 +14,40 @@ from palate.features.vocabulary import SPECIAL
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-Names = Literal["auto", "relations", "words"]
-FEWEST, MOST = 2, 0.5
+EntitySource = Literal["auto", "relations", "words"]
+MIN_ITEMS, MAX_SHARE = 2, 0.5
 
 
-def entities_of(view: TrainView, source: Names, name: str) -> sp.csr_array:
-    """Which names an item has: bool [n_items, E], every name that of at least 2 items and at most half of them.
+def entity_matrix(view: TrainView, source: EntitySource, owner: str) -> sp.csr_array:
+    """Entities of each item: those that at least 2 items and at most half of the items have.
 
     Args:
-        source: ``relations`` takes targets that are no items; ``words`` the pieces of the items' texts; ``auto`` is
-            relations where there are any, else words.
+        view: training view.
+        source: ``relations`` takes the targets of relations that are not items; ``words`` the tokens of the items'
+            texts; ``auto`` is relations where there are any, else words.
+        owner: name of the system, for the error.
+
+    Returns:
+        bool [n_items, E].
 
     Raises:
-        ConfigError: when the data have no such names.
+        ConfigError: if fewer than 2 entities are left.
     """
-    told = [edges for edges in view.relations.edges.values() if edges.target_kind != "item" and len(edges)]
-    if source == "relations" or (source == "auto" and told):
-        tables = [_table(edges.source, edges.target, view.n_items) for edges in told]
+    relations = [edges for edges in view.relations.edges.values() if edges.target_kind != "item" and len(edges)]
+    if source == "relations" or (source == "auto" and relations):
+        tables = [_table(edges.source, edges.target, view.n_items) for edges in relations]
     else:
         tables = [_words(view)] if "text" in view.features else []
     if tables:
         table = sp.csc_array(sp.hstack(tables))
         counts = np.diff(table.indptr)
-        table = sp.csr_array(table[:, (counts >= FEWEST) & (counts <= MOST * max(len(np.unique(table.indices)), 1))])
+        most = MAX_SHARE * max(len(np.unique(table.indices)), 1)
+        table = sp.csr_array(table[:, (counts >= MIN_ITEMS) & (counts <= most)])
         if table.shape[1] > 1:
             return table
-    raise ConfigError(f"{name} found no names for what items are", key="entities", hint="relations, or items with text")
+    raise ConfigError(
+        f"{owner} found no entities of the items", key="entities", hint="give relations, or items with text"
+    )
 
 
 def _words(view: TrainView) -> sp.csr_array:

@@ -1,4 +1,4 @@
-"""Content learns the factors that a matrix factorisation found for the items people took."""
+"""Regression from content to the item factors of a matrix factorisation."""
 
 from __future__ import annotations
 
@@ -21,54 +21,59 @@ if TYPE_CHECKING:
 
 
 class FactorRegression(ItemPretrainer):
-    """f(content_i) -> y_i of X Y^T; kept items take no part in the factorisation, so nothing tells of them.
+    """f(content_i) -> y_i of X Y^T; held-out items are left out of the factorisation.
 
     Attributes:
-        people: float32 [n_users, width], factors of users. goals: float32 [n_items, width], factors of items.
+        user_factors: float32 [n_users, width], X.
+        targets: float32 [n_items, width], Y.
     """
 
-    people: Tensor
-    goals: Tensor
+    user_factors: Tensor
+    targets: Tensor
 
     class Config(ItemPretrainer.Config):
-        """Settings.
+        """Settings of the factorisation."""
 
-        Attributes:
-            confidence: weight of what was taken against 1 for what was not. reg, sweeps: of the factorisation.
-        """
-
-        confidence: float = Field(28.6, ge=1)
-        reg: float = Field(1.0, gt=0)
-        sweeps: int = Field(10, ge=1)
+        confidence: float = Field(28.6, ge=1, description="Weight of a positive; anything else has weight 1.")
+        reg: float = Field(1.0, gt=0, description="L2 penalty of the factors.")
+        sweeps: int = Field(10, ge=1, description="Sweeps of alternating least squares.")
 
     @property
-    def unit(self) -> bool:
+    def normalize(self) -> bool:
         return False
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c = self.config
-        seen = self.held.positives(train)
-        ones = np.ones(int(seen.sum()), np.float32)
-        self.matrix = sp.csr_array((ones, (train.users[seen], train.items[seen])), shape=train.matrix.shape)
+        mask = self.held_out.training_mask(train)
+        ones = np.ones(int(mask.sum()), np.float32)
+        self.matrix = sp.csr_array((ones, (train.users[mask], train.items[mask])), shape=train.matrix.shape)
         rng = rng_for(train.seed, "factors", self.name)
-        people, goals = weighted_factors(
+        users, items = weighted_factors(
             self.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng
         )
-        self.register_buffer("people", torch.from_numpy(people), persistent=False)
-        self.register_buffer("goals", torch.from_numpy(goals), persistent=False)
+        self.register_buffer("user_factors", torch.from_numpy(users), persistent=False)
+        self.register_buffer("targets", torch.from_numpy(items), persistent=False)
 
     def examples(self, view: TrainView) -> IntArray:
-        return self.held.trained[:, None]
+        return self.held_out.train_items[:, None]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         rows = batch.rows[:, 0]
-        return {"loss": factor_mse(self.encode(rows), self.goals[rows])}
+        return {"loss": factor_mse(self.encode(rows), self.targets[rows])}
 
     def affinity(self, users: IntArray, items: Tensor) -> Tensor:
-        """x_u y float32 [U, n] of items given as vectors [n, width], for users given as rows."""
-        return self.people[torch.from_numpy(users).to(items.device)] @ items.T
+        """Predicted preference x_u y.
+
+        Args:
+            users: int64 [U], rows of users.
+            items: float32 [n, width], vectors of items.
+
+        Returns:
+            float32 [U, n].
+        """
+        return self.user_factors[torch.from_numpy(users).to(items.device)] @ items.T
 
     def validation_score(self) -> float:
-        """AUC over users of the kept items, by x_u f(content_i)."""
-        return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))
+        """AUC over users of the held-out items, by x_u f(content_i)."""
+        return self.held_out.auc(self.affinity(self.held_out.users, self.encode_all(self.held_out.eval_items)))

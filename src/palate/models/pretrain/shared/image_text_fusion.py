@@ -1,4 +1,4 @@
-"""A text and a picture of one item, compared apart and read together: contrast, matching, masked words."""
+"""A picture and a text, encoded apart and read together: contrast, matching, masked words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
-from palate.models.pretrain.shared.contrastive import MOST_SCALE
-from palate.models.pretrain.shared.image_text import PictureText
-from palate.models.pretrain.shared.queries import alike
+from palate.models.pretrain.shared.contrastive import MAX_SCALE
+from palate.models.pretrain.shared.image_text import ImageTextPretrainer
+from palate.models.pretrain.shared.queries import false_negatives
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
 from palate.modules.fusion import PairReader, pick
 from palate.modules.masking import choose, corrupt, mine
@@ -28,24 +28,27 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 CHUNK = 256
-Task = Literal["itc", "itm", "mlm"]
+Objective = Literal["itc", "itm", "mlm"]
 
 
-class PairPretrainer(PictureText):
-    """``base`` reads pairs; subclasses say what else is learnt of it. Its towers are what is exported."""
+class ImageTextFusionPretrainer(ImageTextPretrainer):
+    """Train ``base``, which reads pictures with texts; its towers are exported.
 
-    class Config(PictureText.Config):
-        """Settings.
+    Attributes:
+        base: two towers and a layer that fuses them.
+    """
 
-        Attributes:
-            objectives: of pairs. width: of the shared space. tau: first temperature; it is learnt.
-            masked: share of words hidden in mlm.
-        """
+    class Config(ImageTextPretrainer.Config):
+        """Settings of the pairs' objectives."""
 
-        objectives: tuple[Task, ...] = Field(("itc", "itm", "mlm"), min_length=1)
-        width: int = Field(64, ge=2)
-        tau: float = Field(0.07, gt=0)
-        masked: float = Field(0.15, gt=0, lt=1)
+        objectives: tuple[Objective, ...] = Field(
+            ("itc", "itm", "mlm"),
+            min_length=1,
+            description="Objectives that are summed: contrast (itc), matching (itm), masked words (mlm).",
+        )
+        width: int = Field(64, ge=2, description="Width of the shared space.")
+        tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
+        masked: float = Field(0.15, gt=0, lt=1, description="Share of the words masked in mlm.")
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -58,41 +61,69 @@ class PairPretrainer(PictureText):
     @property
     def temperature(self) -> Tensor:
         """1 / exp(s), s clipped as in CLIP."""
-        return 1 / self.scale.exp().clamp(max=MOST_SCALE)
+        return 1 / self.scale.exp().clamp(max=MAX_SCALE)
 
     def base_loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        """The sum of the base's objectives over the batch's items that have both picture and text."""
+        """Objectives of the base, and ``loss``, their sum, over the batch's items that have both picture and text."""
         items = batch.rows[:, 1].unique()
         items = items[self.has("text", items)]
         if len(items) < 2:
             return {"loss": self.scale * 0}
-        ids, twins = self.ids(items), alike(self.ids(items), items)
+        ids = self.ids(items)
+        excluded = false_negatives(ids, items)
         words, regions = self.base.read("text", ids), self.base.read("image", self.inputs.read("image", items))
         a, b = self.base.vector("text", words), self.base.vector("image", regions)
-        parts = {
-            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, twins=twins),
-            "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), twins),
+        terms = {
+            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, twins=excluded),
+            "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), excluded),
             "mlm": lambda: self.mlm(ids, regions),
         }
-        out = {name: parts[name]() for name in self.config.objectives}
+        out = {name: terms[name]() for name in self.config.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
-    def itm(self, words: Tokens, regions: Tokens, scores: Tensor, twins: Tensor) -> Tensor:
-        """Cross-entropy of fits: each pair, each text with a wrong picture, each picture with a wrong text."""
+    def itm(self, words: Tokens, regions: Tokens, scores: Tensor, excluded: Tensor) -> Tensor:
+        """Cross-entropy of matching: each pair, each text with a wrong picture, each picture with a wrong text.
+
+        Args:
+            words: states of the texts [B, T, d] and their mask.
+            regions: states of the pictures [B, R, d] and their mask.
+            scores: float [B, B], similarities by which wrong partners are drawn.
+            excluded: bool [B, B], pairs that are never drawn as wrong partners.
+
+        Returns:
+            A scalar.
+        """
         own = torch.arange(len(scores), device=scores.device)
-        (a, wrong_picture), (b, wrong_text) = mine(scores, twins), mine(scores.T, twins)
-        texts, pictures = torch.cat([own, a, wrong_text]), torch.cat([own, wrong_picture, b])
-        return first_fit(self.base.fits(pick(words, texts), pick(regions, pictures)), len(own))
+        (a, wrong_image), (b, wrong_text) = mine(scores, excluded), mine(scores.T, excluded)
+        texts, images = torch.cat([own, a, wrong_text]), torch.cat([own, wrong_image, b])
+        return matching_loss(self.base.fits(pick(words, texts), pick(regions, images)), len(own))
 
     def mlm(self, ids: Tensor, regions: Tokens) -> Tensor:
-        """Cross-entropy of masked words."""
-        chosen = choose(ids >= FIRST_WORD, self.config.masked)
-        shown = corrupt(ids, chosen, MASK, (FIRST_WORD, self.vocabulary))
-        logits = self.base.guesses(self.base.read("text", shown), regions)[chosen]
-        return F.cross_entropy(logits, ids[chosen], reduction="sum") / max(len(logits), 1)
+        """Mean cross-entropy of masked words, given the other words and the picture.
+
+        Args:
+            ids: int64 [B, T].
+            regions: states of the pictures [B, R, d] and their mask.
+
+        Returns:
+            A scalar.
+        """
+        hidden = choose(ids >= FIRST_WORD, self.config.masked)
+        masked = corrupt(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
+        logits = self.base.guesses(self.base.read("text", masked), regions)[hidden]
+        return F.cross_entropy(logits, ids[hidden], reduction="sum") / max(len(logits), 1)
 
     def vectors(self, modality: str, rows: IntArray, read: Callable[[Tensor], Tensor]) -> Tensor:
-        """Unit vectors float32 [n, width] of what ``read`` gives for ``rows``."""
+        """Encode many rows in one modality.
+
+        Args:
+            modality: ``text`` or ``image``.
+            rows: int64 [n].
+            read: rows -> inputs of the tower.
+
+        Returns:
+            Unit vectors float32 [n, width].
+        """
         parts = torch.from_numpy(rows).to(self.device).split(CHUNK)
         return torch.cat([self.base.vector(modality, self.base.read(modality, read(part))) for part in parts])
 
@@ -103,6 +134,6 @@ class PairPretrainer(PictureText):
         }
 
 
-def first_fit(logits: Tensor, n: int) -> Tensor:
-    """Cross-entropy of logits [B] of which the first ``n`` are of pairs that fit."""
+def matching_loss(logits: Tensor, n: int) -> Tensor:
+    """Cross-entropy of logits [B] of which the first ``n`` are of true pairs."""
     return F.binary_cross_entropy_with_logits(logits, (torch.arange(len(logits), device=logits.device) < n).float())

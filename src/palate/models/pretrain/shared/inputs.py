@@ -1,4 +1,4 @@
-"""What readers made of a catalogue, handed to towers row by row."""
+"""Inputs of a catalogue's items, read row by row for towers."""
 
 from __future__ import annotations
 
@@ -14,82 +14,101 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import READERS
 
-KINDS = ("text", "image", "audio")
-AS_IDS = ("", READERS["text"])
-"""Names of readers whose rows are ids of a text's tokens, not a vector."""
+MODALITIES = ("text", "image", "audio")
+TOKEN_READERS = ("", READERS["text"])
+"""Names of readers whose rows are token ids of a text, not a vector."""
 
 
 class ItemInputs:
-    """Args: features: modality -> what its reader made; rows that may not be seen are absent.
+    """Inputs of all items.
 
-    frames: of sounds that are heard; 0 is all.
+    Args:
+        features: modality -> what its reader made; rows that training may not see are absent.
+        frames: frames of a sound that are read; 0 is all.
     """
 
     def __init__(self, features: Mapping[str, Features], frames: int = 0) -> None:
         self.frames = frames
-        self.features = {kind: features[kind] for kind in KINDS if kind in features}
+        self.features = {modality: features[modality] for modality in MODALITIES if modality in features}
 
     def __contains__(self, modality: str) -> bool:
         return modality in self.features
 
     def present(self, modality: str) -> NDArray[np.bool_]:
-        """bool [n_items]."""
+        """Items that have the modality, bool [n_items]."""
         return self.features[modality].present
 
     def read(self, modality: str, rows: Tensor) -> Tensor:
         """Inputs float32 of these rows, on the device of ``rows``."""
         return read_rows(self.features[modality], rows)
 
-    def pictured(self, who: str) -> NDArray[np.int64]:
+    def with_image(self, owner: str) -> NDArray[np.int64]:
         """Rows of items with a picture.
 
-        Raises:
-            ConfigError: when ``who``, a system, has fewer than 2 to learn from.
-        """
-        found = np.flatnonzero(self.present("image")) if "image" in self else np.zeros(0, np.int64)
-        if len(found) < 2:
-            raise ConfigError(f"{who} needs at least 2 items with a picture", key="model", hint="see palate check DATA")
-        return found
+        Args:
+            owner: name of the system, for the error.
 
-    def known(self, modality: str) -> Tensor:
+        Returns:
+            int64 [n].
+
+        Raises:
+            ConfigError: if fewer than 2 items have a picture.
+        """
+        rows = np.flatnonzero(self.present("image")) if "image" in self else np.zeros(0, np.int64)
+        if len(rows) < 2:
+            raise ConfigError(
+                f"{owner} needs at least 2 items with a picture", key="model", hint="see palate check DATA"
+            )
+        return rows
+
+    def read_present(self, modality: str) -> Tensor:
         """Inputs float32 of all rows that have the modality."""
         return self.read(modality, torch.from_numpy(np.flatnonzero(self.present(modality))))
 
     def frozen(self, modality: str) -> bool:
-        """Whether what reads the modality makes vectors already, and not what a tower of the modality takes in."""
-        found = self.features[modality]
-        return found.kind == "pooled" and found.network is None and found.identity.partition("@")[0] not in AS_IDS
+        """Whether the modality's reader returns ready vectors, not the inputs of a tower."""
+        features = self.features[modality]
+        name = features.identity.partition("@")[0]
+        return features.kind == "pooled" and features.network is None and name not in TOKEN_READERS
 
     def network(self, modality: str, dim: int, layers: int) -> dict[str, Any]:
         """Arguments of :func:`palate.modules.towers.make_tower` that fit the inputs.
 
+        Args:
+            modality: one of the modalities at hand.
+            dim: width of the tower.
+            layers: layers of a text tower; 0 is a bag of words.
+
+        Returns:
+            Keyword arguments.
+
         Raises:
-            ConfigError: where the reader makes vectors.
+            ConfigError: if the reader returns ready vectors.
         """
-        found = self.features[modality]
-        if found.network is not None:
-            return dict(found.network)
+        features = self.features[modality]
+        if features.network is not None:
+            return dict(features.network)
         if self.frozen(modality):
             raise ConfigError(
                 "this system reads content, not vectors",
-                key=f"{modality}={found.identity.partition('@')[0]}",
+                key=f"{modality}={features.identity.partition('@')[0]}",
                 hint=f"read it as {READERS[modality]}; systems that learn from pairs of items read vectors as well",
             )
         if modality == "text":
-            words = int(found.values[found.present].max(initial=0)) + 1
+            words = int(features.values[features.present].max(initial=0)) + 1
             if not layers:
                 return {"kind": "bag", "vocabulary": words, "dim": dim}
-            return {"kind": "text", "vocabulary": words, "dim": dim, "layers": layers, "length": found.dim}
+            return {"kind": "text", "vocabulary": words, "dim": dim, "layers": layers, "length": features.dim}
         if modality == "audio":
             cut = {"frames": self.frames} if self.frames else {}
-            return {"kind": "audio", "bands": int(found.values.shape[2]), "dim": dim, **cut}
+            return {"kind": "audio", "bands": int(features.values.shape[2]), "dim": dim, **cut}
         return {"kind": "image", "dim": dim}
 
 
 def read_rows(features: Features, rows: Tensor) -> Tensor:
-    """Values float32 of these rows, on the device of ``rows``."""
-    at = rows.cpu().numpy()
-    values = np.array(features.values[at], np.float32)
-    # a batch needs numbers for what is absent too; whoever reads them is told by ``present``
-    values[~features.present[at]] = 0
+    """Values float32 of these rows, zero where absent, on the device of ``rows``."""
+    index = rows.cpu().numpy()
+    values = np.array(features.values[index], np.float32)
+    # a batch needs numbers for absent rows too; ``present`` says which these are
+    values[~features.present[index]] = 0
     return torch.from_numpy(values).to(rows.device)

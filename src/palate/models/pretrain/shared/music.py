@@ -1,4 +1,4 @@
-"""Sound learns who listens to it: a user, a track they took, N that they did not."""
+"""Audio encoders learnt from listening: a user, a track they took, and N tracks they did not take."""
 
 from __future__ import annotations
 
@@ -22,57 +22,64 @@ from palate.modules.users import HistoryUsers
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-AT_ONCE = 16
+USER_CHUNK = 16
 
 
-class Listening(ItemPretrainer):
-    """Subclasses say how relevant a track is to a user and what a positive's relevance is compared with.
+class MusicPretrainer(ItemPretrainer):
+    """Learn track encoders from who listens; subclasses choose the relevance of a track and the loss.
 
-    Negatives are drawn uniformly from tracks that the user did not take (the paper's are disliked). Users are read
-    from what else they took, without demographics. Any one modality may stand in for sound.
+    Negatives are drawn uniformly from tracks that the user did not take (the paper's are disliked). Users are encoded
+    from the other tracks of their history, without demographics. Any one modality may stand in for sound.
 
     Attributes:
-        people: users and the track they are asked about -> vectors [B, width].
-        relevance: vectors of users [B, width] and tracks [B, n, width] -> [B, n].
+        people: encoder of users, given the track that is scored -> vectors [B, width].
+        relevance: vectors of users [B, width] and tracks [B, n, width] -> scores [B, n].
     """
 
     relevance: nn.Module
 
     class Config(ItemPretrainer.Config):
-        """Settings.
+        """Settings of learning from listening."""
 
-        Attributes:
-            modality: the one to learn from. negatives: N.
-        """
-
-        modality: Literal["audio", "image", "text"] = "audio"
-        negatives: int = Field(4, ge=1)
+        modality: Literal["audio", "image", "text"] = Field("audio", description="Modality to learn from.")
+        negatives: int = Field(4, ge=1, description="Negatives of each positive, N.")
 
     @abstractmethod
-    def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
-        """The loss of relevances [B] of tracks that were taken and [B, N] of tracks that were not."""
+    def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
+        """Loss of the relevance of positives [B] and of their negatives [B, N]."""
 
-    def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
-        """What makes vectors of users."""
+    def user_encoder(self, history: RaggedArray, n_items: int) -> nn.Module:
+        """Module that encodes users, from their histories by default."""
         return HistoryUsers(history, n_items, self.config.dim, self.config.width)
 
-    def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
+    def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         return (self.config.modality,) if self.config.modality in inputs else ()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        seen = self.held.positives(train)
-        history = RaggedArray.build(train.users[seen], train.items[seen], train.n_users)
-        self.people = self.listeners(history, train.n_items)
-        self.negatives = Negatives(train.n_items, (train.history.indptr, train.history.items), self.held.trained)
+        mask = self.held_out.training_mask(train)
+        history = RaggedArray.build(train.users[mask], train.items[mask], train.n_users)
+        self.people = self.user_encoder(history, train.n_items)
+        taken = (train.history.indptr, train.history.items)
+        self.negatives = Negatives(train.n_items, taken, self.held_out.train_items)
         self.rng = rng_for(train.seed, "negatives", self.name)
 
     def examples(self, view: TrainView) -> IntArray:
-        """(user, track)."""
-        useful = np.isin(view.items, self.held.trained) & ~self.negatives.exhausted[view.users]
-        if not useful.any():
+        """Positives of the training items.
+
+        Args:
+            view: training view.
+
+        Returns:
+            (user, track) int64 [n, 2].
+
+        Raises:
+            ConfigError: if every user took every track, so that there are no negatives.
+        """
+        mask = np.isin(view.items, self.held_out.train_items) & ~self.negatives.exhausted[view.users]
+        if not mask.any():
             raise ConfigError(f"{self.name} needs people who did not take every track", key="model")
-        return np.stack([view.users[useful], view.items[useful]], axis=1)
+        return np.stack([view.users[mask], view.items[mask]], axis=1)
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         self.rng = rng.spawn(1)[0]
@@ -80,31 +87,39 @@ class Listening(ItemPretrainer):
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         users, tracks = batch.rows.T
         drawn = torch.from_numpy(self.negatives.draw(users.cpu().numpy(), self.config.negatives, self.rng))
-        both = torch.cat([tracks[:, None], drawn.to(tracks.device)], dim=1)
-        # a track that several listeners share is encoded once
-        rows, place = both.unique(return_inverse=True)
+        candidates = torch.cat([tracks[:, None], drawn.to(tracks.device)], dim=1)
+        # a track that several users share is encoded once
+        rows, place = candidates.unique(return_inverse=True)
         scores = self.relevance(self.people(users, tracks), self.encode(rows)[place])
-        return {"loss": self.compare(scores[:, 0], scores[:, 1:])}
+        return {"loss": self.ranking_loss(scores[:, 0], scores[:, 1:])}
 
     def affinity(self, users: IntArray, tracks: Tensor) -> Tensor:
-        """Relevance float32 [U, n] of tracks given as vectors [n, width], to users given as rows."""
-        parts = torch.from_numpy(users).to(tracks.device).split(AT_ONCE)
+        """Relevance of tracks to users.
+
+        Args:
+            users: int64 [U], rows of users.
+            tracks: float32 [n, width], vectors of tracks.
+
+        Returns:
+            float32 [U, n].
+        """
+        parts = torch.from_numpy(users).to(tracks.device).split(USER_CHUNK)
         with torch.inference_mode():
-            found = [self.relevance(self.people(part), tracks.expand(len(part), -1, -1)) for part in parts]
-        return torch.cat(found)
+            scores = [self.relevance(self.people(part), tracks.expand(len(part), -1, -1)) for part in parts]
+        return torch.cat(scores)
 
     def validation_score(self) -> float:
-        """AUC over users of the kept tracks."""
-        if not len(self.held.users):
+        """AUC over users of the held-out tracks."""
+        if not len(self.held_out.users):
             return 0.0
-        return self.held.auc(self.affinity(self.held.users, self.encode_all(self.held.kept)))
+        return self.held_out.auc(self.affinity(self.held_out.users, self.encode_all(self.held_out.eval_items)))
 
 
-class LearntRelevance(Listening):
-    """Relevance is a net on both vectors, and the length of a track's vector is part of what is learnt."""
+class LearntRelevance(MusicPretrainer):
+    """Relevance is a network on both vectors, and the length of a track's vector is learnt too."""
 
     @property
-    def unit(self) -> bool:
+    def normalize(self) -> bool:
         return False
 
     def setup(self, train: TrainView) -> None:

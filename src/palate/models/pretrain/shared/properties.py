@@ -1,4 +1,4 @@
-"""What is stated of items, as (item, property, value): attribute columns, and relations to what is no item."""
+"""Properties of items, as (item, property, value): attribute columns, and relations to entities."""
 
 from __future__ import annotations
 
@@ -20,79 +20,81 @@ COLUMN = "values_"
 
 @dataclass(frozen=True, eq=False)
 class Properties:
-    """Values of all properties are numbered through.
+    """Values of all properties share one numbering.
 
     Attributes:
-        names: of the properties. first: int64 [p + 1], property j has the values first[j] .. first[j + 1] - 1.
-        stated: the values of each item.
+        names: names of the properties.
+        offsets: int64 [p + 1], property j has the values offsets[j] .. offsets[j + 1] - 1.
+        values: values of each item.
     """
 
     names: tuple[str, ...]
-    first: IntArray
-    stated: RaggedArray
+    offsets: IntArray
+    values: RaggedArray
 
     @classmethod
-    def of(cls, view: TrainView) -> Properties:
-        """All that the view states; a property with a single value tells nothing and is left out."""
-        names, first, owners, values = [], [0], [], []
-        for name, items, targets in _stated(view):
-            known, codes = np.unique(targets, return_inverse=True)
-            if len(known) > 1:
+    def from_view(cls, view: TrainView) -> Properties:
+        """Collect all properties of a training view; one with a single value is left out."""
+        names, offsets, owners, values = [], [0], [], []
+        for name, items, targets in _tables(view):
+            distinct, codes = np.unique(targets, return_inverse=True)
+            if len(distinct) > 1:
                 names.append(name)
                 owners.append(items)
-                values.append(codes + first[-1])
-                first.append(first[-1] + len(known))
+                values.append(codes + offsets[-1])
+                offsets.append(offsets[-1] + len(distinct))
         flat = [np.concatenate([np.zeros(0, np.int64), *part]) for part in (owners, values)]
         pairs = np.unique(np.stack(flat, axis=1), axis=0)
-        return cls(tuple(names), np.array(first), RaggedArray.build(pairs[:, 0], pairs[:, 1], view.n_items))
+        return cls(tuple(names), np.array(offsets), RaggedArray.build(pairs[:, 0], pairs[:, 1], view.n_items))
 
-    def kinds(self, values: IntArray) -> IntArray:
-        """The property that each value belongs to."""
-        found: IntArray = np.searchsorted(self.first, values, side="right") - 1
-        return found
+    def property_of(self, values: IntArray) -> IntArray:
+        """Index of the property that each value belongs to."""
+        index: IntArray = np.searchsorted(self.offsets, values, side="right") - 1
+        return index
 
-    def padded(self, most: int) -> IntArray:
-        """int64 [n_items, w]: the first ``most`` values at most of each item, -1 where there is none."""
-        width = int(min(most, self.stated.lengths.max(initial=0)))
-        out = np.full((len(self.stated), width), -1)
-        place = np.arange(len(self.stated.items)) - np.repeat(self.stated.indptr[:-1], self.stated.lengths)
-        kept = place < width
-        out[self.stated.owners()[kept], place[kept]] = self.stated.items[kept]
+    def padded_values(self, limit: int) -> IntArray:
+        """The first ``limit`` values at most of each item, int64 [n_items, w]; -1 is padding."""
+        width = int(min(limit, self.values.lengths.max(initial=0)))
+        out = np.full((len(self.values), width), -1)
+        position = np.arange(len(self.values.items)) - np.repeat(self.values.indptr[:-1], self.values.lengths)
+        mask = position < width
+        out[self.values.owners()[mask], position[mask]] = self.values.items[mask]
         return out
 
     def classes(self, name: str) -> IntArray:
-        """int64 [n_items]: the first value of one property, -1 where none is stated.
+        """The first value of one property as the class of each item.
 
         Args:
-            name: of the property; empty: the first, and all are of one class where nothing is stated.
+            name: name of the property; empty: the first one, or a single class if items have no properties.
+
+        Returns:
+            int64 [n_items]; -1 where an item has no value.
 
         Raises:
-            ConfigError: when there is no such property.
+            ConfigError: if there is no such property.
         """
         if not name and not self.names:
-            return np.zeros(len(self.stated), np.int64)
+            return np.zeros(len(self.values), np.int64)
         name = name or self.names[0]
         if name not in self.names:
-            raise ConfigError("nothing of this name is stated of the items", key=name, hint=_hint(name, self.names))
-        at, owners = self.names.index(name), self.stated.owners()
-        of = (self.kinds(self.stated.items) == at).nonzero()[0][::-1]
-        out = np.full(len(self.stated), -1)
-        out[owners[of]] = self.stated.items[of]
+            hint = did_you_mean(name, self.names) if self.names else "the items have no attributes and no relations"
+            raise ConfigError("the items have no such property", key=name, hint=hint)
+        index, owners = self.names.index(name), self.values.owners()
+        # reversed, so that the first value of an item is written last
+        places = (self.property_of(self.values.items) == index).nonzero()[0][::-1]
+        out = np.full(len(self.values), -1)
+        out[owners[places]] = self.values.items[places]
         return out
 
 
-def _stated(view: TrainView) -> Iterator[tuple[str, IntArray, IntArray]]:
+def _tables(view: TrainView) -> Iterator[tuple[str, IntArray, IntArray]]:
     """Name, items and values of each property."""
     for name, features in view.fields.items():
-        # a column of very many values comes as directions of its space, which name no value
-        there = np.flatnonzero(features.present)
-        if name.startswith(COLUMN) and len(there) and (features.values[there] >= 0).all():
-            items, values = features.values[there].nonzero()
-            yield name.removeprefix(COLUMN), there[items], values
+        # a column with very many values comes as directions of its space, which do not name values
+        present = np.flatnonzero(features.present)
+        if name.startswith(COLUMN) and len(present) and (features.values[present] >= 0).all():
+            items, values = features.values[present].nonzero()
+            yield name.removeprefix(COLUMN), present[items], values
     for name, edges in view.relations.edges.items():
         if edges.target_kind != "item":
             yield name, edges.source, edges.target
-
-
-def _hint(name: str, names: tuple[str, ...]) -> str:
-    return did_you_mean(name, names) if names else "the items have no attributes and no relations"

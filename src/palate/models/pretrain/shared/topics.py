@@ -1,4 +1,4 @@
-"""Topics of items: the values of their categorical attributes, and ranges of their numbers."""
+"""Binary labels of items: values of their categorical attributes (topics), and ranges of their numeric ones."""
 
 from __future__ import annotations
 
@@ -16,65 +16,82 @@ if TYPE_CHECKING:
     from palate.core.content import Features
     from palate.data.catalog import Catalog
 
-PREFIX = "topics:"
+TOPIC = "topics:"
+NUMBER = "numbers:"
 # as many terms as columns, so that vectors are the terms themselves and never a projection of them
 READER = "tfidf_attributes?dim=2000&max_terms=2000"
 NEARLY_UNIQUE = 0.95
-NUMBER = "numbers:"
-LOOKED_AT = 10_000
+SAMPLE_ROWS = 10_000
 
 
 def topic_columns(items: Catalog) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What to read: each attribute column but numbers and those whose terms are nearly all different."""
-    found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    """Plan to read each categorical attribute column, without those whose terms are nearly all distinct."""
+    plan: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     for column in items.columns("attributes"):
         values = items.frame[column]
         if not values.dtype.is_numeric() and (values.dtype.is_nested() or _repeats(values)):
-            found[PREFIX + column] = ("attributes", READER, (column,))
-    return found
+            plan[TOPIC + column] = ("attributes", READER, (column,))
+    return plan
 
 
 def number_columns(items: Catalog) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What to read of numeric attribute columns, for :func:`ranges`."""
+    """Plan to read each numeric attribute column, for :func:`range_labels`."""
     numeric = [column for column in items.columns("attributes") if items.frame[column].dtype.is_numeric()]
     return {NUMBER + column: ("attributes", "number", (column,)) for column in numeric}
 
 
-def trait_columns(items: Catalog, parts: int) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What to read for :func:`traits`."""
-    return topic_columns(items) | (number_columns(items) if parts else {})
+def label_columns(items: Catalog, ranges: int) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Plan to read the columns of :func:`item_labels`."""
+    return topic_columns(items) | (number_columns(items) if ranges else {})
 
 
-def traits(fields: Mapping[str, Features], n_items: int, parts: int) -> Tensor:
-    """bool [n_items, T], all topics and, unless ``parts`` is 0, ranges of numbers."""
-    known = topics(fields) | (ranges(fields, parts) if parts else {})
-    return cat([zeros(n_items, 0).bool(), *known.values()], 1)
+def item_labels(fields: Mapping[str, Features], n_items: int, ranges: int) -> Tensor:
+    """All labels of the items.
+
+    Args:
+        fields: columns as :func:`label_columns` plans them.
+        n_items: rows of the table.
+        ranges: ranges of each numeric column; 0 leaves numbers out.
+
+    Returns:
+        bool [n_items, T].
+    """
+    labels = topic_labels(fields) | (range_labels(fields, ranges) if ranges else {})
+    return cat([zeros(n_items, 0).bool(), *labels.values()], 1)
 
 
-def ranges(fields: Mapping[str, Features], parts: int) -> dict[str, Tensor]:
-    """Numeric column -> bool [n_items, at most ``parts``]: in which equal share of its values an item is."""
+def topic_labels(fields: Mapping[str, Features]) -> dict[str, Tensor]:
+    """Column -> bool [n_items, values], the values of each item; all False where the column is empty."""
+    return {
+        name.removeprefix(TOPIC): from_numpy((features.values > 0) & features.present[:, None])
+        for name, features in fields.items()
+        if name.startswith(TOPIC) and features.present.any()
+    }
+
+
+def range_labels(fields: Mapping[str, Features], ranges: int) -> dict[str, Tensor]:
+    """Cut each numeric column into ranges of equal counts.
+
+    Args:
+        fields: columns as :func:`number_columns` plans them.
+        ranges: ranges of a column at most.
+
+    Returns:
+        Column -> bool [n_items, at most ``ranges``], the range of each item.
+    """
     out = {}
-    for name, found in fields.items():
-        values, present = found.values[:, 0], found.present
+    for name, features in fields.items():
+        values, present = features.values[:, 0], features.present
         if name.startswith(NUMBER) and present.any():
-            inner = np.arange(1, parts) / parts
-            edges = np.unique(np.quantile(values[present], inner))
-            place = np.searchsorted(edges, values, side="right")
-            hot = (place[:, None] == np.arange(len(edges) + 1)) & present[:, None]
+            quantiles = np.arange(1, ranges) / ranges
+            edges = np.unique(np.quantile(values[present], quantiles))
+            index = np.searchsorted(edges, values, side="right")
+            hot = (index[:, None] == np.arange(len(edges) + 1)) & present[:, None]
             out[name.removeprefix(NUMBER)] = from_numpy(hot)
     return out
 
 
 def _repeats(values: pl.Series) -> bool:
-    shown = values.drop_nulls().head(LOOKED_AT).cast(pl.String)
-    terms = [term for value in shown for term in SEPARATORS.split(value) if term]
+    sample = values.drop_nulls().head(SAMPLE_ROWS).cast(pl.String)
+    terms = [term for value in sample for term in SEPARATORS.split(value) if term]
     return len(set(terms)) <= NEARLY_UNIQUE * len(terms)
-
-
-def topics(fields: Mapping[str, Features]) -> dict[str, Tensor]:
-    """Column -> bool [n_items, values], which values an item has; none where that is not known."""
-    return {
-        name.removeprefix(PREFIX): from_numpy((found.values > 0) & found.present[:, None])
-        for name, found in fields.items()
-        if name.startswith(PREFIX) and found.present.any()
-    }
