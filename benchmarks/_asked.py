@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 import palate
 from _common import WORK
 from _points import ITEMS, USERS, Judge, cold_recall, shop, unseen, vectors
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.simulation.words import QUERIES, WORDS
 from palate.simulation.world import World

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _points import Judge, labels, unseen, vectors
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 
 NEIGHBOURS = 5

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import palate
 from _common import WORK, real
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists
@@ -171,7 +171,7 @@ def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> ND
     """Capped recall@20 of each test user by mean cosines, averaged over the modalities that an item has."""
     import torch
 
-    from palate.core.scorer import VectorScorer, mean_of
+    from palate.ranking.scorer import VectorScorer, mean_of
 
     held = data.test_held()
     whole = []

@@ -48,7 +48,7 @@ def world(items: int, users: int, interactions: int) -> Path:
 
 def make(folder: Path, items: int, users: int, dim: int, seed: int, interactions: int) -> None:
     import palate
-    from palate.evaluation.job import parse_model
+    from palate.contracts.parse import parse_model
     from palate.training.fit import fit
 
     place = world(items, users, interactions)

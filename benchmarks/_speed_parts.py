@@ -14,15 +14,16 @@ import torch
 
 import palate
 from _common import real
-from palate.core.model import Matcher
+from palate.contracts import Matcher
+from palate.contracts.parse import parse_model
+from palate.core.context import RunContext
 from palate.core.seeding import seed_torch
 from palate.data.views import TrainView
 from palate.evaluation import speed
-from palate.evaluation.job import parse_model
 from palate.features.plan import plan_content
 from palate.metrics.held import validate
 from palate.modules.graph import bipartite
-from palate.training.loop import LoopOptions, train
+from palate.training.loop import train
 
 Pair = tuple[float, float]
 
@@ -58,7 +59,7 @@ def epochs(data: str, model: str, count: int) -> dict[str, Any]:
         begin(epoch, rng)
 
     object.__setattr__(made, "on_epoch", on_epoch)
-    train(made, replace(view, valid=None), LoopOptions(view.seed))
+    train(made, replace(view, valid=None), RunContext(view.seed))
     marks.append(clocks())
     spans = [(two[0] - one[0], two[1] - one[1]) for one, two in pairwise(marks[1:])]
     made.eval()

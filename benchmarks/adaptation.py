@@ -18,8 +18,8 @@ import numpy as np
 
 import palate
 from _common import RESULTS, WORK, keep, real
+from palate.contracts import parse, pretrainers
 from palate.core.files import read_json
-from palate.core.model import parse, pretrainers
 from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
 from palate.evaluation.compare import compare

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 import palate
 from _common import WORK, keep, real
-from palate.core.model import parse, pretrainers
+from palate.contracts import parse, pretrainers
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
 from palate.evaluation.compare import compare
-from palate.evaluation.job import command_line
+from palate.evaluation.runs import command_line
 from palate.metrics.bootstrap import compare_paired
 from palate.training.pretrain import pretrain
 from palate.training.saving import versions

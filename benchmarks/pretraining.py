@@ -31,12 +31,12 @@ import numpy as np
 from _common import ROOT, WORK, keep
 from _points import READY, Judge, Point, nearest, recalled, shop
 from _supervision_plot import draw
+from palate.contracts import Pretrainer, parse, pretrainers
 from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
-from palate.core.model import Pretrainer, parse, pretrainers
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
-from palate.evaluation.job import command_line
+from palate.evaluation.runs import command_line
 from palate.features.plan import find_encoder
 from palate.features.saved import load_encoder
 from palate.metrics.bootstrap import compare_paired

@@ -40,12 +40,13 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     import torch
 
     import palate
-    from palate.core.model import Matcher
+    from palate.contracts import Matcher
+    from palate.contracts.parse import parse_model
+    from palate.core.context import RunContext
     from palate.core.seeding import seed_torch
-    from palate.evaluation.job import parse_model
     from palate.evaluation.memory import peak
     from palate.metrics.held import evaluate_held
-    from palate.training.loop import LoopOptions, train
+    from palate.training.loop import train
     from palate.training.saving import versions
 
     torch.set_num_threads(1)
@@ -61,7 +62,7 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     model.setup(view)
     solved = model.solve(view)
     spent = time.process_time() - cpu
-    state = None if solved else train(model, view, LoopOptions(0, view.metric))
+    state = None if solved else train(model, view, RunContext(0, view.metric))
     epochs = [] if state is None else [record["cpu_seconds"] for record in state.history]
     fit, fit_cpu = time.perf_counter() - started, time.process_time() - cpu
     started, cpu = time.perf_counter(), time.process_time()

@@ -42,7 +42,7 @@ class Shot:
 def made(folder: Path) -> Path:
     """The shop of `palate demo` with larger pictures, fitted."""
     import palate
-    from palate.evaluation.job import run_fit
+    from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
     from palate.simulation.world import World
 

@@ -23,11 +23,11 @@ import numpy as np
 import palate
 from _common import WORK, fresh, keep, real
 from _served import Served
+from palate.contracts.parse import parse_model
 from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
 from palate.evaluation.evaluate import evaluate
-from palate.evaluation.job import parse_model
 from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.lists import evaluate_lists

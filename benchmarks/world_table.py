@@ -23,16 +23,18 @@ import palate
 from _common import RESULTS, ROOT, WORK, keep
 from _recovery import recovery
 from _world_plot import draw
+from palate.contracts.parse import parse_model
 from palate.core.batch import IntArray, UserBatch
 from palate.core.files import read_json, write_json
 from palate.core.progress import set_mode, track
-from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
-from palate.evaluation.job import command_line, fit_one, parse_model
+from palate.evaluation.fit_result import fit_one
+from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists
+from palate.ranking.scorer import Scorer
 from palate.simulation.truth import Truth
 from palate.simulation.world import World
 from palate.training.saving import versions

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from _points import Judge, unseen, vectors
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.metrics.rating import group_auc

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from _points import Point, nearest, probe, shop
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.models.pretrain.alignrec_content import AlignRecContent
 

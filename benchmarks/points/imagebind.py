@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 import palate
 from _common import real
 from _points import Point, cold_recall, shop, unseen, vectors
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

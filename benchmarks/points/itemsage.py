@@ -19,8 +19,8 @@ import palate
 from _asked import questions, recommended, searching
 from _common import WORK
 from _points import Judge, Point, unseen
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.features.store import FeatureStore

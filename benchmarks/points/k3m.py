@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from _asked import catalogue
 from _points import Point, classify, cold_recall, labels, probe, shop, unseen
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.k3m import K3M, MODALITIES

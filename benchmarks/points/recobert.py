@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from _kinship import kinship
 from _points import Point, shop, unseen
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.recobert import RecoBERT

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from _points import Point, probe, shop, unseen
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.models.pretrain.shared.denoising import CLS
 from palate.models.pretrain.unified_io2 import UnifiedIO2

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from _asked import SMALL, catalogue
 from _points import Point, unseen
+from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer
 from palate.data.dataset import Dataset
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.shared.streams import FIRST_WORD, MASK

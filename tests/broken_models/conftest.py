@@ -18,7 +18,7 @@ def case_of(tmp_path, monkeypatch):
     import tiny_world
     from cases import Case
 
-    from palate.core.model import models
+    from palate.contracts import models
 
     def find(kind):
         models.names()

@@ -10,15 +10,15 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
+from palate.contracts import Capabilities
 from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.files import write_text
-from palate.core.model import Capabilities
-from palate.core.scorer import Scorer, VectorScorer
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
 from palate.models.match.vbpr import VBPR
+from palate.ranking.scorer import Scorer, VectorScorer
 
 PLANTED: list[tuple[type[Any], type[Any], str]] = []
 """(broken class, the sound class it was made from, the check that must catch it)."""

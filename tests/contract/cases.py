@@ -13,14 +13,14 @@ import torch
 from tiny_world import N_USERS, variant
 
 import palate
+from palate.contracts import Matcher, Model, models
 from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Matcher, Model, models
-from palate.core.scorer import Scorer
 from palate.data.dataset import Dataset
 from palate.data.sampling import Negatives
 from palate.data.views import TrainView
 from palate.features.plan import Content, plan_content
+from palate.ranking.scorer import Scorer
 
 Check = Callable[["Case"], None]
 CHECKS: dict[str, Check] = {}

@@ -12,9 +12,9 @@ from cases import Case, batch_for, check, same_state, seen_scores, small
 from tiny_world import arrivals, variant
 
 import palate
+from palate.contracts import Matcher, Model, models
 from palate.core.config import AdaptedConfig, ContentConfig
 from palate.core.errors import ConfigError, UnsupportedError
-from palate.core.model import Matcher, Model, models
 from palate.core.seeding import seed_torch
 from palate.core.tuning import FUSIONS, Plan, parse_plan
 from palate.features.encoders.pieces import Pieces

@@ -7,8 +7,8 @@ import pytest
 from cases import Case, check, people, same_state, scores, seen_scores
 from tiny_world import BLANK, COLD, N_ITEMS, NO_AUDIO, NO_IMAGE, arrivals, grown
 
+from palate.contracts import Matcher, models
 from palate.core.errors import DataError, UnsupportedError
-from palate.core.model import Matcher, models
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 

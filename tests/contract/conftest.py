@@ -7,7 +7,7 @@ import os
 import pytest
 from cases import Case
 
-from palate.core.model import Model, models
+from palate.contracts import Model, models
 
 os.environ.setdefault("PALATE_PROGRESS", "quiet")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import palate
+from palate.contracts import Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.encoder import Encoder
-from palate.core.model import Pretrainer, pretrainers
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView

@@ -14,7 +14,7 @@ import checks_settings  # noqa: F401
 import pytest
 from cases import APPLIES, CHECKS
 
-from palate.core.model import models
+from palate.contracts import models
 
 NAMES = models.names()
 PAIRS = [(model, name) for model in NAMES for name in CHECKS if APPLIES[name](models.get(model))]

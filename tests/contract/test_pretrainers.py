@@ -12,9 +12,9 @@ import torch
 from pretrain_case import SMALL, TINY, Ground, batches, poisoned, readers
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.config import ModelConfig, TrainedConfig
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import seed_torch
 from palate.features.saved import load_encoder
 from palate.training import loop

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from shop_frames import light_content, make_shop
 
+from palate.contracts.parse import parse_model
 from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError
 from palate.evaluation.evaluate import evaluate
-from palate.evaluation.job import parse_model
 from palate.evaluation.slices import item_slices, sliced_recall, user_slices
 from palate.training.fit import fit
 

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from shop_frames import HOSTILE, light_content, make_shop, png
 
+from palate.contracts.parse import parse_model
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.evaluation.charts import bars, curves
-from palate.evaluation.job import fit_one, parse_model
+from palate.evaluation.fit_result import fit_one
 from palate.evaluation.report import STRIP, facts, write_report
 from palate.evaluation.thumbnails import SIDE, Tiles
 

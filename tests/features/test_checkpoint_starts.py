@@ -14,8 +14,8 @@ pytest.importorskip("transformers")
 import hf_tiny
 
 import palate
+from palate.contracts import models, pretrainers
 from palate.core.errors import UnsupportedError
-from palate.core.model import models, pretrainers
 from palate.core.tuning import parse_plan
 from palate.features.encoders.make import make_encoder
 from palate.features.plan import plan_content

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.scorer import Scorer, VectorScorer
 from palate.metrics.held import RandomFill
+from palate.ranking.scorer import Scorer, VectorScorer
 
 
 @pytest.mark.parametrize("n_known", [2, 6, 30])

@@ -5,7 +5,7 @@ import polars as pl
 import torch
 
 import palate
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.plan import Content
 from palate.features.store import FeatureStore

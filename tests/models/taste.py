@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import palate
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.plan import Content
 from palate.features.store import FeatureStore

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from paired_items import COLOURS, READERS, shop, view
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import supervised_contrastive
 from palate.training.pretrain import pretrain

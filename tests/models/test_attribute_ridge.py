@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from taste import COLOURS, ITEMS, colour_of, picture, same_colour
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower, vectors_of
 from palate.features.plan import Content
 from palate.features.saved import load_encoder

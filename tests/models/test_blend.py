@@ -9,11 +9,10 @@ import torch
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries
 from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
+from palate.ranking.scorer import PaddedScorer, Scorer
 
 USERS, ITEMS = 40, 30
 

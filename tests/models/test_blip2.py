@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from paired_items import COLOURS, READERS, shop, view
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.modules.masking import mine
 from palate.training.pretrain import pretrain

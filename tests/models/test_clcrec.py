@@ -5,8 +5,9 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, view
 
+from palate.core.context import RunContext
 from palate.models.match.clcrec import CLCRec
-from palate.training.loop import LoopOptions, train
+from palate.training.loop import train
 
 
 def _model(view_, **settings):
@@ -82,7 +83,7 @@ def test_items_without_content_keep_their_id_and_what_their_rows_hold_has_no_eff
 def test_items_nobody_took_score_by_content_and_new_ones_too():
     view_ = view(cold=4)
     model = _model(view_, candidates=16, epochs=120, lr=0.01, batch_size=24, reg=0.0)
-    train(model, view_, LoopOptions(0, "recall@3"))
+    train(model, view_, RunContext(0, "recall@3"))
     model.eval()
     model.on_fit_end()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}

@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
-from palate.core.model import models
+from palate.contracts import models
+from palate.core.context import RunContext
 from palate.core.seeding import seed_torch
 from palate.metrics.held import validate
-from palate.training.loop import LoopOptions, train
+from palate.training.loop import train
 
 SETTINGS = {"dim": 16, "lr": 0.02, "batch_size": 32, "epochs": 40, "patience": 40}
 OWN = {"clcrec": {"reg": 0.0, "candidates": 16, "replaced": 0.3}, "alignrec": {"k": 4}, "mmgcn": {}, "lgmrec": {}}
@@ -20,7 +21,7 @@ def trained(name):
     model, data = models.get(name)(**SETTINGS, **OWN[name]), view()
     seed_torch(0, "init", name)
     model.setup(data)
-    train(model, data, LoopOptions(0, "recall@3"))
+    train(model, data, RunContext(0, "recall@3"))
     return model.eval(), data
 
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.core.model import pretrainers
 from palate.features.plan import Content, plan_content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore

@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
-from palate.core.model import models
+from palate.contracts import models
+from palate.core.context import RunContext
 from palate.core.seeding import seed_torch
 from palate.metrics.held import validate
-from palate.training.loop import LoopOptions, train
+from palate.training.loop import train
 
 NAMES = ("bpr", "simplex", "lightgcn", "vbpr", "freedom", "bm3")
 SETTINGS = {"dim": 16, "lr": 0.02, "batch_size": 32, "epochs": 40, "patience": 40}
@@ -21,7 +22,7 @@ def trained(name, seed=0, **settings):
     data = view()
     seed_torch(seed, "init", name)
     model.setup(data)
-    train(model, data, LoopOptions(seed, "recall@3"))
+    train(model, data, RunContext(seed, "recall@3"))
     model.eval()
     return model, data
 

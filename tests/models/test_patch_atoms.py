@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.modules.patches import EVEN, FLOOR, PatchTower, cut, even
 from palate.training.pretrain import pretrain

@@ -4,8 +4,8 @@ import torch
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.core.scorer import Scorer
 from palate.models.match.popularity import CountScorer
+from palate.ranking.scorer import Scorer
 
 
 @pytest.mark.parametrize("k", [1, 7, 40])

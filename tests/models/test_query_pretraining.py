@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from taste import ITEMS, READERS, SMALL, colour_of, same_colour, shop
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.data.relations import Edges, Relations
 from palate.features.plan import Content
 from palate.features.saved import load_encoder

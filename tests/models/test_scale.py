@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from paired_items import READERS, shop, view
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import info_nce
 from palate.losses.harmonised import harmonised

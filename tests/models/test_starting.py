@@ -7,8 +7,8 @@ import pytest
 import torch
 from test_contrast_pretraining import READERS, SMALL, shop
 
+from palate.contracts import pretrainers
 from palate.core.errors import ConfigError, UnsupportedError
-from palate.core.model import pretrainers
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder
 from palate.modules.remember import Remember

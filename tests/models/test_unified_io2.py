@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from paired_items import READERS, shop, view
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.features.saved import load_encoder
 from palate.models.pretrain.shared.denoising import UnifiedVocabulary, map_target, text_target
 from palate.training.pretrain import pretrain

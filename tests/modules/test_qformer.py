@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from palate.modules.qformer import Attention, QFormer, QueriedPictures, SpokenWords, attention_rule
+from palate.modules.attention import Attention
+from palate.modules.qformer import QFormer, QueriedPictures, SpokenWords, attention_rule
 from palate.modules.stream import Words
 
 HAND = {

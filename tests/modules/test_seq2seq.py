@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from palate.modules.rotary import RotaryAttention, rotate
+from palate.modules.attention import RotaryAttention, rotate
 from palate.modules.seq2seq import Decoder, Encoder, joined, writing_rule
 from palate.modules.spans import compact, cut, spans, take_out
 

@@ -6,7 +6,7 @@ import pytest
 from postgres import Postgres
 
 import palate
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.features.plan import plan_content
 from palate.serving.shop import Shop
 from palate.simulation.world import World

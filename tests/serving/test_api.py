@@ -12,8 +12,8 @@ fastapi = pytest.importorskip("fastapi")
 from starlette.testclient import TestClient  # noqa: E402
 
 import palate  # noqa: E402
+from palate.contracts import Content, Generator, generators  # noqa: E402
 from palate.core.errors import ConfigError  # noqa: E402
-from palate.core.generator import Content, Generator, generators  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
 from palate.serving.api.guard import BODY  # noqa: E402
 from palate.serving.api.keys import Keys  # noqa: E402

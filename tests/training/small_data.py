@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from palate.core.model import Matcher, models
+from palate.contracts import Matcher, models
 from palate.data.dataset import Dataset
 from palate.training.fit import fit
 

@@ -11,13 +11,14 @@ from safetensors import safe_open
 from small_data import bits, learn, small
 from torch import nn
 
+from palate.contracts import InputSpec, Matcher, Phase, Requirements
+from palate.core.context import RunContext
 from palate.core.errors import ArtefactError
-from palate.core.model import InputSpec, Matcher, Phase, Requirements
-from palate.core.scorer import VectorScorer
 from palate.data.views import TrainView
+from palate.ranking.scorer import VectorScorer
 from palate.training import loop, sources
 from palate.training.checkpoint import Progress, read_checkpoint, write_checkpoint
-from palate.training.loop import LoopOptions, TrainingError, train
+from palate.training.loop import TrainingError, train
 
 
 class Interrupted(Exception):
@@ -28,7 +29,7 @@ class Toy(Matcher):
     """Two tables, two phases; counts what the loop does with it."""
 
     name = "toy"
-    requirements = Requirements(batch="pairs", negatives=1)
+    requirements = Requirements()
 
     def __init__(self, epochs: int = 6, patience: int = 20, bad_from: int = 10**9) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ def toy_view() -> TrainView:
 def run(model: Toy, checkpoint=None, seconds: float = 0.0) -> Progress:
     torch.manual_seed(0)
     model.setup(toy_view())
-    return train(model, toy_view(), LoopOptions(checkpoint=checkpoint, checkpoint_seconds=seconds, fingerprint="t"))
+    return train(model, toy_view(), RunContext(checkpoint=checkpoint, checkpoint_seconds=seconds, fingerprint="t"))
 
 
 def break_after(monkeypatch, epochs: int) -> None:
@@ -176,7 +177,7 @@ def test_phases_run_in_order_and_train_their_parameters_only(monkeypatch):
         after[self.phase.name] = self.model.users.detach().clone()
 
     monkeypatch.setattr(loop._Phase, "run", watched)
-    state = train(model, toy_view(), LoopOptions())
+    state = train(model, toy_view(), RunContext())
     assert list(after) == ["items", "all"]
     assert torch.equal(after["items"], start) and not torch.equal(after["all"], start)
     assert [(r["phase"], r["epoch"]) for r in state.history] == [("items", 0), ("items", 1)] + [
@@ -257,7 +258,7 @@ def test_checkpoints_of_strangers_damaged_and_newer_ones(tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_nearly_the_same_losses():
-    from palate.core.model import models
+    from palate.contracts import models
     from palate.training.fit import fit
 
     runs = []

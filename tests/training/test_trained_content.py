@@ -5,8 +5,8 @@ import pytest
 import torch
 from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_folder, tower
 
+from palate.contracts import models
 from palate.core.errors import ArtefactError
-from palate.core.model import models
 from palate.core.tuning import parse_plan
 from palate.features.adapted import FUSED, Adapted
 from palate.features.encoders.pieces import Pieces

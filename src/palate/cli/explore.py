@@ -17,8 +17,8 @@ def attach(app: typer.Typer) -> None:
 
 def models(json: show.Json = False) -> None:
     """Every system: task, stage, paper, capabilities."""
-    from palate.core.model import models as matchers
-    from palate.core.model import pretrainers
+    from palate.contracts import models as matchers
+    from palate.contracts import pretrainers
 
     rows = []
     for name, kind in (*pretrainers.items(), *matchers.items()):
@@ -52,7 +52,7 @@ def demo(
     from pathlib import Path
 
     import palate
-    from palate.evaluation.job import run_fit
+    from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
     from palate.simulation.world import World
 

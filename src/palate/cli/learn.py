@@ -38,7 +38,7 @@ def pretrain(
 ) -> None:
     """Learn encoders on the catalogue itself; encode, fit and compare take the folder as --encoder."""
     import palate
-    from palate.core.model import parse, pretrainers
+    from palate.contracts import parse, pretrainers
     from palate.training.pretrain import pretrain as run
 
     from .data import store_of
@@ -83,7 +83,7 @@ def fit(
 ) -> None:
     """Read, encode, train, select on validation, open the test part once, write a run with a report."""
     import palate
-    from palate.evaluation.job import run_fit
+    from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
 
     from .data import store_of
@@ -206,7 +206,7 @@ def evaluate(
 ) -> None:
     """Open the test part for a saved run; every opening is counted in the run."""
     import palate
-    from palate.evaluation.job import run_evaluate
+    from palate.evaluation.runs import run_evaluate
 
     result = run_evaluate(run, lambda options: palate.load(data, layout, **options))
     if json:

@@ -44,7 +44,7 @@ def add(
     debug: show.Debug = False,
 ) -> None:
     """Encode new items and make them recommendable; nothing is retrained."""
-    from palate.evaluation.job import run_add
+    from palate.evaluation.runs import run_add
 
     added = run_add(run, items)
     show.emit({"added": added}, json)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -99,23 +101,250 @@ class UserBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class PairBatch:
-    """Training pairs: users int64 [B], items int64 [B], negatives int64 [B, n] (n may be 0)."""
+class Batch:
+    """A training batch; every tensor field has the batch's entries in its first dimension unless it says otherwise."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def to(self, device: torch.device | str) -> Self:
+        """This batch on a device.
+
+        Args:
+            device: where tensors go.
+        """
+        moved = {f.name: _moved(getattr(self, f.name), device) for f in fields(self)}
+        return replace(self, **moved)
+
+    def take(self, index: Tensor) -> Self:
+        """Some entries, in the order of ``index``.
+
+        Args:
+            index: int64 [b], entries of this batch.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch(Batch):
+    """Users with an item that each took.
+
+    Attributes:
+        users: int64 [B], rows of the user table.
+        items: int64 [B], positives.
+        negatives: int64 [B, n]; n may be 0.
+    """
 
     users: Tensor
     items: Tensor
     negatives: Tensor
-    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
 
+    def take(self, index: Tensor) -> PairBatch:
+        """Some pairs."""
+        return PairBatch(self.users[index], self.items[index], self.negatives[index])
+
 
 @dataclass(frozen=True, eq=False)
-class ExampleBatch:
-    """Training examples of items: rows int64 [B, m], the m items of each example; what m means is the model's."""
+class ExampleBatch(Batch):
+    """Examples made of items.
+
+    Attributes:
+        rows: int64 [B, m], the m items of each example; what m means is the model's.
+    """
 
     rows: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def take(self, index: Tensor) -> ExampleBatch:
+        """Some examples."""
+        return ExampleBatch(self.rows[index])
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceBatch(Batch):
+    """Histories packed one after the other, with a target at every position.
+
+    Position ``t`` of a history asks for the item taken after it; ``T`` counts the positions of all histories.
+
+    Attributes:
+        users: int64 [B], rows of the user table, -1 for users not in it.
+        indptr: int64 [B + 1], where each history starts in the packed fields.
+        items: int64 [T], what was taken, oldest first.
+        targets: int64 [T], what was taken next.
+        negatives: int64 [T, n]; n may be 0.
+        times: int64 [T], when ``items`` were taken, or None.
+        events: int64 [T], codes of event types, or None.
+    """
+
+    users: Tensor
+    indptr: Tensor
+    items: Tensor
+    targets: Tensor
+    negatives: Tensor
+    times: Tensor | None = None
+    events: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64 [B], positions of each history."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    def owners(self) -> Tensor:
+        """int64 [T], the history of each position."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.lengths)
+
+    def padded(self, packed: Tensor, fill: int = -1) -> Tensor:
+        """A packed field as a rectangle, padded on the left so that the newest position is the last.
+
+        Args:
+            packed: [T, ...], such as ``items``.
+            fill: value of padding.
+
+        Returns:
+            [B, longest history, ...].
+        """
+        longest = int(self.lengths.max()) if len(self) else 0
+        out = packed.new_full((len(self), longest, *packed.shape[1:]), fill)
+        owners = self.owners()
+        place = torch.arange(len(packed), device=packed.device) - self.indptr[1:][owners] + longest
+        out[owners, place] = packed
+        return out
+
+    def take(self, index: Tensor) -> SequenceBatch:
+        """Some histories."""
+        lengths = self.lengths[index]
+        indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        inside = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], lengths)
+        at = torch.repeat_interleave(self.indptr[:-1][index], lengths) + inside
+        times, events = (None if packed is None else packed[at] for packed in (self.times, self.events))
+        packed = (self.items[at], self.targets[at], self.negatives[at], times, events)
+        return SequenceBatch(self.users[index], indptr, *packed)
+
+
+@dataclass(frozen=True, eq=False)
+class ImpressionBatch(Batch):
+    """Events with a label: items shown to users, and what came of it.
+
+    Histories belong to groups (impressions, or users): events of one group share them.
+
+    Attributes:
+        users: int64 [N], rows of the user table, -1 for users not in it.
+        items: int64 [N], rows of the item table.
+        labels: float32 [N]; zero where unknown.
+        groups: int64 [N], the group of each event: its row in ``indptr``.
+        indptr: int64 [G + 1], where each group's history starts in ``history``.
+        history: int64 [H], items taken before, oldest first.
+        fields: name -> int64 ids [N] or float32 numbers [N] of each event.
+        lists: name -> (int64 ids [E], int64 starts [N + 1]) of fields with several values an event.
+        times: int64 [N], or None.
+    """
+
+    users: Tensor
+    items: Tensor
+    labels: Tensor
+    groups: Tensor
+    indptr: Tensor
+    history: Tensor
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+    lists: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    times: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def padded_history(self, longest: int, fill: int = -1) -> Tensor:
+        """The newest ``longest`` items of each group's history, padded on the left: int64 [G, longest].
+
+        Args:
+            longest: width.
+            fill: value of padding.
+        """
+        ends = self.indptr[1:, None]
+        place = ends - longest + torch.arange(longest, device=ends.device)
+        inside = place >= self.indptr[:-1, None]
+        if not len(self.history):
+            return torch.full_like(place, fill)
+        return torch.where(inside, self.history[place.clamp(min=0)], fill)
+
+    def take(self, index: Tensor) -> ImpressionBatch:
+        """Some events; groups and their histories stay."""
+        some = {name: values[index] for name, values in self.fields.items()}
+        lists = {name: _take_lists(ids, starts, index) for name, (ids, starts) in self.lists.items()}
+        times = None if self.times is None else self.times[index]
+        events = (self.users[index], self.items[index], self.labels[index], self.groups[index])
+        return ImpressionBatch(*events, self.indptr, self.history, some, lists, times)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch(Batch):
+    """Token sequences of texts, pictures (as codes or patches), or both.
+
+    Attributes:
+        ids: int64 [B, L], token ids; what padding holds means nothing.
+        mask: bool [B, L], False at padding.
+        targets: int64 [B, L], the id to predict at each position, -100 where none is.
+        segments: int64 [B, L], the modality of each token, or None.
+        rows: int64 [B], the item or user each sequence is about, -1 for none.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    targets: Tensor
+    segments: Tensor | None = None
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, index: Tensor) -> TokenBatch:
+        """Some sequences."""
+        segments, rows = (None if part is None else part[index] for part in (self.segments, self.rows))
+        return TokenBatch(self.ids[index], self.mask[index], self.targets[index], segments, rows)
+
+
+class BatchSource(Protocol):
+    """Where training batches come from; one epoch is every row once.
+
+    Attributes:
+        sequential: draws of a batch follow those of the batch before (one generator an epoch), so batches are made in
+            order in the training process. Otherwise each batch has a generator of its own, and worker processes may
+            make them: :meth:`collate` must then be pure.
+    """
+
+    sequential: bool
+
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        ...
+
+    def collate(self, rows: IntArray, rng: np.random.Generator) -> Batch:
+        """A batch on the CPU.
+
+        Args:
+            rows: int64 [B], rows of this source.
+            rng: for all that is drawn.
+        """
+        ...
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {name: _moved(one, device) for name, one in value.items()}
+    return tuple(_moved(one, device) for one in value) if isinstance(value, tuple) else value
+
+
+def _take_lists(ids: Tensor, starts: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    lengths = (starts[1:] - starts[:-1])[index]
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    inside = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], lengths)
+    return ids[torch.repeat_interleave(starts[:-1][index], lengths) + inside], indptr

@@ -206,7 +206,6 @@ class Dataset:
             self.relations if visible_items.all() else self.relations.among(visible_items),
             valid=None if held is None or not (self.split.part == held).any() else self._held(parts, held, candidates),
             seed=seed,
-            metric="capped_recall@20" if self.spec.kind == "item_cold" else "recall@20",
             searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
         )
 

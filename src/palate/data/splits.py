@@ -36,6 +36,15 @@ class SplitSpec(BaseModel):
     transductive: bool = False
     mask: Literal["train", "all"] = "train"
 
+    @property
+    def headline(self) -> str:
+        """The metric that selects, heads reports and is tested.
+
+        Where items or users are new, the number of relevant items differs widely between users, so hits are related to
+        the most that a list can hold (capped recall); elsewhere it is plain recall, as published results are.
+        """
+        return "capped_recall@20" if self.kind in ("item_cold", "user_cold") else "recall@20"
+
     @classmethod
     def parse(cls, text: str) -> SplitSpec:
         """Read ``item_cold:seed=3,transductive=true``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -62,9 +61,7 @@ class TrainView:
         searches: queries that led to training positives, None where nobody's are known. asked: what the reader of texts
             made of their queries, for models that need them.
         valid: validation questions, None in a refit.
-        seed: seeds everything random in training. metric: what validation maximises.
-        scratch: folder for resumable state of composed models, written at most every ``checkpoint_seconds``.
-        fingerprint: names the run. device: where to train.
+        seed: seeds everything random in training.
     """
 
     n_users: int
@@ -80,11 +77,6 @@ class TrainView:
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     valid: EvaluationQueries | None = None
     seed: int = 0
-    metric: str = "recall@20"
-    scratch: Path | None = None
-    checkpoint_seconds: float = 30.0
-    fingerprint: str = ""
-    device: str = "cpu"
     searches: Searches | None = None
     query_features: Features | None = None
 

@@ -6,32 +6,30 @@ import itertools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from palate.core.content import modalities_of, modality_dropout_mask
+from palate.contracts import Task
+from palate.contracts.parse import parse_model
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
-from palate.core.model import Matcher
 from palate.core.progress import track
-from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
+from palate.evaluation.compare_report import markdown
+from palate.evaluation.evaluate import evaluate
+from palate.evaluation.memory import peak, reset_peak
+from palate.evaluation.missing import MissingModalities, hide_content
+from palate.evaluation.runs import command_line
+from palate.evaluation.sweep import draw_sweep, sweep_markdown
 from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.bootstrap import compare_all
+from palate.training.deployment import deployment_of, log_of
 from palate.training.fit import fit
 from palate.training.saving import restore, save, versions
-
-from .evaluate import evaluate
-from .job import command_line, parse_model
-from .memory import peak, reset_peak
-from .sweep import draw_sweep, sweep_markdown, tested_metric
-
-SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "capped_recall@20")
 
 
 def compare(
@@ -55,15 +53,24 @@ def compare(
     is a draw: it decides the split as well.
 
     Args:
-        models: ``name``, ``name@preset`` or ``name:key=value;key=value``.
+        data: dataset with a split.
+        models: ``name``, ``name@preset`` or ``name:key=value;key=value``; all of one task.
+        out: folder of the result.
+        seeds: of training; in cold protocols the draws.
         axes: setting -> values; every model that has the setting is run with every combination.
         missing: chances that an item lacks a modality at test, see :func:`hide_content`; several leave a plot.
         missing_of: only these modalities may be missing.
         baseline: what the others are tested against; the best ID-only or counting model by validation if not given.
+        encoders: feature -> encoder.
+        store: folder of encoded vectors.
+        resamples: of the paired bootstrap.
 
     Returns:
         The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
         Finished cells are kept in ``out/cells`` and not run again.
+
+    Raises:
+        ConfigError: for an unknown model, setting or baseline, or models of different tasks.
     """
     out = Path(out)
     cells_dir = out / "cells"
@@ -71,8 +78,7 @@ def compare(
     if wrong:
         raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
     variants = _variants(models, axes or {})
-    for variant in variants:
-        parse_model(variant)
+    task = _common_task(variants)
     if baseline is not None and baseline not in variants:
         raise ConfigError("the baseline is not among the models", key=baseline, hint=f"models: {', '.join(variants)}")
     shared = FeatureStore(store)
@@ -83,20 +89,24 @@ def compare(
         used = seeds[0] if not drawn and parse_model(variant).deterministic else seed
         cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
     write_json(out / "selection.json", list(cells.values()))
-    gaps = [Gaps(rate, tuple(missing_of) if missing_of else None) for rate in missing]
+    gaps = [MissingModalities(rate, tuple(missing_of) if missing_of else None) for rate in missing]
     openings = _count_opening(out, cells_dir, cells, gaps)
     arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
     for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
         arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
-    base = baseline or _best_id_only(variants, seeds, cells)
+    base = baseline or _best_id_only(variants, seeds, cells, task)
     several = len(variants) > 1
-    found = [_tests(variants, seeds, rate, arrays, base, data, resamples) if several else {} for rate in missing]
+    tests = [_tests(variants, seeds, rate, arrays, base, data, task, resamples) if several else {} for rate in missing]
     result = {
         "table": rows,
         "baseline": base,
-        "tests": found[0],
-        "tests by rate": {f"{rate:g}": tests for rate, tests in zip(missing, found)},
+        "task": task.name,
+        "unit": task.unit,
+        "headline": task.headline(data),
+        "shown": list(task.shown(data)),
+        "tests": tests[0],
+        "tests by rate": {f"{rate:g}": tested for rate, tested in zip(missing, tests)},
         "missing of": sorted(missing_of) if missing_of else "all modalities",
         "data": data.name,
         "hash": data.hash,
@@ -116,6 +126,15 @@ def compare(
         write_text(out / "missing.md", sweep_markdown(result))
         draw_sweep({str(result["missing of"]): result}, out / "missing.svg")
     return result
+
+
+def _common_task(variants: Sequence[str]) -> Task[Any]:
+    """The task of all models; a comparison across tasks has no common question."""
+    tasks = {parse_model(variant).task.name: variant for variant in variants}
+    if len(tasks) > 1:
+        named = "; ".join(f"{variant} is for {name}" for name, variant in tasks.items())
+        raise ConfigError("the models answer different questions", key="models", hint=named)
+    return parse_model(variants[0]).task
 
 
 def _variants(models: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[str]:
@@ -156,22 +175,23 @@ def _select(
     content = plan_content(data, encoders, store)
     started, before = time.perf_counter(), reset_peak()
     fitted = fit(model, data, seed=seed, content=content, checkpoint=folder / f"{key}.checkpoint")
+    fitted_log = log_of(fitted)
     cell = {
         "key": key,
         "model": variant,
         "seed": seed,
         "seconds": time.perf_counter() - started,
-        "stages": fitted.deployment.log.seconds,
+        "stages": fitted_log.seconds,
         "peak_mib": peak() / 2**20,
         "peak_growth_mib": (peak() - before) / 2**20,
         "parameters": sum(p.numel() for p in fitted.parameters()),
-        "trained": fitted.deployment.log.trained,
-        "content_mib": fitted.deployment.log.content_bytes / 2**20,
-        "valid": fitted.deployment.log.valid,
-        "metric": fitted.deployment.log.metric,
-        "selected": fitted.deployment.log.selected,
+        "trained": fitted_log.trained,
+        "content_mib": fitted_log.content_bytes / 2**20,
+        "valid": fitted_log.valid,
+        "metric": fitted_log.metric,
+        "selected": fitted_log.selected,
         "content": fitted.capabilities.content,
-        "epochs": len(fitted.deployment.log.history),
+        "epochs": len(fitted_log.history),
     }
     save(fitted, folder / key / "run")
     write_json(done, cell)
@@ -184,22 +204,9 @@ def _stored(run: Path) -> float:
     return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """What is missing at test: ``rate``, and the modalities that may be missing (None: all)."""
-
-    rate: float
-    modalities: tuple[str, ...] | None = None
-
-    @property
-    def name(self) -> str:
-        """Of the file with the answers."""
-        if not self.rate:
-            return "test-0"
-        return f"test-missing-{self.rate:g}" + "".join(f"-{modality}" for modality in sorted(self.modalities or ()))
-
-
-def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[Gaps]) -> int:
+def _count_opening(
+    out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[MissingModalities]
+) -> int:
     """How many selections have met the test part, this one included; noted before the first answer is seen."""
     file = out / "openings.json"
     met: list[str] = read_json(file) if file.is_file() else []
@@ -211,23 +218,23 @@ def _count_opening(out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]],
     return len(met)
 
 
-def _answers(folder: Path, cell: Mapping[str, Any], gaps: Gaps) -> Path:
+def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> Path:
     return folder / str(cell["key"]) / f"{gaps.name}.npz"
 
 
-def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: Gaps, store: FeatureStore) -> dict[str, np.ndarray]:
+def _open(
+    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore
+) -> dict[str, np.ndarray]:
     file = _answers(folder, cell, gaps)
     if file.is_file():
         with np.load(file, allow_pickle=False) as saved:
             return dict(saved)
     model = restore(folder / cell["key"] / "run")
-    if not isinstance(model, Matcher):
-        raise ConfigError(f"{model.name} does not recommend items")
     if gaps.rate:
-        model.deployment.content.store = store
+        deployment_of(model).content.store = store
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
-    arrays = dict(result.per_user) | {"seconds": np.array([result.seconds])}
+    arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
     for name, values in result.slices.items():
         arrays |= {f"slice/{name}/{metric}": np.array([value]) for metric, value in values.items()}
@@ -235,34 +242,6 @@ def _open(data: Dataset, cell: dict[str, Any], folder: Path, gaps: Gaps, store: 
     with atomic_path(file) as aside, open(aside, "wb") as handle:
         np.savez(handle, **arrays)
     return arrays
-
-
-def hide_content(
-    model: Matcher, data: Dataset, rate: float, seed: int, modalities: Sequence[str] | None = None
-) -> None:
-    """Take modalities away from the items that test asks about, as if they had come without.
-
-    Each candidate (in ``item_cold`` the new items, elsewhere every item) loses each of its ``modalities`` (None: all)
-    with probability ``rate``, whatever else it loses; with a modality go all features and fields made of it. The last
-    modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
-    alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
-    """
-    content = model.deployment.content
-    parts = content.parts(data.items)
-    known = list(dict.fromkeys(modality for name in parts for modality in content.sources[name]))
-    unknown = sorted(set(modalities or ()) - set(data.items.modalities))
-    if unknown:
-        hint = did_you_mean(unknown[0], data.items.modalities)
-        raise ConfigError("the items have no such modality", key=unknown[0], hint=hint)
-    if not known:
-        return
-    candidates = data.split.test_candidates
-    asked = np.ones(data.n_items, bool) if candidates is None else candidates
-    present = modalities_of(parts, content.sources, known)
-    draws = np.stack([rng_for(seed, "missing", modality).random(data.n_items) for modality in known])
-    draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
-    gone = present & ~modality_dropout_mask(draws, present, rate) & asked
-    model.update_items(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
 
 
 def _row(
@@ -273,8 +252,9 @@ def _row(
     arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"model": variant} | ({"missing": rate} if rate else {})
-    for name in SHOWN:
-        means = [float(arrays[variant, seed, rate][name].mean()) for seed in seeds]
+    measured = arrays[variant, seeds[0], rate]
+    for name in (name for name in measured if name != "seconds" and "|" not in name):
+        means = [float(np.nanmean(arrays[variant, seed, rate][name])) for seed in seeds]
         row[name] = float(np.mean(means))
         row[f"{name} sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
         row[f"{name} by seed"] = means
@@ -292,10 +272,16 @@ def _row(
 
 
 def _best_id_only(
-    variants: Sequence[str], seeds: Sequence[int], cells: Mapping[tuple[str, int], dict[str, Any]]
+    variants: Sequence[str], seeds: Sequence[int], cells: Mapping[tuple[str, int], dict[str, Any]], task: Task[Any]
 ) -> str:
     plain = [v for v in variants if not cells[v, seeds[0]]["content"]] or list(variants)
-    return max(plain, key=lambda v: float(np.mean([cells[v, seed]["valid"] or 0.0 for seed in seeds])))
+
+    def quality(variant: str) -> float:
+        own = [cells[variant, seed] for seed in seeds]
+        values = [task.rank_key(cell["metric"], cell["valid"]) for cell in own if cell["valid"] is not None]
+        return float(np.mean(values)) if values else -np.inf
+
+    return max(plain, key=quality)
 
 
 def _tests(
@@ -305,43 +291,17 @@ def _tests(
     arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
     base: str,
     data: Dataset,
+    task: Task[Any],
     resamples: int,
 ) -> dict[str, Any]:
     drawn = data.spec.kind in ("item_cold", "user_cold")
-    found: dict[str, Any] = {}
-    for metric in ("recall@20", "ndcg@20") if not drawn else ("capped_recall@20", "ndcg@20"):
+    tested: dict[str, Any] = {}
+    for metric in task.tested(data):
         values = {v: [arrays[v, seed, rate][metric] for seed in seeds] for v in variants}
+        # a unit that a metric cannot judge (an impression without a click has no AUC) is left out for all models alike
+        values = {v: [each[~np.isnan(one)] for each, one in zip(own, values[base])] for v, own in values.items()}
         shaped = values if drawn else {v: np.stack(each) for v, each in values.items()}
         others = {v: each for v, each in shaped.items() if v != base}
         paired = compare_all(shaped[base], others, resamples)
-        found[metric] = {v: vars(result) for v, result in paired.items()}
-    return found
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a table for people."""
-    tested = tested_metric(result)
-    drawn = tested.startswith("capped")
-    names = ("capped_recall@20", "ndcg@20", "recall@20") if drawn else ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-    lines = [
-        f"# {result['data']}: {result['split']}, positives: {result['positive']}",
-        "",
-        "| model | " + " | ".join(names) + f" | {tested} - baseline [95 %] (Holm p) "
-        "| fit s | test s | peak MiB | trained | stored MiB |",
-        "|---" * (len(names) + 7) + "|",
-    ]
-    tests = result["tests"].get(tested, {})
-    for row in result["table"]:
-        shown = [f"{row[name]:.4f} ± {row[f'{name} sd']:.4f}" for name in names]
-        test = tests.get(row["model"]) if "missing" not in row else None
-        gap = "baseline" if row["model"] == result["baseline"] else ""
-        if test:
-            gap = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
-        name = row["model"] + (f" (missing {row['missing']:g})" if "missing" in row else "")
-        lines.append(
-            f"| {name} | " + " | ".join(shown) + f" | {gap} | {row['fit seconds']:.1f} | {row['test seconds']:.2f} "
-            f"| {row['peak MiB']:.0f} | {row['trained']:,} | {row['stored MiB']:.1f} |"
-        )
-    return "\n".join(
-        [*lines, "", f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`", ""]
-    )
+        tested[metric] = {v: vars(result) for v, result in paired.items()}
+    return tested

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 import torch
 
+from palate.contracts import Matcher, Model
 from palate.core.errors import UnsupportedError
 from palate.core.files import atomic_path, write_tensors
-from palate.core.model import Matcher, Model
-from palate.core.scorer import VectorScorer
+from palate.ranking.scorer import VectorScorer
+from palate.training.deployment import deployment_of
 
 from .onnx import write_onnx
 
@@ -29,7 +30,7 @@ def export_vectors(model: Model, out: str | Path, onnx: bool = False) -> list[st
     if not isinstance(scorer, VectorScorer):
         raise UnsupportedError(f"{model.name} has no item vectors", hint="export a model with a dot-product score")
     folder = Path(out)
-    fitted = model.deployment
+    fitted = deployment_of(model)
     named = {"items": (fitted.items.ids.ids, scorer.items), "users": (fitted.users.ids, scorer.users)}
     paths = []
     for name, (ids, vectors) in named.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from palate.core.errors import MissingDependencyError
 from palate.core.files import atomic_path
-from palate.core.scorer import VectorScorer
+from palate.ranking.scorer import VectorScorer
 
 OPSET, IR = 17, 10
 

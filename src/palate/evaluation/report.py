@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from palate.core.files import write_text
 from palate.data.dataset import Dataset
+from palate.data.views import EvaluationQueries
+from palate.evaluation.charts import bars, curves
+from palate.evaluation.fit_result import FitResult
+from palate.evaluation.thumbnails import Thumbnails
 from palate.metrics.lists import hits_of
+from palate.training.deployment import deployment_of
 from palate.training.saving import versions
 
-from .charts import bars, curves
-from .thumbnails import Tiles
-
-if TYPE_CHECKING:
-    from .job import Fit
-
-SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "capped_recall@20", "mrr@20", "hit_rate@20")
 PEOPLE, STRIP = 6, 8
 
 
-def write_report(folder: Path, data: Dataset, fits: Mapping[str, Fit]) -> Path:
+def write_report(folder: Path, data: Dataset, fits: Mapping[str, FitResult]) -> Path:
     """Write ``folder/report.html``. The first of ``fits`` is the model reported; the others are what it must beat.
 
     Everything from the data is escaped; pictures are re-encoded small and embedded; nothing is loaded from outside.
@@ -36,19 +34,18 @@ def write_report(folder: Path, data: Dataset, fits: Mapping[str, Fit]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = env.get_template("report.html").render(**facts(data, fits))
+    html = env.get_template("report.html").render(**template_context(data, fits))
     path = folder / "report.html"
     write_text(path, html)
     return path
 
 
-def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
-    """What the template shows."""
+def template_context(data: Dataset, fits: Mapping[str, FitResult]) -> dict[str, Any]:
+    """Template context."""
     name, main = next(iter(fits.items()))
-    tested = {n: done.result for n, done in fits.items() if done.result is not None}
-    cold = data.spec.kind == "item_cold"
-    metric = "capped_recall@20" if cold else "recall@20"
-    log = main.model.deployment.log
+    tested = {n: done.judgement for n, done in fits.items() if done.judgement is not None}
+    task, deployment = main.model.task, deployment_of(main.model)
+    metric, log = task.headline(data), deployment.log
     headline = [(n, result.metrics[metric]) for n, result in tested.items()]
     return {
         "title": data.name,
@@ -58,7 +55,7 @@ def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
         "headline": headline,
         "gains": _gains(headline),
         "headline_chart": bars(headline) if headline else "",
-        "columns": [m for m in SHOWN if tested and m in next(iter(tested.values())).metrics],
+        "columns": [m for m in task.shown(data) if tested and m in next(iter(tested.values())).metrics],
         "table": [{"model": n, "seconds": fits[n].seconds, **result.metrics} for n, result in tested.items()],
         "slices": _slices(tested),
         "beyond": {n: result.beyond for n, result in tested.items()},
@@ -67,49 +64,50 @@ def facts(data: Dataset, fits: Mapping[str, Fit]) -> dict[str, Any]:
         "valid": log.valid if log else None,
         "valid_metric": log.metric if log else "",
         "seconds": log.seconds if log else {},
-        "people": people(data, main) if main.result is not None else [],
+        "people": people(data, main) if main.judgement is not None else [],
         "notes": [*data.notes, *(f"{n}: row {fault.row + 1} {fault.reason}" for n, fault in _faults(main))][:30],
         "features": [
             (
                 n,
-                main.model.deployment.content.used[n][1] if n in main.model.deployment.content.used else "stand-in",
+                deployment.content.used[n][1] if n in deployment.content.used else "stand-in",
                 f.dim,
                 _share(f),
             )
-            for n, f in main.model.deployment.content.vectors.items()
+            for n, f in deployment.content.vectors.items()
         ],
         "counts": [("users", data.n_users), ("items", data.n_items), ("positives", len(data.positives))],
-        "about": {key: value for key, value in main.model.deployment.about.items() if key != "rule"}
-        | {"mask": data.spec.mask, "opened test": int(main.result is not None)},
+        "about": {key: value for key, value in deployment.about.items() if key != "rule"}
+        | {"mask": data.spec.mask, "opened test": int(main.judgement is not None)},
         "versions": versions(),
     }
 
 
-def people(data: Dataset, fit: Fit) -> list[dict[str, Any]]:
+def people(data: Dataset, fit: FitResult) -> list[dict[str, Any]]:
     """Some users with what they liked, got and chose: first those for whom the strip shown holds a hit, then others."""
-    result = fit.result
-    if result is None or not len(result.held):
+    result = fit.judgement
+    if result is None or not isinstance(result.questions, EvaluationQueries) or not len(result.questions):
         return []
-    hits = hits_of(result.lists[:, :STRIP], result.held.relevant).sum(axis=1)
-    enough = (result.held.users.history.lengths >= 2) & (result.held.relevant.lengths >= 1)
+    queries, lists = result.questions, result.answers
+    hits = hits_of(lists[:, :STRIP], queries.relevant).sum(axis=1)
+    enough = (queries.users.history.lengths >= 2) & (queries.relevant.lengths >= 1)
     rng = np.random.default_rng(0)
     order = rng.permutation(np.flatnonzero(enough))
     good = [int(row) for row in order if hits[row] > 0][: PEOPLE - 2]
     chosen = [*good, *(int(row) for row in order if row not in good)][:PEOPLE]
-    tiles = Tiles(data.items)
+    thumbnails = Thumbnails(data.items)
     users = np.flatnonzero(np.ones(data.n_users, bool))
     found = []
     for row in chosen:
-        liked = result.held.users.history[row][-STRIP:]
-        got = [int(item) for item in result.lists[row][:STRIP] if item >= 0]
-        took = result.held.relevant[row]
-        table_row = int(result.held.users.rows[row])
+        liked = queries.users.history[row][-STRIP:]
+        got = [int(item) for item in lists[row][:STRIP] if item >= 0]
+        took = queries.relevant[row]
+        table_row = int(queries.users.rows[row])
         found.append(
             {
                 "id": data.users.ids.external(users[[table_row]])[0] if table_row >= 0 else "new visitor",
-                "liked": [tiles.of(int(item)) for item in liked],
-                "got": [tiles.of(item) | {"hit": item in set(took.tolist())} for item in got],
-                "chose": [tiles.of(int(item)) for item in took[:STRIP]],
+                "liked": [thumbnails.of(int(item)) for item in liked],
+                "got": [thumbnails.of(item) | {"hit": item in set(took.tolist())} for item in got],
+                "chose": [thumbnails.of(int(item)) for item in took[:STRIP]],
             }
         )
     return found
@@ -142,8 +140,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _faults(fit: Fit) -> list[tuple[str, Any]]:
-    return list(fit.model.deployment.content.faults)
+def _faults(fit: FitResult) -> list[tuple[str, Any]]:
+    return list(deployment_of(fit.model).content.faults)
 
 
 def _share(features: Any) -> float:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from palate.core.batch import RaggedArray
-from palate.metrics.topk import topk_dot
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import propagate
+from palate.ranking.dot import topk_dot
 
 USERS, ITEMS, EDGES, DIM = 19_445, 7_050, 118_551, 64
 """The training part of Amazon Baby, whose size random data takes where it is not at hand."""

@@ -13,7 +13,13 @@ COLUMNS = 3
 
 
 def tested_metric(result: Mapping[str, Any]) -> str:
-    """The metric that decides: capped recall where users or items are new."""
+    """The metric that decides.
+
+    Args:
+        result: of ``compare``.
+    """
+    if "headline" in result:
+        return str(result["headline"])
     drawn = str(result["split"]).startswith(("item_cold", "user_cold"))
     return "capped_recall@20" if drawn else "recall@20"
 

@@ -16,7 +16,7 @@ from palate.features.media import open_image
 SIDE = 112
 
 
-class Tiles:
+class Thumbnails:
     """Tiles of one catalogue, each made once."""
 
     def __init__(self, items: Catalog) -> None:

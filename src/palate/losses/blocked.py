@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 
 def sum_log_partition(a: Tensor, b: Tensor, weight: Tensor, bound: float, block: int = 32) -> Tensor:

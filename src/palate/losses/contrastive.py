@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.errors import ConfigError, DataError
+from palate.core.errors import ConfigError, DataError
 
 
 def info_nce(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 
 def factor_mse(predicted: Tensor, target: Tensor) -> Tensor:

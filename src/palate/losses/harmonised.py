@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 
 def harmonised(logits: Mapping[str, Tensor], terms: Mapping[tuple[str, ...], Tensor]) -> Tensor:

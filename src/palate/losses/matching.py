@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 
 def cosine_match(a: Tensor, b: Tensor, match: Tensor) -> Tensor:

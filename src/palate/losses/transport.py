@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 
 def transport_distance(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.batch import RaggedArray
-from ..core.errors import ConfigError, DataError
-from .lists import hits_of
+from palate.core.batch import RaggedArray
+from palate.core.errors import ConfigError, DataError
+from palate.metrics.lists import hits_of
 
 IntArray = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.errors import ConfigError, DataError
-from ..core.seeding import rng_for
+from palate.core.errors import ConfigError, DataError
+from palate.core.seeding import rng_for
 
 Floats = NDArray[np.float64]
 Values = ArrayLike | Sequence[Floats]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import ConfigError, DataError
+from palate.core.errors import ConfigError, DataError
 
 _NUMBERS = 1 << 22
 """float64 values gathered at once (32 MiB)."""

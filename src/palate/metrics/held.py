@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
-from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries
-
-from .lists import evaluate_lists
+from palate.metrics.lists import evaluate_lists
+from palate.ranking.scorer import Scorer
 
 CHUNK = 4096
 

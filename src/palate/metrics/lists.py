@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.batch import RaggedArray
-from ..core.errors import ConfigError, DataError, did_you_mean
-from .ranking import METRICS, Floats, Hits, IntArray, graded_ndcg
+from palate.core.batch import RaggedArray
+from palate.core.errors import ConfigError, DataError, did_you_mean
+from palate.metrics.ranking import METRICS, Floats, Hits, IntArray, graded_ndcg
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.errors import ConfigError, DataError
+from palate.core.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -6,8 +6,8 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
+    from palate.contracts import models
     from palate.core.errors import did_you_mean
-    from palate.core.model import models
 
     if name.startswith("_"):
         raise AttributeError(name)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .towers import Tokens, make_tower, towers
+from palate.modules.towers import Tokens, make_tower, towers
 
 
 class AdditiveAttention(nn.Module):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .towers import PAD, Tokens, known, towers
+from palate.modules.towers import PAD, Tokens, known, towers
 
 SPECIAL = 5
 

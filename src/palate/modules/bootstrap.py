@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from .towers import pooled
+from palate.modules.towers import pooled
 
 
 class Bootstrap(nn.Module):
@@ -18,6 +18,8 @@ class Bootstrap(nn.Module):
         dim, hidden: sizes of projector and predictor. momentum: of the average; at 0 the goals are the present outputs
             without gradient (SimSiam, Chen & He, CVPR 2021).
     """
+
+    moves_without_gradient = True
 
     def __init__(self, tower: nn.Module, dim: int, hidden: int, momentum: float) -> None:
         super().__init__()

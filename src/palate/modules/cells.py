@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantise import VectorQuantiser, straight_through
-from .towers import ImageTower, Tokens, towers
+from palate.modules.quantise import VectorQuantiser, straight_through
+from palate.modules.towers import ImageTower, Tokens, towers
 
 SIDE = 16
 """Pixels, or bands and frames, on the side of a cell."""

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import MissingDependencyError, UnsupportedError
-from .remember import Remember
-from .stages import Biased, Head, Ids, Mels, Patches, Pooling, Stages, Waves, Windows
-from .towers import State, Tokens, through, towers
+from palate.core.errors import MissingDependencyError, UnsupportedError
+from palate.modules.remember import Remember
+from palate.modules.stages import Biased, Head, Ids, Mels, Patches, Pooling, Stages, Waves, Windows
+from palate.modules.towers import State, Tokens, through, towers
 
 
 @towers.register("checkpoint")

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..core.errors import ConfigError
-from .graph import Graph, Norm, bipartite, row_numbers
+from palate.core.errors import ConfigError
+from palate.modules.graph import Graph, Norm, bipartite, row_numbers
 
 
 class EdgeSampler:

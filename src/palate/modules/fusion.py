@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .stream import SingleStream, WordHead
-from .towers import TextTower, Tokens, pooled
+from palate.modules.stream import SingleStream, WordHead
+from palate.modules.towers import TextTower, Tokens, pooled
 
 
 class PairReader(nn.Module):

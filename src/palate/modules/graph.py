@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..core.errors import DataError
+from palate.core.errors import DataError
 
 Norm = Literal["sym", "row", "none"]
 

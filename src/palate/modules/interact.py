@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .qformer import Attention
-from .stream import SingleStream
-from .towers import Tokens, make_tower, pooled, towers
+from palate.modules.attention import Attention
+from palate.modules.stream import SingleStream
+from palate.modules.towers import Tokens, make_tower, pooled, towers
 
 Fusion = Literal["both", "initial", "interactive"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .towers import PAD
+from palate.modules.towers import PAD
 
 
 def joined(first: Tensor, second: Tensor, words: int) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..core.errors import ConfigError, DataError, FeatureError
-from .graph import Graph, Norm
+from palate.core.errors import ConfigError, DataError, FeatureError
+from palate.modules.graph import Graph, Norm
 
 EdgeWeights = Literal["binary", "cosine"]
 

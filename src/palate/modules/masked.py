@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .detector import Detector
-from .masking import choose, corrupt
-from .regions import PlacedTower
-from .stream import WordHead, Words
-from .towers import Tokens
+from palate.modules.detector import Detector
+from palate.modules.masking import choose, corrupt
+from palate.modules.regions import PlacedTower
+from palate.modules.stream import WordHead, Words
+from palate.modules.towers import Tokens
 
 Hidden = tuple[Tokens, Tensor, Tensor]
 """Embedded tokens, which of them are hidden (bool [B, T]), and what those are."""

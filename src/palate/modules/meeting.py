@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .combine import Perceptron, Transformer
-from .towers import Tokens, pooled
+from palate.modules.combine import Perceptron, Transformer
+from palate.modules.towers import Tokens, pooled
 
 
 class Meeting(nn.Module):

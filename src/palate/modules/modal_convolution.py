@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .graph import Graph
-from .propagate import propagate
+from palate.modules.graph import Graph
+from palate.modules.propagate import propagate
 
 
 class ModalConvolution(nn.Module):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .qformer import Attention
-from .towers import Tokens, make_tower, towers
+from palate.modules.attention import Attention
+from palate.modules.towers import Tokens, make_tower, towers
 
 COMMON = "common"
 

@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import ConfigError
-from ..core.files import digest
-from ..core.tuning import Plan
-from .adapters import Bottleneck, Prompt, add_low_rank
-from .towers import State, Tokens
+from palate.core.errors import ConfigError
+from palate.core.files import digest
+from palate.core.tuning import Plan
+from palate.modules.adapters import Bottleneck, Prompt, add_low_rank
+from palate.modules.towers import State, Tokens
 
 
 @runtime_checkable

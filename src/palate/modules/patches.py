@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import Tokens, towers
+from palate.modules.towers import Tokens, towers
 
 FLOOR = 0.01
 """Variance below which a patch counts as flat; pixels are in [-1, 1]."""

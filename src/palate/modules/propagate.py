@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.errors import ConfigError, DataError
-from .graph import Graph
+from palate.core.errors import ConfigError, DataError
+from palate.modules.graph import Graph
 
 Reduce = Literal["mean", "sum", "last"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .stream import Words
-from .towers import Tokens, make_tower, towers
+from palate.modules.attention import Attention
+from palate.modules.stream import Words
+from palate.modules.towers import Tokens, make_tower, towers
 
 Rule = Literal["apart", "together", "causal"]
 
@@ -35,31 +35,6 @@ def attention_rule(rule: Rule, queries: int, words: Tensor) -> Tensor:
     there = torch.cat([words.new_ones(len(words), queries), words], 1)
     itself = torch.eye(queries + length, dtype=torch.bool, device=words.device)
     return (own & there[:, None, :]) | itself
-
-
-class Attention(nn.Module):
-    """Multi-head attention of one set of tokens on another.
-
-    Args:
-        dim, heads: sizes; ``dim`` is a multiple of ``heads``.
-    """
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.ask, self.tell, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """What ``x`` [B, n, d] reads of ``y`` [B, m, d] where ``allowed`` bool [B, n, m] is True: [B, n, d]."""
-        q, k, v = (self._split(part) for part in (self.ask(x), *self.tell(y).chunk(2, 2)))
-        mask = None if allowed is None else allowed[:, None]
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        merged: Tensor = self.out(found.transpose(1, 2).flatten(2))
-        return merged
-
-    def _split(self, x: Tensor) -> Tensor:
-        parts: Tensor = x.unflatten(2, (self.heads, -1))
-        return parts.transpose(1, 2)
 
 
 class QFormer(nn.Module):

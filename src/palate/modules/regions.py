@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from .cells import without
-from .towers import AudioTower, ImageTower, Tokens, towers
+from palate.modules.cells import without
+from palate.modules.towers import AudioTower, ImageTower, Tokens, towers
 
 STRIDE = 4
 """Frames of an audio tower's input for each of its tokens."""

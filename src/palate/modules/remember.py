@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .network import Staged
-from .towers import State, Tokens
+from palate.modules.network import Staged
+from palate.modules.towers import State, Tokens
 
 LIMIT = 1 << 30
 """Bytes of states that are kept at most; then the oldest go first."""

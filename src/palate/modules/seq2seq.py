@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .rotary import RotaryAttention
+from palate.modules.attention import RotaryAttention
 
 Placed = tuple[Tensor, Tensor, Tensor]
 """Tokens float32 [B, T, d], which are there bool [B, T], and where they are float32 [B, T, 2]."""

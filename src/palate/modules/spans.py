@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .masking import choose
-from .towers import PAD
+from palate.modules.masking import choose
+from palate.modules.towers import PAD
 
 
 def spans(eligible: Tensor, share: float, length: int) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from .graph import Graph
-from .propagate import propagate
+from palate.core.errors import ConfigError
+from palate.modules.graph import Graph
+from palate.modules.propagate import propagate
 
 _ROWS = 1 << 16
 """Rows of a tall matrix turned into float64 at once."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import State, Tokens, pooled, through
+from palate.modules.towers import State, Tokens, pooled, through
 
 Pooling = Literal["mean", "first", "last", "all"]
 CLIPS = 8

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .towers import PAD, State, Tokens, known, make_tower, through, towers
+from palate.modules.towers import PAD, State, Tokens, known, make_tower, through, towers
 
 
 @towers.register("words")

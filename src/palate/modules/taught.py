@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .towers import Tokens, towers
+from palate.modules.towers import Tokens, towers
 
 
 @towers.register("taught")

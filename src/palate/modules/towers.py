@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.registry import Registry
+from palate.core.registry import Registry
 
 PAD, UNKNOWN = 0, 1
 """Token ids of padding and of what no training text held."""

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cells import Cells, grid, grid_places
-from .seq2seq import Decoder, Encoder, Placed, joined, writing_rule
-from .stream import WordHead
-from .towers import PAD, UNKNOWN, Tokens, towers
+from palate.modules.cells import Cells, grid, grid_places
+from palate.modules.seq2seq import Decoder, Encoder, Placed, joined, writing_rule
+from palate.modules.stream import WordHead
+from palate.modules.towers import PAD, UNKNOWN, Tokens, towers
 
 Rotary = Literal["2d", "1d"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import Scorer
 
 from .index.tuning import Asked
 

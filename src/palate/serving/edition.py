@@ -13,18 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from palate.contracts import Matcher
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import MODALITIES
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, read_json
-from palate.core.model import Matcher
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
 from palate.core.shared_copy import shared_copy
 from palate.data.catalog import Catalog
 from palate.features.plan import Content
 from palate.features.store import FeatureStore
-from palate.training.deployment import Deployment
+from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.training.deployment import Deployment, deployment_of
 from palate.training.saving import restore
 
 from .askers import asked
@@ -103,7 +102,7 @@ class Edition:
         model = restore(run)
         if not isinstance(model, Matcher):
             raise ConfigError(f"{model.name} does not recommend items", key=str(run))
-        fitted: Deployment = model.deployment
+        fitted = deployment_of(model)
         forgotten = set(read_json(run / "manifest.json").get("forgotten", ()))
         items = fitted.items
         if store is not None:

@@ -1,8 +1,8 @@
 """Simulated worlds with known truth."""
 
-from .montage import gallery
-from .presets import PRESETS, WorldConfig
-from .truth import Truth
-from .world import World
+from palate.simulation.montage import gallery
+from palate.simulation.presets import PRESETS, WorldConfig
+from palate.simulation.truth import Truth
+from palate.simulation.world import World
 
 __all__ = ["PRESETS", "Truth", "World", "WorldConfig", "gallery"]

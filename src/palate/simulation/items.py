@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
-
-from .presets import WorldConfig
-from .schema import Codes, Schema
-from .shop import BRANDS
+from palate.simulation.presets import WorldConfig
+from palate.simulation.schema import Codes, Schema
+from palate.simulation.shop import BRANDS
 
 HIDDEN = -1
 

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.seeding import rng_for
-
-from .items import HIDDEN, Items
-from .presets import WorldConfig
+from palate.simulation.items import HIDDEN, Items
+from palate.simulation.presets import WorldConfig
 
 ROWS = 65_536
 

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.seeding import rng_for
-
-from .choice import Utility, buy_chance, cart_chance, click_chance, liking, save_chance, sigmoid
-from .items import Items
-from .policy import Policy
-from .presets import WorldConfig
-from .tastes import Population, Users
+from palate.simulation.choice import Utility, buy_chance, cart_chance, click_chance, liking, save_chance, sigmoid
+from palate.simulation.items import Items
+from palate.simulation.policy import Policy
+from palate.simulation.presets import WorldConfig
+from palate.simulation.tastes import Population, Users
 
 EVENTS = ("click", "save", "cart", "purchase")
 DAY = 86_400

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
-    from .world import World
+    from palate.simulation.world import World
 
 
 def gallery(world: World, n: int = 24, size: int = 96, columns: int = 8) -> Image.Image:

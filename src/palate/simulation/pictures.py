@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from palate.core.seeding import rng_for
-
-from .items import Items
-from .presets import WorldConfig
-from .shapes import PATTERNS, SHAPES
+from palate.simulation.items import Items
+from palate.simulation.presets import WorldConfig
+from palate.simulation.shapes import PATTERNS, SHAPES
 
 Pixels = NDArray[np.float32]
 # Hue in turns; the jitter of a rendered hue stays below half the smallest gap.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .items import Items
-from .presets import WorldConfig
-from .tastes import Users
+from palate.simulation.items import Items
+from palate.simulation.presets import WorldConfig
+from palate.simulation.tastes import Users
 
 IntArray = NDArray[np.int64]
 

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest
-
-from .schema import Schema
-from .shop import SHOP
+from palate.simulation.schema import Schema
+from palate.simulation.shop import SHOP
 
 FORMAT = 1
 

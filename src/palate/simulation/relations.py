@@ -9,12 +9,11 @@ import polars as pl
 import scipy.sparse as sp
 
 from palate.core.seeding import rng_for
-
-from .items import HIDDEN, Items
-from .log import Log
-from .presets import WorldConfig
-from .shop import BRANDS
-from .tastes import Population
+from palate.simulation.items import HIDDEN, Items
+from palate.simulation.log import Log
+from palate.simulation.presets import WorldConfig
+from palate.simulation.shop import BRANDS
+from palate.simulation.tastes import Population
 
 VERBS = {"material": "made_of", "purpose": "used_for", "shape": "shaped", "era": "styled"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Attribute, Category, Schema
+from palate.simulation.schema import Attribute, Category, Schema
 
 SHOP = Schema(
     categories=(

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.seeding import rng_for
-
-from .items import Items
-from .presets import WorldConfig
+from palate.simulation.items import Items
+from palate.simulation.presets import WorldConfig
 
 Signal = NDArray[np.float32]
 

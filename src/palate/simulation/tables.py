@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .items import Items
-from .log import EVENTS, Block
-from .words import write_query
+from palate.simulation.items import Items
+from palate.simulation.log import EVENTS, Block
+from palate.simulation.words import write_query
 
 
 def interaction_table(block: Block, users: pl.Series, items: pl.Series, first: int) -> pl.DataFrame:

@@ -10,10 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palate.core.seeding import rng_for
-
-from .presets import WorldConfig
-from .schema import LEAF, Schema
-from .shop import AGE_BANDS, LOCALES, STYLES
+from palate.simulation.presets import WorldConfig
+from palate.simulation.schema import LEAF, Schema
+from palate.simulation.shop import AGE_BANDS, LOCALES, STYLES
 
 Floats = NDArray[np.float32]
 INTERESTS = 3

@@ -12,12 +12,11 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from palate.core.errors import ConfigError, DataError
-
-from .choice import Utility, buy_chance, cart_chance, click_chance, examination, sigmoid
-from .items import Items
-from .policy import Policy
-from .presets import WorldConfig
-from .tastes import Users
+from palate.simulation.choice import Utility, buy_chance, cart_chance, click_chance, examination, sigmoid
+from palate.simulation.items import Items
+from palate.simulation.policy import Policy
+from palate.simulation.presets import WorldConfig
+from palate.simulation.tastes import Users
 
 Reals = NDArray[np.float64]
 PAIRS_AT_ONCE = 2_000_000
@@ -152,7 +151,7 @@ class Truth:
         Raises:
             ArtefactError: a missing or damaged file, or a newer format, by name.
         """
-        from .truth_store import read_truth
+        from palate.simulation.truth_store import read_truth
 
         return cls(*read_truth(Path(folder)))
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from palate.core.errors import ArtefactError
 from palate.core.files import read_json, write_json
-
-from .items import Items
-from .presets import FORMAT, SCHEMAS, WorldConfig
-from .tastes import PER_USER, Users
+from palate.simulation.items import Items
+from palate.simulation.presets import FORMAT, SCHEMAS, WorldConfig
+from palate.simulation.tastes import PER_USER, Users
 
 ITEM_ARRAYS = ("leaf", "codes", "brand", "price", "surprise", "appeal", "arrival", "twin", "content")
 

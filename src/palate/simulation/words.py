@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from palate.core.seeding import rng_for
-
-from .items import HIDDEN, Items
-from .presets import WorldConfig
-from .shop import BRANDS, VOICES, WORDS
+from palate.simulation.items import HIDDEN, Items
+from palate.simulation.presets import WorldConfig
+from palate.simulation.shop import BRANDS, VOICES, WORDS
 
 # Templates are short: what a text says should weigh more than how its brand says it.
 OPENINGS = {

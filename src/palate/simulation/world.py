@@ -12,15 +12,14 @@ import polars as pl
 from PIL import Image
 
 from palate.core.files import read_json
-
-from . import pictures, sounds, words
-from .items import Items, make_items
-from .log import Block, Log
-from .presets import WorldConfig, configure
-from .relations import make_relations
-from .tables import impression_table, interaction_table, search_table
-from .tastes import Population, Users, joined
-from .truth import Truth
+from palate.simulation import pictures, sounds, words
+from palate.simulation.items import Items, make_items
+from palate.simulation.log import Block, Log
+from palate.simulation.presets import WorldConfig, configure
+from palate.simulation.relations import make_relations
+from palate.simulation.tables import impression_table, interaction_table, search_table
+from palate.simulation.tastes import Population, Users, joined
+from palate.simulation.truth import Truth
 
 
 class World:
@@ -138,6 +137,6 @@ class World:
         Raises:
             DataError: the folder exists (without ``overwrite``), or holds something that is not a world.
         """
-        from .write import write_world
+        from palate.simulation.write import write_world
 
         return write_world(self, Path(folder), overwrite)

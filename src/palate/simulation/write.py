@@ -14,15 +14,14 @@ import yaml
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, write_json, write_text
 from palate.core.progress import progress
-
-from .latents import feature_chunks, features
-from .presets import FORMAT
-from .sounds import wav_bytes
-from .tables import impression_table, interaction_table, search_table
-from .truth_store import TruthWriter
+from palate.simulation.latents import feature_chunks, features
+from palate.simulation.presets import FORMAT
+from palate.simulation.sounds import wav_bytes
+from palate.simulation.tables import impression_table, interaction_table, search_table
+from palate.simulation.truth_store import TruthWriter
 
 if TYPE_CHECKING:
-    from .world import World
+    from palate.simulation.world import World
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 

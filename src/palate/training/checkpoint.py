@@ -7,6 +7,7 @@ equals an uninterrupted one bit for bit.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from palate.core.errors import ArtefactError
 from palate.core.files import write_tensors
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -27,16 +28,27 @@ class Progress:
     """Where training is.
 
     Attributes:
-        phase, epoch: the next epoch to run. best_score, best_epoch: of this phase. stale: validations without gain.
+        phase: the phase to run.
+        epoch: the next epoch of it to run.
+        step: optimiser steps done in this phase.
+        best_score: best validation of this phase, turned so that more is better.
+        best_epoch: epoch that had it.
+        epochs_without_improvement: validations since then.
         history: one record an epoch.
     """
 
     phase: int = 0
     epoch: int = 0
-    best_score: float = -1.0
+    step: int = 0
+    best_score: float = -math.inf
     best_epoch: int = -1
-    stale: int = 0
+    epochs_without_improvement: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def next_phase(self) -> None:
+        """Go to the start of the next phase; the history stays."""
+        self.phase, self.epoch, self.step = self.phase + 1, 0, 0
+        self.best_score, self.best_epoch, self.epochs_without_improvement = -math.inf, -1, 0
 
 
 def write_checkpoint(
@@ -47,7 +59,16 @@ def write_checkpoint(
     optimiser: Mapping[str, Any],
     best: Mapping[str, Tensor] | None,
 ) -> None:
-    """Write atomically; ``fingerprint`` names the run (data, config, seed) the file belongs to."""
+    """Write a checkpoint atomically.
+
+    Args:
+        path: the file.
+        fingerprint: names the run (data, config, seed) the file belongs to.
+        progress: where training is.
+        model: the part of the model's state that training changes.
+        optimiser: its ``state_dict``.
+        best: the same part of the state at the best validation.
+    """
     tensors = {f"model/{name}": tensor for name, tensor in model.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
     for index, state in optimiser["state"].items():
@@ -59,7 +80,19 @@ def write_checkpoint(
 def read_checkpoint(
     path: Path, fingerprint: str
 ) -> tuple[Progress, dict[str, Tensor], dict[int, dict[str, Tensor]], dict[str, Tensor]] | None:
-    """(progress, model, optimiser state, best), or None when there is none or it belongs to another run."""
+    """Read a checkpoint.
+
+    Args:
+        path: the file.
+        fingerprint: names the run.
+
+    Returns:
+        Progress, model state, optimiser state and best state; None when there is none, or it belongs to another run or
+        an older format.
+
+    Raises:
+        ArtefactError: when the file is damaged or written by a newer format.
+    """
     if not path.is_file():
         return None
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}, "best": {}}
@@ -75,7 +108,7 @@ def read_checkpoint(
         ) from error
     if facts.get("format", 0) > FORMAT:
         raise ArtefactError(f"written by a newer format {facts['format']}", file=path, hint="upgrade palate")
-    if facts.get("fingerprint") != fingerprint:
+    if facts.get("fingerprint") != fingerprint or facts.get("format") != FORMAT:
         return None
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in groups["optimiser"].items():

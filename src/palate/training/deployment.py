@@ -11,17 +11,18 @@ import numpy as np
 import polars as pl
 import torch
 
+from palate.contracts import Matcher, Model, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
-from palate.core.errors import ConfigError, DataError, UnsupportedError
-from palate.core.model import Matcher, models
+from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
 from palate.features.given import given
 from palate.features.plan import Content
+from palate.training.log import FitLog
 
-Unknown = Literal["error", "skip", "fallback"]
+OnUnknown = Literal["error", "skip", "fallback"]
 
 
 @dataclass
@@ -29,9 +30,12 @@ class Deployment:
     """What recommending needs beside the weights.
 
     Attributes:
-        items: catalogue snapshot. users: ids of the user table. seen: everything each user took.
-        content: encoders and vectors. popularity: positives by item, the fallback order.
-        about: data name, hash, split, seed. log: what happened in fitting.
+        items: catalogue snapshot.
+        users: ids of the user table.
+        seen: everything each user took.
+        content: encoders and vectors.
+        about: data name, hash, split, seed.
+        log: what happened in fitting.
     """
 
     items: Catalog
@@ -39,10 +43,10 @@ class Deployment:
     seen: RaggedArray
     content: Content
     about: dict[str, Any]
-    log: Any = None
+    log: FitLog | None = None
 
     @classmethod
-    def from_data(cls, data: Dataset, content: Content, seed: int, log: Any) -> Deployment:
+    def from_data(cls, data: Dataset, content: Content, seed: int, log: FitLog | None) -> Deployment:
         """Deploy on everything that is known: all parts of the split count as seen."""
         p = data.positives
         seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
@@ -61,20 +65,30 @@ class Deployment:
         allowed: Iterable[Any] | None = None,
         exclude: Iterable[Any] | None = None,
         filter_seen: bool = True,
-        on_unknown: Unknown = "error",
+        on_unknown: OnUnknown = "error",
     ) -> pl.DataFrame:
         """Best ``k`` items a user: columns user, item, score, rank (1 is best); fewer rows when candidates run out.
 
         Args:
-            users: one external id or several. history: item ids a visitor took, instead of ``users``.
-            allowed: only these items. exclude: never these items.
+            model: the fitted model.
+            users: one external id or several.
+            k: items a user.
+            history: item ids, oldest first, instead of ``users``.
+            allowed: only these items.
+            exclude: never these items.
+            filter_seen: leave out what the user has taken.
             on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``).
+
+        Raises:
+            ConfigError: for another ``on_unknown``.
+            DataError: for an unknown id, ``k`` below 1, or neither or both of ``users`` and ``history``.
+            UnsupportedError: for a history in a model that serves known users only.
         """
-        if on_unknown not in get_args(Unknown):
-            raise ConfigError(f"on_unknown is one of {', '.join(get_args(Unknown))}", key=on_unknown)
+        if on_unknown not in get_args(OnUnknown):
+            raise ConfigError(f"on_unknown is one of {', '.join(get_args(OnUnknown))}", key=on_unknown)
         if k < 1:
             raise DataError("k must be at least 1", key=k)
-        names, batch, strangers = self._batch(users, history, on_unknown)
+        names, batch, unknown = self._batch(users, history, on_unknown)
         mask = np.ones(len(self.items), bool)
         if allowed is not None:
             mask[:] = False
@@ -83,17 +97,19 @@ class Deployment:
             mask[self.items.ids.rows(_many(exclude))] = False
         if len(batch) and (batch.rows < 0).any() and not model.capabilities.new_users:
             able = [name for name, kind in models.items() if kind.capabilities.new_users]
-            raise UnsupportedError(f"{model.name} cannot serve visitors it never saw", hint=f"can: {', '.join(able)}")
+            raise UnsupportedError(
+                f"{model.name} cannot serve users it never saw", hint=f"models that can: {', '.join(able)}"
+            )
         with torch.inference_mode():
             scorer = model.scorer()
             ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
         table = self._table(names, ids, scores)
-        if strangers:
+        if unknown:
             order = np.argsort(-np.bincount(self.seen.items, minlength=len(self.items)), kind="stable")
             best = order[mask[order]][:k]
             counts = np.bincount(self.seen.items, minlength=len(self.items))[best].astype(np.float32)
-            rows = np.tile(best, (len(strangers), 1))
-            table = pl.concat([table, self._table(strangers, rows, np.tile(counts, (len(strangers), 1)))])
+            rows = np.tile(best, (len(unknown), 1))
+            table = pl.concat([table, self._table(unknown, rows, np.tile(counts, (len(unknown), 1)))])
         return table
 
     def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
@@ -116,7 +132,7 @@ class Deployment:
         self.content, self.items = content, grown
 
     def _batch(
-        self, users: Any, history: Iterable[Any] | None, on_unknown: Unknown
+        self, users: Any, history: Iterable[Any] | None, on_unknown: OnUnknown
     ) -> tuple[list[Any], UserBatch, list[Any]]:
         if (users is None) == (history is None):
             raise DataError("give either users or a history of item ids")
@@ -145,6 +161,35 @@ class Deployment:
                 "rank": np.tile(np.arange(1, k + 1), len(names))[keep],
             }
         )
+
+
+def deployment_of(model: Model) -> Deployment:
+    """What a fitted model needs to be used.
+
+    Args:
+        model: fitted, or restored from a run.
+
+    Raises:
+        NotFittedError: for any other.
+    """
+    if not isinstance(model.deployment, Deployment):
+        raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data), or palate.restore(folder)")
+    return model.deployment
+
+
+def log_of(model: Model) -> FitLog:
+    """What happened when a model was fitted.
+
+    Args:
+        model: fitted, or restored from a run.
+
+    Raises:
+        NotFittedError: for a model that is not fitted, or whose run holds no log.
+    """
+    log = deployment_of(model).log
+    if log is None:
+        raise NotFittedError(f"nothing is known about how {model.name} was fitted", hint="fit it again")
+    return log
 
 
 def _many(ids: Any) -> list[Any]:

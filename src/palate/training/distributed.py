@@ -1,15 +1,17 @@
-"""Data parallel under ``torchrun``: each process takes its share of a global batch, gradients are averaged."""
+"""Data parallel under ``torchrun``: each process takes its share of a global batch, DDP averages gradients."""
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from palate.core.batch import IntArray
 
@@ -34,8 +36,17 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def share(batch: IntArray, rank: int, world: int) -> tuple[IntArray, float]:
-    """This rank's part of a global batch and its weight, so that the average of weighted means is the global mean."""
+def shard(batch: IntArray, rank: int, world: int) -> tuple[IntArray, float]:
+    """This process's part of a global batch.
+
+    Args:
+        batch: rows of the global batch.
+        rank: of this process.
+        world: number of processes.
+
+    Returns:
+        The rows, and a weight such that the average of weighted means over processes is the global mean.
+    """
     part = np.array_split(batch, world)[rank]
     if not len(part):
         # the mean of nothing is NaN, which a weight of 0 would not remove
@@ -43,23 +54,54 @@ def share(batch: IntArray, rank: int, world: int) -> tuple[IntArray, float]:
     return part, len(part) * world / len(batch)
 
 
-def average_gradients(parameters: Sequence[torch.nn.Parameter], world: int) -> None:
-    """Average gradients over processes in one flat message."""
+class LossModule(nn.Module):
+    """A phase's loss as a module, so that :class:`DistributedDataParallel` can average its gradients.
+
+    Args:
+        model: whose parameters the loss reads.
+        loss: batch -> terms.
+    """
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any], Mapping[str, Tensor]]) -> None:
+        super().__init__()
+        self.model, self.terms = model, loss
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """Loss terms of a batch."""
+        return dict(self.terms(batch))
+
+
+def parallel(
+    model: nn.Module,
+    loss: Callable[[Any], Mapping[str, Tensor]],
+    trained: Sequence[nn.Parameter],
+    world: int,
+) -> nn.Module:
+    """The loss of a phase; with several processes its backward pass averages gradients over them.
+
+    Args:
+        model: whose parameters the loss reads.
+        loss: batch -> terms.
+        trained: parameters of the phase; no other's gradients travel.
+        world: number of processes.
+    """
+    module = LossModule(model, loss)
     if world == 1:
-        return
-    grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = torch.cat([grad.reshape(-1) for grad in grads])
-    dist.all_reduce(flat)
-    flat /= world
-    offset = 0
-    for parameter in parameters:
-        size = parameter.numel()
-        parameter.grad = flat[offset : offset + size].view_as(parameter).clone()
-        offset += size
+        return module
+    mine = {id(parameter) for parameter in trained}
+    idle = [name for name, parameter in module.named_parameters() if id(parameter) not in mine]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, idle)
+    # a phase may leave out parameters in some batches, and buffers are the model's own business
+    return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
 
 
 def average(value: Tensor, world: int) -> float:
-    """Mean of a scalar over processes."""
+    """Mean of a scalar over processes.
+
+    Args:
+        value: of this process.
+        world: number of processes.
+    """
     if world > 1:
         value = value.detach().clone()
         dist.all_reduce(value)
@@ -67,8 +109,13 @@ def average(value: Tensor, world: int) -> float:
     return float(value)
 
 
-def same(values: Sequence[int], world: int) -> bool:
-    """Whether all processes hold the same numbers; none goes on before all have asked."""
+def all_equal(values: Sequence[int], world: int) -> bool:
+    """Whether all processes hold the same numbers; a barrier for all of them.
+
+    Args:
+        values: whole numbers.
+        world: number of processes.
+    """
     if world == 1:
         return True
     low = torch.tensor(values, dtype=torch.int64)
@@ -78,8 +125,13 @@ def same(values: Sequence[int], world: int) -> bool:
     return bool((low == high).all())
 
 
-def agree(value: float, world: int) -> float:
-    """Rank 0's value everywhere, so that all processes stop at the same epoch."""
+def broadcast(value: float, world: int) -> float:
+    """Rank 0's value everywhere, so that all processes stop at the same epoch.
+
+    Args:
+        value: of this process.
+        world: number of processes.
+    """
     if world == 1:
         return value
     message = torch.tensor([value], dtype=torch.float64)

@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from palate.core.config import TrainedConfig
+from palate.contracts import Model
+from palate.core.config import ContentConfig, TrainedConfig
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
-from palate.core.files import digest
-from palate.core.model import Matcher, Model
+from palate.core.files import digest, read_tensors
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.adapted import Source
-from palate.features.impute import Impute
 from palate.features.plan import Content, plan_content
-from palate.metrics.held import validate
-
-from .adapt import adapt, asked
-from .checkpoint import Progress
-from .deployment import Deployment
-from .loop import LoopOptions, train
+from palate.training.adapt import adapt, requested_adaptation
+from palate.training.checkpoint import Progress
+from palate.training.deployment import Deployment
+from palate.training.log import FitLog
+from palate.training.loop import train
 
 M = TypeVar("M", bound=Model)
-
-
-@dataclass
-class FitLog:
-    """What happened in fitting: learning curves, what was chosen, how long each stage took.
-
-    ``trained`` counts the parameters that had gradients, ``content_bytes`` is what training read of content.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    selected: dict[str, Any] = field(default_factory=dict)
-    valid: float | None = None
-    metric: str = "recall@20"
-    seconds: dict[str, float] = field(default_factory=dict)
-    trained: int = 0
-    content_bytes: int = 0
 
 
 @isolated
@@ -57,29 +40,37 @@ def fit(
     device: str = "auto",
     metric: str | None = None,
     refit: bool = True,
+    init_from: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
+    workers: int = 0,
 ) -> M:
     """Train ``model`` on ``data``; nothing here reads the test part.
 
     Args:
+        model: a model of any task; one that was fitted before is fitted from the start.
+        data: dataset with a split.
         seed: same seed, same bits on a CPU.
         content: encoders by feature name and where vectors are kept; see :func:`palate.features.plan.plan_content`.
             Several models may be given the same one: each keeps a copy of its own. A model that reads no content
             encodes none.
         checkpoint: folder; training that was killed resumes from it to the same bits.
         device: ``auto`` takes CUDA when present.
+        metric: what validation selects on; the headline of the model's task if not given.
         refit: False stops after selection also where the protocol would train again, as a search does.
-        metric: what validation maximises; ``capped_recall@20`` in item-cold protocols, else ``recall@20``.
-        checkpoint_seconds: at least this long between two writes of a checkpoint.
+        init_from: a run whose weights training starts from, wherever name and shape agree.
+        checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
+        workers: processes that prepare batches, for models whose batches allow it.
 
     Returns:
-        The fitted model: the same object, or after a refit its successor with the same type.
+        The same object, fitted.
+
+    Raises:
+        ConfigError: when the data lack what the model requires, or no weight of ``init_from`` fits.
+        TrainingError: when the loss is not finite.
     """
     if model.input_spec is not None:
-        _become(model, model.clone({}))
-    chosen = replace(data.select_view(seed), checkpoint_seconds=checkpoint_seconds)
-    chosen = chosen if metric is None else replace(chosen, metric=metric)
-    metric = chosen.metric
+        _renew(model, model.clone({}))
+    metric = metric or model.task.headline(data)
     content = (content or plan_content(data)).fresh(model.capabilities.content or model.requirements.content)
     if model.requirements.content and not (content.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
@@ -87,98 +78,122 @@ def fit(
     log = FitLog(metric=metric)
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
-    name = _fingerprint(model, data, content, seed, metric)
-    chosen = replace(chosen, scratch=folder and folder / "select", fingerprint=name, device=device)
-    impute: Impute = getattr(model.config, "impute", "none")
-    view = content.view(chosen, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute)
-    view, source = adapt(model, view, data, content)
+    name = _fingerprint(model, data, content, seed, metric, init_from)
+    run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
+    weights = None if init_from is None else read_tensors(Path(init_from) / "model.safetensors")
+    impute = model.config.impute if isinstance(model.config, ContentConfig) else "none"
+    dense, fields = model.requirements.dense, model.requirements.fields
+    view = content.view(data.select_view(seed), data, dense=dense, fields=fields, impute=impute)
+    view, source = adapt(model, view, data, content, run)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
-    state = _train(model, view, "select", log, source)
+    state = _timed(model, view, _stage(run, folder, "select"), log, source, weights)
     log.history = state.history if state else []
-    if view.valid is not None and isinstance(model, Matcher):
-        _extend(model, data, content)
-        with torch.inference_mode():
-            log.valid = validate(model.scorer(), view.valid, metric)
-    log.selected = model.selected_settings() | _epochs(model, state)
+    if view.valid is not None:
+        _meet_all_items(model, data, content)
+        log.valid = model.task.validate(model, view, metric)
+    log.selected = model.selected_settings() | _best_epochs(model, state, metric)
     again = data.refit_view(seed) if refit else None
     if again is not None:
-        settings = log.selected
-        successor = model.clone(settings)
-        again = replace(again, metric=metric, checkpoint_seconds=checkpoint_seconds, device=device)
-        again = replace(again, scratch=folder and folder / "refit", fingerprint=name)
-        view = content.view(
-            again, data, dense=model.requirements.dense, fields=model.requirements.fields, impute=impute
-        )
-        view, source = adapt(successor, view, data, content)
-        _train(successor, view, "refit", log, source)
-        _become(model, successor)
+        successor = model.clone(log.selected)
+        view = content.view(again, data, dense=dense, fields=fields, impute=impute)
+        view, source = adapt(successor, view, data, content, run)
+        _timed(successor, view, _stage(run, folder, "refit"), log, source, weights)
+        _renew(model, successor)
     log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.on_fit_end()
     if source is not None:
         content.settle(source)
-    _extend(model, data, content)
+    _meet_all_items(model, data, content)
     model.deployment = Deployment.from_data(data, content, seed, log)
     model.eval()
     return model
 
 
-def _train(model: Model, view: TrainView, stage: str, log: FitLog, source: Source | None = None) -> Progress | None:
-    started = time.perf_counter()
-    file = None if view.scratch is None else view.scratch.with_name(f"{view.scratch.name}.safetensors")
-    state = _learn(model, view, file, view.fingerprint, source)
-    log.seconds[stage] = time.perf_counter() - started
-    return state
+def fit_member(model: Model, view: TrainView, run: RunContext) -> dict[str, Any]:
+    """Train one member of a composed model.
 
+    Args:
+        model: the member.
+        view: of the composed model.
+        run: of the member, see :meth:`palate.core.context.RunContext.member`.
 
-def run_stage(model: Model, view: TrainView, name: str) -> dict[str, Any]:
-    """Train one member of a composed model on ``view``; returns the settings it chose on validation.
+    Returns:
+        Settings that were chosen on validation.
 
     Raises:
         UnsupportedError: for a member that would train its content, which the members share.
     """
-    if asked(model) is not None:
+    if requested_adaptation(model) is not None:
         raise UnsupportedError(
             f"{model.name} shares its content with other members, so it cannot train it",
             key="tuning",
             hint="tuning=frozen and fusion=late in a composed model, or fit it alone",
         )
-    file = None if view.scratch is None else view.scratch / f"{name}.safetensors"
-    state = _learn(model, view, file, f"{view.fingerprint}/{name}")
-    return model.selected_settings() | _epochs(model, state)
+    state = _fit_once(model, view, run)
+    return model.selected_settings() | _best_epochs(model, state, run.metric)
 
 
-def _learn(
-    model: Model, view: TrainView, file: Path | None, name: str, source: Source | None = None
+def _stage(run: RunContext, folder: Path | None, stage: str) -> RunContext:
+    return replace(run, checkpoint=None if folder is None else folder / f"{stage}.safetensors")
+
+
+def _timed(
+    model: Model,
+    view: TrainView,
+    run: RunContext,
+    log: FitLog,
+    source: Source | None,
+    weights: dict[str, torch.Tensor] | None,
 ) -> Progress | None:
-    seed_torch(view.seed, "init", model.name)
+    started = time.perf_counter()
+    state = _fit_once(model, view, run, source, weights)
+    log.seconds["select" if "select" not in log.seconds else "refit"] = time.perf_counter() - started
+    return state
+
+
+def _fit_once(
+    model: Model,
+    view: TrainView,
+    run: RunContext,
+    source: Source | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> Progress | None:
+    seed_torch(run.seed, "init", model.name)
     model.setup(view)
+    if weights is not None and not model.initialize(weights):
+        raise ConfigError(
+            "no weight of this run fits the model", key="init_from", hint="start from a run of the same kind of model"
+        )
     if source is not None:
         model.attach_encoders(source)
-    options = LoopOptions(view.seed, view.metric, file, view.checkpoint_seconds, name, str(view.device))
-    state = None if model.solve(view) else train(model, view, options)
+    state = None if model.solve(view, run) else train(model, view, run)
     model.eval()
     return state
 
 
-def _become(model: Model, other: Model) -> None:
-    """Make ``model`` what ``other`` is, keeping nothing of its past."""
+def _renew(model: Model, other: Model) -> None:
+    """Give ``model`` the configuration, parts and tensors of ``other``, which is discarded."""
     model.__dict__.clear()
     model.__dict__.update(other.__dict__)
 
 
-def _extend(model: Model, data: Dataset, content: Content) -> None:
-    """Content hidden while fitting arrives now, as a new item's would."""
+def _meet_all_items(model: Model, data: Dataset, content: Content) -> None:
+    """Hand over content that was hidden in fitting, as a new item's would be."""
     model.update_items(content.handed, data.n_items)
 
 
-def _epochs(model: Model, state: Progress | None) -> dict[str, Any]:
+def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:
     if state is None or not isinstance(model.config, TrainedConfig) or not state.history:
         return {}
-    judged = [(record["valid"], -record["epoch"]) for record in state.history if "valid" in record]
+    key = model.task.rank_key
+    judged = [(key(metric, record["valid"]), -record["epoch"]) for record in state.history if "valid" in record]
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def _fingerprint(model: Model, data: Dataset, content: Content, seed: int, metric: str) -> str:
+def _fingerprint(
+    model: Model, data: Dataset, content: Content, seed: int, metric: str, init_from: str | Path | None
+) -> str:
     settings = json.dumps([model.config.model_dump(), content.plan, content.fields], sort_keys=True, default=str)
-    return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric)
+    start = [] if init_from is None else [str(init_from)]
+    return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *start)

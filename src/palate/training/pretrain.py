@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from palate.contracts import Pretrainer, pretrainers
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import atomic_folder, digest, write_json
-from palate.core.model import Pretrainer, pretrainers
 from palate.core.seeding import isolated, seed_torch
 from palate.core.tuning import parse_plan
 from palate.data.dataset import Dataset
@@ -24,10 +25,9 @@ from palate.features.plan import Content, find_encoder
 from palate.features.saved import save_encoder
 from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
-
-from . import distributed
-from .loop import LoopOptions, train
-from .saving import versions
+from palate.training import distributed
+from palate.training.loop import train
+from palate.training.saving import versions
 
 P = TypeVar("P", bound=Pretrainer)
 
@@ -98,8 +98,8 @@ def pretrain(
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
     facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None
-    options = LoopOptions(seed, "retrieval", file, checkpoint_seconds, digest(*facts), device)
-    state = train(model, view, options)
+    run = RunContext(seed, model.task.headline(data), device, file, checkpoint_seconds, digest(*facts))
+    state = train(model, view, run)
     model.eval()
     fitted_on = digest(data.hash, view.visible_items.tobytes())
     made = model.export(content.fitted, fitted_on)

@@ -7,16 +7,17 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 import torch
 import yaml
 
+from palate.contracts import InputSpec, Model, models
 from palate.core.batch import RaggedArray
 from palate.core.content import Features
-from palate.core.errors import ArtefactError, NotFittedError
+from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
 from palate.core.files import (
     atomic_folder,
     folder_digests,
@@ -28,15 +29,14 @@ from palate.core.files import (
     write_tensors,
     write_text,
 )
-from palate.core.model import InputSpec, Model, models
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.features.plan import Content
-
-from .deployment import Deployment
-from .fit import FitLog
+from palate.training.deployment import Deployment, deployment_of
+from palate.training.log import FitLog
 
 FORMAT = 1
+M = TypeVar("M", bound=Model)
 
 
 def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) -> Path:
@@ -45,9 +45,9 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
     Args:
         extra: more facts for the manifest (timings, command, openings of test).
     """
-    if model.deployment is None or model.input_spec is None:
+    fitted, spec = deployment_of(model), model.input_spec
+    if spec is None:
         raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data) first")
-    fitted: Deployment = model.deployment
     folder = Path(folder)
     with atomic_folder(folder) as aside:
         config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
@@ -59,9 +59,10 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
         write_tensors(aside / "seen.safetensors", seen)
         fitted.content.save(aside / "encoders")
         shape = {
-            "n_users": model.input_spec.n_users,
-            "n_items": model.input_spec.n_items,
-            "features": dict(model.input_spec.features),
+            "n_users": spec.n_users,
+            "n_items": spec.n_items,
+            "features": dict(spec.features),
+            "fields": dict(spec.fields),
         }
         manifest = {
             "format": FORMAT,
@@ -98,7 +99,7 @@ def restore(folder: str | Path) -> Model:
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
     content = Content.load(folder / "encoders")
-    model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"]))
+    model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {})))
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
     model.update_items(content.handed, len(items))
@@ -108,6 +109,25 @@ def restore(folder: str | Path) -> Model:
     lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
     model.deployment = Deployment(items, users, lists, content, manifest["about"], log)
     model.eval()
+    return model
+
+
+def restore_as(folder: str | Path, kind: type[M]) -> M:
+    """Read a run whose model must be of a kind.
+
+    Args:
+        folder: that ``palate fit`` wrote.
+        kind: a contract, such as :class:`palate.contracts.Matcher`.
+
+    Raises:
+        ArtefactError: for a folder that is not a run, or is damaged, unsafe or newer.
+        UnsupportedError: when the model is of another kind.
+    """
+    model = restore(folder)
+    if not isinstance(model, kind):
+        raise UnsupportedError(
+            f"{model.name} is a model for {model.task_name}, not a {kind.__name__.lower()}", file=folder
+        )
     return model
 
 

@@ -12,16 +12,14 @@ from torch import Tensor
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries, TrainView
 from palate.metrics.held import validate
+from palate.ranking.scorer import Scorer
 
 T = TypeVar("T")
 
 
-def choose(
-    view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Scorer], metric: str | None = None
-) -> tuple[T, float]:
+def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Scorer], metric: str) -> tuple[T, float]:
     """The candidate with the best validation score (the first of equals), and that score.
 
     Without validation questions (a refit) the first candidate is taken: a refit must name its settings.
@@ -30,7 +28,7 @@ def choose(
     for candidate in candidates:
         if view.valid is None:
             return candidate, float("nan")
-        score = validate(scorer(candidate), view.valid, metric or view.metric)
+        score = validate(scorer(candidate), view.valid, metric)
         if best is None or score > best[1]:
             best = (candidate, score)
     if best is None:

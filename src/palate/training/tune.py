@@ -11,27 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from palate.contracts import models
+from palate.core.config import search_space
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, write_json, write_text
-from palate.core.model import models
 from palate.core.progress import track
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.features.plan import Content, plan_content
-
-from .fit import fit
-
-SPACES: dict[str, str] = {
-    "lr": "0.0003..0.01:log",
-    "dim": "32,64,128",
-    "reg": "1e-6..1e-1:log",
-    "layers": "1,2,3",
-    "dropout": "0.0..0.8",
-    "l2": "10..2000:log",
-    "prior": "0.0..0.5",
-    "temperature": "0.05..0.5:log",
-    "weight_decay": "1e-7..1e-3:log",
-}
+from palate.training.deployment import log_of
+from palate.training.fit import fit
 
 
 def tune(
@@ -52,7 +41,7 @@ def tune(
         {"best": rows of a table, "trials": all trials, "settings": the best}. ``out/trials.jsonl`` holds every trial.
     """
     kind = models.get(model)
-    ranges = dict(space or {k: v for k, v in SPACES.items() if k in kind.Config.model_fields})
+    ranges = dict(space or search_space(kind.Config))
     for key in ranges:
         if key not in kind.Config.model_fields:
             raise ConfigError(f"{model} has no such setting", key=key, hint=did_you_mean(key, kind.Config.model_fields))
@@ -73,7 +62,8 @@ def tune(
         if index < len(done):
             continue
         fitted = fit(kind(**settings), data, seed=seed, content=content, refit=False)
-        score = fitted.deployment.log.valid
+        fit_log = log_of(fitted)
+        score = fit_log.valid
         if score is None:
             raise ConfigError("no validation part to search on", key=str(data.spec), hint="choose a split with one")
         record = {
@@ -81,9 +71,9 @@ def tune(
             "trial": index,
             "settings": settings,
             "valid": score,
-            "metric": fitted.deployment.log.metric,
+            "metric": fit_log.metric,
         }
-        done.append(record | {"seconds": sum(fitted.deployment.log.seconds.values())})
+        done.append(record | {"seconds": sum(fit_log.seconds.values())})
         lines = [json.dumps(r) for r in (*(r for r in _read(log) if r["search"] != name), *done)]
         write_text(log, "\n".join(lines) + "\n")
     best = max(done, key=lambda record: record["valid"])

@@ -24,7 +24,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory) -> Deployment:
     import palate
-    from palate.evaluation.job import run_fit
+    from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
     from palate.simulation.world import World
 

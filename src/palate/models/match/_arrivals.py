@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from palate.core.config import AdaptedConfig
 from palate.core.content import Features
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
@@ -17,6 +19,13 @@ from ._nearest import Near, nearest
 from ._vectors import VectorMatcher
 
 
+class NeighbourConfig(AdaptedConfig):
+    """Settings that place new items among their content neighbours."""
+
+    k: int = Field(10, ge=1, description="content neighbours of an item, the item included")
+    weights: dict[str, float] = Field(default_factory=dict, description="modality -> share of the item graph")
+
+
 class NeighbourMatcher(VectorMatcher):
     """A :class:`VectorMatcher` with ``self.content`` (made in ``build``) and a buffer ``described`` bool [fitted].
 
@@ -25,6 +34,7 @@ class NeighbourMatcher(VectorMatcher):
     """
 
     content: ItemContent
+    config: NeighbourConfig
     arrivals: tuple[Tensor, Graph] | None = None
     _near: Near | None = None
 

@@ -27,7 +27,7 @@ SEARCH_ROWS = 4_000
 
 
 def search_kernel(
-    kernel: BlockKernel | AlignedKernel, mine: Mapping[str, Features], train: TrainView, c: Any
+    kernel: BlockKernel | AlignedKernel, mine: Mapping[str, Features], train: TrainView, c: Any, metric: str
 ) -> dict[str, Any]:
     """Choose on items that the fit does not see: the protocol's own, else a fifth of the training items."""
     view, held = pseudo_cold(train, c.select_users)
@@ -48,7 +48,7 @@ def search_kernel(
     at = place[held.users.history.items]
     y[torch.from_numpy(held.users.history.owners()[at >= 0]), torch.from_numpy(at[at >= 0])] = 1.0
     popular = torch.nn.functional.normalize(torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32)), dim=0)
-    value = dense_metric(held, asked, train.metric)
+    value = dense_metric(held, asked, metric)
     gram = dense_gram(matrix)
     smoothed = {l2: sparse_product(y, ease_weights(gram, l2)) for l2 in _grid(c.l2, c.l2_grid)}
     tops = [(l2, m) for l2 in smoothed for m in _grid(c.mix, c.mix_grid)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from palate.contracts import Matcher, models
 from palate.core.errors import ConfigError
-from palate.core.model import Matcher, models
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

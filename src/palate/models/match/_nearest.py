@@ -18,7 +18,7 @@ from torch.nn.functional import embedding_bag, pad
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import Scorer
 
 from ._content import ItemContent
 from ._increment import Places, changed_rows, few

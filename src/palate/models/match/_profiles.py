@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.batch import IntArray, UserBatch
-from palate.core.scorer import Scorer
+from palate.ranking.scorer import Scorer
 
 from ._increment import Columns
 

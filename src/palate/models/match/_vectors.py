@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from palate.core.batch import PairBatch, RaggedArray
+from palate.batches.pairs import PairBatches
+from palate.contracts import Phase
+from palate.core.batch import BatchSource, PairBatch, RaggedArray
+from palate.core.config import AdaptedConfig, TrainedConfig
+from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.core.model import Matcher, Phase
-from palate.core.scorer import Scorer, VectorScorer, mean_of
 from palate.features.adapted import Source
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer, VectorScorer, mean_of
 
 from ._content import ItemContent
 
@@ -22,13 +26,19 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-class VectorMatcher(Matcher):
+class VectorMatcher(Recommender):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
     After training the final vectors are buffers, so a saved run needs no graph.
     """
 
+    negatives: ClassVar[int] = 1
     content: ItemContent
+    config: TrainedConfig
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        """Training positives with ``negatives`` draws each."""
+        return PairBatches(train, self.negatives)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -37,7 +47,7 @@ class VectorMatcher(Matcher):
     def attach_encoders(self, source: Source) -> None:
         if not isinstance(getattr(self, "content", None), ItemContent):
             super().attach_encoders(source)
-        self.content.attach_encoders(source, self.config.encode_rows)
+        self.content.attach_encoders(source, _adapted(self).encode_rows)
 
     def phases(self) -> list[Phase]:
         found, content = super().phases(), getattr(self, "content", None)
@@ -46,7 +56,9 @@ class VectorMatcher(Matcher):
         slow = content.network.pretrained()
         return [
             replace(
-                phase, loss=partial(_attending, content, phase.loss), slow=slow, slow_factor=self.config.pretrained_lr
+                phase,
+                loss=partial(_attending, content, phase.loss),
+                groups=phase.slowed(slow, _adapted(self).pretrained_lr),
             )
             for phase in found
         ]
@@ -87,9 +99,15 @@ class VectorMatcher(Matcher):
         return VectorScorer(users, items, lambda history: self.fold_in(items, history), known)
 
 
+def _adapted(model: VectorMatcher) -> AdaptedConfig:
+    if not isinstance(model.config, AdaptedConfig):
+        raise UnsupportedError(f"{model.name} reads content, but its Config does not extend AdaptedConfig")
+    return model.config
+
+
 def _attending(
-    content: ItemContent, loss: Callable[[PairBatch], dict[str, Tensor]], batch: PairBatch
-) -> dict[str, Tensor]:
+    content: ItemContent, loss: Callable[[PairBatch], Mapping[str, Tensor]], batch: PairBatch
+) -> Mapping[str, Tensor]:
     """``loss`` of a batch whose items' content is encoded with gradients."""
     content.attend(torch.cat([batch.items, batch.negatives.flatten()]))
     return loss(batch)

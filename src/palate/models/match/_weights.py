@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.core.scorer import Scorer
 from palate.data.views import EvaluationQueries
+from palate.ranking.scorer import Scorer
 
 POOL = 100
 CHUNK = 256

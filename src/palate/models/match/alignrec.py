@@ -22,9 +22,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
-from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
@@ -32,7 +31,7 @@ from palate.losses.regularise import l2_rows
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
 
-from ._arrivals import NeighbourMatcher
+from ._arrivals import NeighbourConfig, NeighbourMatcher
 from ._content import ItemContent
 from ._item_graph import item_graph
 from ._rows import node_rows, xavier_tables
@@ -48,9 +47,9 @@ class AlignRec(NeighbourMatcher):
     name = "alignrec"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
 
-    class Config(AdaptedConfig):
+    class Config(NeighbourConfig):
         """Settings.
 
         Attributes:
@@ -60,14 +59,14 @@ class AlignRec(NeighbourMatcher):
         """
 
         layers: int = Field(2, ge=0)
-        k: int = Field(10, ge=1)
-        weights: dict[str, float] = Field(default_factory=dict)
         cca: float = Field(0.01, ge=0)
         uia: float = Field(0.1, ge=0)
         similarity: float = Field(0.1, ge=0)
         tau: float = Field(0.2, gt=0)
         reg: float = Field(1e-4, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -7,6 +7,7 @@ item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
-from palate.core.padded import PaddedScorer
-from palate.core.scorer import Scorer
-from palate.training.fit import run_stage
+from palate.models.base import Recommender
+from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.training.fit import fit_member
 
 from ._members import member_of, members_for
 from ._weights import candidate_scores, search_weights, soft_metric, standardise
@@ -63,7 +65,7 @@ class BlendScorer(Scorer):
 
 
 @models.register("blend")
-class Blend(Matcher):
+class Blend(Recommender):
     """Members weighted per slice on validation."""
 
     name = "blend"
@@ -83,6 +85,8 @@ class Blend(Matcher):
         warm_weights: tuple[float, ...] | None = None
         cold_weights: tuple[float, ...] | None = None
 
+    config: Config
+
     _names: Sequence[str] = ()
 
     def __init__(self, config: ContentConfig | None = None, **settings: Any) -> None:
@@ -100,12 +104,12 @@ class Blend(Matcher):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         given, dropout = self.config.settings, self.config.modality_dropout
-        self.members = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
+        self.matchers = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
 
-    def solve(self, train: TrainView) -> bool:
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
         for index, (name, member) in enumerate(zip(self._names, self._matchers())):
-            chosen = run_stage(member, train, f"{index}-{name}")
+            chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():
             self.update_items(train.all_features, train.n_items)
@@ -113,12 +117,12 @@ class Blend(Matcher):
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
-        self._weights = self._choose(train, scorers)
+        self._weights = self._choose(train, scorers, run.metric)
         if not train.visible_items.all():
             self.update_items(train.visible, train.n_items)
         return True
 
-    def _choose(self, train: TrainView, scorers: list[Scorer]) -> dict[str, list[float]]:
+    def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
         equal = [1.0 / len(scorers)] * len(scorers)
         found = {}
         for part, given, items in (
@@ -131,7 +135,7 @@ class Blend(Matcher):
             if items[train.valid.relevant.items].sum() < ENOUGH:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, soft_metric(train.metric, relevant, counts))
+            found[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
         return found
 
     def selected_settings(self) -> dict[str, Any]:
@@ -174,8 +178,15 @@ class Blend(Matcher):
             member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))
             member.load_extra_state(nested)
 
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        # runs written before 0.2 call the list of members "members"
+        super().load_tensors({re.sub(r"^members\.", "matchers.", name): tensor for name, tensor in tensors.items()})
+
+    def members(self) -> Mapping[str, Matcher]:
+        return dict(zip(self._names, self._matchers()))
+
     def _matchers(self) -> list[Matcher]:
-        return [member for member in self.members if isinstance(member, Matcher)]
+        return [member for member in self.matchers if isinstance(member, Matcher)]
 
     def _known(self) -> list[Tensor]:
         return [self.get_buffer(f"known_{index}") for index in range(len(self._names))]

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.content import Features
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
@@ -44,7 +44,8 @@ class BM3(VectorMatcher):
     name = "bm3"
     paper = "Zhou et al., Bootstrap Latent Representations for Multi-modal Recommendation, WWW 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
+    negatives = 0
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
     class Config(CopiedConfig):
@@ -60,6 +61,8 @@ class BM3(VectorMatcher):
         modal_weight: float = Field(2.0, ge=0)
         reg: float = Field(1e-2, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

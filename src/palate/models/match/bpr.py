@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Phase, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Capabilities, InputSpec, Phase, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.training.loop import batch_size
@@ -37,7 +37,7 @@ class BPR(VectorMatcher):
     name = "bpr"
     paper = "Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009"
     capabilities = Capabilities(new_users=True)
-    requirements = Requirements(batch="pairs", negatives=1)
+    requirements = Requirements()
     presets = {
         "faithful": {},
         "tuned": {
@@ -68,6 +68,8 @@ class BPR(VectorMatcher):
                 raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
             return self
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.blocks: PairSweep | None = None
@@ -82,7 +84,7 @@ class BPR(VectorMatcher):
             self.blocks = PairSweep(train, batch_size(self, len(train)), self.config.reg)
 
     def phases(self) -> list[Phase]:
-        return [replace(phase, sweep=self._sweep if self.blocks else None) for phase in super().phases()]
+        return [replace(phase, train_epoch=self._sweep if self.blocks else None) for phase in super().phases()]
 
     def _sweep(self, lr: float, rng: np.random.Generator) -> dict[str, float]:
         assert self.blocks is not None

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.modules.graph import Graph, user_item
 
@@ -38,7 +38,8 @@ class CLCRec(DescribedMatcher):
     name = "clcrec"
     paper = "Wei et al., Contrastive Learning for Cold-Start Recommendation, ACM MM 2021"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=0, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
+    negatives = 0
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):
@@ -59,6 +60,8 @@ class CLCRec(DescribedMatcher):
         tau_user: float = Field(1.0, gt=0)
         reg: float = Field(0.1, ge=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -17,12 +17,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
-from palate.core.scorer import Scorer
 from palate.core.tuning import Fusion
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 
 from ._aligned import AlignedKernel
 from ._carried import Carried, Fit, carried
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @models.register("content_kernel")
-class ContentKernel(Matcher):
+class ContentKernel(Recommender):
     """Kernel ridge regression from content to smoothed behaviour."""
 
     name = "content_kernel"
@@ -97,6 +99,8 @@ class ContentKernel(Matcher):
         max_items: int = 12_000
         select_users: int = 2_000
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self._kinds: dict[str, str] = {}
@@ -114,8 +118,8 @@ class ContentKernel(Matcher):
         self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._content}
         self._make_kernel({name: found.dim for name, found in self._content.items()})
 
-    def solve(self, train: TrainView) -> bool:
-        chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config)
+    def solve(self, train: TrainView, run: RunContext) -> bool:
+        chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config, run.metric)
         rows = np.flatnonzero(train.visible_items)
         self.kernel.fit(self._content, rows, train.matrix)
         self._settings = chosen

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
-from palate.core.scorer import Scorer, mean_of
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
 from ._content import ItemContent
@@ -67,7 +69,7 @@ class ProfileScorer(Scorer):
 
 
 @models.register("content_knn")
-class ContentKNN(Matcher):
+class ContentKNN(Recommender):
     """What resembles your history; no behaviour of others."""
 
     name = "content_knn"
@@ -86,6 +88,8 @@ class ContentKNN(Matcher):
         scaling: dict[str, Scaling] | None = None
         grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, False, self.config.modality_dropout)
@@ -95,7 +99,7 @@ class ContentKNN(Matcher):
         self._weights: dict[str, float] = {}
         self._scaling: dict[str, Scaling] = {}
 
-    def solve(self, train: TrainView) -> bool:
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         names = self.content.names
         for given in (self.config.weights or {}), (self.config.scaling or {}):
             known = {*names, *(name.partition(".")[0] for name in names)}
@@ -114,12 +118,12 @@ class ContentKNN(Matcher):
         # validation asks about items hidden in fitting: their content arrives as a new item's would
         self.update_items(train.all_features or train.features, train.n_items)
         self.content.train()
-        self._choose(train)
+        self._choose(train, run)
         self.content.eval()
         self.update_items(train.features, train.n_items)
         return True
 
-    def _choose(self, train: TrainView) -> None:
+    def _choose(self, train: TrainView, run: RunContext) -> None:
         names = self.content.names
         alone: dict[str, float] = {}
 
@@ -127,7 +131,7 @@ class ContentKNN(Matcher):
             given = _own(self.config.scaling, name, None)
             tried: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
             self._weights = {other: float(other == name) for other in names}
-            self._scaling[name], alone[name] = choose(train, tried, partial(self._with_scaling, name))
+            self._scaling[name], alone[name] = choose(train, tried, partial(self._with_scaling, name), run.metric)
         if self.config.weights is not None:
             self._weights = {name: _own(self.config.weights, name, 1.0) for name in names}
         elif train.valid is None:
@@ -140,7 +144,7 @@ class ContentKNN(Matcher):
             first, *others = sorted(names, key=lambda name: -alone[name])
             self._weights = {name: float(name == first) for name in names}
             for name in others:
-                self._weights[name], _ = choose(train, grid, partial(self._with_weight, name))
+                self._weights[name], _ = choose(train, grid, partial(self._with_weight, name), run.metric)
 
     def _with_scaling(self, name: str, scaling: Scaling) -> Scorer:
         self._scaling[name] = scaling

@@ -15,11 +15,13 @@ from pydantic import Field
 from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
+from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.model import Capabilities, Matcher, models
-from palate.core.scorer import Scorer
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class ItemItemScorer(Scorer):
 
 
 @models.register("ease")
-class EASE(Matcher):
+class EASE(Recommender):
     """Closed-form item-item regression with a zero diagonal."""
 
     name = "ease"
@@ -61,13 +63,15 @@ class EASE(Matcher):
         grid: tuple[float, ...] = (50.0, 100.0, 200.0, 400.0, 800.0)
         max_items: int = 25_000
 
-    def solve(self, train: TrainView) -> bool:
+    config: Config
+
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         refuse_large(train.n_items, self.config.max_items, self.name)
         gram = dense_gram(train.matrix)
         known = train.warm_items
         grid = self.config.grid if self.config.l2 is None else (self.config.l2,)
         if len(grid) > 1 and train.valid is not None:
-            self._l2, _ = choose(train, grid, lambda l2: ItemItemScorer(ease_weights(gram, l2), known))
+            self._l2, _ = choose(train, grid, lambda l2: ItemItemScorer(ease_weights(gram, l2), known), run.metric)
         else:
             self._l2 = grid[0]
         self.register_buffer("weights", ease_weights(gram, self._l2))

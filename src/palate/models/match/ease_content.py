@@ -17,11 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.content import Features
-from palate.core.model import Capabilities, InputSpec, Matcher, Requirements, models
-from palate.core.scorer import Scorer
+from palate.core.context import RunContext
 from palate.core.tuning import Fusion
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 from ._content import ItemContent
@@ -39,7 +41,7 @@ LARGE = 10_000
 
 
 @models.register("ease_content")
-class EASEContent(Matcher):
+class EASEContent(Recommender):
     """EASE whose weights lean towards content neighbours."""
 
     name = "ease_content"
@@ -69,6 +71,8 @@ class EASEContent(Matcher):
         max_items: int = 25_000
         select_users: int = 5_000
 
+    config: Config
+
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, standardise=True)
@@ -80,7 +84,7 @@ class EASEContent(Matcher):
         self.content.fit(train.features, train.n_items)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
-    def solve(self, train: TrainView) -> bool:
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         c = self.config
         graph = prior_graph(train, self.content, c.k, c.weights, c.modality_dropout)
         wide = row_normalised(graph)
@@ -101,20 +105,25 @@ class EASEContent(Matcher):
         if view.valid is not None:
             fixed = [v is not None or (axis < 2 and train.n_items > LARGE) for axis, v in enumerate(given)]
             searched = [(best[axis],) if fixed[axis] else grid for axis, grid in enumerate(grids)]
-            best = self._search(view, best, searched, weights_at)
+            best = self._search(view, best, searched, weights_at, run.metric)
         self._setting = best
         self.register_buffer("weights", weights_at(best))
         return True
 
     def _search(
-        self, view: TrainView, start: Setting, grids: list[tuple[float, ...]], weights_at: Callable[[Setting], Tensor]
+        self,
+        view: TrainView,
+        start: Setting,
+        grids: list[tuple[float, ...]],
+        weights_at: Callable[[Setting], Tensor],
+        metric: str,
     ) -> Setting:
         """One setting after the other, each at its best on validation before the next; a setting is judged once."""
         judged: dict[Setting, float] = {}
 
         def score(setting: Setting) -> float:
             if setting not in judged:
-                judged[setting] = choose(view, (setting,), lambda at: self._over(weights_at(at)))[1]
+                judged[setting] = choose(view, (setting,), lambda at: self._over(weights_at(at)), metric)[1]
             return judged[setting]
 
         best = start

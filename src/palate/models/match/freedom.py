@@ -18,15 +18,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.edges import EdgeSampler
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate, propagate
 
-from ._arrivals import NeighbourMatcher
+from ._arrivals import NeighbourConfig, NeighbourMatcher
 from ._content import CopiedConfig, ItemContent
 from ._item_graph import item_graph
 from ._rows import node_rows, xavier_tables
@@ -42,13 +42,13 @@ class FREEDOM(NeighbourMatcher):
     name = "freedom"
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True)
+    requirements = Requirements(content=True)
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},
     }
 
-    class Config(CopiedConfig):
+    class Config(CopiedConfig, NeighbourConfig):
         """Settings.
 
         Attributes:
@@ -60,8 +60,6 @@ class FREEDOM(NeighbourMatcher):
 
         layers: int = Field(2, ge=0)
         edge_dropout: float = Field(0.8, ge=0, lt=1)
-        k: int = Field(10, ge=1)
-        weights: dict[str, float] = Field(default_factory=dict)
         hop: float = Field(1.0, ge=0)
         modal_weight: float | None = Field(None, ge=0)
         standardise: bool = False
@@ -76,6 +74,8 @@ class FREEDOM(NeighbourMatcher):
             if self.trains_content and not self.modal:
                 raise ValueError("FREEDOM trains content through its modal terms: modal_weight above 0")
             return self
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

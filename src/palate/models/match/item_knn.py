@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Capabilities, Matcher, models
-from palate.core.scorer import Scorer
+from palate.core.context import RunContext
 from palate.metrics.ragged import ragged_best
+from palate.models.base import Recommender
+from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class NeighbourScorer(Scorer):
 
 
 @models.register("item_knn")
-class ItemKNN(Matcher):
+class ItemKNN(Recommender):
     """Cosine neighbours of items by who took them."""
 
     name = "item_knn"
@@ -115,7 +117,9 @@ class ItemKNN(Matcher):
         user_grid: tuple[float, ...] = (0.0, 0.5, 1.0)
         item_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
 
-    def solve(self, train: TrainView) -> bool:
+    config: Config
+
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         c, known = self.config, train.warm_items
         ks = c.k_grid if c.k is None else (c.k,)
         grids = (
@@ -135,7 +139,7 @@ class ItemKNN(Matcher):
             return NeighbourScorer(neighbours[:, :k], weights[:, :k], known)
 
         candidates = list(product(found, ks))
-        best = candidates[0] if len(candidates) == 1 else choose(train, candidates, scorer)[0]
+        best = candidates[0] if len(candidates) == 1 else choose(train, candidates, scorer, run.metric)[0]
         (self._user_power, self._item_power, self._shrink), self._k = best
         neighbours, weights = found[best[0]]
         self.register_buffer("neighbours", torch.from_numpy(neighbours[:, : self._k].astype(np.int32)))

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
@@ -47,7 +47,7 @@ class LGMRec(DescribedMatcher):
     name = "lgmrec"
     paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -70,6 +70,8 @@ class LGMRec(DescribedMatcher):
         contrast: float = Field(1e-4, ge=0)
         reg: float = Field(1e-6, ge=0)
         standardise: bool = False
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

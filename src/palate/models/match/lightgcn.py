@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.modules.graph import Graph, bipartite
@@ -33,7 +33,7 @@ class LightGCN(VectorMatcher):
     name = "lightgcn"
     paper = "He et al., LightGCN, SIGIR 2020"
     capabilities = Capabilities(new_users=True)
-    requirements = Requirements(batch="pairs", negatives=1)
+    requirements = Requirements()
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):
@@ -42,6 +42,8 @@ class LightGCN(VectorMatcher):
         layers: int = Field(3, ge=0)
         reg: float = Field(1e-4, ge=0)
         penalty: Literal["norm", "squares"] = "norm"
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

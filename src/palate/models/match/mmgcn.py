@@ -19,9 +19,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.modules.graph import Graph
@@ -42,7 +42,7 @@ class MMGCN(DescribedMatcher):
     name = "mmgcn"
     paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
     class Config(AdaptedConfig):
@@ -59,6 +59,8 @@ class MMGCN(DescribedMatcher):
         reg: float = Field(0.0, ge=0)
         first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
         standardise: bool = False
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

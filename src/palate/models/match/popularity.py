@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Capabilities, Matcher, models
-from palate.core.scorer import Scorer
-from palate.metrics.candidates import Candidates, check_request, empty_lists
+from palate.core.context import RunContext
+from palate.models.base import Recommender
+from palate.ranking.candidates import Candidates, check_request, empty_lists
+from palate.ranking.scorer import Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -62,7 +64,7 @@ class CountScorer(Scorer):
 
 
 @models.register("popularity")
-class Popularity(Matcher):
+class Popularity(Recommender):
     """Score = number of training positives of the item."""
 
     name = "popularity"
@@ -73,7 +75,9 @@ class Popularity(Matcher):
     class Config(ModelConfig):
         """No settings."""
 
-    def solve(self, train: TrainView) -> bool:
+    config: Config
+
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         self.register_buffer("counts", torch.from_numpy(train.popularity.astype(np.float32)))
         return True
 

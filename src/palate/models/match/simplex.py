@@ -15,14 +15,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from palate.core.batch import PairBatch, RaggedArray
+from palate.batches.pairs import PairBatches
+from palate.contracts import Capabilities, InputSpec, Requirements, models
+from palate.core.batch import BatchSource, PairBatch, RaggedArray
 from palate.core.config import TrainedConfig
-from palate.core.model import Capabilities, InputSpec, Requirements, models
-from palate.core.scorer import mean_of
+from palate.core.context import RunContext
 from palate.losses.ranking import cosine_contrastive
 from palate.losses.regularise import l2_rows
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
+from palate.ranking.scorer import mean_of
 
 from ._vectors import VectorMatcher
 
@@ -37,7 +39,7 @@ class SimpleX(VectorMatcher):
     name = "simplex"
     paper = "Mao et al., SimpleX: A Simple and Strong Baseline for Collaborative Filtering, CIKM 2021"
     capabilities = Capabilities(new_users=True)
-    requirements = Requirements(batch="pairs", negatives=-1)
+    requirements = Requirements()
 
     class Config(TrainedConfig):
         """negatives: drawn for each positive. margin, neg_weight: of the loss. gamma: share of the ID half.
@@ -50,6 +52,11 @@ class SimpleX(VectorMatcher):
         neg_weight: float = Field(10.0, ge=0)
         gamma: float = Field(0.5, ge=0, le=1)
         reg: float = Field(1e-6, ge=0)
+
+    config: Config
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        return PairBatches(train, self.config.negatives)
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

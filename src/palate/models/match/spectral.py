@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.model import Capabilities, Matcher, models
-from palate.core.scorer import Scorer, mean_of
+from palate.core.context import RunContext
+from palate.models.base import Recommender
 from palate.modules.graph import Graph
 from palate.modules.spectral import truncated_svd
+from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class HistoryScorer(Scorer):
 
 
 @models.register("spectral")
-class Spectral(Matcher):
+class Spectral(Recommender):
     """The leading singular vectors of the normalised interactions as a filter."""
 
     name = "spectral"
@@ -79,7 +81,9 @@ class Spectral(Matcher):
         popularity_grid: tuple[float, ...] = (0.5, 0.25)
         rounds: int = Field(20, ge=1)
 
-    def solve(self, train: TrainView) -> bool:
+    config: Config
+
+    def solve(self, train: TrainView, run: RunContext) -> bool:
         c, known = self.config, train.warm_items
         dims = c.dim_grid if c.dim is None else (c.dim,)
         filters = c.filter_grid if c.filter is None else (c.filter,)
@@ -94,7 +98,7 @@ class Spectral(Matcher):
         candidates = list(product(dims, filters, powers))
         best = candidates[0]
         if len(candidates) > 1:
-            best = choose(train, candidates, lambda setting: HistoryScorer(*tables(setting), known))[0]
+            best = choose(train, candidates, lambda setting: HistoryScorer(*tables(setting), known), run.metric)[0]
         self._chosen: Setting = best
         taken, goods = tables(best)
         self.register_buffer("taken", taken.clone())

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features
-from palate.core.model import Capabilities, InputSpec, Requirements, models
 from palate.core.tuning import FUSIONS
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
@@ -38,7 +38,7 @@ class VBPR(VectorMatcher):
     name = "vbpr"
     paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
-    requirements = Requirements(batch="pairs", negatives=1, content=True, dense=True)
+    requirements = Requirements(content=True, dense=True)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -52,6 +52,8 @@ class VBPR(VectorMatcher):
         reg: float = Field(1e-3, ge=0)
         content_scale: float = Field(1.0, gt=0)
         standardise: bool = True
+
+    config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
-from palate.core.model import Phase, Requirements, pretrainers
 from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.held_out import reciprocal_rank
 from palate.models.pretrain.shared.image_text_fusion import ImageTextFusionPretrainer, matching_loss
@@ -57,7 +57,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
 
     name = "adapted_clip"
     paper = "Wen et al., Enhancing Dynamic Image Advertising with Vision-Language Pre-training, SIGIR 2023"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(ImageTextFusionPretrainer.Config):
         """Settings of the stages."""
@@ -73,6 +73,8 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         )
         distil: float = Field(1.0, ge=0, description="Weight of the relevance model's scores; 0 leaves them out.")
         rivals: int = Field(4, ge=1, description="Pictures of the batch that the relevance model scores, a query.")
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -110,7 +112,13 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         epochs[chosen[-1]] += c.epochs * (len(losses) - len(chosen))
         # retrieval of held-out items does not measure the relevance model
         return [
-            Phase(stage, *losses[stage], c.lr, c.weight_decay, None, epochs[stage], c.patience, stage != "relevance")
+            self.phase(
+                stage,
+                loss=losses[stage][0],
+                groups=losses[stage][1],
+                epochs=epochs[stage],
+                validate=stage != "relevance",
+            )
             for stage in chosen
         ]
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.losses.contrastive import supervised_contrastive
 from palate.models.pretrain.shared.codebooks import CodebookConfig, Codebooks
@@ -68,6 +68,8 @@ class AlignRecContent(ImageTextPretrainer):
         category: str = Field("", description="Attribute column whose values are classes; empty for none.")
         alignment: float = Field(0.5, ge=0, description="Weight of the loss of the classes.")
         tau: float = Field(0.1, gt=0, description="Temperature of the loss of the classes.")
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         """Read the category column, if one is named.
@@ -109,9 +111,9 @@ class AlignRecContent(ImageTextPretrainer):
         return text | image
 
     def phases(self) -> list[Phase]:
-        c, codes = self.config, {id(p) for p in self.codes.parameters()}
+        codes = {id(p) for p in self.codes.parameters()}
         own = [p for p in self.parameters() if id(p) not in codes]
-        return [*self.codes.phases(c), Phase("align", self.loss, own, c.lr, c.weight_decay, None, c.epochs, c.patience)]
+        return [*self.codes.phases(self.config), self.phase("align", groups=own)]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]

@@ -19,10 +19,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.topics import item_labels, label_columns
@@ -59,6 +59,8 @@ class AttributeRidge(Pretrainer):
         )
         weight: float = Field(1.0, gt=0, description="Weight of the predictions relative to the content vector.")
         epochs: int = Field(1, ge=0, description="0 leaves the maps random; they are solved in one epoch.")
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return label_columns(items, self.config.ranges)
@@ -106,7 +108,9 @@ class AttributeRidge(Pretrainer):
     def phases(self) -> list[Phase]:
         maps = [self.tower(modality).map for modality in self.rows]
         epochs = self.config.epochs
-        return [Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, sweep=self.solve_all)]
+        return [
+            Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, train_epoch=self.solve_all)
+        ]
 
     def examples(self, view: TrainView) -> IntArray:
         return np.unique(np.concatenate(list(self.rows.values())))[:, None]

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
-from palate.core.model import pretrainers
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.image_text_fusion import matching_loss
@@ -64,6 +64,8 @@ class BLIP2(ImageTextPretrainer):
         )
         hard: bool = Field(True, description="Draw negatives of itm by similarity, else uniformly.")
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, d = self.config, self.config.dim
@@ -89,7 +91,7 @@ class BLIP2(ImageTextPretrainer):
             "itm": lambda: self.itm(image, ids, scores.detach()),
             "itg": lambda: self.itg(image, ids),
         }
-        out = {name: terms[name]() for name in self.config.objectives}
+        out: dict[str, Tensor] = {name: terms[name]() for name in self.config.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def similarities(self, image: Tensor, ids: Tensor) -> Tensor:

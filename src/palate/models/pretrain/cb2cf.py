@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.factors import FactorRegression
 
@@ -36,6 +36,8 @@ class CB2CF(FactorRegression):
             (), description="Modalities that items show, all if empty; the net has parts for the others nevertheless."
         )
         shuffled: bool = Field(False, description="Ablation: every item predicts the vector of a random other one.")
+
+    config: Config
 
     def query_only(self) -> tuple[str, ...]:
         views = self.config.views

@@ -16,9 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.calibrated import calibrated_cosine
 from palate.models.pretrain.shared.held_out import reciprocal_rank
@@ -46,6 +46,8 @@ class SiameseCB2CF(ItemPretrainer):
         scale: float = Field(5.0, gt=0, description="Initial scale a of the cosine.")
         shift: float = Field(0.0, description="Initial shift b of the cosine.")
         shuffled: bool = Field(False, description="Ablation: every item gets the neighbours of a random other one.")
+
+    config: Config
 
     def fusion_config(self) -> dict[str, Any]:
         return {"kind": "perceptron", "dim": self.config.dim, "width": self.config.width}

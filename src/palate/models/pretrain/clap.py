@@ -7,7 +7,7 @@ Our choices: convolutions over time of log-mel maps instead of CNN14, two Transf
 
 from __future__ import annotations
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
 
 

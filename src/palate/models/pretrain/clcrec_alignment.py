@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
-from palate.core.model import pretrainers
 from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.items import ItemPretrainer
@@ -52,6 +52,8 @@ class CLCRecAlignment(ItemPretrainer):
         modalities: tuple[Literal["text", "image", "audio"], ...] = Field(
             (), description="Modalities to learn from; all if empty."
         )
+
+    config: Config
 
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         return tuple(m for m in inputs.features if not self.config.modalities or m in self.config.modalities)

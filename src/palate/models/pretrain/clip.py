@@ -8,7 +8,7 @@ mean of tokens instead of [EOS]); Adam with early stopping on held-out retrieval
 
 from __future__ import annotations
 
-from palate.core.model import pretrainers
+from palate.contracts import pretrainers
 from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
 
 

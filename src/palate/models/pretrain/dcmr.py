@@ -18,8 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
-from palate.core.model import pretrainers
 from palate.losses.factors import weighted_prediction
 from palate.models.pretrain.shared.factors import FactorRegression
 from palate.models.pretrain.shared.inputs import ItemInputs
@@ -47,6 +47,8 @@ class DCMR(FactorRegression):
         objective: Literal["mse", "wpe"] = Field(
             "mse", description="Squared error of factors (mse), or of weighted predictions (wpe)."
         )
+
+    config: Config
 
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         candidates = PREFERRED if self.config.modality == "first" else (self.config.modality,)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
 from palate.models.pretrain.shared.inputs import MODALITIES
@@ -53,6 +53,8 @@ class ImageBind(ContrastivePretrainer):
         confidence: float = Field(28.6, ge=1, description="Weight of a positive in the factorisation; others have 1.")
         reg: float = Field(1.0, gt=0, description="L2 penalty of the factorisation.")
         sweeps: int = Field(10, ge=1, description="Sweeps of alternating least squares of the factorisation.")
+
+    config: Config
 
     def modality_pairs(self) -> tuple[tuple[str, str], ...]:
         return tuple((self.config.anchor, partner) for partner in MODALITIES if partner != self.config.anchor)

@@ -22,9 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import Requirements, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
@@ -47,7 +47,7 @@ class ItemSage(ItemPretrainer):
 
     name = "itemsage"
     paper = "Baltescu et al., ItemSage: Learning Product Embeddings for Shopping Recommendations, KDD 2022"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(ItemPretrainer.Config):
         """Settings of the Transformer, the softmaxes and the tasks."""
@@ -67,8 +67,10 @@ class ItemSage(ItemPretrainer):
             (), description="Modalities that products show, all if empty; queries are words nevertheless."
         )
 
+    config: Config
+
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
-        shown = self.config.modalities or tuple(inputs.features)
+        shown: tuple[str, ...] = self.config.modalities or tuple(inputs.features)
         typed = ("text",) if self.has_searches and self.includes(SEARCH) else ()
         return tuple(m for m in inputs.features if m in shown or m in typed)
 

@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, pretrainers
 from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
@@ -93,6 +93,8 @@ class K3M(ImageTextPretrainer):
             json_schema_extra={"search": "0.0..0.5"},
         )
 
+    config: Config
+
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return plan_fields(items, {"attributes"})
 
@@ -148,7 +150,7 @@ class K3M(ImageTextPretrainer):
             "mom": lambda: self.mom(after[1][0][regions], pictures, regions),
             "lpm": lambda: self.lpm(self.fused(before, after), rows),
         }
-        out = {name: terms[name]() for name in c.objectives}
+        out: dict[str, Tensor] = {name: terms[name]() for name in c.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def visible(self, rows: Tensor) -> Tensor:

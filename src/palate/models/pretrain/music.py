@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import RaggedArray
-from palate.core.model import pretrainers
 from palate.losses.ranking import hinge, sampled_softmax
 from palate.models.pretrain.shared.music import LearntRelevance, MusicPretrainer
 from palate.modules.relevance import Cosine
@@ -68,6 +68,8 @@ class Metric1vsN(MusicPretrainer):
         """Settings of the hinge."""
 
         margin: float = Field(0.2, gt=0, description="Margin by which a positive must score above a negative.")
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
 from palate.losses.ranking import sampled_softmax
@@ -67,6 +67,8 @@ class NewsEmbed(DocumentPretrainer):
         ranges: int = Field(
             0, ge=0, description="Ranges into which numeric attributes are cut as topics; 0 leaves them out."
         )
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return label_columns(items, self.config.ranges)

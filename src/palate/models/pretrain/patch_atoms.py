@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
 from palate.models.pretrain.shared.inputs import ItemInputs
@@ -65,6 +65,8 @@ class PatchAtoms(Pretrainer):
         lr: float = Field(0.03, gt=0, description="Learning rate of Adam.")
         batch_size: int = Field(128, ge=1, description="Pictures a step.")
         epochs: int = Field(10, ge=0, description="Epochs; none is skipped by early stopping.")
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("image",)

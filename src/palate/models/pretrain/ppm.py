@@ -22,11 +22,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Pretrainer, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer, Requirements, pretrainers
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.contrastive import MAX_SCALE
@@ -49,7 +49,7 @@ class PPM(Pretrainer):
 
     name = "ppm"
     paper = "Gao et al., PPM: A Pre-trained Plug-in Model for Click-through Rate Prediction, WWW 2024"
-    requirements = Requirements(batch="examples", content=True, queries=True)
+    requirements = Requirements(content=True, queries=True)
 
     class Config(TrainedConfig):
         """Settings of both halves."""
@@ -74,6 +74,8 @@ class PPM(Pretrainer):
         batch_size: int = Field(256, ge=2, description="Examples a step.")
         epochs: int = Field(60, ge=0, description="Epochs at most.")
         patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")

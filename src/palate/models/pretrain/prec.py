@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import pretrainers
 from palate.losses.labels import share_cross_entropy
 from palate.models.pretrain.shared.documents import MaskedDocuments, weighted_sum
 from palate.models.pretrain.shared.held_out import HeldOut
@@ -69,6 +69,8 @@ class PREC(MaskedDocuments):
         )
         batch_size: int = Field(32, ge=2, description="Examples a step.")
         patience: int = Field(20, ge=1, description="Validations without gain after which training stops.")
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return topic_columns(items)

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
-from palate.core.model import pretrainers
 from palate.core.seeding import rng_for
 from palate.losses.matching import cosine_match
 from palate.models.pretrain.shared.documents import CHUNK, MaskedDocuments, weighted_sum
@@ -58,6 +58,8 @@ class RecoBERT(MaskedDocuments):
         title: str = Field("", description="Text column of titles; the first text column if empty.")
         tdm: float = Field(1.0, ge=0, description="Weight of title-description matching; 0 switches it off.")
         mlm: float = Field(1.0, ge=0, description="Weight of masked words; 0 switches them off.")
+
+    config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         """Read titles, and all other text columns as descriptions.

@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
@@ -86,6 +86,8 @@ class SCALE(Pretrainer):
         )
         batch_size: int = Field(128, ge=2, description="Items a step.")
         epochs: int = Field(60, ge=0, description="Epochs at most.")
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         """Build all Transformers, and hold out items.

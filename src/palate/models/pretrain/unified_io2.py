@@ -29,10 +29,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.vocabulary import SPECIAL
 from palate.models.pretrain.shared.codebooks import CodebookConfig, Codebooks
@@ -96,6 +96,8 @@ class UnifiedIO2(Pretrainer):
         epochs: int = Field(60, ge=0, description="Epochs at most.")
         patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         """Build codebooks, encoder and decoder, and hold out items.
 
@@ -138,11 +140,7 @@ class UnifiedIO2(Pretrainer):
         return self.train_items[:, None]
 
     def phases(self) -> list[Phase]:
-        c, own = self.config, [*self.net.parameters()]
-        return [
-            *self.codes.phases(c),
-            Phase("denoise", self.loss, own, c.lr, c.weight_decay, None, c.epochs, c.patience),
-        ]
+        return [*self.codes.phases(self.config), self.phase("denoise", groups=[*self.net.parameters()])]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         # every process draws the same tasks, else their gradients would not average

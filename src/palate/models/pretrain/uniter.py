@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
-from palate.core.model import pretrainers
 from palate.core.seeding import torch_stream
 from palate.losses.transport import transport_distance
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
@@ -66,6 +66,8 @@ class UNITER(ImageTextPretrainer):
         conditional: bool = Field(True, description="Mask one modality at a time.")
         classes: int = Field(64, ge=2, description="Classes of regions.")
         alone: float = Field(0.2, ge=0, le=1, description="Share of the masked examples that lack the other modality.")
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Phase, Pretrainer, pretrainers
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network
 from palate.features.fields import plan_fields
@@ -89,6 +89,8 @@ class VisualEncoder(Pretrainer):
         )
         batch_size: int = Field(64, ge=2, description="Pictures a step.")
         epochs: int = Field(30, ge=0, description="Epochs of each stage at most.")
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("image",)

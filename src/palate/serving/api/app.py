@@ -11,7 +11,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from palate.core.generator import generators
+from palate.contracts import generators
 from palate.serving.shop import Shop
 
 from .guard import Guard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -11,8 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from palate.core.generator import Request as Order
-from palate.core.generator import generators
+from palate.contracts import GenerationRequest, Generator, generators
 from palate.serving.events import Event
 from palate.serving.goods import open_columns
 from palate.serving.pictures import SIDES, decoded, picture_of, remade, thumbnail
@@ -238,13 +238,20 @@ def generating() -> APIRouter:
         if name not in able:
             raise HTTPException(422, f"no such generator for {asked.kind}; there is {', '.join(able) or 'none'}")
         known = [edition.items.frame.row(int(at), named=True) for at in (row, *who.liked)]
-        made = generators.get(name)().generate(Order(asked.kind, known[0], known[1:], asked.wish))
-        image = None if made.picture is None else base64.b64encode(made.picture).decode()
+        order = GenerationRequest(asked.kind, known[0], known[1:], asked.wish)
+        made = _generator(name).generate([order])[0]
+        image = None if made.image is None else base64.b64encode(made.image).decode()
         return Json(
             {"text": made.text, "image": image, "provenance": dict(made.provenance), "scores": dict(made.scores)}
         )
 
     return more
+
+
+@cache
+def _generator(name: str) -> Generator:
+    """Made once for a server: a generator may hold a large model."""
+    return generators.get(name)()
 
 
 def _plain(value: Any) -> Any:

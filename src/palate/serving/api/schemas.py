@@ -162,7 +162,7 @@ class ManySimilar(Body):
 class Generate(Body):
     """Content for a person, about an item."""
 
-    kind: Literal["text", "picture", "mixed"]
+    kind: Literal["text", "image", "mixed"]
     item: Id
     user: Id | None = None
     liked: Annotated[list[Id] | None, Field(max_length=500)] = None

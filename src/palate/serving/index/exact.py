@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
-from palate.metrics.selection import best
+from palate.ranking.selection import best
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Rows int64 [m], rising, or [B, m] where they differ by query (-1 is none), and scores float32 [B, m]."""

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from palate.core.batch import RaggedArray
-from palate.metrics.selection import best
+from palate.ranking.selection import best
 from palate.serving.edition import Edition, Voice
 
 from .stage import Ask, Slate, Stage, stages, unit_range

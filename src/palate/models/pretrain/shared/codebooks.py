@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Phase
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
-from palate.core.model import Phase
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.cells import CellCodes
 
@@ -71,4 +71,4 @@ class Codebooks(nn.Module):
         parameters = [*self.parameters()]
         if not parameters or not config.code_epochs:
             return []
-        return [Phase("codes", self.loss, parameters, config.code_lr, 0.0, None, config.code_epochs, 1, validate=False)]
+        return [Phase("codes", self.loss, parameters, config.code_lr, epochs=config.code_epochs, validate=False)]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Pretrainer
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import digest
-from palate.core.model import Pretrainer
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
@@ -64,6 +64,8 @@ class ContrastivePretrainer(Pretrainer):
         batch_size: int = Field(256, ge=2, description="Items a step.")
         epochs: int = Field(60, ge=0, description="Epochs at most.")
         patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+
+    config: Config
 
     def modality_pairs(self) -> tuple[tuple[str, str], ...]:
         """(anchor, partner) pairs of modalities to align."""

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, StreamConfig
@@ -54,6 +54,8 @@ class DocumentPretrainer(Pretrainer):
         """Settings of a Transformer over texts."""
 
         batch_size: int = Field(64, ge=2, description="Items a step.")
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("text",)
@@ -127,6 +129,8 @@ class MaskedDocuments(DocumentPretrainer):
         """Settings of masked language modelling."""
 
         masked: float = Field(0.15, gt=0, lt=1, description="Share of the tokens masked.")
+
+    config: Config
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)

@@ -38,6 +38,8 @@ class FactorRegression(ItemPretrainer):
         reg: float = Field(1.0, gt=0, description="L2 penalty of the factors.")
         sweeps: int = Field(10, ge=1, description="Sweeps of alternating least squares.")
 
+    config: Config
+
     @property
     def normalize(self) -> bool:
         return False

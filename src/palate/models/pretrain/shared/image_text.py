@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.streams import FIRST_WORD, StreamConfig
@@ -36,6 +36,8 @@ class ImageTextPretrainer(Pretrainer):
         """Settings of systems of pictures with texts; ``held`` is a share of the items with both."""
 
         batch_size: int = Field(128, ge=2, description="Items a step.")
+
+    config: Config
 
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")

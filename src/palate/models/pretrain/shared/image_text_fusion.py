@@ -50,6 +50,8 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
         tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
         masked: float = Field(0.15, gt=0, lt=1, description="Share of the words masked in mlm.")
 
+    config: Config
+
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c = self.config
@@ -78,7 +80,7 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
             "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), excluded),
             "mlm": lambda: self.mlm(ids, regions),
         }
-        out = {name: terms[name]() for name in self.config.objectives}
+        out: dict[str, Tensor] = {name: terms[name]() for name in self.config.objectives}
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def itm(self, words: Tokens, regions: Tokens, scores: Tensor, excluded: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.model import Pretrainer
 from palate.features.encoders.logmel import HOP, RATE
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.shared.held_out import HeldOut
@@ -130,6 +130,8 @@ class ItemPretrainer(Pretrainer):
         batch_size: int = Field(256, ge=2, description="Examples a step.")
         epochs: int = Field(60, ge=0, description="Epochs at most.")
         patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+
+    config: Config
 
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         """Modalities to learn from; all by default."""

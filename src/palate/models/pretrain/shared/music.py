@@ -44,6 +44,8 @@ class MusicPretrainer(ItemPretrainer):
         modality: Literal["audio", "image", "text"] = Field("audio", description="Modality to learn from.")
         negatives: int = Field(4, ge=1, description="Negatives of each positive, N.")
 
+    config: Config
+
     @abstractmethod
     def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         """Loss of the relevance of positives [B] and of their negatives [B, N]."""

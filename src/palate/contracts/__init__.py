@@ -1,0 +1,45 @@
+"""What every system is: the classes that a model file extends, and the registries that find it by name."""
+
+from palate.contracts.generator import (
+    ContentScorer,
+    Generated,
+    GenerationRequest,
+    Generator,
+    ImageBackend,
+    TextBackend,
+    generators,
+)
+from palate.contracts.matcher import Matcher
+from palate.contracts.model import Model, models
+from palate.contracts.parse import parse
+from palate.contracts.phase import ParamGroup, Phase, StepInfo
+from palate.contracts.pretrainer import Pretrainer, pretrainers
+from palate.contracts.ranker import Ranker
+from palate.contracts.spec import Capabilities, InputSpec, Requirements
+from palate.contracts.task import Judgement, Task, tasks
+
+__all__ = [
+    "Capabilities",
+    "ContentScorer",
+    "Generated",
+    "GenerationRequest",
+    "Generator",
+    "ImageBackend",
+    "InputSpec",
+    "Judgement",
+    "Matcher",
+    "Model",
+    "ParamGroup",
+    "Phase",
+    "Pretrainer",
+    "Ranker",
+    "Requirements",
+    "StepInfo",
+    "Task",
+    "TextBackend",
+    "generators",
+    "models",
+    "parse",
+    "pretrainers",
+    "tasks",
+]

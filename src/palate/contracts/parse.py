@@ -1,0 +1,53 @@
+"""Models from text, as the command line and ``compare`` name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import yaml
+
+from palate.contracts.model import Model, models
+from palate.core.errors import ConfigError
+from palate.core.registry import Registry
+
+M = TypeVar("M", bound=Model)
+
+
+def parse(text: str, registry: Registry[type[M]], extra: Mapping[str, Any] | None = None) -> M:
+    """Make an unfitted model from ``name``, ``name@preset`` or ``name:key=value;key=value``.
+
+    Args:
+        text: the name with preset or settings.
+        registry: where to look the name up.
+        extra: further settings; they win.
+
+    Raises:
+        ConfigError: for an unknown name, preset or setting.
+    """
+    head, _, tail = text.partition(":")
+    name, _, preset = head.partition("@")
+    kind = registry.get(name.strip())
+    if preset and preset not in kind.presets:
+        known = ", ".join(kind.presets) or "none"
+        raise ConfigError(f"{name} has no such preset", key=preset, hint=f"presets: {known}")
+    settings = dict(kind.presets.get(preset, {}))
+    for pair in filter(None, tail.split(";")):
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigError("expected key=value", key=pair, hint="write name:key=value;key=value")
+        settings[key.strip()] = yaml.safe_load(value)
+    return kind(**{**settings, **(extra or {})})
+
+
+def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Model:
+    """Make an unfitted model of any task, see :func:`parse`.
+
+    Args:
+        text: the name with preset or settings.
+        extra: further settings; they win.
+
+    Raises:
+        ConfigError: for an unknown name, preset or setting.
+    """
+    return parse(text, models, extra)

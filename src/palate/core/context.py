@@ -1,0 +1,39 @@
+"""How to run a training: seed, device, checkpoint, and what validation maximises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """How to run, apart from the data.
+
+    Attributes:
+        seed: of everything random in training; the same seed gives the same bits on a CPU.
+        metric: what validation selects on; empty takes the task's headline.
+        device: where tensors live.
+        checkpoint: file to resume from and to write to, or None.
+        checkpoint_seconds: at least this many seconds between two writes.
+        fingerprint: name of the run; a checkpoint of another run is ignored.
+        workers: processes that prepare batches; 0 prepares them in the training process.
+    """
+
+    seed: int = 0
+    metric: str = "recall@20"
+    device: str = "cpu"
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 30.0
+    fingerprint: str = ""
+    workers: int = 0
+
+    def member(self, name: str) -> RunContext:
+        """The context of one member of a composed model: a checkpoint and a fingerprint of its own.
+
+        Args:
+            name: of the member, unique among its siblings.
+        """
+        file = self.checkpoint
+        nested = None if file is None else file.with_suffix("") / f"{name}{file.suffix}"
+        return replace(self, checkpoint=nested, fingerprint=f"{self.fingerprint}/{name}")

@@ -1,0 +1,54 @@
+"""One fitted model with its test result and its time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from palate.contracts import Judgement, Model
+from palate.data.dataset import Dataset
+from palate.evaluation.evaluate import evaluate
+from palate.features.plan import Content
+from palate.training.fit import fit
+
+
+@dataclass
+class FitResult:
+    """A fitted model.
+
+    Attributes:
+        model: fitted.
+        judgement: of the test part; None while it is sealed.
+        seconds: of fitting.
+    """
+
+    model: Model
+    judgement: Judgement | None
+    seconds: float
+
+
+def fit_one(
+    model: Model,
+    data: Dataset,
+    content: Content,
+    seed: int,
+    test: bool,
+    checkpoint: Path | None = None,
+    init_from: str | None = None,
+) -> FitResult:
+    """Fit a model, then open the test part if ``test``.
+
+    Args:
+        model: unfitted.
+        data: dataset with a split.
+        content: encoders and where vectors are kept.
+        seed: of everything random.
+        test: whether to open the test part.
+        checkpoint: folder to resume from.
+        init_from: a run whose weights to start from.
+    """
+    started = time.perf_counter()
+    model = fit(model, data, seed=seed, content=content, checkpoint=checkpoint, init_from=init_from)
+    seconds = time.perf_counter() - started
+    return FitResult(model, evaluate(model, data) if test else None, seconds)

@@ -1,0 +1,29 @@
+"""What happened in fitting: learning curves, what was chosen, how long each stage took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class FitLog:
+    """What happened in fitting.
+
+    Attributes:
+        history: one record an epoch of the selection stage.
+        selected: settings chosen on validation.
+        valid: the selected model's validation metric; None without validation questions.
+        metric: which metric that is.
+        seconds: stage -> wall-clock seconds.
+        trained: number of parameters that had gradients.
+        content_bytes: bytes of content that training read.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    selected: dict[str, Any] = field(default_factory=dict)
+    valid: float | None = None
+    metric: str = "recall@20"
+    seconds: dict[str, float] = field(default_factory=dict)
+    trained: int = 0
+    content_bytes: int = 0
