@@ -123,18 +123,18 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     data, _ = shop()
     file = tmp_path / "checkpoint.safetensors"
     whole = pretrain(made(epochs=4), data, tmp_path / "whole", readers=READERS)
-    epoch = loop._Phase.epoch
+    epoch = loop._PhaseRun.epoch
 
     def killed(phase):
         if phase.state.epoch == 2:
             raise KeyboardInterrupt
         return epoch(phase)
 
-    monkeypatch.setattr(loop._Phase, "epoch", killed)
+    monkeypatch.setattr(loop._PhaseRun, "epoch", killed)
     with pytest.raises(KeyboardInterrupt):
         pretrain(made(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file, checkpoint_seconds=-1)
     assert file.exists() and not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(loop._Phase, "epoch", epoch)
+    monkeypatch.setattr(loop._PhaseRun, "epoch", epoch)
     resumed = pretrain(made(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file)
     assert resumed["image"].identity == whole["image"].identity and not file.exists()
 

@@ -73,5 +73,5 @@ def test_behaviour_that_relates_no_items_is_refused():
     items = pl.DataFrame({"item": [f"i{i}" for i in range(6)], "title": [f"a {colour_of(i)} lamp" for i in range(6)]})
     log = pl.DataFrame({"user": [f"u{i}" for i in range(6)], "item": items["item"]})
     data = palate.Dataset.from_frames(items, log, columns={"item": "id", "title": "text"}, split="item_cold:seed=0")
-    with pytest.raises(ConfigError, match="nobody took two"):
+    with pytest.raises(ConfigError, match="no user took two"):
         made("imagebind", anchor="id").setup(view_of(data))

@@ -73,7 +73,7 @@ def test_queries_are_what_was_typed_or_the_text_of_the_item_before():
     assert (before.pairs_between(some, ~some)[:, 0] < 30).all() and (
         before.pairs_between(some, ~some)[:, 1] >= 30
     ).all()
-    with pytest.raises(ConfigError, match="searched for"):
+    with pytest.raises(ConfigError, match="no searches"):
         Queries(view_of(searched(typed=False)), "typed", "x")
 
 
@@ -245,7 +245,7 @@ def test_missing_content_and_small_batches_are_normal(name):
 def test_data_without_what_is_needed_are_refused(name):
     with pytest.raises(ConfigError, match="items with image"):
         ready(name, view_of(searched(photos=False)))
-    with pytest.raises(ConfigError, match="searched for"):
+    with pytest.raises(ConfigError, match="no searches"):
         ready(name, view_of(searched(typed=False)), queries="typed")
 
 

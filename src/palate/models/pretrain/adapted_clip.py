@@ -7,7 +7,7 @@
 3. retrieval: towers alone learn from the same searches, L = itc(q, v) + distil BCE(a cos(q, v) + b, sigmoid t(q, v)),
    the second over each query's own picture and those of the batch that its tower confuses it with.
 
-The relevance model reads query and picture together, so it knows that pictures nobody took may fit too; the towers
+The relevance model reads query and picture together, so it knows that pictures without clicks may fit too; the towers
 learn this from its scores, where contrast alone calls them wrong.
 
 Our choices: the paper's relevance labels are human; here a search's own picture fits and drawn ones do not. Without

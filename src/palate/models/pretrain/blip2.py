@@ -1,4 +1,4 @@
-"""BLIP-2's Q-Former, first stage (Li et al., ICML 2023): learnt queries extract from a picture what its text says.
+"""BLIP-2's Q-Former, first stage (Li et al., ICML 2023): learnt queries extract from a picture the content of its text.
 
 Three objectives, summed, share all weights and differ in the mask of self-attention:
 

@@ -69,7 +69,7 @@ class SiameseCB2CF(ItemPretrainer):
         trained, kept_out = np.isin(rows, held_out.train_items), np.isin(rows, held_out.eval_items)
         self.pairs = pairs_within(pairs, trained)
         if not len(self.pairs):
-            raise ConfigError(f"{self.name} needs people who took several items with content", key="model")
+            raise ConfigError(f"{self.name} needs users who took several items with content", key="model")
         if c.shuffled:
             other = rows.copy()
             other[held_out.train_items] = rng_for(train.seed, "partners", self.name).permutation(held_out.train_items)

@@ -5,7 +5,7 @@ L_(anchor, m) is symmetric InfoNCE; two other modalities become comparable witho
 Our choices: any modality may be the anchor, its tower is trained with the others (the paper's comes frozen from CLIP),
 and each pair learns its own temperature. With ``anchor=id`` an item's behaviour is the anchor: v_i are factors of a
 weighted factorisation of the training positives, frozen as the paper's anchor is, and every modality is aligned with
-the projected W v_i, W learnt. Items that nobody took have no v and are in no pair; their content is encoded like any
+the projected W v_i, W learnt. Items without positives have no v and are in no pair; their content is encoded like any
 other.
 """
 
@@ -48,7 +48,7 @@ class ImageBind(ContrastivePretrainer):
         """Settings of the anchor."""
 
         anchor: Literal["text", "image", "audio", "id"] = Field(
-            "image", description="Modality that all others are aligned with; id is what people took."
+            "image", description="Modality that all others are aligned with; id is the items' behaviour."
         )
         confidence: float = Field(28.6, ge=1, description="Weight of a positive in the factorisation; others have 1.")
         reg: float = Field(1.0, gt=0, description="L2 penalty of the factorisation.")
@@ -69,7 +69,7 @@ class ImageBind(ContrastivePretrainer):
             train: training view.
 
         Returns:
-            ``id`` -> bool [n_items], items that somebody took; empty with another anchor.
+            ``id`` -> bool [n_items], items that users took; empty with another anchor.
 
         Raises:
             ConfigError: if no user took two items.
@@ -79,7 +79,7 @@ class ImageBind(ContrastivePretrainer):
             return {}
         if not (np.diff(train.matrix.indptr) > 1).any():
             raise ConfigError(
-                "behaviour relates no items: nobody took two", key="anchor=id", hint="take a modality as anchor"
+                "behaviour relates no items: no user took two", key="anchor=id", hint="take a modality as anchor"
             )
         rng = rng_for(train.seed, "factors", self.name)
         _, items = weighted_factors(train.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng)

@@ -95,7 +95,7 @@ class ItemSage(ItemPretrainer):
         self.has_searches = train.query_features is not None and bool(len(train.searches or ()))
         super().setup(train)
         self.n_items, held_out = train.n_items, self.held_out
-        # random negatives come from the whole catalogue, since items that nobody took yet are ranked as well
+        # random negatives come from the whole catalogue, since items without positives are ranked as well
         self.pool = np.setdiff1d(np.flatnonzero(self.views.presence.numpy().any(1)), held_out.eval_items)
         pairs = self.engagement(train)
         # rows of queries come after those of items, and none of them is held out
@@ -138,11 +138,11 @@ class ItemSage(ItemPretrainer):
         for name in self.config.tasks:
             if name not in pairs:
                 hint = did_you_mean(name, pairs)
-                raise ConfigError(f"{self.name} has no such task in these data", key=name, hint=hint)
+                raise ConfigError(f"{self.name} found no such task in the data", key=name, hint=hint)
         return pairs
 
     def includes(self, task: str) -> bool:
-        """Whether a task is learnt from."""
+        """Whether a task is among those to learn from."""
         return not self.config.tasks or task in self.config.tasks
 
     def encode(self, rows: Tensor) -> Tensor:

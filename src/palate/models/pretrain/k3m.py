@@ -116,7 +116,7 @@ class K3M(ImageTextPretrainer):
         properties = Properties.from_view(train)
         if "lpm" in c.objectives and not properties.names:
             needed = "items with attributes, or relations to something else than items"
-            raise ConfigError(f"{self.name} needs {needed}", key="objectives", hint="or leave out lpm")
+            raise ConfigError(f"{self.name} needs {needed}", key="objectives", hint="leave out lpm")
         readers = {m: token_reader(self.inputs, m, d) for m in MODALITIES}
         sizes: dict[str, Any] = {"dim": d, "layers": c.layers, "heads": HEADS, "fusion": c.moments}
         self.networks = {m: {"kind": "interactive", "reader": reader, **sizes} for m, reader in readers.items()}

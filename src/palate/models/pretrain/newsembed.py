@@ -7,7 +7,7 @@ L = L_con + w L_topic.
 
 Our choices, where the published description leaves them open. Signals are behaviour (neighbours by who took them),
 relations between items, and, optionally, equal categories. The hard negative is the one of ``hard`` random items that
-shares most topics with the anchor: 1 is a random negative, 0 none. Positives of an anchor are never its negatives.
+shares the most topics with the anchor: 1 is a random negative, 0 none. Positives of an anchor are never its negatives.
 Topics are the values of categorical attributes. A small Transformer from scratch stands for multilingual BERT.
 """
 
@@ -94,12 +94,12 @@ class NewsEmbed(DocumentPretrainer):
         super().setup(train)
         c = self.config
         if not c.contrast + c.topics:
-            raise ConfigError("both weights are 0, nothing is left to learn", key="contrast, topics")
+            raise ConfigError("both weights are 0, there is nothing to learn", key="contrast, topics")
         # ranges of numbers are topics, but items of one category need not agree in them
         categories = item_labels(train.fields, train.n_items, 0).numpy()
         self.labels = item_labels(train.fields, train.n_items, c.ranges)
         if c.topics and not self.labels.any():
-            raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="0 leaves topics out")
+            raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="set topics=0")
         self.guess_topic = nn.Linear(self.width, max(self.labels.shape[1], 1))
         rng = rng_for(train.seed, "mined", self.name)
         mined = np.concatenate([mine_pairs(train, source, categories, c.neighbours, rng) for source in c.sources])

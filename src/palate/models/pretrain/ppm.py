@@ -6,7 +6,7 @@
 - Entity prediction (pictures): p(e | picture) = softmax of exp(s') cos(g(picture), w_e) + b_e over all entities,
   L = -mean over the item's entities of log p(e | picture).
 
-The paper says what is matched and predicted, not by which loss: both are our choice, as are small towers for BERT and
+The paper names the inputs and targets, not the losses: both are our choice, as are small towers for BERT and
 ResNet. Entities are the targets of relations that are not items (a knowledge graph) or, without any, the words of the
 item's own text. Without searches, the title of an item is the query for the one its user took next. The two halves
 share no weights. The rest of the paper, a model of clicks on these vectors alone, is a ranker and not here.

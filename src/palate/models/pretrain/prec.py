@@ -100,11 +100,11 @@ class PREC(MaskedDocuments):
         super().setup(train)
         c = self.config
         if not c.token + c.attribute + c.item:
-            raise ConfigError("all weights are 0, nothing is left to learn", key="token, attribute, item")
+            raise ConfigError("all weights are 0, there is nothing to learn", key="token, attribute, item")
         self.held_out = HeldOut(train, np.flatnonzero(train.warm_items & self.has_text), c.held, self.name)
         self.topics = topic_labels(train.fields)
         if c.attribute and not self.topics:
-            raise ConfigError(f"{self.name} needs items with categories", key="attribute", hint="0 leaves them out")
+            raise ConfigError(f"{self.name} needs items with categories", key="attribute", hint="set attribute=0")
         self.guess_value = nn.ModuleList(nn.Linear(c.width, labels.shape[1]) for labels in self.topics.values())
         self.users = SingleStream(c.width, 1, HEADS)
         self.blank = nn.Parameter(torch.empty(c.width).normal_(std=0.02))
@@ -114,7 +114,7 @@ class PREC(MaskedDocuments):
         self.rows = history_examples(train, allowed, c.clicks, self.name)
         self.profiles = profile_weights(train, self.held_out.users, allowed)
         if c.item and not self.rows[:, 0].any():
-            raise ConfigError(f"{self.name} needs people who clicked several items", key="item", hint="0 does without")
+            raise ConfigError(f"{self.name} needs users who clicked several items", key="item", hint="set item=0")
 
     def examples(self, view: TrainView) -> IntArray:
         """int64 [n, 1 + clicks]: 1 and one user's clicks in order, or 0 and items without a user; -1 is padding."""

@@ -101,7 +101,7 @@ class RecoBERT(MaskedDocuments):
         super().setup(train)
         c = self.config
         if not c.tdm + c.mlm:
-            raise ConfigError("both weights are 0, nothing is left to learn", key="tdm, mlm")
+            raise ConfigError("both weights are 0, there is nothing to learn", key="tdm, mlm")
         if TITLE not in train.fields or BODY not in train.fields:
             raise ConfigError(f"{self.name} needs two text columns, a title and a description", key="model")
         self.columns_read: tuple[Features, Features] = (train.fields[TITLE], train.fields[BODY])

@@ -128,7 +128,7 @@ class VisualEncoder(Pretrainer):
         classes = Properties.from_view(train).classes(c.category)
         self.co_clicks = CoClicks(train, held_out.train_items, classes)
         if not self.co_clicks.has_pairs:
-            raise ConfigError(f"{self.name} needs people who took several pictured items of a class", key="stages")
+            raise ConfigError(f"{self.name} needs users who took several pictured items of a class", key="stages")
         self.exposure = ExposureGroups(train.popularity, held_out.train_items, classes)
         rng = rng_for(train.seed, "asked", self.name)
         self.eval_pairs = self.co_clicks.sample_eval_pairs(held_out.eval_items, train, rng)

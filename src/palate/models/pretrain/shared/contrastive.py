@@ -132,7 +132,7 @@ class ContrastivePretrainer(Pretrainer):
         for (anchor, partner), scale in zip(self.used_pairs, self.scales):
             present = rows[torch.from_numpy(self.has_both[anchor, partner]).to(rows.device)[rows]]
             if len(present) > 1:
-                # the scale is clipped, as in CLIP, so that a batch that is easily told apart cannot blow it up
+                # the scale is clipped, as in CLIP, so that an easy batch cannot blow it up
                 tau = 1 / scale.exp().clamp(max=MAX_SCALE)
                 positives = self.positives[anchor, partner].to(rows.device)[present]
                 out[f"{anchor}-{partner}"] = info_nce(

@@ -89,7 +89,7 @@ def reciprocal_rank(queries: Tensor, candidates: Tensor, target: Tensor) -> floa
 def token_likelihood(tasks: Iterable[Callable[[], tuple[Tensor, int]]]) -> float:
     """Geometric mean of P(truth) over the masked tokens of all tasks.
 
-    Masks are drawn alike at every call, so that epochs are compared on the same tokens; the caller's random state is
+    The same masks are drawn at every call, so that epochs are compared on the same tokens; the caller's random state is
     left as it was.
 
     Args:

@@ -23,7 +23,7 @@ class ItemInputs:
     """Inputs of all items.
 
     Args:
-        features: modality -> what its reader made; rows that training may not see are absent.
+        features: modality -> output of its reader; rows that training may not see are absent.
         frames: frames of a sound that are read; 0 is all.
     """
 

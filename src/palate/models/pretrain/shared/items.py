@@ -122,7 +122,7 @@ class ItemPretrainer(Pretrainer):
         )
         held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out for validation.")
         seconds: float = Field(
-            0.0, ge=0, description="Seconds of a sound that are read, at most what its reader gives; 0 is all."
+            0.0, ge=0, description="Seconds of a sound that are read, at most as many as its reader gives; 0 is all."
         )
         lr: float = Field(
             5e-4, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
@@ -173,7 +173,7 @@ class ItemPretrainer(Pretrainer):
         )
         items = np.flatnonzero(train.warm_items & self.views.presence.numpy().any(1))
         if len(items) < 2:
-            raise ConfigError(f"{self.name} needs at least 2 items with content that somebody took", key="model")
+            raise ConfigError(f"{self.name} needs at least 2 items with content that users took", key="model")
         self.held_out = HeldOut(train, items, c.held, self.name)
 
     def encode(self, rows: Tensor) -> Tensor:

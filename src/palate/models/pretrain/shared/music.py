@@ -80,7 +80,7 @@ class MusicPretrainer(ItemPretrainer):
         """
         mask = np.isin(view.items, self.held_out.train_items) & ~self.negatives.exhausted[view.users]
         if not mask.any():
-            raise ConfigError(f"{self.name} needs people who did not take every track", key="model")
+            raise ConfigError(f"{self.name} needs users who did not take every track", key="model")
         return np.stack([view.users[mask], view.items[mask]], axis=1)
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:

@@ -42,7 +42,7 @@ class Queries:
         searches, features = view.searches, view.query_features
         self.typed = source != "next" and searches is not None and features is not None and bool(len(searches))
         if source == "typed" and not self.typed:
-            raise ConfigError(f"{owner} found nothing that people searched for", key="queries", hint="use queries=next")
+            raise ConfigError(f"{owner} found no searches", key="queries", hint="use queries=next")
         if self.typed and searches is not None and features is not None:
             texts, pairs = features, np.stack([searches.query, searches.items], axis=1)
         else:

@@ -80,7 +80,7 @@ def hard_negatives(
     tries: int,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Draw ``tries`` items for each anchor, and take the one that shares most labels with it.
+    """Draw ``tries`` items for each anchor, and take the one that shares the most labels with it.
 
     Args:
         anchors: int64 [n].
