@@ -1,4 +1,4 @@
-"""CB2CF: content tells an item's collaborative vector, and all views tell it better than one."""
+"""CB2CF: content predicts an item's collaborative vector, and all views predict it better than one."""
 
 from __future__ import annotations
 
