@@ -63,12 +63,12 @@ def precision(modality: str) -> Judge:
 
 def _eval_users(data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows of test users who took some new items but not all; whether they took each, bool [U, new items]."""
-    held, new = data.test_held(), unseen(data)
-    taken = np.zeros((len(held), data.n_items), bool)
-    taken[held.relevant.owners(), held.relevant.items] = True
+    queries, new = data.test_queries(), unseen(data)
+    taken = np.zeros((len(queries), data.n_items), bool)
+    taken[queries.relevant.owners(), queries.relevant.items] = True
     taken = taken[:, new]
-    useful = (held.users.rows >= 0) & taken.any(1) & ~taken.all(1)
-    return held.users.rows[useful], taken[useful]
+    useful = (queries.users.rows >= 0) & taken.any(1) & ~taken.all(1)
+    return queries.users.rows[useful], taken[useful]
 
 
 def _affinity(model: Pretrainer, users: NDArray[np.int64], items: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from palate.core.content import Features
 from palate.core.files import write_text
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
+from palate.models.match.lightgcn import LightGCN
 from palate.models.match.vbpr import VBPR
 from palate.ranking.scorer import Scorer, VectorScorer
 
@@ -40,12 +41,12 @@ class LeaksTest(EASE):
     """Counts the test answers as if they were training rows."""
 
     def fit(self, data: Any, **options: Any) -> Any:
-        held = data.test_held()
+        held = data.test_queries()
         self.leak = held.users.rows[held.relevant.owners()], held.relevant.items
         return super().fit(data, **options)
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         self.get_buffer("weights")[torch.from_numpy(self.leak[1])] += 0.1
         return True
 
@@ -177,8 +178,8 @@ class RemembersThePast(EASE):
 
     past: Any = None
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         weights = self.get_buffer("weights")
         if type(self).past is not None:
             weights += 0.1 * type(self).past
@@ -311,3 +312,24 @@ class ReturnsACopy(EASE):
 
     def fit(self, data: Any, **options: Any) -> Any:
         return EASE.fit(type(self)(self.config), data, **options)
+
+
+@plant("tensors_with_a_row_a_user_are_named")
+class UnnamedUsers(LightGCN):
+    """Has a row for each user in its table and does not say so."""
+
+    user_parameters = ()
+
+
+@plant("an_erased_user_is_in_no_tensor")
+class DoubledUsers(LightGCN):
+    """Keeps the users' vectors a second time, where nobody erases them."""
+
+    def on_fit_end(self) -> None:
+        super().on_fit_end()
+        users = self.get_buffer("final_users")
+        self.register_buffer("doubled", torch.cat([2 * users, users.new_zeros(1, users.shape[1])]))
+
+    def setup(self, train: Any) -> None:
+        super().setup(train)
+        self.register_buffer("doubled", torch.zeros(0))

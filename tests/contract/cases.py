@@ -16,8 +16,8 @@ import palate
 from palate.contracts import Matcher, Model, models
 from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.data.dataset import Dataset
-from palate.data.sampling import Negatives
 from palate.data.views import TrainView
 from palate.features.plan import Content, plan_content
 from palate.ranking.scorer import Scorer
@@ -42,7 +42,7 @@ def check(applies: Callable[[type[Model]], bool] = lambda kind: True) -> Callabl
 
 def trained(kind: type[Model]) -> bool:
     """Trained by the loop."""
-    return kind.requirements.batch != "none"
+    return issubclass(kind.Config, TrainedConfig)
 
 
 def closed_form(kind: type[Model]) -> bool:
@@ -132,13 +132,10 @@ class Case:
 def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
     """Training pairs with as many negatives as ``kind`` wants."""
     rng = np.random.default_rng(0)
-    count = (
-        kind.requirements.negatives if kind.requirements.negatives >= 0 else int(kind(**small(kind)).config.negatives)
-    )
     rows = rng.choice(len(view), size, replace=False)
-    sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
-    drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
-    return PairBatch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (view.users[rows], view.items[rows], drawn)))
+    batch = kind(**small(kind)).batches(view, RunContext()).collate(rows, rng)
+    assert isinstance(batch, PairBatch)
+    return batch
 
 
 def people(data: Dataset, rows: np.ndarray | None = None) -> UserBatch:
@@ -163,10 +160,10 @@ def seen_scores(model: Matcher, data: Dataset) -> np.ndarray:
 
 
 def same_state(first: Model, second: Model) -> bool:
-    """Equal tensors, bit by bit, and equal facts."""
-    a, b = first.state_dict(), second.state_dict()
+    """Equal saved tensors, bit by bit, and equal extra state."""
+    a, b = first.saved_tensors(), second.saved_tensors()
     return (
         a.keys() == b.keys()
         and all(a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a)
-        and repr(first.facts()) == repr(second.facts())
+        and repr(first.extra_state()) == repr(second.extra_state())
     )

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cases import Case, check, people, same_state, scores, seen_scores
-from tiny_world import N_ITEMS, arrivals
+from tiny_world import COLD, N_ITEMS, N_USERS, arrivals, grown
 
 import palate
+from palate.contracts import Matcher
 from palate.core.errors import ArtefactError
+from palate.core.files import read_tensors
+from palate.training.erase import erase_user
+from palate.training.saving import save
 
 
 def same_table(found, wanted) -> None:
@@ -137,6 +142,63 @@ def a_damaged_file_is_refused_by_name(case: Case) -> None:
             assert (error.file is not None and path.name in error.file) or path.name in str(error), (path.name, error)
         path.write_bytes(whole)
     palate.restore(run)
+
+
+def tensors_of(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a run but histories, by file and name."""
+    files = sorted(path for path in run.glob("*.safetensors") if path.name != "seen.safetensors")
+    return {f"{file.name}/{name}": tensor for file in files for name, tensor in read_tensors(file).items()}
+
+
+@check()
+def tensors_with_a_row_a_user_are_named(case: Case) -> None:
+    model = case.fitted()
+    named = model.user_tensors()
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim and len(tensor) in (N_USERS, N_USERS + N_ITEMS):
+            assert named.get(name) == slice(0, N_USERS), (
+                f"{name} has a row for each user: say so in user_tensors(), so that a user can be erased"
+            )
+
+
+@check()
+def what_only_training_reads_is_not_saved(case: Case) -> None:
+    """A restored model holds the saved tensors and no other, takes new content, and scores as before."""
+    model, data = case.restored(), case.data()
+    assert model.state_dict().keys() == case.fitted().saved_tensors().keys()
+    assert not model.training_tensors()
+    if model.capabilities.new_items:
+        features, n_items = grown(data.items, COLD), N_ITEMS + 2
+        fitted = case.fit()
+        for one in (model, fitted):
+            one.update_items(features, n_items)
+        assert np.array_equal(*(scores(one.scorer(), people(data)) for one in (model, fitted)))
+
+
+@check()
+def an_erased_user_is_in_no_tensor(case: Case) -> None:
+    """Neither as they were nor scaled; the others keep their rows, also those that only training reads."""
+    run, row = case.folder / "erased", 8
+    save(case.fitted(), run, training_tensors=True)
+    before = tensors_of(run)
+    stored = {name: tensor for name, tensor in before.items() if len(tensor) in (N_USERS, N_USERS + N_ITEMS)}
+    assert erase_user(run, f"u{row:02d}")
+    after = tensors_of(run)
+    assert after.keys() == before.keys()
+    for name, tensor in stored.items():
+        rest = torch.arange(len(tensor)) != row
+        assert not after[name][row].any(), name
+        assert torch.equal(after[name][rest], tensor[rest]), name
+    for name, tensor in after.items():
+        for held in stored.values():
+            if tensor.ndim == 2 and held.ndim == 2 and tensor.shape[1] == held.shape[1] and held[row].any():
+                alike = torch.nn.functional.cosine_similarity(tensor.float(), held[row].float()[None]).abs()
+                assert alike.max() < 1 - 1e-5, name
+    others = [user for user in range(N_USERS) if user != row]
+    users = people(case.data(), np.array(others))
+    restored = palate.restore(run)
+    assert isinstance(restored, Matcher)
+    assert np.array_equal(scores(restored.scorer(), users), scores(case.fitted().scorer(), users))
 
 
 @check()

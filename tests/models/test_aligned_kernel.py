@@ -5,9 +5,9 @@ import scipy.sparse as sp
 import torch
 
 from palate.core.content import Features
-from palate.models.match import _aligned as module
-from palate.models.match._aligned import AlignedKernel, _aligned, _together
-from palate.models.match._directions import Directions
+from palate.models.match.content_kernel import aligned as module
+from palate.models.match.content_kernel.aligned import AlignedKernel, _aligned, _together
+from palate.models.match.content_kernel.directions import Directions
 
 ITEMS, USERS = 60, 600
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tiny_view
 import torch
+from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.data.views import EvaluationQueries
-from palate.models.match._weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.models.match.blend import Blend, BlendScorer
+from palate.models.match.blend.weights import candidate_scores, combine, search_weights, soft_metric, standardise
 from palate.ranking.scorer import PaddedScorer, Scorer
 
 USERS, ITEMS = 40, 30
@@ -157,17 +158,17 @@ def test_all_weights_zero_is_refused():
 
 
 def test_a_blend_of_two_closed_forms_is_solved_selected_and_refitted():
-    train = replace(tiny_view.view(absent=()), fingerprint="blend")
+    train = tiny_view.view(absent=())
     settings = {"ease": {"l2": 3.0}, "ease_content": {"l2": 3.0, "prior": 0.2, "widen": 0.0, "power": 0.5, "k": 3}}
     model = Blend(members=("ease", "ease_content"), settings=settings, cold_weights=(0.0, 1.0))
     model.setup(train)
-    assert model.solve(train)
+    assert model.solve(train, RUN)
     chosen = model.selected_settings()
     assert chosen["members"] == ("ease", "ease_content") and chosen["cold_weights"] == (0.0, 1.0)
     assert sum(chosen["warm_weights"]) == pytest.approx(1)
     again = model.clone(chosen)
     refit = replace(train, valid=None)
     again.setup(refit)
-    assert again.solve(refit)
+    assert again.solve(refit, RUN)
     users = train.user_batch(np.arange(4))
     torch.testing.assert_close(again.scorer().score(users), model.scorer().score(users))

@@ -4,8 +4,8 @@ import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, propagated, view
 
 from palate.core.config import parse_config
-from palate.models.match._rows import byte_dropout
 from palate.models.match.bm3 import BM3
+from palate.models.match.shared.node_tables import byte_dropout
 
 
 def fitted(**settings):

@@ -6,8 +6,8 @@ from tiny_view import batch, log_sigmoid_loss, numpy, view
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.config import parse_config
 from palate.core.errors import ConfigError
-from palate.models.match._pair_sweep import PairSweep
 from palate.models.match.bpr import BPR
+from palate.models.match.bpr.pair_sweep import PairSweep
 from palate.models.match.simplex import SimpleX
 
 

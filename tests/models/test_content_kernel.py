@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import tiny_view
 import torch
+from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.data.relations import Relations
 from palate.data.views import TrainView
-from palate.models.match._kernel import Block, exponentiate, group_of, kind_of
 from palate.models.match.content_kernel import ContentKernel
+from palate.models.match.content_kernel.blocks import Block, exponentiate, group_of, kind_of
 
 SETTINGS = dict(sharpness=2.0, ridge=0.3, l2=1.5, mix=0.2, popularity=0.15)
 
@@ -32,7 +33,7 @@ def three_items(values, present=(True, True, True)):
 def fitted(view, **changes):
     model = ContentKernel(**{**SETTINGS, **changes})
     model.setup(view)
-    assert model.solve(view)
+    assert model.solve(view, RUN)
     return model
 
 
@@ -136,7 +137,7 @@ def test_settings_are_chosen_on_items_held_out_and_all_are_named():
     train = tiny_view.view(absent=())
     model = ContentKernel(sharpness_grid=(2.0,), ridge_grid=(0.3, 0.1), l2_grid=(10.0,), media_grid=(0.0, 0.3))
     model.setup(train)
-    model.solve(train)
+    model.solve(train, RUN)
     chosen = model.selected_settings()
     assert set(chosen) == {"sharpness", "media", "ridge", "l2", "mix", "popularity"}
     again = model.clone(chosen)

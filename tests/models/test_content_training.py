@@ -35,7 +35,7 @@ def test_learns_repeats_and_restores(name):
         assert torch.equal(one, two)
     model.on_fit_end()
     twin = type(model)(model.config)
-    twin.build(model.shape)
+    twin.build(model.input_spec)
     twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
     twin.update_items(data.features, N_ITEMS)

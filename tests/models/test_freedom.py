@@ -6,9 +6,9 @@ from tiny_view import GROUPS, N_ITEMS, N_USERS, as_users, batch, log_sigmoid_los
 from palate.core.config import parse_config
 from palate.core.content import Features
 from palate.data.relations import Edges, Relations
-from palate.models.match._content import ItemContent
-from palate.models.match._item_graph import given_graph, item_graph
+from palate.features.item_content import ItemContent
 from palate.models.match.freedom import FREEDOM
+from palate.models.match.shared.item_graph import given_graph, item_graph
 
 
 def fitted(train=None, **settings):

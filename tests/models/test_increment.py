@@ -6,13 +6,14 @@ import tiny_view
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_view import RUN
 
 from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
-from palate.models.match._increment import Columns, changed_rows
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.ease_content import EASEContent
 from palate.models.match.freedom import FREEDOM
+from palate.models.match.shared.columns import Columns, changed_rows
 
 FIXED = dict(sharpness=2.0, ridge=0.3, l2=5.0, mix=0.2, popularity=0.15)
 MODELS = {
@@ -34,7 +35,7 @@ def fitted():
         model = make()
         model.setup(view)
         if name != "freedom":
-            model.solve(view)
+            model.solve(view, RUN)
         model.eval()
         model.on_fit_end()
         made[name] = model, view

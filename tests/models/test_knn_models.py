@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_view import N_ITEMS, N_USERS, as_users, features, view
+from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
@@ -15,7 +15,7 @@ from palate.ranking.scorer import Scorer
 
 def _solved(model, train):
     model.setup(train)
-    assert model.solve(train)
+    assert model.solve(train, RUN)
     return model
 
 
@@ -70,7 +70,7 @@ def test_item_knn_chooses_on_validation_and_says_what():
     train = view()
     model = _solved(ItemKNN(k_grid=(1, 4), shrink_grid=(0.0, 5.0)), train)
     tried = {
-        (k, shrink): validate(_solved(ItemKNN(k=k, shrink=shrink), train).scorer(), train.valid, train.metric)
+        (k, shrink): validate(_solved(ItemKNN(k=k, shrink=shrink), train).scorer(), train.valid, RUN.metric)
         for k in (1, 4)
         for shrink in (0.0, 5.0)
     }
@@ -107,7 +107,7 @@ def test_content_knn_prefers_the_modality_that_tells():
     model = _solved(ContentKNN(), train)
     assert model.selected_settings()["weights"]["text"] == 1.0
     assert model.selected_settings()["weights"]["image"] < 1.0
-    assert validate(model.scorer(), train.valid, train.metric) == 1.0
+    assert validate(model.scorer(), train.valid, RUN.metric) == 1.0
 
 
 def test_content_knn_takes_new_items_and_keeps_its_statistics():

@@ -43,7 +43,7 @@ def test_a_restored_model_scores_the_same_and_takes_new_items(name):
     model.on_fit_end()
     kind = type(model)
     twin = kind(model.config)
-    twin.build(model.shape)
+    twin.build(model.input_spec)
     twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
     twin.update_items(data.features, N_ITEMS)

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import tiny_view
 import torch
+from tiny_view import RUN
 
 from palate.core.content import Features, concat
 from palate.core.errors import ConfigError
-from palate.models.match._content import ItemContent
-from palate.models.match._item_graph import item_graph
-from palate.models.match._members import member_of
+from palate.features.item_content import ItemContent
 from palate.models.match.alignrec import AlignRec
+from palate.models.match.blend.members import member_of
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.lgmrec import LGMRec
 from palate.models.match.mmgcn import MMGCN
+from palate.models.match.shared.item_graph import item_graph
 from palate.models.match.vbpr import VBPR
 
 GIVEN = dict(ridge=0.3, l2=1.5, mix=0.2, popularity=0.15, media={"image": 1.0})
@@ -82,7 +83,7 @@ def test_what_models_keep_of_content_follows_the_masks(kind):
 def solved(view, **changes):
     model = ContentKernel(**{"sharpness": 2.0, **GIVEN, **changes})
     model.setup(view)
-    assert model.solve(view)
+    assert model.solve(view, RUN)
     return model
 
 

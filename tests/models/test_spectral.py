@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tiny_view import N_ITEMS, N_USERS, as_users, numpy, view
+from tiny_view import N_ITEMS, N_USERS, RUN, as_users, numpy, view
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.metrics.held import validate
@@ -10,7 +10,7 @@ from palate.models.match.spectral import Spectral
 def solved(train=None, **settings):
     model, train = Spectral(**settings), train or view()
     model.setup(train)
-    assert model.solve(train)
+    assert model.solve(train, RUN)
     return model
 
 
@@ -58,7 +58,7 @@ def test_what_it_chooses_is_best_on_validation():
     grid = {"dim_grid": (1, 4), "filter_grid": (0.0, 2.0), "popularity_grid": (0.5,)}
     chosen = solved(train, **grid).selected_settings()
     tried = {
-        (dim, power): validate(solved(train, dim=dim, filter=power, popularity=0.5).scorer(), train.valid, train.metric)
+        (dim, power): validate(solved(train, dim=dim, filter=power, popularity=0.5).scorer(), train.valid, RUN.metric)
         for dim in (1, 4)
         for power in (0.0, 2.0)
     }

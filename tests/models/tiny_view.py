@@ -7,10 +7,12 @@ import torch
 
 from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.data.relations import Relations
 from palate.data.views import EvaluationQueries, TrainView
 
 N_USERS, N_ITEMS, GROUPS = 24, 20, 4
+RUN = RunContext(metric="recall@3")
 
 
 def features(rng: np.random.Generator, n: int = N_ITEMS, absent: tuple[int, ...] = (), dim: int = 6) -> Features:
@@ -44,7 +46,6 @@ def view(absent: tuple[int, ...] = (3,), cold: int = 1, relations: Relations | N
         np.ones(N_ITEMS, bool),
         relations or Relations(),
         valid=valid,
-        metric="recall@3",
     ).with_features({"image": features(rng, absent=absent), "text": features(rng)})
 
 

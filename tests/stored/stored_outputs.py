@@ -123,6 +123,13 @@ def tensors(file: Path) -> Record:
     return {name: summary(values) for name, values in sorted(load_file(file).items())}
 
 
+def learnt(model: Any, run: Path) -> Record:
+    """Summaries of the tensors of a run, and of those that only training reads, which a run leaves out."""
+    state = model.state_dict()
+    unsaved = {name: summary(state[name].numpy(force=True)) for name in model.training_tensors()}
+    return dict(sorted({**tensors(run / "model.safetensors"), **unsaved}.items()))
+
+
 def without_seconds(history: Iterable[Record]) -> list[Record]:
     """Learning curves without what a clock measured."""
     return [{key: value for key, value in entry.items() if "seconds" not in key} for entry in history]
@@ -214,7 +221,7 @@ class Outputs:
             "recommended": {"u03": frame_list(recommended[0]), "visitor": frame_list(recommended[1])},
             "similar": refusable(lambda: frame_list(model.similar_items("i04", k=5))),
             **facts(run),
-            "tensors": tensors(run / "model.safetensors"),
+            "tensors": learnt(model, run),
         }
 
     def item_cold(self, name: str) -> Record:
@@ -234,7 +241,7 @@ class Outputs:
         return {
             "lists": lists(model, world, USERS[:1], VISITORS[:1]),
             **facts(run),
-            "tensors": tensors(run / "model.safetensors"),
+            "tensors": learnt(model, run),
         }
 
     def saved(self, model: Any) -> Path:

@@ -47,7 +47,7 @@ BLEND = {
 
 def bits(model: Matcher) -> bytes:
     """All tensors of a model as bytes."""
-    state = model.state_dict()
+    state = model.saved_tensors()
     return b"".join(name.encode() + state[name].contiguous().numpy().tobytes() for name in sorted(state))
 
 

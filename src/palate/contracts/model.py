@@ -13,6 +13,7 @@ from palate.contracts.phase import Phase
 from palate.contracts.schedules import schedule_of
 from palate.contracts.spec import Capabilities, InputSpec, Requirements
 from palate.contracts.task import Task, tasks
+from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource
 from palate.core.config import ContentConfig, ModelConfig, TrainedConfig, parse_config
 from palate.core.content import Features
@@ -209,9 +210,16 @@ class Model(nn.Module):
             state: as returned.
         """
 
-    def artifacts(self) -> Mapping[str, Any]:
-        """Named :class:`palate.core.artifacts.Artifact` s to keep in the run, such as semantic ids or a vocabulary."""
+    def artifacts(self) -> Mapping[str, Artifact]:
+        """Named parts to keep in the run for others to use, such as semantic ids or a vocabulary."""
         return {}
+
+    def use_artifacts(self, artifacts: Mapping[str, Artifact]) -> None:
+        """Take artifacts: those of other runs before :meth:`setup`, or the run's own before :meth:`build`.
+
+        Args:
+            artifacts: by name.
+        """
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The part of ``state_dict`` that training can change: what checkpoints and the best weights keep.
@@ -261,6 +269,30 @@ class Model(nn.Module):
             else:
                 module.register_buffer(leaf, tensor)
 
+    def user_tensors(self) -> dict[str, slice]:
+        """Saved tensors with a row for each user, so that one user can be erased from a run.
+
+        Returns:
+            Name in ``state_dict`` -> the rows that belong to users, in the order of the user table. Names of tensors
+            that this model does not hold at the moment are allowed.
+        """
+        return {}
+
+    def training_tensors(self) -> set[str]:
+        """Names in ``state_dict`` that only training reads; neither scoring nor :meth:`update_items` needs them."""
+        return set()
+
+    def saved_tensors(self) -> dict[str, Tensor]:
+        """Tensors that a run stores: those that scoring and :meth:`update_items` need."""
+        dropped = self.training_tensors()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
+
+    def drop_training_tensors(self) -> None:
+        """Free the tensors that only training reads; the model scores as before and can no longer be trained."""
+        for name in self.training_tensors() & self.state_dict().keys():
+            owner, _, leaf = name.rpartition(".")
+            setattr(self.get_submodule(owner), leaf, None)
+
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
@@ -268,7 +300,9 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-models: Registry[type[Model]] = Registry("model", ("palate.models.match", "palate.models.rank"), "palate.models")
+models: Registry[type[Model]] = Registry(
+    "model", ("palate.models.match", "palate.models.sequence", "palate.models.rank"), "palate.models"
+)
 
 
 def _check_axes(name: str, config: ModelConfig, capabilities: Capabilities) -> None:

@@ -92,7 +92,7 @@ def run_fit(
             "processes": world,
             "notes": list(data.notes),
         }
-        save(fits[main.name].model, out, facts)
+        save(fits[main.name].model, out, facts, training_tensors=True)
         write_json(out / "metrics.json", {name: d.judgement.to_json() for name, d in fits.items() if d.judgement})
         write_report(out, data, fits)
     write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
@@ -127,10 +127,12 @@ def run_add(run: str | Path, items: str | Path) -> int:
         save(model, aside)
         fresh = read_json(aside / "manifest.json")
         added = int(manifest.get("added_items", 0)) + len(table)
-        write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
         for file in run.iterdir():
             if file.is_file() and not (aside / file.name).exists():
                 shutil.copy2(file, aside / file.name)
+                if file.name in manifest["files"]:
+                    fresh["files"][file.name] = manifest["files"][file.name]
+        write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
     return len(table)
 
 

@@ -19,7 +19,7 @@ from palate.core.batch import IntArray
 from palate.core.errors import ConfigError, DataError, did_you_mean
 from palate.core.files import inside
 from palate.features.store import FeatureStore
-from palate.training.forget import forget_user
+from palate.training.erase import erase_user
 
 from .additions import Addition, Additions
 from .database import Database
@@ -317,7 +317,7 @@ class Shop:
         """Take users out of the runs on disk, one process at a time; whether any run knew one."""
         with self._changing, open(self.state / "scrub.lock", "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            known = [forget_user(edition.run, user) for edition in self.editions.values() for user in users]
+            known = [erase_user(edition.run, user) for edition in self.editions.values() for user in users]
         return any(known)
 
     def _open(self, run: Path) -> Edition:

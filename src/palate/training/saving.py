@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from palate.contracts import InputSpec, Model, models
+from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
 from palate.core.content import Features
 from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
@@ -36,14 +37,23 @@ from palate.training.deployment import Deployment, deployment_of
 from palate.training.log import FitLog
 
 FORMAT = 1
+TRAINING_FILE = "training.safetensors"
+
 M = TypeVar("M", bound=Model)
 
 
-def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) -> Path:
+def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, training_tensors: bool = False) -> Path:
     """Write a run: config.yaml, model.safetensors, manifest.json, catalogue and encoders; it appears whole.
 
     Args:
+        model: a fitted model.
+        folder: where to write; an older run there is replaced.
         extra: more facts for the manifest (timings, command, openings of test).
+        training_tensors: also keep, in a file of their own, the parameters that scoring does not need, so that
+            another fit can start from them.
+
+    Raises:
+        NotFittedError: if the model is not fitted.
     """
     fitted, spec = deployment_of(model), model.input_spec
     if spec is None:
@@ -52,7 +62,10 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
     with atomic_folder(folder) as aside:
         config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
         write_text(aside / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-        write_tensors(aside / "model.safetensors", _persistent(model))
+        write_tensors(aside / "model.safetensors", model.saved_tensors())
+        rest = _training_parameters(model) if training_tensors else {}
+        if rest:
+            write_tensors(aside / TRAINING_FILE, rest)
         _save_catalog(fitted, aside / "items")
         pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
         seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
@@ -70,6 +83,8 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None) 
             "about": fitted.about,
             "shape": shape,
             "facts": model.extra_state(),
+            "artifacts": save_artifacts(aside / "artifacts", model.artifacts()),
+            "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
             "log": asdict(fitted.log) if fitted.log else None,
             "versions": versions(),
             "files": folder_digests(aside),
@@ -99,9 +114,11 @@ def restore(folder: str | Path) -> Model:
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
     content = Content.load(folder / "encoders")
+    model.use_artifacts(load_artifacts(folder / "artifacts"))
     model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {})))
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
+    model.drop_training_tensors()
     model.update_items(content.handed, len(items))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
@@ -110,6 +127,21 @@ def restore(folder: str | Path) -> Model:
     model.deployment = Deployment(items, users, lists, content, manifest["about"], log)
     model.eval()
     return model
+
+
+def read_parameters(run: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of a run from which another fit can start.
+
+    Raises:
+        ArtefactError: if a file of the run cannot be read.
+    """
+    files = [Path(run) / name for name in ("model.safetensors", TRAINING_FILE)]
+    return {
+        name: tensor
+        for file in files
+        if file == files[0] or file.is_file()
+        for name, tensor in read_tensors(file).items()
+    }
 
 
 def restore_as(folder: str | Path, kind: type[M]) -> M:
@@ -144,8 +176,11 @@ def _version(package: str) -> str:
         return "source"
 
 
-def _persistent(model: Model) -> dict[str, torch.Tensor]:
-    return {name: tensor for name, tensor in model.state_dict().items() if tensor is not None}
+def _training_parameters(model: Model) -> dict[str, torch.Tensor]:
+    """Parameters of the model itself that :meth:`Model.saved_tensors` leaves out; members are trained on their own."""
+    members = tuple(f"{name}." for name, part in model.named_modules() if name and isinstance(part, Model))
+    names = model.training_tensors()
+    return {n: p for n, p in model.named_parameters() if n in names and not n.startswith(members)}
 
 
 def _save_catalog(fitted: Deployment, folder: Path) -> None:

@@ -25,16 +25,15 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows
+from palate.models.match.shared.arrivals import NeighbourConfig, NeighbourMatcher
+from palate.models.match.shared.item_graph import item_graph
+from palate.models.match.shared.node_tables import node_rows, xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
-
-from ._arrivals import NeighbourConfig, NeighbourMatcher
-from ._content import ItemContent
-from ._item_graph import item_graph
-from ._rows import node_rows, xavier_tables
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -48,6 +47,8 @@ class AlignRec(NeighbourMatcher):
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
+    user_parameters = ("table",)
+    training_only = ("table", "norms.*", "maps.*", "gate.*")
 
     class Config(NeighbourConfig):
         """Settings.

@@ -24,14 +24,13 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.content import Features
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import CopiedConfig, ItemContent
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
+from palate.models.match.shared.node_tables import byte_dropout, node_rows, xavier_tables
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
-
-from ._content import CopiedConfig, ItemContent
-from ._rows import byte_dropout, node_rows, xavier_tables
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -46,6 +45,8 @@ class BM3(VectorMatcher):
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
     negatives = 0
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
     class Config(CopiedConfig):
@@ -123,12 +124,12 @@ class BM3(VectorMatcher):
         """``items`` [fitted, d] grown to all items; those nobody took are described by their content."""
         known, warm = self.get_buffer("known").cpu(), self.get_buffer("warm").cpu()
         warm = torch.cat([warm, warm.new_zeros(len(known) - len(warm))])
-        rows = (known & ~warm).nonzero().squeeze(1).to(self.table.device)
+        rows = (known & ~warm).nonzero().squeeze(1).to(self.device)
         if len(known) > len(items):
             items = torch.cat([items, items.new_zeros(len(known) - len(items), items.shape[1])])
         if not len(rows):
             return items
-        total = self.table.new_zeros(len(rows), self.config.dim)
+        total = torch.zeros(len(rows), self.config.dim, device=self.device)
         for _, z, present in self.content.projected(self.maps, rows):
             total = total + F.normalize(self.predictor(z), dim=1) * present[:, None]
         usual = items[warm.to(items.device)].norm(dim=1).mean()

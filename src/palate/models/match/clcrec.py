@@ -22,10 +22,9 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
+from palate.models.match.shared.described import DescribedMatcher
 from palate.modules.graph import Graph, user_item
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -40,6 +39,8 @@ class CLCRec(DescribedMatcher):
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
     negatives = 0
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):

@@ -25,11 +25,10 @@ from palate.core.config import ContentConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
+from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
-
-from ._content import ItemContent
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView

@@ -21,15 +21,14 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import CopiedConfig, ItemContent
 from palate.losses.ranking import bpr
+from palate.models.match.shared.arrivals import NeighbourConfig, NeighbourMatcher
+from palate.models.match.shared.item_graph import item_graph
+from palate.models.match.shared.node_tables import node_rows, xavier_tables
 from palate.modules.edges import EdgeSampler
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate, propagate
-
-from ._arrivals import NeighbourConfig, NeighbourMatcher
-from ._content import CopiedConfig, ItemContent
-from ._item_graph import item_graph
-from ._rows import node_rows, xavier_tables
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -43,6 +42,8 @@ class FREEDOM(NeighbourMatcher):
     paper = "Zhou & Shen, A Tale of Two Graphs: Freezing and Denoising Graph Structures, ACM MM 2023"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True)
+    user_parameters = ("table",)
+    training_only = ("table", "maps.*")
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},

@@ -23,15 +23,14 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
+from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.node_tables import xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
-from ._rows import xavier_tables
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -48,6 +47,8 @@ class LGMRec(DescribedMatcher):
     paper = "Guo et al., LGMRec: Local and Global Graph Learning for Multimodal Recommendation, AAAI 2024"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -178,7 +179,7 @@ class LGMRec(DescribedMatcher):
         return final + alpha * F.normalize(whole, dim=1)
 
     def describe(self, rows: Tensor) -> Tensor:
-        local = whole = self.table.new_zeros(len(rows), self.config.dim)
+        local = whole = torch.zeros(len(rows), self.config.dim, device=self.device)
         for place, name in enumerate(self.content.names):
             z, present = self.content.linear(name, rows, self.maps[place])
             held = F.softmax(self.content.linear(name, rows, self.edges[place])[0] / self.config.tau, dim=1)

@@ -16,11 +16,10 @@ from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
+from palate.models.match.shared.node_tables import node_rows, xavier_tables
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
-
-from ._rows import node_rows, xavier_tables
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -34,6 +33,8 @@ class LightGCN(VectorMatcher):
     paper = "He et al., LightGCN, SIGIR 2020"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements()
+    user_parameters = ("table",)
+    training_only = ("table",)
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):

@@ -23,13 +23,12 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
+from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.node_tables import node_rows
 from palate.modules.graph import Graph
 from palate.modules.modal_convolution import ModalConvolution
-
-from ._content import ItemContent
-from ._described import DescribedMatcher
-from ._rows import node_rows
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -43,6 +42,8 @@ class MMGCN(DescribedMatcher):
     paper = "Wei et al., MMGCN: Multi-modal Graph Convolution Network for Micro-video Recommendation, ACM MM 2019"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
+    user_parameters = ("ids",)
+    training_only = ("ids", "branches.*.preference", "branches.*.convolve.*")
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
     class Config(AdaptedConfig):
@@ -92,6 +93,10 @@ class MMGCN(DescribedMatcher):
             graph = Graph.from_pairs(rows.numpy(), cols.numpy(), (n, n)).normalised("row")
             self.seen.append((values, present, graph))
 
+    def user_tensors(self) -> dict[str, slice]:
+        own = super().user_tensors()
+        return own | {f"branches.{place}.preference": own["ids"] for place in range(len(self.branches))}
+
     def vectors(self) -> tuple[Tensor, Tensor]:
         final = self._nodes()
         return final[: self.n_users], self.with_content(final[self.n_users :])
@@ -127,7 +132,8 @@ class MMGCN(DescribedMatcher):
         return torch.stack([present for _, present, _ in self.seen]).any(0)
 
     def describe(self, rows: Tensor) -> Tensor:
-        total, count = self.ids.new_zeros(len(rows), self.config.dim), self.ids.new_zeros(len(rows), 1)
+        total = torch.zeros(len(rows), self.config.dim, device=self.device)
+        count = torch.zeros(len(rows), 1, device=self.device)
         for branch, name in zip(self.convolutions(), self.content.names):
             values, present = self.content.rows(name, rows)
             total = total + branch.alone(values) * present[:, None]

@@ -22,11 +22,10 @@ from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.losses.ranking import cosine_contrastive
 from palate.losses.regularise import l2_rows
+from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
 from palate.ranking.scorer import mean_of
-
-from ._vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -40,6 +39,8 @@ class SimpleX(VectorMatcher):
     paper = "Mao et al., SimpleX: A Simple and Strong Baseline for Collaborative Filtering, CIKM 2021"
     capabilities = Capabilities(new_users=True)
     requirements = Requirements()
+    user_parameters = ("users",)
+    training_only = ("users",)
 
     class Config(TrainedConfig):
         """negatives: drawn for each positive. margin, neg_weight: of the loss. gamma: share of the ID half.

@@ -21,11 +21,10 @@ from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.content import Features
 from palate.core.tuning import FUSIONS
+from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
-
-from ._content import ItemContent
-from ._vectors import VectorMatcher
+from palate.models.match.shared.vectors import VectorMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -39,6 +38,8 @@ class VBPR(VectorMatcher):
     paper = "He & McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS)
     requirements = Requirements(content=True, dense=True)
+    user_parameters = ("users",)
+    training_only = ("users", "items")
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
@@ -88,8 +89,13 @@ class VBPR(VectorMatcher):
         chunks = torch.arange(len(known), device=self.bias.device).split(8192)
         content = torch.cat([self.project(rows) for rows in chunks])
         ids = content.new_zeros(len(known), self.config.dim)
-        ids[: len(self.items)] = self.items * self.get_buffer("warm")[:, None]
-        return self.users, torch.cat([ids, content], 1)
+        warm = self.get_buffer("warm")
+        if "final_items" in self._buffers:
+            users, own = self.get_buffer("final_users"), self.get_buffer("final_items")[: len(warm), : self.config.dim]
+        else:
+            users, own = self.users, self.items * warm[:, None]
+        ids[: len(warm)] = own
+        return users, torch.cat([ids, content], 1)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         rows = torch.cat([batch.items, batch.negatives[:, 0]])

@@ -1,0 +1,172 @@
+"""Blend, the default: several members, weighted apart for warm and for cold items.
+
+Scores are standardised per user over the items known in training, so that adding items changes no score. Weights are
+chosen on the warm and on the cold part of validation. A member that has no score for an item is left out of that
+item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (TREC 1994).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
+from palate.core.config import ContentConfig
+from palate.core.content import Features
+from palate.core.context import RunContext
+from palate.core.errors import ConfigError
+from palate.models.base import Recommender
+from palate.models.match.blend.members import member_of, members_for
+from palate.models.match.blend.scorer import BlendScorer
+from palate.models.match.blend.weights import candidate_scores, search_weights, soft_metric
+from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.training.fit import fit_member
+
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+ENOUGH = 30
+
+
+@models.register("blend")
+class Blend(Recommender):
+    """Members weighted per slice on validation."""
+
+    name = "blend"
+    paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
+    requirements = Requirements(fields=True)
+
+    class Config(ContentConfig):
+        """members: model names, None takes those the data allows. settings: member -> its settings.
+
+        warm_weights, cold_weights: one a member, None chooses on validation. ``modality_dropout`` holds for all
+        members whose settings do not say otherwise.
+        """
+
+        members: tuple[str, ...] | None = None
+        settings: dict[str, dict[str, Any]] = {}
+        warm_weights: tuple[float, ...] | None = None
+        cold_weights: tuple[float, ...] | None = None
+
+    config: Config
+
+    _names: Sequence[str] = ()
+
+    def __init__(self, config: ContentConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        kinds = [models.get(name.partition("@")[0]) for name in self.config.members or ()]
+        self.requirements = Requirements(fields=True, dense=any(kind.requirements.dense for kind in kinds))  # type: ignore[misc]
+
+    def setup(self, train: TrainView) -> None:
+        self._names = list(self.config.members or members_for(train))
+        if not self._names:
+            raise ConfigError("no member is left for this data", key="members")
+        super().setup(train)
+        self.register_buffer("warm", torch.from_numpy(train.warm_items))
+
+    def build(self, shape: InputSpec) -> None:
+        super().build(shape)
+        given, dropout = self.config.settings, self.config.modality_dropout
+        self.matchers = nn.ModuleList(member_of(name, given.get(name, {}), dropout) for name in self._names)
+
+    def solve(self, train: TrainView, run: RunContext) -> bool:
+        self._chosen: dict[str, dict[str, Any]] = {}
+        for index, (name, member) in enumerate(zip(self._names, self._matchers())):
+            chosen = fit_member(member, train, run.member(f"{index}-{name}"))
+            self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
+        if not train.visible_items.all():
+            self.update_items(train.all_features, train.n_items)
+        scorers = [member.scorer() for member in self._matchers()]
+        rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
+        for index, known in enumerate(rows):
+            self.register_buffer(f"known_{index}", torch.from_numpy(known))
+        self._weights = self._choose(train, scorers, run.metric)
+        if not train.visible_items.all():
+            self.update_items(train.visible, train.n_items)
+        return True
+
+    def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
+        equal = [1.0 / len(scorers)] * len(scorers)
+        found = {}
+        for part, given, items in (
+            ("warm", self.config.warm_weights, train.warm_items),
+            ("cold", self.config.cold_weights, ~train.warm_items),
+        ):
+            found[part] = list(given or equal)
+            if given is not None or train.valid is None:
+                continue
+            if items[train.valid.relevant.items].sum() < ENOUGH:
+                continue
+            scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
+            found[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
+        return found
+
+    def selected_settings(self) -> dict[str, Any]:
+        weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
+        return {"members": tuple(self._names), "settings": self._chosen, **weights}
+
+    def on_fit_end(self) -> None:
+        for member in self._matchers():
+            member.on_fit_end()
+
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+        for member in self._matchers():
+            if member.capabilities.new_items or member.input_spec is None or n_items == member.input_spec.n_items:
+                member.update_items(content, n_items)
+        warm = self.get_buffer("warm")
+        if n_items > len(warm):
+            grown = torch.cat([warm, warm.new_zeros(n_items - len(warm))])
+            self.register_buffer("warm", grown)
+
+    def scorer(self) -> Scorer:
+        warm, cold = (torch.tensor(self._weights[part], dtype=torch.float32) for part in ("warm", "cold"))
+        n_items = len(self.get_buffer("warm"))
+        scorers = [
+            PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
+        ]
+        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
+
+    def user_tensors(self) -> dict[str, slice]:
+        owned = (
+            (f"matchers.{place}.{name}", rows)
+            for place, m in enumerate(self._matchers())
+            for name, rows in m.user_tensors().items()
+        )
+        return dict(owned)
+
+    def training_tensors(self) -> set[str]:
+        return {f"matchers.{place}.{name}" for place, m in enumerate(self._matchers()) for name in m.training_tensors()}
+
+    def extra_state(self) -> dict[str, Any]:
+        nested = [member.extra_state() for member in self._matchers()]
+        shapes = [dict(member.input_spec.features) if member.input_spec else {} for member in self._matchers()]
+        return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self._weights = {part: list(values) for part, values in state["weights"].items()}
+        if self.input_spec is None:
+            raise ConfigError("build first")
+        self._names = list(state["names"])
+        self.build(self.input_spec)
+        for member, nested, features in zip(self._matchers(), state["members"], state["features"]):
+            member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))
+            member.load_extra_state(nested)
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        # runs written before 0.2 call the list of members "members"
+        super().load_tensors({re.sub(r"^members\.", "matchers.", name): tensor for name, tensor in tensors.items()})
+
+    def members(self) -> Mapping[str, Matcher]:
+        return dict(zip(self._names, self._matchers()))
+
+    def _matchers(self) -> list[Matcher]:
+        return [member for member in self.matchers if isinstance(member, Matcher)]
+
+    def _known(self) -> list[Tensor]:
+        return [self.get_buffer(f"known_{index}") for index in range(len(self._names))]

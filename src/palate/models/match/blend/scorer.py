@@ -1,0 +1,42 @@
+"""The weighted mean of standardised scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from palate.core.batch import IntArray, UserBatch
+from palate.core.errors import ConfigError
+from palate.models.match.blend.weights import standardise
+from palate.ranking.scorer import Scorer
+
+
+class BlendScorer(Scorer):
+    """Args: scorers; their training-time items, int64 rows each; weights [M] of warm and cold items; warm bool [N]."""
+
+    def __init__(
+        self, scorers: list[Scorer], known: list[Tensor], warm_weights: Tensor, cold_weights: Tensor, warm: Tensor
+    ) -> None:
+        super().__init__(scorers[0].n_items)
+        self.scorers, self.known, self.warm = scorers, known, warm
+        able = torch.stack([torch.from_numpy(scorer.scorable()) for scorer in scorers], dim=1)
+        weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
+        self.mass = weights.sum(1)
+        self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
+
+    def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
+        total: Tensor | None = None
+        for index, scorer in enumerate(self.scorers):
+            column = self.weights[:, index]
+            if not bool((column > 0).any()):
+                continue
+            part = torch.where(column > 0, standardise(scorer.score(users), self.known[index]), 0.0) * column
+            total = part if total is None else total + part
+        if total is None:
+            raise ConfigError("every member of the blend has weight 0", key="warm_weights")
+        return total if items is None else total[:, torch.as_tensor(items)]
+
+    def scorable(self) -> NDArray[np.bool_]:
+        return np.asarray(self.mass > 0)
