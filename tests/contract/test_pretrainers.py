@@ -13,7 +13,6 @@ from pretrain_case import SMALL, TINY, Ground, batches, poisoned, readers
 
 import palate
 from palate.contracts import pretrainers
-from palate.core.config import ModelConfig, TrainedConfig
 from palate.core.errors import ConfigError
 from palate.core.seeding import seed_torch
 from palate.features.saved import load_encoder
@@ -38,9 +37,7 @@ def test_a_system_is_described(name):
     assert kind.task_name == kind.stage == "pretrain" and kind.paper and kind.__doc__
     assert module is not None and len(module.__doc__ or "") > 200, "equations, source and our choices belong there"
     assert inspect.getsource(module).count("\n") <= 250
-    inherited = set(ModelConfig.model_fields) | set(TrainedConfig.model_fields)
-    settings = {name: field for name, field in kind.Config.model_fields.items() if name not in inherited}
-    undescribed = [name for name, field in settings.items() if not field.description]
+    undescribed = [name for name, field in kind.Config.model_fields.items() if not field.description]
     assert not undescribed, f"give Field(description=...) for {undescribed}"
     for settings in kind.presets.values():
         kind(**settings)

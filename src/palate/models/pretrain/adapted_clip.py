@@ -65,14 +65,16 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         stages: tuple[Stage, ...] = Field(
             ("base", "relevance", "retrieval"),
             min_length=1,
-            description="Stages that are run, each for ``epochs`` epochs at most.",
+            description="stages that are run, each for at most the given epochs",
         )
         queries: QuerySource = Field(
             "auto",
-            description="Queries: typed words, the text of the previous item (next), or what there is (auto).",
+            description="source of queries: typed words (typed), the text of the previous item (next), or what there is (auto)",
         )
-        distil: float = Field(1.0, ge=0, description="Weight of the relevance model's scores; 0 leaves them out.")
-        rivals: int = Field(4, ge=1, description="Pictures of the batch that the relevance model scores, a query.")
+        distil: float = Field(1.0, ge=0, description="weight of the relevance model's scores; 0 leaves them out")
+        rivals: int = Field(
+            4, ge=1, description="other pictures of the batch that the relevance model scores for each query"
+        )
 
     config: Config
 

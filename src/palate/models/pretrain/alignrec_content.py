@@ -62,12 +62,12 @@ class AlignRecContent(ImageTextPretrainer):
     class Config(ImageTextPretrainer.Config, CodebookConfig):
         """Settings of mask-then-predict and of the categories."""
 
-        words: float = Field(0.5, gt=0, lt=1, description="Share of the words masked.")
-        cells: float = Field(0.4, gt=0, lt=1, description="Share of the cells of a picture masked.")
-        alone: float = Field(0.3, ge=0, le=1, description="Share of the examples that lack the other modality.")
-        category: str = Field("", description="Attribute column whose values are classes; empty for none.")
-        alignment: float = Field(0.5, ge=0, description="Weight of the loss of the classes.")
-        tau: float = Field(0.1, gt=0, description="Temperature of the loss of the classes.")
+        words: float = Field(0.5, gt=0, lt=1, description="share of the words masked")
+        cells: float = Field(0.4, gt=0, lt=1, description="share of the cells of a picture masked")
+        alone: float = Field(0.3, ge=0, le=1, description="share of the examples that lack the other modality")
+        category: str = Field("", description="attribute column whose values are classes; empty for none")
+        alignment: float = Field(0.5, ge=0, description="weight of the loss of the classes")
+        tau: float = Field(0.1, gt=0, description="temperature of the loss of the classes")
 
     config: Config
 

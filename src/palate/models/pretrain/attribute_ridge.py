@@ -53,12 +53,12 @@ class AttributeRidge(Pretrainer):
     class Config(TrainedConfig):
         """Settings of the labels and of the exported vector."""
 
-        least: int = Field(8, ge=1, description="Items that must have an attribute value for it to be a target.")
+        least: int = Field(8, ge=1, description="items that must have an attribute value for it to be a target")
         ranges: int = Field(
-            10, ge=0, description="Ranges of equal counts into which numeric attributes are cut; 0 leaves them out."
+            10, ge=0, description="ranges of equal counts into which numeric attributes are cut; 0 leaves them out"
         )
-        weight: float = Field(1.0, gt=0, description="Weight of the predictions relative to the content vector.")
-        epochs: int = Field(1, ge=0, description="0 leaves the maps random; they are solved in one epoch.")
+        weight: float = Field(1.0, gt=0, description="weight of the predictions relative to the content vector")
+        epochs: int = Field(1, ge=0, description="0 leaves the maps random; they are solved in one epoch")
 
     config: Config
 

@@ -53,16 +53,16 @@ class BLIP2(ImageTextPretrainer):
     class Config(ImageTextPretrainer.Config):
         """Settings of the Q-Former."""
 
-        queries: int = Field(8, ge=1, description="Number of learnt queries.")
-        tokens: int = Field(4, ge=1, description="Tokens made of a picture's vector, where it is read as a vector.")
-        width: int = Field(128, ge=2, description="Width of the shared space.")
-        tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
+        queries: int = Field(8, ge=1, description="number of learnt queries")
+        tokens: int = Field(4, ge=1, description="tokens made of a picture's vector, where it is read as a vector")
+        width: int = Field(128, ge=2, description="width of the shared space")
+        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
         objectives: tuple[Literal["itc", "itm", "itg"], ...] = Field(
             ("itc", "itm", "itg"),
             min_length=1,
-            description="Objectives that are summed: contrast (itc), matching (itm), generation (itg).",
+            description="objectives that are summed: contrast (itc), matching (itm), generation (itg)",
         )
-        hard: bool = Field(True, description="Draw negatives of itm by similarity, else uniformly.")
+        hard: bool = Field(True, description="draw negatives of itm by similarity, else uniformly")
 
     config: Config
 

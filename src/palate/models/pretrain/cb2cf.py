@@ -33,9 +33,9 @@ class CB2CF(FactorRegression):
         """Settings of the views."""
 
         views: tuple[Literal["text", "image", "audio"], ...] = Field(
-            (), description="Modalities that items show, all if empty; the net has parts for the others nevertheless."
+            (), description="modalities that items show, all if empty; the net has parts for the others nevertheless"
         )
-        shuffled: bool = Field(False, description="Ablation: every item predicts the vector of a random other one.")
+        shuffled: bool = Field(False, description="ablation: every item predicts the vector of a random other one")
 
     config: Config
 

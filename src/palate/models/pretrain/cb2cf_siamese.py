@@ -41,11 +41,11 @@ class SiameseCB2CF(ItemPretrainer):
     class Config(ItemPretrainer.Config):
         """Settings of the pairs."""
 
-        neighbours: int = Field(10, ge=1, description="Neighbours of each item by behaviour.")
-        negatives: int = Field(4, ge=1, description="Negatives of each pair.")
-        scale: float = Field(5.0, gt=0, description="Initial scale a of the cosine.")
-        shift: float = Field(0.0, description="Initial shift b of the cosine.")
-        shuffled: bool = Field(False, description="Ablation: every item gets the neighbours of a random other one.")
+        neighbours: int = Field(10, ge=1, description="neighbours of each item by behaviour")
+        negatives: int = Field(4, ge=1, description="negatives of each pair")
+        scale: float = Field(5.0, gt=0, description="initial scale a of the cosine")
+        shift: float = Field(0.0, description="initial shift b of the cosine")
+        shuffled: bool = Field(False, description="ablation: every item gets the neighbours of a random other one")
 
     config: Config
 

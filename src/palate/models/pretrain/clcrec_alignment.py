@@ -39,18 +39,18 @@ class CLCRecAlignment(ItemPretrainer):
     class Config(ItemPretrainer.Config):
         """Settings of the two terms."""
 
-        candidates: int = Field(256, ge=1, description="Items drawn for each batch.")
+        candidates: int = Field(256, ge=1, description="items drawn for each batch")
         share: float = Field(
-            0.5, ge=0, le=1, description="Weight of L1; L2 has the rest.", json_schema_extra={"search": "0.0..1.0"}
+            0.5, ge=0, le=1, description="weight of L1; L2 has the rest", json_schema_extra={"search": "0.0..1.0"}
         )
-        replaced: float = Field(0.5, ge=0, le=1, description="Share of the candidates whose ID content replaces in L2.")
-        tau: float = Field(0.2, gt=0, description="Temperature of L1.", json_schema_extra={"search": "0.05..1.0:log"})
-        tau_user: float = Field(1.0, gt=0, description="Temperature of L2.")
+        replaced: float = Field(0.5, ge=0, le=1, description="share of the candidates whose ID content replaces in L2")
+        tau: float = Field(0.2, gt=0, description="temperature of L1", json_schema_extra={"search": "0.05..1.0:log"})
+        tau_user: float = Field(1.0, gt=0, description="temperature of L2")
         reg: float = Field(
-            0.1, ge=0, description="Weight of the mean norms.", json_schema_extra={"search": "1e-4..1e-1:log"}
+            0.1, ge=0, description="weight of the mean norms", json_schema_extra={"search": "1e-4..1e-1:log"}
         )
         modalities: tuple[Literal["text", "image", "audio"], ...] = Field(
-            (), description="Modalities to learn from; all if empty."
+            (), description="modalities to learn from; all if empty"
         )
 
     config: Config

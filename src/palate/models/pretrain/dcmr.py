@@ -42,10 +42,10 @@ class DCMR(FactorRegression):
         """Settings of the regression."""
 
         modality: Literal["first", "audio", "image", "text"] = Field(
-            "first", description="Modality to learn from; first is the first of audio, image, text that items have."
+            "first", description="modality to learn from; first is the first of audio, image, text that items have"
         )
         objective: Literal["mse", "wpe"] = Field(
-            "mse", description="Squared error of factors (mse), or of weighted predictions (wpe)."
+            "mse", description="squared error of factors (mse), or of weighted predictions (wpe)"
         )
 
     config: Config

@@ -48,11 +48,11 @@ class ImageBind(ContrastivePretrainer):
         """Settings of the anchor."""
 
         anchor: Literal["text", "image", "audio", "id"] = Field(
-            "image", description="Modality that all others are aligned with; id is the items' behaviour."
+            "image", description="modality that all others are aligned with; id is the items' behaviour"
         )
-        confidence: float = Field(28.6, ge=1, description="Weight of a positive in the factorisation; others have 1.")
-        reg: float = Field(1.0, gt=0, description="L2 penalty of the factorisation.")
-        sweeps: int = Field(10, ge=1, description="Sweeps of alternating least squares of the factorisation.")
+        confidence: float = Field(28.6, ge=1, description="weight of a positive in the factorisation; others have 1")
+        reg: float = Field(1.0, gt=0, description="L2 penalty of the factorisation")
+        sweeps: int = Field(10, ge=1, description="sweeps of alternating least squares of the factorisation")
 
     config: Config
 

@@ -53,18 +53,18 @@ class ItemSage(ItemPretrainer):
         """Settings of the Transformer, the softmaxes and the tasks."""
 
         combine: Literal["transformer", "perceptron", "mean"] = Field(
-            "transformer", description="Fusion of the modalities."
+            "transformer", description="fusion of the modalities"
         )
-        blocks: int = Field(1, ge=1, description="Layers of the Transformer.")
-        heads: int = Field(4, ge=1, description="Attention heads of the Transformer.")
-        tau: float = Field(0.1, gt=0, description="Temperature.", json_schema_extra={"search": "0.03..0.5:log"})
-        random: int = Field(256, ge=1, description="Random negatives of a batch, in L_neg.")
+        blocks: int = Field(1, ge=1, description="layers of the Transformer")
+        heads: int = Field(4, ge=1, description="attention heads of the Transformer")
+        tau: float = Field(0.1, gt=0, description="temperature", json_schema_extra={"search": "0.03..0.5:log"})
+        random: int = Field(256, ge=1, description="random negatives of a batch, in L_neg")
         softmaxes: Literal["both", "batch", "random", "mixed"] = Field(
-            "both", description="Both softmaxes, one of them, or a single one over all negatives (mixed)."
+            "both", description="both softmaxes, one of them, or a single one over all negatives (mixed)"
         )
-        tasks: tuple[str, ...] = Field((), description="Tasks to learn from; all if empty.")
+        tasks: tuple[str, ...] = Field((), description="tasks to learn from; all if empty")
         modalities: tuple[Literal["text", "image", "audio"], ...] = Field(
-            (), description="Modalities that products show, all if empty; queries are words nevertheless."
+            (), description="modalities that products show, all if empty; queries are words nevertheless"
         )
 
     config: Config

@@ -73,23 +73,23 @@ class K3M(ImageTextPretrainer):
         objectives: tuple[Literal["mlm", "mom", "lpm"], ...] = Field(
             ("mlm", "mom", "lpm"),
             min_length=1,
-            description="Objectives that are summed: masked words (mlm), masked regions (mom), link prediction (lpm).",
+            description="objectives that are summed: masked words (mlm), masked regions (mom), link prediction (lpm)",
         )
         moments: Literal["both", "initial", "interactive"] = Field(
-            "both", description="States that c_0 is made of: before interaction, after it, or both."
+            "both", description="states that c_0 is made of: before interaction, after it, or both"
         )
-        layers: int = Field(1, ge=1, description="Layers of each Transformer.")
-        masked: float = Field(0.15, gt=0, lt=1, description="Share of the words and of the regions masked.")
-        asked: float = Field(0.5, gt=0, le=1, description="Share of an item's triples that lpm predicts.")
-        most: int = Field(16, ge=1, description="Triples of an item that are read, at most.")
-        wrong: int = Field(8, ge=1, description="Wrong values v' of each predicted triple.")
-        margin: float = Field(1.0, gt=0, description="Margin of lpm.")
-        classes: int = Field(64, ge=2, description="Classes of regions.")
+        layers: int = Field(1, ge=1, description="layers of each Transformer")
+        masked: float = Field(0.15, gt=0, lt=1, description="share of the words and of the regions masked")
+        asked: float = Field(0.5, gt=0, le=1, description="share of an item's triples that lpm predicts")
+        most: int = Field(16, ge=1, description="triples of an item that are read, at most")
+        wrong: int = Field(8, ge=1, description="wrong values v' of each predicted triple")
+        margin: float = Field(1.0, gt=0, description="margin of lpm")
+        classes: int = Field(64, ge=2, description="classes of regions")
         modality_dropout: float = Field(
             0.2,
             ge=0,
             lt=1,
-            description="Probability that an item with both modalities shows one alone in training.",
+            description="probability that an item with both modalities shows one alone in training",
             json_schema_extra={"search": "0.0..0.5"},
         )
 

@@ -67,7 +67,7 @@ class Metric1vsN(MusicPretrainer):
     class Config(MusicPretrainer.Config):
         """Settings of the hinge."""
 
-        margin: float = Field(0.2, gt=0, description="Margin by which a positive must score above a negative.")
+        margin: float = Field(0.2, gt=0, description="margin by which a positive must score above a negative")
 
     config: Config
 

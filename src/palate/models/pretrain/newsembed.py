@@ -55,17 +55,17 @@ class NewsEmbed(DocumentPretrainer):
     class Config(DocumentPretrainer.Config):
         """Settings of the triplets and the topics."""
 
-        width: int = Field(64, ge=2, description="Width of the vectors.")
+        width: int = Field(64, ge=2, description="width of the vectors")
         sources: tuple[PairSource, ...] = Field(
-            ("behaviour", "relations"), min_length=1, description="Signals that positives are mined from."
+            ("behaviour", "relations"), min_length=1, description="signals that positives are mined from"
         )
-        neighbours: int = Field(5, ge=1, description="Positives of each item by behaviour or by category.")
-        hard: int = Field(16, ge=0, description="Items drawn for each hard negative; 0 is none.")
-        tau: float = Field(0.1, gt=0, description="Temperature.", json_schema_extra={"search": "0.03..0.5:log"})
-        contrast: float = Field(1.0, ge=0, description="Weight of the contrast; 0 leaves it out.")
-        topics: float = Field(1.0, ge=0, description="Weight of the topics; 0 leaves them out.")
+        neighbours: int = Field(5, ge=1, description="positives of each item by behaviour or by category")
+        hard: int = Field(16, ge=0, description="items drawn for each hard negative; 0 is none")
+        tau: float = Field(0.1, gt=0, description="temperature", json_schema_extra={"search": "0.03..0.5:log"})
+        contrast: float = Field(1.0, ge=0, description="weight of the contrast; 0 leaves it out")
+        topics: float = Field(1.0, ge=0, description="weight of the topics; 0 leaves them out")
         ranges: int = Field(
-            0, ge=0, description="Ranges into which numeric attributes are cut as topics; 0 leaves them out."
+            0, ge=0, description="ranges into which numeric attributes are cut as topics; 0 leaves them out"
         )
 
     config: Config

@@ -54,17 +54,17 @@ class PatchAtoms(Pretrainer):
     class Config(TrainedConfig):
         """Settings of the patches and the grid."""
 
-        atoms: int = Field(400, ge=2, description="Number of atoms.")
-        size: int = Field(8, ge=2, le=8, description="Side of a patch, in pixels of the reader.")
-        grid: int = Field(4, ge=1, description="Cells on a side in which responses are averaged.")
-        threshold: float = Field(0.5, ge=0, description="Response below which an atom is silent.")
-        width: int = Field(512, ge=0, description="Width of the vectors; 0 keeps all atoms * grid ** 2 numbers.")
-        whiten: bool = Field(True, description="Whiten patches.")
-        patches: int = Field(32, ge=1, description="Patches drawn from each picture of a batch.")
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the pictures held out for validation.")
-        lr: float = Field(0.03, gt=0, description="Learning rate of Adam.")
-        batch_size: int = Field(128, ge=1, description="Pictures a step.")
-        epochs: int = Field(10, ge=0, description="Epochs; none is skipped by early stopping.")
+        atoms: int = Field(400, ge=2, description="number of atoms")
+        size: int = Field(8, ge=2, le=8, description="side of a patch, in pixels of the reader")
+        grid: int = Field(4, ge=1, description="cells on a side in which responses are averaged")
+        threshold: float = Field(0.5, ge=0, description="response below which an atom is silent")
+        width: int = Field(512, ge=0, description="width of the vectors; 0 keeps all atoms * grid ** 2 numbers")
+        whiten: bool = Field(True, description="whiten patches")
+        patches: int = Field(32, ge=1, description="patches drawn from each picture of a batch")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the pictures held out for validation")
+        lr: float = Field(0.03, gt=0, description="learning rate")
+        batch_size: int = Field(128, ge=1, description="pictures a step")
+        epochs: int = Field(10, ge=0, description="epochs; there is no early stopping")
 
     config: Config
 
@@ -101,8 +101,7 @@ class PatchAtoms(Pretrainer):
         return tower
 
     def phases(self) -> list[Phase]:
-        c = self.config
-        return [Phase("patches", self.loss, [self.tower.atoms], c.lr, epochs=c.epochs, validate=False)]
+        return [self.phase("patches", groups=[self.tower.atoms], validate=False)]
 
     def examples(self, view: TrainView) -> IntArray:
         return self.held_out.train_items[:, None]

@@ -54,26 +54,24 @@ class PPM(Pretrainer):
     class Config(TrainedConfig):
         """Settings of both halves."""
 
-        matching: bool = Field(True, description="Train the text tower; else it stays as it was initialised.")
-        prediction: bool = Field(True, description="Train the image tower; else it stays as it was initialised.")
+        matching: bool = Field(True, description="train the text tower; else it stays as it was initialised")
+        prediction: bool = Field(True, description="train the image tower; else it stays as it was initialised")
         queries: QuerySource = Field(
             "auto",
-            description="Queries: typed words, the text of the previous item (next), or what there is (auto).",
+            description="source of queries: typed words (typed), the text of the previous item (next), or what there is (auto)",
         )
         entities: EntitySource = Field(
-            "auto", description="Entities: targets of relations, words of texts, or what there is (auto)."
+            "auto", description="source of entities: targets of relations, words of texts, or what there is (auto)"
         )
-        dim: int = Field(128, ge=8, description="Width of the towers.")
-        width: int = Field(64, ge=2, description="Width of the vectors.")
-        layers: int = Field(2, ge=1, description="Layers of the text tower.")
-        tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out for validation.")
-        lr: float = Field(
-            5e-4, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
-        )
-        batch_size: int = Field(256, ge=2, description="Examples a step.")
-        epochs: int = Field(60, ge=0, description="Epochs at most.")
-        patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+        dim: int = Field(128, ge=8, description="width of the towers")
+        width: int = Field(64, ge=2, description="width of the vectors")
+        layers: int = Field(2, ge=1, description="layers of the text tower")
+        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out for validation")
+        lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(256, ge=2, description="examples a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
+        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
     config: Config
 

@@ -56,19 +56,17 @@ class PREC(MaskedDocuments):
     class Config(MaskedDocuments.Config):
         """Settings of the three tasks."""
 
-        width: int = Field(64, ge=8, multiple_of=HEADS, description="Width of the news vectors.")
-        clicks: int = Field(10, ge=2, description="Clicks of an example at most.")
-        hidden: float = Field(0.2, gt=0, lt=1, description="Share of the clicks masked.")
-        tau: float = Field(0.1, gt=0, description="Temperature of the item task.")
-        token: float = Field(1.0, ge=0, description="Weight of the token task; 0 switches it off.")
-        attribute: float = Field(1.0, ge=0, description="Weight of the attribute task; 0 switches it off.")
-        item: float = Field(1.0, ge=0, description="Weight of the item task; 0 switches it off.")
+        width: int = Field(64, ge=8, multiple_of=HEADS, description="width of the news vectors")
+        clicks: int = Field(10, ge=2, description="clicks of an example at most")
+        hidden: float = Field(0.2, gt=0, lt=1, description="share of the clicks masked")
+        tau: float = Field(0.1, gt=0, description="temperature of the item task")
+        token: float = Field(1.0, ge=0, description="weight of the token task; 0 switches it off")
+        attribute: float = Field(1.0, ge=0, description="weight of the attribute task; 0 switches it off")
+        item: float = Field(1.0, ge=0, description="weight of the item task; 0 switches it off")
         # the item task learns nothing for many steps, then suddenly: small steps or little patience stop before that
-        lr: float = Field(
-            2e-3, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "5e-4..1e-2:log"}
-        )
-        batch_size: int = Field(32, ge=2, description="Examples a step.")
-        patience: int = Field(20, ge=1, description="Validations without gain after which training stops.")
+        lr: float = Field(2e-3, gt=0, description="learning rate", json_schema_extra={"search": "5e-4..1e-2:log"})
+        batch_size: int = Field(32, ge=2, description="examples a step")
+        patience: int = Field(20, ge=1, description="validations without gain after which training stops")
 
     config: Config
 

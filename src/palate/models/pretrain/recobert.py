@@ -55,9 +55,9 @@ class RecoBERT(MaskedDocuments):
     class Config(MaskedDocuments.Config):
         """Settings of the title and the two terms."""
 
-        title: str = Field("", description="Text column of titles; the first text column if empty.")
-        tdm: float = Field(1.0, ge=0, description="Weight of title-description matching; 0 switches it off.")
-        mlm: float = Field(1.0, ge=0, description="Weight of masked words; 0 switches them off.")
+        title: str = Field("", description="text column of titles; the first text column if empty")
+        tdm: float = Field(1.0, ge=0, description="weight of title-description matching; 0 switches it off")
+        mlm: float = Field(1.0, ge=0, description="weight of masked words; 0 switches them off")
 
     config: Config
 

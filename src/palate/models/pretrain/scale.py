@@ -70,22 +70,20 @@ class SCALE(Pretrainer):
         """Settings of the objectives."""
 
         objectives: tuple[Literal["masked", "contrast"], ...] = Field(
-            ("masked", "contrast"), min_length=1, description="Objectives that are summed."
+            ("masked", "contrast"), min_length=1, description="objectives that are summed"
         )
-        harmonised: bool = Field(True, description="Learn the weights of modalities and pairs; else all are 1.")
-        dim: int = Field(128, ge=8, multiple_of=HEADS, description="Width of all layers.")
-        width: int = Field(128, ge=2, description="Width of the exported vectors.")
-        layers: int = Field(1, ge=1, description="Layers of each Transformer.")
-        masked: float = Field(0.15, gt=0, lt=1, description="Share of the tokens masked.")
-        tau: float = Field(0.2, gt=0, description="Temperature.", json_schema_extra={"search": "0.05..0.5:log"})
+        harmonised: bool = Field(True, description="learn the weights of modalities and pairs; else all are 1")
+        dim: int = Field(128, ge=8, multiple_of=HEADS, description="width of all layers")
+        width: int = Field(128, ge=2, description="width of the exported vectors")
+        layers: int = Field(1, ge=1, description="layers of each Transformer")
+        masked: float = Field(0.15, gt=0, lt=1, description="share of the tokens masked")
+        tau: float = Field(0.2, gt=0, description="temperature", json_schema_extra={"search": "0.05..0.5:log"})
         held: float = Field(
-            0.1, ge=0, lt=1, description="Share of the items with several modalities held out to validate retrieval."
+            0.1, ge=0, lt=1, description="share of the items with several modalities held out to validate retrieval"
         )
-        lr: float = Field(
-            2e-3, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
-        )
-        batch_size: int = Field(128, ge=2, description="Items a step.")
-        epochs: int = Field(60, ge=0, description="Epochs at most.")
+        lr: float = Field(2e-3, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(128, ge=2, description="items a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
 
     config: Config
 

@@ -74,27 +74,25 @@ class UnifiedIO2(Pretrainer):
     class Config(CodebookConfig):
         """Settings of the denoisers and of the network."""
 
-        dim: int = Field(128, ge=16, multiple_of=4 * HEADS, description="Width of all layers.")
-        layers: int = Field(2, ge=1, description="Layers of the encoder, and of the decoder.")
+        dim: int = Field(128, ge=16, multiple_of=4 * HEADS, description="width of all layers")
+        layers: int = Field(2, ge=1, description="layers of the encoder, and of the decoder")
         heads: tuple[Head, ...] = Field(
-            ("text", "image", "audio"), min_length=1, description="Modalities that are written; all are read."
+            ("text", "image", "audio"), min_length=1, description="modalities that are written; all are read"
         )
         denoisers: tuple[Denoiser, ...] = Field(
-            ("R", "S", "X"), min_length=1, description="Denoisers, drawn uniformly together with the target modality."
+            ("R", "S", "X"), min_length=1, description="denoisers, drawn uniformly together with the target modality"
         )
-        dynamic: bool = Field(True, description="Dynamic masking.")
-        prefix: bool = Field(True, description="Open the encoder's input with tokens that name the task.")
-        qk_norm: bool = Field(True, description="Normalise queries and keys of attention.")
-        rotary: Rotary = Field("2d", description="Rotary positions of attention.")
-        hidden: float = Field(0.5, gt=0, lt=1, description="Share of the cells hidden under [R].")
-        alone: float = Field(0.5, ge=0, le=1, description="Probability that another modality of the item is dropped.")
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out for validation.")
-        lr: float = Field(
-            1e-3, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
-        )
-        batch_size: int = Field(64, ge=2, description="Items a step.")
-        epochs: int = Field(60, ge=0, description="Epochs at most.")
-        patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+        dynamic: bool = Field(True, description="dynamic masking")
+        prefix: bool = Field(True, description="open the encoder's input with tokens that name the task")
+        qk_norm: bool = Field(True, description="normalise queries and keys of attention")
+        rotary: Rotary = Field("2d", description="rotary positions of attention")
+        hidden: float = Field(0.5, gt=0, lt=1, description="share of the cells hidden under [R]")
+        alone: float = Field(0.5, ge=0, le=1, description="probability that another modality of the item is dropped")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out for validation")
+        lr: float = Field(1e-3, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(64, ge=2, description="items a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
+        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
     config: Config
 

@@ -59,13 +59,13 @@ class UNITER(ImageTextPretrainer):
         """Settings of the tasks."""
 
         tasks: tuple[Task, ...] = Field(
-            ("mlm", "mrfr", "mrc_kl", "itm"), min_length=1, description="Tasks, drawn uniformly."
+            ("mlm", "mrfr", "mrc_kl", "itm"), min_length=1, description="tasks, drawn uniformly"
         )
-        masked: float = Field(0.15, gt=0, lt=1, description="Share of the words or regions masked.")
-        wra: float = Field(0.1, ge=0, description="Weight of the alignment of words with regions within itm.")
-        conditional: bool = Field(True, description="Mask one modality at a time.")
-        classes: int = Field(64, ge=2, description="Classes of regions.")
-        alone: float = Field(0.2, ge=0, le=1, description="Share of the masked examples that lack the other modality.")
+        masked: float = Field(0.15, gt=0, lt=1, description="share of the words or regions masked")
+        wra: float = Field(0.1, ge=0, description="weight of the alignment of words with regions within itm")
+        conditional: bool = Field(True, description="mask one modality at a time")
+        classes: int = Field(64, ge=2, description="classes of regions")
+        alone: float = Field(0.2, ge=0, le=1, description="share of the masked examples that lack the other modality")
 
     config: Config
 

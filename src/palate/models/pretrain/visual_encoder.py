@@ -64,31 +64,34 @@ class VisualEncoder(Pretrainer):
         """Settings of the three stages."""
 
         stages: tuple[Stage, ...] = Field(
-            ("views", "clicks", "exposure"), min_length=1, description="Stages that are run."
+            ("views", "clicks", "exposure"), min_length=1, description="stages that are run"
         )
-        dim: int = Field(128, ge=8, description="Width of the tower and of the vectors.")
-        hidden: int = Field(256, ge=2, description="Width of projector g and predictor q.")
-        crop: float = Field(0.2, gt=0, le=1, description="Smallest area of a view, as a share of the picture.")
-        colour: float = Field(0.6, ge=0, le=1, description="Strength of the colour jitter of views.")
-        momentum: float = Field(0.95, ge=0, lt=1, description="Momentum of the averages f', g'.")
-        category: str = Field("", description="Property that holds an item's class; the first one, if any, if empty.")
+        dim: int = Field(128, ge=8, description="width of the tower and of the vectors")
+        hidden: int = Field(256, ge=2, description="width of projector g and predictor q")
+        crop: float = Field(0.2, gt=0, le=1, description="smallest area of a view, as a share of the picture")
+        colour: float = Field(0.6, ge=0, le=1, description="strength of the colour jitter of views")
+        momentum: float = Field(0.95, ge=0, lt=1, description="momentum of the averages f', g'")
+        category: str = Field(
+            "", description="property that holds an item's class; empty for the first one, if there is any"
+        )
         pool: Literal["class", "both", "all"] = Field(
-            "both", description="Negatives: of the class, of the class and of the batch, or drawn from all."
+            "both",
+            description="negatives of an anchor: of its class (class), of its class and of the batch (both), or drawn from all (all)",
         )
-        negatives: int = Field(1, ge=1, description="Negatives drawn for each anchor and shared by the batch.")
+        negatives: int = Field(1, ge=1, description="negatives drawn for each anchor and shared by the batch")
         tau: float = Field(
-            0.1, gt=0, description="Temperature of stages 2 and 3.", json_schema_extra={"search": "0.03..0.5:log"}
+            0.1, gt=0, description="temperature of stages 2 and 3", json_schema_extra={"search": "0.03..0.5:log"}
         )
-        debias: float = Field(0.5, ge=0, description="Weight of the exposure term in stage 3.")
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the pictures held out for validation.")
+        debias: float = Field(0.5, ge=0, description="weight of the exposure term in stage 3")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the pictures held out for validation")
         lr: float = Field(
-            1e-3, gt=0, description="Learning rate of stage 1.", json_schema_extra={"search": "1e-4..1e-2:log"}
+            1e-3, gt=0, description="learning rate of stage 1", json_schema_extra={"search": "1e-4..1e-2:log"}
         )
         click_lr: float = Field(
-            1e-3, gt=0, description="Learning rate of stages 2 and 3.", json_schema_extra={"search": "1e-4..1e-2:log"}
+            1e-3, gt=0, description="learning rate of stages 2 and 3", json_schema_extra={"search": "1e-4..1e-2:log"}
         )
-        batch_size: int = Field(64, ge=2, description="Pictures a step.")
-        epochs: int = Field(30, ge=0, description="Epochs of each stage at most.")
+        batch_size: int = Field(64, ge=2, description="pictures a step")
+        epochs: int = Field(30, ge=0, description="epochs of each stage at most")
 
     config: Config
 
@@ -137,9 +140,9 @@ class VisualEncoder(Pretrainer):
         c = self.config
         tower, residual = ([*self.part[name].parameters()] for name in ("tower", "combine"))
         phases = (
-            Phase("views", self.loss, self.bootstrap.trained(), c.lr, epochs=c.epochs, validate=False),
-            Phase("clicks", self.clicks_loss, tower, c.click_lr, epochs=c.epochs, patience=c.patience),
-            Phase("exposure", self.exposure_loss, residual, c.click_lr, epochs=c.epochs, patience=c.patience),
+            self.phase("views", groups=self.bootstrap.trained(), validate=False),
+            self.phase("clicks", loss=self.clicks_loss, groups=tower, lr=c.click_lr),
+            self.phase("exposure", loss=self.exposure_loss, groups=residual, lr=c.click_lr),
         )
         return [phase for phase in phases if phase.name in c.stages]
 

@@ -20,9 +20,9 @@ INIT_ITEMS = 256
 class CodebookConfig(TrainedConfig):
     """Settings of systems that predict codes."""
 
-    codes: int = Field(256, ge=2, description="Size of each modality's codebook.")
-    code_epochs: int = Field(15, ge=0, description="Epochs of the phase that learns the codebooks.")
-    code_lr: float = Field(2e-3, gt=0, description="Learning rate of the phase that learns the codebooks.")
+    codes: int = Field(256, ge=2, description="size of each modality's codebook")
+    code_epochs: int = Field(15, ge=0, description="epochs of the phase that learns the codebooks")
+    code_lr: float = Field(2e-3, gt=0, description="learning rate of the phase that learns the codebooks")
 
 
 class Codebooks(nn.Module):

@@ -50,20 +50,18 @@ class ContrastivePretrainer(Pretrainer):
     class Config(TrainedConfig):
         """Settings of contrast between modalities."""
 
-        dim: int = Field(128, ge=8, description="Width of the towers.")
-        width: int = Field(128, ge=2, description="Width of the shared space.")
-        layers: int = Field(2, ge=1, description="Layers of the text tower.")
-        tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
+        dim: int = Field(128, ge=8, description="width of the towers")
+        width: int = Field(128, ge=2, description="width of the shared space")
+        layers: int = Field(2, ge=1, description="layers of the text tower")
+        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
         shuffled: bool = Field(
-            False, description="Ablation: pair every trained item with the other modality of a random one."
+            False, description="ablation: pair every trained item with the other modality of a random one"
         )
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out to validate retrieval.")
-        lr: float = Field(
-            5e-4, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
-        )
-        batch_size: int = Field(256, ge=2, description="Items a step.")
-        epochs: int = Field(60, ge=0, description="Epochs at most.")
-        patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out to validate retrieval")
+        lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(256, ge=2, description="items a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
+        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
     config: Config
 

@@ -53,7 +53,7 @@ class DocumentPretrainer(Pretrainer):
     class Config(StreamConfig):
         """Settings of a Transformer over texts."""
 
-        batch_size: int = Field(64, ge=2, description="Items a step.")
+        batch_size: int = Field(64, ge=2, description="items a step")
 
     config: Config
 
@@ -128,7 +128,7 @@ class MaskedDocuments(DocumentPretrainer):
     class Config(DocumentPretrainer.Config):
         """Settings of masked language modelling."""
 
-        masked: float = Field(0.15, gt=0, lt=1, description="Share of the tokens masked.")
+        masked: float = Field(0.15, gt=0, lt=1, description="share of the tokens masked")
 
     config: Config
 

@@ -34,9 +34,9 @@ class FactorRegression(ItemPretrainer):
     class Config(ItemPretrainer.Config):
         """Settings of the factorisation."""
 
-        confidence: float = Field(28.6, ge=1, description="Weight of a positive; anything else has weight 1.")
-        reg: float = Field(1.0, gt=0, description="L2 penalty of the factors.")
-        sweeps: int = Field(10, ge=1, description="Sweeps of alternating least squares.")
+        confidence: float = Field(28.6, ge=1, description="weight of a positive; anything else has weight 1")
+        reg: float = Field(1.0, gt=0, description="L2 penalty of the factors")
+        sweeps: int = Field(10, ge=1, description="sweeps of alternating least squares")
 
     config: Config
 

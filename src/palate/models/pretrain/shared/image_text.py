@@ -35,7 +35,7 @@ class ImageTextPretrainer(Pretrainer):
     class Config(StreamConfig):
         """Settings of systems of pictures with texts; ``held`` is a share of the items with both."""
 
-        batch_size: int = Field(128, ge=2, description="Items a step.")
+        batch_size: int = Field(128, ge=2, description="items a step")
 
     config: Config
 

@@ -44,11 +44,11 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
         objectives: tuple[Objective, ...] = Field(
             ("itc", "itm", "mlm"),
             min_length=1,
-            description="Objectives that are summed: contrast (itc), matching (itm), masked words (mlm).",
+            description="objectives that are summed: contrast (itc), matching (itm), masked words (mlm)",
         )
-        width: int = Field(64, ge=2, description="Width of the shared space.")
-        tau: float = Field(0.07, gt=0, description="Initial temperature; it is learnt.")
-        masked: float = Field(0.15, gt=0, lt=1, description="Share of the words masked in mlm.")
+        width: int = Field(64, ge=2, description="width of the shared space")
+        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
+        masked: float = Field(0.15, gt=0, lt=1, description="share of the words masked in mlm")
 
     config: Config
 

@@ -110,26 +110,24 @@ class ItemPretrainer(Pretrainer):
     class Config(TrainedConfig):
         """Settings of item encoders."""
 
-        dim: int = Field(128, ge=8, description="Width of the towers.")
-        width: int = Field(64, ge=2, description="Width of the vectors.")
-        layers: int = Field(2, ge=0, description="Layers of the text tower; 0 is a bag of words.")
+        dim: int = Field(128, ge=8, description="width of the towers")
+        width: int = Field(64, ge=2, description="width of the vectors")
+        layers: int = Field(2, ge=0, description="layers of the text tower; 0 is a bag of words")
         modality_dropout: float = Field(
             0.2,
             ge=0,
             le=1,
-            description="Probability that a modality is dropped in training; at 1 every item keeps a single one.",
+            description="probability that a modality is dropped in training; at 1 every item keeps a single one",
             json_schema_extra={"search": "0.0..0.5"},
         )
-        held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out for validation.")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out for validation")
         seconds: float = Field(
-            0.0, ge=0, description="Seconds of a sound that are read, at most as many as its reader gives; 0 is all."
+            0.0, ge=0, description="seconds of a sound that are read, at most as many as its reader gives; 0 is all"
         )
-        lr: float = Field(
-            5e-4, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"}
-        )
-        batch_size: int = Field(256, ge=2, description="Examples a step.")
-        epochs: int = Field(60, ge=0, description="Epochs at most.")
-        patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+        lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(256, ge=2, description="examples a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
+        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
     config: Config
 

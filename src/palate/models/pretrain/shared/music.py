@@ -41,8 +41,8 @@ class MusicPretrainer(ItemPretrainer):
     class Config(ItemPretrainer.Config):
         """Settings of learning from listening."""
 
-        modality: Literal["audio", "image", "text"] = Field("audio", description="Modality to learn from.")
-        negatives: int = Field(4, ge=1, description="Negatives of each positive, N.")
+        modality: Literal["audio", "image", "text"] = Field("audio", description="modality to learn from")
+        negatives: int = Field(4, ge=1, description="negatives of each positive, N")
 
     config: Config
 

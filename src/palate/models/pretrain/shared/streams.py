@@ -29,12 +29,12 @@ MASK = SPECIAL.index("[MASK]")
 class StreamConfig(TrainedConfig):
     """Settings of Transformers over tokens."""
 
-    dim: int = Field(128, ge=8, multiple_of=HEADS, description="Width of all layers.")
-    layers: int = Field(2, ge=1, description="Layers of each Transformer.")
-    held: float = Field(0.1, ge=0, lt=1, description="Share of the items held out for validation.")
-    lr: float = Field(5e-4, gt=0, description="Learning rate of Adam.", json_schema_extra={"search": "1e-4..1e-2:log"})
-    epochs: int = Field(60, ge=0, description="Epochs at most.")
-    patience: int = Field(8, ge=1, description="Validations without gain after which training stops.")
+    dim: int = Field(128, ge=8, multiple_of=HEADS, description="width of all layers")
+    layers: int = Field(2, ge=1, description="layers of each Transformer")
+    held: float = Field(0.1, ge=0, lt=1, description="share of the items held out for validation")
+    lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+    epochs: int = Field(60, ge=0, description="epochs at most")
+    patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
 
 def token_reader(inputs: ItemInputs, modality: str, dim: int) -> dict[str, Any]:
