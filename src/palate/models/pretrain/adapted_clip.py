@@ -69,12 +69,10 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         )
         queries: QuerySource = Field(
             "auto",
-            description="source of queries: typed words (typed), the text of the previous item (next), or what there is (auto)",
+            description="typed words (typed), the text of the previous item (next), or typed where there are any, else next (auto)",
         )
         distil: float = Field(1.0, ge=0, description="weight of the relevance model's scores; 0 leaves them out")
-        rivals: int = Field(
-            4, ge=1, description="other pictures of the batch that the relevance model scores for each query"
-        )
+        rivals: int = Field(4, ge=1, description="pictures of the batch that the relevance model scores for a query")
 
     config: Config
 

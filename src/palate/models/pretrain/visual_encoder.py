@@ -71,12 +71,10 @@ class VisualEncoder(Pretrainer):
         crop: float = Field(0.2, gt=0, le=1, description="smallest area of a view, as a share of the picture")
         colour: float = Field(0.6, ge=0, le=1, description="strength of the colour jitter of views")
         momentum: float = Field(0.95, ge=0, lt=1, description="momentum of the averages f', g'")
-        category: str = Field(
-            "", description="property that holds an item's class; empty for the first one, if there is any"
-        )
+        category: str = Field("", description="property that holds an item's class; the first one if empty")
         pool: Literal["class", "both", "all"] = Field(
             "both",
-            description="negatives of an anchor: of its class (class), of its class and of the batch (both), or drawn from all (all)",
+            description="negatives: of the class, of class and batch, or from all items",
         )
         negatives: int = Field(1, ge=1, description="negatives drawn for each anchor and shared by the batch")
         tau: float = Field(
