@@ -69,7 +69,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         )
         queries: QuerySource = Field(
             "auto",
-            description="typed words (typed), the text of the previous item (next), or typed where there are any, else next (auto)",
+            description="typed words, the text of the previous item (next), or typed if there are any (auto)",
         )
         distil: float = Field(1.0, ge=0, description="weight of the relevance model's scores; 0 leaves them out")
         rivals: int = Field(4, ge=1, description="pictures of the batch that the relevance model scores for a query")

@@ -58,7 +58,7 @@ class PPM(Pretrainer):
         prediction: bool = Field(True, description="train the image tower; else it stays as it was initialised")
         queries: QuerySource = Field(
             "auto",
-            description="typed words (typed), the text of the previous item (next), or typed where there are any, else next (auto)",
+            description="typed words, the text of the previous item (next), or typed if there are any (auto)",
         )
         entities: EntitySource = Field(
             "auto", description="source of entities: targets of relations, words of texts, or what there is (auto)"
