@@ -30,7 +30,7 @@ def sorted_items(train=None, kinds=3, unknown=()):
     return train
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("alignrec_content")(**{**SMALL, **settings})
     model.setup(train or view())
@@ -39,7 +39,7 @@ def made(train=None, **settings):
 
 def test_hidden_words_by_hand():
     """All words hidden and shown as [MASK]: guessed from the picture and from where they are."""
-    model = made(words=0.999, alone=0).eval()
+    model = build(words=0.999, alone=0).eval()
     ids = model.ids(ROWS)
     with torch.no_grad():
         found = []
@@ -57,7 +57,7 @@ def test_hidden_words_by_hand():
 
 
 def test_hidden_cells_by_hand():
-    model = made(cells=0.999, alone=0).eval()
+    model = build(cells=0.999, alone=0).eval()
     with torch.no_grad():
         every = torch.ones(4, 4, dtype=torch.bool)
         states = model.stream({"text": model.text(ROWS), "image": model.picture(ROWS, every)})
@@ -69,7 +69,7 @@ def test_hidden_cells_by_hand():
 
 
 def test_what_is_hidden_is_not_read_and_the_other_modality_is_shown_whole():
-    model = made().eval()
+    model = build().eval()
     maps, hidden = model.inputs.read("image", ROWS), torch.tensor([[True, False, False, True]] * 4)
     other = maps.clone()
     other[:, :, :16, :16] = 0.9
@@ -89,7 +89,7 @@ def test_what_is_hidden_is_not_read_and_the_other_modality_is_shown_whole():
 
 
 def test_modalities_have_nets_of_their_own_but_in_the_last_block():
-    model = made()
+    model = build()
     first, last = (set(block.nets) for block in model.stream.blocks)
     assert first == {"text", "image"} and last == {"common"}
     parts = {"text": model.text(ROWS), "image": model.picture(ROWS)}
@@ -104,7 +104,7 @@ def test_modalities_have_nets_of_their_own_but_in_the_last_block():
 
 
 def test_categories_are_classes():
-    model = made(sorted_items(unknown=[1]), category="kind", alignment=0.5, tau=0.3).eval()
+    model = build(sorted_items(unknown=[1]), category="kind", alignment=0.5, tau=0.3).eval()
     rows = torch.tensor([0, 1, 2, 8, 9, 16])
     assert model.classes[rows].tolist() == [2, -1, 2, 1, 1, 0]
     with torch.no_grad():
@@ -114,13 +114,13 @@ def test_categories_are_classes():
     assert float(out["category"]) == pytest.approx(float(expected), rel=1e-4)
     assert float(out["loss"]) == pytest.approx(sum(float(out[k]) for k in ("words", "cells", "category")), rel=1e-4)
     for settings in ({"category": ""}, {"category": "kind", "alignment": 0}):
-        off = made(sorted_items(), **settings)
+        off = build(sorted_items(), **settings)
         assert set(off.loss(ExampleBatch(ROWS[:, None]))) == {"loss", "words", "cells"}
         assert [p.shape for p in off.parameters()] == [p.shape for p in model.parameters()]
 
 
 def test_a_hidden_colour_is_read_from_the_other_modality():
-    model = made(view(24, names=("blue", "yellow")), alone=0.2)
+    model = build(view(24, names=("blue", "yellow")), alone=0.2)
     rows = torch.from_numpy(model.train_items)
     for phase, steps in zip(model.phases(), (30, 60)):
         optimiser = torch.optim.Adam(phase.parameters, 2e-3)
@@ -150,7 +150,7 @@ def test_a_hidden_colour_is_read_from_the_other_modality():
 
 
 def test_missing_modalities_are_left_out():
-    model = made(sorted_items(view(no_picture=[0, 1], no_text=[2])), category="kind")
+    model = build(sorted_items(view(no_picture=[0, 1], no_text=[2])), category="kind")
     assert set(model.train_items) | set(model.eval_items) == set(range(48)) and not set(model.eval_items) & {0, 1, 2}
     for rows in (ROWS, ROWS[:2], ROWS[2:3]):
         model.zero_grad()
@@ -172,7 +172,7 @@ def test_missing_modalities_are_left_out():
 
 def test_data_without_pictures_words_or_the_category_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="items with image"):
-        made(view(image=False))
+        build(view(image=False))
     model = pretrainers.get("alignrec_content")(**SMALL, category="kidn")
     with pytest.raises(ConfigError, match="kind"):
         pretrain(model, categorised(), tmp_path / "out", readers=READERS, device="cpu")

@@ -1,4 +1,4 @@
-"""The four audio networks: objectives by hand, listeners are not known by the track, sound finds its people."""
+"""The four audio networks: objectives by hand, user vectors leave out the scored track, sound finds its listeners."""
 
 import io
 import wave
@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 import palate
 from palate.core.batch import ExampleBatch, RaggedArray
@@ -23,7 +23,7 @@ RATE, TONES, TRACKS, PEOPLE = 8000, (300, 700, 1400), 90, 30
 
 
 def network(name, data=None, **settings):
-    return ready(name, data or shop(), **{"modality": "image", **settings})
+    return set_up(name, data or shop(), **{"modality": "image", **settings})
 
 
 def sound(samples):
@@ -81,7 +81,7 @@ def test_layers_read_the_concatenation():
         )
 
 
-def test_a_listener_is_known_by_all_but_the_track_in_question():
+def test_a_user_vector_leaves_out_the_scored_track():
     torch.manual_seed(0)
     people = HistoryUsers(RaggedArray.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
     users, asked = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
@@ -112,7 +112,7 @@ def test_the_loss_compares_a_positive_with_tracks_not_taken(name):
     assert float(found) == pytest.approx(float(wanted), abs=1e-5)
 
 
-def test_kept_tracks_are_in_no_example_and_in_no_history():
+def test_held_out_tracks_are_in_no_example_and_in_no_history():
     model, view = network("metric_1vsn")
     kept = model.held_out.eval_items
     assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
@@ -131,9 +131,9 @@ def test_what_is_not_heard_changes_nothing():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_content_finds_its_people(name, tmp_path):
+def test_content_finds_its_users(name, tmp_path):
     data = shop()
-    model = made(name, modality="image", epochs=20, batch_size=64, patience=20)
+    model = build(name, modality="image", epochs=20, batch_size=64, patience=20)
     encoder = pretrain(model, data, tmp_path / name, readers=READERS)["image"]
     assert model.validation_score() > 0.65
     raws = data.items.raw("image")
@@ -142,13 +142,13 @@ def test_content_finds_its_people(name, tmp_path):
     np.testing.assert_array_equal(again.encode(raws[:5]).values, encoder.encode(raws[:5]).values)
 
 
-def test_more_of_a_track_tells_more(tmp_path):
+def test_longer_excerpts_help(tmp_path):
     """With .15 seconds heard, all tracks begin alike; with .4 they do not. Judged by new tracks."""
     data = tunes(mute=(0, 1, 2))
     new = np.flatnonzero(~data.select_view().visible_items)
     new, found = new[new > 2], {}
     for seconds in (0.15, 0.4):
-        model = made("metric_1vsn", seconds=seconds, epochs=8, batch_size=64)
+        model = build("metric_1vsn", seconds=seconds, epochs=8, batch_size=64)
         folder = tmp_path / str(seconds)
         encoder = pretrain(model, data, folder, readers={"audio": "mel?bands=16&seconds=0.4"})["audio"]
         raws = data.items.raw("audio", new)
@@ -162,7 +162,7 @@ def test_more_of_a_track_tells_more(tmp_path):
 
 def test_a_catalogue_without_sound_is_refused():
     with pytest.raises(ConfigError, match="found text, image"):
-        made("metric_1vsn").setup(view_of(shop()))
+        build("metric_1vsn").setup(view_of(shop()))
 
 
 def test_people_who_took_every_track_teach_nothing():

@@ -1,10 +1,10 @@
-"""ImageBind with items' behaviour as the hub: who is tied to what, the loss by hand, what content learns of taste."""
+"""ImageBind with items' behaviour as the anchor: pairs, the loss by hand, content that learns taste."""
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 import palate
 from palate.core.batch import ExampleBatch
@@ -17,8 +17,8 @@ def cosines(a, b):
     return torch.nn.functional.normalize(a, dim=1) @ torch.nn.functional.normalize(b, dim=1).T
 
 
-def test_every_modality_is_tied_to_the_projected_factors_of_an_item():
-    model, view = ready("imagebind", shop(), anchor="id", tau=0.5)
+def test_every_modality_is_paired_with_the_projected_factors_of_an_item():
+    model, view = set_up("imagebind", shop(), anchor="id", tau=0.5)
     assert model.used_pairs == [("id", "text"), ("id", "image")] and model.reads() == ("text", "image", "audio")
     rows = torch.from_numpy(model.train_items[:5])
     with torch.no_grad():
@@ -32,8 +32,8 @@ def test_every_modality_is_tied_to_the_projected_factors_of_an_item():
     assert model.ids.shape == (view.n_items, 8) and "ids" not in dict(model.named_parameters())
 
 
-def test_items_that_nobody_took_and_modalities_that_are_missing_are_no_part_of_a_tie():
-    model, view = ready("imagebind", shop(titled=False), anchor="id")
+def test_items_without_positives_and_missing_modalities_are_in_no_pair():
+    model, view = set_up("imagebind", shop(titled=False), anchor="id")
     taken = np.isin(np.arange(ITEMS), view.items)
     assert not taken.all() and not model.ids.numpy()[~taken].any()
     titled = np.arange(ITEMS) % 3 != 0
@@ -51,7 +51,7 @@ def test_content_learns_what_people_take_together_and_nothing_from_ids_dealt_at_
     photos = data.items.raw("image")
     found = {}
     for shuffled in (False, True):
-        model = made("imagebind", anchor="id", shuffled=shuffled, epochs=40, patience=40, width=4)
+        model = build("imagebind", anchor="id", shuffled=shuffled, epochs=40, patience=40, width=4)
         out = tmp_path / str(shuffled)
         encoders = pretrain(model, data, out, readers={**READERS, "text": "pieces?size=60&length=3"})
         assert set(encoders) == {"text", "image"}
@@ -74,4 +74,4 @@ def test_behaviour_that_relates_no_items_is_refused():
     log = pl.DataFrame({"user": [f"u{i}" for i in range(6)], "item": items["item"]})
     data = palate.Dataset.from_frames(items, log, columns={"item": "id", "title": "text"}, split="item_cold:seed=0")
     with pytest.raises(ConfigError, match="no user took two"):
-        made("imagebind", anchor="id").setup(view_of(data))
+        build("imagebind", anchor="id").setup(view_of(data))

@@ -1,4 +1,4 @@
-"""NewsEmbed: mined triplets, both losses by hand, kept items stay unknown, and vectors that tell sections."""
+"""NewsEmbed: mined triplets, both losses by hand, held-out items stay unseen, and vectors that tell sections."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from newsroom import COLD, ITEMS, READERS, as_saved, made, news, ready, same_section
+from newsroom import COLD, ITEMS, READERS, as_saved, build, news, same_section, set_up
 
 import palate
 from palate.core.batch import ExampleBatch
@@ -29,7 +29,7 @@ def test_items_of_the_same_topics_are_paired():
 
 
 def test_relations_between_items_are_pairs():
-    model, view = ready("newsembed", news(), **WIDE)
+    model, view = set_up("newsembed", news(), **WIDE)
     found = mine_pairs(view, "relations", model.labels.numpy(), 5, np.random.default_rng(0))
     assert len(found) and set(found[:, 1] - found[:, 0]) == {4, 8}
     edges = dict(view.relations.edges)
@@ -52,7 +52,7 @@ def test_hard_negatives_share_topics_and_are_no_partners():
 
 def test_triplets_by_hand():
     """Anchors 0 and 1 with positives 2 and 3 and the hard negative 1 of anchor 0; 0 also belongs with 3."""
-    model, _ = ready("newsembed", news(), **WIDE, tau=0.5)
+    model, _ = set_up("newsembed", news(), **WIDE, tau=0.5)
     model.positive_keys = np.array([0 * ITEMS + 2, 0 * ITEMS + 3, 1 * ITEMS + 3])
     cosines = torch.tensor([[0.9, 0.8, 0.3], [0.2, 0.6, 0.7]])
     found = model.triplets(cosines, torch.tensor([0, 1]), torch.tensor([2, 3, 1]))
@@ -63,7 +63,7 @@ def test_triplets_by_hand():
 
 @pytest.mark.parametrize("setting", [{}, {"contrast": 0}, {"topics": 0}, {"hard": 0}])
 def test_each_part_can_be_left_out(setting):
-    model, view = ready("newsembed", news(), **WIDE, **setting)
+    model, view = set_up("newsembed", news(), **WIDE, **setting)
     rows = model.examples(view)
     assert ((rows[:, 2] >= 0).any()) == (setting != {"hard": 0})
     terms = model.loss(ExampleBatch(torch.from_numpy(rows[:8])))
@@ -73,8 +73,8 @@ def test_each_part_can_be_left_out(setting):
 
 
 @pytest.mark.parametrize("source", ["behaviour", "relations", "categories"])
-def test_kept_and_silent_items_are_in_no_example(source):
-    model, view = ready("newsembed", news(silent=[4, 9]), **WIDE, sources=(source,))
+def test_held_out_items_and_items_without_text_are_in_no_example(source):
+    model, view = set_up("newsembed", news(silent=[4, 9]), **WIDE, sources=(source,))
     rows = model.examples(view)
     assert len(model.eval_items) and not np.isin(rows, [*model.eval_items, 4, 9]).any()
     assert (
@@ -88,7 +88,7 @@ def test_topics_are_repeating_words_not_numbers_or_names():
     data = news(COLD)
     frame = data.items.frame
     assert set(topic_columns(data.items)) == {"topics:section"}
-    model, _ = ready("newsembed", data, **WIDE)
+    model, _ = set_up("newsembed", data, **WIDE)
     known = frame["section"].is_not_null().to_numpy() & data.split.visible_items
     assert np.array_equal(model.labels.any(1).numpy(), known) and model.labels.shape[1] == 4
     assert (model.labels.sum(1) <= 1).all()
@@ -123,7 +123,7 @@ def test_lists_of_names_that_repeat_are_topics_and_numbers_are_cut_into_ranges()
 
 def test_vectors_tell_sections(tmp_path):
     data = news(COLD)
-    model = made("newsembed", **WIDE, epochs=5)
+    model = build("newsembed", **WIDE, epochs=5)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
     assert set(encoders) == {"text"} and same_section(encoders["text"], data) > 0.9
     assert 0 < model.validation_score() <= 1
@@ -132,12 +132,12 @@ def test_vectors_tell_sections(tmp_path):
     np.testing.assert_allclose(values, alone, atol=1e-5)
 
 
-def test_data_that_lack_what_it_needs_are_refused():
+def test_unsuitable_data_are_refused():
     with pytest.raises(ConfigError, match="items with categories"):
-        ready("newsembed", news(sections=False))
+        set_up("newsembed", news(sections=False))
     with pytest.raises(ConfigError, match="no pairs"):
-        ready("newsembed", news(clicks=False), sources=("relations",))
+        set_up("newsembed", news(clicks=False), sources=("relations",))
     with pytest.raises(ConfigError, match="both weights"):
-        ready("newsembed", news(), contrast=0, topics=0)
-    model, _ = ready("newsembed", news(sections=False), **WIDE, topics=0)
+        set_up("newsembed", news(), contrast=0, topics=0)
+    model, _ = set_up("newsembed", news(sections=False), **WIDE, topics=0)
     assert len(model.pairs)

@@ -80,7 +80,7 @@ def test_loss_by_hand():
 
 
 def test_atoms_start_as_patches_and_untrained_ones_do_not():
-    made = []
+    changed = []
     for whiten in (True, False):
         torch.manual_seed(0)
         model = pretrainers.get("patch_atoms")(**SETTINGS, whiten=whiten)
@@ -88,15 +88,15 @@ def test_atoms_start_as_patches_and_untrained_ones_do_not():
         model.setup(view)
         before = model.tower.atoms.detach().clone()
         model.on_epoch(0, np.random.default_rng(0))
-        made.append(not torch.equal(before, model.tower.atoms))
+        changed.append(not torch.equal(before, model.tower.atoms))
         assert not np.isin(model.examples(view), model.held_out.eval_items).any()
         now = model.tower.white.clone()
         model.on_epoch(1, np.random.default_rng(0))
         assert torch.equal(now, model.tower.white)
-    assert made == [True, False]
+    assert changed == [True, False]
 
 
-def test_pictures_without_a_label_find_their_like(tmp_path):
+def test_similar_pictures_are_near_without_labels(tmp_path):
     data = shop()
     model = pretrainers.get("patch_atoms")(**SETTINGS)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")

@@ -32,7 +32,7 @@ def heard(train=None, silent=()):
     return train
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("unified_io2")(**{**SMALL, **settings})
     model.setup(train or heard())
@@ -48,7 +48,7 @@ def test_one_vocabulary_without_overlaps():
         vocabulary.task_prefix("audio", "X"),
     ]
     assert asked == [[31, 34], [32, 35], [33, 36]] and len(vocabulary) == 37
-    model = made()
+    model = build()
     assert len(model.vocabulary) == len(model.net.head.bias) == len(model.net.senses.words.weight) == 37
     assert set(model.tasks) == TASKS
     image, sound = model.target(ROWS, "image", "S").ids, model.target(ROWS, "audio", "S").ids
@@ -58,7 +58,7 @@ def test_one_vocabulary_without_overlaps():
 
 def test_a_picture_is_written_from_other_modalities_alone_by_hand():
     """[S]: the encoder reads prefix and words, and the codes follow each other from [CLS] on."""
-    model = made(view(), alone=0).eval()
+    model = build(view(), alone=0).eval()
     with torch.no_grad():
         codes = model.codes.ids("image", ROWS) + 12
         senses, net = model.net.senses, model.net
@@ -76,7 +76,7 @@ def test_a_picture_is_written_from_other_modalities_alone_by_hand():
 
 
 def test_short_spans_long_spans_and_cut_texts():
-    model, ids = made(), torch.tensor([[2, 5, 6, 7, 8, 9, 10, 11, 3]]).repeat(50, 1)
+    model, ids = build(), torch.tensor([[2, 5, 6, 7, 8, 9, 10, 11, 3]]).repeat(50, 1)
     senses = model.net.senses
     torch.manual_seed(0)
     r, x, s = (text_target(senses, ids, kind, 28) for kind in "RXS")
@@ -89,7 +89,7 @@ def test_short_spans_long_spans_and_cut_texts():
 
 
 def test_only_hidden_cells_are_learnt_and_their_codes_are_not_seen_later():
-    model = made(view())
+    model = build(view())
     maps, codes = model.inputs.read("image", ROWS), torch.arange(16).view(4, 4)
     target = map_target(model.net.senses, "image", maps, codes, "R", 0.5, True)
     assert torch.equal(target.scored, ~target.readable) and torch.equal(target.visible[1], target.readable)
@@ -103,7 +103,7 @@ def test_only_hidden_cells_are_learnt_and_their_codes_are_not_seen_later():
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_what_was_not_shown_cannot_be_copied(dynamic):
     """Cell 0 is hidden. Its code is seen where cell 1 is written, and, under dynamic masking, nowhere later."""
-    model = made(view()).eval()
+    model = build(view()).eval()
     senses, net = model.net.senses, model.net
     maps, hidden = model.inputs.read("image", ROWS[:1]), torch.tensor([[True, False, True, False]])
     read = net.read([senses.map("image", maps, hidden)])
@@ -124,7 +124,7 @@ def test_what_was_not_shown_cannot_be_copied(dynamic):
 
 
 def test_later_words_are_not_seen():
-    model = made(view()).eval()
+    model = build(view()).eval()
     senses, ids = model.net.senses, model.inputs.read("text", ROWS[:1]).long()
     with torch.no_grad():
         read = model.net.read([senses.text(ids)])
@@ -136,25 +136,25 @@ def test_later_words_are_not_seen():
 
 
 def test_switches_leave_parameters_alone_and_change_what_they_name():
-    whole = made().eval()
+    whole = build().eval()
     states = {}
     for switch, value in (("prefix", False), ("qk_norm", False), ("rotary", "1d"), ("dynamic", False)):
-        other = made(**{switch: value}).eval()
+        other = build(**{switch: value}).eval()
         assert [p.shape for p in other.parameters()] == [p.shape for p in whole.parameters()]
         other.load_state_dict(whole.state_dict())
         torch.manual_seed(1)
         states[switch] = other.denoise(ROWS, "image", "R")[0].item()
     torch.manual_seed(1)
     assert len({whole.denoise(ROWS, "image", "R")[0].item(), *states.values()}) == 5
-    assert other.config.prefix and made(prefix=False).task_prefix("image", "R") == [4, 4]
-    assert set(made(heads=("image",)).tasks) == {("image", "R"), ("image", "S")}
-    assert set(made(denoisers=("X", "S")).tasks) == {task for task in TASKS if task[1] != "R"}
-    fewer = made(heads=("image",), denoisers=("R",))
+    assert other.config.prefix and build(prefix=False).task_prefix("image", "R") == [4, 4]
+    assert set(build(heads=("image",)).tasks) == {("image", "R"), ("image", "S")}
+    assert set(build(denoisers=("X", "S")).tasks) == {task for task in TASKS if task[1] != "R"}
+    fewer = build(heads=("image",), denoisers=("R",))
     assert [p.shape for p in fewer.parameters()] == [p.shape for p in whole.parameters()]
 
 
 def test_missing_modalities_are_neither_read_nor_written():
-    model = made(heard(view(no_picture=[0, 1], no_text=[2]), silent=[3]), alone=0)
+    model = build(heard(view(no_picture=[0, 1], no_text=[2]), silent=[3]), alone=0)
     assert set(model.train_items) | set(model.eval_items) == set(range(48)) and not set(model.train_items) & set(
         model.eval_items
     )
@@ -172,14 +172,14 @@ def test_missing_modalities_are_neither_read_nor_written():
 
 
 def test_a_map_that_stands_alone_is_not_written_from_nothing():
-    model = made(heard(view(no_picture=range(48), no_text=[0, 1])), alone=0)
+    model = build(heard(view(no_picture=range(48), no_text=[0, 1])), alone=0)
     assert model.denoise(ROWS, "audio", "S")[1] == 2 * 2
-    alone = made(heard(view(text=False, image=False)))
+    alone = build(heard(view(text=False, image=False)))
     assert alone.tasks == [("audio", "R")]
 
 
 def test_the_same_tasks_for_the_same_epoch_and_a_score_that_repeats():
-    model = made()
+    model = build()
     drawn = []
     model.denoise = lambda rows, *task: drawn.append(task) or (rows.sum(), 1)
     for _ in range(2):
@@ -187,7 +187,7 @@ def test_the_same_tasks_for_the_same_epoch_and_a_score_that_repeats():
         for _ in range(60):
             model.loss(ExampleBatch(ROWS[:, None]))
     assert drawn[:60] == drawn[60:] and set(drawn) == TASKS
-    model = made().eval()
+    model = build().eval()
     before = torch.random.get_rng_state()
     assert 0 < model.validation_score() == model.validation_score() < 1
     assert torch.equal(before, torch.random.get_rng_state())
@@ -196,7 +196,7 @@ def test_the_same_tasks_for_the_same_epoch_and_a_score_that_repeats():
 def test_every_head_learns_what_the_other_modalities_tell():
     """The colour decides word, picture and pitch, so each can be written from another."""
     train = heard(view(24))
-    model = made(train, alone=0.3, denoisers=("S",))
+    model = build(train, alone=0.3, denoisers=("S",))
     rows = torch.from_numpy(model.train_items)
     for phase, steps in zip(model.phases(), (40, 200)):
         optimiser = torch.optim.Adam(phase.parameters, 3e-3)
@@ -226,11 +226,11 @@ def test_every_head_learns_what_the_other_modalities_tell():
 
 def test_data_with_nothing_to_write_are_refused():
     with pytest.raises(ConfigError, match="items have image"):
-        made(view(text=False), heads=("audio",))
+        build(view(text=False), heads=("audio",))
     with pytest.raises(ConfigError, match="items have image"):
-        made(view(text=False), denoisers=("X",))
+        build(view(text=False), denoisers=("X",))
     with pytest.raises(ConfigError, match="dim"):
-        made(dim=24)
+        build(dim=24)
 
 
 def test_exported_encoders_read_one_modality(tmp_path):

@@ -1,4 +1,4 @@
-"""VisualEncoder: its stages by hand, whom negatives come from, what each stage trains, pictures that find partners."""
+"""VisualEncoder: its stages by hand, negatives, the parameters of each stage, pictures that find partners."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def halves(**shape):
     return replace(shop(**shape), relations=Relations({"half": edges}))
 
 
-def made(data, **settings):
+def build(data, **settings):
     view = view_of(data)
     torch.manual_seed(0)
     model = pretrainers.get("visual_encoder")(**{**SETTINGS, **settings})
@@ -37,24 +37,24 @@ def made(data, **settings):
     return model, view
 
 
-def test_goals_are_the_other_view_by_a_slow_copy():
-    model, _ = made(halves(), momentum=0.5)
+def test_targets_are_the_other_view_by_the_momentum_encoder():
+    model, _ = build(halves(), momentum=0.5)
     boot = model.bootstrap
     before = [p.clone() for p in boot.target.parameters()]
     with torch.no_grad():
         for p in boot.online.parameters():
             p.add_(0.1 * torch.randn_like(p))
     one, other = torch.randn(2, 4, 3, 16, 16)
-    predicted, goals = boot(one, other)
+    predicted, targets = boot(one, other)
     for old, now, online in zip(before, boot.target.parameters(), boot.online.parameters()):
         torch.testing.assert_close(now, (old + online) / 2)
     with torch.no_grad():
-        torch.testing.assert_close(goals, project(boot.target, torch.cat([other, one])), atol=1e-4, rtol=1e-3)
-    assert predicted.requires_grad and not goals.requires_grad
+        torch.testing.assert_close(targets, project(boot.target, torch.cat([other, one])), atol=1e-4, rtol=1e-3)
+    assert predicted.requires_grad and not targets.requires_grad
 
 
 def test_clicks_by_hand():
-    model, _ = made(halves(), tau=0.5)
+    model, _ = build(halves(), tau=0.5)
     model.eval()
     counts = torch.tensor([[False, True, False], [True, False, True]])
     drawn = torch.tensor([0, 1]), torch.tensor([4, 5, 8]), counts
@@ -90,8 +90,8 @@ def test_negatives_are_hard_and_never_taken(pool):
     assert (free == (view.matrix[[1]].toarray()[0][candidates] == 0)).all()
 
 
-def test_stages_train_what_they_say():
-    model, view = made(halves())
+def test_each_stage_trains_its_own_parameters():
+    model, view = build(halves())
     stages = {phase.name: set(map(id, phase.parameters)) for phase in model.phases()}
     tower, correction = (set(map(id, model.part[name].parameters())) for name in ("tower", "combine"))
     assert list(stages) == ["views", "clicks", "exposure"]
@@ -101,11 +101,11 @@ def test_stages_train_what_they_say():
     assert not np.isin(model.examples(view), model.held_out.eval_items).any()
     assert np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
     assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any() and len(model.eval_pairs)
-    assert [phase.name for phase in made(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
+    assert [phase.name for phase in build(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
 
 
-def test_exposure_draws_heads_to_their_likes_in_the_tail():
-    model, view = made(halves())
+def test_exposure_draws_heads_to_similar_tail_items():
+    model, view = build(halves())
     model.eval()
     exposed, frozen = model.exposure, model.before_exposure()
     assert exposed.head.any() and view.popularity[exposed.head].min() > view.popularity[exposed.tail].max()
@@ -122,13 +122,13 @@ def test_exposure_draws_heads_to_their_likes_in_the_tail():
     assert all(p.grad is None for p in model.part["tower"].parameters())
 
 
-def test_data_that_lack_what_a_stage_needs_are_refused():
+def test_data_unsuitable_for_a_stage_are_refused():
     with pytest.raises(ConfigError, match="with a picture"):
-        made(halves(photos=False))
+        build(halves(photos=False))
     with pytest.raises(ConfigError, match="category"):
-        made(halves(), category="category")
-    assert made(halves(), category="")[0].co_clicks.classes.tolist() == made(halves())[0].co_clicks.classes.tolist()
-    assert set(made(shop(), category="")[0].co_clicks.classes) == {0}
+        build(halves(), category="category")
+    assert build(halves(), category="")[0].co_clicks.classes.tolist() == build(halves())[0].co_clicks.classes.tolist()
+    assert set(build(shop(), category="")[0].co_clicks.classes) == {0}
     view = view_of(halves())
     first = np.unique(view.users, return_index=True)[1]
     model = pretrainers.get("visual_encoder")(**SETTINGS)
