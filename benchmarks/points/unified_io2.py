@@ -38,11 +38,11 @@ def masked_cell_accuracy(
         truth = model.codes.books["image"].ids(maps) + model.vocabulary.first_code("image")
         hidden = (torch.arange(truth.shape[1]) % 2 == 0).expand_as(truth)
         prefix = net.senses.prefix(torch.tensor(model.task_prefix("image", "R")).expand(len(maps), -1))
-        read = net.read([prefix, net.senses.map("image", maps, hidden)])
+        read = net.encode([prefix, net.senses.maps("image", maps, hidden)])
         readable = ~hidden if model.config.dynamic else torch.ones_like(hidden)
         written = truth.masked_fill(hidden, 0)
         for cell in hidden[0].nonzero()[:, 0].tolist():
-            logits = net.write(read, written, net.senses.raster(maps), readable, CLS)
+            logits = net.decode(read, written, net.senses.cell_positions(maps), readable, CLS)
             written[:, cell] = logits[:, cell].argmax(1)
     return (written == truth)[:, hidden[0]].double().mean(1).numpy()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import ranker_case
 import torch
 from cases import Case, people, visitors
 from checks_axes import content_of
@@ -22,6 +23,8 @@ from tiny_world import arrivals, variant
 
 from palate.contracts import models, pretrainers
 from palate.core.errors import PalateError
+from palate.evaluation.tasks.rank import predict
+from palate.training.fit import fit
 from palate.training.pretrain import pretrain
 
 Record = dict[str, Any]
@@ -180,7 +183,10 @@ class Outputs:
     def of(self, name: str) -> Record:
         """Outputs of a model or pretrainer."""
         with steady_rounding():
-            found = self.model(name) if name in models.names() else self.pretrainer(name)
+            if name in ranker_case.rankers():
+                found = self.ranker(name)
+            else:
+                found = self.model(name) if name in models.names() else self.pretrainer(name)
         return {"machine": machine(), **rounded(found)}
 
     def model(self, name: str) -> Record:
@@ -195,6 +201,13 @@ class Outputs:
         for title, settings in FITS.items():
             record[title] = refusable(lambda found=settings: self.varied(name, "described", found))
         return record
+
+    def ranker(self, name: str) -> Record:
+        """Scores of test events, what is saved, losses."""
+        model = fit(ranker_case.make(name), ranker_case.shop(), seed=0)
+        run = self.saved(model)
+        scores = predict(model, ranker_case.shop().test_events())
+        return {"scores": scores[:40], "all scores": summary(scores), **facts(run), "tensors": learnt(model, run)}
 
     def fit(self, name: str, world: str, more: Record | None = None, seed: int = 0) -> Any:
         """A fitted model."""

@@ -32,7 +32,7 @@ from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.held_out import reciprocal_rank
 from palate.models.pretrain.shared.image_text_fusion import ImageTextFusionPretrainer, matching_loss
 from palate.models.pretrain.shared.queries import Queries, QuerySource, false_negatives
-from palate.modules.fusion import drawn_pairs, pick
+from palate.modules.pair_reader import sample_pairs, take_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,9 +138,10 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         words = self.relevance.read("text", ids)
         regions = self.relevance.read("image", self.inputs.read("image", items))
         own = torch.arange(len(items), device=items.device)
-        query, wrong = drawn_pairs(~false_negatives(ids, items), self.config.rivals)
+        query, wrong = sample_pairs(~false_negatives(ids, items), self.config.rivals)
         texts, images = torch.cat([own, query]), torch.cat([own, wrong])
-        return {"loss": matching_loss(self.relevance.fits(pick(words, texts), pick(regions, images)), len(own))}
+        logits = self.relevance.match_logits(take_tokens(words, texts), take_tokens(regions, images))
+        return {"loss": matching_loss(logits, len(own))}
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         """Loss of the last stage."""
@@ -154,7 +155,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
         pictures = self.inputs.read("image", items)
         a = self.base.vector("text", self.base.read("text", ids))
         b = self.base.vector("image", self.base.read("image", pictures))
-        out = {"itc": info_nce(a, b, self.temperature, symmetric=True, twins=false_negatives(ids, items))}
+        out = {"itc": info_nce(a, b, self.temperature, symmetric=True, false_negatives=false_negatives(ids, items))}
         loss = out["itc"]
         if self.config.distil and "relevance" in self.config.stages:
             out["kd"] = self.distillation(a @ b.T, ids, pictures)
@@ -179,7 +180,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
             teacher = self.relevance.eval()
             words, regions = teacher.read("text", ids), teacher.read("image", pictures)
             texts = own[:, None].expand_as(columns).flatten()
-            targets = teacher.fits(pick(words, texts), pick(regions, columns.flatten())).sigmoid()
+            targets = teacher.match_logits(take_tokens(words, texts), take_tokens(regions, columns.flatten())).sigmoid()
         logits = self.steep * cosines.gather(1, columns).flatten() + self.shift
         return F.binary_cross_entropy_with_logits(logits, targets)
 

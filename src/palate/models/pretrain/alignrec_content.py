@@ -36,10 +36,10 @@ from palate.models.pretrain.shared.codebooks import CodebookConfig, Codebooks
 from palate.models.pretrain.shared.held_out import token_likelihood
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, word_and_region_readers
-from palate.modules.masking import choose, corrupt
+from palate.modules.masking import apply_mask, sample_mask
 from palate.modules.multiway import Multiway
 from palate.modules.regions import Regions
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens, pooled
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class AlignRecContent(ImageTextPretrainer):
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
         generator = torch_stream(train.seed, "codes", self.name)
         self.codes = Codebooks(self.inputs, ["image"], with_image, c.codes, generator)
-        self.words, self.regions = Words(self.vocabulary, d, self.length), Regions(d)
+        self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = Multiway(("text", "image"), d, c.layers, HEADS)
         self.guess_word, self.guess_code = WordHead(d, self.vocabulary), nn.Linear(d, c.codes)
         self.grid = self.codes.ids("image", torch.from_numpy(with_image[:1])).shape[1]
@@ -127,7 +127,7 @@ class AlignRecContent(ImageTextPretrainer):
     def text(self, rows: Tensor, hidden: Tensor | None = None) -> Tokens:
         """Embedded words; those in ``hidden`` (bool [B, T]) are masked."""
         ids = self.ids(rows)
-        masked = ids if hidden is None else corrupt(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
+        masked = ids if hidden is None else apply_mask(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
         tokens: Tokens = self.words(masked)
         return tokens
 
@@ -144,14 +144,14 @@ class AlignRecContent(ImageTextPretrainer):
     def masked_words(self, rows: Tensor) -> tuple[Tensor, int]:
         """Sum of the cross-entropies of masked words, and their number."""
         ids = self.ids(rows)
-        hidden = choose(ids >= FIRST_WORD, self.config.words)
+        hidden = sample_mask(ids >= FIRST_WORD, self.config.words)
         states = self.stream({"text": self.text(rows, hidden), "image": self.drop_context(self.picture(rows))})
         logits = self.guess_word(states["text"][hidden], self.words.words.weight)
         return F.cross_entropy(logits, ids[hidden], reduction="sum"), len(logits)
 
     def masked_cells(self, rows: Tensor) -> tuple[Tensor, int]:
         """Sum of the cross-entropies of masked cells' codes, and their number."""
-        hidden = choose(self.has("image", rows)[:, None].expand(-1, self.grid), self.config.cells)
+        hidden = sample_mask(self.has("image", rows)[:, None].expand(-1, self.grid), self.config.cells)
         states = self.stream({"text": self.drop_context(self.text(rows)), "image": self.picture(rows, hidden)})
         logits = self.guess_code(states["image"][hidden])
         return F.cross_entropy(logits, self.codes.ids("image", rows)[hidden], reduction="sum"), len(logits)

@@ -26,7 +26,7 @@ from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.topics import item_labels, label_columns
-from palate.modules.taught import Taught
+from palate.modules.towers import AttributeProjection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,10 +99,10 @@ class AttributeRidge(Pretrainer):
         inputs = self.inputs.features[modality].dim
         return {"kind": "taught", "inputs": inputs, "dim": self.width(modality), "weight": self.config.weight}
 
-    def tower(self, modality: str) -> Taught:
+    def tower(self, modality: str) -> AttributeProjection:
         """Module that holds the map of a modality."""
         tower = self.parts.get_submodule(f"{modality}.tower")
-        assert isinstance(tower, Taught)
+        assert isinstance(tower, AttributeProjection)
         return tower
 
     def phases(self) -> list[Phase]:
@@ -121,7 +121,7 @@ class AttributeRidge(Pretrainer):
         for modality, rows in self.rows.items():
             present = batch.rows[:, 0][torch.from_numpy(np.isin(batch.rows[:, 0].cpu().numpy(), rows))]
             targets = self.targets(modality)[present.cpu()].to(present.device)
-            level = self.tower(modality).level(self.inputs.read(modality, present))
+            level = self.tower(modality).standardize(self.inputs.read(modality, present))
             residual = targets - level @ self.tower(modality).map.T
             shares.append(residual.square().sum() / targets.square().sum().clamp(min=1e-12))
         return {"loss": torch.stack(shares).mean()}
@@ -159,11 +159,11 @@ class AttributeRidge(Pretrainer):
             gram = values.new_zeros(values.shape[1], values.shape[1])
             cross = values.new_zeros(values.shape[1], targets.shape[1])
             for part in torch.arange(len(rows)).split(CHUNK):
-                u = tower.level(values[part].to(tower.map)).double().cpu()
+                u = tower.standardize(values[part].to(tower.map)).double().cpu()
                 gram += u.T @ u
                 cross += u.T @ targets[rows[part]].double()
             eigenvalues, eigenvectors = torch.linalg.eigh(gram)
-            u = tower.level(values[sample].to(tower.map)).double().cpu() @ eigenvectors
+            u = tower.standardize(values[sample].to(tower.map)).double().cpu() @ eigenvectors
             y = targets[rows[sample]].double()
             for ridge in RIDGES:
                 shrunk = 1 / (eigenvalues.clamp(min=0) + ridge)

@@ -30,9 +30,9 @@ from palate.features.encoders.tower import Tower
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.image_text_fusion import matching_loss
 from palate.models.pretrain.shared.streams import HEADS, MASK
-from palate.modules.masking import mine
+from palate.modules.masking import sample_hard_negatives
 from palate.modules.qformer import QFormer
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import PAD, VectorTower, make_tower
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class BLIP2(ImageTextPretrainer):
         if self.inputs.frozen("image"):
             inputs = self.inputs.features["image"].dim
             self.image_network = {"kind": "vector", "inputs": inputs, "dim": d, "tokens": c.tokens}
-        self.words, self.tower = Words(self.vocabulary, d, self.length), make_tower(**self.image_network)
+        self.words, self.tower = TokenEmbedding(self.vocabulary, d, self.length), make_tower(**self.image_network)
         if isinstance(self.tower, VectorTower):
             self.tower.fit(self.inputs.read("image", torch.from_numpy(self.train_items)))
         self.former = QFormer(d, **self.former_sizes)
@@ -128,7 +128,10 @@ class BLIP2(ImageTextPretrainer):
         same_text = (ids[:, None] == ids[None, :]).all(2)
         scores = scores if self.config.hard else torch.zeros_like(scores)
         own = torch.arange(len(ids), device=ids.device)
-        (a, wrong_text), (b, wrong_image) = mine(scores, same_text), mine(scores.T, same_text)
+        (a, wrong_text), (b, wrong_image) = (
+            sample_hard_negatives(scores, same_text),
+            sample_hard_negatives(scores.T, same_text),
+        )
         pictures, texts = torch.cat([own, a, wrong_image]), torch.cat([own, wrong_text, b])
         queries, _ = self.former(image[pictures], self.words(ids[texts]), "together")
         return matching_loss(self.match(queries)[:, :, 0].mean(1), len(ids))

@@ -35,11 +35,11 @@ from palate.features.fields import plan_fields
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.properties import Properties
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, token_reader
-from palate.modules.detector import Detector
-from palate.modules.interact import Interactive, initial_interactive
-from palate.modules.masking import choose, corrupt
+from palate.modules.interactive import InteractiveTower, initial_interactive
+from palate.modules.masking import apply_mask, sample_mask
+from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
 from palate.modules.triples import Triples
 
@@ -120,10 +120,10 @@ class K3M(ImageTextPretrainer):
         readers = {m: token_reader(self.inputs, m, d) for m in MODALITIES}
         sizes: dict[str, Any] = {"dim": d, "layers": c.layers, "heads": HEADS, "fusion": c.moments}
         self.networks = {m: {"kind": "interactive", "reader": reader, **sizes} for m, reader in readers.items()}
-        self.text, self.image = (Interactive(reader, **sizes) for reader in readers.values())
+        self.text, self.image = (InteractiveTower(reader, **sizes) for reader in readers.values())
         self.image.weighed = self.text.weighed
         words, regions = self.text.reader, self.image.reader
-        assert isinstance(words, Words) and isinstance(regions, Regions)
+        assert isinstance(words, TokenEmbedding) and isinstance(regions, Regions)
         self.words, self.regions = words, regions
         self.guess_word, self.guess_class = WordHead(d, self.vocabulary), nn.Linear(d, c.classes)
         self.triples = Triples(torch.from_numpy(properties.offsets), d)
@@ -131,7 +131,9 @@ class K3M(ImageTextPretrainer):
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
         sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
         self.grid = regions(sample[:1])[1].shape[1]
-        self.detector = Detector(regions.tower, sample, c.classes, torch_stream(train.seed, "detector", self.name))
+        self.detector = RegionLabeller(
+            regions.tower, sample, c.classes, torch_stream(train.seed, "detector", self.name)
+        )
 
     def phases(self) -> list[Phase]:
         (phase,) = super().phases()
@@ -141,9 +143,9 @@ class K3M(ImageTextPretrainer):
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]
         visible, ids, pictures = self.visible(rows), self.ids(rows), self.inputs.read("image", rows)
-        words = choose((ids >= FIRST_WORD) & visible[:, :1] & ("mlm" in c.objectives), c.masked)
-        regions = choose(visible[:, 1:].expand(-1, self.grid) & ("mom" in c.objectives), c.masked)
-        before = self.before(corrupt(ids, words, MASK, (FIRST_WORD, self.vocabulary)), pictures, visible, regions)
+        words = sample_mask((ids >= FIRST_WORD) & visible[:, :1] & ("mlm" in c.objectives), c.masked)
+        regions = sample_mask(visible[:, 1:].expand(-1, self.grid) & ("mom" in c.objectives), c.masked)
+        before = self.before(apply_mask(ids, words, MASK, (FIRST_WORD, self.vocabulary)), pictures, visible, regions)
         after = self.after(before)
         terms = {
             "mlm": lambda: self.mlm(after[0][0][words], ids[words]),
@@ -224,7 +226,7 @@ class K3M(ImageTextPretrainer):
             A scalar.
         """
         c, values = self.config, self.values[rows]
-        predicted = choose(values >= 0, c.asked)
+        predicted = sample_mask(values >= 0, c.asked)
         aggregated = self.triples.aggregate(items, torch.where(predicted, -1, values))
         return self.triples.hinge(aggregated, values, predicted, c.wrong, c.margin)
 

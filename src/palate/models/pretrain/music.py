@@ -26,8 +26,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import RaggedArray
 from palate.losses.ranking import hinge, sampled_softmax
 from palate.models.pretrain.shared.music import LearntRelevance, MusicPretrainer
-from palate.modules.relevance import Cosine
-from palate.modules.users import TableUsers
+from palate.modules.users import CosineRelevance, UserTable
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -73,7 +72,7 @@ class Metric1vsN(MusicPretrainer):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.relevance = Cosine()
+        self.relevance = CosineRelevance()
 
     def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         return hinge(pos, neg, self.config.margin) * neg.shape[1]
@@ -87,4 +86,4 @@ class DCUE(Metric1vsN):
     paper = "Lee et al., Deep Content-User Embedding Model for Music Recommendation, DLRS 2018"
 
     def user_encoder(self, history: RaggedArray, n_items: int) -> nn.Module:
-        return TableUsers(len(history), self.config.width)
+        return UserTable(len(history), self.config.width)

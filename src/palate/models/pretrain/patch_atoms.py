@@ -29,7 +29,7 @@ from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
 from palate.models.pretrain.shared.inputs import ItemInputs
-from palate.modules.patches import PatchTower, cut
+from palate.modules.patches import PatchTower, sample_patches
 from palate.modules.towers import pooled
 
 if TYPE_CHECKING:
@@ -111,14 +111,14 @@ class PatchAtoms(Pretrainer):
             rows = torch.from_numpy(rng.permutation(self.held_out.train_items)).to(self.device)
             count = max(WHITENING_PATCHES // len(rows), 1)
             patches = torch.cat([self.cut(part, count) for part in rows[:WHITENING_PATCHES].split(CHUNK)])
-            self.tower.begin(patches[torch.from_numpy(rng.permutation(len(patches))).to(self.device)])
+            self.tower.initialize(patches[torch.from_numpy(rng.permutation(len(patches))).to(self.device)])
 
     def cut(self, rows: Tensor, count: int) -> Tensor:
         """``count`` random patches of each picture."""
-        return cut(self.inputs.read("image", rows), self.config.size, count)
+        return sample_patches(self.inputs.read("image", rows), self.config.size, count)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        z = F.normalize(self.tower.whitened(self.cut(batch.rows[:, 0], self.config.patches)), dim=1)
+        z = F.normalize(self.tower.whiten(self.cut(batch.rows[:, 0], self.config.patches)), dim=1)
         return {"loss": 1 - (z @ F.normalize(self.tower.atoms, dim=1).T).amax(1).mean()}
 
     @torch.no_grad()

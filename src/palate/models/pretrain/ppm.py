@@ -142,7 +142,7 @@ class PPM(Pretrainer):
         """Contrast of queries, as token ids [B, T], with the titles of ``items`` [B]."""
         queries, titles = self.vectors("text", ids), self.vectors("text", self.inputs.read("text", items))
         tau = 1 / self.scales[0].exp().clamp(max=MAX_SCALE)
-        return info_nce(queries, titles, tau, symmetric=True, twins=false_negatives(ids, items))
+        return info_nce(queries, titles, tau, symmetric=True, false_negatives=false_negatives(ids, items))
 
     def prediction(self, items: Tensor) -> Tensor:
         """Cross-entropy of the entities of ``items`` [B], each item's own of equal weight."""

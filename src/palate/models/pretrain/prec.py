@@ -33,9 +33,9 @@ from palate.models.pretrain.shared.held_out import HeldOut
 from palate.models.pretrain.shared.interactions import history_examples, profile_weights
 from palate.models.pretrain.shared.streams import HEADS
 from palate.models.pretrain.shared.topics import topic_columns, topic_labels
-from palate.modules.attend import Attended
-from palate.modules.masking import choose
-from palate.modules.stream import Alone, SingleStream
+from palate.modules.attended import Attended
+from palate.modules.masking import sample_mask
+from palate.modules.stream import SingleModalityStream, SingleStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,9 +80,9 @@ class PREC(MaskedDocuments):
         return nn.Linear(self.config.dim, self.config.width)
 
     @property
-    def stream(self) -> Alone:
+    def stream(self) -> SingleModalityStream:
         tower = self.part["tower"]
-        assert isinstance(tower, Attended) and isinstance(tower.reader, Alone)
+        assert isinstance(tower, Attended) and isinstance(tower.reader, SingleModalityStream)
         return tower.reader
 
     def setup(self, train: TrainView) -> None:
@@ -156,7 +156,7 @@ class PREC(MaskedDocuments):
         if not len(where):
             return vectors.sum() * 0
         present = where >= 0
-        hidden = choose(present, self.config.hidden)
+        hidden = sample_mask(present, self.config.hidden)
         states = self.user_states(where, hidden, vectors)[hidden]
         scores = F.normalize(states, dim=1) @ F.normalize(vectors, dim=1).T / self.config.tau
         owner = hidden.nonzero()[:, 0]

@@ -35,13 +35,13 @@ from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
-from palate.losses.harmonised import harmonised
+from palate.losses.pointwise import harmonised
 from palate.models.pretrain.shared.held_out import reciprocal_rank
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, token_reader
-from palate.modules.masked import Hidden, MaskedFeatures, MaskedWords
-from palate.modules.regions import PlacedTower
-from palate.modules.stream import Alone, SingleStream, Words
+from palate.modules.masked_modelling import MaskedFeatures, MaskedInput, MaskedWords
+from palate.modules.regions import PositionedTower
+from palate.modules.stream import SingleModalityStream, SingleStream, TokenEmbedding
 from palate.modules.towers import Tokens, pooled
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ class SCALE(Pretrainer):
     def _add(self, modality: str, seed: int) -> None:
         c, d = self.config, self.config.dim
         reader = token_reader(self.inputs, modality, d)
-        tower = Alone(reader, d, c.layers, HEADS)
-        if isinstance(tower.reader, Words):
+        tower = SingleModalityStream(reader, d, c.layers, HEADS)
+        if isinstance(tower.reader, TokenEmbedding):
             task: nn.Module = MaskedWords(tower.reader, d, MASK, FIRST_WORD)
         else:
-            assert isinstance(tower.reader, PlacedTower)
+            assert isinstance(tower.reader, PositionedTower)
             present = self.train_items[self.inputs.present(modality)[self.train_items]]
             sample = self.inputs.read(modality, torch.from_numpy(present[:DETECTOR_ITEMS]))
             task = MaskedFeatures(tower.reader, d, sample, torch_stream(seed, "detector", self.name, modality))
@@ -156,7 +156,7 @@ class SCALE(Pretrainer):
             out["contrast"] = harmonised(importance, terms) if terms else self.joint.norm.weight.sum() * 0
         return {"loss": torch.stack([out[name] for name in c.objectives]).sum(), **out}
 
-    def read(self, modality: str, rows: Tensor, present: Tensor) -> Hidden:
+    def read(self, modality: str, rows: Tensor, present: Tensor) -> MaskedInput:
         """Encode one modality, with tokens masked if masked modelling is an objective.
 
         Args:
@@ -168,18 +168,18 @@ class SCALE(Pretrainer):
             States and their mask, the masked tokens (bool [B, T]), and the truth at these.
         """
         tower, inputs = self.sides[modality], self.inputs.read(modality, rows)
-        assert isinstance(tower, Alone)
+        assert isinstance(tower, SingleModalityStream)
         if "masked" in self.config.objectives:
             task = self.tasks[modality]
             assert isinstance(task, MaskedWords | MaskedFeatures)
-            (tokens, mask), where, truth = task.hide(inputs, present, self.config.masked)
+            (tokens, mask), where, truth = task.mask_inputs(inputs, present, self.config.masked)
         else:
             tokens, mask = tower.reader(inputs)
             where = truth = torch.zeros_like(mask)
         mask = mask & present[:, None]
         return (tower.stream([(tokens, mask)])[0], mask), where, truth
 
-    def masked(self, encoded: list[Hidden]) -> list[Tensor]:
+    def masked(self, encoded: list[MaskedInput]) -> list[Tensor]:
         """Loss of each modality's masked tokens, predicted from the visible tokens of all modalities."""
         parts = [(states + self.kinds[m], mask) for m, ((states, mask), _, _) in zip(self.modalities, encoded)]
         joint = self.joint(parts)

@@ -47,8 +47,8 @@ from palate.models.pretrain.shared.denoising import (
 from palate.models.pretrain.shared.held_out import token_likelihood
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.streams import mean_state_encoder
-from palate.modules.seq2seq import Placed
-from palate.modules.unified import Rotary, Senses, UnifiedModel
+from palate.modules.seq2seq import PositionedTokens
+from palate.modules.unified import ModalityEmbedding, Rotary, UnifiedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,7 @@ class UnifiedIO2(Pretrainer):
         self.vocabulary = UnifiedVocabulary(max(words["vocabulary"], len(SPECIAL) + 1), words["length"], maps, c.codes)
         generator = torch_stream(train.seed, "codes", self.name)
         self.codes = Codebooks(self.inputs, maps, self.train_items, c.codes, generator)
-        senses = Senses(len(self.vocabulary), c.dim, self.modalities, c.rotary)
+        senses = ModalityEmbedding(len(self.vocabulary), c.dim, self.modalities, c.rotary)
         self.net = UnifiedModel(senses, c.layers, HEADS, c.qk_norm)
         self.draws = np.random.default_rng(train.seed)
 
@@ -173,8 +173,8 @@ class UnifiedIO2(Pretrainer):
         if not len(rows):
             return self.net.head.bias.sum() * 0, 0
         target = self.target(rows, head, denoiser)
-        memory = self.net.read(self.encoder_parts(rows, head, denoiser, target.visible))
-        logits = self.net.write(memory, target.ids, target.positions, target.readable, CLS)[target.scored]
+        memory = self.net.encode(self.encoder_parts(rows, head, denoiser, target.visible))
+        logits = self.net.decode(memory, target.ids, target.positions, target.readable, CLS)[target.scored]
         return F.cross_entropy(logits, target.ids[target.scored], reduction="sum"), len(logits)
 
     def target(self, rows: Tensor, head: str, denoiser: str) -> DenoisingTarget:
@@ -185,7 +185,9 @@ class UnifiedIO2(Pretrainer):
         codes = self.codes.ids(head, rows) + self.vocabulary.first_code(head)
         return map_target(senses, head, inputs, codes, denoiser, c.hidden, c.dynamic)
 
-    def encoder_parts(self, rows: Tensor, head: str, denoiser: str, visible: Placed | None) -> list[Placed]:
+    def encoder_parts(
+        self, rows: Tensor, head: str, denoiser: str, visible: PositionedTokens | None
+    ) -> list[PositionedTokens]:
         """Input of the encoder: prefix, the visible part of the target, other modalities.
 
         Args:
@@ -207,7 +209,7 @@ class UnifiedIO2(Pretrainer):
         mask = torch.where(mask.any(0), mask, present) if visible is None else mask
         for modality, keep in zip(others, mask):
             inputs = self.inputs.read(modality, rows)
-            part = senses.text(inputs.long()) if modality == "text" else senses.map(modality, inputs)
+            part = senses.text(inputs.long()) if modality == "text" else senses.maps(modality, inputs)
             parts.append((part[0], part[1] & keep[:, None], part[2]))
         return parts
 

@@ -30,10 +30,10 @@ from palate.core.seeding import torch_stream
 from palate.losses.transport import transport_distance
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, word_and_region_readers
-from palate.modules.detector import Detector
-from palate.modules.masking import choose, corrupt, mismatched
+from palate.modules.masking import apply_mask, sample_mask, sample_mismatched_pairs
+from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
-from palate.modules.stream import SingleStream, WordHead, Words
+from palate.modules.stream import SingleStream, TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class UNITER(ImageTextPretrainer):
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, d = self.config, self.config.dim
-        self.words, self.regions = Words(self.vocabulary, d, self.length), Regions(d)
+        self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = SingleStream(d, c.layers, HEADS)
         self.guess_word, self.guess_features = WordHead(d, self.vocabulary), nn.Linear(d, d)
         self.guess_class, self.match = nn.Linear(d, c.classes), nn.Linear(d, 1)
@@ -80,7 +80,7 @@ class UNITER(ImageTextPretrainer):
         sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
         self.grid = self.regions(sample[:1])[1].shape[1]
         generator = torch_stream(train.seed, "detector", self.name)
-        self.detector = Detector(self.regions.tower, sample, c.classes, generator)
+        self.detector = RegionLabeller(self.regions.tower, sample, c.classes, generator)
         self.draws = np.random.default_rng(train.seed)
 
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -110,11 +110,11 @@ class UNITER(ImageTextPretrainer):
             States of the masked words (or regions) [m, d], where they are (bool), and the true ids int64 [B, T].
         """
         c, ids = self.config, self.ids(rows)
-        hidden_words = choose(ids >= FIRST_WORD, c.masked) & (words or not c.conditional)
-        hidden_regions = choose(self.has("image", rows)[:, None].expand(-1, self.grid), c.masked) & (
+        hidden_words = sample_mask(ids >= FIRST_WORD, c.masked) & (words or not c.conditional)
+        hidden_regions = sample_mask(self.has("image", rows)[:, None].expand(-1, self.grid), c.masked) & (
             not words or not c.conditional
         )
-        text, text_mask = self.words(corrupt(ids, hidden_words, MASK, (FIRST_WORD, self.vocabulary)))
+        text, text_mask = self.words(apply_mask(ids, hidden_words, MASK, (FIRST_WORD, self.vocabulary)))
         image, image_mask = self.picture(rows, hidden_regions)
         keep = (torch.rand(len(rows), device=rows.device) >= c.alone)[:, None]
         text_mask, image_mask = (text_mask, image_mask & keep) if words else (text_mask & keep, image_mask)
@@ -156,7 +156,7 @@ class UNITER(ImageTextPretrainer):
         rows = rows[self.has("text", rows) & self.has("image", rows)]
         if len(rows) < 2:
             return self.match.weight.sum() * 0
-        left, right = mismatched(len(rows), rows.device)
+        left, right = sample_mismatched_pairs(len(rows), rows.device)
         ids, pictures = self.ids(rows), self.inputs.read("image", rows)
         same = (ids[left] == ids[right]).all(1) | (pictures[left] == pictures[right]).flatten(1).all(1)
         text, image = self.words(ids[left]), self.regions(pictures[right])

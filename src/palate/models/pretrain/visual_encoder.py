@@ -39,7 +39,7 @@ from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.properties import Properties
 from palate.models.pretrain.shared.streams import identity_weights
 from palate.modules.augment import random_view
-from palate.modules.bootstrap import Bootstrap
+from palate.modules.momentum_encoder import MomentumEncoder
 from palate.modules.towers import pooled
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class VisualEncoder(Pretrainer):
         self.part = tower_network(self.network, c.dim, self.fusion)
         # the vector that is exported is the one the projector reads
         self.part["head"].requires_grad_(False).load_state_dict(identity_weights(c.dim))
-        self.bootstrap = Bootstrap(self.part["tower"], c.dim, c.hidden, c.momentum)
+        self.bootstrap = MomentumEncoder(self.part["tower"], c.dim, c.hidden, c.momentum)
         self.held_out = HeldOut(train, items, c.held, self.name)
         self.frozen: Tensor | None = None
         self.eval_pairs = np.zeros((0, 2), np.int64)
@@ -138,7 +138,7 @@ class VisualEncoder(Pretrainer):
         c = self.config
         tower, residual = ([*self.part[name].parameters()] for name in ("tower", "combine"))
         phases = (
-            self.phase("views", groups=self.bootstrap.trained(), validate=False),
+            self.phase("views", groups=self.bootstrap.trainable_parameters(), validate=False),
             self.phase("clicks", loss=self.clicks_loss, groups=tower, lr=c.click_lr),
             self.phase("exposure", loss=self.exposure_loss, groups=residual, lr=c.click_lr),
         )
@@ -160,7 +160,7 @@ class VisualEncoder(Pretrainer):
         """Loss of stage 1."""
         c = self.config
         if len(batch) < 2:
-            return {"loss": self.bootstrap.trained()[0].sum() * 0}
+            return {"loss": self.bootstrap.trainable_parameters()[0].sum() * 0}
         pictures = self.inputs.read("image", batch.rows[:, 0])
         one, other = (random_view(pictures, crop=c.crop, colour=c.colour) for _ in range(2))
         return {"loss": bootstrap_cosine(*self.bootstrap(one, other))}
@@ -193,7 +193,7 @@ class VisualEncoder(Pretrainer):
     def _clicks(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
         anchors, candidates, negative = self.co_clicks.sample(rows, self.config.negatives, self.config.pool)
         if not len(anchors):
-            return self.bootstrap.trained()[0].sum() * 0
+            return self.bootstrap.trainable_parameters()[0].sum() * 0
         items, place = torch.cat([anchors, candidates]).unique(return_inverse=True)
         a, b = encode(items)[place].split([len(anchors), len(candidates)])
         scores = a @ b.T

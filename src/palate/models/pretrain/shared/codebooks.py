@@ -12,7 +12,7 @@ from palate.contracts import Phase
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.models.pretrain.shared.inputs import ItemInputs
-from palate.modules.cells import CellCodes
+from palate.modules.cells import CellAutoencoder
 
 INIT_ITEMS = 256
 
@@ -26,7 +26,7 @@ class CodebookConfig(TrainedConfig):
 
 
 class Codebooks(nn.Module):
-    """One :class:`CellCodes` for each modality; codebooks start at the untrained coders' vectors of some items.
+    """One :class:`CellAutoencoder` for each modality; codebooks start at the untrained coders' vectors of some items.
 
     Args:
         inputs: inputs of the items.
@@ -41,18 +41,18 @@ class Codebooks(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        self.books = nn.ModuleDict({m: CellCodes(inputs.features[m].dim, codes) for m in modalities})
+        self.books = nn.ModuleDict({m: CellAutoencoder(inputs.features[m].dim, codes) for m in modalities})
         for modality, book in self.books.items():
             present = torch.from_numpy(rows[inputs.present(modality)[rows]][:INIT_ITEMS])
-            if len(present) and isinstance(book, CellCodes):
+            if len(present) and isinstance(book, CellAutoencoder):
                 with torch.no_grad():
                     vectors = book.vectors(inputs.read(modality, present))
-                book.quantise.start(vectors.flatten(0, 1), generator)
+                book.quantise.initialize(vectors.flatten(0, 1), generator)
 
     def ids(self, modality: str, rows: Tensor) -> Tensor:
         """Codes int64 [B, R] of items that have the modality."""
         book = self.books[modality]
-        assert isinstance(book, CellCodes)
+        assert isinstance(book, CellAutoencoder)
         return book.ids(self.inputs.read(modality, rows))
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

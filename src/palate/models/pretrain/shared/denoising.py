@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from palate.features.vocabulary import SPECIAL
-from palate.modules.masking import choose
-from palate.modules.seq2seq import Placed
-from palate.modules.spans import cut, spans, take_out
+from palate.modules.masking import sample_mask
+from palate.modules.seq2seq import PositionedTokens
+from palate.modules.token_ids import corrupt_spans, sample_spans, split_at
 from palate.modules.towers import PAD
-from palate.modules.unified import Senses
+from palate.modules.unified import ModalityEmbedding
 
 CLS, SEP, MASK = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
 MODALITIES, DENOISERS = ("text", "image", "audio"), "RSX"
@@ -67,14 +67,14 @@ class DenoisingTarget:
         scored: bool [B, n], tokens that the loss counts.
     """
 
-    visible: Placed | None
+    visible: PositionedTokens | None
     ids: Tensor
     positions: Tensor
     readable: Tensor
     scored: Tensor
 
 
-def text_target(senses: Senses, ids: Tensor, denoiser: str, sentinel: int) -> DenoisingTarget:
+def text_target(senses: ModalityEmbedding, ids: Tensor, denoiser: str, sentinel: int) -> DenoisingTarget:
     """Make a task of a text: remove spans ([R], [X]), or cut it anywhere after its first token ([S]).
 
     Args:
@@ -88,15 +88,15 @@ def text_target(senses: Senses, ids: Tensor, denoiser: str, sentinel: int) -> De
     """
     if denoiser == "S":
         length = (ids != PAD).sum(1)
-        read, written = cut(ids, (torch.rand(len(ids), device=ids.device) * (length - 1)).long() + 1)
+        read, written = split_at(ids, (torch.rand(len(ids), device=ids.device) * (length - 1)).long() + 1)
     else:
-        read, written = take_out(ids, spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, SEP)
+        read, written = corrupt_spans(ids, sample_spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, SEP)
     readable = torch.ones_like(written, dtype=torch.bool)
-    return DenoisingTarget(senses.text(read), written, senses.line(written), readable, written != PAD)
+    return DenoisingTarget(senses.text(read), written, senses.sequence_positions(written), readable, written != PAD)
 
 
 def map_target(
-    senses: Senses, modality: str, maps: Tensor, codes: Tensor, denoiser: str, share: float, dynamic: bool
+    senses: ModalityEmbedding, modality: str, maps: Tensor, codes: Tensor, denoiser: str, share: float, dynamic: bool
 ) -> DenoisingTarget:
     """Make a task of a picture or a sound: hide a ``share`` of its cells ([R]), or all ([S]).
 
@@ -112,9 +112,9 @@ def map_target(
     Returns:
         The task.
     """
-    positions, every = senses.raster(maps), torch.ones_like(codes, dtype=torch.bool)
+    positions, every = senses.cell_positions(maps), torch.ones_like(codes, dtype=torch.bool)
     if denoiser == "S":
         return DenoisingTarget(None, codes, positions, every, every)
-    hidden = choose(every, share)
-    visible = senses.map(modality, maps, hidden)
+    hidden = sample_mask(every, share)
+    visible = senses.maps(modality, maps, hidden)
     return DenoisingTarget(visible, codes, positions, ~hidden if dynamic else every, hidden)

@@ -17,7 +17,7 @@ from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, StreamConfig
 from palate.modules.masking import mask_words
-from palate.modules.stream import Alone, WordHead, Words
+from palate.modules.stream import SingleModalityStream, TokenEmbedding, WordHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,10 +96,10 @@ class DocumentPretrainer(Pretrainer):
         return head
 
     @property
-    def stream(self) -> Alone:
+    def stream(self) -> SingleModalityStream:
         """Transformer that gives every token a state."""
         tower = self.part["tower"]
-        assert isinstance(tower, Alone)
+        assert isinstance(tower, SingleModalityStream)
         return tower
 
     def ids(self, rows: Tensor) -> Tensor:
@@ -152,6 +152,6 @@ class MaskedDocuments(DocumentPretrainer):
             A scalar; 0 if none is masked.
         """
         words = self.stream.reader
-        assert isinstance(words, Words)
+        assert isinstance(words, TokenEmbedding)
         logits = self.guess(states[hidden], words.words.weight)
         return F.cross_entropy(logits, ids[hidden], reduction="sum") / hidden.sum().clamp(min=1)

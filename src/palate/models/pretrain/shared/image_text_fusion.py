@@ -18,8 +18,8 @@ from palate.models.pretrain.shared.contrastive import MAX_SCALE
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.queries import false_negatives
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
-from palate.modules.fusion import PairReader, pick
-from palate.modules.masking import choose, corrupt, mine
+from palate.modules.masking import apply_mask, sample_hard_negatives, sample_mask
+from palate.modules.pair_reader import PairReader, take_tokens
 from palate.modules.towers import Tokens
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
         words, regions = self.base.read("text", ids), self.base.read("image", self.inputs.read("image", items))
         a, b = self.base.vector("text", words), self.base.vector("image", regions)
         terms = {
-            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, twins=excluded),
+            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, false_negatives=excluded),
             "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), excluded),
             "mlm": lambda: self.mlm(ids, regions),
         }
@@ -96,9 +96,12 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
             A scalar.
         """
         own = torch.arange(len(scores), device=scores.device)
-        (a, wrong_image), (b, wrong_text) = mine(scores, excluded), mine(scores.T, excluded)
+        (a, wrong_image), (b, wrong_text) = (
+            sample_hard_negatives(scores, excluded),
+            sample_hard_negatives(scores.T, excluded),
+        )
         texts, images = torch.cat([own, a, wrong_text]), torch.cat([own, wrong_image, b])
-        return matching_loss(self.base.fits(pick(words, texts), pick(regions, images)), len(own))
+        return matching_loss(self.base.match_logits(take_tokens(words, texts), take_tokens(regions, images)), len(own))
 
     def mlm(self, ids: Tensor, regions: Tokens) -> Tensor:
         """Mean cross-entropy of masked words, given the other words and the picture.
@@ -110,9 +113,9 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
         Returns:
             A scalar.
         """
-        hidden = choose(ids >= FIRST_WORD, self.config.masked)
-        masked = corrupt(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
-        logits = self.base.guesses(self.base.read("text", masked), regions)[hidden]
+        hidden = sample_mask(ids >= FIRST_WORD, self.config.masked)
+        masked = apply_mask(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
+        logits = self.base.word_logits(self.base.read("text", masked), regions)[hidden]
         return F.cross_entropy(logits, ids[hidden], reduction="sum") / max(len(logits), 1)
 
     def vectors(self, modality: str, rows: IntArray, read: Callable[[Tensor], Tensor]) -> Tensor:

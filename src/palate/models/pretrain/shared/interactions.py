@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.seeding import rng_for
-from palate.metrics.ragged import ragged_best
+from palate.metrics.ragged import ragged_topk
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -38,7 +38,7 @@ def neighbour_pairs(matrix: sp.csr_array, k: int) -> IntArray:
         cosines = sp.csr_array(columns[rows] @ normalized)
         cosines.data[cosines.indices == np.repeat(rows, np.diff(cosines.indptr))] = 0
         cosines.eliminate_zeros()
-        best, _ = ragged_best(cosines.indptr, cosines.indices, cosines.data, k)
+        best, _ = ragged_topk(cosines.indptr, cosines.indices, cosines.data, k)
         row, column = np.nonzero(best >= 0)
         pairs.append(np.stack([rows[row], best[row, column]], axis=1))
     return np.concatenate(pairs).astype(np.int64)

@@ -16,8 +16,7 @@ from palate.core.seeding import rng_for
 from palate.data.sampling import Negatives
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.items import ItemPretrainer
-from palate.modules.relevance import Layers
-from palate.modules.users import HistoryUsers
+from palate.modules.users import HistoryUserEncoder, RelevanceNetwork
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -52,7 +51,7 @@ class MusicPretrainer(ItemPretrainer):
 
     def user_encoder(self, history: RaggedArray, n_items: int) -> nn.Module:
         """Module that encodes users, from their histories by default."""
-        return HistoryUsers(history, n_items, self.config.dim, self.config.width)
+        return HistoryUserEncoder(history, n_items, self.config.dim, self.config.width)
 
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         return (self.config.modality,) if self.config.modality in inputs else ()
@@ -126,4 +125,4 @@ class LearntRelevance(MusicPretrainer):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.relevance = Layers(self.config.width)
+        self.relevance = RelevanceNetwork(self.config.width)
