@@ -170,6 +170,7 @@ def recalled(encoders: Mapping[str, Encoder], data: Dataset) -> NDArray[np.float
 def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> NDArray[np.float64]:
     """Capped recall@20 of each test user by mean cosines, averaged over the modalities that an item has."""
     import torch
+
     from palate.ranking.scorer import VectorScorer, mean_of
 
     held = data.test_held()

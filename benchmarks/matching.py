@@ -12,7 +12,8 @@ import argparse
 import palate
 from _common import WORK, keep, real
 from palate.core.progress import set_mode
-from palate.evaluation.compare import compare, markdown
+from palate.evaluation.compare import compare
+from palate.evaluation.compare_report import markdown
 
 MODELS = {
     "amazon-baby": ["popularity", "item_knn", "ease", "lightgcn", "freedom", "ease_content", "blend"],

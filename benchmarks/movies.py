@@ -14,7 +14,8 @@ import numpy as np
 import palate
 from _common import WORK, keep, real
 from palate.core.progress import set_mode
-from palate.evaluation.compare import compare, markdown
+from palate.evaluation.compare import compare
+from palate.evaluation.compare_report import markdown
 from palate.metrics.bootstrap import compare_paired
 
 NO_PICTURES = "content_kernel:media={image: 0.0}"

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from palate.ranking.scorer import Scorer
 
 import palate
 from _common import RESULTS, ROOT, WORK, keep
@@ -35,6 +34,7 @@ from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
 from palate.metrics.held import answer
 from palate.metrics.lists import evaluate_lists
+from palate.ranking.scorer import Scorer
 from palate.simulation.truth import Truth
 from palate.simulation.world import World
 from palate.training.saving import versions

@@ -3,22 +3,25 @@
 import ctypes
 import json
 import mmap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from shop_frames import make_shop
 
 import palate.evaluation.compare as module
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_plan
-from palate.evaluation.compare import compare, hide_content, markdown
+from palate.evaluation.compare import compare
+from palate.evaluation.compare_report import markdown
 from palate.evaluation.memory import peak, reset_peak
+from palate.evaluation.missing import hide_content
 from palate.evaluation.sweep import sweep_rows
 from palate.features.adapted import FUSED
 from palate.features.plan import plan_content
 from palate.metrics.bootstrap import compare_paired, holm
+from palate.training.deployment import Deployment
 
 LIGHT = {"text": "tfidf", "image": "image_stats"}
 MODELS = ("popularity", "ease:l2=50", "ease_content:l2=50;prior=0.1;widen=0;k=3")
@@ -136,7 +139,9 @@ class _Told:
     """Stands in for a model: remembers the content it is handed."""
 
     def __init__(self, data, content):
-        self.deployment, self.content = SimpleNamespace(content=content), None
+        self.name = "stand-in"
+        self.deployment = Deployment(data.items, data.users.ids, RaggedArray.of([]), content, {})
+        self.content = None
 
     def update_items(self, content, n_items):
         self.content = content

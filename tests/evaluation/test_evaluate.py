@@ -38,7 +38,7 @@ def test_metrics_are_those_of_a_full_sort(ease):
         recall.append(len(relevant & set(order[:5])) / len(relevant))
         gains = sum(1 / np.log2(place + 2) for place, item in enumerate(order[:5]) if item in relevant)
         ndcg.append(gains / sum(1 / np.log2(place + 2) for place in range(min(5, len(relevant)))))
-        assert result.lists[row][: len(order)].tolist() == order[: result.lists.shape[1]]
+        assert result.answers[row][: len(order)].tolist() == order[: result.answers.shape[1]]
     assert result.metrics["recall@5"] == pytest.approx(np.mean(recall))
     assert result.metrics["ndcg@5"] == pytest.approx(np.mean(ndcg))
     assert 0 < result.metrics["recall@5"] < 1
@@ -89,7 +89,7 @@ def test_slices_of_a_result_are_sliced_recall(ease):
     data, model = ease
     result = evaluate(model, data)
     members = data.items.present("image")
-    recall, users = sliced_recall(result.lists[:, :20], result.held.relevant, members)
+    recall, users = sliced_recall(result.answers[:, :20], result.questions.relevant, members)
     assert result.slices["items: with image"] == {"recall@20": recall, "users": users, "items": members.sum()}
 
 
@@ -98,7 +98,7 @@ def test_the_cold_slice_exists_in_cold_protocols_only(ease):
     assert "items: cold" not in evaluate(model, data).slices
     cold = make_shop(split="item_cold")
     result = evaluate(fit(parse_model("popularity"), cold, content=light_content(cold)), cold)
-    assert "items: warm" not in result.slices and result.slices["items: cold"]["users"] == len(result.held)
+    assert "items: warm" not in result.slices and result.slices["items: cold"]["users"] == len(result.questions)
 
 
 def test_items_added_after_the_fit_are_no_candidates():
@@ -112,7 +112,7 @@ def test_items_added_after_the_fit_are_no_candidates():
     model.add_items(twin)
     assert model.scorer().n_items == data.n_items + 1
     after = evaluate(model, data)
-    assert after.lists.max() < data.n_items
+    assert after.answers.max() < data.n_items
     assert after.metrics == pytest.approx(before.metrics)
 
 

@@ -17,8 +17,8 @@ from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.evaluation.charts import bars, curves
 from palate.evaluation.fit_result import fit_one
-from palate.evaluation.report import STRIP, facts, write_report
-from palate.evaluation.thumbnails import SIDE, Tiles
+from palate.evaluation.report import STRIP, template_context, write_report
+from palate.evaluation.thumbnails import SIDE, Thumbnails
 
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "article", "footer", "div"}
 ALLOWED |= {"h1", "h2", "h3", "p", "span", "b", "strong", "code", "details", "summary", "ul", "li", "dl", "dt", "dd"}
@@ -85,7 +85,7 @@ def test_every_section_is_there(hostile):
     text = "".join(page.text)
     for heading in ("Headline", "People", "All measures", "What the mean hides", "Learning curves", "How it was made"):
         assert heading in text
-    assert f"{fits['vbpr'].result.metrics['recall@20']:.4f}" in text
+    assert f"{fits['vbpr'].judgement.metrics['recall@20']:.4f}" in text
     assert "image_stats" in text and "3 epochs" in text and "opened test" in text
     assert "every interaction" in text and "leave_one_out" in text and "numpy" in text
 
@@ -93,11 +93,11 @@ def test_every_section_is_there(hostile):
 def test_people_show_what_they_liked_got_and_chose(hostile):
     _, _, fits = hostile
     data, main = make_shop(hostile=True), fits["vbpr"]
-    for person in facts(data, fits)["people"]:
+    for person in template_context(data, fits)["people"]:
         user = data.users.ids.rows([person["id"]])[0]
-        at = int(np.flatnonzero(main.result.held.users.rows == user)[0])
-        liked = set(data.items.ids.external(main.result.held.users.history[at]))
-        chose = set(data.items.ids.external(main.result.held.relevant[at]))
+        at = int(np.flatnonzero(main.judgement.questions.users.rows == user)[0])
+        liked = set(data.items.ids.external(main.judgement.questions.users.history[at]))
+        chose = set(data.items.ids.external(main.judgement.questions.relevant[at]))
         assert {tile["id"] for tile in person["liked"]} <= liked and {tile["id"] for tile in person["chose"]} == chose
         assert len(person["got"]) == STRIP and not liked & {tile["id"] for tile in person["got"]}
         assert {tile["id"] for tile in person["got"] if tile["hit"]} == chose & {tile["id"] for tile in person["got"]}
@@ -105,7 +105,7 @@ def test_people_show_what_they_liked_got_and_chose(hostile):
 
 def test_items_without_a_picture_show_their_words(tmp_path):
     data = make_shop()
-    tiles = Tiles(data.items)
+    tiles = Thumbnails(data.items)
     assert tiles.of(6)["image"] is None and tiles.of(6)["title"] == "lamp bright red v6 ok"
     assert tiles.of(0)["image"].startswith("data:image/jpeg")
     html, page, _ = report(data, tmp_path, ("popularity",))
@@ -124,7 +124,7 @@ def test_a_shop_without_words_and_pictures(tmp_path):
     bare = pl.DataFrame({"item_id": data.items.ids.ids})
     data = replace(data, items=Catalog(bare, IdMap(bare["item_id"])))
     _, page, fits = report(data, tmp_path, ("popularity",))
-    shown = {tile["id"] for person in facts(data, fits)["people"] for tile in person["got"]}
+    shown = {tile["id"] for person in template_context(data, fits)["people"] for tile in person["got"]}
     assert shown and all(f"{item}\n" in "".join(page.text) or item in page.text for item in shown)
     assert not page.loads
 
@@ -133,7 +133,7 @@ def test_thumbnails_are_small_jpegs():
     items = Catalog(
         pl.DataFrame({"id": ["a", "b"], "image": [_big(), b"GIF89a broken"]}), IdMap(["a", "b"]), {"image": "image"}
     )
-    tiles = Tiles(items)
+    tiles = Thumbnails(items)
     made = Image.open(io.BytesIO(base64.b64decode(tiles.of(0)["image"].partition(",")[2])))
     assert made.format == "JPEG" and max(made.size) == SIDE
     assert tiles.of(1)["image"] is None and tiles.of(1)["title"] == "b"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from palate.ranking.scorer import Scorer, VectorScorer
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.metrics.held import RandomFill
+from palate.ranking.scorer import Scorer, VectorScorer
 
 
 @pytest.mark.parametrize("n_known", [2, 6, 30])

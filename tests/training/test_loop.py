@@ -11,14 +11,21 @@ from safetensors import safe_open
 from small_data import bits, learn, small
 from torch import nn
 
-from palate.contracts import InputSpec, Matcher, Phase, Requirements
+from palate.batches.pairs import PairBatches
+from palate.batches.sequences import SequenceBatches
+from palate.contracts import InputSpec, Matcher, ParamGroup, Phase, StepInfo
+from palate.contracts.schedules import by_epoch, schedule_of
+from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ArtefactError
 from palate.data.views import TrainView
+from palate.evaluation.tasks import match
 from palate.ranking.scorer import VectorScorer
-from palate.training import loop, sources
+from palate.training import loop, optim, prefetch
 from palate.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from palate.training.loop import TrainingError, train
+
+DRAWS: dict[str, float] = {}
 
 
 class Interrupted(Exception):
@@ -29,10 +36,10 @@ class Toy(Matcher):
     """Two tables, two phases; counts what the loop does with it."""
 
     name = "toy"
-    requirements = Requirements()
 
-    def __init__(self, epochs: int = 6, patience: int = 20, bad_from: int = 10**9) -> None:
+    def __init__(self, epochs: int = 6, patience: int = 20, bad_from: int = 10**9, **changes: object) -> None:
         super().__init__()
+        self.changes = changes
         self.epochs, self.patience, self.bad_from = epochs, patience, bad_from
         self.seen: list[int] = []
 
@@ -52,9 +59,21 @@ class Toy(Matcher):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("items", self.loss, [self.items], 0.05, 0.0, None, 2, validate=False),
-            Phase("all", self.loss, [self.users, self.items], 0.05, 0.0, lambda e: 0.5**e, self.epochs, self.patience),
+            Phase("items", self.loss, [self.items], 0.05, epochs=2, validate=False),
+            Phase(
+                "all",
+                self.loss,
+                [self.users, self.items],
+                0.05,
+                schedule=by_epoch(lambda epoch: 0.5**epoch),
+                epochs=self.epochs,
+                patience=self.patience,
+                **self.changes,
+            ),
         ]
+
+    def batches(self, train: TrainView, run: RunContext) -> PairBatches:
+        return PairBatches(train)
 
     def scorer(self) -> VectorScorer:
         return VectorScorer(self.users.detach(), self.items.detach())
@@ -73,7 +92,7 @@ def run(model: Toy, checkpoint=None, seconds: float = 0.0) -> Progress:
 def break_after(monkeypatch, epochs: int) -> None:
     """Raise inside epoch number ``epochs`` + 1, counted over all phases."""
     done = {"n": 0}
-    real = loop._Phase.epoch
+    real = loop._PhaseRun.epoch
 
     def epoch(self):
         if done["n"] == epochs:
@@ -81,7 +100,7 @@ def break_after(monkeypatch, epochs: int) -> None:
         done["n"] += 1
         return real(self)
 
-    monkeypatch.setattr(loop._Phase, "epoch", epoch)
+    monkeypatch.setattr(loop._PhaseRun, "epoch", epoch)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
@@ -105,15 +124,25 @@ def test_resumes_at_every_epoch_to_the_same_bits(name, epochs, tmp_path, monkeyp
     assert bits(go(tmp_path / "cut")) == whole
 
 
-def test_a_sweep_takes_the_place_of_loss_and_optimiser():
+def test_train_epoch_takes_the_place_of_loss_and_optimiser():
     rates = []
 
-    class Sweeper(Toy):
+    class WholeEpochs(Toy):
         def loss(self, batch):
-            raise AssertionError("a model that sweeps has no use for batches")
+            raise AssertionError("a model that trains whole epochs has no use for batches")
 
         def phases(self) -> list[Phase]:
-            return [Phase("own", self.loss, [self.items], 0.5, schedule=lambda e: 0.5**e, epochs=3, sweep=self.own)]
+            return [
+                Phase(
+                    "own",
+                    self.loss,
+                    [self.items],
+                    0.5,
+                    schedule=by_epoch(lambda e: 0.5**e),
+                    epochs=3,
+                    train_epoch=self.own,
+                )
+            ]
 
         def own(self, lr, rng):
             rates.append(lr)
@@ -121,16 +150,16 @@ def test_a_sweep_takes_the_place_of_loss_and_optimiser():
                 self.items += lr
             return {"loss": float(rng.random()), "steps": 7.0}
 
-    state = run(Sweeper())
+    state = run(WholeEpochs())
     assert rates == [0.5, 0.25, 0.125]
     assert [record["steps"] for record in state.history] == [7.0] * 3
     assert len({record["loss"] for record in state.history}) == 3
 
 
-def test_a_sweep_that_diverges_is_named():
+def test_a_whole_epoch_that_diverges_is_named():
     class Diverging(Toy):
         def phases(self) -> list[Phase]:
-            return [Phase("own", self.loss, [self.items], 0.5, sweep=lambda lr, rng: {"loss": float("nan")})]
+            return [Phase("own", self.loss, [self.items], 0.5, train_epoch=lambda lr, rng: {"loss": float("nan")})]
 
     with pytest.raises(TrainingError, match="toy"):
         run(Diverging())
@@ -156,7 +185,7 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
         kept.append(scorer.users.clone())
         return next(scores)
 
-    monkeypatch.setattr(sources, "validate", judged)
+    monkeypatch.setattr(match, "validate", judged)
     model = Toy(epochs=50, patience=3)
     state = run(model)
     assert len(kept) == 5, "patience 3 after the best, which is the first of equals"
@@ -170,13 +199,13 @@ def test_phases_run_in_order_and_train_their_parameters_only(monkeypatch):
     model.setup(toy_view())
     start = model.users.detach().clone()
     after: dict[str, torch.Tensor] = {}
-    real = loop._Phase.run
+    real = loop._PhaseRun.run_phase
 
     def watched(self):
         real(self)
         after[self.phase.name] = self.model.users.detach().clone()
 
-    monkeypatch.setattr(loop._Phase, "run", watched)
+    monkeypatch.setattr(loop._PhaseRun, "run_phase", watched)
     state = train(model, toy_view(), RunContext())
     assert list(after) == ["items", "all"]
     assert torch.equal(after["items"], start) and not torch.equal(after["all"], start)
@@ -238,10 +267,10 @@ def test_checkpoints_of_strangers_damaged_and_newer_ones(tmp_path):
     assert read_checkpoint(path, "me") is None
     weights = {"w": torch.arange(3.0)}
     state = {"state": {0: {"step": torch.tensor(2.0), "exp_avg": torch.ones(3)}}}
-    write_checkpoint(path, "me", Progress(1, 4, 0.25, 3, 2, [{"loss": 0.1}]), weights, state, None)
+    write_checkpoint(path, "me", Progress(1, 4, 9, 0.25, 3, 2, [{"loss": 0.1}]), weights, state, None)
     assert read_checkpoint(path, "you") is None
     progress, model, optimiser, best = read_checkpoint(path, "me")
-    assert progress == Progress(1, 4, 0.25, 3, 2, [{"loss": 0.1}]) and not best
+    assert progress == Progress(1, 4, 9, 0.25, 3, 2, [{"loss": 0.1}]) and not best
     assert torch.equal(model["w"], weights["w"]) and torch.equal(optimiser[0]["exp_avg"], torch.ones(3))
     whole = path.read_bytes()
     for size in (0, 7, len(whole) // 2, len(whole) - 1):
@@ -254,6 +283,145 @@ def test_checkpoints_of_strangers_damaged_and_newer_ones(tmp_path):
     write_tensors(path, {"model/w": torch.ones(1)}, {"palate": json.dumps({"format": 99, "fingerprint": "me"})})
     with pytest.raises(ArtefactError, match="newer format 99"):
         read_checkpoint(path, "me")
+
+
+def test_a_negative_validation_score_can_be_the_best(monkeypatch):
+    scores = iter([-7.0, -5.0, -6.0, -6.5])
+    monkeypatch.setattr(match, "validate", lambda scorer, queries, metric: next(scores))
+    state = run(Toy(epochs=4, patience=2))
+    assert state.history[3]["valid"] == -5.0 and len(state.history) == 6
+
+
+def test_lower_is_better_keeps_the_lowest(monkeypatch):
+    scores = iter([3.0, 2.0, 2.5, 2.6])
+    weights: list[torch.Tensor] = []
+
+    def judged(scorer, queries, metric):
+        weights.append(scorer.users.clone())
+        return next(scores)
+
+    monkeypatch.setattr(match, "validate", judged)
+    monkeypatch.setattr(match.MatchTask, "lower_is_better", frozenset({"recall"}))
+    model = Toy(epochs=4, patience=2)
+    run(model)
+    assert torch.equal(model.users.detach(), weights[1])
+
+
+def test_steps_can_be_limited_and_validated_inside_an_epoch(monkeypatch):
+    scores = iter([0.1, 0.3, 0.2, 0.25, 0.1, 0.1, 0.1, 0.1])
+    monkeypatch.setattr(match, "validate", lambda scorer, queries, metric: next(scores))
+
+    class Small(Toy):
+        Config = TrainedConfig
+
+    model = Small(epochs=9, max_steps=5, validate_every_steps=2)
+    model.config = TrainedConfig(batch_size=64)
+    state = run(model)
+    per_epoch = -(-len(toy_view()) // 64)
+    assert per_epoch == 4
+    records = [record for record in state.history if record["phase"] == "all"]
+    assert [r["valid"] for r in records[0]["valid_inside"]] == [0.1, 0.3] and records[0]["valid"] == 0.2
+    assert len(records) == 2, "five steps of four an epoch end in the second"
+
+
+def test_accumulated_gradients_are_their_mean_and_large_ones_are_clipped(monkeypatch):
+    norms: list[float] = []
+    real = torch.optim.Adam.step
+
+    def step(self, *args, **kwargs):
+        total = sum(float(p.grad.square().sum()) for group in self.param_groups for p in group["params"])
+        norms.append(total**0.5)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+
+    class Small(Toy):
+        Config = TrainedConfig
+
+    for accumulate, steps in ((1, 4), (2, 2), (3, 2), (9, 1)):
+        norms.clear()
+        model = Small(epochs=1, accumulate=accumulate, clip=1e-3)
+        model.config = TrainedConfig(batch_size=64)
+        run(model)
+        mine = norms[-steps:]
+        assert len(norms) == 2 * 4 + steps and max(mine) <= 1e-3 * 1.001
+
+
+def test_parameter_groups_have_rates_and_decays_of_their_own():
+    class Grouped(Toy):
+        def phases(self) -> list[Phase]:
+            groups = [ParamGroup([self.users], 0.0), ParamGroup([self.items], 1.0, weight_decay=0.1)]
+            return [Phase("all", self.loss, groups, 0.05, optimizer="adamw", epochs=1)]
+
+    torch.manual_seed(0)
+    model = Grouped()
+    model.setup(toy_view())
+    start = model.users.detach().clone(), model.items.detach().clone()
+    train(model, toy_view(), RunContext())
+    assert torch.equal(model.users, start[0]) and not torch.equal(model.items, start[1])
+
+
+def test_an_optimizer_can_be_a_function():
+    made: list[tuple[float, float]] = []
+
+    def factory(groups, lr, weight_decay):
+        made.append((lr, weight_decay))
+        return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay, momentum=0.9)
+
+    run(Toy(epochs=1, optimizer=factory, weight_decay=0.01))
+    assert made == [(0.05, 0.01)]
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant"])
+def test_schedules_warm_up_and_decay_by_step(name):
+    factor = schedule_of(name, warmup_steps=4)
+    values = [factor(StepInfo(step, 0, 12)) for step in range(13)]
+    assert values[:4] == [0.25, 0.5, 0.75, 1.0] and values[4] == 1.0
+    assert values[12] == pytest.approx(1.0 if name == "constant" else 0.0)
+    assert schedule_of("constant") is None
+
+
+def test_checkpoints_leave_out_frozen_parameters_but_keep_moving_averages(tmp_path):
+    class Frozen(Toy):
+        def build(self, shape: InputSpec) -> None:
+            super().build(shape)
+            self.large = nn.Linear(100, 100).requires_grad_(False)
+            self.average = nn.Linear(4, 4).requires_grad_(False)
+            self.average.moves_without_gradient = True
+
+    run(Frozen(epochs=1), tmp_path / "c.safetensors")
+    with safe_open(str(tmp_path / "c.safetensors"), framework="pt") as file:
+        names = set(file.keys())
+    assert "model/average.weight" in names and "best/users" in names
+    assert not [name for name in names if "large" in name]
+
+
+def test_bf16_is_used_where_the_device_has_it(monkeypatch):
+    kinds: list[torch.dtype] = []
+
+    class Watching(Toy):
+        def loss(self, batch):
+            kinds.append((self.users[:1] @ self.items[:1].T).dtype)
+            return super().loss(batch)
+
+    run(Watching(epochs=1, precision="bf16"))
+    assert set(kinds) == {torch.float32}
+    monkeypatch.setattr(optim, "supports_bf16", lambda device: True)
+    kinds.clear()
+    run(Watching(epochs=1, precision="bf16"))
+    assert kinds[-1] == torch.bfloat16
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_do_not_change_a_bit(workers):
+    view = toy_view()
+    source = SequenceBatches(view, longest=4, negatives=2)
+    rng = np.random.default_rng(0)
+    taken = list(prefetch.steps(source, 16, prefetch.Epoch(0, 0, 0, workers=workers), rng, "cpu"))
+    assert sum(step.rows for step in taken) == len(source)
+    digest = sum(float((step.batch.negatives * torch.arange(1, 3)).sum()) * (n + 1) for n, step in enumerate(taken))
+    known = DRAWS.setdefault("first", digest)
+    assert digest == known
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

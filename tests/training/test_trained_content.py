@@ -109,7 +109,7 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
     seen = np.arange(N_ITEMS) != 2
-    visible = {name: found.hide(seen) for name, found in source.vectors.items()}
+    visible = {name: found.mask_rows(seen) for name, found in source.vectors.items()}
     held.fit(visible, N_ITEMS)
     held.attach_encoders(source)
     held.load(visible, N_ITEMS)
@@ -207,7 +207,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     data = catalogue(COLD)
     whole = make(**settings).fit(data, content=content(data, folder))
     seen = []
-    real = loop._Phase.epoch
+    real = loop._PhaseRun.epoch
 
     def killed(self):
         seen.append(1)
@@ -217,7 +217,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
 
     options = {"checkpoint": tmp_path / "work", "checkpoint_seconds": 0.0}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop._Phase, "epoch", killed)
+        patch.setattr(loop._PhaseRun, "epoch", killed)
         make(**settings).fit(data, content=content(data, folder), **options)
     again = make(**settings).fit(data, content=content(data, folder), **options)
     a, b = whole.state_dict(), again.state_dict()
@@ -256,9 +256,9 @@ def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
 def test_weights_of_another_plan_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
-    back = Adapted.load(tmp_path / "adapted", found.deployment)
+    back = Adapted.load(tmp_path / "adapted", found.fitted)
     assert back.identity == source.network.identity
     text = (tmp_path / "adapted" / "adapted.json").read_text()
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        Adapted.load(tmp_path / "adapted", found.deployment)
+        Adapted.load(tmp_path / "adapted", found.fitted)
