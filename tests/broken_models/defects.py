@@ -15,6 +15,7 @@ from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.files import write_text
+from palate.core.item_features import ItemFeatures
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
 from palate.models.match.lightgcn import LightGCN
@@ -57,7 +58,8 @@ class LeaksColdContent(VBPR):
 
     def setup(self, train: Any) -> None:
         super().setup(train)
-        self.content.fit({name: train.all_features[name] for name in self.content.names}, train.n_items)
+        everything = {name: train.all_features[name] for name in self.content.names}
+        self.content.fit(ItemFeatures.of(everything, train.n_items))
 
 
 @plant("dropout_changes_what_is_learned")
@@ -93,7 +95,7 @@ class ReadsAbsentRows(VBPR):
     def setup(self, train: Any) -> None:
         super().setup(train)
         everything = {n: Features(train.features[n].values, np.ones(train.n_items, bool)) for n in self.content.names}
-        self.content.fit(everything, train.n_items)
+        self.content.fit(ItemFeatures.of(everything, train.n_items))
 
 
 class CentredScorer(VectorScorer):
@@ -191,10 +193,10 @@ class RemembersThePast(EASE):
 class NewItemsAreNaN(VBPR):
     """Divides by a norm that new items do not have yet."""
 
-    def update_items(self, content: Any, n_items: int) -> None:
-        super().update_items(content, n_items)
-        if "final_items" in self._buffers and self.input_spec is not None and n_items > self.input_spec.n_items:
-            self.get_buffer("final_items")[self.input_spec.n_items :] = torch.nan
+    def update_items(self, features: ItemFeatures) -> None:
+        super().update_items(features)
+        if self.final_items is not None and self.input_spec is not None:
+            self.final_items[self.input_spec.n_items :] = torch.nan
 
 
 @plant("an_appended_item_is_scored_or_refused")

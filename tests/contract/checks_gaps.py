@@ -12,6 +12,7 @@ from tiny_world import BLANK, N_ITEMS, NO_AUDIO, NO_IMAGE, arrivals
 import palate
 from palate.core.config import ContentConfig
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.features.adapted import FUSED
 from palate.features.impute import Kind
 
@@ -55,7 +56,7 @@ def dropout_leaves_content_whole_once_training_is_over(case: Case) -> None:
     model = case.fit("item_cold", modality_dropout=0.5)
     users = people(case.data("item_cold"))
     before = scores(model.scorer(), users)
-    model.update_items(model.deployment.content.handed, N_ITEMS)
+    model.update_items(ItemFeatures.of(model.deployment.content.handed, N_ITEMS))
     np.testing.assert_allclose(scores(model.scorer(), users), before, **CLOSE)
 
 

@@ -143,8 +143,8 @@ class _Told:
         self.deployment = Deployment(data.items, data.users.ids, RaggedArray.of([]), content, {})
         self.content = None
 
-    def update_items(self, content, n_items):
-        self.content = content
+    def update_items(self, features):
+        self.content = features
 
 
 def _hidden(data, content, rate, **options):

@@ -7,6 +7,7 @@ from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.metrics.held import validate
 from palate.models.match.content_knn import ContentKNN
 from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
@@ -119,7 +120,7 @@ def test_content_knn_takes_new_items_and_keeps_its_statistics():
         found.values[:N_ITEMS] = train.features[name].values
         found.present[:N_ITEMS] = train.features[name].present
     more["text"].present[N_ITEMS + 1] = more["image"].present[N_ITEMS + 1] = False
-    model.update_items(more, N_ITEMS + 4)
+    model.update_items(ItemFeatures.of(more, N_ITEMS + 4))
     scorer = model.scorer()
     after = scorer.score(as_users(train, [0, 1, 2, 3]))
     np.testing.assert_allclose(after[:, :N_ITEMS], before, atol=1e-6)

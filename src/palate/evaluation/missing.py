@@ -10,6 +10,7 @@ import numpy as np
 from palate.contracts import Model
 from palate.core.content import modalities_of, modality_dropout_mask
 from palate.core.errors import ConfigError, did_you_mean
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.training.deployment import deployment_of
@@ -53,4 +54,4 @@ def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities
     draws = np.stack([rng_for(seed, "missing", modality).random(data.n_items) for modality in known])
     draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
     gone = present & ~modality_dropout_mask(draws, present, rate) & asked
-    model.update_items(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
+    model.update_items(ItemFeatures.of(content.without(data.items, dict(zip(known, gone))).handed, data.n_items))

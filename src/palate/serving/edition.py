@@ -18,6 +18,7 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import MODALITIES
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest, read_json
+from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.data.catalog import Catalog
 from palate.features.plan import Content
@@ -246,7 +247,7 @@ class Edition:
         model = self.model
         if model.capabilities.new_items:
             model = shared_copy(model)
-            model.update_items(content.handed, len(items))
+            model.update_items(ItemFeatures.of(content.handed, len(items)))
         more = len(items) - len(self)
         alive = np.concatenate([self.alive, np.zeros(more, bool)])
         alive[rows] = True

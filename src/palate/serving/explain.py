@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
@@ -104,7 +105,7 @@ def _parts(
     beside = shared_copy(model)
     grown = {n: _with_twins(features, row, lacking, sources.get(n, (n,))) for n, features in content.items()}
     size = len(edition)
-    beside.update_items(grown, size + len(lacking))
+    beside.update_items(ItemFeatures.of(grown, size + len(lacking)))
     with torch.inference_mode():
         scorer = beside.scorer()
         names: list[str] = list(getattr(beside, "_names", []))

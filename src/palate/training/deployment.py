@@ -15,6 +15,7 @@ from palate.contracts import Matcher, Model, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
@@ -128,7 +129,7 @@ class Deployment:
         }
         grown = self.items.append(table, id_column, ready)
         content = copy(self.content)
-        model.update_items(content.grow(grown), len(grown))
+        model.update_items(ItemFeatures.of(content.grow(grown), len(grown)))
         self.content, self.items = content, grown
 
     def _batch(

@@ -15,6 +15,7 @@ from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
@@ -181,7 +182,7 @@ def _renew(model: Model, other: Model) -> None:
 
 def _meet_all_items(model: Model, data: Dataset, content: Content) -> None:
     """Hand over content that was hidden in fitting, as a new item's would be."""
-    model.update_items(content.handed, data.n_items)
+    model.update_items(ItemFeatures.of(content.handed, data.n_items))
 
 
 def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from palate.core.files import (
     write_tensors,
     write_text,
 )
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.features.plan import Content
@@ -116,7 +117,7 @@ def restore(folder: str | Path) -> Model:
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
     model.drop_training_tensors()
-    model.update_items(content.handed, len(items))
+    model.update_items(ItemFeatures.of(content.handed, len(items)))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None

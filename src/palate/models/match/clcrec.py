@@ -23,7 +23,8 @@ from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.modules.graph import Graph, user_item
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @models.register("clcrec")
-class CLCRec(DescribedMatcher):
+class CLCRec(ContentMatcher):
     """Contrastive learning for cold-start recommendation."""
 
     name = "clcrec"
@@ -75,6 +76,7 @@ class CLCRec(DescribedMatcher):
         self.out = nn.Linear(c.hidden, c.dim)
         nn.init.xavier_normal_(self.out.weight)
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
+        self.cold = FromContent()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -93,7 +95,7 @@ class CLCRec(DescribedMatcher):
         return self.out(hidden), count.squeeze(1) > 0
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        return self.users, self.with_content(self.items)
+        return self.users, self.complete(self.items)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         c, pool = self.config, self.warm_rows.to(batch.items.device)

@@ -22,9 +22,9 @@ from torch import Tensor
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
+from palate.core.item_features import ItemFeatures
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, mean_of
@@ -115,11 +115,11 @@ class ContentKNN(Recommender):
         self._weights = {name: 1.0 for name in names}
         self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
         # validation asks about items hidden in fitting: their content arrives as a new item's would
-        self.update_items(train.all_features or train.features, train.n_items)
+        self.update_items(ItemFeatures.of(train.all_features or train.features, train.n_items))
         self.content.train()
         self._choose(train, run)
         self.content.eval()
-        self.update_items(train.features, train.n_items)
+        self.update_items(ItemFeatures.of(train.features, train.n_items))
         return True
 
     def _choose(self, train: TrainView, run: RunContext) -> None:
@@ -162,8 +162,8 @@ class ContentKNN(Recommender):
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._weights, self._scaling = dict(state["weights"]), dict(state["scaling"])
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        self.content.load(content, n_items)
+    def update_items(self, features: ItemFeatures) -> None:
+        self.content.load(features)
 
     def scorer(self) -> Scorer:
         used = [name for name in self.content.names if self._weights[name] > 0] or list(self.content.names[:1])

@@ -27,7 +27,8 @@ from palate.features.item_content import ItemContent
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.models.match.shared.node_tables import xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
@@ -40,7 +41,7 @@ Hyper = list[tuple[Tensor, Tensor]]
 
 
 @models.register("lgmrec")
-class LGMRec(DescribedMatcher):
+class LGMRec(ContentMatcher):
     """Local and global graph learning."""
 
     name = "lgmrec"
@@ -81,6 +82,7 @@ class LGMRec(DescribedMatcher):
         self.maps = nn.ParameterList(self._matrix(self.config.dim, width) for width in shape.features.values())
         self.edges = nn.ParameterList(self._matrix(self.config.hyperedges, width) for width in shape.features.values())
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromContent()
         for place in range(len(shape.features)):
             self.register_buffer(f"latent_{place}", torch.zeros(self.config.hyperedges, self.config.dim))
 
@@ -128,7 +130,7 @@ class LGMRec(DescribedMatcher):
         for place, (_, latent) in enumerate(hyper):
             self.get_buffer(f"latent_{place}").copy_(latent.detach())
         final = self._fused(nodes, torch.arange(len(nodes), device=nodes.device), hyper)
-        return final[: self.n_users], self.with_content(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         nodes = light_propagate(self.graph, self.table, self.config.layers)

@@ -25,7 +25,8 @@ from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.models.match.shared.node_tables import node_rows
 from palate.modules.graph import Graph
 from palate.modules.modal_convolution import ModalConvolution
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @models.register("mmgcn")
-class MMGCN(DescribedMatcher):
+class MMGCN(ContentMatcher):
     """Graph convolution by modality."""
 
     name = "mmgcn"
@@ -74,6 +75,7 @@ class MMGCN(DescribedMatcher):
             ModalConvolution(shape.n_users, width, first, c.dim, c.layers, c.learn_ids) for width, first in widths
         )
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
+        self.cold = FromContent()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -99,7 +101,7 @@ class MMGCN(DescribedMatcher):
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         final = self._nodes()
-        return final[: self.n_users], self.with_content(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         rows = torch.cat([batch.users, batch.items + self.n_users, batch.negatives[:, 0] + self.n_users])
@@ -119,7 +121,7 @@ class MMGCN(DescribedMatcher):
         users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
         somewhere = self._somewhere()
         for name, branch, (values, present, graph) in zip(self.content.names, self.convolutions(), self.seen):
-            values = self.content.whole(name, values)
+            values = self.content.all_rows(name, values)
             has = torch.cat([users, present])
             # an item without any content is still described, by who took it
             counts = torch.cat([users, present | ~somewhere])[:, None]

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.models.base import Recommender
 from palate.models.match.blend.members import member_of, members_for
 from palate.models.match.blend.scorer import BlendScorer
@@ -81,14 +81,14 @@ class Blend(Recommender):
             chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():
-            self.update_items(train.all_features, train.n_items)
+            self.update_items(ItemFeatures.of(train.all_features, train.n_items))
         scorers = [member.scorer() for member in self._matchers()]
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
         self._weights = self._choose(train, scorers, run.metric)
         if not train.visible_items.all():
-            self.update_items(train.visible, train.n_items)
+            self.update_items(ItemFeatures.of(train.visible, train.n_items))
         return True
 
     def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
@@ -115,10 +115,11 @@ class Blend(Recommender):
         for member in self._matchers():
             member.on_fit_end()
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
+        n_items = features.n_items
         for member in self._matchers():
             if member.capabilities.new_items or member.input_spec is None or n_items == member.input_spec.n_items:
-                member.update_items(content, n_items)
+                member.update_items(features)
         warm = self.get_buffer("warm")
         if n_items > len(warm):
             grown = torch.cat([warm, warm.new_zeros(n_items - len(warm))])

@@ -33,14 +33,14 @@ PAIRS = 500_000
 GATED = 200_000
 """Pairs drawn in proportion to K1 squared for the weights of directions."""
 DAMPING = 3.0
-CHUNK = 1024
+BLOCK = 1024
 
-Places = NDArray[np.int64]
-Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Side:
+class PreparedItems:
     """Items as the kernel reads them: vectors and mask by block, phi of directions with a weight where they count."""
 
     blocks: dict[int, tuple[Tensor, Tensor]]
@@ -65,7 +65,7 @@ class AlignedKernel(nn.Module):
         """``base`` is K1, ``directions`` K2."""
         return ("base", "directions") if self.directions.names else ("base",)
 
-    def fit(self, content: Mapping[str, Features], rows: Places, matrix: sp.csr_array) -> None:
+    def fit(self, content: Mapping[str, Features], rows: Rows, matrix: sp.csr_array) -> None:
         """Fit every block on ``rows``, then the weights on ``matrix``, the histories over all items.
 
         Where behaviour says nothing the first block stands alone.
@@ -115,11 +115,13 @@ class AlignedKernel(nn.Module):
         """1: behaviour has weighed the blocks already, so what is left of them explains what its weights say."""
         return 1.0
 
-    def heeded(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
+    def effective_weights(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
         """``weights``: K1 is never left out."""
         return weights
 
-    def read(self, content: Mapping[str, Features], rows: Places, weights: Mapping[str, float] | None = None) -> Side:
+    def read(
+        self, content: Mapping[str, Features], rows: Rows, weights: Mapping[str, float] | None = None
+    ) -> PreparedItems:
         """One side of :meth:`between`; without directions where they have no weight."""
         groups, here = self.learned.read(content, rows)
         found = {
@@ -127,10 +129,10 @@ class AlignedKernel(nn.Module):
             for i in self._needed()
         }
         if "directions" not in self.groups or not (weights is None or weights.get("directions")):
-            return Side(found, None)
-        return Side(found, self.directions.read(content, rows, groups)[:, self._heavy()])
+            return PreparedItems(found, None)
+        return PreparedItems(found, self.directions.read(content, rows, groups)[:, self._heavy()])
 
-    def between(self, a: Side, b: Side) -> dict[str, Tensor]:
+    def between(self, a: PreparedItems, b: PreparedItems) -> dict[str, Tensor]:
         """{"base": K1, "directions": K2}, float32 [n_a, n_b]; K1 is about 1 on the diagonal."""
         base = self._mixed({i: self._blocks()[i].similarity(a.blocks[i], b.blocks[i]) for i in a.blocks})
         if a.phi is None or b.phi is None:
@@ -138,13 +140,13 @@ class AlignedKernel(nn.Module):
         weights = self.directions.get_buffer("weights")[self._heavy()]
         return {"base": base, "directions": base * (a.phi @ (b.phi * weights).T)}
 
-    def means(self, content: Mapping[str, Features], a: Places, b: Places) -> dict[str, Tensor]:
+    def means(self, content: Mapping[str, Features], a: Rows, b: Rows) -> dict[str, Tensor]:
         """As :meth:`between`, of the items ``a`` and ``b``; a part of ``b`` is read at a time."""
         out = {group: torch.empty(len(a), len(b)) for group in self.groups}
         left = self.read(content, a)
-        for start in range(0, len(b), CHUNK):
-            for group, part in self.between(left, self.read(content, b[start : start + CHUNK])).items():
-                out[group][:, start : start + CHUNK] = part
+        for start in range(0, len(b), BLOCK):
+            for group, part in self.between(left, self.read(content, b[start : start + BLOCK])).items():
+                out[group][:, start : start + BLOCK] = part
         return out
 
     def combine(self, means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -175,22 +177,22 @@ class AlignedKernel(nn.Module):
         """k_t [n] of every term from similarities by block [B, n]."""
         return (found[list(term)].prod(0) for term in self.terms)
 
-    def _read(self, i: int, content: Mapping[str, Features], rows: Places) -> tuple[Tensor, Tensor]:
+    def _read(self, i: int, content: Mapping[str, Features], rows: Rows) -> tuple[Tensor, Tensor]:
         """Vectors and mask of block ``i``; the one after the features is the learned groups."""
         if i == len(self.names):
             return self.learned.read(content, rows)
         return self._blocks()[i].read(content[self.names[i]], rows)
 
-    def _found(self, content: Mapping[str, Features], rows: Places, one: Places, two: Places) -> Tensor:
+    def _found(self, content: Mapping[str, Features], rows: Rows, one: Rows, two: Rows) -> Tensor:
         """Similarity by every block of the items at places ``one[j]`` and ``two[j]`` of ``rows``, float32 [B, n]."""
         out = torch.empty(len(self.blocks), len(one))
         order = np.argsort(one, kind="stable")
-        bounds = np.searchsorted(one[order], np.arange(0, len(rows) + CHUNK, CHUNK))
+        bounds = np.searchsorted(one[order], np.arange(0, len(rows) + BLOCK, BLOCK))
         for i, block in enumerate(self._blocks()):
             vectors, there = self._read(i, content, rows)
-            for part, start in enumerate(range(0, len(rows), CHUNK)):
+            for part, start in enumerate(range(0, len(rows), BLOCK)):
                 mine = order[bounds[part] : bounds[part + 1]]
-                stop = start + CHUNK
+                stop = start + BLOCK
                 table = block.similarity((vectors[start:stop], there[start:stop]), (vectors, there))
                 out[i, mine] = table[one[mine] - start, two[mine]]
         return out
@@ -199,7 +201,7 @@ class AlignedKernel(nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
 
-def _together(matrix: sp.csr_array, rng: np.random.Generator) -> tuple[Places, Places, Doubles]:
+def _together(matrix: sp.csr_array, rng: np.random.Generator) -> tuple[Rows, Rows, Floats]:
     """Pairs of columns with a row in common and their damped cosine; of too many a sample, scaled to the whole sum."""
     seen = sp.csr_array(matrix, dtype=np.float32)
     counts = np.asarray(seen.sum(axis=0), np.float64)
@@ -212,7 +214,7 @@ def _together(matrix: sp.csr_array, rng: np.random.Generator) -> tuple[Places, P
     return one, two, c
 
 
-def _aligned(terms: Tensor, moments: Doubles, target: float) -> Doubles:
+def _aligned(terms: Tensor, moments: Floats, target: float) -> Floats:
     """Weights [T] >= 0 of ``terms``, samples [T, n], that fit a target with mean ``target`` and ``moments`` [T]."""
     mean = terms.mean(1, keepdim=True)
     centred = terms - mean

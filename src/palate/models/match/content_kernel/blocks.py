@@ -121,7 +121,7 @@ class BlockKernel(nn.Module):
 
         return carried(names) / carried(self.names)
 
-    def heeded(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
+    def effective_weights(self, names: Collection[str], weights: Mapping[str, float]) -> Mapping[str, float]:
         """``weights``, or 1 for groups that had none beside the others and are now alone."""
         groups = dict.fromkeys(group_of(name) for name in self.names if name in names)
         return weights if any(weights.get(group) for group in groups) else dict.fromkeys(groups, 1.0)

@@ -32,9 +32,9 @@ RIDGE = 1.0
 LEAST_SPREAD = 1e-3
 SURE = 2.0
 """Standard errors above 0 that a direction's moment has to be."""
-CHUNK = 16_384
+BLOCK = 16_384
 
-Doubles = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 class BlockDirections(nn.Module):
@@ -125,7 +125,7 @@ class Directions(nn.Module):
         phi: Tensor,
         sampled: tuple[NDArray[np.int64], NDArray[np.int64]],
         mass: float,
-        together: tuple[NDArray[np.int64], NDArray[np.int64], Doubles],
+        together: tuple[NDArray[np.int64], NDArray[np.int64], Floats],
     ) -> None:
         """Fit v.
 
@@ -161,7 +161,7 @@ class Directions(nn.Module):
         return [block for block in self.blocks if isinstance(block, BlockDirections)]
 
 
-def fit_weights(gram: Doubles, moment: Doubles, spread: Doubles, ridge: float = 3e-3) -> Doubles:
+def fit_weights(gram: Floats, moment: Floats, spread: Floats, ridge: float = 3e-3) -> Floats:
     """w >= 0 of least squares with moments ``gram`` [T, T] and ``moment`` [T]; the ridge is on standardised terms."""
     if not len(spread):
         return spread
@@ -170,33 +170,33 @@ def fit_weights(gram: Doubles, moment: Doubles, spread: Doubles, ridge: float = 
     return np.asarray(nnls(factor.T, np.linalg.solve(factor, moment / spread))[0] / spread)
 
 
-def _moments(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
+def _moments(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Mean [D] and covariance [D, D] of phi(a) * phi(b) over the pairs."""
     total, square = torch.zeros(phi.shape[1], dtype=torch.float64), torch.zeros(phi.shape[1], phi.shape[1])
     square = square.double()
-    for start in range(0, len(a), CHUNK):
-        part = phi[a[start : start + CHUNK]] * phi[b[start : start + CHUNK]]
+    for start in range(0, len(a), BLOCK):
+        part = phi[a[start : start + BLOCK]] * phi[b[start : start + BLOCK]]
         total += part.sum(0)
         square += part.T @ part
     mean = (total / len(a)).numpy()
     return mean, (square / len(a)).numpy() - np.outer(mean, mean)
 
 
-def _weighted(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Doubles) -> Doubles:
+def _weighted(phi: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Floats) -> Floats:
     """sum over pairs of weight * phi(a) * phi(b), float64 [D]."""
     total = torch.zeros(phi.shape[1], dtype=torch.float64)
-    for start in range(0, len(a), CHUNK):
-        stop = start + CHUNK
+    for start in range(0, len(a), BLOCK):
+        stop = start + BLOCK
         part = phi[a[start:stop]] * phi[b[start:stop]]
         total += torch.from_numpy(weight[start:stop]).float() @ part
     return np.asarray(total.numpy())
 
 
-def pair_moment(values: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Doubles) -> Tensor:
+def pair_moment(values: Tensor, a: NDArray[np.int64], b: NDArray[np.int64], weight: Floats) -> Tensor:
     """sum over pairs of weight * values(a) values(b)^T, float64 [d, d]."""
     found = torch.zeros(values.shape[1], values.shape[1], dtype=torch.float64)
-    for start in range(0, len(a), CHUNK):
-        stop = start + CHUNK
+    for start in range(0, len(a), BLOCK):
+        stop = start + BLOCK
         scaled = values[a[start:stop]] * torch.from_numpy(weight[start:stop])[:, None]
         found += scaled.T @ values[b[start:stop]]
     return found

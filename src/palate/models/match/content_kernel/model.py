@@ -19,16 +19,16 @@ import torch
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion
 from palate.models.base import Recommender
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
 from palate.models.match.content_kernel.profiles import KernelScorer
 from palate.models.match.content_kernel.search import search_kernel
-from palate.models.match.content_kernel.table import Carried, Fit, carried
+from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
 from palate.models.match.ease import dense_gram, ease_weights, refuse_large
 from palate.ranking.scorer import Scorer
 
@@ -103,14 +103,15 @@ class ContentKernel(Recommender):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self._kinds: dict[str, str] = {}
-        self._content: Mapping[str, Features] = {}
-        self._made: Carried | None = None
+        self._content = ItemFeatures({})
+        self._table: KernelTable | None = None
 
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
-        self._content = {n: f for n, f in {**train.features, **train.fields}.items() if self._wanted(n) and len(f)}
-        self._content = {n: f for n, f in self._content.items() if f.kind == "pooled" and f.present.any()}
+        visible = {**train.features, **train.fields}
+        wanted = {n: f for n, f in visible.items() if self._wanted(n) and f.kind == "pooled" and f.present.any()}
+        self._content = ItemFeatures.of(wanted, train.n_items)
         if not self._content:
             raise ConfigError("no content feature is left", key="features", hint="encode text, pictures or attributes")
         self._kinds = {name: kind_of(name, found) for name, found in self._content.items()}
@@ -130,7 +131,7 @@ class ContentKernel(Recommender):
         self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
         popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
         self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
-        self._made = None
+        self._table = None
         return True
 
     def _given(self) -> dict[str, Any] | None:
@@ -149,36 +150,35 @@ class ContentKernel(Recommender):
             **{key: s[key] for key in ("ridge", "l2", "mix", "popularity")},
         }
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        if not self._kinds:
-            return
-        self._content = {name: content[name] for name in self._kinds if name in content}
+    def update_items(self, features: ItemFeatures) -> None:
+        if self._kinds:
+            self._content = features.select(self._kinds)
 
     def on_fit_end(self) -> None:
         # a restored run makes its table of the whole content at once: so does the fitted model, to the same bits
-        self._made = None
+        self._table = None
 
-    def _carry(self) -> Carried:
+    def _current_table(self) -> KernelTable:
         """(K + ridge I)^-1 K over all items; made when a scorer first asks after content arrived."""
-        if self._made is None or self._made.content is not self._content:
+        if self._table is None or self._table.features is not self._content:
             if not self._content:
                 raise ConfigError("content has not arrived", hint="call extend")
-            by = Fit(
+            fit = KernelFit(
                 self.kernel,
                 self.get_buffer("rows").numpy(),
                 self._settings,
                 self.get_buffer("solver"),
                 self._sources if self.config.modality_dropout else None,
             )
-            self._made = carried(by, self._content, self._made)
-        return self._made
+            self._table = update_table(fit, self._content, self._table)
+        return self._table
 
     def scorer(self) -> Scorer:
-        made = self._carry()
-        place = torch.full((made.out.size,), -1)
+        table = self._current_table()
+        place = torch.full((table.out.size,), -1)
         place[self.get_buffer("rows")] = torch.arange(len(self.get_buffer("rows")))
         smooth, popular = self.get_buffer("smooth"), self.get_buffer("popular")
-        return KernelScorer(smooth, made.out, popular, place, self._settings["mix"], made.known)
+        return KernelScorer(smooth, table.out, popular, place, self._settings["mix"], table.known)
 
     def extra_state(self) -> dict[str, Any]:
         own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}

@@ -29,7 +29,7 @@ class KernelScorer(Scorer):
         owner = torch.from_numpy(history.owners())[where >= 0]
         y = torch.zeros(len(users), len(self.smooth))
         y[owner, where[where >= 0]] = 1.0
-        return heads(y, sparse_product(y, self.smooth), self.mix) + self.popular
+        return user_profiles(y, sparse_product(y, self.smooth), self.mix) + self.popular
 
     def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         profiles = self.profiles(users)
@@ -39,7 +39,7 @@ class KernelScorer(Scorer):
         return self.known
 
 
-def heads(y: Tensor, smoothed: Tensor, mix: float) -> Tensor:
+def user_profiles(y: Tensor, smoothed: Tensor, mix: float) -> Tensor:
     """unit(unit(smoothed) + mix unit(y)), rows; float32 [B, w]."""
     unit = torch.nn.functional.normalize
     return unit(unit(smoothed, dim=1, eps=1e-9) + mix * unit(y, dim=1, eps=1e-9), dim=1, eps=1e-9)

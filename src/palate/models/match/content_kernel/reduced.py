@@ -20,14 +20,14 @@ from palate.core.content import Features, modalities_of
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
 
-CHUNK = 1024
+BLOCK = 1024
 Kernel = BlockKernel | AlignedKernel
-Places = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 def by_pattern(
     content: Mapping[str, Features], sources: Mapping[str, tuple[str, ...]]
-) -> list[tuple[tuple[str, ...], Places]]:
+) -> list[tuple[tuple[str, ...], Rows]]:
     """(features that the modalities of these items tell, items) for every set of modalities that occurs.
 
     An item has a modality if it has any feature made of that modality alone. Items without any are left out.
@@ -65,7 +65,7 @@ def regression(
     Args:
         fitted: content of the fitted items. solver: (K + ridge I)^-1 [w, w] of all features.
     """
-    weights = kernel.heeded(names, settings["weights"])
+    weights = kernel.effective_weights(names, settings["weights"])
     known = fitted if len(names) == len(fitted) else kernel.only(fitted, names)
     places = np.arange(len(solver))
     if len(names) < len(fitted):
@@ -76,13 +76,13 @@ def regression(
     return Regression(names, weights, solver, kernel.read(known, places, weights))
 
 
-def carry(kernel: Kernel, by: Regression, content: Mapping[str, Features], items: Places) -> Tensor:
+def item_columns(kernel: Kernel, by: Regression, content: Mapping[str, Features], items: Rows) -> Tensor:
     """(K + ridge I)^-1 K(fitted, items), float32 [w, len(items)]; O(w^2) for each item."""
     out = torch.empty(len(by.solver), len(items))
-    for start in range(0, len(items), CHUNK):
-        part = items[start : start + CHUNK]
+    for start in range(0, len(items), BLOCK):
+        part = items[start : start + BLOCK]
         some = {name: found.take(part) for name, found in content.items()}
         known = some if len(by.names) == len(content) else kernel.only(some, by.names)
         side: Any = kernel.read(known, np.arange(len(part)), by.weights)
-        out[:, start : start + CHUNK] = by.solver @ kernel.combine(kernel.between(by.fitted, side), by.weights)
+        out[:, start : start + BLOCK] = by.solver @ kernel.combine(kernel.between(by.fitted, side), by.weights)
     return out

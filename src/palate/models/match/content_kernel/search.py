@@ -13,7 +13,7 @@ import torch
 from palate.core.content import Features
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
-from palate.models.match.content_kernel.profiles import heads, sparse_product
+from palate.models.match.content_kernel.profiles import sparse_product, user_profiles
 from palate.models.match.ease import dense_gram, ease_weights
 from palate.training.selection import dense_metric, pseudo_cold
 
@@ -53,14 +53,14 @@ def search_kernel(
     tops = [(l2, m) for l2 in smoothed for m in _grid(c.mix, c.mix_grid)]
     best: tuple[float, dict[str, Any]] = (-1.0, {})
 
-    def judge(weights: dict[str, float], ridge: float, heads_only: list[tuple[float, float]], pops: Any) -> None:
+    def judge(weights: dict[str, float], ridge: float, profile_settings: list[tuple[float, float]], pops: Any) -> None:
         nonlocal best
         gram_k = kernel.combine(own, weights)
         gram_k.diagonal().add_(ridge)
         out = torch.cholesky_solve(kernel.combine(cross, weights), torch.linalg.cholesky(gram_k))
         common = popular @ out
-        for l2, mix in heads_only:
-            scores = heads(y, smoothed[l2], mix) @ out
+        for l2, mix in profile_settings:
+            scores = user_profiles(y, smoothed[l2], mix) @ out
             for pop in pops:
                 found = value(scores + pop * common)
                 if found > best[0]:

@@ -19,14 +19,15 @@ from torch import Tensor
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.models.match.ease import ItemItemScorer, inverse, refuse_large
 from palate.models.match.ease_content.prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
-from palate.models.match.shared.nearest import ArrivalsScorer, Near, nearest
+from palate.models.match.ease_content.scorer import ArrivalsScorer
+from palate.models.match.shared.nearest import Near, nearest
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
@@ -80,7 +81,7 @@ class EASEContent(Recommender):
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
-        self.content.fit(train.features, train.n_items)
+        self.content.fit(ItemFeatures.of(train.features, train.n_items))
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
@@ -138,9 +139,9 @@ class EASEContent(Recommender):
     def selected_settings(self) -> dict[str, Any]:
         return dict(zip(("l2", "power", "prior", "widen"), self._setting))
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
         known = self.get_buffer("known")
-        self._near = nearest(self.content, content, n_items, known, self.config.k, self.config.weights, self._near)
+        self._near = nearest(self.content, features, known, self.config.k, self.config.weights, self._near)
 
     def scorer(self) -> Scorer:
         weights, known = self.get_buffer("weights"), self.get_buffer("known")

@@ -98,7 +98,7 @@ def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary"
     return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
 
 
-Deployment = Mapping[str, tuple[Tensor, Tensor]]
+UnitVectors = Mapping[str, tuple[Tensor, Tensor]]
 """Feature -> rows int64 [m] that may be neighbours, and their unit vectors [m, d]."""
 
 
@@ -123,7 +123,7 @@ def arrivals_graph(
     return near_graph(fitted_vectors(content, fitted) if asked else {}, asked, len(fitted), k, weights)
 
 
-def fitted_vectors(content: ItemContent, fitted: Tensor) -> Deployment:
+def fitted_vectors(content: ItemContent, fitted: Tensor) -> UnitVectors:
     """What :func:`near_graph` compares with: the fitted items' vectors, by feature."""
     out = {}
     for name in content.names:
@@ -135,7 +135,7 @@ def fitted_vectors(content: ItemContent, fitted: Tensor) -> Deployment:
 
 
 def near_graph(
-    fitted: Deployment,
+    fitted: UnitVectors,
     asked: Mapping[str, tuple[Tensor, Tensor]],
     n_items: int,
     k: int = 10,
