@@ -173,7 +173,7 @@ def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> ND
 
     from palate.ranking.scorer import VectorScorer, mean_of
 
-    held = data.test_held()
+    held = data.test_queries()
     whole = []
     for values, present in parts:
         centred = np.where(present[:, None], values - values[present].mean(0), 0)

@@ -87,7 +87,7 @@ def _solved(data: str, model: str) -> tuple[Pair, Pair]:
     view, made = prepared(data, model)
     view = replace(view, valid=None)
     users = view.user_batch(np.arange(view.n_users))
-    fit = timed(lambda: made.solve(view))
+    fit = timed(lambda: made.solve(view, RunContext()))
     with torch.inference_mode():
         return fit, timed(lambda: made.scorer().topk(users, 20, users.history))
 

@@ -60,9 +60,10 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     assert isinstance(model, Matcher) and view.valid is not None
     seed_torch(0, "init", model.name)
     model.setup(view)
-    solved = model.solve(view)
+    run = RunContext(0, data.spec.headline)
+    solved = model.solve(view, run)
     spent = time.process_time() - cpu
-    state = None if solved else train(model, view, RunContext(0, view.metric))
+    state = None if solved else train(model, view, run)
     epochs = [] if state is None else [record["cpu_seconds"] for record in state.history]
     fit, fit_cpu = time.perf_counter() - started, time.process_time() - cpu
     started, cpu = time.perf_counter(), time.process_time()

@@ -160,7 +160,7 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     new = np.arange(len(rows)) >= len(rows) - len(cold)
     # the draw, carried over to the order in which the shop has the items; rows of the log stay as they were
     vars(arranged)["split"] = replace(data.split, visible_items=~new, refit_items=~new, test_candidates=new)
-    held, users = arranged.test_held(), arranged.users.ids.ids.to_list()
+    held, users = arranged.test_queries(), arranged.users.ids.ids.to_list()
     warm = [str(name) for name in arranged.items.ids.ids.gather(np.flatnonzero(~new)).to_list()]
     answers, late, seconds = [], 0, []
     with _served(run, fresh(HOME / "reach")) as served:

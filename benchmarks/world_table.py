@@ -94,7 +94,7 @@ def measure(world: World, without: tuple[str, ...] = ()) -> Cells:
 
 
 def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> dict[str, float]:
-    truth, held = Oracle(Truth.load(folder), data), data.test_held()
+    truth, held = Oracle(Truth.load(folder), data), data.test_queries()
     if model in ("oracle", "random"):
         scorer: Scorer = truth if model == "oracle" else Nothing(data.n_items)
     else:

@@ -63,7 +63,7 @@ def precision(modality: str) -> Judge:
 
 def _asked(data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows of test users who took some new items but not all, and who took what [U, new items]."""
-    held, new = data.test_held(), unseen(data)
+    held, new = data.test_queries(), unseen(data)
     taken = np.zeros((len(held), data.n_items), bool)
     taken[held.relevant.owners(), held.relevant.items] = True
     taken = taken[:, new]

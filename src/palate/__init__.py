@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palate.data.dataset import Dataset as Dataset
-    from palate.data.readers._base import load as load
+    from palate.data.load import load as load
     from palate.training.saving import restore as restore
 
 __version__ = "0.1.0"
 _LAZY = {
-    "load": "palate.data.readers._base",
+    "load": "palate.data.load",
     "Dataset": "palate.data.dataset",
     "restore": "palate.training.saving",
     "compare": "palate.evaluation.compare",

@@ -42,12 +42,12 @@ class LeaksTest(EASE):
     """Counts the test answers as if they were training rows."""
 
     def fit(self, data: Any, **options: Any) -> Any:
-        held = data.test_held()
+        held = data.test_queries()
         self.leak = held.users.rows[held.relevant.owners()], held.relevant.items
         return super().fit(data, **options)
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         self.get_buffer("weights")[torch.from_numpy(self.leak[1])] += 0.1
         return True
 
@@ -180,8 +180,8 @@ class RemembersThePast(EASE):
 
     past: Any = None
 
-    def solve(self, train: Any) -> bool:
-        super().solve(train)
+    def solve(self, train: Any, run: Any) -> bool:
+        super().solve(train, run)
         weights = self.get_buffer("weights")
         if type(self).past is not None:
             weights += 0.1 * type(self).past

@@ -16,7 +16,7 @@ from palate.core.errors import ConfigError
 def test_check_opens_media_and_names_the_broken_file(shop, ask):
     report = ask("check", shop)
     assert report["ok"] and report["counts"]["items"] == N_ITEMS and report["counts"]["users"] == N_USERS
-    broken = [fault for fault in report["faults"] if fault["code"] == "media_unreadable"]
+    broken = [fault for fault in report["issues"] if fault["code"] == "media_unreadable"]
     assert [fault["rows"] for fault in broken] == [[2]]
 
 
@@ -26,7 +26,7 @@ def test_check_prints_for_people(shop, call):
 
 def test_check_of_data_with_errors_has_exit_code_1(shop, ask):
     report = ask("check", shop, "--split", "given", code=1)
-    assert not report["ok"] and report["faults"][0]["severity"] == "error"
+    assert not report["ok"] and report["issues"][0]["severity"] == "error"
 
 
 def test_encode_says_what_was_made_and_encodes_once(shop, ask, tmp_path):
@@ -79,7 +79,7 @@ def test_models_for_people_cuts_nothing_in_a_pipe(call):
 
 
 def test_tune_resumes_and_never_opens_test(shop, ask, tmp_path, monkeypatch):
-    monkeypatch.setattr("palate.data.dataset.Dataset.test_held", _sealed)
+    monkeypatch.setattr("palate.data.dataset.Dataset.test_queries", _sealed)
     search = ("tune", shop, "--model", "ease", "--space", "l2=1..1000:log", "--out", tmp_path)
     short = ask(*search, "--trials", 2)
     fits = []

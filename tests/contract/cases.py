@@ -16,8 +16,8 @@ import palate
 from palate.contracts import Matcher, Model, models
 from palate.core.batch import PairBatch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.data.dataset import Dataset
-from palate.data.sampling import Negatives
 from palate.data.views import TrainView
 from palate.features.plan import Content, plan_content
 from palate.ranking.scorer import Scorer
@@ -132,12 +132,10 @@ class Case:
 def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
     """Training pairs with as many negatives as ``kind`` wants."""
     rng = np.random.default_rng(0)
-    own = getattr(kind(**small(kind)).config, "negatives", None)
-    count = int(getattr(kind, "negatives", 1) if own is None else own)
     rows = rng.choice(len(view), size, replace=False)
-    sampler = Negatives(view.n_items, (view.history.indptr, view.history.items), np.flatnonzero(view.warm_items))
-    drawn = sampler.draw(view.users[rows], count, rng) if count else np.zeros((size, 0), np.int64)
-    return PairBatch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (view.users[rows], view.items[rows], drawn)))
+    batch = kind(**small(kind)).batches(view, RunContext()).collate(rows, rng)
+    assert isinstance(batch, PairBatch)
+    return batch
 
 
 def people(data: Dataset, rows: np.ndarray | None = None) -> UserBatch:

@@ -66,6 +66,21 @@ def mmrec_layout(root: Path):
     return root
 
 
+def ctr_layout(root: Path):
+    rows = [
+        {"user_id": f"u{u}", "movie_id": i, "label": (u + i) % 2, "timestamp": t, "device": ("tv", None, "web")[n % 3],
+         "hour": float(n % 24), "history": [1, 2]}
+        for n, (u, i, t) in enumerate(walk())
+    ]  # fmt: skip
+    cuts = (0, len(rows) * 3 // 5, len(rows) * 4 // 5, len(rows))
+    for name, start, stop in zip(("train", "valid", "test"), cuts, cuts[1:]):
+        pl.DataFrame(rows[start:stop]).write_parquet(root / f"{name}.parquet")
+    lines = [f"{i},{'Drama| Comedy' if i % 2 else 'War'},{i * 1.5}" for i in range(N_ITEMS)]
+    (root / "items.csv").write_text("movie_id,genre,price\n" + "\n".join(lines))
+    (root / "users.csv").write_text("user_id,age\n" + "\n".join(f"u{u},{20 + u}" for u in range(N_USERS)))
+    return root
+
+
 def movies_layout(root: Path):
     records = [
         {

@@ -11,7 +11,7 @@ import pytest
 from palate.core.errors import DataError, PalateError
 from palate.data.check import check
 from palate.data.dataset import Dataset
-from palate.data.readers._base import load
+from palate.data.load import load
 from palate.data.tables import read_table
 
 ITEMS = b"id,title,kind\n1,A red lamp,a\n2,A blue chair,b\n3,A green door,a\n"
@@ -273,7 +273,7 @@ def test_bad_shop(name, tmp_path):
     if column is not None:
         assert error.column == column, error
     report = check(root)
-    assert not report.ok and report.faults[0].file == error.file and message in report.render(400)
+    assert not report.ok and report.issues[0].file == error.file and message in report.render(400)
 
 
 def times(tmp_path, *values):
@@ -308,9 +308,9 @@ def test_lost_rows_are_listed(tmp_path):
     root = folder(tmp_path / "a", log=row_of(b"u1,77,1500000000"))
     data = load(root)
     assert len(data.interactions) == 2 and data.interactions.source_row(1) == 3
-    fault = check(root).find("unknown_id")[0]
+    issue = check(root).find("unknown_id")[0]
     assert (
-        fault.rows == (2,) and fault.key == "77" and fault.column == "item" and fault.file.endswith("interactions.csv")
+        issue.rows == (2,) and issue.key == "77" and issue.column == "item" and issue.file.endswith("interactions.csv")
     )
 
 

@@ -100,7 +100,7 @@ def test_user_table_and_lost_rows():
     with pytest.warns(UserWarning, match=r"1 of 5 interactions left out.*row 5, user = 'w'"):
         data = build(users=users)
     assert data.n_users == 2 and data.users.raw("attributes")[1] == {"age": 40}
-    assert data.interactions.lost.to_dicts() == [{"row": 5, "column": "user", "value": "w"}]
+    assert data.interactions.dropped.to_dicts() == [{"row": 5, "column": "user", "value": "w"}]
 
 
 def test_positives_merge_repeats():
@@ -161,7 +161,7 @@ def test_append():
 @pytest.mark.parametrize(
     ("frame", "message", "row"),
     [
-        ({"sku": ["e", "a"]}, "is there already", 2),
+        ({"sku": ["e", "a"]}, "exists already", 2),
         ({"sku": ["e", "e"]}, "appears twice", 2),
         ({"sku": ["e", None]}, "id is empty", 2),
         ({"sku": ["e"], "titel": ["x"]}, "did you mean title", None),

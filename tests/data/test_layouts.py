@@ -8,7 +8,7 @@ import pytest
 from layout_fixtures import LAYOUTS, N_ITEMS, N_USERS, START, s3rec_layout, walk
 
 from palate.core.errors import ConfigError, DataError
-from palate.data.readers._base import load, readers, recognise, write
+from palate.data.load import load, readers, recognise, write
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_errors_name_the_file(name, tmp_path):
 
 def test_write_refuses_to_overwrite(tmp_path):
     data = load(s3rec_layout(tmp_path))
-    with pytest.raises(DataError, match="something here already"):
+    with pytest.raises(DataError, match="folder is not empty"):
         write(data, tmp_path)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from palate.core.errors import ConfigError, DataError
-from palate.data.sampling import Negatives, PairedNegatives, shuffled_batches
+from palate.core.errors import DataError
+from palate.data.sampling import Negatives, PairedNegatives
 
 
 @settings(max_examples=60, deadline=None)
@@ -111,19 +111,6 @@ def test_no_python_loop_over_rows():
     start = time.perf_counter()
     sampler.draw(users, 1, rng)
     assert time.perf_counter() - start < 1.0
-
-
-def test_batches_cover_everything_once():
-    for n, size in ((10, 3), (9, 3), (2, 5), (0, 4)):
-        batches = list(shuffled_batches(n, size, np.random.default_rng(0)))
-        assert sorted(np.concatenate(batches)) == list(range(n)) if batches else n == 0
-        assert all(len(batch) == size for batch in batches[:-1])
-    full = list(shuffled_batches(10, 3, np.random.default_rng(0), drop_last=True))
-    assert [len(batch) for batch in full] == [3, 3, 3]
-    first, again, other = (np.concatenate(list(shuffled_batches(50, 7, np.random.default_rng(s)))) for s in (1, 1, 2))
-    assert np.array_equal(first, again) and not np.array_equal(first, other)
-    with pytest.raises(ConfigError):
-        next(shuffled_batches(3, 0, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("positives", [[0], [0, 1, 2, 5, 11], list(range(1, 11))])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError
 from palate.data.dataset import Dataset
-from palate.data.readers._base import load
+from palate.data.load import load
 from palate.data.relations import Edges, Relations
 from palate.data.splits import TEST, TRAIN, VALID, SplitSpec
 
@@ -46,7 +46,7 @@ def test_parts_are_disjoint_and_cover(seed, kind, n):
     assert part.shape == found.users.shape and set(part.tolist()) <= {TRAIN, VALID, TEST}
     pairs = found.users * data.n_items + found.items
     assert len(np.unique(pairs)) == len(pairs)
-    view, held = data.select_view(), data.test_held()
+    view, held = data.select_view(), data.test_queries()
     train = set((view.users * data.n_items + view.items).tolist())
     asked = held_pairs(data, held)
     assert not train & asked
@@ -117,7 +117,7 @@ def test_item_cold_hides_and_asks_only_cold_items():
     refit = data.refit_view()
     np.testing.assert_array_equal(refit.visible_items, ~cold)
     assert refit.valid is None and not cold[refit.items].any()
-    held = data.test_held()
+    held = data.test_queries()
     assert cold[held.relevant.items].all() and not cold[held.users.history.items].any()
 
 
@@ -130,7 +130,7 @@ def test_transductive_shows_content_never_behaviour():
 def test_user_cold_folds_in():
     data = make(spec="user_cold:seed=1")
     split, found = data.split, data.positives
-    view, held = data.select_view(), data.test_held()
+    view, held = data.select_view(), data.test_queries()
     test_users = np.unique(found.users[split.part == TEST])
     assert not np.isin(view.users, test_users).any() and (held.users.rows == -1).all()
     for at in range(len(held)):
@@ -146,7 +146,7 @@ def test_user_cold_folds_in():
 def test_mask_train_or_all():
     for kind in ("random", "leave_one_out", "given"):
         data = make(spec=f"{kind}:mask=train")
-        held, wide = data.test_held(), data.with_split(f"{kind}:mask=all").test_held()
+        held, wide = data.test_queries(), data.with_split(f"{kind}:mask=all").test_queries()
         found, part = data.positives, data.split.part
         for at, user in enumerate(held.users.rows):
             mine = found.users == user
@@ -161,14 +161,17 @@ def test_no_test_part_anywhere_in_a_view():
     cold = np.flatnonzero(data.split.test_candidates)
     for view in (data.select_view(), data.refit_view()):
         view = view.with_features(data.items.given)
-        _ = view.matrix, view.history, view.popularity, view.warm_items
-        assert not (set(vars(view)) & {"test", "test_held", "data", "dataset", "interactions", "split"})
+        _ = view.matrix, view.history, view.popularity, view.warm_items, view.items_table
+        assert not (set(vars(view)) & {"test", "test_queries", "data", "dataset", "interactions", "split"})
         seen, ids = [], []
         walk(view, "view", seen, ids)
         assert not any(isinstance(value, Dataset) for _, value in seen)
         for path, value in seen:
-            if isinstance(value, np.ndarray) and path.endswith((".items", ".relevant.items", ".target", ".source")):
+            if isinstance(value, np.ndarray) and path.endswith(
+                (".items", ".events.item", ".relevant.items", ".target", ".source")
+            ):
                 assert not np.isin(value, cold).any(), path
+        assert not np.isin(view.events.item, cold).any() and not np.isin(view.histories.lists.items, cold).any()
         assert view.matrix[:, cold].nnz == 0 and view.popularity[cold].sum() == 0
 
 
@@ -203,7 +206,7 @@ def test_the_published_cold_draw_of_movies(draw, real_data):
     cold = np.zeros(3883, bool)
     cold[np.random.default_rng(draw).choice(3883, 776, replace=False)] = True
     np.testing.assert_array_equal(data.split.test_candidates, cold)
-    held = data.test_held()
+    held = data.test_queries()
     ratings = pl.read_csv(real_data("movies") / "ratings.csv").filter(pl.col("rating") >= 4)
     rows = {movie: row for row, movie in enumerate(data.items.ids.ids.to_list())}
     by_user = {}

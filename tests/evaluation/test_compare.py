@@ -41,13 +41,13 @@ def cold(tmp_path_factory):
 
 def test_selection_is_written_before_test_is_opened(tmp_path, monkeypatch):
     opened = []
-    real = type(make_shop()).test_held
+    real = type(make_shop()).test_queries
 
     def watched(self):
         opened.append(json.loads((tmp_path / "selection.json").read_text()))
         return real(self)
 
-    monkeypatch.setattr("palate.data.dataset.Dataset.test_held", watched)
+    monkeypatch.setattr("palate.data.dataset.Dataset.test_queries", watched)
     run(make_shop(), ["popularity", "bpr:epochs=1;dim=4"], tmp_path, seeds=(0, 1))
     assert len(opened) == 3, "the seed changes nothing for a model that counts: it is run once"
     for chosen in opened:
@@ -95,7 +95,7 @@ def test_a_seed_draws_the_split_in_cold_protocols(cold):
     data, out, result = cold
     cells = json.loads((out / "selection.json").read_text())
     assert result["split"].startswith("item_cold")
-    held = [data.with_split(data.spec.model_copy(update={"seed": seed})).test_held() for seed in (0, 1)]
+    held = [data.with_split(data.spec.model_copy(update={"seed": seed})).test_queries() for seed in (0, 1)]
     assert not np.array_equal(held[0].candidates, held[1].candidates)
     for cell in cells:
         with np.load(out / "cells" / cell["key"] / "test-0.npz") as saved:
@@ -239,7 +239,7 @@ def test_seeds_on_one_split_are_not_more_users(tmp_path):
     data = make_shop()
     result = run(data, MODELS[:2], tmp_path, seeds=(0, 1))
     (found,) = result["tests"]["recall@20"].values()
-    assert found["n_users"] == len(data.test_held()) and found["n_draws"] == 1
+    assert found["n_users"] == len(data.test_queries()) and found["n_draws"] == 1
 
 
 def test_the_baseline_is_the_best_without_content(tmp_path):

@@ -28,7 +28,7 @@ def ranked(scores, row, held):
 def test_metrics_are_those_of_a_full_sort(ease):
     data, model = ease
     result = evaluate(model, data)
-    held = data.test_held()
+    held = data.test_queries()
     scores = model.scorer().score(held.users).numpy()
     assert model.scorer().scorable().all()
     recall, ndcg = [], []
@@ -47,7 +47,7 @@ def test_metrics_are_those_of_a_full_sort(ease):
 def test_the_result_as_json_says_what_was_asked(ease):
     data, model = ease
     said = evaluate(model, data).to_json()
-    assert said["users"] == len(data.test_held()) and said["hash"] == data.hash and said["mask"] == "train"
+    assert said["users"] == len(data.test_queries()) and said["hash"] == data.hash and said["mask"] == "train"
     assert said["model"] == "ease" and said["positive"] == "every interaction"
 
 
@@ -80,7 +80,7 @@ def test_item_slices_cover_and_do_not_overlap():
 
 
 def test_user_slices_cover_every_user_once(ease):
-    held = ease[0].test_held()
+    held = ease[0].test_queries()
     slices = user_slices(held)
     assert (sum(mask.astype(int) for mask in slices.values()) == 1).all()
 

@@ -12,7 +12,7 @@ from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, vie
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
-from palate.data.searches import make_searches
+from palate.data.query_log import build_query_log
 from palate.features.encoders.tower import vectors_of
 from palate.features.plan import Content
 from palate.features.saved import load_encoder
@@ -86,7 +86,7 @@ def typed_view():
     data = shop()
     log = data.interactions.frame.select("user", "item")
     words = pl.Series([f"a {colour_of(item)} thing" for item in log["item"]])
-    data = replace(data, searches=make_searches([log.with_columns(query=words)]))
+    data = replace(data, searches=build_query_log([log.with_columns(query=words)]))
     plans = (READERS, {"image": "image_stats", "text": "hash?dim=64"})
     made_of = [Content({m: (m, spec, None) for m, spec in plan.items()}, FeatureStore(None)) for plan in plans]
     return [content.view(data.select_view(), data, queries=True) for content in made_of]

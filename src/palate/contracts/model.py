@@ -13,6 +13,7 @@ from palate.contracts.phase import Phase
 from palate.contracts.schedules import schedule_of
 from palate.contracts.spec import Capabilities, InputSpec, Requirements
 from palate.contracts.task import Task, tasks
+from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource
 from palate.core.config import ContentConfig, ModelConfig, TrainedConfig, parse_config
 from palate.core.context import RunContext
@@ -208,9 +209,16 @@ class Model(nn.Module):
             state: as returned.
         """
 
-    def artifacts(self) -> Mapping[str, Any]:
-        """Named :class:`palate.core.artifacts.Artifact` s to keep in the run, such as semantic ids or a vocabulary."""
+    def artifacts(self) -> Mapping[str, Artifact]:
+        """Named parts to keep in the run for others to use, such as semantic ids or a vocabulary."""
         return {}
+
+    def use_artifacts(self, artifacts: Mapping[str, Artifact]) -> None:
+        """Take artifacts: those of other runs before :meth:`setup`, or the run's own before :meth:`build`.
+
+        Args:
+            artifacts: by name.
+        """
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The part of ``state_dict`` that training can change: what checkpoints and the best weights keep.
@@ -295,7 +303,9 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-models: Registry[type[Model]] = Registry("model", ("palate.models.match", "palate.models.rank"), "palate.models")
+models: Registry[type[Model]] = Registry(
+    "model", ("palate.models.match", "palate.models.sequence", "palate.models.rank"), "palate.models"
+)
 
 
 def _check_axes(name: str, config: ModelConfig, capabilities: Capabilities) -> None:

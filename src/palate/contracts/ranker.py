@@ -3,28 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from palate.batches.impressions import ImpressionBatches
 from palate.contracts.model import Model
-from palate.contracts.spec import Requirements
-from palate.core.batch import ImpressionBatch
+from palate.contracts.spec import InputSpec, Requirements
+from palate.core.batch import BatchSource, ImpressionBatch
+from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
+from palate.data.catalog import Catalog
+from palate.data.schema import Schema
+from palate.data.views import TrainView
+from palate.modules.fields import FieldTables
 
 
 class Ranker(Model):
-    """A system that scores the items of an impression, or any list of candidates."""
+    """A system that scores the items of an impression, or any list of candidates.
+
+    Attributes:
+        longest: newest items that a history keeps.
+        negatives: 0 learns from every event and its label; else from clicks, each with this many items of the same
+            impression that were not clicked.
+        min_count: values of fields that occur in fewer training events are out of vocabulary.
+        tables: fields of all users and items, made in :meth:`setup`.
+    """
 
     task_name: ClassVar[str] = "rank"
     requirements: ClassVar[Requirements] = Requirements(labels=True)
+    longest: ClassVar[int] = 50
+    negatives: ClassVar[int] = 0
+    min_count: ClassVar[int] = 1
+    tables: FieldTables
+    _met: tuple[int, int] | None = None
+
+    def setup(self, train: TrainView) -> None:
+        """Fit the schema of fields on the training part, encode users and items, build.
+
+        Args:
+            train: all that training may see.
+        """
+        schema = Schema.fit(train, min_count=self.min_count)
+        dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
+        sizes = {one.name: one.size for one in schema if one.kind != "sequence"}
+        self.tables = FieldTables(schema)
+        self.build(InputSpec(train.n_users, train.n_items, dims, sizes))
+        self.tables.load(train.users_table, train.items_table)
+
+    def meet_tables(self, users: Catalog, items: Catalog) -> None:
+        """Encode tables that may hold entities hidden in fitting; nothing is learnt from them.
+
+        Args:
+            users: the users' own columns.
+            items: the items' own columns.
+        """
+        if self._met != (id(users), id(items)):
+            device = self.device
+            self.tables.load(users, items)
+            self.tables.to(device)
+            self._met = id(users), id(items)
+
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        """Labelled events, or clicks with items of their impressions that were not clicked."""
+        return ImpressionBatches(train, self.tables.schema, self.longest, self.negatives)
 
     def logits(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Scores before the sigmoid, float32 [n events] each.
 
         Args:
-            batch: events with fields, histories and groups.
+            batch: events with context, histories and groups.
 
         Returns:
             ``label`` for the label of the events; a multi-task model has more entries.
@@ -35,6 +85,19 @@ class Ranker(Model):
         raise UnsupportedError(f"{self.name} does not rank")
 
     def loss(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
-        """Mean binary cross-entropy of the labels (the maximum-likelihood loss of click models)."""
-        loss = F.binary_cross_entropy_with_logits(self.logits(batch)["label"], batch.labels)
-        return {"loss": loss}
+        """Mean negative log-likelihood: of every label, or of the click in its row where ``negatives`` are drawn."""
+        scores = self.logits(batch)["label"]
+        if not self.negatives:
+            return {"loss": F.binary_cross_entropy_with_logits(scores, batch.labels)}
+        rows = scores.view(-1, self.negatives + 1)
+        return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
+
+    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+        """Take new rows of items; of their fields nothing is known."""
+        self.tables.grow(n_items)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"schema": self.tables.schema.state()}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self.tables = FieldTables(Schema.from_state(state["schema"]))

@@ -19,13 +19,16 @@ class RaggedArray:
     """Ragged integer lists in CSR form.
 
     Attributes:
-        indptr: int64 [n + 1]. items: int64 [indptr[-1]], each list in time order where time is known.
+        indptr: int64 [n + 1].
+        items: int64 [indptr[-1]], each list in time order where time is known.
         times: int64, aligned with ``items``, or None.
+        events: int64 codes of event types, aligned with ``items``, or None.
     """
 
     indptr: IntArray
     items: IntArray
     times: IntArray | None = None
+    events: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -39,13 +42,28 @@ class RaggedArray:
         return np.diff(self.indptr)
 
     @classmethod
-    def build(cls, owners: IntArray, items: IntArray, n: int, times: IntArray | None = None) -> RaggedArray:
-        """Group ``items`` by ``owners`` (0..n-1); within a list by time where given, else by item id."""
+    def build(
+        cls,
+        owners: IntArray,
+        items: IntArray,
+        n: int,
+        times: IntArray | None = None,
+        events: IntArray | None = None,
+    ) -> RaggedArray:
+        """Group ``items`` by ``owners`` (0..n-1); within a list by time where given, else by item id.
+
+        Args:
+            owners: int64 [e], the list that each entry belongs to.
+            items: int64 [e].
+            n: number of lists.
+            times: int64 [e] or None.
+            events: int64 [e] codes of event types, or None.
+        """
         order = np.lexsort((items, owners)) if times is None else np.lexsort((items, times, owners))
         indptr = np.zeros(n + 1, np.int64)
         np.cumsum(np.bincount(owners, minlength=n), out=indptr[1:])
         items = np.ascontiguousarray(items[order], dtype=np.int64)
-        return cls(indptr, items, None if times is None else times[order])
+        return cls(indptr, items, _gather(times, order), _gather(events, order))
 
     @classmethod
     def of(cls, lists: Sequence[Sequence[int]]) -> RaggedArray:
@@ -64,17 +82,23 @@ class RaggedArray:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         shift = np.repeat(starts - indptr[:-1], lengths)
         index = np.arange(indptr[-1]) + shift
-        return RaggedArray(indptr, self.items[index], None if self.times is None else self.times[index])
+        return RaggedArray(indptr, self.items[index], _gather(self.times, index), _gather(self.events, index))
 
     def _slice(self, start: int, stop: int) -> RaggedArray:
         """Lists ``start .. stop - 1``; entries are views, not copies."""
         indptr = self.indptr[start : stop + 1]
         entries = slice(int(indptr[0]), int(indptr[-1]))
-        return RaggedArray(indptr - indptr[0], self.items[entries], None if self.times is None else self.times[entries])
+        return RaggedArray(
+            indptr - indptr[0], self.items[entries], _gather(self.times, entries), _gather(self.events, entries)
+        )
 
     def owners(self) -> IntArray:
         """int64 [indptr[-1]]: the list each entry belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
+
+
+def _gather(values: IntArray | None, index: IntArray | slice) -> IntArray | None:
+    return None if values is None else values[index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,8 +266,7 @@ class ImpressionBatch(Batch):
         groups: int64 [N], the group of each event: its row in ``indptr``.
         indptr: int64 [G + 1], where each group's history starts in ``history``.
         history: int64 [H], items taken before, oldest first.
-        fields: name -> int64 ids [N] or float32 numbers [N] of each event.
-        lists: name -> (int64 ids [E], int64 starts [N + 1]) of fields with several values an event.
+        fields: context field -> int64 ids [N], int64 ids [N, width] padded with 0, or float32 numbers [N].
         times: int64 [N], or None.
     """
 
@@ -254,7 +277,6 @@ class ImpressionBatch(Batch):
     indptr: Tensor
     history: Tensor
     fields: Mapping[str, Tensor] = field(default_factory=dict)
-    lists: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     times: Tensor | None = None
 
     def __len__(self) -> int:
@@ -277,10 +299,9 @@ class ImpressionBatch(Batch):
     def take(self, index: Tensor) -> ImpressionBatch:
         """Some events; groups and their histories stay."""
         some = {name: values[index] for name, values in self.fields.items()}
-        lists = {name: _take_lists(ids, starts, index) for name, (ids, starts) in self.lists.items()}
         times = None if self.times is None else self.times[index]
         events = (self.users[index], self.items[index], self.labels[index], self.groups[index])
-        return ImpressionBatch(*events, self.indptr, self.history, some, lists, times)
+        return ImpressionBatch(*events, self.indptr, self.history, some, times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,10 +362,3 @@ def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, Mapping):
         return {name: _moved(one, device) for name, one in value.items()}
     return tuple(_moved(one, device) for one in value) if isinstance(value, tuple) else value
-
-
-def _take_lists(ids: Tensor, starts: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    lengths = (starts[1:] - starts[:-1])[index]
-    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    inside = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], lengths)
-    return ids[torch.repeat_interleave(starts[:-1][index], lengths) + inside], indptr

@@ -1,4 +1,4 @@
-"""Catalog: a typed table that describes entities (items, users, queries) and where their content is."""
+"""Catalog: a typed table of entities (items, users, queries) and the places of their content."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from palate.core.content import Features, concat, pad_rows
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ._hashing import series_parts
-from .ids import IdMap
-from .media import MediaRoot
+from palate.data.hashing import series_parts
+from palate.data.ids import IdMap
+from palate.data.media import MediaRoot
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
 MEDIA_KINDS = ("image", "audio", "video")
@@ -35,6 +34,9 @@ class Catalog:
         root: folder that relative media paths start from; media outside it are refused.
         given: ready-made vectors by modality, aligned with the rows.
         file: the table it was read from, for error messages.
+
+    Raises:
+        DataError: if ``ids``, ``kinds`` or ``given`` do not fit the table.
     """
 
     frame: pl.DataFrame
@@ -55,7 +57,7 @@ class Catalog:
         for name, features in self.given.items():
             if len(features) != len(self.frame):
                 raise DataError(
-                    f"{len(features)} feature rows for {len(self.frame)} {self.ids.what}s",
+                    f"{len(features)} feature rows for {len(self.frame)} {self.ids.entity}s",
                     key=name,
                     hint="give one feature row for each catalogue row, in the same order",
                 )
@@ -64,29 +66,46 @@ class Catalog:
         return len(self.frame)
 
     @classmethod
-    def from_ids(cls, ids: pl.Series, what: str = "item", given: Mapping[str, Features] | None = None) -> Catalog:
-        """A catalogue that knows nothing but ids (and, if given, vectors)."""
-        return cls(pl.DataFrame({"id": ids}), IdMap(ids, what), given=given or {})
+    def from_ids(cls, ids: pl.Series, entity: str = "item", given: Mapping[str, Features] | None = None) -> Catalog:
+        """A catalogue of ids and, if given, vectors.
+
+        Args:
+            ids: external ids in row order.
+            entity: the noun for error messages.
+            given: vectors by modality, aligned with ``ids``.
+
+        Raises:
+            DataError: if an id is empty or repeated, or vectors do not fit.
+        """
+        return cls(pl.DataFrame({"id": ids}), IdMap(ids, entity), given=given or {})
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities with a column or given vectors, in a fixed order."""
-        have = set(self.kinds.values()) | set(self.given)
-        return (*(m for m in COLUMN_KINDS if m in have), *sorted(have - set(COLUMN_KINDS)))
+        present = set(self.kinds.values()) | set(self.given)
+        return (*(m for m in COLUMN_KINDS if m in present), *sorted(present - set(COLUMN_KINDS)))
 
     def columns(self, modality: str) -> list[str]:
-        """Columns of one modality, in table order."""
+        """Columns of one modality, in table order.
+
+        Args:
+            modality: one of ``COLUMN_KINDS``.
+        """
         return [column for column in self.frame.columns if self.kinds.get(column) == modality]
 
     def raw(
         self, modality: str, rows: NDArray[np.int64] | None = None, columns: Sequence[str] | None = None
     ) -> list[Raw]:
-        """Raw content by row: text concat over its columns, media as a path or bytes, attributes as a mapping.
-
-        None marks absence: empty text, a null or blank path, no attribute at all.
+        """Raw content by row.
 
         Args:
-            rows: which, all by default. columns: read these columns, of any kind, as ``modality``.
+            modality: one of ``COLUMN_KINDS``.
+            rows: int64 row numbers; all rows by default.
+            columns: columns to read as ``modality``, whatever their kind; those of ``modality`` by default.
+
+        Returns:
+            For each row a text joined over the columns, a path or bytes of a medium, or a mapping of attributes; None
+            for an empty text, a null or blank path, or no attribute at all.
 
         Raises:
             DataError: naming row and column of a media path that leaves ``root`` or is a URL.
@@ -101,7 +120,14 @@ class Catalog:
         return [_joined(values) for values in frame.iter_rows()]
 
     def present(self, modality: str) -> NDArray[np.bool_]:
-        """bool [n]: whether the table claims content of this modality (media files are not opened)."""
+        """bool [n]: whether each row has content of this modality; media files are not opened.
+
+        Args:
+            modality: one of ``COLUMN_KINDS``, or a modality of ``given``.
+
+        Raises:
+            DataError: as :meth:`raw`.
+        """
         if modality in self.given:
             return self.given[modality].present
         return np.array([raw is not None for raw in self.raw(modality)], dtype=bool)
@@ -123,40 +149,54 @@ class Catalog:
         columns = self.columns(modality)
         if self.root is None or not columns:
             return []
-        found = MediaRoot(self.root)
-        return [found.size(value) for column in columns for value in self.frame[column].to_list()]
+        root = MediaRoot(self.root)
+        return [root.size(value) for column in columns for value in self.frame[column].to_list()]
 
     @property
     def id_column(self) -> str:
-        """The column that holds the ids; the first where none does."""
+        """The column that holds the ids; the first column if none does."""
         frame, ids = self.frame, self.ids.ids
-        fits = (name for name in frame.columns if frame[name].equals(ids.cast(frame[name].dtype, strict=False)))
-        return next(fits, frame.columns[0])
+        matches = (name for name in frame.columns if frame[name].equals(ids.cast(frame[name].dtype, strict=False)))
+        return next(matches, frame.columns[0])
 
-    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rows like those of the catalogue, in its types; unknown columns are refused, and values that do not fit."""
+    def cast_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows in the column types of the catalogue.
+
+        Args:
+            frame: rows with some or all columns of the catalogue.
+
+        Raises:
+            DataError: if a column is unknown, or a value does not fit the type of its column.
+        """
         extra = set(frame.columns) - set(self.frame.columns)
         if extra:
             name = sorted(extra)[0]
-            raise DataError("a column the catalogue lacks", column=name, hint=did_you_mean(name, self.frame.columns))
+            hint = did_you_mean(name, self.frame.columns)
+            raise DataError("the catalogue has no such column", column=name, hint=hint)
         return frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
 
     def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
-        """A catalogue with more rows; unknown columns are refused, missing ones become null.
+        """A catalogue with more rows; columns that the new rows lack become null.
 
-        ``features`` are vectors of the new rows for modalities that have given vectors; absent where left out.
+        Args:
+            frame: the new rows.
+            id_column: the column of ``frame`` that holds their ids.
+            features: vectors of the new rows for modalities that have given vectors; absent where left out.
+
+        Raises:
+            DataError: if an id is known, empty or repeated, a column is unknown, or values or vectors do not fit.
         """
         ids = self.ids.extended(frame[id_column])
-        typed = self.typed(frame)
+        typed = self.cast_rows(frame)
         features = features or {}
-        for name, found in features.items():
+        for name, vectors in features.items():
             if name not in self.given:
                 hint = did_you_mean(name, self.given) if self.given else "its content is encoded from columns"
                 raise DataError("the catalogue was not given vectors of this modality", key=name, hint=hint)
             expected = (len(frame), self.given[name].dim)
-            if found.values.shape != expected:
-                hint = f"give {expected}: one row a new {self.ids.what}, as wide as those it came with"
-                raise DataError(f"vectors of shape {found.values.shape}", key=name, hint=hint)
+            if vectors.values.shape != expected:
+                hint = f"give {expected}: one row for each new {self.ids.entity}, as wide as the vectors of the others"
+                raise DataError(f"vectors of shape {vectors.values.shape}", key=name, hint=hint)
         given = {
             name: concat(old, replace(features[name], identity=old.identity))
             if name in features
@@ -165,14 +205,37 @@ class Catalog:
         }
         return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
 
-    def without(self, gone: Mapping[str, NDArray[np.bool_]]) -> Catalog:
-        """A catalogue whose rows ``gone[modality]``, bool [n], hold nothing of that modality."""
+    def drop_content(self, dropped: Mapping[str, NDArray[np.bool_]]) -> Catalog:
+        """A catalogue without some content of some rows.
+
+        Args:
+            dropped: modality -> bool [n], the rows that lose their content of it.
+        """
         emptied = [
-            pl.when(pl.lit(pl.Series(~gone[kind]))).then(pl.lit(self.frame[column])).alias(column)
+            pl.when(pl.lit(pl.Series(~dropped[kind]))).then(pl.lit(self.frame[column])).alias(column)
             for column, kind in self.kinds.items()
-            if kind in gone
+            if kind in dropped
         ]
-        given = {name: found.mask_rows(~gone[name]) if name in gone else found for name, found in self.given.items()}
+        given = {
+            name: features.mask_rows(~dropped[name]) if name in dropped else features
+            for name, features in self.given.items()
+        }
+        return replace(self, frame=self.frame.with_columns(emptied), given=given)
+
+    def restrict(self, visible: NDArray[np.bool_] | None) -> Catalog:
+        """A catalogue in which all rows outside ``visible`` are empty but for their id.
+
+        Args:
+            visible: bool [n], or None for a catalogue that shows all rows.
+        """
+        if visible is None or visible.all():
+            return self
+        shown = pl.lit(pl.Series(visible))
+        ids = self.id_column
+        named = self.frame[ids].cast(self.ids.ids.dtype, strict=False).equals(self.ids.ids)
+        columns = [column for column in self.frame.columns if column != ids or not named]
+        emptied = [pl.when(shown).then(pl.col(column)).alias(column) for column in columns]
+        given = {name: features.mask_rows(visible) for name, features in self.given.items()}
         return replace(self, frame=self.frame.with_columns(emptied), given=given)
 
     def _media(self, frame: pl.DataFrame, rows: NDArray[np.int64] | None) -> list[Raw]:
@@ -216,5 +279,5 @@ def _joined(values: tuple[Any, ...]) -> str | None:
 
 
 def _attributes(record: dict[str, Any]) -> dict[str, Any] | None:
-    kept = {name: value for name, value in record.items() if value is not None and value != "" and value != []}
-    return kept or None
+    values = {name: value for name, value in record.items() if value is not None and value != "" and value != []}
+    return values or None

@@ -1,17 +1,16 @@
-"""Column guesses, said out loud and overridable: which column is the id, a text, a picture, the user, the time."""
+"""Roles and kinds of columns, guessed where they are not given: id, text, picture, user, time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
-
-from .catalog import COLUMN_KINDS
-from .interactions import ROLES
-from .times import cast_or_null, refuse, seconds
+from palate.data.catalog import COLUMN_KINDS
+from palate.data.interactions import CONTEXT, ROLES
+from palate.data.times import cast_or_null, parse_times, reject_rows
 
 ITEM_IDS = ("item_id", "itemid", "item", "movie_id", "movieid", "asin", "parent_asin", "product_id", "sku", "id")
 NAMES: dict[str, tuple[str, ...]] = {
@@ -39,12 +38,19 @@ _PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "dev": 1, "tes
 def guess_items(
     frame: pl.DataFrame, columns: Mapping[str, str] | None, log: pl.DataFrame | None = None
 ) -> tuple[str, dict[str, str], tuple[str, ...]]:
-    """The id column, column -> kind, and what was guessed.
+    """Kinds of the columns of the items' table.
 
     Args:
+        frame: the items' table.
         columns: column -> ``id``, a kind or ``ignore``; what is given is not guessed, and once any content column
             is given no other is guessed.
-        log: interactions; an item column they share wins as the id.
+        log: interactions; an item column that both tables have is preferred as the id.
+
+    Returns:
+        The id column, column -> kind, and notes on what was guessed.
+
+    Raises:
+        DataError: for an unknown column or kind, or items without a recognisable id.
     """
     given = dict(columns or {})
     for column in given:
@@ -53,41 +59,67 @@ def guess_items(
     for column, kind in given.items():
         if kind not in (*COLUMN_KINDS, "id", "ignore"):
             raise DataError(f"unknown kind {kind!r}", column=column, hint=did_you_mean(kind, COLUMN_KINDS))
-    named = [column for column, kind in given.items() if kind == "id"]
-    item_id = named[0] if named else _item_id(frame, log)
+    ids = [column for column, kind in given.items() if kind == "id"]
+    item_id = ids[0] if ids else _item_id(frame, log)
     kinds = {column: kind for column, kind in given.items() if kind in COLUMN_KINDS}
-    said = [] if named else [f"items: id is {item_id!r}"]
+    notes = [] if ids else [f"items: id is {item_id!r}"]
     if not kinds:
         kinds = {c: k for c in frame.columns if c != item_id and c not in given and (k := guess_kind(frame[c]))}
-        said += [f"items: {kind} is {', '.join(c for c in kinds if kinds[c] == kind)}" for kind in _order(kinds)]
-    return item_id, kinds, tuple(said)
+        notes += [f"items: {kind} is {', '.join(c for c in kinds if kinds[c] == kind)}" for kind in _order(kinds)]
+    return item_id, kinds, tuple(notes)
 
 
-def guess_interactions(frame: pl.DataFrame, roles: Mapping[str, str] | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Role -> column, and what was guessed; ``roles`` wins."""
+def guess_interactions(
+    frame: pl.DataFrame, roles: Mapping[str, str | Sequence[str]] | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Roles of the columns of a log.
+
+    Args:
+        frame: the log.
+        roles: role -> column; several columns for ``context``. What is given is not guessed.
+
+    Returns:
+        Role -> column, with one ``context:<column>`` for each context column, and notes on what was guessed.
+
+    Raises:
+        DataError: for an unknown role or column, several columns for another role than ``context``, or a log without a
+            recognisable user or item.
+    """
+    chosen: dict[str, str] = {}
     given = dict(roles or {})
-    for role, column in given.items():
+    for role, named in given.items():
         if role not in ROLES:
             raise DataError("unknown role", key=role, hint=did_you_mean(role, ROLES))
-        if column not in frame.columns:
-            raise DataError("interactions have no such column", column=column, hint=did_you_mean(column, frame.columns))
+        columns = [named] if isinstance(named, str) else list(named)
+        if len(columns) != 1 and role != "context":
+            raise DataError("a role other than context has exactly one column", key=role)
+        for column in columns:
+            if column not in frame.columns:
+                hint = did_you_mean(column, frame.columns)
+                raise DataError("interactions have no such column", column=column, hint=hint)
+            chosen[CONTEXT + column.removeprefix(CONTEXT) if role == "context" else role] = column
+    explicit = set(chosen)
     lower = {column.lower().partition(":")[0]: column for column in reversed(frame.columns)}
-    found = dict(given)
     for role, names in NAMES.items():
-        match = next((lower[name] for name in names if name in lower and lower[name] not in found.values()), None)
-        if role not in found and match is not None:
-            found[role] = match
+        match = next((lower[name] for name in names if name in lower and lower[name] not in chosen.values()), None)
+        if role not in chosen and match is not None:
+            chosen[role] = match
     for role in ("user", "item"):
-        if role not in found:
+        if role not in chosen:
             raise DataError(
                 f"cannot tell which column is the {role}",
                 hint=f"name it in palate.yaml (interactions: {{{role}: COLUMN}}); columns: {', '.join(frame.columns)}",
             )
-    return found, tuple(f"interactions: {role} is {column!r}" for role, column in found.items() if role not in given)
+    guesses = (f"interactions: {role} is {column!r}" for role, column in chosen.items() if role not in explicit)
+    return chosen, tuple(guesses)
 
 
 def guess_kind(values: pl.Series) -> str | None:
-    """The kind of one item column, None for columns that carry no content."""
+    """The kind of one item column, None for columns without content.
+
+    Args:
+        values: the column.
+    """
     if values.dtype == pl.Binary:
         return "image"
     if values.dtype.is_nested() or values.dtype.is_numeric() or values.dtype == pl.Boolean:
@@ -111,28 +143,43 @@ def guess_kind(values: pl.Series) -> str | None:
 
 
 def normalise_log(frame: pl.DataFrame, file: str | None = None) -> pl.DataFrame:
-    """Typed roles: ``time`` to integer seconds, ``part`` names to 0/1/2, ``rating`` to float; faults name their row."""
+    """A log with typed roles: ``time`` as integer seconds, ``part`` as 0, 1 or 2, ``rating`` and others as float.
+
+    Args:
+        frame: the log, one column a role.
+        file: the file it was read from, for error messages.
+
+    Raises:
+        DataError: naming the row of a value that cannot be read.
+    """
     out = frame
     if "time" in frame.columns:
-        out = out.with_columns(seconds(frame["time"], file).alias("time"))
+        out = out.with_columns(parse_times(frame["time"], file).alias("time"))
     if "part" in frame.columns and frame["part"].dtype == pl.String:
         codes = frame["part"].str.to_lowercase().replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
-        refuse(codes.is_null(), frame["part"], "part is not train, valid or test", file)
+        reject_rows(codes.is_null(), frame["part"], "part is not train, valid or test", file)
         out = out.with_columns(codes.alias("part"))
     elif "part" in frame.columns:
-        refuse(~frame["part"].is_in([0, 1, 2]), frame["part"], "part is not 0, 1 or 2", file)
+        reject_rows(~frame["part"].is_in([0, 1, 2]).fill_null(False), frame["part"], "part is not 0, 1 or 2", file)
     for role in ("rating", "weight", "propensity"):
         if role in frame.columns:
             numbers = cast_or_null(frame[role], pl.Float64())
             bad = (numbers.is_null() & frame[role].is_not_null()) | numbers.is_nan() | numbers.is_infinite()
-            refuse(bad.fill_null(False), frame[role], f"{role} is not a finite number", file)
+            reject_rows(bad.fill_null(False), frame[role], f"{role} is not a finite number", file)
             out = out.with_columns(numbers.alias(role))
     return out
 
 
 @contextmanager
-def naming(file: str | None) -> Iterator[None]:
-    """Errors about a table that do not name a file get ``file``."""
+def errors_from(file: str | None) -> Iterator[None]:
+    """Context in which errors that do not name a file get one.
+
+    Args:
+        file: the file that is being read; None changes nothing.
+
+    Raises:
+        DataError: as raised inside, with ``file``.
+    """
     try:
         yield
     except DataError as error:

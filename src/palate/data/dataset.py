@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from palate.core.batch import IntArray, RaggedArray, UserBatch
+from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
-
-from .catalog import Catalog
-from .columns import guess_interactions, guess_items, naming, normalise_log
-from .ids import IdMap
-from .interactions import Interactions, Positive
-from .pandas_table import from_pandas
-from .relations import Relations
-from .searches import Searches, make_searches
-from .splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, make_split
-from .views import EvaluationQueries, TrainView
+from palate.data.catalog import Catalog
+from palate.data.columns import errors_from, guess_interactions, guess_items
+from palate.data.event_split import EventSplit, split_events
+from palate.data.events import UNKNOWN_TIME, Events, codes
+from palate.data.frames import dense_log, dense_searches, to_polars
+from palate.data.histories import Histories
+from palate.data.ids import IdMap
+from palate.data.interactions import Interactions, PositiveRule
+from palate.data.query_log import QueryLog, build_query_log
+from palate.data.relations import Relations
+from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
+from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a catalogue is and what people did with it.
+    """Catalogues of items and users, and their interactions.
 
     Attributes:
-        name: for reports. items, users: catalogues (users may know ids only).
-        interactions: dense rows into both. positive: what counts. spec: how it is split.
-        layout: the reader that recognised it. notes: guesses made while reading, said out loud.
-        searches: what people asked for, where known.
+        name: for reports.
+        items: the items' catalogue.
+        users: the users' catalogue, possibly of ids alone.
+        interactions: the log, with rows of both catalogues.
+        relations: edges between items, or from items to other entities.
+        positive: the rule for positives.
+        spec: settings of the split.
+        layout: name of the layout it was read in.
+        notes: guesses made while reading.
+        searches: queries that led to items, where known.
     """
 
     name: str
@@ -44,11 +51,11 @@ class Dataset:
     users: Catalog
     interactions: Interactions
     relations: Relations = field(default_factory=Relations)
-    positive: Positive = field(default_factory=Positive)
+    positive: PositiveRule = field(default_factory=PositiveRule)
     spec: SplitSpec = field(default_factory=SplitSpec)
     layout: str = "frames"
     notes: tuple[str, ...] = ()
-    searches: Searches | None = None
+    searches: QueryLog | None = None
 
     @classmethod
     def from_frames(
@@ -58,8 +65,8 @@ class Dataset:
         users: Any = None,
         *,
         columns: Mapping[str, str] | None = None,
-        roles: Mapping[str, str] | None = None,
-        positive: Positive | Mapping[str, Any] | None = None,
+        roles: Mapping[str, str | Sequence[str]] | None = None,
+        positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
         relations: Relations | None = None,
@@ -73,65 +80,89 @@ class Dataset:
         """Build from pandas or polars tables.
 
         Args:
-            items: one row an item. interactions: one row an event. users: optional, one row a user.
+            items: one row an item.
+            interactions: one row an event.
+            users: one row a user; without it the users are those of the interactions.
             columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
             roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
+                ``context`` may name several columns.
+            positive: the rule for positives, such as ``{"rating": ">=4"}``; every event counts by default.
+            split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
+                parts, else ``random``.
             features: ready vectors by modality, aligned with ``items``.
-            files: where the tables were read from, by name, for error messages.
-            searches: optional, one row a search that led to an item: user, item, query and maybe time; added to what
-                the interactions' own ``query`` says. queries: optional, id and text of each query; without it a query
-                is its own words.
+            relations: edges between items, or from items to other entities.
+            root: folder that relative media paths start from.
+            name: for reports.
+            layout: name of the layout it was read in.
+            files: table -> the file it was read from, for error messages.
+            searches: one row a search that led to an item, with user, item, query and maybe time; added to the
+                ``query`` column of the interactions.
+            queries: id and text of each query; without it a query is its own words.
+
+        Returns:
+            The data set; guesses are in its ``notes``.
 
         Raises:
-            DataError: naming column and row, for example an interaction with an item the table lacks.
+            DataError: naming column and row, for example an interaction with an item that the table lacks.
+            ConfigError: if ``split`` cannot be read.
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
-        item_frame, log = _polars(items), _polars(interactions)
-        with naming(read_from.get("items")):
-            item_id, kinds, said = guess_items(item_frame, columns, log)
-        with naming(read_from.get("interactions")):
-            found, more = guess_interactions(log, roles)
+        item_frame, log = to_polars(items), to_polars(interactions)
+        with errors_from(read_from.get("items")):
+            item_id, kinds, item_notes = guess_items(item_frame, columns, log)
+        with errors_from(read_from.get("interactions")):
+            role_columns, role_notes = guess_interactions(log, roles)
         item_ids = IdMap(item_frame[item_id], "item", read_from.get("items"))
-        user_frame = None if users is None else _polars(users)
-        if user_frame is None:
-            with naming(read_from.get("interactions")):
-                distinct = log[found["user"]].drop_nulls().unique(maintain_order=True)
+        if users is None:
+            with errors_from(read_from.get("interactions")):
+                distinct = log[role_columns["user"]].drop_nulls().unique(maintain_order=True)
                 user_catalog = Catalog.from_ids(distinct, "user")
         else:
-            user_column = found["user"] if found["user"] in user_frame.columns else user_frame.columns[0]
-            kinds_user = {c: "attributes" for c in user_frame.columns if c != user_column}
-            user_ids = IdMap(user_frame[user_column], "user", read_from.get("users"))
-            user_catalog = Catalog(user_frame, user_ids, kinds_user, file=read_from.get("users"))
+            user_catalog = _user_catalog(to_polars(users), role_columns["user"], read_from.get("users"))
         folder = None if root is None else Path(root)
         catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
-        table, lost, unknown = _dense(log, found, catalog.ids, user_catalog.ids, read_from.get("interactions"))
-        asked = [table] if "query" in table.columns else []
+        ids = catalog.ids, user_catalog.ids
+        table, drop_notes, dropped = dense_log(log, role_columns, *ids, read_from.get("interactions"))
+        searched = [table] if "query" in table.columns else []
         if searches is not None:
-            asked.append(_searched(_polars(searches), catalog.ids, user_catalog.ids, read_from.get("searches")))
-        found_searches = make_searches(asked, None if queries is None else _polars(queries), read_from.get("queries"))
-        rule = Positive.of(positive)
+            searched.append(dense_searches(to_polars(searches), *ids, read_from.get("searches")))
+        query_frame = None if queries is None else to_polars(queries)
         spec = SplitSpec.parse(split) if isinstance(split, str) else split
         if spec is None:
-            spec = SplitSpec(kind="given" if "part" in found else "random")
+            spec = SplitSpec(kind="given" if "part" in role_columns else "random")
         return cls(
             name,
             catalog,
             user_catalog,
-            Interactions(table, read_from.get("interactions"), unknown),
+            Interactions(table, read_from.get("interactions"), dropped),
             relations or Relations(),
-            rule,
+            PositiveRule.parse(positive),
             spec,
             layout,
-            (*said, *more, *lost),
-            found_searches,
+            (*item_notes, *role_notes, *drop_notes),
+            build_query_log(searched, query_frame, read_from.get("queries")),
         )
 
     def with_split(self, split: SplitSpec | str) -> Dataset:
-        """The same data, split another way."""
+        """The same data with another split.
+
+        Args:
+            split: settings, or text such as ``item_cold:seed=3``.
+
+        Raises:
+            ConfigError: if the text cannot be read.
+        """
         return replace(self, spec=SplitSpec.parse(split) if isinstance(split, str) else split)
 
     def with_features(self, features: Mapping[str, Features]) -> Dataset:
-        """The same data with ready vectors for some modalities."""
+        """The same data with ready vectors for some modalities.
+
+        Args:
+            features: vectors by modality, aligned with the items.
+
+        Raises:
+            DataError: if the vectors are not aligned.
+        """
         return replace(self, items=replace(self.items, given={**self.items.given, **features}))
 
     @property
@@ -158,43 +189,101 @@ class Dataset:
 
     @cached_property
     def positives(self) -> Positives:
-        """The positives as arrays."""
-        kept = self.interactions.positives(self.positive)
-        part = kept.array("part").astype(np.int8) if kept.has("part") else None
-        times = kept.array("time").astype(np.int64) if kept.has("time") else None
-        users, items = (kept.array(role).astype(np.int64) for role in ("user", "item"))
-        return Positives(users, items, times, part, self.n_users, self.n_items)
+        """The positives as arrays, one for each (user, item) pair.
+
+        Raises:
+            DataError: if the rule for positives cannot be applied.
+        """
+        log = self.interactions.positives(self.positive)
+        part = log.array("part").astype(np.int8) if log.has("part") else None
+        times = log.frame["time"].fill_null(UNKNOWN_TIME).to_numpy().astype(np.int64) if log.has("time") else None
+        users, items = (log.array(role).astype(np.int64) for role in ("user", "item"))
+        events = None if self.event_names is None else codes(log.frame["event"].cast(pl.String), self.event_names)[0]
+        return Positives(users, items, times, part, self.n_users, self.n_items, events)
+
+    @cached_property
+    def event_names(self) -> pl.Series | None:
+        """Names of the event types of the log, sorted; None where the log has no types."""
+        log = self.interactions
+        return log.frame["event"].cast(pl.String).drop_nulls().unique().sort() if log.has("event") else None
+
+    @cached_property
+    def events(self) -> Events:
+        """All interactions of all parts as columns, in time order; built at first use.
+
+        Raises:
+            DataError: as :meth:`palate.data.events.Events.build`.
+        """
+        return Events.build(self.interactions, self.positive)
+
+    @cached_property
+    def event_split(self) -> EventSplit:
+        """The part of every event; see :func:`palate.data.event_split.split_events`."""
+        frame = self.interactions.in_time_order()
+        part = frame["part"].to_numpy().astype(np.int8) if "part" in frame.columns else None
+        accepted = self.positive.mask(frame).to_numpy()
+        return split_events(self.spec, self.split, self.positives, self.events, accepted, part)
 
     @cached_property
     def split(self) -> Split:
-        """The split this dataset's spec asks for."""
-        made = make_split(self.spec, self.positives)
-        if not (made.part == TRAIN).any():
+        """The split of the positives.
+
+        Raises:
+            DataError: if the split needs a column that the log lacks, or leaves nothing to train on.
+        """
+        split = make_split(self.spec, self.positives)
+        if not (split.part == TRAIN).any():
             raise DataError("no training positive is left", key=str(self.spec), hint="check --positive and --split")
-        return made
+        return split
 
     def select_view(self, seed: int = 0) -> TrainView:
-        """Train with validation questions: the stage in which everything is chosen."""
+        """The training part with validation questions: the stage in which everything is selected.
+
+        Args:
+            seed: seeds everything random in training.
+        """
         return self._view((TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates, seed)
 
     def refit_view(self, seed: int = 0) -> TrainView | None:
-        """Train + valid without questions, for protocols that train again before test; else None."""
+        """The training and validation parts without questions; None in protocols that do not train again before test.
+
+        Args:
+            seed: seeds everything random in training.
+        """
         if not self.split.refit:
             return None
         return self._view((TRAIN, VALID), self.split.refit_items, None, None, seed)
 
-    def test_held(self) -> EvaluationQueries:
-        """The test questions. Callers count this: it is meant to happen once, after all selection."""
-        known = (TRAIN, VALID) if self.split.refit else (TRAIN,)
-        return self._held(known, TEST, self.split.test_candidates)
+    def test_queries(self) -> EvaluationQueries:
+        """The test questions; opened once, after all selection. Callers count the openings."""
+        return self._queries(self._known_at_test, TEST, self.split.test_candidates)
+
+    def validation_events(self) -> RankingQueries:
+        """The validation events as questions of ranking."""
+        return self._ranking_queries((TRAIN,), VALID)
+
+    def test_events(self) -> RankingQueries:
+        """The test events as questions of ranking; opened once, as :meth:`test_queries`."""
+        return self._ranking_queries(self._known_at_test, TEST)
+
+    @property
+    def _known_at_test(self) -> tuple[int, ...]:
+        return (TRAIN, VALID) if self.split.refit else (TRAIN,)
 
     def _view(
-        self, parts: Sequence[int], visible_items: Any, held: int | None, candidates: Any, seed: int
+        self, parts: Sequence[int], visible_items: BoolArray, asked: int | None, candidates: BoolArray | None, seed: int
     ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
         users, items = data.users[keep], data.items[keep]
         times = None if data.times is None else data.times[keep]
+        shown: BoolArray | None = None if visible_items.all() else visible_items
+        tables = TrainingTables(
+            partial(self._events_of, parts),
+            partial(self._visible_users, parts),
+            partial(self.items.restrict, shown),
+            None if asked is None else partial(self._ranking_queries, parts, asked),
+        )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(
             data.n_users,
@@ -203,91 +292,79 @@ class Dataset:
             items,
             times,
             visible_items,
-            self.relations if visible_items.all() else self.relations.among(visible_items),
-            valid=None if held is None or not (self.split.part == held).any() else self._held(parts, held, candidates),
+            self.relations if visible_items.all() else self.relations.subgraph(visible_items),
+            valid=None
+            if asked is None or not (self.split.part == asked).any()
+            else self._queries(parts, asked, candidates),
             seed=seed,
-            searches=None if self.searches is None else self.searches.behind(users, items, data.n_items, until),
+            searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
+            event_codes=None if data.events is None else data.events[keep],
+            event_names=() if self.event_names is None else tuple(self.event_names.to_list()),
+            tables=tables,
         )
 
-    def _held(self, known: Sequence[int], held: int, candidates: Any) -> EvaluationQueries:
+    def _events_of(self, parts: Sequence[int]) -> tuple[Events, BoolArray]:
+        rows = np.isin(self.event_split.part, parts)
+        return self.events.take(rows), self.event_split.positive[rows]
+
+    def _visible_users(self, parts: Sequence[int]) -> Catalog:
+        hidden = self.spec.kind == "user_cold" and not self.spec.transductive
+        return self.users.restrict(np.isin(cold_users(self.spec, self.n_users), parts) if hidden else None)
+
+    def _ranking_queries(self, known: Sequence[int], part: int) -> RankingQueries:
+        """Questions about the events of ``part``; in a log with impressions only about events of an impression."""
+        split, events = self.event_split, self.events
+        trained = np.isin(split.part, known)
+        questions = split.part == part
+        usable = trained.copy()
+        if split.given is not None:
+            usable |= split.given & questions
+            questions &= ~split.given
+        groups = events.user
+        if events.impression is not None and (events.impression >= 0).any():
+            usable |= events.impression < 0
+            questions &= events.impression >= 0
+            groups = events.impression
+        if split.chronological:
+            usable[:] = True
+        in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0
+        users = events.user[questions]
+        return RankingQueries(
+            events.take(questions),
+            np.where(in_table[users], users, -1),
+            groups[questions],
+            Histories.build(events, self.n_users, usable),
+            self.users,
+            self.items,
+        )
+
+    def _queries(self, known: Sequence[int], part: int, candidates: BoolArray | None) -> EvaluationQueries:
+        """Questions about the positives of ``part``, for users of whom anything is known."""
         data, split = self.positives, self.split
         trained = np.isin(split.part, known)
-        asked = split.part == held
+        answers = split.part == part
         seen = trained
         if split.fold_in and split.history is not None:
-            seen = trained | (split.history & asked)
-            asked = asked & ~split.history
+            seen = trained | (split.history & answers)
+            answers = answers & ~split.history
         history = self._lists(seen)
-        enough = (history.lengths > 0) & (np.bincount(data.users[asked], minlength=data.n_users) > 0)
-        users = np.flatnonzero(enough)
+        users = np.flatnonzero((history.lengths > 0) & (np.bincount(data.users[answers], minlength=data.n_users) > 0))
         in_table = np.bincount(data.users[trained], minlength=data.n_users) > 0
         rows = np.where(in_table[users], users, -1)
-        masked = seen if self.spec.mask == "train" else split.part != held
-        relevant = self._lists(asked).take(users)
+        masked = seen if self.spec.mask == "train" else split.part != part
+        relevant = self._lists(answers).take(users)
         return EvaluationQueries(
             UserBatch(rows, history.take(users)), relevant, self._lists(masked).take(users), candidates
         )
 
-    def _lists(self, keep: Any) -> RaggedArray:
+    def _lists(self, keep: BoolArray) -> RaggedArray:
         data = self.positives
-        times = None if data.times is None else data.times[keep]
-        return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times)
+        times, events = (None if column is None else column[keep] for column in (data.times, data.events))
+        return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times, events)
 
 
-def _polars(frame: Any) -> pl.DataFrame:
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    if isinstance(frame, pl.DataFrame):
-        return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    if hasattr(frame, "columns") and hasattr(frame, "index"):
-        return from_pandas(frame)
-    raise DataError(f"expected a pandas or polars table, got {type(frame).__name__}")
-
-
-def _searched(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | None) -> pl.DataFrame:
-    with naming(file):
-        roles, _ = guess_interactions(frame, None)
-        if "query" not in roles:
-            raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")
-    return _dense(frame, roles, items, users, file)[0]
-
-
-def _dense(
-    log: pl.DataFrame, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
-) -> tuple[pl.DataFrame, tuple[str, ...], pl.DataFrame | None]:
-    item_rows: IntArray = items.rows(log[roles["item"]], "mark")
-    user_rows: IntArray = users.rows(log[roles["user"]], "mark")
-    table = log.select([pl.col(column).alias(role) for role, column in roles.items()]).with_columns(
-        user=pl.Series(user_rows), item=pl.Series(item_rows)
-    )
-    known = pl.Series((item_rows >= 0) & (user_rows >= 0))
-    lost = int((~known).sum())
-    notes: tuple[str, ...] = ()
-    unknown = None
-    if lost:
-        at = int(np.flatnonzero(~known.to_numpy())[0])
-        column = roles["item"] if item_rows[at] < 0 else roles["user"]
-        message = (
-            f"{lost} of {len(log)} interactions left out: their item or user is not in the tables "
-            f"(first: row {at + 1}, {column} = {log[column][at]!r})"
-        )
-        if lost == len(log):
-            raise DataError(
-                "no interaction matches the tables",
-                file=file,
-                row=at + 1,
-                column=column,
-                key=log[column][at],
-                hint="compare the id columns",
-            )
-        warnings.warn(message, stacklevel=3)
-        notes = (message,)
-        rows = np.flatnonzero(~known.to_numpy())
-        role = np.where(item_rows[rows] < 0, "item", "user")
-        values = [log[roles[r]][int(at)] for r, at in zip(role[:1000], rows[:1000])]
-        unknown = pl.DataFrame(
-            {"row": rows[:1000] + 1, "column": [roles[r] for r in role[:1000]], "value": list(map(str, values))}
-        )
-        if "row" not in table.columns:
-            table = table.with_columns(row=pl.int_range(1, len(table) + 1))
-    return normalise_log(table, file).filter(known), notes, unknown
+def _user_catalog(frame: pl.DataFrame, column: str, file: str | None) -> Catalog:
+    """Users by the column of the log's users, else by the first; all other columns are attributes."""
+    column = column if column in frame.columns else frame.columns[0]
+    kinds = {name: "attributes" for name in frame.columns if name != column}
+    return Catalog(frame, IdMap(frame[column], "user", file), kinds, file=file)

@@ -1,4 +1,4 @@
-"""External ids at every edge, dense row numbers inside."""
+"""External ids outside, dense row numbers inside."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.errors import DataError
 from palate.core.files import digest
-
-from ._hashing import series_parts
+from palate.data.hashing import series_parts
 
 OnUnknown = Literal["error", "skip", "mark"]
 
@@ -22,21 +21,24 @@ class IdMap:
 
     Args:
         ids: external ids in row order; nulls and duplicates are refused with their row.
-        what: the noun for error messages (``item`` or ``user``).
+        entity: the noun for error messages (``item`` or ``user``).
         file: the file the ids came from, for error messages.
+
+    Raises:
+        DataError: naming the row of an empty, repeated or unusable id.
     """
 
-    def __init__(self, ids: pl.Series | Sequence[Any], what: str = "item", file: str | None = None) -> None:
-        series = ids if isinstance(ids, pl.Series) else _series(list(ids), what)
-        self.what = what
-        self.ids = _normal(series, what, file)
+    def __init__(self, ids: pl.Series | Sequence[Any], entity: str = "item", file: str | None = None) -> None:
+        series = ids if isinstance(ids, pl.Series) else _series(list(ids), entity)
+        self.entity = entity
+        self.ids = _normal(series, entity, file)
         if self.ids.null_count():
             missing = self.ids.is_null().arg_true()
-            raise DataError(f"{what} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
+            raise DataError(f"{entity} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
         if self.ids.n_unique() < len(self.ids):
             at = int((~self.ids.is_first_distinct()).arg_true()[0])
             raise DataError(
-                f"{what} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint="keep one row for each id"
+                f"{entity} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint="keep one row for each id"
             )
         self._lookup = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids), dtype=np.int64)})
 
@@ -49,7 +51,18 @@ class IdMap:
         return digest(*series_parts(self.ids.alias("id")))
 
     def rows(self, ids: Iterable[Any] | pl.Series, on_unknown: OnUnknown = "error") -> NDArray[np.int64]:
-        """Rows of external ids. Unknown ids: an error, left out (``skip``), or -1 (``mark``)."""
+        """Rows of external ids.
+
+        Args:
+            ids: external ids.
+            on_unknown: unknown ids raise (``error``), are left out (``skip``) or get row -1 (``mark``).
+
+        Returns:
+            int64, one row an id, fewer with ``skip``.
+
+        Raises:
+            DataError: for an unknown id with ``error``, or ids of another type.
+        """
         wanted = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), strict=False)
         try:
             if wanted.dtype.is_float():
@@ -57,7 +70,7 @@ class IdMap:
                 wanted = wanted.set(wanted.floor() != wanted, None).cast(pl.Int64, strict=False)
             wanted = wanted.cast(self.ids.dtype, strict=False)
         except pl.exceptions.PolarsError as error:
-            raise DataError(f"{self.what} ids have the wrong type {wanted.dtype}") from error
+            raise DataError(f"{self.entity} ids have the wrong type {wanted.dtype}") from error
         joined = pl.DataFrame({"id": wanted}).join(self._lookup, on="id", how="left", maintain_order="left")
         rows = joined["row"].fill_null(-1).to_numpy()
         if on_unknown == "mark":
@@ -68,49 +81,60 @@ class IdMap:
         if len(unknown):
             original = ids[int(unknown[0])] if isinstance(ids, (list, tuple, pl.Series)) else wanted[int(unknown[0])]
             raise DataError(
-                f"unknown {self.what} id", key=original, hint='check the id, or pass on_unknown="skip" or "fallback"'
+                f"unknown {self.entity} id", key=original, hint='check the id, or pass on_unknown="skip" or "fallback"'
             )
         return rows
 
     def external(self, rows: NDArray[np.int64]) -> list[Any]:
-        """External ids of ``rows``."""
+        """External ids of rows.
+
+        Args:
+            rows: int64 row numbers.
+        """
         return self.ids.gather(np.asarray(rows, dtype=np.int64)).to_list()
 
-    def extended(self, more: pl.Series) -> IdMap:
-        """A map with ``more`` ids appended; a duplicate's row counts within ``more``."""
-        added = _normal(more, self.what, None)
+    def extended(self, new: pl.Series) -> IdMap:
+        """A map with more ids at its end.
+
+        Args:
+            new: external ids.
+
+        Raises:
+            DataError: naming the row within ``new`` of an id that is known, empty, repeated or of another type.
+        """
+        added = _normal(new, self.entity, None)
         if added.dtype != self.ids.dtype and len(self.ids):
             if self.ids.dtype != pl.String:
-                raise DataError(f"{self.what} ids are whole numbers, the new ones are text", column=more.name or None)
+                raise DataError(f"{self.entity} ids are whole numbers, the new ones are text", column=new.name or None)
             added = added.cast(pl.String)
         known = added.is_in(self.ids.implode()).arg_true() if len(self.ids) else added.is_null().arg_true()
         if len(known) and added[int(known[0])] is not None:
             at = int(known[0])
-            raise DataError(f"{self.what} id {added[at]!r} is there already", row=at + 1, hint="leave known ids out")
-        IdMap(added, self.what)
-        return IdMap(pl.concat([self.ids, added]) if len(self.ids) else added, self.what)
+            raise DataError(f"{self.entity} id {added[at]!r} exists already", row=at + 1, hint="leave known ids out")
+        IdMap(added, self.entity)
+        return IdMap(pl.concat([self.ids, added]) if len(self.ids) else added, self.entity)
 
 
-def _series(ids: list[Any], what: str) -> pl.Series:
+def _series(ids: list[Any], entity: str) -> pl.Series:
     try:
         return pl.Series(ids)
     except (TypeError, OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{what} ids are neither all text nor all whole numbers ({str(error)[:100]})") from error
+        raise DataError(f"{entity} ids are neither all text nor all whole numbers ({str(error)[:100]})") from error
 
 
-def _normal(series: pl.Series, what: str, file: str | None) -> pl.Series:
+def _normal(series: pl.Series, entity: str, file: str | None) -> pl.Series:
     """String or Int64 ids; whole floats become integers, integers beyond 64 bits text; anything else is refused."""
     column = series.name or None
     if len(series) == 0 or series.dtype == pl.Null:
         return series.cast(pl.String)
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object, pl.Boolean):
-        raise DataError(f"{what} ids cannot be {series.dtype}", file=file, column=column, hint="use text or integers")
+        raise DataError(f"{entity} ids cannot be {series.dtype}", file=file, column=column, hint="use text or integers")
     if series.dtype.is_float():
         odd = ((series.floor() != series) | series.is_nan() | (series.abs() > 2.0**53)).fill_null(False).arg_true()
         if len(odd):
             at = int(odd[0])
             raise DataError(
-                f"{what} id {series[at]!r} is not a whole number",
+                f"{entity} id {series[at]!r} is not a whole number",
                 file=file,
                 row=at + 1,
                 column=column,

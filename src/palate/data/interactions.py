@@ -1,4 +1,4 @@
-"""Interactions: what people did; and what counts as a positive."""
+"""Interactions of users with items, and the rule for positives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ._hashing import series_parts
+from palate.data.hashing import series_parts
 
 ROLES = (
     "user",
@@ -32,29 +31,32 @@ ROLES = (
     "part",
     "row",
 )
+CONTEXT = "context:"
+"""Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
 
-class Positive(BaseModel):
-    """What counts as a positive; part of the dataset's hash and printed with every result.
-
-    Attributes:
-        rating: a comparison such as ``>=4``, or None.
-        event: events that count, or None.
-        label: a comparison on a click label such as ``>=1``, or None.
-    """
+class PositiveRule(BaseModel):
+    """The rule for which interactions are positive; part of the dataset's hash and printed with every result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rating: str | None = None
-    event: tuple[str, ...] | None = None
-    label: str | None = None
+    rating: str | None = Field(None, description="comparison that the rating must pass, such as >=4")
+    event: tuple[str, ...] | None = Field(None, description="types of events that count")
+    label: str | None = Field(None, description="comparison that the label must pass, such as >=1")
 
     @classmethod
-    def of(cls, given: Positive | Mapping[str, Any] | None) -> Positive:
-        """A rule from settings; an unknown key or a wrong type is named."""
-        if isinstance(given, Positive):
-            return given
+    def parse(cls, rule: PositiveRule | Mapping[str, Any] | None) -> PositiveRule:
+        """A rule from settings.
+
+        Args:
+            rule: a rule, or its settings; every interaction counts if None or empty.
+
+        Raises:
+            DataError: for an unknown key or a value of the wrong type.
+        """
+        if isinstance(rule, PositiveRule):
+            return rule
         try:
-            return cls(**(given or {}))
+            return cls(**(rule or {}))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
@@ -64,7 +66,14 @@ class Positive(BaseModel):
             raise DataError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
-        """bool per row."""
+        """bool [n]: which rows are positive.
+
+        Args:
+            frame: interactions with a column for each role.
+
+        Raises:
+            DataError: if a column that the rule needs is missing, or a comparison cannot be read.
+        """
         keep = pl.repeat(True, len(frame), eager=True)
         for column in ("rating", "label"):
             rule = getattr(self, column)
@@ -74,6 +83,11 @@ class Positive(BaseModel):
             keep &= _role(frame, "event").cast(pl.String).is_in(list(self.event)).fill_null(False)
         return keep
 
+    @property
+    def accepts_all(self) -> bool:
+        """Whether every interaction counts."""
+        return self.rating is None and self.event is None and self.label is None
+
     def __str__(self) -> str:
         parts = [f"{name} {rule}" for name in ("rating", "label") if (rule := getattr(self, name))]
         parts += [f"event in {list(self.event)}"] if self.event else []
@@ -82,16 +96,22 @@ class Positive(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """A polars table with dense ``user`` and ``item`` rows and any of the other ``ROLES``.
+    """A log: one row an event.
 
-    ``time`` is int64 (seconds, or any monotone integer), ``part`` is a given split: 0 train, 1 valid, 2 test,
-    ``row`` the 1-based row of ``file`` where it differs from the position here. ``lost`` lists what was left out:
-    row, column and value of each id that is in no table.
+    Attributes:
+        frame: dense ``user`` and ``item`` rows and any of the other ``ROLES``. ``time`` is int64 (seconds, or any
+            monotone integer), ``part`` a given split (0 train, 1 valid, 2 test), ``row`` the 1-based row of ``file``
+            where it differs from the position in the frame. Context columns are named ``context:<column>``.
+        file: the file it was read from, for error messages.
+        dropped: row, column and value of each id that is in no table; their events are left out.
+
+    Raises:
+        DataError: if ``user`` or ``item`` is missing.
     """
 
     frame: pl.DataFrame
     file: str | None = None
-    lost: pl.DataFrame | None = None
+    dropped: pl.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for role in ("user", "item"):
@@ -101,22 +121,53 @@ class Interactions:
         return len(self.frame)
 
     def array(self, role: str) -> NDArray[Any]:
-        """One column as a NumPy array."""
+        """One column as a NumPy array.
+
+        Args:
+            role: one of ``ROLES``.
+
+        Raises:
+            DataError: if the log has no such column.
+        """
         return _role(self.frame, role).to_numpy()
 
     def has(self, role: str) -> bool:
-        """Whether the column is there."""
+        """Whether the log has the column.
+
+        Args:
+            role: one of ``ROLES``.
+        """
         return role in self.frame.columns
 
-    def positives(self, rule: Positive) -> Interactions:
-        """The rows that count, repeats of a (user, item) pair merged into the first by time."""
-        kept = self.frame.filter(rule.mask(self.frame))
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Names of the context columns, without the prefix."""
+        return tuple(name.removeprefix(CONTEXT) for name in self.frame.columns if name.startswith(CONTEXT))
+
+    def in_time_order(self) -> pl.DataFrame:
+        """All rows by time, ties in file order and rows without a time last; in file order where no time is known."""
+        return self.frame.sort("time", maintain_order=True, nulls_last=True) if self.has("time") else self.frame
+
+    def positives(self, rule: PositiveRule) -> Interactions:
+        """The positive rows, repeats of a (user, item) pair merged into the first by time.
+
+        Args:
+            rule: which rows are positive.
+
+        Raises:
+            DataError: as :meth:`PositiveRule.mask`.
+        """
+        rows = self.frame.filter(rule.mask(self.frame))
         if self.has("time"):
-            kept = kept.sort("time", maintain_order=True, nulls_last=True)
-        return Interactions(kept.unique(["user", "item"], keep="first", maintain_order=True), self.file)
+            rows = rows.sort("time", maintain_order=True, nulls_last=True)
+        return Interactions(rows.unique(["user", "item"], keep="first", maintain_order=True), self.file)
 
     def source_row(self, at: int) -> int:
-        """The 1-based row of the source table that entry ``at`` came from."""
+        """The 1-based row of the source table that an entry came from.
+
+        Args:
+            at: position in ``frame``.
+        """
         return int(self.frame["row"][at]) if self.has("row") else at + 1
 
     def content_hash(self) -> str:
@@ -135,10 +186,10 @@ def _role(frame: pl.DataFrame, name: str) -> pl.Series:
 
 
 def _compare(values: pl.Series, rule: str) -> pl.Series:
-    found = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
-    if not found:
-        raise DataError("cannot read the rule", key=rule, hint="write a comparison such as '>=4'")
-    sign, number = found[1], float(found[2])
+    match = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
+    if not match:
+        raise DataError("cannot read the comparison", key=rule, hint="write a comparison such as '>=4'")
+    sign, number = match[1], float(match[2])
     column = values.cast(pl.Float64)
     return {
         ">=": column >= number,

@@ -1,4 +1,4 @@
-"""Ways in which the answer gets into the question: each scan yields faults, none means nothing was found."""
+"""Leaks of test answers into training data; each scan yields one issue for each leak it finds."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import content_key
-
-from .catalog import Catalog
-from .dataset import Dataset
-from .faults import Fault
-from .relations import Edges
-from .splits import TEST, TRAIN
-from .views import TrainView
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.data.issues import DataIssue
+from palate.data.relations import Edges
+from palate.data.splits import TEST, TRAIN
 
 DAY = 86_400
 _SAMPLE = 5_000
 
 
-def order_facts(data: Dataset) -> dict[str, float]:
-    """Shares of consecutive events of a user that share a timestamp or a day, and how file order goes there.
+def order_statistics(data: Dataset) -> dict[str, float]:
+    """Shares of consecutive events of a user that share a timestamp or a day, and their order in the file.
 
-    ``ascending`` is the share of same-timestamp neighbours in file order whose item ids ascend (ids that differ):
-    0.5 when order inside a timestamp carries nothing, far from it when the file was sorted by product code.
-    ``ascending_z`` is its distance from 0.5 in standard errors.
+    Args:
+        data: the data set.
+
+    Returns:
+        ``same_time`` and ``same_day``: shares of consecutive events; ``day_resolution``: share of times at midnight;
+        ``ascending``: share of same-timestamp neighbours in file order whose item ids ascend (of ids that differ): 0.5
+        when order inside a timestamp carries no information, far from it when the file was sorted by product code;
+        ``ascending_z``: its distance from 0.5 in standard errors. Empty without times.
     """
     log = data.interactions
     if not log.has("time") or len(log) < 2:
@@ -42,38 +45,48 @@ def order_facts(data: Dataset) -> dict[str, float]:
     if not pair.any():
         return {}
     same = pair & (time[1:] == time[:-1])
-    facts = {"same_time": float(same.sum() / pair.sum())}
+    statistics = {"same_time": float(same.sum() / pair.sum())}
     if int(time.max()) > 100_000_000:
-        facts["same_day"] = float((pair & (time[1:] // DAY == time[:-1] // DAY)).sum() / pair.sum())
-        facts["day_resolution"] = float((time % DAY == 0).mean())
+        statistics["same_day"] = float((pair & (time[1:] // DAY == time[:-1] // DAY)).sum() / pair.sum())
+        statistics["day_resolution"] = float((time % DAY == 0).mean())
     step = rank[item[1:]] - rank[item[:-1]]
     moves = step[same & (step != 0)]
     if len(moves):
-        facts["ascending"] = float((moves > 0).mean())
-        facts["ascending_z"] = float((facts["ascending"] - 0.5) * 2 * np.sqrt(len(moves)))
-    return facts
+        statistics["ascending"] = float((moves > 0).mean())
+        statistics["ascending_z"] = float((statistics["ascending"] - 0.5) * 2 * np.sqrt(len(moves)))
+    return statistics
 
 
-def order_leak(data: Dataset, facts: Mapping[str, float]) -> Iterator[Fault]:
-    """The order inside one timestamp decides what leave-one-out asks, and follows the item id."""
-    if facts.get("same_time", 0.0) < 0.01:
+def order_leak(data: Dataset, statistics: Mapping[str, float]) -> Iterator[DataIssue]:
+    """Order inside a timestamp that follows the item id: it decides which item leave-one-out holds out.
+
+    Args:
+        data: the data set.
+        statistics: of :func:`order_statistics`.
+    """
+    if statistics.get("same_time", 0.0) < 0.01:
         return
-    share, sorted_by_id = facts["same_time"], abs(facts.get("ascending", 0.5) - 0.5)
+    share, sorted_by_id = statistics["same_time"], abs(statistics.get("ascending", 0.5) - 0.5)
     file = data.interactions.file
-    if sorted_by_id > 0.1 and abs(facts.get("ascending_z", 0.0)) > 4:
+    if sorted_by_id > 0.1 and abs(statistics.get("ascending_z", 0.0)) > 4:
         message = (
             f"{share:.0%} of consecutive events share a timestamp and there the file follows the item id "
-            f"({facts['ascending']:.0%} ascending, 50% expected): the next item can be guessed from its id"
+            f"({statistics['ascending']:.0%} ascending, 50% expected): the next item can be guessed from its id"
         )
         hint = "report a split by time instead, or shuffle inside a timestamp"
-        yield Fault("order_by_id", "warning", message, file, column="time", hint=hint)
+        yield DataIssue("order_by_id", "warning", message, file, column="time", hint=hint)
     elif share > 0.05:
         message = f"{share:.0%} of consecutive events of a user share a timestamp; their order is the file's"
-        yield Fault("order_ties", "note", message, file, column="time", hint="leave_one_out asks for the last row")
+        yield DataIssue("order_ties", "note", message, file, column="time", hint="leave_one_out asks for the last row")
 
 
-def part_overlap(data: Dataset, limit: int) -> Iterator[Fault]:
-    """The same user and item in two parts of a given split."""
+def part_overlap(data: Dataset, limit: int) -> Iterator[DataIssue]:
+    """User and item pairs that occur in two parts of a given split.
+
+    Args:
+        data: the data set.
+        limit: how many rows an issue lists.
+    """
     log = data.interactions
     if not log.has("part"):
         return
@@ -84,11 +97,15 @@ def part_overlap(data: Dataset, limit: int) -> Iterator[Fault]:
     if len(found):
         rows = tuple(int(at) + 1 for at in found["at"][:limit]) if not log.has("row") else tuple(found["row"][:limit])
         message = "a user and item pair of an earlier part occurs again; the repeat is left out"
-        yield Fault("part_overlap", "warning", message, log.file, rows, "part", None, len(found))
+        yield DataIssue("part_overlap", "warning", message, log.file, rows, "part", None, len(found))
 
 
-def future_in_train(data: Dataset) -> Iterator[Fault]:
-    """Training events later than test ones: everywhere for a split by time, within a user for a given one."""
+def future_in_train(data: Dataset) -> Iterator[DataIssue]:
+    """Training events later than test ones: in the whole log for a split by time, within a user for a given one.
+
+    Args:
+        data: the data set.
+    """
     found, part = data.positives, data.split.part
     if found.times is None or not (part == TEST).any() or data.spec.kind not in ("temporal", "given"):
         return
@@ -100,19 +117,26 @@ def future_in_train(data: Dataset) -> Iterator[Fault]:
     if late.any():
         message = f"{int(late.sum())} training events come after a test event of the same user"
         hint = "the given split is not by time; use --split temporal" if data.spec.kind == "given" else None
-        yield Fault("future_in_train", "warning", message, file, column="part", count=int(late.sum()), hint=hint)
+        yield DataIssue("future_in_train", "warning", message, file, column="part", count=int(late.sum()), hint=hint)
     if data.spec.kind == "temporal":
         start = found.times[test].min()
         after = int((train & (found.times > start)).sum())
         if after:
-            yield Fault("future_in_train", "error", "training events after the start of test", file, count=after)
+            yield DataIssue("future_in_train", "error", "training events after the start of test", file, count=after)
 
 
-def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[Fault]:
-    """Vectors of an encoder that was fitted on more than what training may see.
+def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[DataIssue]:
+    """Vectors of an encoder that was fitted on more than training may see.
 
-    ``Features.fitted_on`` is :func:`palate.core.encoder.content_key` of what was seen; it is compared with the key
-    of what this split shows, and with that of the whole catalogue.
+    ``Features.fitted_on`` is :func:`palate.core.encoder.content_key` of the content an encoder was fitted on; it is
+    compared with the key of the content that this split shows, and with that of the whole catalogue.
+
+    Args:
+        data: the data set.
+        features: vectors by name.
+
+    Raises:
+        DataError: if a media path leaves the data folder.
     """
     split = data.split
     if split.visible_items.all():
@@ -130,14 +154,18 @@ def fitted_leak(data: Dataset, features: Mapping[str, Features]) -> Iterator[Fau
         if value.fitted_on == content_key(data.items.raw(modality)):
             message = "the encoder was fitted on all items, test items included"
             hint = "fit it on the view's visible_items, or label the split transductive"
-            yield Fault("fitted_on_test", "error", message, key=name, hint=hint)
+            yield DataIssue("fitted_on_test", "error", message, key=name, hint=hint)
         else:
             message = "cannot tell what the encoder was fitted on"
-            yield Fault("fitted_on_unknown", "warning", message, key=name, hint="encode again with this split")
+            yield DataIssue("fitted_on_unknown", "warning", message, key=name, hint="encode again with this split")
 
 
-def statistic_leak(data: Dataset) -> Iterator[Fault]:
-    """A numeric column that repeats counts or mean ratings over all events, test included."""
+def statistic_leak(data: Dataset) -> Iterator[DataIssue]:
+    """Numeric columns that repeat counts or mean ratings over all events, test included.
+
+    Args:
+        data: the data set.
+    """
     found, log = data.positives, data.interactions
     train = data.split.part == TRAIN
     if train.all():
@@ -160,7 +188,7 @@ def statistic_leak(data: Dataset) -> Iterator[Fault]:
 
 def _same_numbers(
     catalog: Catalog, column: str, truths: Mapping[str, NDArray], seen: NDArray[np.int64]
-) -> Iterator[Fault]:
+) -> Iterator[DataIssue]:
     if not catalog.frame[column].dtype.is_numeric():
         return
     values = catalog.frame[column].cast(pl.Float64).to_numpy()
@@ -172,12 +200,17 @@ def _same_numbers(
         if full > 0.9 and not np.array_equal(values[usable], seen[usable]):
             message = f"the column holds {what} over all events, test included"
             hint = "leave it out (items: {ignore: ...}) or compute it on train"
-            yield Fault("statistic_over_all", "error", message, catalog.file, column=column, hint=hint)
+            yield DataIssue("statistic_over_all", "error", message, catalog.file, column=column, hint=hint)
             return
 
 
-def graph_leak(data: Dataset, seed: int = 0) -> Iterator[Fault]:
-    """Item-item edges that join what only test events bring together."""
+def graph_leak(data: Dataset, seed: int = 0) -> Iterator[DataIssue]:
+    """Item-item edges that join the pairs of items which only test events bring together.
+
+    Args:
+        data: the data set.
+        seed: of the sample of test events.
+    """
     found, part = data.positives, data.split.part
     train, test = part == TRAIN, np.flatnonzero(part == TEST)
     if not len(test) or not train.any():
@@ -202,7 +235,7 @@ def graph_leak(data: Dataset, seed: int = 0) -> Iterator[Fault]:
             hit, chance = (_covered(known, two[0] * data.n_items + two[1]) for two in (pairs, other))
             if hit > 0.5 and hit > 5 * chance:
                 message = f"{hit:.0%} of the pairs only test events bring together are edges ({chance:.0%} by chance)"
-                yield Fault("test_in_graph", "error", message, key=name, hint="build the relation from train only")
+                yield DataIssue("test_in_graph", "error", message, key=name, hint="build the relation from train only")
 
 
 def _keys(edges: Edges, n: int) -> NDArray[np.int64]:
@@ -213,26 +246,3 @@ def _keys(edges: Edges, n: int) -> NDArray[np.int64]:
 def _covered(known: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
     at = np.searchsorted(known, asked)
     return float((known[np.minimum(at, len(known) - 1)] == asked).mean()) if len(known) else 0.0
-
-
-def view_leaks(view: TrainView, data: Dataset) -> list[Fault]:
-    """What a view shows although it must not: test pairs, content or edges of hidden items."""
-    faults = []
-    found, test = data.positives, data.split.part == TEST
-    asked = found.users[test] * data.n_items + found.items[test]
-    shown = np.isin(view.users * data.n_items + view.items, asked)
-    if shown.any():
-        faults.append(Fault("test_in_view", "error", "test pairs among the training pairs", count=int(shown.sum())))
-    allowed = data.split.visible_items if view.valid is not None else data.split.refit_items
-    hidden = ~allowed
-    for name, features in view.features.items():
-        leaked = hidden & features.present
-        if leaked.any():
-            message = "content of hidden items is present"
-            faults.append(Fault("hidden_content", "error", message, key=name, count=int(leaked.sum())))
-    for name, edges in view.relations.edges.items():
-        touched = hidden[edges.source] | (hidden[edges.target] if edges.target_kind == "item" else False)
-        if np.any(touched):
-            count = int(np.sum(touched))
-            faults.append(Fault("hidden_edges", "error", "edges touch hidden items", key=name, count=count))
-    return faults

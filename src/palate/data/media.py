@@ -1,4 +1,4 @@
-"""Media paths of a table: relative to its folder, never outside it."""
+"""Media paths of a table, relative to its folder and never outside it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from palate.core.errors import DataError
 
 
 class MediaRoot:
-    """Turns what a table says into a path; anything that leaves ``root`` is refused.
+    """Resolver of the paths in a table; a path that leaves ``root`` is refused.
 
     A path may be absolute if it lies inside the root. Links are followed before the check. Without a root (a table
     made in memory) paths are taken as they are.
+
+    Args:
+        root: the data folder, or None.
     """
 
     def __init__(self, root: Path | None) -> None:
@@ -21,7 +24,10 @@ class MediaRoot:
         self._folders: dict[str, str] = {}
 
     def __call__(self, value: str) -> Path:
-        """The path of ``value``; the file need not exist.
+        """The path of a value; the file need not exist.
+
+        Args:
+            value: a cell of the table.
 
         Raises:
             DataError: for a URL, a NUL byte, or a path outside the root.
@@ -45,7 +51,11 @@ class MediaRoot:
         return Path(joined)
 
     def size(self, value: object) -> str:
-        """A short mark of the file's size for hashing; ``-`` where there is none or it may not be read."""
+        """The file's size as text, for hashing; ``-`` if there is no file or it may not be read.
+
+        Args:
+            value: a cell of the table.
+        """
         if not isinstance(value, str) or not value.strip():
             return "-"
         try:
@@ -54,7 +64,7 @@ class MediaRoot:
             return "-"
 
     def _folder(self, folder: str) -> str:
-        """Real path of a folder, remembered: a catalogue has few folders and many files."""
+        """Real path of a folder, cached: a catalogue has few folders and many files."""
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         return self._folders[folder]

@@ -10,7 +10,14 @@ from palate.core.errors import DataError
 
 
 def from_pandas(frame: Any) -> pl.DataFrame:
-    """A pandas table as polars; a column that mixes types or holds a lone surrogate is refused by name."""
+    """A pandas table as a polars table.
+
+    Args:
+        frame: a pandas DataFrame.
+
+    Raises:
+        DataError: naming a column that is not named by text, repeats a name, mixes types or holds a lone surrogate.
+    """
     columns = []
     for name in frame.columns:
         if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""Relations: typed weighted edges: knowledge graphs, co-purchase, given k-NN graphs."""
+"""Relations: typed, weighted edges of knowledge graphs, co-purchases and given k-NN graphs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ class Edges:
     """Edges of one relation between item rows (``source``) and rows of ``target_kind``.
 
     Attributes:
-        source: int64 [e]. target: int64 [e]. weight: float32 [e].
+        source: int64 [e], rows of items.
+        target: int64 [e], rows of ``target_kind``.
+        weight: float32 [e].
         target_kind: ``item``, or the name of another entity kind (an attribute value, a tag).
         target_names: external names of non-item targets.
+
+    Raises:
+        DataError: if lengths differ or a weight is not finite.
     """
 
     source: NDArray[np.int64]
@@ -38,8 +43,12 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
-    def among(self, visible: NDArray[np.bool_]) -> Edges:
-        """Edges whose ends are both visible items."""
+    def subgraph(self, visible: NDArray[np.bool_]) -> Edges:
+        """Edges between visible items, and from visible items to other entities.
+
+        Args:
+            visible: bool [n_items].
+        """
         keep = visible[self.source]
         if self.target_kind == "item":
             keep &= visible[self.target]
@@ -48,13 +57,21 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class Relations:
-    """Named edge sets; ``knn_<modality>`` names a given nearest-neighbour graph over that modality."""
+    """Named sets of edges.
+
+    Attributes:
+        edges: relation -> edges; ``knn_<modality>`` is a given nearest-neighbour graph over that modality.
+    """
 
     edges: Mapping[str, Edges] = field(default_factory=dict)
 
-    def among(self, visible: NDArray[np.bool_]) -> Relations:
-        """Restrict every relation to visible items."""
-        return Relations({name: edges.among(visible) for name, edges in self.edges.items()})
+    def subgraph(self, visible: NDArray[np.bool_]) -> Relations:
+        """Restrict every relation to visible items.
+
+        Args:
+            visible: bool [n_items].
+        """
+        return Relations({name: edges.subgraph(visible) for name, edges in self.edges.items()})
 
     def content_hash(self) -> str:
         """Hash of all edges."""

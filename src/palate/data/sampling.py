@@ -1,21 +1,20 @@
-"""Negative items for implicit feedback, and shuffled batches: vectorised, exact, reproducible."""
+"""Negative items for implicit feedback: vectorised, exact, reproducible."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.errors import ConfigError, DataError
+from palate.core.errors import DataError
 
 _RESOLUTION = 2**40
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Negatives:
-    """Draws items that a user has not interacted with, uniformly or by popularity.
+    """Sampler of items that a user has not interacted with, uniform or by popularity.
 
     Exact and without rejection rounds: the allowed items lie on a line, each as long as its weight; a draw is a point
     on what remains after the user's positives are cut out, and one binary search over all (user, positive) keys tells
@@ -29,6 +28,9 @@ class Negatives:
         popularity: float [n_items], at least 0, for example training counts; None draws uniformly. Items of weight zero
             are never drawn.
         alpha: exponent on ``popularity`` (1 proportional, .75 as in word2vec, 0 uniform over items that have any).
+
+    Raises:
+        DataError: if an item lies outside the table, no item may be drawn, or ``popularity`` is unusable.
 
     Attributes:
         exhausted: bool [n_users]; users who have interacted with everything that may be drawn. No negative exists for
@@ -78,7 +80,7 @@ class Negatives:
         self.exhausted: NDArray[np.bool_] = self._free == 0
 
     def draw(self, users: ArrayLike, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """``n`` independent negatives for each user (repeats possible).
+        """Draw ``n`` independent negatives for each user; repeats are possible.
 
         Args:
             users: int rows of users [B].
@@ -89,7 +91,7 @@ class Negatives:
             int64 [B, n].
 
         Raises:
-            DataError: a user is outside the matrix this sampler was built from.
+            DataError: if a user lies outside the matrix that this sampler was built from.
         """
         user = np.asarray(users, np.int64)
         if len(user) and not (user.min() >= 0 and user.max() < self.n_users):
@@ -107,14 +109,19 @@ class Negatives:
 
 
 class PairedNegatives:
-    """One uniform negative for each of the same positives, drawn again every epoch: several times faster.
+    """Sampler of one uniform negative for each of the same positives, epoch by epoch; several times faster.
 
-    Items are drawn without a look at who asks. A byte table says which draws cannot be positives of their user; the
-    few others are looked up, and those that are positives are drawn anew by :class:`Negatives`. Every allowed item
-    that the user has not taken is as likely as any other. Memory O(positives).
+    Items are first drawn regardless of the user. A byte table tells which draws cannot be positives of their user; the
+    few others are looked up, and those that are positives are drawn again by :class:`Negatives`. Every allowed item
+    that the user has not taken is equally likely. Memory O(positives).
 
     Args:
-        n_items, user_pos, allowed_items: as in :class:`Negatives`.
+        n_items: number of items.
+        user_pos: as in :class:`Negatives`.
+        allowed_items: as in :class:`Negatives`.
+
+    Raises:
+        DataError: as :class:`Negatives`.
     """
 
     def __init__(self, n_items: int, user_pos: Any, allowed_items: ArrayLike | None = None) -> None:
@@ -132,28 +139,23 @@ class PairedNegatives:
         return ((keys.view(np.uint64) * _GOLDEN) >> self._shift).view(np.int64)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """int64 [positives]: a negative for each, user by user in the order of ``user_pos``."""
+        """Draw one negative for each positive.
+
+        Args:
+            rng: source of randomness; equal states give equal draws.
+
+        Returns:
+            int64 [positives], user by user in the order of ``user_pos``.
+        """
         pool = self._exact._items
         drawn = pool[rng.integers(len(pool), size=len(self._users))]
         keys = self._base + drawn
         suspects = np.flatnonzero(self._maybe[self._slots(keys)])
-        asked = keys[suspects]
-        found = self._keys[np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)] == asked
-        taken = suspects[found]
+        wanted = keys[suspects]
+        is_positive = self._keys[np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)] == wanted
+        taken = suspects[is_positive]
         drawn[taken] = self._exact.draw(self._users[taken], 1, rng)[:, 0]
         return drawn
-
-
-def shuffled_batches(
-    n: int, batch_size: int, rng: np.random.Generator, drop_last: bool = False
-) -> Iterator[NDArray[np.int64]]:
-    """One epoch over ``0..n-1`` in random order, as int64 arrays of ``batch_size`` (the last one may be shorter)."""
-    if batch_size < 1:
-        raise ConfigError(f"a batch holds at least one row, got {batch_size}", key="batch_size")
-    order = rng.permutation(n).astype(np.int64, copy=False)
-    end = n - n % batch_size if drop_last else n
-    for start in range(0, end, batch_size):
-        yield order[start : start + batch_size]
 
 
 def _weights(

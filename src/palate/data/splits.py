@@ -1,4 +1,4 @@
-"""Splits: which positive belongs to train, valid and test, what may be seen in fitting, who the candidates are."""
+"""Splits into train, valid and test: parts of positives, content visible in fitting, candidates."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from palate.core.errors import ConfigError, DataError, did_you_mean
 
 SplitKind = Literal["given", "random", "leave_one_out", "temporal", "item_cold", "user_cold"]
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 TRAIN, VALID, TEST, DROPPED = 0, 1, 2, -1
 
 
 class SplitSpec(BaseModel):
-    """How to split; part of every result.
+    """Settings of a split; part of every result.
 
-    Attributes:
-        kind: ``given`` follows the ``part`` column; the others draw by row, time, item or user.
-        valid, test: shares of rows (random, temporal), items (item_cold) or users (user_cold).
-        seed: the draw; ``item_cold`` draws ``default_rng(seed).choice(n_items, int(test * n_items))``.
-        transductive: content of cold items may be seen in fitting (behaviour never).
-        mask: what is taken out of candidates at test: ``train`` positives (published protocol) or ``all`` seen.
+    ``item_cold`` draws ``default_rng(seed).choice(n_items, int(test * n_items))``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: SplitKind = "random"
-    valid: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
-    seed: int = 0
-    transductive: bool = False
-    mask: Literal["train", "all"] = "train"
+    kind: SplitKind = Field(
+        "random", description="given: by the part column; the others draw by row, time, item or user"
+    )
+    valid: float = Field(
+        0.1, ge=0, lt=1, description="share of rows (random, temporal), items (item_cold) or users (user_cold)"
+    )
+    test: float = Field(0.1, ge=0, lt=1, description="share, as valid")
+    seed: int = Field(0, description="seed of the draw")
+    transductive: bool = Field(
+        False, description="whether content of cold items may be seen in fitting (behaviour never is)"
+    )
+    mask: Literal["train", "all"] = Field(
+        "train",
+        description="items removed from the candidates at test: training positives (the published protocol) or all"
+        " positives seen",
+    )
 
     @property
     def headline(self) -> str:
@@ -47,7 +52,14 @@ class SplitSpec(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> SplitSpec:
-        """Read ``item_cold:seed=3,transductive=true``."""
+        """Read text such as ``item_cold:seed=3,transductive=true``.
+
+        Args:
+            text: the kind, then settings; the cold kinds have shares of 0.2 by default.
+
+        Raises:
+            ConfigError: for an unknown kind or setting, or an impossible value.
+        """
         kind, _, tail = text.partition(":")
         settings: dict[str, Any] = {"kind": kind.strip()}
         if kind.strip() in ("item_cold", "user_cold"):
@@ -77,24 +89,37 @@ class Split:
     Attributes:
         part: int8 [n positives].
         refit: whether the final model is trained again on train + valid before test is opened.
-        visible_items, refit_items: bool [n_items], content that fitting may see in either stage.
-        valid_candidates, test_candidates: bool [n_items] or None for all items.
-        fold_in: valid and test users are unseen; part of what they did is handed over as history.
+        visible_items: bool [n_items], items whose content fitting may see.
+        refit_items: bool [n_items], items whose content fitting on train + valid may see.
+        valid_candidates: bool [n_items], or None for all items.
+        test_candidates: bool [n_items], or None for all items.
+        fold_in: whether valid and test users are unseen, and part of their positives is handed over as history.
+        history: bool [n positives], the positives handed over; None without ``fold_in``.
     """
 
     part: NDArray[np.int8]
     refit: bool
-    visible_items: Bools
-    refit_items: Bools
-    valid_candidates: Bools | None = None
-    test_candidates: Bools | None = None
+    visible_items: BoolArray
+    refit_items: BoolArray
+    valid_candidates: BoolArray | None = None
+    test_candidates: BoolArray | None = None
     fold_in: bool = False
-    history: Bools | None = None
+    history: BoolArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Positives:
-    """Arrays a split works on: dense users and items, times and a given part where known."""
+    """Positives, one for each (user, item) pair.
+
+    Attributes:
+        users: int64 [n], rows of the users' catalogue.
+        items: int64 [n], rows of the items' catalogue.
+        times: int64 [n] or None.
+        part: int8 [n], a given split, or None.
+        n_users: number of users.
+        n_items: number of items.
+        events: int64 [n], codes of event types as in :class:`palate.data.events.Events`, or None.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -102,13 +127,22 @@ class Positives:
     part: NDArray[np.int8] | None
     n_users: int
     n_items: int
+    events: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
 
 
 def make_split(spec: SplitSpec, data: Positives) -> Split:
-    """Split ``data`` as ``spec`` says. Cost: one sort of the positives."""
+    """Split positives; costs one sort of them.
+
+    Args:
+        spec: settings.
+        data: the positives.
+
+    Raises:
+        DataError: if the split needs a time or a given part that the data lacks.
+    """
     return _KINDS[spec.kind](spec, data)
 
 
@@ -143,7 +177,7 @@ def _keep_one(data: Positives, part: NDArray[np.int8], draw: NDArray[np.float64]
 
 
 def _from_end(data: Positives) -> NDArray[np.int64]:
-    """How many of the user's positives come later (0 = the last)."""
+    """int64 [n]: the number of the user's positives that come later (0 for the last)."""
     if data.times is None:
         raise DataError("this split needs a time", column="time", hint="use --split random or given")
     order = np.lexsort((np.arange(len(data)), data.times, data.users))
@@ -162,16 +196,38 @@ def _leave_one_out(spec: SplitSpec, data: Positives) -> Split:
 
 
 def _temporal(spec: SplitSpec, data: Positives) -> Split:
-    if data.times is None:
-        raise DataError("split 'temporal' needs a time", column="time", hint="use --split random or given")
-    ordered = np.sort(data.times)
-    cut = [ordered[min(int(len(data) * share), len(data) - 1)] for share in (1 - spec.test - spec.valid, 1 - spec.test)]
-    part = np.select([data.times < cut[0], data.times < cut[1]], [TRAIN, VALID], TEST).astype(np.int8)
+    cuts, times = temporal_cuts(spec, data), np.asarray(data.times)
+    part = np.select([times < cuts[0], times < cuts[1]], [TRAIN, VALID], TEST).astype(np.int8)
     return _warm(spec, data, part)
 
 
-def cold_items(spec: SplitSpec, n_items: int) -> tuple[Bools, Bools]:
-    """bool [n_items] of (validation-cold, test-cold) items."""
+def temporal_cuts(spec: SplitSpec, data: Positives) -> tuple[int, int]:
+    """Times at which validation and test begin.
+
+    Args:
+        spec: settings.
+        data: the positives.
+
+    Raises:
+        DataError: if no time is known.
+    """
+    if data.times is None:
+        raise DataError("split 'temporal' needs a time", column="time", hint="use --split random or given")
+    ordered, last = np.sort(data.times), len(data) - 1
+    valid, test = (int(len(data) * share) for share in (1 - spec.test - spec.valid, 1 - spec.test))
+    return int(ordered[min(valid, last)]), int(ordered[min(test, last)])
+
+
+def cold_items(spec: SplitSpec, n_items: int) -> tuple[BoolArray, BoolArray]:
+    """Items that are cold in validation and in test.
+
+    Args:
+        spec: settings.
+        n_items: number of items.
+
+    Returns:
+        Two masks, bool [n_items].
+    """
     test = np.zeros(n_items, bool)
     test[np.random.default_rng(spec.seed).choice(n_items, int(spec.test * n_items), replace=False)] = True
     warm = np.flatnonzero(~test)
@@ -188,11 +244,24 @@ def _item_cold(spec: SplitSpec, data: Positives) -> Split:
     return Split(part, True, fit, refit, valid, test)
 
 
+def cold_users(spec: SplitSpec, n_users: int) -> NDArray[np.int8]:
+    """int8 [n_users]: the part that each user belongs to in split ``user_cold``.
+
+    Args:
+        spec: settings.
+        n_users: number of users.
+    """
+    return _draw_users(spec, np.random.default_rng(spec.seed), n_users)
+
+
+def _draw_users(spec: SplitSpec, rng: np.random.Generator, n_users: int) -> NDArray[np.int8]:
+    draw = rng.random(n_users)
+    return np.where(draw < spec.test, TEST, np.where(draw < spec.test + spec.valid, VALID, TRAIN)).astype(np.int8)
+
+
 def _user_cold(spec: SplitSpec, data: Positives) -> Split:
     rng = np.random.default_rng(spec.seed)
-    draw = rng.random(data.n_users)
-    group = np.where(draw < spec.test, TEST, np.where(draw < spec.test + spec.valid, VALID, TRAIN)).astype(np.int8)
-    part = group[data.users]
+    part = _draw_users(spec, rng, data.n_users)[data.users]
     within = rng.random(len(data)) if data.times is None else data.times.astype(np.float64)
     order = np.lexsort((np.arange(len(data)), within, data.users))
     counts = np.bincount(data.users, minlength=data.n_users)

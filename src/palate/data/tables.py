@@ -1,4 +1,4 @@
-"""Read and write one table: CSV, TSV, Parquet or JSONL (also .gz); faults name file and row."""
+"""Read and write one table: CSV, TSV, Parquet or JSONL (also .gz); errors name file and row."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.core.files import atomic_path
-
-from ._csv import MAX_COLUMNS, header_names, ragged_row
+from palate.data.csv_header import MAX_COLUMNS, header_names, ragged_row
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
@@ -34,7 +33,12 @@ UNPACKED = 256 << 20
 
 
 def find_table(folder: Path, *stems: str) -> Path | None:
-    """The first ``stem + ending`` in ``folder``, plain or with ``.gz``."""
+    """The first table of one of these names, plain or with ``.gz``; None if there is none.
+
+    Args:
+        folder: where to look.
+        stems: file names without their ending.
+    """
     for stem in stems:
         for ending in ENDINGS:
             for tail in ("", ".gz") if ending != ".parquet" else ("",):
@@ -46,8 +50,11 @@ def find_table(folder: Path, *stems: str) -> Path | None:
 def read_table(path: Path) -> pl.DataFrame:
     """Read a table.
 
-    A byte-order mark is dropped, a lone surrogate in JSON becomes U+FFFD, and a CSV whose header has none of the
-    expected separator but one of comma, tab, semicolon or bar is read with that one.
+    A byte-order mark is dropped, a lone surrogate in JSON becomes U+FFFD, and a CSV whose header lacks the expected
+    separator but has one of comma, tab, semicolon or bar is read with that one.
+
+    Args:
+        path: the file; its first bytes and its ending decide the format.
 
     Raises:
         DataError: naming file and row: empty, not UTF-8, NUL bytes, ragged rows, open quotes, damaged Parquet,
@@ -58,9 +65,9 @@ def read_table(path: Path) -> pl.DataFrame:
         start = _start(path) if raw is None else raw[:4]
         if not start:
             raise DataError("the file is empty", file=path)
-        for magic, (what, hint) in _FOREIGN.items():
+        for magic, (content, hint) in _FOREIGN.items():
             if start.startswith(magic):
-                raise DataError(f"this is {what}", file=path, hint=hint)
+                raise DataError(f"this is {content}", file=path, hint=hint)
         if start == b"PAR1":
             return _checked(pl.read_parquet(path), path)
         _no_nul(path, raw)
@@ -77,7 +84,15 @@ def read_table(path: Path) -> pl.DataFrame:
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write atomically; the ending chooses the format."""
+    """Write a table atomically.
+
+    Args:
+        frame: the table.
+        path: the file; its ending chooses the format.
+
+    Raises:
+        DataError: for an unknown ending.
+    """
     with atomic_path(path) as aside:
         if path.suffix == ".parquet":
             frame.write_parquet(aside)
@@ -90,7 +105,14 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 
 def gunzip(path: Path) -> bytes:
-    """Unpack a .gz file; one that grows more than a hundredfold (and over 256 MiB) is refused as a bomb."""
+    """The unpacked bytes of a .gz file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it grows more than a hundredfold and over 256 MiB, as decompression bombs do.
+    """
     import gzip
 
     limit = max(UNPACKED, 100 * path.stat().st_size)
@@ -142,10 +164,10 @@ def _read_csv(path: Path, raw: bytes | None, separator: str) -> pl.DataFrame:
             with _open(path, raw) as handle:
                 _not_utf8(handle, path)
             with _open(path, raw) as handle:
-                fault = ragged_row(handle, separator, len(names))
-            if fault is not None:
-                row, what = fault
-                raise DataError(what, file=path, row=row, hint="check separators and quotes") from error
+                bad_row = ragged_row(handle, separator, len(names))
+            if bad_row is not None:
+                row, message = bad_row
+                raise DataError(message, file=path, row=row, hint="check separators and quotes") from error
             if length is None:
                 raise
     if len(frame.columns) != len(names):
@@ -171,8 +193,8 @@ def _read_jsonl(path: Path, raw: bytes | None) -> pl.DataFrame:
         frame = pl.read_ndjson(path if raw is None else raw, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
         with _open(path, raw) as handle:
-            row, what = _first_bad_line(handle) or (None, _short(error))
-        raise DataError(f"not JSON lines ({what})", file=path, row=row, hint="one JSON object a line") from error
+            row, problem = _first_bad_line(handle) or (None, _short(error))
+        raise DataError(f"not JSON lines ({problem})", file=path, row=row, hint="one JSON object a line") from error
     if not frame.columns:
         raise DataError("the objects have no keys", file=path)
     return frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\ufffd", literal=True))

@@ -230,7 +230,7 @@ class Content:
                 for name, found in self.parts(items).items()
             }
             return replace(self, vectors=self._stand_ins() | self.adapted.encode(self._filled(left)))
-        poorer, out = items.without(gone), replace(self, vectors=dict(self.vectors))
+        poorer, out = items.drop_content(gone), replace(self, vectors=dict(self.vectors))
         for name, found in self.vectors.items():
             lost = np.stack([gone.get(modality, nobody) for modality in self.sources[name]])
             some: NDArray[np.bool_] = np.any(lost, axis=0)

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import polars as pl
 
-from palate.contracts import Matcher, Model
+from palate.contracts import Matcher, Model, Ranker
 from palate.core.content import Features
 from palate.data.dataset import Dataset
 from palate.features.plan import Content
-from palate.training.deployment import OnUnknown, deployment_of
+from palate.training.deployment import OnUnknown, deployment_of, rank_candidates
 from palate.training.fit import fit
 from palate.training.saving import save
 
@@ -31,6 +31,7 @@ class FittableModel(Model):
         metric: str | None = None,
         refit: bool = True,
         init_from: str | Path | None = None,
+        artifacts: Mapping[str, str | Path] | None = None,
         checkpoint_seconds: float = 30.0,
         workers: int = 0,
     ) -> Self:
@@ -45,6 +46,7 @@ class FittableModel(Model):
             metric: what validation selects on; the headline of the task if not given.
             refit: False stops after selection also where the protocol would train again.
             init_from: a run whose weights training starts from, wherever name and shape agree.
+            artifacts: name -> run that holds it, for models that require artifacts of other runs.
             checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
             workers: processes that prepare batches, for models whose batches allow it.
 
@@ -65,6 +67,7 @@ class FittableModel(Model):
             metric=metric,
             refit=refit,
             init_from=init_from,
+            artifacts=artifacts,
             checkpoint_seconds=checkpoint_seconds,
             workers=workers,
         )
@@ -164,3 +167,32 @@ class Recommender(Matcher, FittableModel):
         """
         deployment_of(self).add_items(self, frame, features)
         return self
+
+
+class RankingModel(Ranker, FittableModel):
+    """A ranker that orders candidates by external ids. Subclasses give :meth:`logits`."""
+
+    def rank(
+        self,
+        items: Iterable[Any],
+        user: Any = None,
+        *,
+        history: Iterable[Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> pl.DataFrame:
+        """Order candidates for one user.
+
+        Args:
+            items: external ids of the candidates.
+            user: external id; None, or an id that is unknown, is a user without a row in the table.
+            history: item ids, oldest first, instead of what the user is known to have taken.
+            context: context field -> value, the same for all candidates.
+
+        Returns:
+            Columns item, probability (sigmoid of the model's score), rank (1 is best).
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DataError: for an unknown item id.
+        """
+        return rank_candidates(self, deployment_of(self), list(items), user, history, context or {})

@@ -95,7 +95,7 @@ def _table(items: Catalog, key: str, rows: IntArray, goods: Goods) -> pl.DataFra
         else:
             values = [fields.get(column, was.get(column)) for fields, was in zip(goods.fields, old)]
             made[column] = _series(column, values)
-    return items.typed(pl.DataFrame(made))
+    return items.cast_rows(pl.DataFrame(made))
 
 
 def _series(column: str, values: list[Any]) -> pl.Series:
@@ -174,7 +174,7 @@ def fitting(items: Catalog, goods: Goods) -> tuple[Goods, int]:
         kept = {}
         for column, value in given.items():
             try:
-                if column in may and items.typed(pl.DataFrame([_series(column, [value])])) is not None:
+                if column in may and items.cast_rows(pl.DataFrame([_series(column, [value])])) is not None:
                     kept[column] = value
             except DataError:
                 pass

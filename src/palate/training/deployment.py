@@ -10,14 +10,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
-from palate.contracts import Matcher, Model, models
+from palate.batches.impressions import impression_batch
+from palate.contracts import Matcher, Model, Ranker, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
+from palate.data.events import Events
 from palate.data.ids import IdMap
 from palate.features.given import given
 from palate.features.plan import Content
@@ -191,6 +194,62 @@ def log_of(model: Model) -> FitLog:
     if log is None:
         raise NotFittedError(f"nothing is known about how {model.name} was fitted", hint="fit it again")
     return log
+
+
+def rank_candidates(
+    model: Ranker,
+    deployment: Deployment,
+    items: Sequence[Any],
+    user: Any,
+    history: Iterable[Any] | None,
+    context: Mapping[str, Any],
+) -> pl.DataFrame:
+    """Order candidates for one user, see :meth:`palate.models.base.RankingModel.rank`.
+
+    Args:
+        model: fitted ranker.
+        deployment: of the model.
+        items: external ids.
+        user: external id or None.
+        history: item ids instead of what is known.
+        context: context field -> value.
+
+    Raises:
+        DataError: for an unknown item id.
+    """
+    rows = deployment.items.ids.rows(list(items))
+    row = -1 if user is None else int(deployment.users.rows([user], "mark")[0])
+    if history is not None:
+        taken = deployment.items.ids.rows(_many(history))
+    else:
+        taken = deployment.seen[row] if row >= 0 else np.zeros(0, np.int64)
+    known, schema = len(rows), model.tables.schema
+    names = [one.column for one in schema if one.owner == "context"]
+    values = {name: (str(context[name]),) for name in names if isinstance(context.get(name), str)}
+    numbers: dict[str, NDArray[Any]] = {
+        name: np.zeros(known, np.int64)
+        if name in values
+        else np.full(known, float(context.get(name, np.nan)), np.float32)
+        for name in names
+    }
+    events = Events(np.full(known, row), rows, np.zeros(known, np.float32), context=numbers, context_values=values)
+    batch = impression_batch(
+        events,
+        np.full(known, row),
+        np.zeros(known, np.int64),
+        RaggedArray(np.array([0, len(taken[-model.longest :])]), taken[-model.longest :]),
+        schema.encode_context(events),
+    )
+    with torch.inference_mode():
+        scores = model.logits(batch.to(model.device))["label"].double().sigmoid().cpu().numpy()
+    order = np.argsort(-scores, kind="stable")
+    return pl.DataFrame(
+        {
+            "item": deployment.items.ids.ids.gather(rows[order]),
+            "probability": scores[order],
+            "rank": np.arange(1, known + 1),
+        }
+    )
 
 
 def _many(ids: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from palate.contracts import Model
+from palate.core.artifacts import required_artifacts
 from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
@@ -43,6 +45,7 @@ def fit(
     metric: str | None = None,
     refit: bool = True,
     init_from: str | Path | None = None,
+    artifacts: Mapping[str, str | Path] | None = None,
     checkpoint_seconds: float = 30.0,
     workers: int = 0,
 ) -> M:
@@ -60,6 +63,7 @@ def fit(
         metric: what validation selects on; the headline of the model's task if not given.
         refit: False stops after selection also where the protocol would train again, as a search does.
         init_from: a run whose weights training starts from, wherever name and shape agree.
+        artifacts: name -> run that holds it, for models that require artifacts of other runs.
         checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
         workers: processes that prepare batches, for models whose batches allow it.
 
@@ -72,6 +76,8 @@ def fit(
     """
     if model.input_spec is not None:
         _renew(model, model.clone({}))
+    wanted = required_artifacts(model.requirements.artifacts, artifacts or {}, model.name)
+    model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
     content = (content or plan_content(data)).fresh(model.capabilities.content or model.requirements.content)
     if model.requirements.content and not (content.names or data.relations.edges):
@@ -80,7 +86,8 @@ def fit(
     log = FitLog(metric=metric)
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
-    name = _fingerprint(model, data, content, seed, metric, init_from)
+    given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
+    name = _fingerprint(model, data, content, seed, metric, given)
     run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
     weights = None if init_from is None else read_parameters(init_from)
     impute = model.config.impute if isinstance(model.config, ContentConfig) else "none"
@@ -98,6 +105,7 @@ def fit(
     again = data.refit_view(seed) if refit else None
     if again is not None:
         successor = model.clone(log.selected)
+        successor.use_artifacts(wanted)
         view = content.view(again, data, dense=dense, fields=fields, impute=impute)
         view, source = adapt(successor, view, data, content, run)
         _timed(successor, view, _stage(run, folder, "refit"), log, source, weights)
@@ -193,9 +201,6 @@ def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str,
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def _fingerprint(
-    model: Model, data: Dataset, content: Content, seed: int, metric: str, init_from: str | Path | None
-) -> str:
+def _fingerprint(model: Model, data: Dataset, content: Content, seed: int, metric: str, given: Sequence[str]) -> str:
     settings = json.dumps([model.config.model_dump(), content.plan, content.fields], sort_keys=True, default=str)
-    start = [] if init_from is None else [str(init_from)]
-    return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *start)
+    return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from palate.contracts import InputSpec, Model, models
+from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
 from palate.core.content import Features
 from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
@@ -83,6 +84,7 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
             "about": fitted.about,
             "shape": shape,
             "facts": model.extra_state(),
+            "artifacts": save_artifacts(aside / "artifacts", model.artifacts()),
             "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
             "log": asdict(fitted.log) if fitted.log else None,
             "versions": versions(),
@@ -113,6 +115,7 @@ def restore(folder: str | Path) -> Model:
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
     content = Content.load(folder / "encoders")
+    model.use_artifacts(load_artifacts(folder / "artifacts"))
     model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {})))
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))

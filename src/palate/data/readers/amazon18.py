@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ._amazon import build, choose, find, the_meta
-from ._base import copy_media, events, readers
-from ._jsonl import Column, write_lines
-from ._text import plain_text, price, words
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.amazon import build, choose, find, the_meta
+from palate.data.readers.shared.files import copy_media
+from palate.data.readers.shared.jsonl import Column, write_lines
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.text import plain_text, price, words
 
 LOG: dict[str, Column] = {
     "user": (pl.String(), lambda o: o.get("reviewerID")),
@@ -56,7 +57,7 @@ class Amazon18Layout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """One object a line, texts as they are held."""
-        table = events(data)
+        table = external_log(data)
         lines = (
             {"reviewerID": r["user"], "asin": r["item"], "overall": r.get("rating"), "unixReviewTime": r.get("time")}
             for r in table.iter_rows(named=True)

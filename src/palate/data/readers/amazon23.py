@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ._amazon import build, choose, find, the_meta
-from ._base import copy_media, events, readers
-from ._jsonl import Column, write_lines
-from ._text import plain_text, price, words
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.amazon import build, choose, find, the_meta
+from palate.data.readers.shared.files import copy_media
+from palate.data.readers.shared.jsonl import Column, write_lines
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.text import plain_text, price, words
 
 LOG: dict[str, Column] = {
     "user": (pl.String(), lambda o: o.get("user_id")),
@@ -57,7 +58,7 @@ class Amazon23Layout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """One object a line; times in milliseconds."""
-        table = events(data)
+        table = external_log(data)
         lines = (
             {
                 "rating": row.get("rating"),

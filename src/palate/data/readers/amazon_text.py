@@ -12,12 +12,13 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..tables import read_table
-from ._base import events, files_in, first_line, pick, readers
-from ._jsonl import read_lists, read_object
-from ._text import plain_text
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import choose_file, files_in, first_line
+from palate.data.readers.shared.jsonl import read_lists, read_object
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.text import plain_text
+from palate.data.tables import read_table
 
 PARTS = ("train", "valid", "test")
 HEADER = (
@@ -46,7 +47,7 @@ class AmazonTextLayout:
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Read one name; the default split is the given one."""
-        file = pick(files_in(path, "*.item.json", 0), options.get("name"), path, "item tables", ".item.json")
+        file = choose_file(files_in(path, "*.item.json", 0), options.get("name"), path, "item tables", ".item.json")
         items = _items(file)
         log = _log(_csvs(file))
         return Dataset.from_frames(
@@ -63,7 +64,7 @@ class AmazonTextLayout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Every target of valid and test with its whole history; users without one go to the train file."""
-        table = events(data)
+        table = external_log(data)
         if "part" not in table.columns or "time" not in table.columns:
             raise DataError("this layout needs a given part and an order", column="part", hint="use layout folder")
         frame = data.items.frame.with_columns(id=data.items.ids.ids)

@@ -7,24 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import yaml
 
 from palate.core.errors import DataError, did_you_mean
-
-from ..catalog import COLUMN_KINDS
-from ..columns import naming
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..interactions import ROLES, Positive
-from ..media import MediaRoot
-from ..relations import Edges, Relations
-from ..searches import Searches
-from ..tables import find_table, read_table, write_table
-from ._base import copy_media, events, readers
-from ._given import given_features, write_features
-from ._settings import SETTINGS, read_settings
+from palate.data.catalog import COLUMN_KINDS
+from palate.data.columns import errors_from
+from palate.data.dataset import Dataset
+from palate.data.interactions import CONTEXT, ROLES, PositiveRule
+from palate.data.load import readers
+from palate.data.media import MediaRoot
+from palate.data.readers.shared.files import copy_media
+from palate.data.readers.shared.settings import SETTINGS, read_settings
+from palate.data.readers.shared.tables import (
+    external_log,
+    query_table,
+    read_relations,
+    relation_table,
+    search_table,
+)
+from palate.data.readers.shared.vectors import given_features, write_features
+from palate.data.tables import find_table, read_table, write_table
 
 
 class PlainFolder:
@@ -74,7 +77,7 @@ class PlainFolder:
             return data
         section = settings.get("relations") or {}
         file = _table(path, settings, "relations")
-        with naming(str(file)):
+        with errors_from(str(file)):
             return replace(data, relations=read_relations(read_table(file), section, data.items.ids))
 
     def write(self, data: Dataset, folder: Path) -> None:
@@ -85,7 +88,7 @@ class PlainFolder:
             id_column = "id" if "id" not in frame.columns else "item_id"
             frame = frame.select(data.items.ids.ids.alias(id_column), pl.all())
         write_table(frame, folder / "items.parquet")
-        log = events(data)
+        log = external_log(data)
         write_table(log, folder / "interactions.parquet")
         if len(data.users.frame.columns) > 1 or data.users.ids.ids.to_list() != _order(log["user"]):
             users = data.users.frame.drop(c for c in data.users.frame.columns if c == "user")
@@ -97,7 +100,9 @@ class PlainFolder:
                 columns[kind] = named
         rest = [c for c in frame.columns if c not in data.items.kinds and c != id_column]
         settings: dict[str, Any] = {"name": data.name, "items": columns | ({"ignore": rest} if rest else {})}
-        settings["interactions"] = {role: role for role in log.columns}
+        settings["interactions"] = {role: role for role in log.columns if not role.startswith(CONTEXT)}
+        if data.interactions.context:
+            settings["interactions"]["context"] = [CONTEXT + column for column in data.interactions.context]
         settings["positive"] = data.positive.model_dump(exclude_none=True, mode="json")
         settings["split"] = {key: value for key, value in data.spec.model_dump().items()}
         (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -110,87 +115,25 @@ class PlainFolder:
         copy_media(data, folder)
 
 
-def search_table(data: Dataset, searches: Searches) -> pl.DataFrame:
-    """All searches with external ids: user, item, query, and time where known."""
-    ids = {
-        "user": data.users.ids.ids.gather(searches.users),
-        "item": data.items.ids.ids.gather(searches.items),
-        "query": searches.queries.ids.ids.gather(searches.query),
-    }
-    return pl.DataFrame(ids if searches.times is None else {**ids, "time": searches.times})
-
-
-def query_table(searches: Searches) -> pl.DataFrame:
-    """All queries: id and text."""
-    return pl.DataFrame({"id": searches.queries.ids.ids, "text": searches.queries.raw("text")})
-
-
-def relation_table(data: Dataset) -> pl.DataFrame:
-    """All edges with external ids: source, relation, target, weight, target_kind."""
-    parts = []
-    for name, edges in data.relations.edges.items():
-        ids = data.items.ids.ids.cast(pl.String)
-        names = ids if edges.target_kind == "item" else pl.Series(edges.target_names, dtype=pl.String)
-        parts.append(
-            pl.DataFrame(
-                {
-                    "source": ids.gather(edges.source),
-                    "target": names.gather(edges.target),
-                    "weight": edges.weight,
-                }
-            ).with_columns(relation=pl.lit(name), target_kind=pl.lit(edges.target_kind))
-        )
-    return pl.concat(parts)
-
-
-def read_relations(table: pl.DataFrame, section: Mapping[str, str], items: IdMap) -> Relations:
-    """Edges by relation; a target that is no item becomes an entity of its own."""
-    named = {role: section.get(role, role) for role in ("source", "relation", "target", "weight")}
-    for role in ("source", "target"):
-        if named[role] not in table.columns:
-            raise DataError("relations lack a column", column=named[role], hint=f"columns: {', '.join(table.columns)}")
-    if named["relation"] not in table.columns:
-        table = table.with_columns(pl.lit("related").alias(named["relation"]))
-    if named["weight"] in table.columns:
-        weights = table[named["weight"]].cast(pl.Float32, strict=False)
-        bad = (weights.is_null() | ~weights.is_finite()).arg_true()
-        if len(bad):
-            raise DataError("not a finite number", row=int(bad[0]) + 1, column=named["weight"])
-        table = table.with_columns(weights)
-    edges = {}
-    for (name,), part in table.group_by([named["relation"]], maintain_order=True):
-        source = items.rows(part[named["source"]], "mark")
-        weight = part[named["weight"]].to_numpy() if named["weight"] in table.columns else np.ones(len(part))
-        target = items.rows(part[named["target"]], "mark")
-        entity = "target_kind" in part.columns and part["target_kind"][0] != "item"
-        keep = source >= 0
-        if (target[keep] >= 0).all() and not entity:
-            edges[str(name)] = Edges(source[keep], target[keep], weight[keep].astype(np.float32))
-            continue
-        names = part[named["target"]].cast(pl.String)
-        values = names.unique(maintain_order=True)
-        codes = IdMap(values, "entity").rows(names)
-        edges[str(name)] = Edges(
-            source[keep], codes[keep], weight[keep].astype(np.float32), str(name), tuple(values.to_list())
-        )
-    return Relations(edges)
-
-
 def _order(users: pl.Series) -> list[Any]:
     return users.unique(maintain_order=True).to_list()
 
 
-def _positive(section: Any, path: Path) -> Positive:
-    with naming(str(path / SETTINGS)):
-        return Positive.of(section)
+def _positive(section: Any, path: Path) -> PositiveRule:
+    with errors_from(str(path / SETTINGS)):
+        return PositiveRule.parse(section)
 
 
-def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str]:
+def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str]]:
     for key in section:
         if key not in (*ROLES, "file"):
             known = did_you_mean(str(key), (*ROLES, "file"))
             raise DataError("unknown key under interactions", file=path / SETTINGS, key=key, hint=known)
-    return {role: str(column) for role, column in section.items() if role != "file"}
+    return {
+        role: [str(column) for column in named] if isinstance(named, list) else str(named)
+        for role, named in section.items()
+        if role != "file"
+    }
 
 
 def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -222,7 +165,7 @@ def _table(path: Path, settings: Mapping[str, Any], name: str) -> Path:
     given = (settings.get(name) or {}).get("file")
     found = find_table(path, name)
     if given:
-        with naming(str(path / SETTINGS)):
+        with errors_from(str(path / SETTINGS)):
             found = MediaRoot(path)(str(given))
     if found is None or not found.is_file():
         raise DataError(f"no table of {name}", file=path, hint=f"add {name}.csv, {name}.parquet or {name}.jsonl")

@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import MEDIA_ENDINGS
-from ..dataset import Dataset
-from ..tables import read_table
-from ._base import copy_media, events, files_in, first_line, media_by_id, pick, readers
+from palate.data.columns import MEDIA_ENDINGS
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import choose_file, copy_media, files_in, first_line, media_by_id
+from palate.data.readers.shared.tables import external_log
+from palate.data.tables import read_table
 
 FOLDERS = {"cover": ("*covers*", "image"), "sound": ("*audio*", "audio"), "video": ("*video*", "video")}
 
@@ -37,7 +38,7 @@ class MicroLensLayout:
         """Every pair is a positive; the last one of each user is left out."""
         files = _pairs(path)
         named = {_stem(file): file for file in reversed(files)}
-        stem = pick([Path(f"{s}.pairs") for s in named], options.get("name"), path, "pairs files", ".pairs").stem
+        stem = choose_file([Path(f"{s}.pairs") for s in named], options.get("name"), path, "pairs files", ".pairs").stem
         file = named[stem]
         log = _csv_pairs(file) if file.suffix == ".csv" else _tsv_pairs(file)
         items = _items(file)
@@ -63,7 +64,7 @@ class MicroLensLayout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Pairs as csv with times in milliseconds."""
-        table = events(data)
+        table = external_log(data)
         if "time" not in table.columns:
             raise DataError("this layout needs a time", column="time", hint="use layout folder")
         pairs = table.select("user", "item", timestamp=pl.col("time") * 1000)

@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ._base import events, first_line, readers
-from ._lines import lines_of
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import first_line
+from palate.data.readers.shared.tab_lines import lines_of
+from palate.data.readers.shared.tables import external_log
 
 NEWS = ("id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities")
 BEHAVIOURS = ("impression", "user", "time", "history", "shown")
@@ -70,7 +71,7 @@ class MindLayout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Needs impression ids; events without one become histories."""
-        table = events(data)
+        table = external_log(data)
         for role in ("impression", "time", "label"):
             if role not in table.columns:
                 raise DataError("this layout needs impressions", column=role, hint="use layout folder")

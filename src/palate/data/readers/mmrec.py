@@ -10,14 +10,20 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..catalog import Catalog
-from ..dataset import Dataset
-from ..interactions import Interactions, Positive
-from ..splits import SplitSpec
-from ..tables import read_table
-from ._base import first_line, readers
-from ._given import given_features, given_graphs, graph_relations, write_features, write_graphs
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.data.interactions import Interactions, PositiveRule
+from palate.data.load import readers
+from palate.data.readers.shared.files import first_line
+from palate.data.readers.shared.vectors import (
+    given_features,
+    given_graphs,
+    graph_relations,
+    write_features,
+    write_graphs,
+)
+from palate.data.splits import SplitSpec
+from palate.data.tables import read_table
 
 _NAMES = {"user": "userID", "item": "itemID", "part": "x_label", "time": "pos"}
 
@@ -73,7 +79,7 @@ class MMRecLayout:
             users=Catalog.from_ids(pl.Series("id", np.arange(_size(table, "user", file))), "user"),
             interactions=Interactions(table.select(roles), str(file)),
             relations=graph_relations(graphs),
-            positive=Positive.of(options.get("positive")),
+            positive=PositiveRule.parse(options.get("positive")),
             spec=SplitSpec.parse(split) if isinstance(split, str) else split,
             layout="mmrec",
         )

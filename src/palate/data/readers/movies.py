@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..tables import read_table, write_table
-from ._base import copy_media, events, media_by_id, readers
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import copy_media, media_by_id
+from palate.data.readers.shared.tables import external_log
+from palate.data.tables import read_table, write_table
 
 TEXT = ("title", "Plot")
 ATTRIBUTES = ("Genre", "Director", "Actors", "Writer", "Year", "Language", "Country", "Runtime", "Rated")
@@ -29,20 +30,9 @@ class MoviesLayout:
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Positives are ratings >= 4 unless told otherwise."""
-        items = read_table(path / "movies.jsonl")
-        if "movie_id" not in items.columns:
-            raise DataError("no movie_id", file=path / "movies.jsonl", column="movie_id")
-        items = items.with_columns(pl.col(pl.String).replace({"N/A": None, "": None}))
-        posters = media_by_id(path, items["movie_id"], ["posters"], (".jpg",))
-        items = items.with_columns(
-            posters.alias("poster"),
-            _leading_number(items, "Year"),
-            _leading_number(items, "Runtime"),
-        )
+        items, kinds = movie_items(path)
         ratings = read_table(path / "ratings.csv")
         known = ratings.filter(pl.col("movieId").is_in(items["movie_id"].to_list()))
-        kinds = {"movie_id": "id", "poster": "image"} | {c: "text" for c in TEXT if c in items.columns}
-        kinds |= {column: "attributes" for column in ATTRIBUTES if column in items.columns}
         data = Dataset.from_frames(
             items,
             known,
@@ -70,12 +60,33 @@ class MoviesLayout:
         whole = [pl.col(c).cast(pl.Int64).cast(pl.String) for c in ("Year", "Runtime") if c in frame.columns]
         write_table(frame.with_columns(whole), folder / "movies.jsonl")
         names = {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}
-        table = events(data)
+        table = external_log(data)
         for role in names:
             if role not in table.columns:
                 raise DataError("this layout needs it", column=role, hint="use layout folder")
         write_table(table.select([pl.col(role).alias(c) for role, c in names.items()]), folder / "ratings.csv")
         copy_media(data, folder)
+
+
+def movie_items(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The movies of ``path`` with the files of their posters, and the kind of each column.
+
+    Args:
+        path: the folder with ``movies.jsonl`` and ``posters``.
+
+    Raises:
+        DataError: if the table has no ``movie_id``.
+    """
+    items = read_table(path / "movies.jsonl")
+    if "movie_id" not in items.columns:
+        raise DataError("no movie_id", file=path / "movies.jsonl", column="movie_id")
+    items = items.with_columns(pl.col(pl.String).replace({"N/A": None, "": None}))
+    posters = media_by_id(path, items["movie_id"], ["posters"], (".jpg",))
+    items = items.with_columns(
+        posters.alias("poster"), _leading_number(items, "Year"), _leading_number(items, "Runtime")
+    )
+    kinds = {"movie_id": "id", "poster": "image"} | {c: "text" for c in TEXT if c in items.columns}
+    return items, kinds | {column: "attributes" for column in ATTRIBUTES if column in items.columns}
 
 
 def _leading_number(frame: pl.DataFrame, column: str) -> pl.Series:

@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import MEDIA_ENDINGS
-from ..dataset import Dataset
-from ..tables import read_table
-from ._base import copy_media, events, files_in, first_line, media_by_id, pick, readers
-from ._text import plain_text
+from palate.data.columns import MEDIA_ENDINGS
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import choose_file, copy_media, files_in, first_line, media_by_id
+from palate.data.readers.shared.tables import external_log
+from palate.data.readers.shared.text import plain_text
+from palate.data.tables import read_table
 
 LOG = {"item_id", "user_id", "timestamp"}
 TEXT = ("title", "tag", "description")
@@ -31,7 +32,7 @@ class PixelRecLayout:
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Read one log; a folder of several (Pixel200K, Pixel1M ...) needs ``name=``."""
-        file = pick(_logs(path), options.get("name"), path, "interaction files", ".csv")
+        file = choose_file(_logs(path), options.get("name"), path, "interaction files", ".csv")
         info = _info(path)
         if info is None:
             raise DataError("no item information", file=path, hint="a csv with item_id, title, tag, description")
@@ -63,7 +64,7 @@ class PixelRecLayout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """A log, the item information and the covers."""
-        table = events(data)
+        table = external_log(data)
         if "time" not in table.columns:
             raise DataError("this layout needs a time", column="time", hint="use layout folder")
         log = table.select(pl.col("item").alias("item_id"), pl.col("user").alias("user_id"), timestamp="time")

@@ -14,11 +14,12 @@ import polars as pl
 from palate.core.content import Features
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
-
-from ..dataset import Dataset
-from ._base import events, first_line, readers
-from ._lines import lines_of
-from ._recbole_kg import triples, write_triples
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import first_line
+from palate.data.readers.shared.recbole_graph import triples, write_triples
+from palate.data.readers.shared.tab_lines import lines_of
+from palate.data.readers.shared.tables import external_log
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 PARTS = ("train", "valid", "test")
@@ -83,7 +84,7 @@ class RecBoleLayout:
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Typed columns; a given split becomes three files."""
-        table = events(data).rename(
+        table = external_log(data).rename(
             {role: column for column, role in _ROLES.items() if role in data.interactions.frame}
         )
         table = table.drop("row", strict=False)

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..dataset import Dataset
-from ..relations import Edges, Relations
-from ._base import events, first_line, pick, readers
-from ._jsonl import read_lists
+from palate.data.dataset import Dataset
+from palate.data.load import readers
+from palate.data.readers.shared.files import choose_file, first_line
+from palate.data.readers.shared.jsonl import read_lists
+from palate.data.readers.shared.tables import external_log
+from palate.data.relations import Edges, Relations
 
 ATTRIBUTES = "_item2attributes.json"
 
@@ -37,7 +38,7 @@ class S3RecLayout:
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Read one name; a folder of several needs ``name=``."""
-        file = pick(_sequences(path), options.get("name"), path, "sequence files", ".txt")
+        file = choose_file(_sequences(path), options.get("name"), path, "sequence files", ".txt")
         log = _log(file)
         used = log["item"].unique()
         attributes = read_lists(_beside(file, ATTRIBUTES), "attribute ids", int)
@@ -66,8 +67,8 @@ class S3RecLayout:
         """Ids must be positive integers."""
         for catalog in (data.users, data.items):
             if catalog.ids.ids.dtype != pl.Int64:
-                raise DataError("this layout needs integer ids", key=catalog.ids.what, hint="use layout folder")
-        table = events(data)
+                raise DataError("this layout needs integer ids", key=catalog.ids.entity, hint="use layout folder")
+        table = external_log(data)
         if "time" in table.columns:
             table = table.sort("time", maintain_order=True)
         order = pl.DataFrame({"user": data.users.ids.ids})

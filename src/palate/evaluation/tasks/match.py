@@ -79,7 +79,7 @@ class MatchTask(Task[Matcher]):
             DataError: when the split has no such part.
         """
         if part == "test":
-            return data.test_held()
+            return data.test_queries()
         queries = data.select_view().valid
         if queries is None:
             raise DataError("the split has no validation part", key=str(data.spec), hint="choose a split with one")

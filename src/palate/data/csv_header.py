@@ -1,4 +1,4 @@
-"""What polars does not say about a faulty CSV: the names in its header, its separator, the row that does not fit."""
+"""Header names and separator of a CSV file, and the row that makes it unreadable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ SEPARATORS = (",", "\t", ";", "|")
 
 
 def header_names(handle: IO[bytes], separator: str, path: Path) -> tuple[list[str], str]:
-    """Column names, trimmed and unique, and the separator they are written with."""
+    """Column names, trimmed and unique, and the separator between them.
+
+    Args:
+        handle: the file, at its start.
+        separator: the expected one.
+        path: the file, for error messages.
+
+    Raises:
+        DataError: if the header is blank, too long, not UTF-8, badly quoted, or repeats a name.
+    """
     line = handle.readline(MAX_HEADER)
     if len(line) >= MAX_HEADER:
         raise DataError(f"the header is longer than {MAX_HEADER >> 20} MiB", file=path, hint="is this a table?")
@@ -46,11 +55,16 @@ def header_names(handle: IO[bytes], separator: str, path: Path) -> tuple[list[st
 
 
 def ragged_row(handle: IO[bytes], separator: str, width: int) -> tuple[int, str] | None:
-    """The first row (1-based, header not counted) that has too many fields or broken quotes, and what is wrong.
+    """The first row (1-based, header not counted) with too many fields or broken quotes, and a message.
 
     Only called once polars has refused the file, so a slow exact scan is affordable.
+
+    Args:
+        handle: the file, at its start.
+        separator: between fields.
+        width: number of columns.
     """
-    held = csv.field_size_limit(1 << 30)
+    limit = csv.field_size_limit(1 << 30)
     row = 0
     try:
         text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline="")
@@ -58,8 +72,8 @@ def ragged_row(handle: IO[bytes], separator: str, width: int) -> tuple[int, str]
             if len(fields) > width:
                 return row, f"{len(fields)} fields for {width} columns"
     except csv.Error as error:
-        what = "a quote is never closed" if "unexpected end" in str(error) else f"broken quotes ({error})"
-        return row + 1, what
+        unclosed = "unexpected end" in str(error)
+        return row + 1, "a quote is never closed" if unclosed else f"broken quotes ({error})"
     finally:
-        csv.field_size_limit(held)
+        csv.field_size_limit(limit)
     return None

@@ -7,12 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import naming
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..relations import Relations
-from .folder import read_relations, relation_table
+from palate.data.columns import errors_from
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.data.readers.shared.tables import read_relations, relation_table
+from palate.data.relations import Relations
 
 TRIPLE = {"head_id": "source", "relation_id": "relation", "tail_id": "target"}
 LINK = ("item_id", "entity_id")
@@ -42,7 +41,7 @@ def triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple
     backward = names.select(source=tail, relation=pl.lit(INVERSE) + pl.col("relation"), target=pl.col("source")).filter(
         only_tail
     )
-    with naming(str(files[0])):
+    with errors_from(str(files[0])):
         return read_relations(pl.concat([forward.select(backward.columns), backward]), {}, items)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..columns import MEDIA_ENDINGS
-from ..dataset import Dataset
-from ..ids import IdMap
-from ..relations import Edges, Relations
-from ._base import files_in, first_line, media_by_id, pick
-from ._jsonl import Column, keys_of, read_columns
+from palate.data.columns import MEDIA_ENDINGS
+from palate.data.dataset import Dataset
+from palate.data.ids import IdMap
+from palate.data.readers.shared.files import choose_file, files_in, first_line, media_by_id
+from palate.data.readers.shared.jsonl import Column, keys_of, read_columns
+from palate.data.relations import Edges, Relations
 
 KINDS = {
     "title": "text",
@@ -38,7 +37,7 @@ def choose(files: Sequence[Path], name: str | None, where: Path) -> tuple[Path, 
     """The review file of one category, and the category's name."""
     by_name = {category(file): file for file in files}
     stems = [Path(f"{stem}.reviews") for stem in by_name]
-    chosen = pick(stems, name, where, "review files", ".reviews").name.removesuffix(".reviews")
+    chosen = choose_file(stems, name, where, "review files", ".reviews").name.removesuffix(".reviews")
     return by_name[chosen], chosen
 
 

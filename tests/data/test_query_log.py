@@ -1,4 +1,4 @@
-"""Searches: from the log or a table of their own, with words or ids; training sees those behind its positives."""
+"""QueryLog: from the log or a table of their own, with words or ids; training sees those behind its positives."""
 
 import numpy as np
 import polars as pl
@@ -6,7 +6,7 @@ import pytest
 
 import palate
 from palate.core.errors import DataError
-from palate.data.readers._base import write
+from palate.data.load import write
 from palate.simulation.world import World
 
 ITEMS = pl.DataFrame({"item": ["a", "b", "c"], "title": ["a red lamp", "a blue lamp", "a big chair"]})

@@ -7,8 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from palate.core.errors import DataError
-
-from ..tables import gunzip
+from palate.data.tables import gunzip
 
 
 def lines_of(file: Path, names: tuple[str, ...], header: bool = False) -> pl.DataFrame:

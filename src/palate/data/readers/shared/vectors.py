@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
-
-from ..relations import Edges, Relations
+from palate.data.relations import Edges, Relations
 
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]
 _ALIASES = {"v": "image", "vision": "image", "visual": "image", "t": "text", "a": "audio"}

@@ -1,0 +1,1 @@
+"""Models that rank shown items: click-through prediction, news."""

@@ -1,0 +1,1 @@
+"""Sequential recommenders: what comes after a history."""
