@@ -18,8 +18,11 @@ from palate.core.files import write_text
 from palate.core.item_features import ItemFeatures
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
+from palate.models.match.lgmrec import LGMRec
 from palate.models.match.lightgcn import LightGCN
+from palate.models.match.shared.item_graph import item_graph
 from palate.models.match.vbpr import VBPR
+from palate.modules.propagate import propagate
 from palate.ranking.scorer import Scorer, VectorScorer
 
 PLANTED: list[tuple[type[Any], type[Any], str]] = []
@@ -335,3 +338,35 @@ class DoubledUsers(LightGCN):
     def setup(self, train: Any) -> None:
         super().setup(train)
         self.register_buffer("doubled", torch.zeros(0))
+
+
+@plant("what_is_kept_of_content_follows_dropout")
+@plant("what_is_kept_of_content_follows_training")
+class GraphBuiltOnce(VBPR):
+    """Smooths items over a content graph that stays as it was when the model was set up."""
+
+    def setup(self, train: Any) -> None:
+        super().setup(train)
+        self.hop = item_graph(train, self.content, 3)
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        terms = super().loss(batch)
+        smooth = (propagate(self.hop, self.items) - self.items).square().mean()
+        return {**terms, "loss": terms["loss"] + smooth, "smooth": smooth}
+
+
+@plant("what_is_kept_of_content_follows_dropout")
+class DerivesOnce(LGMRec):
+    """Derives what it keeps of content a single time."""
+
+    def derive(self) -> None:
+        if not hasattr(self, "smooth"):
+            super().derive()
+
+
+@plant("what_is_kept_of_content_follows_training")
+class KeepsUntrainedVectors(LGMRec):
+    """Reads what it kept also where vectors are trained."""
+
+    def _smooth_content(self) -> list[Tensor]:
+        return self.smooth

@@ -12,9 +12,9 @@ from palate.batches.impressions import ImpressionBatches
 from palate.contracts.model import Model
 from palate.contracts.spec import InputSpec, Requirements
 from palate.core.batch import BatchSource, ImpressionBatch
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.schema import Schema
 from palate.data.views import TrainView
@@ -92,9 +92,9 @@ class Ranker(Model):
         rows = scores.view(-1, self.negatives + 1)
         return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
         """Take new rows of items; of their fields nothing is known."""
-        self.tables.grow(n_items)
+        self.tables.grow(features.n_items)
 
     def extra_state(self) -> dict[str, Any]:
         return {"schema": self.tables.schema.state()}

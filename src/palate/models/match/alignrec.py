@@ -50,6 +50,7 @@ class AlignRec(ContentMatcher):
     requirements = Requirements(content=True, dense=True)
     user_parameters = ("table",)
     training_only = ("table", "norms.*", "maps.*", "gate.*")
+    graph_of_initial_content = True
 
     class Config(NeighbourConfig):
         """Settings.

@@ -45,6 +45,7 @@ class FREEDOM(ContentMatcher):
     requirements = Requirements(content=True)
     user_parameters = ("table",)
     training_only = ("table", "maps.*")
+    graph_of_initial_content = True
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -58,9 +58,14 @@ class ContentMatcher(VectorMatcher):
     """A :class:`VectorMatcher` whose items have content. Subclasses make ``content`` and ``cold`` in :meth:`build`.
 
     Attributes:
+        graph_of_initial_content: whether a graph among items, or what else is kept of content, stays that of the
+            content before training, with modalities in the proportions that dropout leaves; otherwise :meth:`derive`
+            keeps it up to date.
         content: vectors of all items, by feature.
         cold: how items that training gave no vector get one.
     """
+
+    graph_of_initial_content: ClassVar[bool] = False
 
     config: AdaptedConfig
     content: ItemContent
