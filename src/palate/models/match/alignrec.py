@@ -53,21 +53,17 @@ class AlignRec(ContentMatcher):
     graph_of_initial_content = True
 
     class Config(NeighbourConfig):
-        """Settings.
+        """Settings of AlignRec."""
 
-        Attributes:
-            layers: LightGCN propagations. k: content neighbours, the item included. weights: modality -> share of the
-                item graph. cca, uia, similarity: weights of the alignments. tau: of CCA. reg: of the half squares.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        cca: float = Field(0.01, ge=0)
-        uia: float = Field(0.1, ge=0)
-        similarity: float = Field(0.1, ge=0)
-        tau: float = Field(0.2, gt=0)
-        reg: float = Field(1e-4, ge=0)
-        standardise: bool = True
+        layers: int = Field(2, ge=0, description="propagations of LightGCN", json_schema_extra={"search": "1,2,3"})
+        cca: float = Field(0.01, ge=0, description="weight of content-category alignment")
+        uia: float = Field(0.1, ge=0, description="weight of user-item alignment")
+        similarity: float = Field(0.1, ge=0, description="weight of similarity preservation")
+        tau: float = Field(0.2, gt=0, description="temperature of content-category alignment")
+        reg: float = Field(
+            1e-4, ge=0, description="weight of the half squares", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 

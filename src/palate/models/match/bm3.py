@@ -49,18 +49,21 @@ class BM3(ContentMatcher):
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
     class Config(TrainableFeaturesConfig):
-        """Settings.
+        """Settings of BM3."""
 
-        Attributes:
-            layers: propagations. dropout: of targets. modal_weight: w. reg: of the norms.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        dropout: float = Field(0.5, ge=0, lt=1)
-        modal_weight: float = Field(2.0, ge=0)
-        reg: float = Field(1e-2, ge=0)
-        standardise: bool = True
+        layers: int = Field(2, ge=0, description="propagations", json_schema_extra={"search": "1,2,3"})
+        dropout: float = Field(
+            0.5,
+            ge=0,
+            lt=1,
+            description="share of entries dropped from targets",
+            json_schema_extra={"search": "0.0..0.8"},
+        )
+        modal_weight: float = Field(2.0, ge=0, description="w, weight of the modal terms")
+        reg: float = Field(
+            1e-2, ge=0, description="weight of the norm penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 

@@ -45,23 +45,21 @@ class CLCRec(ContentMatcher):
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of CLCRec."""
 
-        Attributes:
-            hidden: width of the content encoder's hidden layer. candidates: warm items drawn for each batch.
-            share: weight of L1, the rest is L2's. replaced: share of candidates whose ID gives way to content in L2.
-            tau: temperature of L1. tau_user: of L2. reg: of mean norms. standardise: columns of the features.
-        """
-
-        batch_size: int = Field(256, ge=0)
-        hidden: int = Field(256, ge=1)
-        candidates: int = Field(512, ge=0)
-        share: float = Field(0.5, ge=0, le=1)
-        replaced: float = Field(0.5, ge=0, le=1)
-        tau: float = Field(0.2, gt=0)
-        tau_user: float = Field(1.0, gt=0)
-        reg: float = Field(0.1, ge=0)
-        standardise: bool = True
+        batch_size: int = Field(
+            256, ge=0, description="positives of a batch; 0 lets it grow with the data, at most 64 batches an epoch"
+        )
+        hidden: int = Field(256, ge=1, description="width of the content encoder's hidden layer")
+        candidates: int = Field(512, ge=0, description="warm items drawn for each batch")
+        share: float = Field(0.5, ge=0, le=1, description="weight of L1; the rest is the weight of L2")
+        replaced: float = Field(0.5, ge=0, le=1, description="share of candidates whose ID gives way to content in L2")
+        tau: float = Field(0.2, gt=0, description="temperature of L1")
+        tau_user: float = Field(1.0, gt=0, description="temperature of L2")
+        reg: float = Field(
+            0.1, ge=0, description="weight of the mean norms", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 

@@ -77,15 +77,18 @@ class ContentKNN(Recommender):
     requirements = Requirements(content=True, dense=True)
 
     class Config(ContentConfig):
-        """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
+        """Settings of content neighbours; None chooses on validation."""
 
-        grid: weights tried for a feature beside the best one, which has weight 1. With ``modality_dropout`` they are
-        chosen while items lack modalities at that rate, and none is 0.
-        """
-
-        weights: dict[str, float] | None = None
-        scaling: dict[str, Scaling] | None = None
-        grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
+        weights: dict[str, float] | None = Field(None, description="feature or modality -> weight")
+        scaling: dict[str, Scaling] | None = Field(
+            None, description="feature or modality -> how its columns are scaled"
+        )
+        grid: tuple[float, ...] = Field(
+            (0.0, 0.25, 0.5, 1.0),
+            min_length=1,
+            description="weights tried for each feature but the best one, which has weight 1; with modality_dropout "
+            "they are chosen while items lack modalities at that rate, and none is 0",
+        )
 
     config: Config
 

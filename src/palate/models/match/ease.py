@@ -57,11 +57,16 @@ class EASE(Recommender):
     deterministic = True
 
     class Config(ModelConfig):
-        """l2: regularisation, None chooses from ``grid`` on validation. max_items: refuse larger catalogues."""
+        """Settings of EASE."""
 
-        l2: float | None = Field(None, gt=0)
-        grid: tuple[float, ...] = (50.0, 100.0, 200.0, 400.0, 800.0)
-        max_items: int = 25_000
+        l2: float | None = Field(
+            None,
+            gt=0,
+            description="regularisation; None chooses from grid on validation",
+            json_schema_extra={"search": "10..2000:log"},
+        )
+        grid: tuple[float, ...] = Field((50.0, 100.0, 200.0, 400.0, 800.0), description="values of l2 tried")
+        max_items: int = Field(25_000, description="larger catalogues are refused")
 
     config: Config
 

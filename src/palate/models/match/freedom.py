@@ -52,20 +52,17 @@ class FREEDOM(ContentMatcher):
     }
 
     class Config(TrainableFeaturesConfig, NeighbourConfig):
-        """Settings.
+        """Settings of FREEDOM."""
 
-        Attributes:
-            layers: propagations. edge_dropout: share of edges left out of an epoch.
-            k: content neighbours, the item included. weights: modality -> share of the item graph.
-            hop: weight of the content hop. standardise: columns of the features.
-            modal_weight: of the modal terms; None is 0 for frozen content, else .001: they alone train it.
-        """
-
-        layers: int = Field(2, ge=0)
-        edge_dropout: float = Field(0.8, ge=0, lt=1)
-        hop: float = Field(1.0, ge=0)
-        modal_weight: float | None = Field(None, ge=0)
-        standardise: bool = False
+        layers: int = Field(2, ge=0, description="propagations", json_schema_extra={"search": "1,2,3"})
+        edge_dropout: float = Field(0.8, ge=0, lt=1, description="share of edges left out of an epoch")
+        hop: float = Field(1.0, ge=0, description="weight of the content hop")
+        modal_weight: float | None = Field(
+            None,
+            ge=0,
+            description="weight of the modal terms; None is 0 for frozen content, else .001, as they alone train it",
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
         @property
         def modal(self) -> float:

@@ -102,20 +102,20 @@ class ItemKNN(Recommender):
     presets = {"faithful": {}, "walk": {"user_power": None, "item_power": None, "shrink": 0.0}}
 
     class Config(ModelConfig):
-        """k: neighbours an item votes for. shrink: of rare pairs. None chooses from the grid on validation.
+        """Settings of ItemKNN; None chooses from a grid on validation."""
 
-        user_power: how much less an event of a long history counts. item_power: how much less a popular item counts.
-        k_grid, shrink_grid, user_grid, item_grid: values tried.
-        """
-
-        k: int | None = Field(None, ge=1)
-        shrink: float | None = Field(None, ge=0)
-        user_power: float | None = Field(0.0, ge=0)
-        item_power: float | None = Field(0.5, ge=0)
-        k_grid: tuple[int, ...] = (20, 50, 100, 200)
-        shrink_grid: tuple[float, ...] = (0.0, 10.0, 50.0)
-        user_grid: tuple[float, ...] = (0.0, 0.5, 1.0)
-        item_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
+        k: int | None = Field(None, ge=1, description="neighbours kept of each item")
+        shrink: float | None = Field(None, ge=0, description="added to the normaliser, against chance in rare pairs")
+        user_power: float | None = Field(0.0, ge=0, description="exponent by which an active user's events count less")
+        item_power: float | None = Field(
+            0.5,
+            ge=0,
+            description="exponent of the takers of both items in the normaliser; less than 1/2 prefers popular items",
+        )
+        k_grid: tuple[int, ...] = Field((20, 50, 100, 200), description="values of k tried")
+        shrink_grid: tuple[float, ...] = Field((0.0, 10.0, 50.0), description="values of shrink tried")
+        user_grid: tuple[float, ...] = Field((0.0, 0.5, 1.0), description="values of user_power tried")
+        item_grid: tuple[float, ...] = Field((0.5, 0.25, 0.0), description="values of item_power tried")
 
     config: Config
 

@@ -53,25 +53,20 @@ class LGMRec(ContentMatcher):
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of LGMRec."""
 
-        Attributes:
-            layers, modal_layers, hyper_layers: propagations of IDs, of content, over hyperedges.
-            hyperedges: of each modality. keep: share of assignments kept in training. alpha: length of the global part.
-            tau: of the assignments and the contrast. contrast: its weight (a sum over the batch). reg: of the norms.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        modal_layers: int = Field(2, ge=0)
-        hyper_layers: int = Field(1, ge=1)
-        hyperedges: int = Field(4, ge=1)
-        keep: float = Field(0.5, gt=0, le=1)
-        alpha: float = Field(0.3, ge=0)
-        tau: float = Field(0.2, gt=0)
-        contrast: float = Field(1e-4, ge=0)
-        reg: float = Field(1e-6, ge=0)
-        standardise: bool = False
+        layers: int = Field(2, ge=0, description="propagations of IDs", json_schema_extra={"search": "1,2,3"})
+        modal_layers: int = Field(2, ge=0, description="propagations of content")
+        hyper_layers: int = Field(1, ge=1, description="propagations over hyperedges")
+        hyperedges: int = Field(4, ge=1, description="hyperedges of each modality")
+        keep: float = Field(0.5, gt=0, le=1, description="share of assignments to hyperedges kept in training")
+        alpha: float = Field(0.3, ge=0, description="length of the global part")
+        tau: float = Field(0.2, gt=0, description="temperature of the assignments and of the contrast")
+        contrast: float = Field(1e-4, ge=0, description="weight of the contrast, a sum over the batch")
+        reg: float = Field(
+            1e-6, ge=0, description="weight of the norm penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
     config: Config
 

@@ -48,19 +48,25 @@ class MMGCN(ContentMatcher):
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of MMGCN."""
 
-        Attributes:
-            layers: of each modality. learn_ids: whether IDs and preferences are trained. reg: weight of their mean
-                squares. first: modality -> width its content is first mapped to; others enter as they are.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(3, ge=1)
-        learn_ids: bool = False
-        reg: float = Field(0.0, ge=0)
-        first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
-        standardise: bool = False
+        layers: int = Field(
+            3, ge=1, description="graph convolutions of each modality", json_schema_extra={"search": "1,2,3"}
+        )
+        learn_ids: bool = Field(
+            False, description="train IDs and preferences; otherwise they stay at their random start"
+        )
+        reg: float = Field(
+            0.0,
+            ge=0,
+            description="weight of the mean squares of IDs and preferences",
+            json_schema_extra={"search": "1e-6..1e-1:log"},
+        )
+        first: dict[str, int] = Field(
+            default_factory=lambda: {"image": 256, "video": 256},
+            description="modality -> width its content is first mapped to; others enter as they are",
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
     config: Config
 

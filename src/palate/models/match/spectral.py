@@ -65,21 +65,18 @@ class Spectral(Recommender):
     presets = {"lowpass": {"filter": 0.0, "popularity": 0.5, "damping": 0.0}}
 
     class Config(ModelConfig):
-        """dim: directions kept. filter: power of their singular values. popularity: power of an item's pairs.
+        """Settings of spectral filtering; None chooses from a grid on validation."""
 
-        damping: pairs added to everybody's own, in mean numbers of pairs of a user or item.
-        None chooses from the grids on validation. rounds: passes of the iteration that finds the directions.
-        dim_grid, filter_grid, popularity_grid: values tried.
-        """
-
-        dim: int | None = Field(None, ge=1)
-        filter: float | None = Field(None, ge=0)
-        popularity: float | None = Field(None, ge=0)
-        damping: float = Field(1.0, ge=0)
-        dim_grid: tuple[int, ...] = (8, 16, 32, 64, 128)
-        filter_grid: tuple[float, ...] = (0.0, 1.0)
-        popularity_grid: tuple[float, ...] = (0.5, 0.25)
-        rounds: int = Field(20, ge=1)
+        dim: int | None = Field(None, ge=1, description="directions kept", json_schema_extra={"search": "32,64,128"})
+        filter: float | None = Field(None, ge=0, description="power of the singular values")
+        popularity: float | None = Field(None, ge=0, description="power of an item's number of pairs")
+        damping: float = Field(
+            1.0, ge=0, description="pairs added to those of every user and item, in units of the mean number"
+        )
+        dim_grid: tuple[int, ...] = Field((8, 16, 32, 64, 128), description="values of dim tried")
+        filter_grid: tuple[float, ...] = Field((0.0, 1.0), description="values of filter tried")
+        popularity_grid: tuple[float, ...] = Field((0.5, 0.25), description="values of popularity tried")
+        rounds: int = Field(20, ge=1, description="passes of the iteration that finds the directions")
 
     config: Config
 

@@ -42,16 +42,18 @@ class VBPR(ContentMatcher):
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of VBPR."""
 
-        Attributes:
-            reg: weight of the norm penalty on both halves. standardise: columns of the features.
-            content_scale: factor on projected content, which otherwise starts far larger than the ID half.
-        """
-
-        reg: float = Field(1e-3, ge=0)
-        content_scale: float = Field(1.0, gt=0)
-        standardise: bool = True
+        reg: float = Field(
+            1e-3,
+            ge=0,
+            description="weight of the norm penalty on both halves",
+            json_schema_extra={"search": "1e-6..1e-1:log"},
+        )
+        content_scale: float = Field(
+            1.0, gt=0, description="factor on projected content, which otherwise starts far larger than the ID half"
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
@@ -43,16 +44,21 @@ class Blend(Recommender):
     requirements = Requirements(fields=True)
 
     class Config(ContentConfig):
-        """members: model names, None takes those the data allows. settings: member -> its settings.
+        """Settings of the blend.
 
-        warm_weights, cold_weights: one a member, None chooses on validation. ``modality_dropout`` holds for all
-        members whose settings do not say otherwise.
+        ``modality_dropout`` holds for all members whose settings do not say otherwise.
         """
 
-        members: tuple[str, ...] | None = None
-        settings: dict[str, dict[str, Any]] = {}
-        warm_weights: tuple[float, ...] | None = None
-        cold_weights: tuple[float, ...] | None = None
+        members: tuple[str, ...] | None = Field(
+            None, description="model names, name@preset allowed; None takes those that the data allow"
+        )
+        settings: dict[str, dict[str, Any]] = Field({}, description="member -> its settings")
+        warm_weights: tuple[float, ...] | None = Field(
+            None, description="a weight for each member, for items with behaviour; None chooses on validation"
+        )
+        cold_weights: tuple[float, ...] | None = Field(
+            None, description="a weight for each member, for items without behaviour; None chooses on validation"
+        )
 
     config: Config
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 import torch
+from pydantic import Field
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
@@ -67,36 +68,49 @@ class ContentKernel(Recommender):
     }
 
     class Config(ContentConfig):
-        """None chooses on items held out as if new. ``features`` restricts to names that start with one of these.
+        """Settings of the content kernel; None chooses on items held out as if new.
 
-        sharpness: w of words and attributes (or the only group). media: group -> weight. ridge, l2 (of EASE), mix: m,
-        popularity: c. max_items: refuse larger catalogues. select_users: users judged in selection.
-        ``sharpness_grid``, ``ridge_grid``, ``l2_grid``, ``mix_grid``, ``popularity_grid`` and ``media_grid`` are tried.
-        judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
-        leaves behaviour out of the profile, which complements EASE on items that have behaviour. kernel: ``product`` is
-        the formula above; ``aligned`` learns from behaviour what makes K (see ``_aligned``), and its a is
-        ``media: {directions: a}``. With ``modality_dropout``, at any rate, items that lack modalities are scored by a
-        regression on the features they have (see ``_reduced``), which is what dropout would approach.
+        The preset ``raw`` leaves behaviour out of the profile, which complements EASE on items that have behaviour.
+        With ``modality_dropout``, at any rate, items that lack modalities are scored by a regression on the features
+        that they have (see :mod:`palate.models.match.content_kernel.reduced`), which is what dropout would approach.
         """
 
-        fusion: Fusion = "intermediate"
-        sharpness: float | None = None
-        ridge: float | None = None
-        l2: float | None = None
-        mix: float | None = None
-        popularity: float | None = None
-        media: dict[str, float] | None = None
-        features: tuple[str, ...] | None = None
-        sharpness_grid: tuple[float, ...] = (2.0, 1.0, 4.0)
-        ridge_grid: tuple[float, ...] = (0.3, 0.1, 0.03)
-        l2_grid: tuple[float, ...] = (300.0, 100.0, 1000.0)
-        mix_grid: tuple[float, ...] = (0.3, 0.1, 0.0)
-        popularity_grid: tuple[float, ...] = (0.15, 0.0, 0.3)
-        media_grid: tuple[float, ...] = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
-        judge: Literal["cold", "warm"] = "cold"
-        kernel: Literal["product", "aligned"] = "product"
-        max_items: int = 12_000
-        select_users: int = 2_000
+        fusion: Fusion = Field("intermediate", description="where the modalities of an item are fused")
+        sharpness: float | None = Field(
+            None, description="weight of words and attributes in the kernel (or of its only group)"
+        )
+        ridge: float | None = Field(None, description="regularisation of the kernel regression")
+        l2: float | None = Field(
+            None,
+            description="regularisation of EASE, which smooths profiles",
+            json_schema_extra={"search": "10..2000:log"},
+        )
+        mix: float | None = Field(None, description="m, weight of the raw history in a profile")
+        popularity: float | None = Field(None, description="c, weight of popularity in a profile")
+        media: dict[str, float] | None = Field(
+            None, description="group of features -> weight in the kernel; with kernel aligned, directions -> a"
+        )
+        features: tuple[str, ...] | None = Field(
+            None, description="beginnings of the names of features to read; None reads all"
+        )
+        sharpness_grid: tuple[float, ...] = Field((2.0, 1.0, 4.0), description="values of sharpness tried")
+        ridge_grid: tuple[float, ...] = Field((0.3, 0.1, 0.03), description="values of ridge tried")
+        l2_grid: tuple[float, ...] = Field((300.0, 100.0, 1000.0), description="values of l2 tried")
+        mix_grid: tuple[float, ...] = Field((0.3, 0.1, 0.0), description="values of mix tried")
+        popularity_grid: tuple[float, ...] = Field((0.15, 0.0, 0.3), description="values of popularity tried")
+        media_grid: tuple[float, ...] = Field(
+            (0.0, 0.15, 0.3, 0.6, 1.2, 2.4),
+            description="weights tried for each group of media; the first one leaves it out",
+        )
+        judge: Literal["cold", "warm"] = Field(
+            "cold", description="choose on items held out as if new (cold), or on validation as it is (warm)"
+        )
+        kernel: Literal["product", "aligned"] = Field(
+            "product",
+            description="product of the similarities of blocks, or aligned: a sum of products that behaviour weighs",
+        )
+        max_items: int = Field(12_000, description="larger catalogues are refused")
+        select_users: int = Field(2_000, description="users that settings are chosen on, at most")
 
     config: Config
 

@@ -30,12 +30,7 @@ Loss = Callable[[PairBatch], Mapping[str, Tensor]]
 class NeighbourConfig(AdaptedConfig):
     """Settings that place new items among their content neighbours."""
 
-    k: int = Field(
-        10,
-        ge=1,
-        description="content neighbours of an item, the item included",
-        json_schema_extra={"search": "5,10,20"},
-    )
+    k: int = Field(10, ge=1, description="content neighbours of an item, the item included")
     weights: dict[str, float] = Field(default_factory=dict, description="modality -> share of the item graph")
 
 
