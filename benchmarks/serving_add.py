@@ -24,7 +24,6 @@ import palate
 from _common import WORK, fresh, keep, real
 from _served import Served
 from palate.contracts.parse import parse_model
-from palate.core.item_features import ItemFeatures
 from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
@@ -182,8 +181,9 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     same = evaluate(shop.edition.model, arranged, (K,))
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
-    vectors = model.deployment.content.handed
-    model.update_items(ItemFeatures.of(vectors | {"image": shop.edition.content.handed["image"]}, len(rows)))
+    vectors = model.deployment.content.model_features(model.deployment.features)
+    pictures = shop.edition.content.model_features(shop.edition.features)["image"]
+    model.update_items(vectors.replace({"image": pictures}))
     pictured = evaluate(model, arranged, (K,))
     shop.close()
     names = [f"{metric}@{K}" for metric in METRICS]

@@ -164,5 +164,5 @@ def a_refused_addition_leaves_everything_as_it_was(case: Case) -> None:
         with pytest.raises(UnsupportedError):
             model.add_items(arrivals())
     assert len(model.deployment.items) == N_ITEMS
-    assert all(len(found) == N_ITEMS for found in model.deployment.content.vectors.values())
+    assert all(len(found) == N_ITEMS for found in model.deployment.features.values())
     assert model.recommend(["u00"], k=N_ITEMS).equals(before)

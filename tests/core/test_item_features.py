@@ -67,12 +67,12 @@ def test_several_steps_add_up_and_need_no_comparison(monkeypatch):
 
 def test_a_modality_that_is_missing_takes_every_feature_made_of_it():
     items = catalogue()
-    gone = items.without({"image": np.array([1, 0, 0, 1, 0, 0], bool)})
+    gone = items.drop_content({"image": np.array([1, 0, 0, 1, 0, 0], bool)})
     assert gone["text"] is items["text"]
     assert gone["image"].present.tolist() == [False, False, True, False, True, True]
     assert not gone["both"].present[[0, 3]].any() and not gone["both"].values[[0, 3]].any()
     assert gone.changed_since(items).tolist() == [0, 3]
-    assert items.without({"audio": np.ones(6, bool)})["both"] is items["both"]
+    assert items.drop_content({"audio": np.ones(6, bool)})["both"] is items["both"]
 
 
 @pytest.mark.parametrize("size", [40, item_features.BLOCK * 2 + 5])

@@ -1,4 +1,4 @@
-"""Encoding by Ray Data: the bits of one process, faults where they belong, nothing encoded twice."""
+"""Encoding by Ray Data: the bits of one process, failures where they belong, nothing encoded twice."""
 
 import json
 
@@ -48,11 +48,11 @@ def test_faults_are_reported_by_row(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     raws, found = ["0.png", "1.png", None, "2.png", "none.png"], []
     for store in (FeatureStore("alone"), RayStore("ray")):
-        faults = []
-        found.append((store.encode(ImageStats(), raws, root="media", faults=faults), faults))
+        failures = []
+        found.append((store.encode(ImageStats(), raws, root="media", failures=failures), failures))
     equal(found[0][0], found[1][0])
-    assert [fault.row for fault in found[1][1]] == [1, 4]
-    assert [(fault.row, fault.reason) for fault in found[0][1]] == [(f.row, f.reason) for f in found[1][1]]
+    assert [failure.row for failure in found[1][1]] == [1, 4]
+    assert [(failure.row, failure.reason) for failure in found[0][1]] == [(f.row, f.reason) for f in found[1][1]]
 
 
 def test_at_least_one_worker(tmp_path):

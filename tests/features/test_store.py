@@ -118,14 +118,14 @@ def test_bad_content_is_absent_with_a_reason_and_not_tried_again(tmp_path):
     bad.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     raws = [good, bad, None, tmp_path / "shop" / "gone.png", good.read_bytes(), "../a.png", bad, Path("a.png"), 7]
     for _ in range(2):
-        faults = []
-        found = FeatureStore(tmp_path / "store").encode(ImageStats(), raws, root=tmp_path / "shop", faults=faults)
+        failures = []
+        found = FeatureStore(tmp_path / "store").encode(ImageStats(), raws, root=tmp_path / "shop", failures=failures)
         assert found.present.tolist() == [True, False, False, False, True, False, False, True, False]
         np.testing.assert_array_equal(found.values[0], found.values[4])
         np.testing.assert_array_equal(found.values[0], found.values[7])
-        assert [fault.row for fault in faults] == [1, 3, 5, 6, 8]
-        reasons = [fault.reason for fault in faults]
-        for reason, part in zip(reasons, ("damaged PNG", "no such file", "'..'", "damaged PNG", "int"), strict=True):
+        assert [failure.row for failure in failures] == [1, 3, 5, 6, 8]
+        reasons = [failure.reason for failure in failures]
+        for reason, part in zip(reasons, ("damaged PNG", "no such file", "leaves the data folder", "damaged PNG", "int"), strict=True):
             assert part in reason
     with pytest.raises(FeatureError, match=r"row 2.*damaged PNG"):
         FeatureStore(None).encode(ImageStats(), raws[:3], root=tmp_path / "shop", on_bad="error")

@@ -7,9 +7,9 @@ import pytest
 
 from palate.core.encoder import encoders
 from palate.core.errors import ConfigError, FeatureError, NotFittedError
-from palate.features.encoders._text import MAX_CHARS
 from palate.features.encoders.hash import HashedNgrams
 from palate.features.encoders.make import make_encoder
+from palate.features.encoders.text import MAX_CHARS
 from palate.features.encoders.tfidf import TfIdfText
 from palate.features.encoders.tfidf_attributes import TfIdfAttributes
 from palate.features.saved import load_encoder, save_encoder

@@ -7,7 +7,7 @@ import torch
 import palate
 from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
 
 SECTIONS = {
@@ -65,7 +65,7 @@ def made(name, **settings):
 def ready(name, data, **settings):
     """A model that is set up and not trained, and its view."""
     model = made(name, **settings)
-    content = Content({"text": ("text", READERS["text"], None)}, FeatureStore(None), model.columns(data.items))
+    content = ContentPlan({"text": ("text", READERS["text"], None)}, FeatureStore(None), model.columns(data.items))
     view = content.view(data.select_view(0), data, fields=True)
     torch.manual_seed(0)
     model.setup(view)

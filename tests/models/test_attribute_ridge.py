@@ -11,7 +11,7 @@ import palate
 from palate.contracts import pretrainers
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, vectors_of
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.models.pretrain import attribute_ridge
@@ -49,7 +49,7 @@ def shop(titled=True, labelled=True, sizes=False):
 def ready(data, readers=READERS, **settings):
     model = pretrainers.get("attribute_ridge")(least=2, **settings)
     plan = {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}
-    view = Content(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
+    view = ContentPlan(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
     torch.manual_seed(0)
     model.setup(view)
     return model
@@ -130,11 +130,11 @@ def test_the_store_encodes_once_what_several_towers_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Tower, "embed", lambda self, contents: asked.append(len(contents)) or read(self, contents))
     raws = [*data.items.raw("image"), None, b"no picture"]
     store, faults = FeatureStore(tmp_path / "store"), []
-    made = [store.encode(encoder, raws, faults=faults) for encoder in found]
+    made = [store.encode(encoder, raws, failures=faults) for encoder in found]
     assert sum(asked) == ITEMS and [fault.row for fault in faults] == [ITEMS + 1] * 2
     monkeypatch.undo()
     for encoder, features in zip(found, made):
-        alone, _ = encoder.encode_known(raws)
+        alone, _ = encoder.encode_valid(raws)
         np.testing.assert_array_equal(alone.present, features.present)
         np.testing.assert_allclose(alone.values, features.values, atol=1e-6)
         assert features.identity == encoder.identity

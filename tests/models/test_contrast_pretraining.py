@@ -14,7 +14,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.training import loop
@@ -76,7 +76,7 @@ def test_the_loss_is_clips():
     """Two items, cosines by hand: 1/2 [CE(rows) + CE(columns)] of exp(s) cos."""
     data, _ = shop()
     model = made(tau=0.5)
-    content = Content({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
+    content = ContentPlan({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
     model.setup(content.view(data.select_view(0), data))
     model.eval()
     rows = torch.from_numpy(model.trained[:2])
@@ -148,7 +148,7 @@ def test_every_modality_meets_at_the_hub():
 def test_partners_can_be_dealt_at_random(tmp_path):
     data, _ = shop()
     plan = {modality: (modality, spec, None) for modality, spec in READERS.items()}
-    view = Content(plan, FeatureStore(None)).view(data.select_view(0), data)
+    view = ContentPlan(plan, FeatureStore(None)).view(data.select_view(0), data)
     torch.manual_seed(0)
     dealt, own = made(shuffled=True), made()
     for model in (dealt, own):

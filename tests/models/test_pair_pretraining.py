@@ -14,7 +14,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.data.query_log import build_query_log
 from palate.features.encoders.tower import vectors_of
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.losses.calibrated import calibrated_cosine
@@ -88,7 +88,7 @@ def typed_view():
     words = pl.Series([f"a {colour_of(item)} thing" for item in log["item"]])
     data = replace(data, searches=build_query_log([log.with_columns(query=words)]))
     plans = (READERS, {"image": "image_stats", "text": "hash?dim=64"})
-    made_of = [Content({m: (m, spec, None) for m, spec in plan.items()}, FeatureStore(None)) for plan in plans]
+    made_of = [ContentPlan({m: (m, spec, None) for m, spec in plan.items()}, FeatureStore(None)) for plan in plans]
     return [content.view(data.select_view(), data, queries=True) for content in made_of]
 
 

@@ -14,7 +14,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.models.pretrain._entities import entities_of
@@ -47,7 +47,7 @@ def searched(typed=True, **settings):
 
 def view_of(data):
     plan = {m: (m, spec, None) for m, spec in READERS.items() if m in data.items.modalities}
-    return Content(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
+    return ContentPlan(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
 
 
 def ready(name, view=None, **settings):

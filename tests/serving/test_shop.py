@@ -320,13 +320,13 @@ def test_words_need_words_and_a_space(opened):
 def test_words_change_what_is_shown(shared_run, opened):
     shop = opened(shared_run)
     edition = shop.edition
-    row = int(np.flatnonzero(edition.content.vectors["image"].present)[0])
+    row = int(np.flatnonzero(edition.features["image"].present)[0])
     found = ids(shop.recommend(Wish(5, like=edition.ids[row], text="made of glass")))
-    words = edition.content.fitted["text"].encode(["made of glass"]).values[0]
-    query = edition.content.vectors["image"].values[row] + words
+    words = edition.content.encoders["text"].encode(["made of glass"]).values[0]
+    query = edition.features["image"].values[row] + words
     total, there = np.zeros(len(edition)), np.zeros(len(edition))
     for name in ("text", "image"):
-        vectors = edition.content.vectors[name]
+        vectors = edition.features[name]
         scores = vectors.values @ query
         scores = (scores - scores[vectors.present].mean()) / scores[vectors.present].std()
         total += np.where(vectors.present, scores, 0)

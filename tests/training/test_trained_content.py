@@ -1,5 +1,7 @@
 """Content that is trained with a matcher: what is encoded when, the store's split points, resuming, learning."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,12 +10,12 @@ from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_fol
 from palate.contracts import models
 from palate.core.errors import ArtefactError
 from palate.core.item_features import ItemFeatures
-from palate.core.tuning import parse_plan
-from palate.features.adapted import FUSED, Adapted
-from palate.features.encoders.pieces import Pieces
+from palate.core.tuning import parse_tuning
+from palate.features.encoders.pieces import WordPiece
 from palate.features.item_content import ItemContent
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.store import FeatureStore
+from palate.features.trainable import FUSED, TrainableEncoders
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +30,8 @@ def make(name="vbpr", **settings):
 
 def ready(folder, tuning="full", fusion="late", split=None):
     data = catalogue(split)
-    found = content(data, folder)
-    found.view(data.select_view(0), data)
-    return data, found, found.adapt(data.items, parse_plan(tuning), fusion, 8)
+    found, features = content(data, folder).fit(data.select_view(0), data)
+    return data, found, found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)
 
 
 def test_rows_are_encoded_apart_and_in_any_order(folder):
@@ -177,11 +178,10 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     data = catalogue()
 
     def adapt(tuning, encoder=None, fusion="late"):
-        found = Content(content(data, folder).plan, store)
-        found.view(data.select_view(0), data)
+        found, features = ContentPlan(content(data, folder).features, store).fit(data.select_view(0), data)
         if encoder is not None:
-            found.fitted["text"] = encoder
-        return found.adapt(data.items, parse_plan(tuning), fusion, 8)
+            found = replace(found, encoders={**found.encoders, "text": encoder})
+        return found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)
 
     states = adapt("partial:1").inputs["text"]
     assert states.kind == "tokens" and states.values.shape[1] == 8 and len(states) == N_ITEMS
@@ -189,14 +189,14 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     weights = {name: torch.from_numpy(np.array(value)) for name, value in other.state()[0].items()}
     weights["head.weight"] += 1
     weights["tower.layers.layers.1.linear1.weight"] += 1
-    kept = tower().take_weights(weights, "other head")
+    kept = tower().load_weights(weights, "other head")
     with monkeypatch.context() as patch:
         patch.setattr(
-            Pieces, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
+            WordPiece, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
         )
         assert adapt("partial:1", kept).inputs["text"].identity == states.identity, "nothing is encoded again"
     weights["tower.words.weight"] += 1
-    assert adapt("partial:1", tower().take_weights(weights, "x")).inputs["text"].identity != states.identity
+    assert adapt("partial:1", tower().load_weights(weights, "x")).inputs["text"].identity != states.identity
     assert adapt("partial:2").inputs["text"].identity != states.identity
 
 
@@ -223,7 +223,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     again = make(**settings).fit(data, content=content(data, folder), **options)
     a, b = whole.state_dict(), again.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
-    assert whole.deployment.content.adapted.identity == again.deployment.content.adapted.identity
+    assert whole.deployment.content.trained.identity == again.deployment.content.trained.identity
 
 
 def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
@@ -235,7 +235,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
         model = make(epochs=40, lr=0.02, reg=0.0, tuning=tuning)
         model.fit(data, content=plan_content(data, {"text": folder, "image": "none"}), metric="ndcg@10")
         table = model.scorer().score(data.select_view().user_batch(np.arange(30))).numpy()
-        cold = np.flatnonzero(split & model.deployment.content.vectors["text"].present)
+        cold = np.flatnonzero(split & model.deployment.features["text"].present)
         own = np.arange(30)[:, None] % 3 == cold[None] % 3
         scores[tuning] = float(
             np.mean([(table[u, cold][own[u]][:, None] > table[u, cold][~own[u]][None]).mean() for u in range(30)])
@@ -246,20 +246,20 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
 def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
     data = catalogue()
     model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
-    whole, everyone = model.deployment.content, np.ones(N_ITEMS, bool)
-    found = whole.without(data.items, {"image": everyone}).vectors[FUSED]
+    fitted, features, everyone = model.deployment.content, model.deployment.features, np.ones(N_ITEMS, bool)
+    found = fitted.drop_modalities(features, data.items, {"image": everyone})[FUSED]
     assert found.present.sum() == N_ITEMS - 1, "the item without a text has nothing left"
-    assert not np.array_equal(found.values, whole.vectors[FUSED].values)
-    all_of_it = whole.without(data.items, {"image": ~everyone}).vectors[FUSED]
-    assert np.allclose(all_of_it.values, whole.vectors[FUSED].values, atol=1e-6)
+    assert not np.array_equal(found.values, features[FUSED].values)
+    complete = fitted.drop_modalities(features, data.items, {"image": ~everyone})[FUSED]
+    assert np.allclose(complete.values, features[FUSED].values, atol=1e-6)
 
 
 def test_weights_of_another_plan_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
-    back = Adapted.load(tmp_path / "adapted", found.fitted)
+    back = TrainableEncoders.load(tmp_path / "adapted", found.encoders)
     assert back.identity == source.network.identity
     text = (tmp_path / "adapted" / "adapted.json").read_text()
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        Adapted.load(tmp_path / "adapted", found.fitted)
+        TrainableEncoders.load(tmp_path / "adapted", found.encoders)

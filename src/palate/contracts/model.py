@@ -21,7 +21,7 @@ from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
 from palate.data.views import TrainView
-from palate.features.adapted import Source
+from palate.features.trainable import TrainableContent
 
 
 class Model(nn.Module):
@@ -82,7 +82,7 @@ class Model(nn.Module):
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         self.build(InputSpec(train.n_users, train.n_items, dims))
 
-    def attach_encoders(self, source: Source) -> None:
+    def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.
 
         Args:

@@ -22,7 +22,7 @@ FORMS = "frozen, partial:<n>, full, lora:<rank>, adapter:<width>, prompt:<length
 
 
 @dataclass(frozen=True)
-class Plan:
+class TuningSpec:
     """What of an encoder is trained.
 
     Attributes:
@@ -42,7 +42,7 @@ class Plan:
         return self.kind != "frozen"
 
 
-def parse_plan(text: str) -> Plan:
+def parse_tuning(text: str) -> TuningSpec:
     """``lora:4`` as a plan; ``lora``, ``adapter`` and ``prompt`` have a default size.
 
     Raises:
@@ -53,7 +53,7 @@ def parse_plan(text: str) -> Plan:
         raise ValueError(f"no such tuning, known: {FORMS}")
     size = amount if colon else _DEFAULTS[kind]
     if kind not in _AMOUNTS:
-        return Plan(kind)
+        return TuningSpec(kind)
     if size is None or not str(size).isdigit() or int(size) < 1:
         raise ValueError(f"{kind}:<n> needs the {_AMOUNTS[kind]}, at least 1")
-    return Plan(kind, int(size))
+    return TuningSpec(kind, int(size))

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.content import Features
-
-from .segment import Segment
+from palate.features.segment import Segment
 
 Place = tuple[int, int] | None
 IntArray = NDArray[np.int64]

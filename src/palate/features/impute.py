@@ -22,8 +22,7 @@ from torch import Tensor
 from palate.core.content import Features, modalities_of
 from palate.core.errors import DataError
 from palate.core.seeding import isolated, seed_torch
-
-from ._predict import Layout, NetPredictor, Predictor, RidgePredictor
+from palate.features.predictors import FeatureLayout, NetPredictor, Predictor, RidgePredictor
 
 Kind = Literal["ridge", "mlp", "infonce"]
 Impute = Kind | Literal["none"]
@@ -149,9 +148,9 @@ class Imputer:
     def _unfitted(self) -> Predictor:
         return RidgePredictor(self._layout()) if self.kind == "ridge" else NetPredictor(self._layout(), self.kind)
 
-    def _layout(self) -> Layout:
+    def _layout(self) -> FeatureLayout:
         owners = [[self.modalities.index(m) for m in self.sources[name]] for name in self._spaces]
-        return Layout(len(self.modalities), owners, [space.basis.shape[1] for space in self._spaces.values()])
+        return FeatureLayout(len(self.modalities), owners, [space.basis.shape[1] for space in self._spaces.values()])
 
     def _read(self, content: Mapping[str, Features]) -> Tensor:
         return torch.cat([self._spaces[name].read(found) for name, found in content.items()], dim=1)

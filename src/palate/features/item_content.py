@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
-from palate.features.adapted import Adapted, Source
 from palate.features.network_vectors import NetworkVectors
+from palate.features.trainable import TrainableContent, TrainableEncoders
 from palate.modules.bank import ContentBank
 from palate.modules.modality_dropout import draw_modality_mask
 from palate.modules.standardise import Standardiser
@@ -57,7 +57,7 @@ class ItemContent(nn.Module):
         self.standardiser = Standardiser(dims) if standardise else None
         self.bank: ContentBank | None = None
         self.trained = nn.ParameterList()
-        self.network: Adapted | None = None
+        self.network: TrainableEncoders | None = None
         self._networks: NetworkVectors | None = None
         self._given = ItemFeatures({})
         self._recent: tuple[_Loaded, ...] = ()
@@ -92,7 +92,7 @@ class ItemContent(nn.Module):
         if trainable_copy:
             self.trained = nn.ParameterList(nn.Parameter(self.rows(name)[0].clone()) for name in self.names)
 
-    def attach_encoders(self, source: Source, limit: int = 0) -> None:
+    def attach_encoders(self, source: TrainableContent, limit: int = 0) -> None:
         """Read content, from now on, from networks that are trained; what is loaded is what they made untrained.
 
         Args:

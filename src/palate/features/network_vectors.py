@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from palate.core.content import Features
-from palate.features.adapted import Adapted, Source
+from palate.features.trainable import TrainableContent, TrainableEncoders
 
 
 class NetworkVectors:
@@ -25,8 +25,8 @@ class NetworkVectors:
         stale: whether the weights changed since ``vectors`` were made.
     """
 
-    def __init__(self, source: Source, limit: int) -> None:
-        self.network: Adapted = source.network
+    def __init__(self, source: TrainableContent, limit: int) -> None:
+        self.network: TrainableEncoders = source.network
         self.inputs: Mapping[str, Features] = source.inputs
         self.vectors: Mapping[str, Features] = source.vectors
         self.stale = False

@@ -14,9 +14,8 @@ from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ConfigError, MissingDependencyError
 from palate.core.files import TEMP_PREFIX
 from palate.core.progress import progress
-
-from .saved import load_encoder, save_encoder
-from .store import FeatureStore, _Shelf
+from palate.features.saved import load_encoder, save_encoder
+from palate.features.store import EncoderSegments, FeatureStore
 
 ADDRESS = "RAY_ADDRESS"
 """Environment variable of Ray: a running cluster to join; without it one is started on this machine."""
@@ -48,7 +47,7 @@ class RayStore(FeatureStore):
 
     def _fill(
         self,
-        shelf: _Shelf,
+        shelf: EncoderSegments,
         name: str,
         encoder: Encoder,
         sources: Sequence[Raw],
@@ -90,9 +89,9 @@ class Worker:
         self.store, self.encoder = FeatureStore(folder, dtype), load_encoder(encoder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, int]:
-        """How much of a row ``{"item": Part}`` was encoded; its faults are in the store, for who asked to report."""
+        """How much of a row ``{"item": Part}`` was encoded; its failures are in the store, for who asked to report."""
         raws = row["item"].raws
-        self.store.encode(self.encoder, raws, batch_size=len(raws), faults=[])
+        self.store.encode(self.encoder, raws, batch_size=len(raws), failures=[])
         return {"encoded": len(raws)}
 
 

@@ -1,4 +1,4 @@
-"""Encoders as folders: JSON and safetensors, so that new items are encoded the same way anywhere."""
+"""Encoders as folders of JSON and safetensors, so that new items are encoded the same way anywhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 from palate.core.encoder import Encoder, FittedEncoder, encoders
 from palate.core.errors import ArtefactError, ConfigError
 from palate.core.files import atomic_folder, read_json, read_tensors, write_json, write_tensors
-
-from .encoders._base import ContentEncoder
-from .encoders.pca import Pca
-from .encoders.tower import Tower
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.pca import Pca
+from palate.features.encoders.tower import Tower
 
 FORMAT = 1
 FACTS = "encoder.json"

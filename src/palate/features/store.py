@@ -17,12 +17,11 @@ from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, sweep_leftovers, write_json
 from palate.core.progress import progress
-
-from .assemble import assemble
-from .encoders._base import ContentEncoder, Fault
-from .encoders.tower import Tower
-from .keys import keys_of
-from .segment import SUFFIX, Segment
+from palate.features.assemble import assemble
+from palate.features.encoders.base import ContentEncoder, EncodingFailure
+from palate.features.encoders.tower import Tower
+from palate.features.keys import keys_of
+from palate.features.segment import SUFFIX, Segment
 
 log = logging.getLogger("palate")
 OnBad = Literal["absent", "error"]
@@ -30,7 +29,7 @@ BATCH = 128
 
 
 @dataclass(eq=False)
-class _Shelf:
+class EncoderSegments:
     """All segments of one encoder, and where each content hash is."""
 
     segments: list[Segment] = field(default_factory=list)
@@ -70,7 +69,7 @@ class FeatureStore:
         self.folder = None if folder is None else Path(folder)
         self.dtype, self.ram = np.dtype(dtype), ram
         self.damaged: list[Path] = []
-        self._shelves: dict[str, _Shelf] = {}
+        self._shelves: dict[str, EncoderSegments] = {}
 
     def encode(
         self,
@@ -80,7 +79,7 @@ class FeatureStore:
         root: str | Path | None = None,
         batch_size: int = BATCH,
         on_bad: OnBad = "absent",
-        faults: list[Fault] | None = None,
+        failures: list[EncodingFailure] | None = None,
     ) -> Features:
         """Vectors of ``raws``, row by row; only content that the store lacks is encoded.
 
@@ -88,7 +87,7 @@ class FeatureStore:
             root: folder that media paths are relative to and may not leave; None trusts them.
             batch_size: entities in one segment, the most that a kill can cost.
             on_bad: what unusable content becomes: absent, or a :class:`FeatureError`.
-            faults: receives one :class:`Fault` for every row with unusable content, in row order.
+            failures: receives one :class:`EncodingFailure` for every row with unusable content, in row order.
 
         Returns:
             Features aligned with ``raws``; values may be a read-only memory map.
@@ -105,15 +104,15 @@ class FeatureStore:
             if lacking:
                 self._fill(shelf, name, encoder, sources, keys, lacking, batch_size)
         found += [
-            Fault(row, reason, _file(sources[row]))
+            EncodingFailure(row, reason, _file(sources[row]))
             for row, key in enumerate(keys)
             if key and (reason := _reason(shelf, key))
         ]
-        found.sort(key=lambda fault: fault.row)
+        found.sort(key=lambda failure: failure.row)
         if found and on_bad == "error":
             raise _raised(found[0])
-        if faults is not None:
-            faults += found
+        if failures is not None:
+            failures += found
         elif found:
             log.warning("%s: %d unusable, treated as absent; first: %s", encoder.name, len(found), _raised(found[0]))
         identity = encoder.identity + ("" if self.dtype == np.float32 else f":{self.dtype.name}")
@@ -125,7 +124,7 @@ class FeatureStore:
 
     def _fill(
         self,
-        shelf: _Shelf,
+        shelf: EncoderSegments,
         name: str,
         encoder: Encoder,
         sources: Sequence[Raw],
@@ -136,9 +135,9 @@ class FeatureStore:
         with progress(f"encode {encoder.modality} ({encoder.name})", len(lacking)) as advance:
             for start in range(0, len(lacking), batch_size):
                 rows = lacking[start : start + batch_size]
-                features, faults = self._made(encoder, [sources[row] for row in rows])
+                features, failures = self._made(encoder, [sources[row] for row in rows])
                 _check_range(features, self.dtype, encoder.name)
-                reasons = {fault.row: fault.reason for fault in faults}
+                reasons = {failure.row: failure.reason for failure in failures}
                 segment = Segment.of([str(keys[row]) for row in rows], features, reasons, self.dtype)
                 if self.folder is not None:
                     path = segment.write(self.folder / name)
@@ -147,17 +146,17 @@ class FeatureStore:
                 shelf.add(segment)
                 advance(len(rows))
 
-    def _made(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[Fault]]:
+    def _made(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[EncodingFailure]]:
         """Towers on encoders with networks of their own take from the store what those made before."""
-        if isinstance(encoder, Tower) and encoder.reader.trainable and encoder.reader.kind == "pooled":
-            faults: list[Fault] = []
-            return encoder.refine(self.encode(encoder.reader, raws, faults=faults)), faults
+        if isinstance(encoder, Tower) and encoder.preprocessor.trainable and encoder.preprocessor.kind == "pooled":
+            failures: list[EncodingFailure] = []
+            return encoder.encode_inputs(self.encode(encoder.preprocessor, raws, failures=failures)), failures
         if isinstance(encoder, ContentEncoder):
-            return encoder.encode_known(raws)
+            return encoder.encode_valid(raws)
         return encoder.encode(raws), []
 
-    def _opened(self, name: str, encoder: Encoder) -> _Shelf:
-        shelf = self._shelves.setdefault(name, _Shelf())
+    def _opened(self, name: str, encoder: Encoder) -> EncoderSegments:
+        shelf = self._shelves.setdefault(name, EncoderSegments())
         if self.folder is None:
             return shelf
         folder = self.folder / name
@@ -216,7 +215,7 @@ def _lock_and_sweep(handle: int, folder: Path) -> None:
     fcntl.flock(handle, fcntl.LOCK_SH)
 
 
-def _first_rows(keys: Sequence[str | None], shelf: _Shelf) -> list[int]:
+def _first_rows(keys: Sequence[str | None], shelf: EncoderSegments) -> list[int]:
     """The first row of each content that the shelf lacks."""
     seen: set[str] = set()
     rows = []
@@ -235,7 +234,7 @@ def _check_range(features: Features, dtype: np.dtype, name: str) -> None:
         raise FeatureError("values do not fit float16", key=name, hint="use a store of float32")
 
 
-def _reason(shelf: _Shelf, key: str) -> str:
+def _reason(shelf: EncoderSegments, key: str) -> str:
     number, row = shelf.place[key]
     return shelf.segments[number].absent.get(row, "")
 
@@ -244,8 +243,8 @@ def _file(raw: Raw) -> str | None:
     return str(raw) if isinstance(raw, Path) else None
 
 
-def _raised(fault: Fault) -> FeatureError:
-    return FeatureError(fault.reason, file=fault.file, row=fault.row + 1)
+def _raised(failure: EncodingFailure) -> FeatureError:
+    return FeatureError(failure.reason, file=failure.file, row=failure.row + 1)
 
 
 def _set_aside(path: Path) -> None:

@@ -244,14 +244,14 @@ def make_tower(kind: str, start: str | None = None, **sizes: Any) -> nn.Module:
     """The tower registered as ``kind``; ``sizes`` are its constructor's arguments.
 
     Args:
-        start: modality of the encoder whose weights it is to take before training; its attribute ``started_from``.
+        start: modality of the encoder whose weights it is to take before training; its attribute ``init_modality``.
 
     Raises:
         ConfigError: when there is none of this kind.
     """
     made: nn.Module = towers.get(kind)(**sizes)
     if start is not None:
-        made.started_from = start  # type: ignore[assignment]
+        made.init_modality = start  # type: ignore[assignment]
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from palate.core.files import digest, read_json
 from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.data.catalog import Catalog
-from palate.features.plan import Content
+from palate.features.fitted import FittedContent
 from palate.features.store import FeatureStore
 from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.training.deployment import Deployment, deployment_of
@@ -62,7 +61,7 @@ class Edition:
 
     Attributes:
         folder: as it was named. run: as it was found. stamp: of its manifest. mark: names the run's content.
-        model: extended to ``items``. items: with what was added. content: its vectors. deployment: as restored.
+        model: extended to ``items``. items: with what was added. content: its encoders. deployment: as restored.
         rows, users: external id as text -> row. alive: bool [items], what is in the shop. born: when items were added,
             seconds since 1970; 0 for those of the run. pictures: row -> file, of items that were added or changed.
         voices: by name; :data:`MAIN` is the run's model. new, put: ids and rows that came with this edition.
@@ -74,7 +73,8 @@ class Edition:
     mark: str
     model: Matcher
     items: Catalog
-    content: Content
+    content: FittedContent
+    features: ItemFeatures
     deployment: Deployment
     rows: dict[str, int]
     users: Mapping[str, int]
@@ -107,7 +107,7 @@ class Edition:
         forgotten = set(read_json(run / "manifest.json").get("forgotten", ()))
         items = fitted.items
         if store is not None:
-            fitted.content.store = store
+            fitted.content = fitted.content.with_store(store)
         made = cls(
             folder,
             run,
@@ -116,6 +116,7 @@ class Edition:
             model,
             items,
             fitted.content,
+            fitted.features,
             fitted,
             {str(name): row for row, name in enumerate(items.ids.ids.to_list())},
             {str(name): row for row, name in enumerate(fitted.users.ids.to_list()) if row not in forgotten},
@@ -209,14 +210,14 @@ class Edition:
     def looks(self, rows: IntArray) -> NDArray[np.float32]:
         """float32 [n, d]: vectors of ``rows`` by which items resemble each other, every feature weighing the same."""
         names = self.main_features
-        parts = [self.content.vectors[name].values[rows].astype(np.float32) for name in names]
+        parts = [self.features[name].values[rows].astype(np.float32) for name in names]
         parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in parts]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 1), np.float32)
 
     def lengths(self, name: str) -> NDArray[np.float32]:
         """float32 [items]: lengths of the vectors of a feature, 1 where there is none."""
         if name not in self._lengths:
-            found = self.content.vectors[name].values.astype(np.float32)
+            found = self.features[name].values.astype(np.float32)
             self._lengths[name] = np.maximum(np.linalg.norm(found, axis=1), 1e-9)
         return self._lengths[name]
 
@@ -227,7 +228,7 @@ class Edition:
     @property
     def main_features(self) -> list[str]:
         """Vectors of whole modalities: those of single columns repeat them."""
-        vectors = self.content.vectors
+        vectors = self.features
         pooled = [name for name in vectors if vectors[name].kind == "pooled"]
         return [name for name in pooled if name in MODALITIES] or pooled
 
@@ -243,11 +244,11 @@ class Edition:
         Encodes the new content; the vectors of the catalogue are copied, what models derive from them is made anew for
         these items only where the models can.
         """
-        items, content, rows, names = placed(self.items, copy(self.content), self.rows, goods)
+        items, features, rows, names = placed(self.items, self.content, self.features, self.rows, goods)
         model = self.model
         if model.capabilities.new_items:
             model = shared_copy(model)
-            model.update_items(ItemFeatures.of(content.handed, len(items)))
+            model.update_items(self.content.model_features(features))
         more = len(items) - len(self)
         alive = np.concatenate([self.alive, np.zeros(more, bool)])
         alive[rows] = True
@@ -256,7 +257,7 @@ class Edition:
         born[rows[fresh]] = goods.times[fresh]
         pictures = self.pictures | {int(row): p for row, p in zip(rows, goods.pictures) if p is not None}
         made = replace(
-            self, model=model, items=items, content=content, alive=alive, born=born, pictures=pictures, voices={}
+            self, model=model, items=items, features=features, alive=alive, born=born, pictures=pictures, voices={}
         )
         made.new, made.put = names, rows
         made._speak(lambda scorer: self.voices[MAIN].index)
@@ -268,10 +269,15 @@ class Edition:
 
     def rehearse(self) -> None:
         """Load and work out what the first requests, or the first item to be added, would wait for."""
-        content, some = copy(self.content), self.ids[:REHEARSED]
-        content.store = FeatureStore(None)
+        content, some = self.content.with_store(FeatureStore(None)), self.ids[:REHEARSED]
         nothing = np.zeros(len(some), bool)
-        placed(self.items, content, self.rows, Goods(some, [{}] * len(some), [None] * len(some), nothing, self.born))
+        placed(
+            self.items,
+            content,
+            self.features,
+            self.rows,
+            Goods(some, [{}] * len(some), [None] * len(some), nothing, self.born),
+        )
         for name in LATE:
             getattr(self, name)
 

@@ -20,8 +20,8 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
-from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.trainable import FUSED
 
 from .edition import Edition, Voice
 
@@ -92,10 +92,10 @@ def _parts(
     """Shares of modalities and of behaviour, by twins of the item that come after the last row."""
     model = edition.model
     name = next((n for n, known in edition.voices.items() if known is voice), None)
-    content = edition.content.handed
+    content = edition.content.model_features(edition.features)
     if not model.capabilities.new_items or FUSED in content:
         return (), None
-    sources = edition.content.sources
+    sources = content.sources
     there = [n for n, found in content.items() if found.kind == "pooled" and found.present[row]]
     found = sorted({source for n in there for source in sources.get(n, (n,))})
     if not found:

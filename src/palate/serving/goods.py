@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray
 from palate.core.content import Features
 from palate.core.errors import DataError, did_you_mean
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import MEDIA_KINDS, Catalog
 from palate.data.ids import IdMap
-from palate.features.plan import Content
+from palate.features.fitted import FittedContent
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Goods:
 
 
 def placed(
-    items: Catalog, content: Content, known: Mapping[str, int], goods: Goods
-) -> tuple[Catalog, Content, IntArray, dict[str, int]]:
-    """The catalogue with these items, ``content`` (changed) with their vectors, their rows, and the new ones' names.
+    items: Catalog, content: FittedContent, features: ItemFeatures, known: Mapping[str, int], goods: Goods
+) -> tuple[Catalog, ItemFeatures, IntArray, dict[str, int]]:
+    """The catalogue with these items, ``features`` with their vectors, their rows, and the new ones' names.
 
     Raises:
         DataError: for a column that the catalogue lacks or that names files, or a value that does not fit.
@@ -61,13 +62,9 @@ def placed(
         changed = [grown.frame[name].scatter(spots, table[name].gather(old)) for name in table.columns if name != key]
         grown = replace(grown, frame=grown.frame.with_columns(changed))
     small = _readable(items, table, rows, goods)
-    # networks that were trained along read some of what the run holds: they are told that these are not its rows
-    found = content.encode(small, None if content.adapted is None else np.arange(len(goods)))
-    content.vectors = {
-        name: _with_rows(vectors, found.get(name), rows, len(grown)) for name, vectors in content.vectors.items()
-    }
+    updated = features.with_rows(rows, content.encode_new(small), len(grown))
     names = {goods.ids[at]: int(rows[at]) for at in fresh}
-    return grown, content, rows, names
+    return grown, updated, rows, names
 
 
 def open_columns(items: Catalog) -> list[str]:

@@ -47,7 +47,7 @@ def likeness(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
         return _changed(edition, wanted)
     if wanted.like is not None:
         names = edition.main_features
-        own = {name: edition.content.vectors[name].take(np.array([wanted.like])) for name in names}
+        own = {name: edition.features[name].take(np.array([wanted.like])) for name in names}
         return _mean([_cosines(edition, n, found.values[0]) for n, found in own.items() if found.present[0]], edition)
     modality, raw = ("text", wanted.text) if wanted.text is not None else ("image", wanted.picture)
     name = _feature(edition, modality)
@@ -76,7 +76,7 @@ def _changed(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
     if wanted.picture is not None:
         shown = _read(edition, image, "image", wanted.picture)
     else:
-        found = edition.content.vectors[image].take(np.array([wanted.like]))
+        found = edition.features[image].take(np.array([wanted.like]))
         if not found.present[0]:
             raise FeatureError("this item has no picture to change")
         shown = found.values[0].astype(np.float32)
@@ -85,12 +85,12 @@ def _changed(edition: Edition, wanted: Wanted) -> NDArray[np.float32]:
 
 
 def _encoders(edition: Edition) -> dict[str, Encoder]:
-    return {name: edition.content.fitted[name] for name in edition.main_features if name in edition.content.fitted}
+    return {name: edition.content.encoders[name] for name in edition.main_features if name in edition.content.encoders}
 
 
 def _space(edition: Edition) -> tuple[str, str] | None:
     """Features of text and image whose encoders share a space."""
-    if edition.content.adapted is not None:
+    if edition.content.trained is not None:
         return None
     by_space: dict[tuple[str, int], dict[str, str]] = {}
     for name, encoder in _encoders(edition).items():
@@ -103,8 +103,8 @@ def _space(edition: Edition) -> tuple[str, str] | None:
 
 
 def _feature(edition: Edition, modality: str) -> str:
-    used = edition.content.used
-    names = [n for n in edition.main_features if used.get(n, ("",))[0] == modality and n in edition.content.fitted]
+    used = edition.content.plan
+    names = [n for n in edition.main_features if used.get(n, ("",))[0] == modality and n in edition.content.encoders]
     if not names:
         what = "texts" if modality == "text" else "pictures"
         raise UnsupportedError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")
@@ -114,8 +114,8 @@ def _feature(edition: Edition, modality: str) -> str:
 def _read(edition: Edition, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
     """The vector of ``raw`` as items have theirs in feature ``name``."""
     content = edition.content
-    plain = content.adapted is None
-    found = content.fitted[name].encode([raw]) if plain else _as_item(edition, name, modality, raw)
+    plain = content.trained is None
+    found = content.encoders[name].encode([raw]) if plain else _as_item(edition, name, modality, raw)
     if not found.present[0] or not np.any(found.values[0]):
         what = "no word of this means anything to the run's encoder" if modality == "text" else "the picture is empty"
         raise FeatureError(what, hint="try other words" if modality == "text" else None)
@@ -130,13 +130,13 @@ def _as_item(edition: Edition, name: str, modality: str, raw: str | bytes | None
     frame = pl.DataFrame({c: pl.Series([raw if c == columns[0] else None], dtype=dtype) for c in columns})
     blank = {c: pl.Series(c, [None], dtype=t) for c, t in edition.items.frame.schema.items() if c not in columns}
     one = Catalog(frame.with_columns(*blank.values()), IdMap(pl.Series(["wanted"])), edition.items.kinds)
-    found: Features = edition.content.encode(one, np.zeros(1, np.int64))[name]
+    found: Features = edition.content.encode_new(one)[name]
     return found
 
 
 def _cosines(edition: Edition, name: str, query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standardised over items that have the feature; NaN where they do not."""
-    found = edition.content.vectors[name]
+    found = edition.features[name]
     cosines = (found.values @ _unit(query).astype(found.values.dtype)) / edition.lengths(name)
     here = cosines[found.present]
     spread = float(here.std()) if len(here) else 0.0

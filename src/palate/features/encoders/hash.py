@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ._base import ContentEncoder
-from ._hashing import mix, runs, windows
-from ._text import clean_text
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.ngram_hashes import mix, runs, windows
+from palate.features.encoders.text import clean_text
 
 _SPACES = re.compile(r"\s+")
 _NOT_WORD = re.compile(r"[\W_]+")

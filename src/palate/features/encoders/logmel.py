@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
+from palate.features.encoders.base import MediaEncoder
+from palate.features.media import read_audio
+from palate.features.media.source import media_source
 
 RATE = 16_000
 WINDOW, HOP, _FFT = 400, 160, 512
@@ -23,7 +21,7 @@ _FLOOR = 1e-8
 
 
 @encoders.register("logmel")
-class LogMel(ContentEncoder):
+class LogMel(MediaEncoder):
     """Mean, deviation, mean absolute change and deviation of change over time of each log-mel band.
 
     16 kHz mono, 25 ms Hann windows every 10 ms, ``bands`` triangular mel filters up to 8 kHz, in units of 20 dB.
@@ -40,10 +38,6 @@ class LogMel(ContentEncoder):
         self.options: dict[str, Any] = {"bands": bands, "seconds": seconds}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
-
-    @property
     def dim(self) -> int:
         return 4 * int(self.options["bands"])
 
@@ -52,9 +46,6 @@ class LogMel(ContentEncoder):
         mel = log_mel(samples, int(self.options["bands"]))
         change = np.diff(mel, axis=0) if len(mel) > 1 else np.zeros_like(mel)
         return np.concatenate([mel.mean(0) + 2, mel.std(0), np.abs(change).mean(0), change.std(0)]).astype(np.float32)
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)
 
 
 def log_mel(samples: NDArray[np.float32], bands: int) -> NDArray[np.float64]:

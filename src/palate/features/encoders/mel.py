@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from .logmel import HOP, RATE, WINDOW, log_mel
+from palate.features.encoders.base import MediaEncoder
+from palate.features.encoders.logmel import HOP, RATE, WINDOW, log_mel
+from palate.features.media import read_audio
+from palate.features.media.source import media_source
 
 SILENCE = -8.0
 
 
 @encoders.register("mel")
-class Mel(ContentEncoder):
+class Mel(MediaEncoder):
     """Log-mel power, float32 [1, bands, frames], shifted and scaled to about [-1, 1]; 100 frames a second.
 
     Shorter sounds are followed by silence, longer ones are cut.
@@ -39,10 +37,6 @@ class Mel(ContentEncoder):
         self.options: dict[str, Any] = {"bands": bands, "seconds": seconds}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
-
-    @property
     def dim(self) -> int:
         return 1
 
@@ -57,6 +51,3 @@ class Mel(ContentEncoder):
         out = np.full((1, len(found), self.frames), SILENCE, np.float32)
         out[0, :, : found.shape[1]] = found
         return (out + np.float32(4)) / np.float32(4)
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)

@@ -8,9 +8,8 @@ from typing import Any
 
 from palate.core.encoder import encoders
 from palate.core.errors import MissingDependencyError
-
-from ._hf import Output
-from .hf_text import HfText
+from palate.features.encoders.hf_encoder import Output
+from palate.features.encoders.hf_text import HfText
 
 
 @encoders.register("minilm")

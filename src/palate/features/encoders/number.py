@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
-
-from ._base import ContentEncoder
+from palate.features.encoders.base import ContentEncoder
 
 
 @encoders.register("number")

@@ -12,8 +12,7 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, FeatureError, NotFittedError
 from palate.core.files import digest
-
-from ._base import ContentEncoder, FittedContentEncoder
+from palate.features.encoders.base import ContentEncoder, FittedContentEncoder
 
 _BATCH = 256
 
@@ -58,7 +57,7 @@ class Pca(FittedContentEncoder):
 
     def fit(self, batch: Sequence[Raw]) -> Pca:
         """Encode ``batch`` with the inner encoder and learn from what is there."""
-        parts = [self.of.encode_known(batch[start : start + _BATCH])[0] for start in range(0, len(batch), _BATCH)]
+        parts = [self.of.encode_valid(batch[start : start + _BATCH])[0] for start in range(0, len(batch), _BATCH)]
         return self.fit_features([part for part in parts if part.present.any()])
 
     def fit_features(self, parts: Sequence[Features]) -> Pca:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, content_key, encoders
 from palate.core.errors import ConfigError, NotFittedError
-
-from ..vocabulary import SPECIAL, Vocabulary
-from ._base import FittedContentEncoder
-from ._text import clean_text
+from palate.features.encoders.base import FittedContentEncoder
+from palate.features.encoders.text import clean_text
+from palate.features.vocabulary import SPECIAL, Vocabulary
 
 
 @encoders.register("pieces")
-class Pieces(FittedContentEncoder):
+class WordPiece(FittedContentEncoder):
     """Ids [length] as whole float32 numbers, 0 beyond the text's end, see ``palate.features.vocabulary``.
 
     Args:
@@ -39,7 +38,7 @@ class Pieces(FittedContentEncoder):
     def read(self, raw: Raw) -> str | None:
         return clean_text(raw) or None
 
-    def fit(self, batch: Sequence[Raw]) -> Pieces:
+    def fit(self, batch: Sequence[Raw]) -> WordPiece:
         self.vocabulary = Vocabulary.learn(self.contents(batch), int(self.options["size"]))
         self.fitted_on = content_key(batch)
         return self

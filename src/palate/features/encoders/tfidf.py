@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
-
-from ._base import FittedContentEncoder
-from ._terms import COUNTS, TermSpace, counts_hash
-from ._text import clean_text
+from palate.features.encoders.base import FittedContentEncoder
+from palate.features.encoders.term_space import COUNTS, TermSpace, counts_hash
+from palate.features.encoders.text import clean_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

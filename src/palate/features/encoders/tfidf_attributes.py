@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
-
-from ._terms import COUNTS
-from ._text import clean_text
-from .tfidf import TermEncoder, check_term_options
+from palate.features.encoders.term_space import COUNTS
+from palate.features.encoders.text import clean_text
+from palate.features.encoders.tfidf import TermEncoder, check_term_options
 
 SEPARATORS = re.compile(r"\s*[,|;]\s*")
 _MIN_DISTINCT = 12

@@ -17,12 +17,11 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
+from palate.features.encoders.base import ContentEncoder
 from palate.modules.adapters import merged
 from palate.modules.combine import make_combine
 from palate.modules.network import Network
 from palate.modules.towers import Tokens, make_head, make_tower, pooled
-
-from ._base import ContentEncoder
 
 BATCH = 64
 READERS = {"text": "pieces", "image": "pixels", "audio": "mel"}
@@ -84,7 +83,7 @@ class Tower(ContentEncoder):
         parts = (contents[start : start + BATCH] for start in range(0, len(contents), BATCH))
         return np.concatenate([self._through(np.asarray(self.of.embed(part), np.float32)) for part in parts])
 
-    def refine(self, found: Features) -> Features:
+    def encode_inputs(self, found: Features) -> Features:
         """What :meth:`encode` gives, from what ``of`` gave for the same entities."""
         values = np.zeros((len(found.present), self.dim), np.float32)
         rows = np.flatnonzero(found.present)
@@ -100,7 +99,7 @@ class Tower(ContentEncoder):
             return vectors_of(self._network, found, self.options["unit"]).numpy()
 
     @property
-    def reader(self) -> ContentEncoder:
+    def preprocessor(self) -> ContentEncoder:
         assert isinstance(self.of, ContentEncoder)
         return self.of
 
@@ -111,7 +110,7 @@ class Tower(ContentEncoder):
         about = json.dumps([self.options["network"], self.of.identity], sort_keys=True)
         return Network(parts["tower"], _Head(parts, self.options["unit"]), about)
 
-    def take_weights(self, tensors: Mapping[str, Tensor], fitted_on: str, space: str | None = None) -> Tower:
+    def load_weights(self, tensors: Mapping[str, Tensor], fitted_on: str, space: str | None = None) -> Tower:
         """Become the encoder with these weights, learnt from the content that ``fitted_on`` names.
 
         Args:
@@ -134,7 +133,7 @@ class Tower(ContentEncoder):
     def load_state(self, arrays: Mapping[str, NDArray[np.generic]], facts: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        self.take_weights(tensors, str(facts["on"]), facts.get("space"))
+        self.load_weights(tensors, str(facts["on"]), facts.get("space"))
 
 
 def tower_network(

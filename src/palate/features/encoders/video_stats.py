@@ -9,18 +9,16 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_video
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from ._picture import DIM, SIDE, describe, small
+from palate.features.encoders.base import MediaEncoder
+from palate.features.encoders.image_descriptors import DIM, SIDE, describe, small
+from palate.features.media import read_video
+from palate.features.media.source import media_source
 
 _MOTION_GRID = 4
 
 
 @encoders.register("video_stats")
-class VideoStats(ContentEncoder):
+class VideoStats(MediaEncoder):
     """Mean and deviation of the frames' picture descriptors, then motion energy on a 4 x 4 grid and its deviation.
 
     Motion energy is the mean absolute change of luminance between neighbouring sampled frames.
@@ -37,10 +35,6 @@ class VideoStats(ContentEncoder):
         self.options: dict[str, Any] = {"frames": frames}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
-
-    @property
     def dim(self) -> int:
         return 2 * DIM + 2 * _MOTION_GRID**2
 
@@ -50,9 +44,6 @@ class VideoStats(ContentEncoder):
         looks = np.stack([describe(*plane) for plane in planes])
         grey = np.stack([rgb.mean(2) for rgb, _ in planes])
         return np.concatenate([looks.mean(0), looks.std(0), _motion(grey)]).astype(np.float32)
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)
 
 
 def _motion(grey: NDArray[np.float32]) -> NDArray[np.float32]:

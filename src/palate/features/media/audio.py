@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.errors import FeatureError, MissingDependencyError
-
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _RATES = (1_000, 768_000)

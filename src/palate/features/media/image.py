@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from palate.core.errors import FeatureError
-
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 WORKING_SIDE = 4096
 """Larger pictures are shrunk by a whole factor while they are read, so that what follows has bounded memory."""
 
-# What Pillow's parsers raise on hostile bytes; anything else would be a fault of ours and must surface.
+# What Pillow's parsers raise on hostile bytes; anything else would be a failure of ours and must surface.
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, RuntimeError,
     AttributeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,

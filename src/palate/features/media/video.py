@@ -11,9 +11,8 @@ from typing import Any
 from PIL import Image
 
 from palate.core.errors import FeatureError, MissingDependencyError
-
-from .image import open_image
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.image import open_image
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("MP4", "MATROSKA", "AVI", "GIF")
 # The demuxer is named, never probed: playlists and other formats that open further files are out of reach.

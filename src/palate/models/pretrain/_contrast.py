@@ -152,6 +152,6 @@ class Contrastive(Pretrainer):
             *(np.ascontiguousarray(t.detach().cpu().numpy()).tobytes() for t in self.parts.state_dict().values())
         )
         return {
-            m: Tower(readers[m], self.networks[m], self.config.width).take_weights(part.state_dict(), fitted_on, space)
+            m: Tower(readers[m], self.networks[m], self.config.width).load_weights(part.state_dict(), fitted_on, space)
             for m, part in self.parts.items()
         }

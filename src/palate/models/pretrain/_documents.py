@@ -103,7 +103,7 @@ class DocumentPretrainer(Pretrainer):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         encoder = Tower(readers["text"], self.network(), self.width)
-        return {"text": encoder.take_weights(self.part.state_dict(), fitted_on)}
+        return {"text": encoder.load_weights(self.part.state_dict(), fitted_on)}
 
 
 class MaskedDocuments(DocumentPretrainer):

@@ -175,7 +175,7 @@ class ItemPretrainer(Pretrainer):
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         views, combine = self.views, self.combination()
         return {
-            m: Tower(readers[m], views.networks[m], self.config.width, combine, self.unit).take_weights(
+            m: Tower(readers[m], views.networks[m], self.config.width, combine, self.unit).load_weights(
                 views.part(m).state_dict(), fitted_on
             )
             for m in views.modalities

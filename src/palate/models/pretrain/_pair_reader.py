@@ -101,7 +101,7 @@ class PairPretrainer(PictureText):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {
-            m: Tower(readers[m], network, self.config.width).take_weights(self.base.part(m).state_dict(), fitted_on)
+            m: Tower(readers[m], network, self.config.width).load_weights(self.base.part(m).state_dict(), fitted_on)
             for m, network in self.networks.items()
         }
 

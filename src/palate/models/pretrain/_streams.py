@@ -56,7 +56,7 @@ def headless(reader: Encoder, network: dict[str, Any], tower: nn.Module, fitted_
     dim = int(network["dim"])
     weights = {f"tower.{name}": tensor for name, tensor in tower.state_dict().items()}
     weights |= {f"head.{name}": tensor for name, tensor in identity(dim).items()}
-    return Tower(reader, network, dim).take_weights(weights, fitted_on)
+    return Tower(reader, network, dim).load_weights(weights, fitted_on)
 
 
 def identity(dim: int) -> dict[str, Tensor]:

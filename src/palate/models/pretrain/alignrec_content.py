@@ -188,5 +188,5 @@ class AlignRecContent(PictureText):
             other = ".nets.image." if modality == "text" else ".nets.text."
             own = {f"tower.{name}": tensor for name, tensor in weights.items() if other not in name}
             own |= {"head.weight": torch.eye(d), "head.bias": torch.zeros(d)}
-            out[modality] = Tower(readers[modality], network, d).take_weights(own, fitted_on)
+            out[modality] = Tower(readers[modality], network, d).load_weights(own, fitted_on)
         return out

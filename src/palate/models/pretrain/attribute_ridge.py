@@ -170,7 +170,7 @@ class AttributeRidge(Pretrainer):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {
-            modality: Tower(readers[modality], self.network(modality), self.width(modality)).take_weights(
+            modality: Tower(readers[modality], self.network(modality), self.width(modality)).load_weights(
                 self.parts.get_submodule(modality).state_dict(), fitted_on
             )
             for modality in self.rows

@@ -162,5 +162,5 @@ class BLIP2(PictureText):
         for modality, (network, reader, head) in kinds.items():
             tower = nn.ModuleDict({"reader": reader, "former": self.former})
             weights = nn.ModuleDict({"tower": tower, "head": head}).state_dict()
-            out[modality] = Tower(readers[modality], network, self.config.width).take_weights(weights, fitted_on)
+            out[modality] = Tower(readers[modality], network, self.config.width).load_weights(weights, fitted_on)
         return out

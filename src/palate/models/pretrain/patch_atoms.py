@@ -153,4 +153,4 @@ class PatchAtoms(Pretrainer):
         if self.config.epochs:
             self.condense()
         made = Tower(readers["image"], self.network, self.width, unit=False)
-        return {"image": made.take_weights(self.part.state_dict(), fitted_on)}
+        return {"image": made.load_weights(self.part.state_dict(), fitted_on)}

@@ -171,6 +171,6 @@ class PPM(Pretrainer):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {
-            m: Tower(readers[m], self.networks[m], self.config.width).take_weights(part.state_dict(), fitted_on)
+            m: Tower(readers[m], self.networks[m], self.config.width).load_weights(part.state_dict(), fitted_on)
             for m, part in self.parts.items()
         }

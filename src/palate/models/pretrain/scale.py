@@ -197,5 +197,5 @@ class SCALE(Pretrainer):
         for m, reader in self.readers.items():
             network = {"kind": "stream", "reader": reader, "dim": c.dim, "layers": c.layers, "heads": HEADS}
             weights = nn.ModuleDict({"tower": self.sides[m], "head": self.heads[m]}).state_dict()
-            out[m] = Tower(readers[m], network, c.width).take_weights(weights, fitted_on)
+            out[m] = Tower(readers[m], network, c.width).load_weights(weights, fitted_on)
         return out

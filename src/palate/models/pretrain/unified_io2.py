@@ -194,5 +194,5 @@ class UnifiedIO2(Pretrainer):
             )
             own = {f"tower.{name}": tensor for name, tensor in weights.items() if not name.startswith(others)}
             own |= {"head.weight": torch.eye(c.dim), "head.bias": torch.zeros(c.dim)}
-            out[modality] = Tower(readers[modality], network, c.dim).take_weights(own, fitted_on)
+            out[modality] = Tower(readers[modality], network, c.dim).load_weights(own, fitted_on)
         return out

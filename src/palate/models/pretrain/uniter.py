@@ -189,5 +189,5 @@ class UNITER(PictureText):
             parts = nn.ModuleDict({"reader": reader, "stream": self.stream})
             weights = {f"tower.{name}": tensor for name, tensor in parts.state_dict().items()}
             weights |= {"head.weight": torch.eye(d), "head.bias": torch.zeros(d)}
-            out[modality] = Tower(readers[modality], network, d).take_weights(weights, fitted_on)
+            out[modality] = Tower(readers[modality], network, d).load_weights(weights, fitted_on)
         return out

@@ -199,4 +199,4 @@ class VisualEncoder(Pretrainer):
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         made = Tower(readers["image"], self.network, self.config.dim, self.combine)
-        return {"image": made.take_weights(self.part.state_dict(), fitted_on)}
+        return {"image": made.load_weights(self.part.state_dict(), fitted_on)}

@@ -16,8 +16,8 @@ from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
-from palate.features.adapted import Source
 from palate.features.item_content import ItemContent
+from palate.features.trainable import TrainableContent
 from palate.models.match.shared.cold import ColdItems
 from palate.models.match.shared.vectors import VectorMatcher
 
@@ -77,7 +77,7 @@ class ContentMatcher(VectorMatcher):
         self.content.fit(ItemFeatures.of(features, train.n_items), trainable_copy)
         self.cold.begin(self, train)
 
-    def attach_encoders(self, source: Source) -> None:
+    def attach_encoders(self, source: TrainableContent) -> None:
         self.content.attach_encoders(source, self.config.encode_rows)
 
     def phases(self) -> list[Phase]:

@@ -87,7 +87,7 @@ def _answer(request: Request, shop: Shop, looked: Looked, mine: bool = False) ->
         "tries": []
         if looked.asked
         else [card(edition, int(row)) for row in edition.popular[:TRIES] if edition.alive[row]],
-        "sees": any(kind == "image" for kind, *_ in edition.content.used.values()),
+        "sees": any(kind == "image" for kind, *_ in edition.content.plan.values()),
     }
     return page(request, "search.html", 422 if looked.fault else 200, **facts)
 

@@ -16,13 +16,13 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, read_json, read_tensors, write_json, write_tensors
-from palate.core.tuning import Fusion, Plan, parse_plan
+from palate.core.item_features import ItemFeatures
+from palate.core.tuning import Fusion, TuningSpec, parse_tuning
+from palate.features.encoders.base import TRAINABLE, ContentEncoder
+from palate.features.encoders.partial import PartialEncoder
 from palate.modules.meeting import Meeting
 from palate.modules.network import Network
 from palate.modules.towers import State, Tokens
-
-from .encoders._base import TRAINABLE, ContentEncoder
-from .encoders.lower import Lower
 
 FUSED = "fused"
 CHUNK = 256
@@ -31,7 +31,7 @@ _FACTS, _WEIGHTS = "adapted.json", "adapted.safetensors"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Adapted(nn.Module):
+class TrainableEncoders(nn.Module):
     """A network for each modality that is trained, or whose tokens are wanted, and where all modalities meet.
 
     Modalities whose encoder has no network (descriptors, tf-idf, given vectors) enter as the vectors they are.
@@ -51,7 +51,7 @@ class Adapted(nn.Module):
         encoders: Mapping[str, Encoder],
         dims: Mapping[str, int],
         shapes: Shapes,
-        plan: Plan,
+        plan: TuningSpec,
         fusion: Fusion,
         width: int,
     ) -> None:
@@ -69,7 +69,7 @@ class Adapted(nn.Module):
             network = encoder.network().prepare(plan, shape, early)
             self.networks.append(network)
             split = network.split is not None
-            self.readers[name] = Lower(encoder.reader, network, shape) if split else encoder.reader
+            self.readers[name] = PartialEncoder(encoder.preprocessor, network, shape) if split else encoder.preprocessor
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
@@ -141,7 +141,7 @@ class Adapted(nn.Module):
         write_tensors(folder / _WEIGHTS, {name: tensor.cpu() for name, tensor in self.trained().items()})
 
     @classmethod
-    def load(cls, folder: Path, encoders: Mapping[str, Encoder]) -> Adapted:
+    def load(cls, folder: Path, encoders: Mapping[str, Encoder]) -> TrainableEncoders:
         """Read what :meth:`save` wrote, over the encoders it started from.
 
         Raises:
@@ -149,7 +149,7 @@ class Adapted(nn.Module):
         """
         facts = read_json(folder / _FACTS)
         shapes = {name: tuple(shape) for name, shape in facts["shapes"].items()}
-        plan = parse_plan(facts["plan"])
+        plan = parse_tuning(facts["plan"])
         made = cls(encoders, facts["dims"], shapes, plan, facts["fusion"], facts["width"])
         own, saved = made.trained(), read_tensors(folder / _WEIGHTS)
         if own.keys() != saved.keys() or any(own[name].shape != saved[name].shape for name in own):
@@ -189,16 +189,16 @@ class Adapted(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainableContent:
     """Networks and what they read of one catalogue.
 
     Attributes:
         network: to be trained. inputs: name -> what it takes in, all items. vectors: what it made of them untrained.
     """
 
-    network: Adapted
+    network: TrainableEncoders
     inputs: Mapping[str, Features]
-    vectors: Mapping[str, Features]
+    vectors: ItemFeatures
 
     @property
     def nbytes(self) -> int:
@@ -207,7 +207,7 @@ class Source:
 
 
 def shapes_of(
-    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], plan: Plan, fusion: Fusion
+    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], plan: TuningSpec, fusion: Fusion
 ) -> dict[str, tuple[int, ...]]:
     """Name -> shape of one item's inputs, for modalities that get a network.
 
@@ -224,11 +224,11 @@ def shapes_of(
     for name, encoder in able.items():
         for raw in raws[name]:
             try:
-                content = None if raw is None else encoder.reader.read(raw)
+                content = None if raw is None else encoder.preprocessor.read(raw)
             except FeatureError:
                 continue
             if content is not None:
-                out[name] = tuple(np.asarray(encoder.reader.embed([content])).shape[1:])
+                out[name] = tuple(np.asarray(encoder.preprocessor.embed([content])).shape[1:])
                 break
     return out
 
@@ -243,8 +243,3 @@ def _state(found: Features, rows: NDArray[np.int64], device: torch.device) -> St
     index = np.where(mask, starts[:, None] + np.arange(mask.shape[1]), 0)
     values = np.where(mask[:, :, None], np.asarray(found.values[index.ravel()], np.float32).reshape(*mask.shape, -1), 0)
     return torch.from_numpy(values).to(device), torch.from_numpy(mask).to(device)
-
-
-def absent(rows: int, width: int) -> Features:
-    """Items of which nothing is known."""
-    return Features(np.zeros((rows, width), np.float32), np.zeros(rows, bool))

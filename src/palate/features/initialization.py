@@ -10,54 +10,57 @@ from torch import Tensor, nn
 
 from palate.core.content import Features
 from palate.core.errors import ConfigError, UnsupportedError
-from palate.core.tuning import Plan
+from palate.core.tuning import TuningSpec
+from palate.features.encoders.base import TRAINABLE, ContentEncoder
+from palate.features.encoders.hf_encoder import HfEncoder
+from palate.features.encoders.tower import Tower
+from palate.features.saved import INNER
 from palate.modules.adapters import add_low_rank
 from palate.modules.bag import Bag
 from palate.modules.checkpoint import Checkpoint
 from palate.modules.network import Staged, Whole
 from palate.modules.remember import Remember
 
-from .encoders._base import TRAINABLE, ContentEncoder
-from .encoders._hf import HfEncoder
-from .encoders.tower import Tower
-from .saved import INNER
-
 
 @dataclass(frozen=True)
-class Start:
+class InitSpec:
     """An encoder to go on from.
 
     Attributes:
-        reading: specification of what its network takes in. network: arguments of ``make_tower`` that build it.
-        weights: its tower's. identity: the encoder's.
+        preprocessor_spec: specification of the encoder that makes the network's inputs.
+        network: arguments of ``make_tower`` that build the network.
+        weights: tensors of its tower.
+        identity: identity of the encoder.
     """
 
-    reading: str
+    preprocessor_spec: str
     network: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     identity: str
 
     @classmethod
-    def of(cls, encoder: Any, modality: str) -> Start:
+    def of(cls, encoder: Any, modality: str) -> InitSpec:
         """From an encoder.
 
         Raises:
             UnsupportedError: when it has no network that can be trained.
         """
         if isinstance(encoder, HfEncoder):
-            network, stages, head = encoder.parts()
+            network, stages, head = encoder.build_tower()
             tower: nn.Module = nn.ModuleDict({"stages": stages, "head": head})
-            reading = _reading(encoder.reader)
+            preprocessor_spec = _preprocessor_spec(encoder.preprocessor)
         elif isinstance(encoder, Tower) and encoder.folder is not None:
-            reading = str(encoder.folder / INNER)
+            preprocessor_spec = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])
             tower = tower.tower if isinstance(tower, Whole) else tower
         else:
             raise UnsupportedError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
-        return cls(reading, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
+        return cls(preprocessor_spec, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
 
 
-def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Mapping[str, Features]) -> None:
+def initialize_towers(
+    model: nn.Module, starts: Mapping[str, InitSpec], plan: TuningSpec, inputs: Mapping[str, Features]
+) -> None:
     """Give towers that ask for it their weights, and freeze what ``plan`` freezes; heads are always trained.
 
     Args:
@@ -72,7 +75,7 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
         raise ConfigError("encoders are trained further in full, partial:<n> or lora:<rank>", key=f"tuning={plan}")
     for bag in (module for module in model.modules() if isinstance(module, Bag)):
         bag.weigh(inputs["text"].values[inputs["text"].present])
-    found = {str(module.started_from): module for module in model.modules() if hasattr(module, "started_from")}
+    found = {str(module.init_modality): module for module in model.modules() if hasattr(module, "init_modality")}
     for modality, start in starts.items():
         if modality not in found:
             raise ConfigError("the model has no tower for it", key=modality)
@@ -97,14 +100,14 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
                     parameter.requires_grad_("parametrizations" in name and not name.endswith("original"))
 
 
-def started_weights(model: nn.Module) -> list[nn.Parameter]:
+def pretrained_weights(model: nn.Module) -> list[nn.Parameter]:
     """Weights that were trained before and are trained further."""
-    towers = [module for module in model.modules() if hasattr(module, "started_from")]
+    towers = [module for module in model.modules() if hasattr(module, "init_modality")]
     named = [(name, parameter) for tower in towers for name, parameter in tower.named_parameters()]
     return [parameter for name, parameter in named if parameter.requires_grad and "parametrizations" not in name]
 
 
-def _reading(reader: ContentEncoder) -> str:
+def _preprocessor_spec(reader: ContentEncoder) -> str:
     """Specification of a reader of a checkpoint's folder."""
     options = "&".join(f"{key}={value}" for key, value in reader.options.items() if key != "source")
     return f"{reader.name}:{reader.options['source']}" + (f"?{options}" if options else "")

@@ -19,7 +19,7 @@ EPOCHS, BATCH, HIDDEN, TAU = 60, 256, 256, 0.1
 
 
 @dataclass(frozen=True)
-class Layout:
+class FeatureLayout:
     """Where things are in z [n, R]: ``owners`` are the modalities of each feature, ``widths`` its columns."""
 
     modalities: int
@@ -38,7 +38,7 @@ class Layout:
 class Predictor(ABC):
     """Args: layout: of z."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: FeatureLayout) -> None:
         self.layout = layout
 
     @abstractmethod
@@ -68,7 +68,7 @@ class RidgePredictor(Predictor):
     covariance: Tensor
     ridge = RIDGES[0]
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: FeatureLayout) -> None:
         super().__init__(layout)
         self._spectra: dict[bytes, tuple[Tensor, Tensor]] = {}
 
@@ -132,7 +132,7 @@ class NetPredictor(Predictor):
     fits best. The epoch that is best on held rows is kept.
     """
 
-    def __init__(self, layout: Layout, kind: str) -> None:
+    def __init__(self, layout: FeatureLayout, kind: str) -> None:
         super().__init__(layout)
         self.kind = kind
         width = sum(layout.widths)

@@ -9,14 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from palate.core.encoder import Raw
+from palate.features.encoders.base import ContentEncoder
 from palate.modules.network import Network
-
-from ._base import ContentEncoder
 
 BATCH = 64
 
 
-class Lower(ContentEncoder):
+class PartialEncoder(ContentEncoder):
     """States at ``network``'s split point: ``tokens`` or ``map``. Its identity is that of the frozen weights below it,
     whatever lies above.
 
