@@ -1,4 +1,4 @@
-"""Content kernel: what a user's smoothed profile says about any item, by kernel ridge regression on content.
+"""Content kernel: kernel ridge regression from content to users' smoothed profiles, which scores any item.
 
     h_u = unit(unit(EASE(y_u)) + m unit(y_u)) + c unit(popularity)        over the items seen in fitting
     score(u, i) = h_u (K + ridge I)^-1 k_i,   K = exp(sum_g w_g (mean similarity of the blocks of group g - 1))
@@ -11,22 +11,20 @@ New items need their kernel row only, new users their history only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from pydantic import Field
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
-from palate.core.config import ContentConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
-from palate.core.tuning import Fusion
 from palate.models.base import Recommender
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
+from palate.models.match.content_kernel.config import KernelConfig
 from palate.models.match.content_kernel.profiles import KernelScorer
 from palate.models.match.content_kernel.search import search_kernel
 from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
@@ -67,78 +65,34 @@ class ContentKernel(Recommender):
         },
     }
 
-    class Config(ContentConfig):
-        """Settings of the content kernel; None chooses on items held out as if new.
-
-        The preset ``raw`` leaves behaviour out of the profile, which complements EASE on items that have behaviour.
-        With ``modality_dropout``, at any rate, items that lack modalities are scored by a regression on the features
-        that they have (see :mod:`palate.models.match.content_kernel.reduced`), which is what dropout would approach.
-        """
-
-        fusion: Fusion = Field("intermediate", description="where the modalities of an item are fused")
-        sharpness: float | None = Field(
-            None, description="weight of words and attributes in the kernel (or of its only group)"
-        )
-        ridge: float | None = Field(None, description="regularisation of the kernel regression")
-        l2: float | None = Field(
-            None,
-            description="regularisation of EASE, which smooths profiles",
-            json_schema_extra={"search": "10..2000:log"},
-        )
-        mix: float | None = Field(None, description="m, weight of the raw history in a profile")
-        popularity: float | None = Field(None, description="c, weight of popularity in a profile")
-        media: dict[str, float] | None = Field(
-            None, description="group of features -> weight in the kernel; with kernel aligned, directions -> a"
-        )
-        features: tuple[str, ...] | None = Field(
-            None, description="beginnings of the names of features to read; None reads all"
-        )
-        sharpness_grid: tuple[float, ...] = Field((2.0, 1.0, 4.0), description="values of sharpness tried")
-        ridge_grid: tuple[float, ...] = Field((0.3, 0.1, 0.03), description="values of ridge tried")
-        l2_grid: tuple[float, ...] = Field((300.0, 100.0, 1000.0), description="values of l2 tried")
-        mix_grid: tuple[float, ...] = Field((0.3, 0.1, 0.0), description="values of mix tried")
-        popularity_grid: tuple[float, ...] = Field((0.15, 0.0, 0.3), description="values of popularity tried")
-        media_grid: tuple[float, ...] = Field(
-            (0.0, 0.15, 0.3, 0.6, 1.2, 2.4),
-            description="weights tried for each group of media; the first one leaves it out",
-        )
-        judge: Literal["cold", "warm"] = Field(
-            "cold", description="choose on items held out as if new (cold), or on validation as it is (warm)"
-        )
-        kernel: Literal["product", "aligned"] = Field(
-            "product",
-            description="product of the similarities of blocks, or aligned: a sum of products that behaviour weighs",
-        )
-        max_items: int = Field(12_000, description="larger catalogues are refused")
-        select_users: int = Field(2_000, description="users that settings are chosen on, at most")
-
-    config: Config
+    Config = KernelConfig
+    config: KernelConfig
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self._kinds: dict[str, str] = {}
-        self._content = ItemFeatures({})
+        self._features = ItemFeatures({})
         self._table: KernelTable | None = None
 
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
         visible = {**train.features, **train.fields}
-        wanted = {n: f for n, f in visible.items() if self._wanted(n) and f.kind == "pooled" and f.present.any()}
-        self._content = ItemFeatures.of(wanted, train.n_items)
-        if not self._content:
+        wanted = {n: f for n, f in visible.items() if self._selected(n) and f.kind == "pooled" and f.present.any()}
+        self._features = ItemFeatures.of(wanted, train.n_items)
+        if not self._features:
             raise ConfigError("no content feature is left", key="features", hint="encode text, pictures or attributes")
-        self._kinds = {name: kind_of(name, found) for name, found in self._content.items()}
-        self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._content}
-        self._make_kernel({name: found.dim for name, found in self._content.items()})
+        self._kinds = {name: kind_of(name, vectors) for name, vectors in self._features.items()}
+        self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._features}
+        self._make_kernel({name: vectors.dim for name, vectors in self._features.items()})
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
-        chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config, run.metric)
+        chosen = self._given() or search_kernel(self.kernel, self._features, train, self.config, run.metric)
         rows = np.flatnonzero(train.visible_items)
-        self.kernel.fit(self._content, rows, train.matrix)
+        self.kernel.fit(self._features, rows, train.matrix)
         self._settings = chosen
         matrix = sp.csr_array(train.matrix[:, rows])
-        gram = self.kernel.combine(self.kernel.means(self._content, rows, rows), chosen["weights"])
+        gram = self.kernel.combine(self.kernel.means(self._features, rows, rows), chosen["weights"])
         gram.diagonal().add_(chosen["ridge"])
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
@@ -166,17 +120,17 @@ class ContentKernel(Recommender):
 
     def update_items(self, features: ItemFeatures) -> None:
         if self._kinds:
-            self._content = features.select(self._kinds)
+            self._features = features.select(self._kinds)
 
     def on_fit_end(self) -> None:
-        # a restored run makes its table of the whole content at once: so does the fitted model, to the same bits
+        # a restored run computes its table from all content at once, and the fitted model must have the same bits
         self._table = None
 
     def _current_table(self) -> KernelTable:
-        """(K + ridge I)^-1 K over all items; made when a scorer first asks after content arrived."""
-        if self._table is None or self._table.features is not self._content:
-            if not self._content:
-                raise ConfigError("content has not arrived", hint="call extend")
+        """(K + ridge I)^-1 K over all items, computed for the first scorer after content arrived."""
+        if self._table is None or self._table.features is not self._features:
+            if not self._features:
+                raise ConfigError("the items' content is not loaded", hint="call update_items(features) first")
             fit = KernelFit(
                 self.kernel,
                 self.get_buffer("rows").numpy(),
@@ -184,7 +138,7 @@ class ContentKernel(Recommender):
                 self.get_buffer("solver"),
                 self._sources if self.config.modality_dropout else None,
             )
-            self._table = update_table(fit, self._content, self._table)
+            self._table = update_table(fit, self._features, self._table)
         return self._table
 
     def scorer(self) -> Scorer:
@@ -196,11 +150,11 @@ class ContentKernel(Recommender):
 
     def extra_state(self) -> dict[str, Any]:
         own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
-        return own | {"sources": {name: list(made_of) for name, made_of in self._sources.items()}}
+        return own | {"sources": {name: list(sources) for name, sources in self._sources.items()}}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._settings, self._kinds = dict(state["settings"]), dict(state["kinds"])
-        self._sources = {name: tuple(made_of) for name, made_of in state.get("sources", {}).items()}
+        self._sources = {name: tuple(sources) for name, sources in state.get("sources", {}).items()}
         self._make_kernel(state["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:
@@ -208,5 +162,5 @@ class ContentKernel(Recommender):
         kind = AlignedKernel if self.config.kernel == "aligned" else BlockKernel
         self.kernel: AlignedKernel | BlockKernel = kind(widths, self._kinds)
 
-    def _wanted(self, name: str) -> bool:
+    def _selected(self, name: str) -> bool:
         return self.config.features is None or name.startswith(self.config.features)
