@@ -10,7 +10,7 @@ from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.metrics.held import validate
 from palate.models.match.content_knn import ContentKNN
-from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
+from palate.models.match.item_knn import ItemKNN, neighbours_by_users
 from palate.ranking.scorer import Scorer
 
 
@@ -27,7 +27,7 @@ def test_neighbours_are_the_largest_shrunk_cosines():
     norm = np.sqrt(count.diagonal())
     cosine = count / (norm[:, None] * norm[None, :] + 2.0)
     np.fill_diagonal(cosine, 0)
-    ids, values = neighbours_by_takers(train.matrix, 4, shrink=2.0, block=3)
+    ids, values = neighbours_by_users(train.matrix, 4, shrink=2.0, block=3)
     for item in range(N_ITEMS):
         order = np.argsort(-cosine[item], kind="stable")[:4]
         order = order[cosine[item, order] > 0]
@@ -42,7 +42,7 @@ def test_powers_weigh_long_histories_and_popular_items_down():
     count = weighed.diagonal().copy()
     wanted = weighed / np.outer(count, count).clip(1e-9) ** 0.25
     np.fill_diagonal(wanted, 0)
-    ids, values = neighbours_by_takers(train.matrix, N_ITEMS, user_power=1.0, item_power=0.25, block=5)
+    ids, values = neighbours_by_users(train.matrix, N_ITEMS, user_power=1.0, item_power=0.25, block=5)
     dense = np.zeros((N_ITEMS, N_ITEMS))
     owner = np.repeat(np.arange(N_ITEMS)[:, None], N_ITEMS, axis=1)
     dense[owner[ids >= 0], ids[ids >= 0]] = values[ids >= 0]
@@ -131,3 +131,13 @@ def test_content_knn_takes_new_items_and_keeps_its_statistics():
 def test_content_knn_names_a_wrong_feature():
     with pytest.raises(ConfigError, match="imagge"):
         _solved(ContentKNN(weights={"imagge": 1.0}), view())
+
+
+def test_statistics_of_a_run_of_an_earlier_version_are_read():
+    model = ContentKNN()
+    model.setup(view())
+    width = len(model.columns.get_buffer("mean_1"))
+    model.load_tensors({"mean_1": torch.full((width,), 2.0), "inverse_1": torch.full((width,), 3.0)})
+    state = model.state_dict()
+    assert (state["columns.mean_1"] == 2).all() and (state["columns.scale_1"] == 3).all()
+    assert "mean_1" not in state and "inverse_1" not in state

@@ -23,6 +23,8 @@ from palate.modules.standardise import Standardiser
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
+    """Content that was loaded, and the bank made of it."""
+
     source: tuple[Features | None, ...]
     n_items: int
     bank: ContentBank | None

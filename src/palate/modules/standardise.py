@@ -56,6 +56,16 @@ class Standardiser(nn.Module):
         standardised: Tensor = (values - mean) * scale
         return standardised
 
+    def centre(self, name: str, values: Tensor) -> Tensor:
+        """Vectors with zero mean, columns on their own scale.
+
+        Args:
+            name: of the feature.
+            values: float32 [n, d].
+        """
+        centred: Tensor = values - self._statistics(name)[0].to(values.device)
+        return centred
+
     def fold(self, name: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """A linear map of raw vectors that equals the map ``weight x + bias`` of standardised ones.
 

@@ -68,8 +68,8 @@ class CLCRec(ContentMatcher):
         c = self.config
         self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_users, c.dim)))
         self.items = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_items, c.dim)))
-        whole = nn.init.xavier_normal_(torch.empty(c.hidden, max(sum(shape.features.values()), 1)))
-        self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
+        weight = nn.init.xavier_normal_(torch.empty(c.hidden, max(sum(shape.features.values()), 1)))
+        self.maps = nn.ParameterList(part.contiguous() for part in weight.split([*shape.features.values()], 1))
         self.bias = nn.Parameter(torch.zeros(c.hidden))
         self.out = nn.Linear(c.hidden, c.dim)
         nn.init.xavier_normal_(self.out.weight)
@@ -83,7 +83,14 @@ class CLCRec(ContentMatcher):
         self.taken: Graph = user_item(train.users, train.items, train.n_users, train.n_items, norm="none")
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Content vectors [b, dim] of items ``rows`` and whether there is any content, bool [b]."""
+        """Content vectors.
+
+        Args:
+            rows: int64 [b], items.
+
+        Returns:
+            float32 [b, dim], and bool [b], whether an item has any content.
+        """
         total, count = self.bias.new_zeros(len(rows), len(self.bias)), self.bias.new_zeros(len(rows), 1)
         for name, weight in zip(self.content.names, self.maps):
             values, present = self.content.rows(name, rows)
@@ -123,8 +130,8 @@ class CLCRec(ContentMatcher):
         items = graph.indices[torch.arange(len(rows), device=users.device) - first + start[rows]].long()
         column = torch.searchsorted(candidates, items).clamp(max=len(candidates) - 1)
         mask = torch.zeros(len(users), len(candidates), dtype=torch.bool, device=users.device)
-        found = candidates[column] == items
-        mask[rows[found], column[found]] = True
+        matched = candidates[column] == items
+        mask[rows[matched], column[matched]] = True
         mask[torch.arange(len(users), device=users.device), place] = False
         return mask
 

@@ -27,6 +27,7 @@ from palate.core.errors import ConfigError, did_you_mean
 from palate.core.item_features import ItemFeatures
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
+from palate.modules.standardise import Standardiser
 from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
@@ -40,14 +41,15 @@ class ProfileScorer(Scorer):
     """score = mean unit content of the history, by modality, times an item's.
 
     Args:
-        units: for each modality float32 [N, d_m], unit rows, zero where absent. present: bool [N] of each.
+        units: for each modality float32 [N, d_m], unit rows, zero where absent.
+        present: for each modality bool [N].
         weights: of each modality.
     """
 
     def __init__(self, units: list[Tensor], present: list[Tensor], weights: list[float]) -> None:
         super().__init__(len(units[0]))
         self.units, self.present, self.weights = units, present, weights
-        share = torch.stack([w * here.float() for w, here in zip(weights, present)]).sum(0)
+        share = torch.stack([w * mask.float() for w, mask in zip(weights, present)]).sum(0)
         scale = torch.where(share > 0, sum(weights) / share.clamp_min(1e-12), 0.0)
         self.known: NDArray[np.bool_] = (share > 0).cpu().numpy()
         self.items = torch.cat([w * unit for w, unit in zip(weights, units)], 1) * scale[:, None]
@@ -57,9 +59,9 @@ class ProfileScorer(Scorer):
 
     def user_vectors(self, users: UserBatch) -> Tensor:
         profiles = []
-        for unit, here in zip(self.units, self.present):
+        for unit, present in zip(self.units, self.present):
             # the mean is over items that have the modality: the share of those is the mean of the mask
-            share = mean_of(here[:, None].to(unit.dtype), users.history)
+            share = mean_of(present[:, None].to(unit.dtype), users.history)
             profiles.append(mean_of(unit, users.history) / share.clamp_min(1e-12))
         return torch.cat(profiles, 1)
 
@@ -69,7 +71,7 @@ class ProfileScorer(Scorer):
 
 @models.register("content_knn")
 class ContentKNN(Recommender):
-    """What resembles your history; no behaviour of others."""
+    """Items that resemble a user's history; no behaviour of other users."""
 
     name = "content_knn"
     paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
@@ -95,28 +97,36 @@ class ContentKNN(Recommender):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, False, self.config.modality_dropout)
-        for place, width in enumerate(shape.features.values()):
-            self.register_buffer(f"mean_{place}", torch.zeros(width))
-            self.register_buffer(f"inverse_{place}", torch.ones(width))
+        self.columns = Standardiser(shape.features)
         self._weights: dict[str, float] = {}
         self._scaling: dict[str, Scaling] = {}
 
+    @property
+    def older_names(self) -> dict[str, str]:
+        """Names of buffers in runs of earlier versions -> names of today."""
+        places = range(len(self.content.names))
+        means = {f"mean_{place}": f"columns.mean_{place}" for place in places}
+        return means | {f"inverse_{place}": f"columns.scale_{place}" for place in places}
+
     def solve(self, train: TrainView, run: RunContext) -> bool:
+        """Choose scaling and weights.
+
+        Args:
+            train: all that training may see.
+            run: metric that validation maximises.
+
+        Raises:
+            ConfigError: if a setting names a feature that the data do not have.
+        """
         names = self.content.names
         for given in (self.config.weights or {}), (self.config.scaling or {}):
             known = {*names, *(name.partition(".")[0] for name in names)}
             for name in given:
                 if name not in known:
                     raise ConfigError("no such feature", key=name, hint=did_you_mean(name, known))
-        for place, name in enumerate(names):
-            seen = train.features[name].values[train.features[name].present].astype(np.float32)
-            if len(seen):
-                deviation = seen.std(0)
-                self.get_buffer(f"mean_{place}").copy_(torch.from_numpy(seen.mean(0)))
-                inverse = 1 / np.where(deviation > 1e-6, deviation, 1)
-                self.get_buffer(f"inverse_{place}").copy_(torch.from_numpy(inverse))
+        self.columns.fit(train.features)
         self._weights = {name: 1.0 for name in names}
-        self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
+        self._scaling = {name: _setting_of(self.config.scaling, name, "centre") for name in names}
         # validation asks about items hidden in fitting: their content arrives as a new item's would
         self.update_items(ItemFeatures.of(train.all_features or train.features, train.n_items))
         self.content.train()
@@ -130,12 +140,12 @@ class ContentKNN(Recommender):
         alone: dict[str, float] = {}
 
         for name in names:
-            given = _own(self.config.scaling, name, None)
-            tried: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
+            given = _setting_of(self.config.scaling, name, None)
+            candidates: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
             self._weights = {other: float(other == name) for other in names}
-            self._scaling[name], alone[name] = choose(train, tried, partial(self._with_scaling, name), run.metric)
+            self._scaling[name], alone[name] = choose(train, candidates, partial(self._with_scaling, name), run.metric)
         if self.config.weights is not None:
-            self._weights = {name: _own(self.config.weights, name, 1.0) for name in names}
+            self._weights = {name: _setting_of(self.config.weights, name, 1.0) for name in names}
         elif train.valid is None:
             self._weights = dict.fromkeys(names, 1.0)
         else:
@@ -177,15 +187,14 @@ class ContentKNN(Recommender):
 
     def _units(self, name: str) -> tuple[Tensor, Tensor]:
         values, present = self.content.rows(name)
-        place, scaling = self.content.names.index(name), self._scaling[name]
-        if scaling != "none":
-            values = values - self.get_buffer(f"mean_{place}")
-        if scaling == "standardise":
-            values = values * self.get_buffer(f"inverse_{place}")
+        if self._scaling[name] == "centre":
+            values = self.columns.centre(name, values)
+        if self._scaling[name] == "standardise":
+            values = self.columns(name, values)
         return F.normalize(values, dim=1) * present[:, None], present
 
 
-def _own(given: Mapping[str, Any] | None, name: str, default: Any) -> Any:
-    """What is given for a feature, else for its modality (before the dot), else ``default``."""
-    found = given or {}
-    return found.get(name, found.get(name.partition(".")[0], default))
+def _setting_of(given: Mapping[str, Any] | None, name: str, default: Any) -> Any:
+    """The setting given for a feature, else for its modality (before the dot), else ``default``."""
+    settings = given or {}
+    return settings.get(name, settings.get(name.partition(".")[0], default))

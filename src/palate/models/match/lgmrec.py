@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 Hyper = list[tuple[Tensor, Tensor]]
-"""For each modality: how much of each hyperedge a node holds [nodes, edges], and the hyperedges' vectors [edges, d]."""
+"""For each modality: share of each hyperedge in a node [nodes, edges], and the hyperedges' vectors [edges, d]."""
 
 
 @models.register("lgmrec")
@@ -110,14 +110,14 @@ class LGMRec(ContentMatcher):
         return light_propagate(self.graph, nodes, self.config.modal_layers, "last")
 
     def _smooth_content(self) -> list[Tensor]:
-        """Of each modality; made anew at every step where content is trained."""
+        """``A^L [mean of own items; item content]`` of each modality, at every step again where content is trained."""
         if self.content.network is None:
             return self.smooth
-        found = []
+        smooth = []
         for name, (present, taken) in zip(self.content.names, self.seen):
             values = torch.where(present[:, None], self.content.rows(name)[0], 0)
-            found.append(self._smoothed(values, taken))
-        return found
+            smooth.append(self._smoothed(values, taken))
+        return smooth
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         nodes = light_propagate(self.graph, self.table, self.config.layers)
@@ -137,10 +137,10 @@ class LGMRec(ContentMatcher):
         contrast = rank.new_zeros(())
         for first, second in combinations(range(len(hyper)) if self.config.contrast else (), 2):
             both = self.seen[first][0] & self.seen[second][0]
-            everyone = torch.cat([both.new_ones(self.n_users), both])
-            for side, asked in ((slice(None, self.n_users), batch.users), (slice(self.n_users, None), batch.items)):
-                a, b = ((held[side], latent) for held, latent in (hyper[first], hyper[second]))
-                contrast = contrast + factored_info_nce(a, b, asked, everyone[side], self.config.tau)
+            nodes_with_both = torch.cat([both.new_ones(self.n_users), both])
+            for part, rows in ((slice(None, self.n_users), batch.users), (slice(self.n_users, None), batch.items)):
+                a, b = ((held[part], latent) for held, latent in (hyper[first], hyper[second]))
+                contrast = contrast + factored_info_nce(a, b, rows, nodes_with_both[part], self.config.tau)
         loss = rank + self.config.contrast * contrast + reg
         return {"loss": loss, "bpr": rank, "contrast": contrast / len(batch), "reg": reg}
 
@@ -150,7 +150,7 @@ class LGMRec(ContentMatcher):
             logits = self.content.linear(name, torch.arange(self.n_fitted, device=nodes.device), weight)[0]
             logits = logits * present[:, None]
             both = torch.cat([propagate(taken, logits), logits])
-            # a modality that a node knows nothing of puts it in no hyperedge
+            # a node without a modality is in none of its hyperedges
             has = torch.cat([(taken.degrees > 0).to(present.device), present])
             held = self._assign(both) * has[:, None]
             mine = held[self.n_users :]
@@ -169,18 +169,18 @@ class LGMRec(ContentMatcher):
         final = F.embedding(rows, nodes)
         for smooth, weight in zip(self._smooth_content(), self.maps):
             final = final + F.normalize(F.linear(F.embedding(rows, smooth.to(rows.device)), weight), dim=1)
-        whole = torch.zeros_like(final)
+        overall = torch.zeros_like(final)
         for held, latent in hyper:
-            whole = whole + F.embedding(rows, held) @ latent
+            overall = overall + F.embedding(rows, held) @ latent
         alpha: float = self.config.alpha
-        return final + alpha * F.normalize(whole, dim=1)
+        return final + alpha * F.normalize(overall, dim=1)
 
     def describe(self, rows: Tensor) -> Tensor:
-        local = whole = torch.zeros(len(rows), self.config.dim, device=self.device)
+        local = overall = torch.zeros(len(rows), self.config.dim, device=self.device)
         for place, name in enumerate(self.content.names):
             z, present = self.content.linear(name, rows, self.maps[place])
             held = F.softmax(self.content.linear(name, rows, self.edges[place])[0] / self.config.tau, dim=1)
             local = local + F.normalize(z, dim=1) * present[:, None]
-            whole = whole + (held @ self.get_buffer(f"latent_{place}")) * present[:, None]
+            overall = overall + (held @ self.get_buffer(f"latent_{place}")) * present[:, None]
         alpha: float = self.config.alpha
-        return local + alpha * F.normalize(whole, dim=1)
+        return local + alpha * F.normalize(overall, dim=1)

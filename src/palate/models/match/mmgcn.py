@@ -115,9 +115,9 @@ class MMGCN(ContentMatcher):
         rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
         if not self.config.learn_ids:
             return {"loss": rank, "bpr": rank}
-        known = [part.square().mean() for part in node_rows(self.ids, batch, self.n_users)]
-        known += [branch.preference.square().mean() for branch in self.convolutions()]
-        reg = self.config.reg * torch.stack(known).sum()
+        squares = [part.square().mean() for part in node_rows(self.ids, batch, self.n_users)]
+        squares += [branch.preference.square().mean() for branch in self.convolutions()]
+        reg = self.config.reg * torch.stack(squares).sum()
         return {"loss": rank + reg, "bpr": rank, "reg": reg}
 
     def _nodes(self, rows: Tensor | None = None) -> Tensor:
@@ -125,18 +125,18 @@ class MMGCN(ContentMatcher):
         n = len(self.ids) if rows is None else len(rows)
         total, count = self.ids.new_zeros(n, self.config.dim), self.ids.new_zeros(n, 1)
         users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
-        somewhere = self._somewhere()
+        described = self._described()
         for name, branch, (values, present, graph) in zip(self.content.names, self.convolutions(), self.seen):
             values = self.content.all_rows(name, values)
             has = torch.cat([users, present])
-            # an item without any content is still described, by who took it
-            counts = torch.cat([users, present | ~somewhere])[:, None]
+            # an item without any content still has a vector, from its users
+            counts = torch.cat([users, present | ~described])[:, None]
             counts = counts if rows is None else counts[rows]
             total = total + branch(values, has, self.ids, graph, rows) * counts
             count = count + counts
         return total / count.clamp(min=1)
 
-    def _somewhere(self) -> Tensor:
+    def _described(self) -> Tensor:
         return torch.stack([present for _, present, _ in self.seen]).any(0)
 
     def describe(self, rows: Tensor) -> Tensor:

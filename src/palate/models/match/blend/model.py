@@ -1,4 +1,4 @@
-"""Blend, the default: several members, weighted apart for warm and for cold items.
+"""Blend, the default: several members, weighted separately for warm and for cold items.
 
 Scores are standardised per user over the items known in training, so that adding items changes no score. Weights are
 chosen on the warm and on the cold part of validation. A member that has no score for an item is left out of that
@@ -31,7 +31,8 @@ from palate.training.fit import fit_member
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-ENOUGH = 30
+MIN_POSITIVES = 30
+"""Validation positives of a slice below which its weights stay equal."""
 
 
 @models.register("blend")
@@ -70,9 +71,17 @@ class Blend(Recommender):
         self.requirements = Requirements(fields=True, dense=any(kind.requirements.dense for kind in kinds))  # type: ignore[misc]
 
     def setup(self, train: TrainView) -> None:
+        """Choose the members.
+
+        Args:
+            train: all that training may see.
+
+        Raises:
+            ConfigError: if there are no members, or one cannot be built.
+        """
         self._names = list(self.config.members or members_for(train))
         if not self._names:
-            raise ConfigError("no member is left for this data", key="members")
+            raise ConfigError("the blend has no members", key="members", hint="name at least one model")
         super().setup(train)
         self.register_buffer("warm", torch.from_numpy(train.warm_items))
 
@@ -99,19 +108,19 @@ class Blend(Recommender):
 
     def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
         equal = [1.0 / len(scorers)] * len(scorers)
-        found = {}
+        weights = {}
         for part, given, items in (
             ("warm", self.config.warm_weights, train.warm_items),
             ("cold", self.config.cold_weights, ~train.warm_items),
         ):
-            found[part] = list(given or equal)
+            weights[part] = list(given or equal)
             if given is not None or train.valid is None:
                 continue
-            if items[train.valid.relevant.items].sum() < ENOUGH:
+            if items[train.valid.relevant.items].sum() < MIN_POSITIVES:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
-        return found
+            weights[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
+        return weights
 
     def selected_settings(self) -> dict[str, Any]:
         weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
@@ -156,9 +165,17 @@ class Blend(Recommender):
         return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Build the members and restore their state.
+
+        Args:
+            state: from :meth:`extra_state`.
+
+        Raises:
+            ConfigError: before :meth:`build`.
+        """
         self._weights = {part: list(values) for part, values in state["weights"].items()}
         if self.input_spec is None:
-            raise ConfigError("build first")
+            raise ConfigError("the blend is not built", hint="call build(shape) first")
         self._names = list(state["names"])
         self.build(self.input_spec)
         for member, nested, features in zip(self._matchers(), state["members"], state["features"]):

@@ -70,7 +70,7 @@ class BPR(VectorMatcher):
         @model_validator(mode="after")
         def _fits(self) -> Self:
             if self.optimiser == "sgd" and (self.penalty != "squares" or self.weight_decay or self.lr * self.reg >= 1):
-                raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
+                raise ValueError("optimiser sgd needs penalty squares, weight_decay 0 and lr * reg below 1")
             return self
 
     config: Config

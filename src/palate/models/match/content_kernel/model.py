@@ -75,6 +75,14 @@ class ContentKernel(Recommender):
         self._table: KernelTable | None = None
 
     def setup(self, train: TrainView) -> None:
+        """Select features and build the kernel.
+
+        Args:
+            train: all that training may see.
+
+        Raises:
+            ConfigError: if the catalogue is too large, or no feature is left.
+        """
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
         visible = {**train.features, **train.fields}

@@ -35,7 +35,11 @@ class KernelScorer(Scorer):
         self.mix, self.known = mix, known
 
     def profiles(self, users: UserBatch) -> Tensor:
-        """float32 [B, w]."""
+        """Profiles over the fitted items, float32 [B, w].
+
+        Args:
+            users: B users with their histories.
+        """
         history = users.history
         places = self.place[torch.from_numpy(history.items)]
         fitted = places >= 0

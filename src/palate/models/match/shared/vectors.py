@@ -55,7 +55,12 @@ class VectorMatcher(Recommender):
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
-        """Training positives with ``negatives`` draws each."""
+        """Training positives with ``negatives`` draws each.
+
+        Args:
+            train: holds the positives.
+            run: not read.
+        """
         return PairBatches(train, self.negatives)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
