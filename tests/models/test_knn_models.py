@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 
 from palate.core.batch import RaggedArray, UserBatch

@@ -126,8 +126,8 @@ class ItemContent(nn.Module):
         if networks.network.meeting is None:
             self._kept = self._draw_mask() if drops else {}
         elif drops:
-            here = {name: torch.from_numpy(found.present) for name, found in inputs.items()}
-            kept = draw_modality_mask(here, self.dropout)
+            present = {name: torch.from_numpy(found.present) for name, found in inputs.items()}
+            kept = draw_modality_mask(present, self.dropout)
             inputs = {n: replace(found, present=found.present & kept[n].numpy()) for n, found in inputs.items()}
         if networks.refresh(inputs):
             self.load(self._given)
@@ -153,8 +153,8 @@ class ItemContent(nn.Module):
         n_items, given = features.n_items, dict(features)
         if self._networks is not None:
             self._given = features
-            made = {n: vectors for n, vectors in self._networks.vectors.items() if n in features}
-            given = {n: replace(f, present=f.present & features[n].present) for n, f in made.items()}
+            encoded = {n: vectors for n, vectors in self._networks.vectors.items() if n in features}
+            given = {n: replace(f, present=f.present & features[n].present) for n, f in encoded.items()}
         source = tuple(given.get(name) for name in self.names)
         loaded = next((one for one in self._recent if one.holds(source, n_items)), None)
         if loaded is not None and loaded is self._recent[0]:
@@ -173,8 +173,8 @@ class ItemContent(nn.Module):
         Args:
             name: of the feature.
         """
-        here = self._bank().present(name)
-        return here & self._kept[name] if self._kept else here
+        present = self._bank().present(name)
+        return present & self._kept[name] if self._kept else present
 
     def any_present(self, n_items: int) -> Tensor:
         """Which items have at least one feature, bool [n_items].

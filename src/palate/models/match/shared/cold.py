@@ -160,16 +160,16 @@ class FromNeighbours(ColdItems):
         model.content.load(features)
         bank, n_items = model.content.bank, features.n_items
         # validation on hidden items swaps between two contents every epoch
-        found = next((one for one in self._recent if one.bank is bank and one.n_items == n_items), None)
-        if found is None:
+        arrived = next((one for one in self._recent if one.bank is bank and one.n_items == n_items), None)
+        if arrived is None:
             fitted = pad(described, (0, n_items - len(described)))
             rows = (~fitted & model.content.any_present(n_items)).nonzero().squeeze(1)
             graph = arrivals_graph(model.content, rows, fitted, self.k, self.weights)
             known = fitted.index_fill(0, rows, graph is not None)
-            found = _Arrived(bank, n_items, None if graph is None else (rows, graph), known)
-        model.register_buffer("known", found.known.clone())
-        recent = (found, *(one for one in self._recent if one is not found))[:2]
-        return replace(self, _neighbours=found.neighbours, _recent=recent)
+            arrived = _Arrived(bank, n_items, None if graph is None else (rows, graph), known)
+        model.register_buffer("known", arrived.known.clone())
+        recent = (arrived, *(one for one in self._recent if one is not arrived))[:2]
+        return replace(self, _neighbours=arrived.neighbours, _recent=recent)
 
     def complete(self, model: ContentMatcher, items: Tensor) -> Tensor:
         items = pad(items, (0, 0, 0, max(len(model.known) - len(items), 0)))

@@ -62,12 +62,12 @@ def nearest(
     moved = bool(fitted[torch.from_numpy(changed[changed < len(fitted)])].any())
     if moved or not features or not worth_patching(changed, n_items):
         return _search_all(content, features, fitted, k, weights)
-    present: NDArray[np.bool_] = np.any([found.present[changed] for found in features.values()], axis=0)
+    present: NDArray[np.bool_] = np.any([vectors.present[changed] for vectors in features.values()], axis=0)
     new, kept = changed[present], ~np.isin(before.rows, changed)
-    found = near_graph(before.fitted, content.rows_of(features, new), n_items, k, weights) if len(new) else None
+    added = near_graph(before.fitted, content.rows_of(features, new), n_items, k, weights) if len(new) else None
     parts = [
         _widened(before.graph[kept], n_items),
-        sp.csr_array((len(new), n_items)) if found is None else found.to_scipy(),
+        sp.csr_array((len(new), n_items)) if added is None else added.to_scipy(),
     ]
     rows = np.concatenate([before.rows[kept], new])
     order = np.argsort(rows, kind="stable")
