@@ -172,7 +172,7 @@ def frozen_weights_stay_and_trained_ones_move(case: Case) -> None:
         network = model.deployment.content.trained
         assert all(np.array_equal(value, start[name]) for name, value in tower().state()[0].items()), "encoder changed"
         wanted = parse_tuning(tuning)
-        assert network.plan == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
+        assert network.tuning == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
         plain = adapted(case, tuning, "late", epochs=0).deployment
         assert any(not torch.equal(p, plain.content.trained.trained()[name]) for name, p in network.trained().items())
         assert not np.array_equal(plain.features["text"].values, model.deployment.features["text"].values)

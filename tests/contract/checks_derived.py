@@ -28,7 +28,7 @@ def derives(kind: type[Model]) -> bool:
 class Reweighted(nn.Module):
     """Stands for trained encoders: it weighs columns, so that other items become neighbours."""
 
-    meeting = None
+    modality_fusion = None
 
     def makes(self, name: str) -> bool:
         return True

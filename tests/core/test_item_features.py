@@ -24,55 +24,55 @@ def catalogue(n: int = 6) -> ItemFeatures:
 
 
 def test_a_catalogue_is_a_mapping_of_features_with_one_row_per_item():
-    items = catalogue()
-    assert list(items) == ["text", "image", "both"] and items.n_items == 6 and len(items) == 3
-    assert items.sources == {"text": ("text",), "image": ("image",), "both": ("text", "image")}
-    assert ItemFeatures({}, 4).n_items == 4 and ItemFeatures.of(items) is items
+    first = catalogue()
+    assert list(first) == ["text", "image", "both"] and first.n_items == 6 and len(first) == 3
+    assert first.sources == {"text": ("text",), "image": ("image",), "both": ("text", "image")}
+    assert ItemFeatures({}, 4).n_items == 4 and ItemFeatures.of(first) is first
     assert ItemFeatures({"text.words": features(2)}).sources["text.words"] == ("text",)
     with pytest.raises(FeatureError, match="5 rows of vectors for 6 items"):
-        items.replace({"text": features(5)})
+        first.replace({"text": features(5)})
 
 
 def test_new_items_are_appended_and_are_all_that_changed():
-    items = catalogue()
-    longer = items.append({"text": features(2, seed=5), "both": features(2, seed=6)})
-    assert longer.n_items == 8 and longer.sources == items.sources
-    assert np.array_equal(longer["text"].values[:6], items["text"].values)
+    first = catalogue()
+    longer = first.append({"text": features(2, seed=5), "both": features(2, seed=6)})
+    assert longer.n_items == 8 and longer.sources == first.sources
+    assert np.array_equal(longer["text"].values[:6], first["text"].values)
     assert not longer["image"].present[6:].any() and longer["text"].present[6:].all()
-    assert longer.changed_since(items).tolist() == [6, 7]
-    assert ItemFeatures(dict(longer)).changed_since(dict(items)).tolist() == [6, 7]
+    assert longer.changed_since(first).tolist() == [6, 7]
+    assert ItemFeatures(dict(longer)).changed_since(dict(first)).tolist() == [6, 7]
     with pytest.raises(FeatureError):
-        items.append({"text": features(2, identity="another")})
+        first.append({"text": features(2, identity="another")})
 
 
 def test_replaced_rows_are_all_that_changed_and_the_first_catalogue_stays():
-    items = catalogue()
-    before = items["text"].values.copy()
-    other = items.with_rows(np.array([4, 1, 6]), {"text": features(3, seed=9)}, n_items=7)
-    assert np.array_equal(items["text"].values, before)
+    first = catalogue()
+    before = first["text"].values.copy()
+    other = first.with_rows(np.array([4, 1, 6]), {"text": features(3, seed=9)}, n_items=7)
+    assert np.array_equal(first["text"].values, before)
     assert np.array_equal(other["text"].values[[4, 1, 6]], features(3, seed=9).values)
     assert not other["image"].present[[4, 1, 6]].any() and not other["image"].values[[4, 1, 6]].any()
-    assert other.changed_since(items).tolist() == [1, 4, 6]
-    assert other.select(["image"]).changed_since(items.select(["image"])).tolist() == [1, 4, 6]
+    assert other.changed_since(first).tolist() == [1, 4, 6]
+    assert other.select(["image"]).changed_since(first.select(["image"])).tolist() == [1, 4, 6]
 
 
 def test_several_steps_add_up_and_need_no_comparison(monkeypatch):
-    items = catalogue()
-    step = items.with_rows(np.array([2]), {"text": features(1, seed=3)})
+    first = catalogue()
+    step = first.with_rows(np.array([2]), {"text": features(1, seed=3)})
     last = step.append({"text": features(1, seed=4)}).without({"image": np.arange(7) == 0})
     monkeypatch.setattr(item_features, "_same_memory", lambda a, b: pytest.fail("vectors were compared"))
-    assert last.changed_since(items).tolist() == [0, 2, 6]
+    assert last.changed_since(first).tolist() == [0, 2, 6]
     assert last.changed_since(step).tolist() == [0, 6]
 
 
 def test_a_modality_that_is_missing_takes_every_feature_made_of_it():
-    items = catalogue()
-    gone = items.drop_content({"image": np.array([1, 0, 0, 1, 0, 0], bool)})
-    assert gone["text"] is items["text"]
+    first = catalogue()
+    gone = first.without({"image": np.array([1, 0, 0, 1, 0, 0], bool)})
+    assert gone["text"] is first["text"]
     assert gone["image"].present.tolist() == [False, False, True, False, True, True]
     assert not gone["both"].present[[0, 3]].any() and not gone["both"].values[[0, 3]].any()
-    assert gone.changed_since(items).tolist() == [0, 3]
-    assert items.drop_content({"audio": np.ones(6, bool)})["both"] is items["both"]
+    assert gone.changed_since(first).tolist() == [0, 3]
+    assert first.without({"audio": np.ones(6, bool)})["both"] is first["both"]
 
 
 @pytest.mark.parametrize("size", [40, item_features.BLOCK * 2 + 5])
@@ -97,13 +97,13 @@ def test_arrays_that_share_memory_are_not_read():
 
 
 def test_everything_changed_where_features_cannot_be_compared():
-    items = catalogue()
+    first = catalogue()
     everything = list(range(6))
-    assert items.changed_since(items.select(["text"])).tolist() == everything
-    assert items.changed_since(items.select(["image", "text", "both"])).tolist() == everything
-    assert items.changed_since(items.replace({"text": features(6, identity="another")})).tolist() == everything
-    assert items.changed_since(items.replace({"text": features(6, dim=4)})).tolist() == everything
-    assert items.changed_since(items).tolist() == []
+    assert first.changed_since(first.select(["text"])).tolist() == everything
+    assert first.changed_since(first.select(["image", "text", "both"])).tolist() == everything
+    assert first.changed_since(first.replace({"text": features(6, identity="another")})).tolist() == everything
+    assert first.changed_since(first.replace({"text": features(6, dim=4)})).tolist() == everything
+    assert first.changed_since(first).tolist() == []
 
 
 def test_fewer_items_are_no_change_of_those_that_stay():
@@ -117,9 +117,9 @@ def test_the_record_of_changes_keeps_no_catalogue_alive():
     import gc
     import weakref
 
-    items = catalogue()
-    text = weakref.ref(items["text"])
-    later = items.with_rows(np.array([0]), {})
-    del items
+    first = catalogue()
+    text = weakref.ref(first["text"])
+    later = first.with_rows(np.array([0]), {})
+    del first
     gc.collect()
     assert text() is None and later.n_items == 6

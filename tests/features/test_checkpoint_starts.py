@@ -110,7 +110,7 @@ def test_low_rank_moves_only_maps_of_layers_and_only_by_a_low_rank(made, shop, t
     assert all(np.linalg.matrix_rank(change, tol=1e-6) <= 2 for change in moved.values())
 
 
-def test_what_has_no_list_of_layers_is_refused(made, shop, tmp_path):
+def test_checkpoints_without_a_list_of_layers_are_refused(made, shop, tmp_path):
     with pytest.raises(UnsupportedError, match="albert") as caught:
         run(made, shop, tmp_path / "out", "clip", "text", "albert")
     assert "bert, roberta" in caught.value.hint and "image: vit" in caught.value.hint
@@ -133,7 +133,7 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
 
 
 @pytest.mark.parametrize(("modality", "name"), [("image", "clip"), ("audio", "clap"), ("text", "bert")])
-def test_what_was_pretrained_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
+def test_pretrained_towers_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
     found = run(made, shop, tmp_path / "out", "clap" if modality == "audio" else "clip", modality, name)
     raws = [raw for raw in shop.items.raw(modality) if raw is not None]
     inputs = torch.from_numpy(found.preprocessor.encode(raws).values)

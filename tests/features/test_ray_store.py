@@ -28,7 +28,7 @@ def equal(one, other):
     assert one.identity == other.identity
 
 
-def test_workers_leave_the_bits_of_one_process_and_encode_only_what_lacks(tmp_path):
+def test_workers_give_the_bits_of_one_process_and_encode_only_missing_content(tmp_path):
     encoder = make_encoder("tfidf?dim=8", "text").fit(TEXTS)
     for name in ("alone", "ray"):
         FeatureStore(tmp_path / name).encode(encoder, TEXTS[:18], batch_size=6)
@@ -40,7 +40,7 @@ def test_workers_leave_the_bits_of_one_process_and_encode_only_what_lacks(tmp_pa
     assert {path.name for path in (tmp_path / "ray").rglob(".*")} == {".lock"}, "no encoder is left behind"
 
 
-def test_faults_are_reported_by_row(tmp_path, monkeypatch):
+def test_failures_are_reported_by_row(tmp_path, monkeypatch):
     (tmp_path / "media").mkdir()
     for row in (0, 2):
         (tmp_path / "media" / f"{row}.png").write_bytes(saved(picture(32 + row), "PNG"))

@@ -9,7 +9,7 @@ from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.content_knn import ContentKNN
 from palate.models.match.item_knn import ItemKNN, neighbours_by_users
 from palate.ranking.scorer import Scorer

@@ -11,7 +11,7 @@ from palate.contracts import models
 from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.core.seeding import seed_torch
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.vbpr import VBPR
 from palate.training.loop import train
 

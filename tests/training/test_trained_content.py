@@ -45,7 +45,7 @@ def test_rows_are_encoded_apart_and_in_any_order(folder):
                     assert torch.allclose(made, whole[name][rows], atol=1e-5), (tuning, fusion)
 
 
-def test_an_absent_modality_is_no_vector_and_an_item_with_one_of_two_is_there(folder):
+def test_an_absent_modality_has_no_vector_and_an_item_with_one_of_two_is_present(folder):
     _, _, late = ready(folder)
     assert not late.vectors["text"].present[5] and not late.vectors["image"].present[7]
     assert not late.vectors["text"].values[5].any()
@@ -155,7 +155,7 @@ def test_a_dropped_modality_has_no_gradient_and_nothing_is_dropped_afterwards(fo
 
 
 @pytest.mark.parametrize("fusion", ["intermediate", "early"])
-def test_a_modality_is_dropped_before_it_meets_the_others(folder, fusion):
+def test_a_modality_is_dropped_before_fusion(folder, fusion):
     _, _, source = ready(folder, "frozen", fusion)
     held, rows = dropping(source), torch.arange(N_ITEMS)
     whole = held.eval().rows(FUSED)[0].clone()
@@ -169,7 +169,7 @@ def test_a_modality_is_dropped_before_it_meets_the_others(folder, fusion):
     fresh = held.rows(FUSED)[0]
     assert fresh.requires_grad and torch.allclose(fresh, during, atol=1e-5), "a step reads what the epoch drew"
     torch.manual_seed(1)
-    assert not torch.equal(held.train().rows(FUSED)[0], during), "every epoch draws anew"
+    assert not torch.equal(held.train().rows(FUSED)[0], during), "every epoch draws again"
     assert torch.allclose(held.eval().rows(FUSED)[0], whole, atol=1e-5)
 
 
@@ -226,7 +226,7 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     assert whole.deployment.content.trained.identity == again.deployment.content.trained.identity
 
 
-def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
+def test_training_a_random_tower_learns_to_rank_new_items_by_their_titles(folder):
     """Taste is one word of a title, which a random tower drowns in the others."""
     data = catalogue(COLD, n_items=90)
     split = data.split.test_candidates
@@ -243,7 +243,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
     assert scores["full"] > 0.9 and scores["full"] > scores["frozen"], scores
 
 
-def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
+def test_a_missing_modality_is_dropped_before_fusion(folder):
     data = catalogue()
     model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
     fitted, features, everyone = model.deployment.content, model.deployment.features, np.ones(N_ITEMS, bool)
@@ -254,7 +254,7 @@ def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
     assert np.allclose(complete.values, features[FUSED].values, atol=1e-6)
 
 
-def test_weights_of_another_plan_are_refused(folder, tmp_path):
+def test_weights_of_another_tuning_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
     back = TrainableEncoders.load(tmp_path / "adapted", found.encoders)

@@ -75,7 +75,7 @@ class FittedContent:
         return self._encode(items, rows, known, failures)
 
     def encode_new(self, items: Catalog, failures: Failures | None = None) -> ItemFeatures:
-        """Encode a catalogue of items that were not there in fitting: features made of relations are absent.
+        """Encode a catalogue of items that were unknown in fitting: features made of relations are absent.
 
         Args:
             items: a catalogue with the same columns.
@@ -118,8 +118,8 @@ class FittedContent:
         if self.trained is not None and FUSED in features:
             inputs = self._network_inputs(self.trained, items, None, self.relational, None)
             left = {
-                name: replace(found, present=found.present & ~missing.get(self.sources[name][0], never))
-                for name, found in inputs.items()
+                name: replace(one, present=one.present & ~missing.get(self.sources[name][0], never))
+                for name, one in inputs.items()
             }
             encoded = self.trained.encode(self._impute(left))
             return ItemFeatures({**self.relational, **encoded}, features.n_items, features.sources)
@@ -189,7 +189,7 @@ class FittedContent:
         """
         names = [name for name in features if name in self.main]
         if not names:
-            raise ConfigError("there are no vectors to adapt", key=f"tuning={tuning}", hint="see palate check DATA")
+            raise ConfigError("there are no vectors to train", key=f"tuning={tuning}", hint="see palate check DATA")
         encoders = {name: self.encoders[name] for name in names if name in self.encoders}
         raws = {name: items.raw(self.plan[name].modality, None, self.plan[name].columns) for name in encoders}
         shapes = shapes_of(encoders, raws, tuning, fusion)
@@ -229,7 +229,7 @@ class FittedContent:
     ) -> dict[str, Features]:
         """What ``network`` reads of ``rows``, by feature."""
         inputs = {}
-        for name, encoder in network.readers.items():
+        for name, encoder in network.input_encoders.items():
             if name in self.plan:
                 inputs[name] = self._read(name, encoder or self.encoders.get(name), items, rows, failures)
             else:
@@ -250,10 +250,10 @@ class FittedContent:
             given = given if rows is None else given.take(rows)
             check_finite(given, name)
             return given
-        raw, found = items.raw(spec.modality, rows, spec.columns), list[EncodingFailure]()
-        features = self.store.encode(encoder, raw, failures=found)
+        raw, unusable = items.raw(spec.modality, rows, spec.columns), list[EncodingFailure]()
+        features = self.store.encode(encoder, raw, failures=unusable)
         if failures is not None:
-            failures += [(name, failure) for failure in found]
+            failures += [(name, failure) for failure in unusable]
         return features
 
     def _impute(self, inputs: Mapping[str, Features]) -> Mapping[str, Features]:

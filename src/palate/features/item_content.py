@@ -123,7 +123,7 @@ class ItemContent(nn.Module):
             return self
         networks.drop_batch()
         inputs = networks.inputs
-        if networks.network.meeting is None:
+        if networks.network.modality_fusion is None:
             self._kept = self._draw_mask() if drops else {}
         elif drops:
             present = {name: torch.from_numpy(found.present) for name, found in inputs.items()}

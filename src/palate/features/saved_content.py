@@ -37,14 +37,14 @@ def save_content(folder: Path, content: FittedContent, features: ItemFeatures) -
     for name in content.plan:
         if name in content.encoders:
             save_encoder(inside(folder, name), content.encoders[name])
-    for name, found in features.items():
-        tensors = {"values": torch.from_numpy(np.require(found.values, requirements=["C", "W"]))}
-        write_tensors(inside(folder, f"{name}.safetensors"), tensors | {"present": torch.from_numpy(found.present)})
+    for name, vectors in features.items():
+        tensors = {"values": torch.from_numpy(np.require(vectors.values, requirements=["C", "W"]))}
+        write_tensors(inside(folder, f"{name}.safetensors"), tensors | {"present": torch.from_numpy(vectors.present)})
     if content.trained is not None:
         content.trained.save(folder / _TRAINED)
     facts: dict[str, Any] = {
         "plan": {name: list(spec) for name, spec in content.plan.items()},
-        "vectors": {name: [found.identity, found.fitted_on] for name, found in features.items()},
+        "vectors": {name: [vectors.identity, vectors.fitted_on] for name, vectors in features.items()},
         "sources": {name: list(made_of) for name, made_of in content.sources.items()},
     }
     if content.imputer is not None:
@@ -71,7 +71,7 @@ def load_content(folder: Path, n_items: int | None = None) -> tuple[FittedConten
         tensors = read_tensors(inside(folder, f"{name}.safetensors"))
         values, present = tensors["values"].numpy(), tensors["present"].numpy()
         vectors[name] = Features(values, present, identity=identity, fitted_on=fitted_on)
-    relational = {name: found for name, found in vectors.items() if is_relational(found)}
+    relational = {name: features for name, features in vectors.items() if is_relational(features)}
     sources = {name: tuple(made_of) for name, made_of in facts.get("sources", {}).items()}
     trained = folder / _TRAINED
     content = FittedContent(

@@ -1,4 +1,4 @@
-"""Encoders that are trained with a recommender, and the vector in which an item's modalities meet."""
+"""Encoders that are trained with a recommender, and the vector in which an item's modalities are fused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion, TuningSpec, parse_tuning
 from palate.features.encoders.base import TRAINABLE, ContentEncoder
 from palate.features.encoders.partial import PartialEncoder
-from palate.modules.meeting import Meeting
+from palate.modules.modality_fusion import ModalityFusion
 from palate.modules.network import Network
 from palate.modules.towers import State, Tokens
 
@@ -32,18 +32,24 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class TrainableEncoders(nn.Module):
-    """A network for each modality that is trained, or whose tokens are wanted, and where all modalities meet.
+    """Networks of the modalities that are trained, or whose tokens are needed, and the fusion of all modalities.
 
-    Modalities whose encoder has no network (descriptors, tf-idf, given vectors) enter as the vectors they are.
+    Modalities whose encoder has no network (descriptors, tf-idf, given vectors) enter as vectors.
 
     Args:
-        encoders: name -> the encoder to start from, for modalities with one. dims: name -> width of its vectors, for
-            all modalities. shapes: name -> shape of the inputs of one item, for those with a network.
-        plan: what of the encoders is trained. fusion: where modalities meet. width: of the vector in which they do.
+        encoders: feature -> the encoder to start from, for features with one.
+        dims: feature -> width of its vectors, for all features.
+        shapes: feature -> shape of the inputs of one item, for those with a network.
+        tuning: which weights of the encoders are trained.
+        fusion: where modalities are fused.
+        width: of the fused vector.
 
     Attributes:
-        readers: name -> encoder of what the network takes in (None: its vectors are read as they are): raw inputs, or
-            states at the split point, which the store keeps under the hash of the weights below.
+        input_encoders: feature -> encoder of the network's inputs: raw inputs, or states at the split point, which
+            the store keeps under the hash of the weights below. None where the vectors of the feature are the inputs.
+
+    Raises:
+        ConfigError: for a tuning that a network has no place for.
     """
 
     def __init__(
@@ -51,111 +57,140 @@ class TrainableEncoders(nn.Module):
         encoders: Mapping[str, Encoder],
         dims: Mapping[str, int],
         shapes: Shapes,
-        plan: TuningSpec,
+        tuning: TuningSpec,
         fusion: Fusion,
         width: int,
     ) -> None:
         super().__init__()
-        self.plan, self.fusion, self.width = plan, fusion, width
+        self.tuning, self.fusion, self.width = tuning, fusion, width
         self.dims, self.shapes = dict(dims), {name: tuple(shape) for name, shape in shapes.items()}
-        self.readers: dict[str, ContentEncoder | None] = {name: None for name in dims}
+        self.input_encoders: dict[str, ContentEncoder | None] = {name: None for name in dims}
         self._place = {name: place for place, name in enumerate(self.shapes)}
-        self._of = [f"{name}:{encoder.identity}" for name, encoder in encoders.items()]
+        self._encoder_identities = [f"{name}:{encoder.identity}" for name, encoder in encoders.items()]
         self.networks = nn.ModuleList()
         early, self.token_dims = fusion == "early", dict(dims)
         for name, shape in self.shapes.items():
             encoder = encoders[name]
             assert isinstance(encoder, ContentEncoder)
-            network = encoder.network().prepare(plan, shape, early)
+            network = encoder.network().prepare(tuning, shape, early)
             self.networks.append(network)
             split = network.split is not None
-            self.readers[name] = PartialEncoder(encoder.preprocessor, network, shape) if split else encoder.preprocessor
+            self.input_encoders[name] = (
+                PartialEncoder(encoder.preprocessor, network, shape) if split else encoder.preprocessor
+            )
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
-        self.meeting = None if fusion == "late" else Meeting(list(self.token_dims.values()), width, joint)
+        self.modality_fusion = (
+            None if fusion == "late" else ModalityFusion(list(self.token_dims.values()), width, joint)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it gives: the modalities, or the one vector in which they meet."""
-        return tuple(self.dims) if self.meeting is None else (FUSED,)
+        """Names of the vectors that it gives: the features, or the fused one."""
+        return tuple(self.dims) if self.modality_fusion is None else (FUSED,)
 
     def makes(self, name: str) -> bool:
-        """Whether vectors ``name`` come from a network, not from the inputs as they are."""
-        return self.meeting is not None or name in self._place
+        """Whether the vectors ``name`` come from a network rather than being inputs."""
+        return self.modality_fusion is not None or name in self._place
 
     def trained(self) -> dict[str, Tensor]:
-        """Weights that are not those of the encoders it started from."""
+        """Name -> trained weights; all others are those of the encoders that it started from."""
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
     def pretrained(self) -> list[nn.Parameter]:
-        """Trained weights that had been trained before."""
-        if self.plan.kind not in ("full", "partial"):
+        """Trained weights that were trained before: those of encoders that are trained in full or in part."""
+        if self.tuning.kind not in ("full", "partial"):
             return []
         return [p for p in self.networks.parameters() if p.requires_grad]
 
     def forward(self, inputs: Mapping[str, Features], rows: Tensor) -> dict[str, Tensor]:
-        """Name -> vectors float32 [b, d] of items ``rows`` int64 [b], zero where absent; of what has a network."""
+        """Vectors of some items, with gradients.
+
+        Args:
+            inputs: feature -> inputs of all items.
+            rows: int64 [b].
+
+        Returns:
+            Name -> float32 [b, d], zero where absent; only of features with a network, or of the fused one.
+        """
         at = rows.cpu().numpy()
-        if self.meeting is None:
+        if self.modality_fusion is None:
             return {name: self._vectors(name, inputs[name], at, rows.device) for name in self._place}
         parts = [self._tokens(name, inputs[name], at, rows.device) for name in self.dims]
-        there = torch.stack([mask.any(1) for _, mask in parts]).any(0)
-        return {FUSED: self.meeting(parts) * there[:, None]}
+        present = torch.stack([mask.any(1) for _, mask in parts]).any(0)
+        return {FUSED: self.modality_fusion(parts) * present[:, None]}
 
     def encode(self, inputs: Mapping[str, Features]) -> dict[str, Features]:
-        """Vectors of all items of ``inputs``, without gradients."""
+        """Vectors of all items of ``inputs``, without gradients.
+
+        Args:
+            inputs: feature -> inputs of all items.
+
+        Returns:
+            Name -> vectors; inputs that no network changes are returned themselves.
+        """
         n, key = len(next(iter(inputs.values()))), self.identity
-        if self.meeting is None:
-            there = {name: inputs[name].present for name in self.dims if name in self._place}
+        if self.modality_fusion is None:
+            present = {name: inputs[name].present for name in self.dims if name in self._place}
         else:
-            there = {FUSED: np.any([found.present for found in inputs.values()], axis=0)}
+            present = {FUSED: np.any([features.present for features in inputs.values()], axis=0)}
         device = next(self.parameters()).device
         was = self.training
         self.eval()
-        made: dict[str, list[NDArray[np.float32]]] = {name: [] for name in there}
+        chunks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in present}
         with torch.no_grad():
             for rows in torch.arange(n, device=device).split(CHUNK) if n else ():
-                found = self(inputs, rows)
-                for name, parts in made.items():
-                    parts.append(found[name].cpu().numpy())
+                vectors = self(inputs, rows)
+                for name, parts in chunks.items():
+                    parts.append(vectors[name].cpu().numpy())
         self.train(was)
-        out = {name: found for name, found in inputs.items() if self.meeting is None and name not in made}
-        for name, parts in made.items():
+        out = {name: found for name, found in inputs.items() if self.modality_fusion is None and name not in chunks}
+        for name, parts in chunks.items():
             values = np.concatenate(parts) if parts else np.zeros((0, self.dims.get(name, self.width)), np.float32)
-            out[name] = Features(values, there[name], identity=key)
+            out[name] = Features(values, present[name], identity=key)
         return {name: out[name] for name in self.names}
 
     @property
     def identity(self) -> str:
-        """Names what it makes of content."""
+        """Identity of its vectors: equal identities give equal vectors."""
         weights = [tensor.cpu().numpy().tobytes() for tensor in self.trained().values()]
-        return f"adapted-{digest(str(self.plan), self.fusion, *self._of, *weights)[:12]}"
+        return f"adapted-{digest(str(self.tuning), self.fusion, *self._encoder_identities, *weights)[:12]}"
 
     def save(self, folder: Path) -> None:
-        """Write what differs from the encoders it started from."""
+        """Write settings and trained weights; all others are those of the encoders that it started from.
+
+        Args:
+            folder: is created.
+        """
         folder.mkdir(parents=True)
-        facts: dict[str, Any] = {"plan": str(self.plan), "fusion": self.fusion, "width": self.width}
+        facts: dict[str, Any] = {"plan": str(self.tuning), "fusion": self.fusion, "width": self.width}
         facts |= {"dims": self.dims, "shapes": self.shapes}
         write_json(folder / _FACTS, facts)
-        write_tensors(folder / _WEIGHTS, {name: tensor.cpu() for name, tensor in self.trained().items()})
+        tensors = {_saved_name(name): tensor.cpu() for name, tensor in self.trained().items()}
+        write_tensors(folder / _WEIGHTS, tensors)
 
     @classmethod
     def load(cls, folder: Path, encoders: Mapping[str, Encoder]) -> TrainableEncoders:
-        """Read what :meth:`save` wrote, over the encoders it started from.
+        """Read what :meth:`save` wrote.
+
+        Args:
+            folder: was written by :meth:`save`.
+            encoders: feature -> the encoder that it started from.
 
         Raises:
-            ArtefactError: when the weights are not those of this plan.
+            ArtefactError: if the weights do not fit the saved settings.
         """
         facts = read_json(folder / _FACTS)
         shapes = {name: tuple(shape) for name, shape in facts["shapes"].items()}
-        plan = parse_tuning(facts["plan"])
-        made = cls(encoders, facts["dims"], shapes, plan, facts["fusion"], facts["width"])
-        own, saved = made.trained(), read_tensors(folder / _WEIGHTS)
-        if own.keys() != saved.keys() or any(own[name].shape != saved[name].shape for name in own):
-            raise ArtefactError(f"weights that do not fit tuning={plan}", file=folder / _WEIGHTS)
-        made.load_state_dict(saved, strict=False)
-        return made.eval()
+        tuning = parse_tuning(facts["plan"])
+        network = cls(encoders, facts["dims"], shapes, tuning, facts["fusion"], facts["width"])
+        own = network.trained()
+        saved, names = read_tensors(folder / _WEIGHTS), {_saved_name(name): name for name in own}
+        if names.keys() != saved.keys() or any(own[names[name]].shape != saved[name].shape for name in names):
+            raise ArtefactError(f"weights that do not fit tuning={tuning}", file=folder / _WEIGHTS)
+        network.load_state_dict({names[name]: tensor for name, tensor in saved.items()}, strict=False)
+        return network.eval()
 
     def _network(self, name: str) -> Network | None:
         if name not in self._place:
@@ -164,36 +199,38 @@ class TrainableEncoders(nn.Module):
         assert isinstance(network, Network)
         return network
 
-    def _vectors(self, name: str, found: Features, at: NDArray[np.int64], device: torch.device) -> Tensor:
-        network, there = self._network(name), np.flatnonzero(found.present[at])
+    def _vectors(self, name: str, inputs: Features, at: NDArray[np.int64], device: torch.device) -> Tensor:
+        network, rows = self._network(name), np.flatnonzero(inputs.present[at])
         out = torch.zeros(len(at), self.dims[name], device=device)
-        if not len(there):
+        if not len(rows):
             return out
-        state = _state(found, at[there], device)
-        made = state[0] if network is None else network(state)
-        return out.index_copy(0, torch.from_numpy(there).to(device), made)
+        state = _state(inputs, at[rows], device)
+        vectors = state[0] if network is None else network(state)
+        return out.index_copy(0, torch.from_numpy(rows).to(device), vectors)
 
-    def _tokens(self, name: str, found: Features, at: NDArray[np.int64], device: torch.device) -> Tokens:
+    def _tokens(self, name: str, inputs: Features, at: NDArray[np.int64], device: torch.device) -> Tokens:
         network = self._network(name)
         if self.fusion != "early" or network is None:
-            present = torch.from_numpy(found.present[at]).to(device)
-            return self._vectors(name, found, at, device)[:, None], present[:, None]
-        there = np.flatnonzero(found.present[at])
-        if not len(there):
-            nothing = torch.zeros(len(at), 1, dtype=torch.bool, device=device)
-            return torch.zeros(len(at), 1, self.token_dims[name], device=device), nothing
-        values, mask = network.tokens(_state(found, at[there], device))
-        place = torch.from_numpy(there).to(device)
-        whole = values.new_zeros(len(at), *values.shape[1:]).index_copy(0, place, values)
-        return whole, mask.new_zeros(len(at), mask.shape[1]).index_copy(0, place, mask)
+            present = torch.from_numpy(inputs.present[at]).to(device)
+            return self._vectors(name, inputs, at, device)[:, None], present[:, None]
+        rows = np.flatnonzero(inputs.present[at])
+        if not len(rows):
+            absent = torch.zeros(len(at), 1, dtype=torch.bool, device=device)
+            return torch.zeros(len(at), 1, self.token_dims[name], device=device), absent
+        values, mask = network.tokens(_state(inputs, at[rows], device))
+        place = torch.from_numpy(rows).to(device)
+        tokens = values.new_zeros(len(at), *values.shape[1:]).index_copy(0, place, values)
+        return tokens, mask.new_zeros(len(at), mask.shape[1]).index_copy(0, place, mask)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainableContent:
-    """Networks and what they read of one catalogue.
+    """Networks that are trained with a model, and their inputs for one catalogue.
 
     Attributes:
-        network: to be trained. inputs: name -> what it takes in, all items. vectors: what it made of them untrained.
+        network: to be trained.
+        inputs: feature -> inputs of all items.
+        vectors: of all items, as the network makes them before training.
     """
 
     network: TrainableEncoders
@@ -202,26 +239,35 @@ class TrainableContent:
 
     @property
     def nbytes(self) -> int:
-        """Of what training reads of content."""
+        """Bytes of content that training reads."""
         return sum(found.values.nbytes for found in self.inputs.values())
 
 
 def shapes_of(
-    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], plan: TuningSpec, fusion: Fusion
+    encoders: Mapping[str, Encoder], raws: Mapping[str, list[Raw]], tuning: TuningSpec, fusion: Fusion
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of one item's inputs, for modalities that get a network.
+    """Shapes of the inputs of the features that get a network.
+
+    Args:
+        encoders: feature -> its encoder.
+        raws: feature -> raw content, of which the first readable one is tried.
+        tuning: which weights are trained.
+        fusion: where modalities are fused.
+
+    Returns:
+        Feature -> shape of one item's inputs.
 
     Raises:
-        ConfigError: when the plan trains encoders and none can be trained.
+        ConfigError: if encoders are to be trained and none can be.
     """
-    able = {name: one for name, one in encoders.items() if isinstance(one, ContentEncoder) and one.trainable}
-    if plan.trains and not able:
-        found = ", ".join(f"{name} is read by {one.name}" for name, one in encoders.items()) or "vectors were given"
-        raise ConfigError(f"no encoder here can be trained ({found})", key=f"tuning={plan}", hint=TRAINABLE)
-    if not plan.trains and fusion != "early":
+    trainable = {name: one for name, one in encoders.items() if isinstance(one, ContentEncoder) and one.trainable}
+    if tuning.trains and not trainable:
+        used = ", ".join(f"{name} is read by {one.name}" for name, one in encoders.items()) or "vectors were given"
+        raise ConfigError(f"no encoder here can be trained ({used})", key=f"tuning={tuning}", hint=TRAINABLE)
+    if not tuning.trains and fusion != "early":
         return {}
     out = {}
-    for name, encoder in able.items():
+    for name, encoder in trainable.items():
         for raw in raws[name]:
             try:
                 content = None if raw is None else encoder.preprocessor.read(raw)
@@ -233,13 +279,20 @@ def shapes_of(
     return out
 
 
-def _state(found: Features, rows: NDArray[np.int64], device: torch.device) -> State:
+def _saved_name(name: str) -> str:
+    """Name of a weight in a saved run."""
+    return name.replace("modality_fusion.", "meeting.", 1) if name.startswith("modality_fusion.") else name
+
+
+def _state(inputs: Features, rows: NDArray[np.int64], device: torch.device) -> State:
     """Inputs or states of ``rows``; tokens padded to the longest, with a mask."""
-    if found.kind != "tokens" or found.lengths is None:
-        return torch.from_numpy(np.asarray(found.values[rows], np.float32)).to(device), None
-    lengths = found.lengths[rows]
-    starts = (np.cumsum(found.lengths) - found.lengths)[rows]
+    if inputs.kind != "tokens" or inputs.lengths is None:
+        return torch.from_numpy(np.asarray(inputs.values[rows], np.float32)).to(device), None
+    lengths = inputs.lengths[rows]
+    starts = (np.cumsum(inputs.lengths) - inputs.lengths)[rows]
     mask = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
     index = np.where(mask, starts[:, None] + np.arange(mask.shape[1]), 0)
-    values = np.where(mask[:, :, None], np.asarray(found.values[index.ravel()], np.float32).reshape(*mask.shape, -1), 0)
+    values = np.where(
+        mask[:, :, None], np.asarray(inputs.values[index.ravel()], np.float32).reshape(*mask.shape, -1), 0
+    )
     return torch.from_numpy(values).to(device), torch.from_numpy(mask).to(device)

@@ -19,9 +19,9 @@ from palate.core.files import read_json
 from palate.features.architectures import Architecture
 from palate.features.encoders.base import ContentEncoder
 from palate.features.hub import checkpoint_files, checkpoint_folder, fingerprint, load_model, load_pretrained
-from palate.modules.checkpoint import refusal, split
+from palate.modules.checkpoint import split_model, unsupported_checkpoint
 from palate.modules.network import Network
-from palate.modules.stages import Head, Pooling, Stages
+from palate.modules.stages import Pooling, PoolingHead, TransformerStages
 
 Output = Literal["pooled", "tokens"]
 _NOT_IN_CONFIG = ("dtype", "torch_dtype", "transformers_version", "architectures")
@@ -143,7 +143,7 @@ class HfEncoder(ContentEncoder):
         config = load_pretrained("AutoConfig", self.folder)
         return dict(getattr(config, self.config_part, config).to_dict())
 
-    def build_tower(self) -> tuple[dict[str, Any], Stages, Head]:
+    def build_tower(self) -> tuple[dict[str, Any], TransformerStages, PoolingHead]:
         """The checkpoint's network in stages, so that a part of it can be trained.
 
         Returns:
@@ -160,7 +160,7 @@ class HfEncoder(ContentEncoder):
         config = {key: value for key, value in known.items() if key[0] != "_" and key not in _NOT_IN_CONFIG}
         arguments = {"kind": "checkpoint", "model": type(model).__name__, "config": config, "dim": self.dim}
         arguments |= {"pad": self.pad_token_id, "pooling": self.pooling_mode}
-        return arguments, *split(model, self.pad_token_id, self.pooling_mode, self.normalize)
+        return arguments, *split_model(model, self.pad_token_id, self.pooling_mode, self.normalize)
 
     def network(self) -> Network:
         arguments, stages, head = self.build_tower()
@@ -175,7 +175,7 @@ class HfEncoder(ContentEncoder):
         if not self.pooled:
             raise UnsupportedError("output=tokens cannot be trained", key=self.source, hint="leave it at pooled")
         if not self.trainable:
-            raise refusal(self.model_type, self.source)
+            raise unsupported_checkpoint(self.model_type, self.source)
 
     def copy_files(self, folder: Path) -> None:
         """Copy a local checkpoint, so that the encoder works on another machine; hub ids are fetched again there.

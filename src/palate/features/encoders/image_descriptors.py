@@ -1,4 +1,4 @@
-"""Descriptors of one picture: where which colours are, which edges, what texture."""
+"""Descriptors of one picture: colours, edges and texture by place."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ _MOMENT_SCALE = np.array([0.25, 0.06, 0.10, 0.08, 0.03, 0.04], np.float32)
 
 
 def small(picture: Image.Image) -> tuple[Floats, float]:
-    """RGB in [0, 1], float32 [96, 96, 3], and the logarithm of width over height."""
+    """A picture at the working size.
+
+    Returns:
+        RGB in [0, 1], float32 [96, 96, 3], and the logarithm of width over height.
+    """
     ratio = float(np.log(picture.width / picture.height))
     resized = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(resized, np.float32) / np.float32(255), ratio
 
 
 def describe(rgb: Floats, ratio: float) -> Floats:
-    """The descriptor, float32 [``DIM``]: blocks of about unit length each.
+    """Describe a picture by a vector float32 [``DIM``], blocks of about unit length each.
 
     Colour moments (luminance, red-green, blue-yellow) on a 4 x 4 grid; a 4 x 4 x 4 colour histogram (square roots);
     gradient orientations on a 4 x 4 grid, each cell normalised (after Dalal and Triggs 2005); local binary patterns,
-    10 rotation-invariant uniform classes (Ojala et al. 2002), whole and by quarters; the aspect ratio.
+    10 rotation-invariant uniform classes (Ojala et al. 2002), of the picture and of its quarters; the aspect ratio.
+
+    Args:
+        rgb: of :func:`small`.
+        ratio: of :func:`small`.
     """
     grey = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
     parts = (
@@ -84,8 +92,8 @@ def _patterns(grey: Floats) -> Floats:
     kind = np.where(changes <= 2, bits.sum(0), 9)
     half = kind.shape[0] // 2
     quarters = (kind, kind[:half, :half], kind[:half, half:], kind[half:, :half], kind[half:, half:])
-    found = [np.sqrt(np.bincount(part.ravel(), minlength=10) / part.size) for part in quarters]
-    return _single(np.concatenate(found) / np.sqrt(len(found)))
+    histograms = [np.sqrt(np.bincount(part.ravel(), minlength=10) / part.size) for part in quarters]
+    return _single(np.concatenate(histograms) / np.sqrt(len(histograms)))
 
 
 def _single(block: NDArray) -> Floats:

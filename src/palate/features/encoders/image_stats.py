@@ -16,7 +16,7 @@ from palate.features.media.source import media_source
 
 @encoders.register("image_stats")
 class ImageStats(MediaEncoder):
-    """One vector a picture, see :func:`palate.features.encoders.image_descriptors.describe` for its blocks."""
+    """One vector a picture; :func:`palate.features.encoders.image_descriptors.describe` lists its blocks."""
 
     name, modality, version = "image_stats", "image", 1
 

@@ -27,7 +27,11 @@ class LogMel(MediaEncoder):
     16 kHz mono, 25 ms Hann windows every 10 ms, ``bands`` triangular mel filters up to 8 kHz, in units of 20 dB.
 
     Args:
-        bands: mel bands. seconds: read from the start at most.
+        bands: mel bands.
+        seconds: read from the start at most.
+
+    Raises:
+        ConfigError: for bands or seconds out of range.
     """
 
     name, modality, version = "logmel", "audio", 1
@@ -49,7 +53,15 @@ class LogMel(MediaEncoder):
 
 
 def log_mel(samples: NDArray[np.float32], bands: int) -> NDArray[np.float64]:
-    """Log-mel power [frames, bands], log10; silence is -8, and a full-scale tone about 3."""
+    """Log-mel power of a sound.
+
+    Args:
+        samples: float32 [n] at 16 kHz.
+        bands: mel bands.
+
+    Returns:
+        float64 [frames, bands], log10; silence is -8, and a full-scale tone about 3.
+    """
     padded = np.concatenate([samples, np.zeros(max(0, WINDOW - len(samples)), np.float32)])
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1]

@@ -1,4 +1,4 @@
-"""Sound as a log-mel picture of fixed length: what audio towers are trained on."""
+"""Sound as a log-mel map of fixed length, the input of audio towers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Mel(MediaEncoder):
     Shorter sounds are followed by silence, longer ones are cut.
 
     Args:
-        bands: mel bands. seconds: of sound from the start.
+        bands: mel bands.
+        seconds: of sound from the start.
+
+    Raises:
+        ConfigError: for bands or seconds out of range.
     """
 
     name, modality, version = "mel", "audio", 1
@@ -47,7 +51,7 @@ class Mel(MediaEncoder):
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
         samples = read_audio(media_source(raw, "audio"), RATE, seconds=self.options["seconds"])
-        found = log_mel(samples, int(self.options["bands"])).T[:, : self.frames]
-        out = np.full((1, len(found), self.frames), SILENCE, np.float32)
-        out[0, :, : found.shape[1]] = found
+        power = log_mel(samples, int(self.options["bands"])).T[:, : self.frames]
+        out = np.full((1, len(power), self.frames), SILENCE, np.float32)
+        out[0, :, : power.shape[1]] = power
         return (out + np.float32(4)) / np.float32(4)

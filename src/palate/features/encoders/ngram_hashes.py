@@ -19,19 +19,37 @@ def mix(keys: Keys) -> Keys:
 
 
 def windows(codes: NDArray[np.uint32], owners: NDArray[np.int64], n: int) -> tuple[Keys, NDArray[np.int64]]:
-    """Hashes of all runs of ``n`` codes inside one owner: keys uint64 [m], their owners int64 [m]."""
+    """Hashes of all runs of ``n`` codes inside one owner.
+
+    Args:
+        codes: code points of all texts, one after another.
+        owners: int64, the text of each code point.
+        n: length of the runs.
+
+    Returns:
+        Keys uint64 [m], and their owners int64 [m].
+    """
     count = len(codes) - n + 1
     if count < 1:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     keys = np.full(count, np.uint64(n), np.uint64)
     for offset in range(n):
         keys = keys * _BASE + mix(codes[offset : offset + count].astype(np.uint64) + np.uint64(1))
-    whole = owners[:count] == owners[n - 1 :]
-    return mix(keys[whole]), owners[:count][whole]
+    inside = owners[:count] == owners[n - 1 :]
+    return mix(keys[inside]), owners[:count][inside]
 
 
 def runs(codes: NDArray[np.uint32], owners: NDArray[np.int64], blank: int) -> tuple[Keys, NDArray[np.int64]]:
-    """Hashes of the words between ``blank`` codes, in order, and their owners."""
+    """Hashes of words.
+
+    Args:
+        codes: code points of all texts, one after another.
+        owners: int64, the text of each code point.
+        blank: code point between words.
+
+    Returns:
+        Keys uint64 [m] in the order of the words, and their owners int64 [m].
+    """
     inside = codes != blank
     if not inside.any():
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)

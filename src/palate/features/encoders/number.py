@@ -1,4 +1,4 @@
-"""One number as it is: for models that measure distance along a column such as a year or a price."""
+"""One number as a feature, for models that measure distance along a column such as a year or a price."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen lower part of a network as an encoder of the store: what a split point keeps."""
+"""The frozen lower part of a network as an encoder, so that the store keeps its states."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ BATCH = 64
 
 
 class PartialEncoder(ContentEncoder):
-    """States at ``network``'s split point: ``tokens`` or ``map``. Its identity is that of the frozen weights below it,
-    whatever lies above.
+    """States at the split point of a network: ``tokens`` or ``map``.
+
+    Its identity is that of the frozen weights below the split point, whatever lies above.
 
     Args:
-        reader: makes the network's inputs. network: prepared with a split point. shape: of one entity's inputs.
+        preprocessor: makes the network's inputs.
+        network: prepared with a split point.
+        shape: of one entity's inputs.
     """
 
     name, version = "lower", 1
 
-    def __init__(self, reader: ContentEncoder, network: Network, shape: tuple[int, ...]) -> None:
-        self.of, self.below, self.modality = reader, network, reader.modality
-        self.options: dict[str, Any] = {"of": reader.identity, "weights": network.lower_key()}
-        self.fitted_on = reader.fitted_on
+    def __init__(self, preprocessor: ContentEncoder, network: Network, shape: tuple[int, ...]) -> None:
+        self.of, self.lower_part, self.modality = preprocessor, network, preprocessor.modality
+        self.options: dict[str, Any] = {"of": preprocessor.identity, "weights": network.lower_key()}
+        self.fitted_on = preprocessor.fitted_on
         with torch.inference_mode():
             state = network.eval().lower(torch.zeros(1, *shape))[0]
         self.kind = "tokens" if state.ndim == 3 else "map"
@@ -46,6 +49,6 @@ class PartialEncoder(ContentEncoder):
         inputs = torch.from_numpy(np.asarray(self.of.embed(contents), np.float32))
         with torch.inference_mode():
             for part in inputs.split(BATCH):
-                values, mask = self.below.eval().lower(part)
+                values, mask = self.lower_part.eval().lower(part)
                 out += [one.numpy() if mask is None else one[mask[row]].numpy() for row, one in enumerate(values)]
         return out

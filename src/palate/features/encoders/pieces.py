@@ -1,4 +1,4 @@
-"""Texts as ids of word pieces learnt from the catalogue: what text towers are trained on."""
+"""Texts as ids of word pieces learnt from the catalogue, the inputs of text towers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from palate.features.vocabulary import SPECIAL, Vocabulary
 
 @encoders.register("pieces")
 class WordPiece(FittedContentEncoder):
-    """Ids [length] as whole float32 numbers, 0 beyond the text's end, see ``palate.features.vocabulary``.
+    """Ids [length] as whole float32 numbers, 0 beyond the text's end; see :mod:`palate.features.vocabulary`.
 
     Args:
-        size: pieces at most. length: ids kept of each text.
+        size: pieces at most.
+        length: ids kept of each text.
+
+    Raises:
+        ConfigError: if there is no room for the special pieces.
     """
 
     name, modality, version = "pieces", "text", 2

@@ -1,4 +1,4 @@
-"""Pictures as small maps of pixels: what image towers are trained on."""
+"""Pictures as small maps of pixels, the inputs of image towers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Pixels(MediaEncoder):
 
     Args:
         side: pixels.
+
+    Raises:
+        ConfigError: for a side out of range.
     """
 
     name, modality, version = "pixels", "image", 1

@@ -1,4 +1,4 @@
-"""Terms to a sparse tf-idf matrix, and a sparse matrix to few dense columns."""
+"""tf-idf matrices of terms, and their projection on few dense columns."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from palate.core.seeding import rng_for
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-FEW = 4096
-"""Counts that are looked up one by one."""
-Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+MAX_LOOKUPS = 4096
+"""Counts that are looked up one by one at most; more are joined."""
+Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """Row, column and count of terms of the vocabulary, by row and column."""
 COUNTS = {"row": pl.Int64, "term": pl.String, "count": pl.Int64}
 
@@ -38,7 +38,15 @@ class TfIdf:
 
     @classmethod
     def fit(cls, counts: pl.DataFrame, n_rows: int, min_df: int, max_df: float, max_terms: int) -> TfIdf:
-        """Learn from ``counts`` (row, term, count); the most frequent ``max_terms`` terms stay, in sorted order."""
+        """Learn a vocabulary, in sorted order, and its frequencies.
+
+        Args:
+            counts: columns row, term, count.
+            n_rows: rows, those without terms included.
+            min_df: rows that a term must occur in.
+            max_df: share of rows above which a term is left out.
+            max_terms: only the most frequent terms stay.
+        """
         df = counts.group_by("term").len("df").filter((pl.col("df") >= min_df) & (pl.col("df") <= max_df * n_rows))
         if not len(df):
             # On tiny data every term can be too rare or too common; then all of them are better than none.
@@ -48,25 +56,33 @@ class TfIdf:
         return cls(df["term"].to_list(), idf)
 
     def matrix(self, counts: pl.DataFrame, n_rows: int) -> csr_matrix:
-        """CSR float32 [n_rows, terms]; unknown terms are left out."""
+        """Weights of terms.
+
+        Args:
+            counts: columns row, term, count; unknown terms are left out.
+            n_rows: rows, those without terms included.
+
+        Returns:
+            CSR float32 [n_rows, terms].
+        """
         from scipy.sparse import csr_matrix
 
-        rows, columns, times = self._few(counts) if len(counts) <= FEW else self._many(counts)
+        rows, columns, times = self._look_up(counts) if len(counts) <= MAX_LOOKUPS else self._join(counts)
         values = (1 + np.log(times)) * self.idf[columns]
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))]).astype(np.int64)
         norms = np.sqrt(_row_sums(values * values, indptr))
         values = values / np.repeat(np.where(norms == 0, 1, norms), np.diff(indptr))
         return csr_matrix((values.astype(np.float32), columns, indptr), shape=(n_rows, len(self.terms)))
 
-    def _many(self, counts: pl.DataFrame) -> Found:
+    def _join(self, counts: pl.DataFrame) -> Entries:
         index = pl.DataFrame(
             {"term": self.terms, "column": np.arange(len(self.terms))}, schema_overrides={"term": pl.String}
         )
-        found = counts.join(index, on="term", how="inner").sort(["row", "column"])
-        return found["row"].to_numpy(), found["column"].to_numpy(), found["count"].to_numpy()
+        known = counts.join(index, on="term", how="inner").sort(["row", "column"])
+        return known["row"].to_numpy(), known["column"].to_numpy(), known["count"].to_numpy()
 
-    def _few(self, counts: pl.DataFrame) -> Found:
-        """The same without a join, whose start alone takes longer than to look up a few terms."""
+    def _look_up(self, counts: pl.DataFrame) -> Entries:
+        """The same without a join, which takes longer to start than a few terms take to look up."""
         columns = np.array([self._place.get(term, -1) for term in counts["term"].to_list()], np.int64)
         rows, times = counts["row"].to_numpy(), counts["count"].to_numpy()
         order = np.lexsort((columns, rows))
@@ -87,10 +103,18 @@ def _row_sums(values: NDArray[np.float64], indptr: NDArray[np.int64]) -> NDArray
 
 
 def leading_directions(matrix: csr_matrix, dim: int, rounds: int = 4) -> NDArray[np.float32]:
-    """Right singular vectors [columns, min(dim, rank)] of the ``dim`` largest singular values.
+    """Right singular vectors of the largest singular values.
 
     Randomised subspace iteration with orthonormalisation (Halko, Martinsson and Tropp, 2011), from a fixed start;
     the entry of largest magnitude of every vector is positive.
+
+    Args:
+        matrix: CSR [rows, columns].
+        dim: vectors at most.
+        rounds: of subspace iteration.
+
+    Returns:
+        float32 [columns, min(dim, rank)].
     """
     n, m = matrix.shape
     width = min(dim + 16, n, m)
@@ -129,7 +153,19 @@ class TermSpace:
 
     @classmethod
     def fit(cls, counts: pl.DataFrame, n_rows: int, dim: int, min_df: int, max_df: float, max_terms: int) -> TermSpace:
-        """Learn vocabulary and directions."""
+        """Learn vocabulary and directions.
+
+        Args:
+            counts: columns row, term, count.
+            n_rows: rows, those without terms included.
+            dim: width at most.
+            min_df: rows that a term must occur in.
+            max_df: share of rows above which a term is left out.
+            max_terms: vocabulary at most.
+
+        Raises:
+            FeatureError: if no row has a term.
+        """
         if not len(counts):
             raise FeatureError("nothing to fit on: no term in any row", hint="give rows with content")
         weights = TfIdf.fit(counts, n_rows, min_df, max_df, max_terms)
@@ -158,7 +194,16 @@ class TermSpace:
 
     @classmethod
     def from_state(cls, dim: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> TermSpace:
-        """Restore exactly."""
+        """Restore what :meth:`state` returned.
+
+        Args:
+            dim: width at most.
+            arrays: as returned.
+            facts: as returned.
+
+        Raises:
+            FeatureError: if they do not fit each other.
+        """
         directions = arrays.get("directions")
         weights = TfIdf(list(facts["terms"]), np.asarray(arrays["idf"], np.float64))
         if len(weights.terms) != len(weights.idf):

@@ -1,4 +1,4 @@
-"""Text as encoders read it: valid Unicode, bounded length."""
+"""Text for encoders: valid Unicode of bounded length."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from palate.core.encoder import Raw
 from palate.core.errors import FeatureError
 
 MAX_CHARS = 200_000
-"""About a hundred pages; what lies beyond is not read."""
+"""Characters that are read at most, about a hundred pages."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def clean_text(raw: Raw, limit: int = MAX_CHARS) -> str | None:
-    """``raw`` as text: lone surrogates become U+FFFD, control characters spaces; None where nothing visible is left.
+    """Raw content as text: lone surrogates become U+FFFD, control characters spaces.
 
     Args:
         raw: text, or UTF-8 bytes.
         limit: characters read at most.
 
+    Returns:
+        The text; None if no visible character is left.
+
     Raises:
-        FeatureError: when it is neither.
+        FeatureError: if ``raw`` is neither text nor bytes.
     """
     if isinstance(raw, bytes):
         raw = raw[: 4 * limit].decode("utf-8", "replace")

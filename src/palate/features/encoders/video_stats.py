@@ -1,4 +1,4 @@
-"""Pictures of a video over time, and how much moves where: no fitting, no download (needs PyAV to decode)."""
+"""Picture descriptors of a video's frames and motion by place: no fitting, no download (needs PyAV to decode)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class VideoStats(MediaEncoder):
 
     Args:
         frames: sampled at most.
+
+    Raises:
+        ConfigError: for no frames.
     """
 
     name, modality, version = "video_stats", "video", 1

@@ -1,4 +1,4 @@
-"""Decoding of files that nobody vouches for: pictures, sound and video, within limits, each failure with its reason."""
+"""Decoding of untrusted files: pictures, sound and video, within limits, each failure with its reason."""
 
 from palate.features.media.audio import read_audio
 from palate.features.media.image import open_image
