@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.models.rerank.mmr import mmr
+from palate.ranking.mmr import mmr
 from palate.serving.stages import Ask, Pipeline, Slate, Stage, stages
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from palate.models.rerank.mmr import mmr
+from palate.ranking.mmr import mmr
 from palate.serving.edition import Edition
 
 from .stage import Ask, Slate, Stage, stages
