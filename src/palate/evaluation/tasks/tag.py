@@ -82,7 +82,7 @@ class TagTask(Task[Tagger]):
     def judge(self, model: Tagger, data: Dataset, questions: TagQueries) -> Judgement:
         """Tag all items that are asked about."""
         started = time.perf_counter()
-        vectors = deployment_of(model).content.vectors
+        vectors = deployment_of(model).features
         probabilities = model.tag({name: features.take(questions.rows) for name, features in vectors.items()})
         seconds = time.perf_counter() - started
         truth = label_matrix(questions.items, model, questions.rows)
