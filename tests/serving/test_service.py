@@ -349,13 +349,13 @@ def test_a_text_needs_known_words_and_a_shared_space(opened):
 def test_a_text_changes_an_image(shared_run, opened):
     service = opened(shared_run)
     snapshot = service.snapshot
-    row = int(np.flatnonzero(snapshot.content.vectors["image"].present)[0])
+    row = int(np.flatnonzero(snapshot.features["image"].present)[0])
     found = ids(service.recommend(RecommendRequest(5, similar_to=snapshot.ids[row], text="made of glass")))
-    words = snapshot.content.fitted["text"].encode(["made of glass"]).values[0]
-    query = snapshot.content.vectors["image"].values[row] + words
+    words = snapshot.content.encoders["text"].encode(["made of glass"]).values[0]
+    query = snapshot.features["image"].values[row] + words
     total, present = np.zeros(len(snapshot)), np.zeros(len(snapshot))
     for name in ("text", "image"):
-        vectors = snapshot.content.vectors[name]
+        vectors = snapshot.features[name]
         scores = vectors.values @ query
         scores = (scores - scores[vectors.present].mean()) / scores[vectors.present].std()
         total += np.where(vectors.present, scores, 0)
