@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
+import palate
 from palate.core.errors import ArtefactError, ConfigError, DataError
 from palate.core.files import digest
 from palate.simulation import PRESETS, Truth, World, gallery, pictures
