@@ -12,6 +12,7 @@ import torch
 from cases import Case, batch_for, check, people, same_state, scores, seen_scores, small, trained
 from tiny_world import N_USERS, broken_vector, memory_mapped, no_training_rows
 
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, DataError, FeatureError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
@@ -36,9 +37,9 @@ def ready(case: Case, **changes: Any) -> tuple[torch.nn.Module, TrainView]:
     """A model that is set up but not trained, and its view."""
     data = case.data()
     model = case.new(**changes)
-    view = case.content(data).view(data.select_view(0), data, dense=case.kind.requirements.dense)
+    view = case.content(data).view(data.select_view(), data, dense=case.kind.requirements.dense)
     seed_torch(0, "init", model.name)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model, view
 
 
