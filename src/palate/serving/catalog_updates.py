@@ -65,7 +65,7 @@ class UpdatedCatalog(NamedTuple):
 
     Attributes:
         items: the catalogue.
-        features: of its items.
+        features: its feature vectors.
         rows: int64 [n], rows of the items of the update.
         new_rows: id -> row of the items that were added.
     """
@@ -77,18 +77,14 @@ class UpdatedCatalog(NamedTuple):
 
 
 def apply_update(
-    items: Catalog,
-    content: FittedContent,
-    features: ItemFeatures,
-    known: Mapping[str, int],
-    update: CatalogUpdate,
+    items: Catalog, content: FittedContent, features: ItemFeatures, known: Mapping[str, int], update: CatalogUpdate
 ) -> UpdatedCatalog:
     """Add and change items, and encode their content.
 
     Args:
         items: the catalogue.
-        content: encoders.
-        features: of its items.
+        content: the run's encoders.
+        features: feature vectors of ``items``.
         known: id -> row; rows beyond ``items`` are not known yet.
         update: items to add or change.
 
@@ -109,8 +105,8 @@ def apply_update(
         series = [updated.frame[name].scatter(spots, table[name].gather(changed)) for name in columns]
         updated = replace(updated, frame=updated.frame.with_columns(series))
     to_encode = _encodable(items, table, rows, update)
-    updated_features = features.with_rows(rows, content.encode_new(to_encode), len(updated))
-    return UpdatedCatalog(updated, updated_features, rows, {update.ids[at]: int(rows[at]) for at in added})
+    vectors = features.with_rows(rows, content.encode_new(to_encode), len(updated))
+    return UpdatedCatalog(updated, vectors, rows, {update.ids[at]: int(rows[at]) for at in added})
 
 
 def editable_columns(items: Catalog) -> list[str]:

@@ -96,7 +96,7 @@ class ModelSnapshot:
         fingerprint: hash of the run's content.
         model: the run's model, extended to ``items``.
         items: catalogue, with added items.
-        content: encoders of content.
+        content: the run's encoders.
         features: feature vectors of ``items``.
         deployment: the run's deployment, as restored.
         rows: external item id as text -> row; shared with later snapshots, which may know more rows.

@@ -90,13 +90,12 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     Raises:
         DataError: for a column that the catalogue lacks or that names files, or a value that does not fit.
     """
-    items, features, rows, new_rows = apply_update(
-        snapshot.items, snapshot.content, snapshot.features, snapshot.rows, update
-    )
+    content = snapshot.content
+    items, features, rows, new_rows = apply_update(snapshot.items, content, snapshot.features, snapshot.rows, update)
     model = snapshot.model
     if model.capabilities.new_items:
         model = shared_copy(model)
-        model.update_items(snapshot.content.model_features(features), len(items))
+        model.update_items(content.model_features(features), len(items))
     n_new = len(items) - len(snapshot)
     active = np.concatenate([snapshot.active, np.zeros(n_new, bool)])
     active[rows] = True

@@ -27,7 +27,7 @@ class CatalogStats:
 
     Args:
         items: the catalogue, with added items.
-        features: feature vectors of ``items``.
+        features: its feature vectors.
         seen: items that each user took before the run was made.
         added_at: float64 [items], when items were added, seconds since 1970; 0 for items of the run.
     """
