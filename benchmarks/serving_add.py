@@ -183,7 +183,7 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     offline = evaluate(model, arranged, (K,))
     vectors = model.deployment.content.model_features(model.deployment.features)
     images = service.snapshot.content.model_features(service.snapshot.features)["image"]
-    model.update_items(vectors.replace({"image": images}), len(rows))
+    model.update_items(vectors.replace({"image": images}))
     pictured = evaluate(model, arranged, (K,))
     service.close()
     names = [f"{metric}@{K}" for metric in METRICS]

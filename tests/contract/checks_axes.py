@@ -120,7 +120,8 @@ def every_trained_weight_of_the_content_gets_a_gradient(case: Case) -> None:
         model.attach_encoders(source)
         model.train()
         (phase,) = model.phases()
-        assert {id(p) for p in phase.slow} <= {id(p) for p in phase.parameters}
+        scales = {id(p): group.lr_scale for group in phase.param_groups for p in group.parameters}
+        assert all(scales[id(p)] == model.config.pretrained_lr for p in source.network.pretrained())
         reached: set[str] = set()
         # what is zero at first (the up half of an update, the last joint layer) hides what lies behind it for a step
         for _ in range(3):

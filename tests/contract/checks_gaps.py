@@ -55,7 +55,7 @@ def dropout_leaves_content_whole_once_training_is_over(case: Case) -> None:
     model = case.fit("item_cold", modality_dropout=0.5)
     users = people(case.data("item_cold"))
     before = scores(model.scorer(), users)
-    model.update_items(model.deployment.content.model_features(model.deployment.features), N_ITEMS)
+    model.update_items(model.deployment.content.model_features(model.deployment.features))
     np.testing.assert_allclose(scores(model.scorer(), users), before, **CLOSE)
 
 

@@ -143,8 +143,8 @@ class _Told:
         seen = RaggedArray.build(data.positives.users, data.positives.items, data.n_users)
         self.deployment = Deployment(data.items, data.users.ids, seen, content, features, {})
 
-    def update_items(self, content, n_items):
-        self.content = content
+    def update_items(self, features):
+        self.content = features
 
 
 def _hidden(data, content, features, rate, **options):

@@ -9,6 +9,7 @@ from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_fol
 
 from palate.contracts import models
 from palate.core.errors import ArtefactError
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import parse_tuning
 from palate.features.encoders.pieces import WordPiece
 from palate.features.item_content import ItemContent
@@ -65,13 +66,13 @@ def test_untrained_vectors_are_those_of_the_encoder(folder):
 def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_evaluation(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=True)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source)
     held.train()
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
     before = held.rows("text")[0].clone()
-    held.attend(torch.tensor([3, 1, 3]))
+    held.encode_batch(torch.tensor([3, 1, 3]))
     assert calls == [2]
     values, present = held.rows("text", torch.tensor([0, 1, 5]))
     assert values.requires_grad and present.tolist() == [True, True, False]
@@ -80,7 +81,7 @@ def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_eval
         for p in source.network.parameters():
             if p.grad is not None:
                 p -= p.grad
-    held.attend(torch.tensor([1]))
+    held.encode_batch(torch.tensor([1]))
     after = held.rows("text")[0]
     assert torch.equal(after[[0, 3]], before[[0, 3]]) and not torch.equal(after[1], before[1])
     calls.clear()
@@ -97,12 +98,12 @@ def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_eval
 def test_a_step_encodes_no_more_rows_than_it_may(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source, limit=4)
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
     held.train()
-    held.attend(torch.arange(10))
+    held.encode_batch(torch.arange(10))
     assert calls == [4]
 
 
@@ -111,21 +112,21 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
     seen = np.arange(N_ITEMS) != 2
     visible = {name: found.mask_rows(seen) for name, found in source.vectors.items()}
-    held.fit(visible, N_ITEMS)
+    held.fit(ItemFeatures.of(visible, N_ITEMS))
     held.attach_encoders(source)
-    held.load(visible, N_ITEMS)
+    held.load(ItemFeatures.of(visible, N_ITEMS))
     held.train()
-    held.attend(torch.tensor([0, 1]))
+    held.encode_batch(torch.tensor([0, 1]))
     held.eval()
     values, present = held.rows("text")
     assert not present[2] and present[0]
-    held.load(source.vectors, N_ITEMS)
+    held.load(ItemFeatures.of(source.vectors, N_ITEMS))
     assert held.present("text")[2] and bits(held.rows("text")[0][0]) == bits(values[0])
 
 
 def dropping(source, dropout=0.6):
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, False, dropout)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source)
     return held
 
@@ -138,12 +139,12 @@ def test_a_dropped_modality_has_no_gradient_and_nothing_is_dropped_afterwards(fo
     masks = {name: held.present(name) for name in held.names}
     lost = torch.from_numpy(source.inputs["text"].present) & ~masks["text"]
     assert 0 < int(lost.sum()) < N_ITEMS and torch.stack([*masks.values()]).any(0).all(), "every item keeps one"
-    held.attend(lost.nonzero().squeeze(1))
+    held.encode_batch(lost.nonzero().squeeze(1))
     values, present = held.rows("text", rows)
     assert torch.equal(present, masks["text"]) and not values[lost].any()
     values.sum().backward()
     assert not any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
-    held.attend(masks["text"].nonzero().squeeze(1))
+    held.encode_batch(masks["text"].nonzero().squeeze(1))
     held.rows("text", rows)[0].square().sum().backward()
     assert any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
     held.eval()
@@ -164,7 +165,7 @@ def test_a_modality_is_dropped_before_fusion(folder, fusion):
     assert present.all(), "every item keeps one"
     moved = (during - whole).abs().amax(1) > 1e-5
     assert 0 < int(moved.sum()) < N_ITEMS and not moved[[5, 7]].any(), "5 and 7 have one modality"
-    held.attend(rows)
+    held.encode_batch(rows)
     fresh = held.rows(FUSED)[0]
     assert fresh.requires_grad and torch.allclose(fresh, during, atol=1e-5), "a step reads what the epoch drew"
     torch.manual_seed(1)

@@ -55,4 +55,4 @@ def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities
     draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
     gone = present & ~modality_dropout_mask(draws, present, rate) & asked
     left = content.drop_modalities(features, data.items, dict(zip(known, gone)))
-    model.update_items(content.model_features(left), data.n_items)
+    model.update_items(content.model_features(left))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.features.encoders.tfidf_attributes import attribute_values
 from palate.features.trainable import FUSED
@@ -221,7 +222,7 @@ def _modality_shares(
     missing: list[str | None] = [None, *modalities]
     extended = shared_copy(model)
     copies = {n: _with_copies(features, row, missing, sources.get(n, (n,))) for n, features in content.items()}
-    extended.update_items(copies, size + len(missing))
+    extended.update_items(ItemFeatures.of(copies, size + len(missing)))
     with torch.inference_mode():
         scorer = extended.scorer()
         scorer = scorer.members().get(served.name, scorer)

@@ -95,7 +95,7 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     model = snapshot.model
     if model.capabilities.new_items:
         model = shared_copy(model)
-        model.update_items(content.model_features(features), len(items))
+        model.update_items(content.model_features(features))
     n_new = len(items) - len(snapshot)
     active = np.concatenate([snapshot.active, np.zeros(n_new, bool)])
     active[rows] = True

@@ -135,7 +135,7 @@ class Deployment:
         }
         grown = self.items.append(table, id_column, ready)
         features = self.content.append_items(self.features, grown)
-        model.update_items(self.content.model_features(features), len(grown))
+        model.update_items(self.content.model_features(features))
         self.features, self.items = features, grown
 
     def _batch(

@@ -202,7 +202,7 @@ def _renew(model: Model, other: Model) -> None:
 
 def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures) -> None:
     """Hand over content that was hidden in fitting, as a new item's would be."""
-    model.update_items(content.model_features(features), features.n_items)
+    model.update_items(content.model_features(features))
 
 
 def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def restore(folder: str | Path) -> Model:
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
     model.drop_training_tensors()
-    model.update_items(content.model_features(features), len(items))
+    model.update_items(content.model_features(features))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None
