@@ -182,8 +182,8 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
     vectors = model.deployment.content.model_features(model.deployment.features)
-    images = service.snapshot.content.model_features(service.snapshot.features)["image"]
-    model.update_items(vectors.replace({"image": images}))
+    pictures = service.snapshot.content.model_features(service.snapshot.features)["image"]
+    model.update_items(vectors.replace({"image": pictures}))
     pictured = evaluate(model, arranged, (K,))
     service.close()
     names = [f"{metric}@{K}" for metric in METRICS]
