@@ -207,9 +207,9 @@ def a_sweep_depends_on_its_generator_alone_and_moves_its_parameters(case: Case) 
             model, _ = ready(case, **settings)
             start = {name: p.detach().clone() for name, p in model.named_parameters()}
             for phase in model.phases():
-                if phase.sweep is None:
+                if phase.train_epoch is None:
                     continue
-                means = phase.sweep(phase.lr, np.random.default_rng(3))
+                means = phase.train_epoch(phase.lr, np.random.default_rng(3))
                 assert np.isfinite(means["loss"])
                 own = {id(p) for p in phase.parameters}
                 for name, p in model.named_parameters():
