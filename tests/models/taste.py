@@ -59,15 +59,15 @@ def view_of(data, seed=0, readers=READERS):
     return content.view(data.select_view(seed), data)
 
 
-def made(name, **settings):
+def build(name, **settings):
     return pretrainers.get(name)(**{**SMALL, **settings})
 
 
-def ready(name, data, **settings):
+def set_up(name, data, **settings):
     """A model that is set up and not trained, and its view."""
     view = view_of(data)
     torch.manual_seed(0)
-    model = made(name, **settings)
+    model = build(name, **settings)
     model.setup(view)
     return model.eval(), view
 
