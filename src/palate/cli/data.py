@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from . import show
+from palate.cli import show
+from palate.cli.options import default_store
 
 
 def attach(app: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def encode(
 
     show.start(quiet)
     loaded = palate.load(data, layout)
-    place = store or store_of(data)
+    place = store or default_store(data)
     kept = place if ray is None else RayStore(place, ray)
     content = plan_content(loaded, show.encoders(encoder), kept)
     view = content.view(loaded.select_view(), loaded)
@@ -101,11 +102,3 @@ def world(
     show.emit({"folder": str(folder)}, json)
     if not json:
         typer.echo(f"wrote {folder}")
-
-
-def store_of(data: str) -> str:
-    """Vectors live beside the data, in ``.palate``; beside the file when data is one."""
-    from pathlib import Path
-
-    path = Path(data)
-    return str((path if path.is_dir() else path.parent) / ".palate" / "store")

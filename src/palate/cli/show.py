@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import workers
+from palate.cli import workers
 
 DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
@@ -110,6 +110,20 @@ def emit(value: Any, as_json: bool) -> None:
     """Print JSON; what is not a finite number is null, since JSON has no word for it."""
     if as_json:
         typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
+
+
+def rows(values: Sequence[Mapping[str, Any]], as_json: bool, title: str | None = None) -> None:
+    """Print rows as JSON, or as a table.
+
+    Args:
+        values: one mapping a row.
+        as_json: whether ``--json`` was given.
+        title: above the table.
+    """
+    if as_json:
+        emit(values, True)
+    else:
+        table(values, title)
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:

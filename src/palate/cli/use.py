@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import show
+from palate.cli import show
 
 
 def attach(app: typer.Typer) -> None:
