@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 
-.PHONY: demo shop test test-all lint bench wheel clean
+.PHONY: demo shop test test-model lint bench wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -22,6 +22,12 @@ shop: $(STAMP)  ## serve what the demonstration fitted: a page and an HTTP API
 
 test: $(STAMP) lint  ## lint, types, rooms, then every fast test
 	$(PY) -m pytest
+
+UNIT = $(wildcard tests/models/test_*$(NAME)*.py)
+test-model: $(STAMP)  ## NAME=...: stored outputs, contract and unit tests of one model or pretrainer, in under a minute
+	@test -n "$(NAME)" || { echo "name a model or pretrainer: make test-model NAME=ease"; exit 2; }
+	$(PY) -m pytest tests/stored tests/contract $(UNIT) \
+		-k "[$(NAME)] or [$(NAME)- $(foreach file,$(notdir $(UNIT)),or $(file))"
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check src tests benchmarks

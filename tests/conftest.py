@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync():
+    """Files are not forced to disk: only a power failure would tell, and hundreds of saved runs would wait for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """``real_data(name)``: a folder of real data, or a skip that says where it was looked for."""

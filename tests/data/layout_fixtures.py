@@ -17,10 +17,10 @@ def walk(seed=0, n=90):
     """(user, item, seconds) with distinct pairs, increasing times, every user at least three."""
     rng = np.random.default_rng(seed)
     pairs = [(u, i) for u in range(N_USERS) for i in range(N_ITEMS)]
-    kept = sorted(rng.choice(len(pairs), n, replace=False).tolist())
-    rng.shuffle(kept)
+    chosen = sorted(rng.choice(len(pairs), n, replace=False).tolist())
+    rng.shuffle(chosen)
     extra = [u * N_ITEMS + j for u in range(N_USERS) for j in range(3)]
-    order = list(dict.fromkeys([*kept, *extra]))
+    order = list(dict.fromkeys([*chosen, *extra]))
     return [(*pairs[at], START + 3600 * t) for t, at in enumerate(order)]
 
 
@@ -253,8 +253,8 @@ def amazon_text_layout(root: Path):
         rows["valid"].append((user, str(seen[-3:-2] and seen[max(0, len(seen) - 13) : -3]), seen[-3]))
         for back in (2, 1):
             rows["test"].append((user, str(seen[max(0, len(seen) - 10 - back) : -back]), seen[-back]))
-    for part, found in rows.items():
-        frame = pl.DataFrame(found, schema=["user_id", "history_item_id", "item_id"], orient="row")
+    for part, rows_of_part in rows.items():
+        frame = pl.DataFrame(rows_of_part, schema=["user_id", "history_item_id", "item_id"], orient="row")
         frame.write_csv(root / f"Tools.{part}.csv")
     return root
 

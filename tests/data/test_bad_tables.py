@@ -143,9 +143,9 @@ def test_gzip_bomb(tmp_path, monkeypatch):
 def test_parquet_cut_anywhere(tmp_path):
     file = tmp_path / "t.parquet"
     pl.DataFrame({"id": list(range(500)), "a": [str(i) for i in range(500)]}).write_parquet(file)
-    whole = file.read_bytes()
-    for at in range(8, len(whole) - 1, max(1, len(whole) // 40)):
-        file.write_bytes(whole[:at])
+    complete = file.read_bytes()
+    for at in range(8, len(complete) - 1, max(1, len(complete) // 40)):
+        file.write_bytes(complete[:at])
         with pytest.raises(DataError):
             read_table(file)
 
@@ -283,14 +283,14 @@ def times(tmp_path, *values):
 
 
 def test_times_are_seconds_utc(tmp_path):
-    found = times(tmp_path, "2020-01-01T00:00:00Z", "2020-01-01T02:00:00+02:00", "2020-01-01 00:00:00", "2020-01-01",
+    read = times(tmp_path, "2020-01-01T00:00:00Z", "2020-01-01T02:00:00+02:00", "2020-01-01 00:00:00", "2020-01-01",
                   "2020-01-01 01:30:00.250+01:30", "1/1/2020 12:00:00 AM", "1577836800")  # fmt: skip
-    assert found == [1577836800] * 7
+    assert read == [1577836800] * 7
 
 
 def test_units_may_be_mixed(tmp_path):
-    found = times(tmp_path, 1577836800, 1577836800123, 1577836800123456, 1577836800123456789, 0)
-    assert found == [1577836800] * 4 + [0]
+    read = times(tmp_path, 1577836800, 1577836800123, 1577836800123456, 1577836800123456789, 0)
+    assert read == [1577836800] * 4 + [0]
 
 
 def test_wide_ids_become_text(tmp_path):
@@ -359,11 +359,11 @@ def test_enough_bad_tables():
 def test_pandas_lone_surrogate_and_mixed_types():
     pandas = pytest.importorskip("pandas")
     log = pandas.DataFrame({"user": ["u", "v"], "item": [1, 2]})
-    for title, what in ((["fine", "x\ud800"], 2), (["text", ["list"]], 2)):
+    for title, message in ((["fine", "x\ud800"], 2), (["text", ["list"]], 2)):
         items = pandas.DataFrame({"id": [1, 2], "title": pandas.Series(title, dtype=object)})
         with pytest.raises(DataError) as caught:
             Dataset.from_frames(items, log)
-        assert caught.value.column == "title" and caught.value.row == what
+        assert caught.value.column == "title" and caught.value.row == message
 
 
 def test_random_bytes_never_escape(tmp_path):

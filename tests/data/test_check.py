@@ -21,9 +21,9 @@ def make(spec="temporal", seed=0, n=4000, users=80, items=60, columns=None, kind
     rng = np.random.default_rng(seed)
     taste = rng.normal(size=(users, 3)) @ rng.normal(size=(3, items))
     weight = np.exp(taste) / np.exp(taste).sum(1, keepdims=True)
-    who = rng.integers(0, users, n)
-    what = np.array([rng.choice(items, p=weight[u]) for u in who])
-    log = pl.DataFrame({"user": who, "item": what, "time": 1_500_000_000 + np.arange(n) * 977,
+    users_of_events = rng.integers(0, users, n)
+    chosen = np.array([rng.choice(items, p=weight[u]) for u in users_of_events])
+    log = pl.DataFrame({"user": users_of_events, "item": chosen, "time": 1_500_000_000 + np.arange(n) * 977,
                         "rating": rng.integers(1, 6, n).astype(float)})  # fmt: skip
     table = pl.DataFrame({"id": np.arange(items), "title": [f"thing number {i} of all" for i in range(items)],
                           "price": rng.random(items).round(2)})  # fmt: skip
@@ -46,11 +46,11 @@ def test_clean_data_is_clean(spec):
 def test_counts():
     data = make()
     report = check(data)
-    found = data.positives
-    assert report.counts["positives"] == len(found) == report.per_user["mean"] * len(np.unique(found.users))
-    assert report.counts["density"] == len(found) / (80 * 60)
+    positives = data.positives
+    assert report.counts["positives"] == len(positives) == report.per_user["mean"] * len(np.unique(positives.users))
+    assert report.counts["density"] == len(positives) / (80 * 60)
     assert report.counts["test positives"] == int((data.split.part == TEST).sum())
-    degrees = np.bincount(found.users)
+    degrees = np.bincount(positives.users)
     assert report.per_user["50%"] == np.median(degrees[degrees > 0]) and report.per_user["100%"] == degrees.max()
     assert report.modalities == {"text": 60, "attributes": 60}
     assert report.combinations == {"text + attributes": 60}
@@ -171,15 +171,15 @@ def test_planted_overlap_and_future():
     assert issue.count == len(first) and issue.rows == tuple(first["index"][:20])
 
 
-@pytest.mark.parametrize("what", ["counts", "positives", "means"])
-def test_planted_statistics(what):
+@pytest.mark.parametrize("statistic", ["counts", "positives", "means"])
+def test_planted_statistics(statistic):
     data = make("random")
     log = data.interactions.frame
-    rating = {"positive": {"rating": ">=4"}} if what == "positives" else {}
-    if what == "positives":
+    rating = {"positive": {"rating": ">=4"}} if statistic == "positives" else {}
+    if statistic == "positives":
         data = make("random", **rating)
         values = np.bincount(data.positives.items, minlength=60)
-    elif what == "counts":
+    elif statistic == "counts":
         values = np.bincount(log["item"].to_numpy(), minlength=60)
     else:
         sums = np.bincount(log["item"].to_numpy(), log["rating"].to_numpy(), minlength=60)
@@ -203,10 +203,10 @@ def together(users, items, n=400):
 
 def test_planted_test_in_graph():
     data = make("leave_one_out", n=900, users=150, items=400)
-    found, train = data.positives, data.split.part == TRAIN
-    leaky = replace(data, relations=together(found.users, found.items))
+    positives, train = data.positives, data.split.part == TRAIN
+    leaky = replace(data, relations=together(positives.users, positives.items))
     assert check(leaky).find("test_in_graph")[0].key == "bought"
-    fair = replace(data, relations=together(found.users[train], found.items[train]))
+    fair = replace(data, relations=together(positives.users[train], positives.items[train]))
     assert check(fair).ok
 
 
@@ -221,8 +221,8 @@ def test_planted_fit_on_test_items():
         "unknown": "0" * 32,
         "nothing fitted": None,
     }
-    found = {n: codes(check(data, features={"text": replace(vectors, fitted_on=k)})) for n, k in keys.items()}
-    assert found == {"fair": set(), "refit": set(), "leaky": {"fitted_on_test"}, "unknown": {"fitted_on_unknown"},
+    issues = {n: codes(check(data, features={"text": replace(vectors, fitted_on=k)})) for n, k in keys.items()}
+    assert issues == {"fair": set(), "refit": set(), "leaky": {"fitted_on_test"}, "unknown": {"fitted_on_unknown"},
                      "nothing fitted": set()}  # fmt: skip
     wide = data.with_split("item_cold:transductive=true")
     assert check(wide, features={"text": replace(vectors, fitted_on=keys["leaky"])}).ok

@@ -77,8 +77,8 @@ def test_parts_cover_all_events_and_agree_with_the_positives(seed, kind, times):
 def test_no_event_of_a_test_pair_is_trained_on():
     for kind in ("random", "leave_one_out", "item_cold", "user_cold"):
         data = shop(1, kind)
-        events, split, found = data.events, data.event_split, data.positives
-        pairs = (found.users * data.n_items + found.items)[data.split.part == TEST]
+        events, split, positives = data.events, data.event_split, data.positives
+        pairs = (positives.users * data.n_items + positives.items)[data.split.part == TEST]
         mine = np.isin(events.user * data.n_items + events.item, pairs)
         assert mine.sum() > (data.split.part == TEST).sum() or kind == "random"
         assert (split.part[mine] == TEST).all(), kind
@@ -105,9 +105,9 @@ def test_temporal_and_cold_parts_follow_time_item_and_user():
 
 def test_leave_one_out_asks_about_everything_from_the_last_positive_on():
     data = shop(3, "leave_one_out")
-    events, part, found = data.events, data.event_split.part, data.positives
+    events, part, positives = data.events, data.event_split.part, data.positives
     for user in range(data.n_users):
-        test = found.times[(found.users == user) & (data.split.part == TEST)]
+        test = positives.times[(positives.users == user) & (data.split.part == TEST)]
         mine = events.user == user
         if len(test):
             late = mine & (events.time >= test[0]) & ~data.event_split.positive
@@ -119,8 +119,8 @@ def test_leave_one_out_asks_about_everything_from_the_last_positive_on():
 
 def test_random_keeps_impressions_together():
     data = shop(4, "random:valid=0.2,test=0.2", positive={"label": ">=1", "event": ["buy"]})
-    events, split, found = data.events, data.event_split, data.positives
-    pairs = set((found.users * data.n_items + found.items).tolist())
+    events, split, positives = data.events, data.event_split, data.positives
+    pairs = set((positives.users * data.n_items + positives.items).tolist())
     free = np.array([(u * data.n_items + i) not in pairs for u, i in zip(events.user, events.item)])
     shares = np.zeros(3)
     for code in np.unique(events.impression):
@@ -230,16 +230,23 @@ def test_questions_know_only_the_past():
     assert (questions.events.label == 0).any() and (questions.events.label == 1).any()
     history = questions.history()
     assert history.lengths.max() > 0 and (history.times < questions.events.time[history.owners()]).all()
-    some = questions.take(np.arange(5))
-    np.testing.assert_array_equal(some.history(max_length=2)[3], questions.history(max_length=2)[3])
+    first = questions.take(np.arange(5))
+    np.testing.assert_array_equal(first.history(max_length=2)[3], questions.history(max_length=2)[3])
     np.testing.assert_array_equal(questions.history(np.array([3]))[0], history[3])
     assert len(np.unique(questions.groups)) == len(np.unique(questions.events.impression))
     unseen = data.with_split("random").test_events()
     past = unseen.history()
-    found, split = data.positives, data.with_split("random").split
-    held = set((found.users * data.n_items + found.items)[split.part != TRAIN].tolist())
+    positives, split = data.positives, data.with_split("random").split
+    hidden = set((positives.users * data.n_items + positives.items)[split.part != TRAIN].tolist())
     owners = unseen.events.user[past.owners()]
-    assert len(past.items) and not held & set((owners * data.n_items + past.items).tolist())
+    assert len(past.items) and not hidden & set((owners * data.n_items + past.items).tolist())
+
+
+def test_a_view_holds_the_validation_events():
+    data = shop(6, "item_cold")
+    view, questions = data.select_view(), data.validation_events()
+    np.testing.assert_array_equal(view.ranking_queries.events.item, questions.events.item)
+    assert len(questions) and data.refit_view().ranking_queries is None
 
 
 def test_users_without_training_events_have_no_row():
@@ -261,7 +268,8 @@ def test_only_impressions_are_asked():
         data.items.frame, log, data.users.frame, split="temporal", positive={"label": ">=1"}, columns={"id": "id"}
     )
     questions = again.test_events()
-    assert (questions.events.impression >= 0).all() and len(questions) < (again.event_split.part == TEST).sum()
+    assert (questions.events.impression >= 0).all() and questions.events.shown.all()
+    assert not again.events.shown.all() and len(questions) < (again.event_split.part == TEST).sum()
 
 
 def test_a_view_hides_rows_of_tables():

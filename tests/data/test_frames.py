@@ -34,7 +34,7 @@ def build(items=ITEMS, log=LOG, **settings):
     return Dataset.from_frames(pl.DataFrame(items), pl.DataFrame(log), **{"columns": KINDS, **settings})
 
 
-def test_guesses_are_said():
+def test_guesses_are_notes():
     data = build(columns=None)
     assert data.items.kinds == {key: kind for key, kind in KINDS.items() if kind != "id"} | {"title": "text"}
     assert any("id is 'sku'" in note for note in data.notes) and any("time is 'timestamp'" in n for n in data.notes)
@@ -55,11 +55,11 @@ def test_pandas_gaps_and_categories():
     pandas = pytest.importorskip("pandas")
     items = pandas.DataFrame({"id": [1.0, 2.0, 3.0], "colour": pandas.Categorical(["red", None, "blue"])})
     log = pandas.DataFrame({"user": ["u", "v", "w"], "item": [1.0, None, 3.0]})
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data = Dataset.from_frames(items, log, columns={"id": "id", "colour": "attributes"})
     assert data.items.ids.ids.to_list() == [1, 2, 3] and len(data.interactions) == 2
-    assert "row 2" in str(said[0].message)
+    assert "row 2" in str(caught[0].message)
     assert data.items.raw("attributes") == [{"colour": "red"}, None, {"colour": "blue"}]
 
 
@@ -79,8 +79,8 @@ def test_unknown_ids():
     assert caught.value.key == "zzz"
     assert ids.rows(["a", "zzz", "d"], "skip").tolist() == [0, 3]
     assert ids.rows(["a", "zzz", "d"], "mark").tolist() == [0, -1, 3]
-    whole = IdMap([1, 2, 3])
-    assert whole.rows([1.0, 2.5, float("nan")], "mark").tolist() == [0, -1, -1]
+    integers = IdMap([1, 2, 3])
+    assert integers.rows([1.0, 2.5, float("nan")], "mark").tolist() == [0, -1, -1]
     for bad in ([True, False], [[1], [2]], [b"x"], [1, "a"]):
         with pytest.raises(DataError):
             IdMap(bad)
@@ -95,7 +95,7 @@ def test_missing_modalities_are_a_mask():
     assert data.items.raw("text", np.array([3, 0])) == ["a blue chair", "a red lamp"]
 
 
-def test_user_table_and_lost_rows():
+def test_user_table_and_dropped_rows():
     users = pl.DataFrame({"user": ["u", "v"], "age": [30, 40]})
     with pytest.warns(UserWarning, match=r"1 of 5 interactions left out.*row 5, user = 'w'"):
         data = build(users=users)
@@ -193,3 +193,10 @@ def test_wrong_shapes_are_refused():
         build(columns={"sku": "id", "title": "txt"})
     with pytest.raises(DataError, match="no such column"):
         build(columns={"sku": "id", "titel": "text"})
+
+
+def test_an_event_without_a_part_is_refused():
+    log = {"user": [1, 2, 3], "item": [1, 2, 1], "part": [0, None, 2]}
+    with pytest.raises(DataError, match="part is not 0, 1 or 2") as caught:
+        Dataset.from_frames(pl.DataFrame({"id": [1, 2]}), pl.DataFrame(log))
+    assert caught.value.row == 2

@@ -30,24 +30,24 @@ def content(data):
 
 
 def positives(data):
-    found = data.positives
-    ids = zip(data.users.ids.external(found.users), data.items.ids.external(found.items))
-    return sorted(zip(ids, found.times.tolist() if found.times is not None else [0] * len(found)))
+    rows = data.positives
+    ids = zip(data.users.ids.external(rows.users), data.items.ids.external(rows.items))
+    return sorted(zip(ids, rows.times.tolist() if rows.times is not None else [0] * len(rows)))
 
 
 def parts(data):
-    found = data.positives
-    keys = zip(data.users.ids.external(found.users), data.items.ids.external(found.items), data.split.part.tolist())
+    rows = data.positives
+    keys = zip(data.users.ids.external(rows.users), data.items.ids.external(rows.items), data.split.part.tolist())
     return sorted(keys)
 
 
 def edges(data):
     out = {}
-    for name, found in data.relations.edges.items():
-        ends = found.target.tolist()
-        if found.target_kind != "item":
-            ends = [found.target_names[t] for t in ends]
-        out[name] = sorted(zip(found.source.tolist(), ends, found.weight.tolist()))
+    for name, relation in data.relations.edges.items():
+        ends = relation.target.tolist()
+        if relation.target_kind != "item":
+            ends = [relation.target_names[t] for t in ends]
+        out[name] = sorted(zip(relation.source.tolist(), ends, relation.weight.tolist()))
     return out
 
 
@@ -102,14 +102,14 @@ def test_errors_name_the_file(name, tmp_path):
     for file in sorted(root.rglob("*")):
         if not file.is_file() or file.suffix in (".png", ".jpg"):
             continue
-        whole = file.read_bytes()
-        for broken in (b"", whole[: len(whole) // 2] + b"\x00\xff\xfe", b"\xff" * 100):
+        intact = file.read_bytes()
+        for broken in (b"", intact[: len(intact) // 2] + b"\x00\xff\xfe", b"\xff" * 100):
             file.write_bytes(broken)
             try:
                 reader.read(root, {})
             except DataError as error:
                 assert error.file is not None, error
-        file.write_bytes(whole)
+        file.write_bytes(intact)
 
 
 def test_write_refuses_to_overwrite(tmp_path):
@@ -144,20 +144,20 @@ def test_s3rec_names(tmp_path):
     for u, i, _ in walk():
         truth.setdefault(u + 1, []).append(i + 1)
     part = data.split.part
-    found = data.positives
+    positives = data.positives
     for user, seen in truth.items():
-        mine = found.users == data.users.ids.rows([user])[0]
-        assert data.items.ids.external(found.items[mine & (part == 2)]) == seen[-1:]
-        assert data.items.ids.external(found.items[mine & (part == 1)]) == seen[-2:-1]
+        mine = positives.users == data.users.ids.rows([user])[0]
+        assert data.items.ids.external(positives.items[mine & (part == 2)]) == seen[-1:]
+        assert data.items.ids.external(positives.items[mine & (part == 1)]) == seen[-2:-1]
     assert data.items.raw("attributes")[0] is None and data.items.raw("attributes")[1] == {"attributes": [2, 7]}
 
 
 def test_s3rec_bad_lines(tmp_path):
     s3rec_layout(tmp_path)
     text = (tmp_path / "Toy.txt").read_text().splitlines()
-    for bad, what in (("3 4 x", "whole numbers"), (text[0], "second line of one user")):
+    for bad, message in (("3 4 x", "whole numbers"), (text[0], "second line of one user")):
         (tmp_path / "Toy.txt").write_text("\n".join([*text[:4], bad, *text[5:]]))
-        with pytest.raises(DataError, match=what) as caught:
+        with pytest.raises(DataError, match=message) as caught:
             load(tmp_path)
         assert caught.value.row == 5
 
@@ -176,10 +176,10 @@ def test_mind_details(tmp_path):
     assert (past.join(first, on="user")["time"] < past.join(first, on="user")["first"]).all()
     assert log.filter(pl.col("impression") == "1")["time"][0] == 1572613509  # 11/1/2019 1:05:09 PM UTC
     text = (tmp_path / "behaviors.tsv").read_text().splitlines()
-    for bad, what in (("x\ty", "2 fields, expected 5"), ("9\tU\t99/99/2019 1:00:00 AM\t\tN1-0", "not a time"),
+    for bad, message in (("x\ty", "2 fields, expected 5"), ("9\tU\t99/99/2019 1:00:00 AM\t\tN1-0", "not a time"),
                       ("9\tU\t1/1/2019 1:00:00 AM\t\tN1", "no click label")):  # fmt: skip
         (tmp_path / "behaviors.tsv").write_text("\n".join([*text[:2], bad, *text[3:]]))
-        with pytest.raises(DataError, match=what) as caught:
+        with pytest.raises(DataError, match=message) as caught:
             load(tmp_path, "mind")
         assert caught.value.row == 3 and "behaviors.tsv" in caught.value.file
 

@@ -18,14 +18,14 @@ def build(log=LOG, **settings):
     return palate.Dataset.from_frames(ITEMS, pl.DataFrame(log), columns=COLUMNS, **settings)
 
 
-def told(searches):
+def triples(searches):
     words = searches.queries.raw("text")
     return [(words[q], int(u), int(i)) for q, u, i in zip(searches.query, searches.users, searches.items)]
 
 
 def test_the_log_says_what_was_typed():
     data = build({**LOG, "query": ["red", None, "red ", ""]})
-    assert told(data.searches) == [("red", 0, 0), ("red", 1, 0)] and data.searches.times.tolist() == [10, 30]
+    assert triples(data.searches) == [("red", 0, 0), ("red", 1, 0)] and data.searches.times.tolist() == [10, 30]
     assert build().searches is None and build().hash != data.hash
 
 
@@ -33,7 +33,7 @@ def test_ids_need_a_table_of_words():
     log = {**LOG, "query_id": [7, None, 7, 8]}
     assert build(log).searches is None
     queries = pl.DataFrame({"query_id": [8, 7], "words": ["chairs", "red"]})
-    assert told(build(log, queries=queries).searches) == [("red", 0, 0), ("red", 1, 0), ("chairs", 2, 2)]
+    assert triples(build(log, queries=queries).searches) == [("red", 0, 0), ("red", 1, 0), ("chairs", 2, 2)]
     with pytest.raises(DataError, match="no text"):
         build(log, queries=queries.select("query_id"))
     with pytest.raises(DataError, match="query id"):
@@ -46,7 +46,7 @@ def test_training_hears_what_led_to_its_positives_and_came_before_their_end():
     ).with_columns(timestamp=pl.Series([9, 29, 39, 90]))
     data = build({**LOG, "part": ["train", "train", "train", "test"]}, searches=searches)
     assert len(data.searches) == 4
-    assert told(data.select_view().searches) == [("red", 0, 0), ("red", 1, 0)]
+    assert triples(data.select_view().searches) == [("red", 0, 0), ("red", 1, 0)]
     with pytest.raises(DataError, match="query"):
         build(searches=searches.drop("query"))
 
@@ -62,4 +62,4 @@ def test_the_simulated_shop_keeps_its_searches(tmp_path):
     assert set(zip(view.searches.users.tolist(), view.searches.items.tolist())) <= pairs
     write(data, tmp_path / "again", "folder")
     again = palate.load(tmp_path / "again").searches
-    assert told(again) == told(data.searches) and np.array_equal(again.times, data.searches.times)
+    assert triples(again) == triples(data.searches) and np.array_equal(again.times, data.searches.times)

@@ -42,37 +42,37 @@ def make(seed=0, n_users=25, n_items=30, n=300, spec="random", **extra):
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from([*KINDS, "given"]), n=st.integers(60, 400))
 def test_parts_are_disjoint_and_cover(seed, kind, n):
     data = make(seed, n=n, spec=kind)
-    part, found = data.split.part, data.positives
-    assert part.shape == found.users.shape and set(part.tolist()) <= {TRAIN, VALID, TEST}
-    pairs = found.users * data.n_items + found.items
+    part, positives = data.split.part, data.positives
+    assert part.shape == positives.users.shape and set(part.tolist()) <= {TRAIN, VALID, TEST}
+    pairs = positives.users * data.n_items + positives.items
     assert len(np.unique(pairs)) == len(pairs)
-    view, held = data.select_view(), data.test_queries()
+    view, queries = data.select_view(), data.test_queries()
     train = set((view.users * data.n_items + view.items).tolist())
-    asked = held_pairs(data, held)
-    assert not train & asked
+    answers = query_pairs(data, queries)
+    assert not train & answers
     if view.valid is not None:
-        assert not train & held_pairs(data, view.valid) and not asked & held_pairs(data, view.valid)
-    assert (held.relevant.lengths > 0).all() and (held.users.history.lengths > 0).all()
+        assert not train & query_pairs(data, view.valid) and not answers & query_pairs(data, view.valid)
+    assert (queries.relevant.lengths > 0).all() and (queries.users.history.lengths > 0).all()
     np.testing.assert_array_equal(data.with_split(kind).split.part, make(seed, n=n, spec=kind).split.part)
 
 
-def held_pairs(data, held):
+def query_pairs(data, queries):
     """(user, item) keys; users are told apart by their history where they have no row."""
-    if (held.users.rows < 0).any():
-        return {(-1, tuple(h), i) for h, r in zip(map(held.users.history.__getitem__, range(len(held))),
-                map(held.relevant.__getitem__, range(len(held)))) for i in r.tolist()}  # fmt: skip
-    owners = held.users.rows[held.relevant.owners()]
-    return set((owners * data.n_items + held.relevant.items).tolist())
+    if (queries.users.rows < 0).any():
+        return {(-1, tuple(h), i) for h, r in zip(map(queries.users.history.__getitem__, range(len(queries))),
+                map(queries.relevant.__getitem__, range(len(queries)))) for i in r.tolist()}  # fmt: skip
+    owners = queries.users.rows[queries.relevant.owners()]
+    return set((owners * data.n_items + queries.relevant.items).tolist())
 
 
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_leave_one_out_takes_the_last_by_time(seed):
     data = make(seed, spec="leave_one_out")
-    found, part = data.positives, data.split.part
+    positives, part = data.positives, data.split.part
     for user in range(data.n_users):
-        mine = np.flatnonzero(found.users == user)
-        order = mine[np.argsort(found.times[mine], kind="stable")]
+        mine = np.flatnonzero(positives.users == user)
+        order = mine[np.argsort(positives.times[mine], kind="stable")]
         expected = [TRAIN] * len(mine) if len(mine) < 3 else [TRAIN] * (len(mine) - 2) + [VALID, TEST]
         assert part[order].tolist() == expected
 
@@ -81,12 +81,12 @@ def test_leave_one_out_takes_the_last_by_time(seed):
 @given(seed=st.integers(0, 10**6))
 def test_temporal_has_no_future_in_train(seed):
     data = make(seed, spec="temporal:valid=0.2,test=0.2")
-    found, part = data.positives, data.split.part
-    assert found.times[part == TRAIN].max() < found.times[part == VALID].min()
-    assert found.times[part == VALID].max() < found.times[part == TEST].min()
+    positives, part = data.positives, data.split.part
+    assert positives.times[part == TRAIN].max() < positives.times[part == VALID].min()
+    assert positives.times[part == VALID].max() < positives.times[part == TEST].min()
     assert 0.1 < (part == TEST).mean() < 0.3
     seen = np.zeros(data.n_items, bool)
-    seen[found.items[part == TRAIN]] = True
+    seen[positives.items[part == TRAIN]] = True
     np.testing.assert_array_equal(data.split.visible_items, seen)
 
 
@@ -94,17 +94,17 @@ def test_temporal_has_no_future_in_train(seed):
 @given(seed=st.integers(0, 10**6))
 def test_random_keeps_every_user(seed):
     data = make(seed, spec="random:valid=0.3,test=0.4")
-    found, part = data.positives, data.split.part
-    assert set(found.users[part == TRAIN].tolist()) == set(found.users.tolist())
+    positives, part = data.positives, data.split.part
+    assert set(positives.users[part == TRAIN].tolist()) == set(positives.users.tolist())
 
 
 def test_item_cold_hides_and_asks_only_cold_items():
     data = make(spec="item_cold:seed=3,valid=0.2,test=0.2")
-    split, found = data.split, data.positives
+    split, positives = data.split, data.positives
     cold = np.zeros(30, bool)
     cold[np.random.default_rng(3).choice(30, 6, replace=False)] = True
     np.testing.assert_array_equal(split.test_candidates, cold)
-    np.testing.assert_array_equal(split.part == TEST, cold[found.items])
+    np.testing.assert_array_equal(split.part == TEST, cold[positives.items])
     assert not (split.valid_candidates & cold).any() and split.valid_candidates.sum() == int(0.2 * 24)
     view = data.select_view()
     hidden = cold | split.valid_candidates
@@ -117,8 +117,8 @@ def test_item_cold_hides_and_asks_only_cold_items():
     refit = data.refit_view()
     np.testing.assert_array_equal(refit.visible_items, ~cold)
     assert refit.valid is None and not cold[refit.items].any()
-    held = data.test_queries()
-    assert cold[held.relevant.items].all() and not cold[held.users.history.items].any()
+    queries = data.test_queries()
+    assert cold[queries.relevant.items].all() and not cold[queries.users.history.items].any()
 
 
 def test_transductive_shows_content_never_behaviour():
@@ -129,30 +129,32 @@ def test_transductive_shows_content_never_behaviour():
 
 def test_user_cold_folds_in():
     data = make(spec="user_cold:seed=1")
-    split, found = data.split, data.positives
-    view, held = data.select_view(), data.test_queries()
-    test_users = np.unique(found.users[split.part == TEST])
-    assert not np.isin(view.users, test_users).any() and (held.users.rows == -1).all()
-    for at in range(len(held)):
-        past, asked = held.users.history[at], held.relevant[at]
-        user = next(u for u in test_users if set(past) | set(asked) == set(found.items[found.users == u].tolist()))
-        mine = found.users == user
-        assert len(past) == (mine.sum() + 1) // 2 and not set(past) & set(asked)
-        latest = found.times[mine & np.isin(found.items, past)].max()
-        assert latest <= found.times[mine & np.isin(found.items, asked)].min()
-        assert set(held.exclude[at].tolist()) == set(past.tolist())
+    split, positives = data.split, data.positives
+    view, queries = data.select_view(), data.test_queries()
+    test_users = np.unique(positives.users[split.part == TEST])
+    assert not np.isin(view.users, test_users).any() and (queries.users.rows == -1).all()
+    for at in range(len(queries)):
+        past, answers = queries.users.history[at], queries.relevant[at]
+        user = next(
+            u for u in test_users if set(past) | set(answers) == set(positives.items[positives.users == u].tolist())
+        )
+        mine = positives.users == user
+        assert len(past) == (mine.sum() + 1) // 2 and not set(past) & set(answers)
+        latest = positives.times[mine & np.isin(positives.items, past)].max()
+        assert latest <= positives.times[mine & np.isin(positives.items, answers)].min()
+        assert set(queries.exclude[at].tolist()) == set(past.tolist())
 
 
 def test_mask_train_or_all():
     for kind in ("random", "leave_one_out", "given"):
         data = make(spec=f"{kind}:mask=train")
-        held, wide = data.test_queries(), data.with_split(f"{kind}:mask=all").test_queries()
-        found, part = data.positives, data.split.part
-        for at, user in enumerate(held.users.rows):
-            mine = found.users == user
-            assert set(held.exclude[at].tolist()) == set(found.items[mine & (part == TRAIN)].tolist())
-            assert set(wide.exclude[at].tolist()) == set(found.items[mine & (part != TEST)].tolist())
-            np.testing.assert_array_equal(held.relevant[at], wide.relevant[at])
+        queries, wide = data.test_queries(), data.with_split(f"{kind}:mask=all").test_queries()
+        positives, part = data.positives, data.split.part
+        for at, user in enumerate(queries.users.rows):
+            mine = positives.users == user
+            assert set(queries.exclude[at].tolist()) == set(positives.items[mine & (part == TRAIN)].tolist())
+            assert set(wide.exclude[at].tolist()) == set(positives.items[mine & (part != TEST)].tolist())
+            np.testing.assert_array_equal(queries.relevant[at], wide.relevant[at])
 
 
 def test_no_test_part_anywhere_in_a_view():
@@ -206,7 +208,7 @@ def test_the_published_cold_draw_of_movies(draw, real_data):
     cold = np.zeros(3883, bool)
     cold[np.random.default_rng(draw).choice(3883, 776, replace=False)] = True
     np.testing.assert_array_equal(data.split.test_candidates, cold)
-    held = data.test_queries()
+    queries = data.test_queries()
     ratings = pl.read_csv(real_data("movies") / "ratings.csv").filter(pl.col("rating") >= 4)
     rows = {movie: row for row, movie in enumerate(data.items.ids.ids.to_list())}
     by_user = {}
@@ -214,9 +216,9 @@ def test_the_published_cold_draw_of_movies(draw, real_data):
         if movie in rows:
             by_user.setdefault(user, set()).add(rows[movie])
     expected = {u: {i for i in s if cold[i]} for u, s in by_user.items() if 0 < sum(cold[i] for i in s) < len(s)}
-    assert len(held) == len(expected) and (draw != 0 or len(held) == 572)
-    users = data.users.ids.external(held.users.rows)
-    assert {u: set(held.relevant[at].tolist()) for at, u in enumerate(users)} == expected
+    assert len(queries) == len(expected) and (draw != 0 or len(queries) == 572)
+    users = data.users.ids.external(queries.users.rows)
+    assert {u: set(queries.relevant[at].tolist()) for at, u in enumerate(users)} == expected
 
 
 def test_the_published_split_of_baby(real_data):

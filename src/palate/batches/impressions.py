@@ -40,7 +40,7 @@ class ImpressionBatches:
         known[np.unique(self.events.user)] = True
         self.users = np.where(known[self.events.user], self.events.user, -1)
         self.context = schema.encode_context(self.events)
-        self.rows = np.arange(len(self.events))
+        self.rows = np.flatnonzero(self.events.shown)
         if negatives:
             self._group()
 

@@ -14,7 +14,7 @@ from palate.contracts.model import Model, models
 from palate.contracts.parse import parse
 from palate.contracts.phase import ParamGroup, Phase, StepInfo
 from palate.contracts.pretrainer import Pretrainer, pretrainers
-from palate.contracts.ranker import Ranker
+from palate.contracts.ranker import Ranker, RankerConfig
 from palate.contracts.spec import Capabilities, InputSpec, Requirements
 from palate.contracts.task import Judgement, Task, tasks
 
@@ -33,6 +33,7 @@ __all__ = [
     "Phase",
     "Pretrainer",
     "Ranker",
+    "RankerConfig",
     "Requirements",
     "StepInfo",
     "Task",

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from palate.batches.impressions import ImpressionBatches
 from palate.contracts.model import Model
 from palate.contracts.spec import InputSpec, Requirements
 from palate.core.batch import BatchSource, ImpressionBatch
+from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
@@ -21,24 +23,33 @@ from palate.data.views import TrainView
 from palate.modules.fields import FieldTables
 
 
+class RankerConfig(TrainedConfig):
+    """Settings of rankers."""
+
+    longest: int = Field(50, ge=1, description="newest items that a history keeps")
+    negatives: int = Field(
+        0,
+        ge=0,
+        description="0 learns from every event and its label; else from clicks, each with this many items of the same "
+        "impression that were not clicked",
+    )
+    min_count: int = Field(
+        1, ge=1, description="values of fields that occur in fewer training events are out of vocabulary"
+    )
+
+
 class Ranker(Model):
     """A system that scores the items of an impression, or any list of candidates.
 
     Attributes:
-        longest: newest items that a history keeps.
-        negatives: 0 learns from every event and its label; else from clicks, each with this many items of the same
-            impression that were not clicked.
-        min_count: values of fields that occur in fewer training events are out of vocabulary.
         tables: fields of all users and items, made in :meth:`setup`.
     """
 
     task_name: ClassVar[str] = "rank"
     requirements: ClassVar[Requirements] = Requirements(labels=True)
-    longest: ClassVar[int] = 50
-    negatives: ClassVar[int] = 0
-    min_count: ClassVar[int] = 1
+    config: RankerConfig
     tables: FieldTables
-    _met: tuple[int, int] | None = None
+    _met: tuple[Catalog, Catalog] | None = None
 
     def setup(self, train: TrainView) -> None:
         """Fit the schema of fields on the training part, encode users and items, build.
@@ -46,7 +57,7 @@ class Ranker(Model):
         Args:
             train: all that training may see.
         """
-        schema = Schema.fit(train, min_count=self.min_count)
+        schema = Schema.fit(train, min_count=self.config.min_count)
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         sizes = {one.name: one.size for one in schema if one.kind != "sequence"}
         self.tables = FieldTables(schema)
@@ -60,15 +71,15 @@ class Ranker(Model):
             users: the users' own columns.
             items: the items' own columns.
         """
-        if self._met != (id(users), id(items)):
+        if self._met is None or self._met[0] is not users or self._met[1] is not items:
             device = self.device
             self.tables.load(users, items)
             self.tables.to(device)
-            self._met = id(users), id(items)
+            self._met = users, items
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
-        return ImpressionBatches(train, self.tables.schema, self.longest, self.negatives)
+        return ImpressionBatches(train, self.tables.schema, self.config.longest, self.config.negatives)
 
     def logits(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Scores before the sigmoid, float32 [n events] each.
@@ -87,9 +98,9 @@ class Ranker(Model):
     def loss(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Mean negative log-likelihood: of every label, or of the click in its row where ``negatives`` are drawn."""
         scores = self.logits(batch)["label"]
-        if not self.negatives:
+        if not self.config.negatives:
             return {"loss": F.binary_cross_entropy_with_logits(scores, batch.labels)}
-        rows = scores.view(-1, self.negatives + 1)
+        rows = scores.view(-1, self.config.negatives + 1)
         return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
 
     def update_items(self, content: Mapping[str, Features], n_items: int) -> None:

@@ -225,12 +225,13 @@ class SequenceBatch(Batch):
         """int64 [T], the history of each position."""
         return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.lengths)
 
-    def padded(self, packed: Tensor, fill: int = -1) -> Tensor:
-        """A packed field as a rectangle, padded on the left so that the newest position is the last.
+    def padded(self, packed: Tensor, fill: int = -1, right: bool = False) -> Tensor:
+        """A packed field as a rectangle.
 
         Args:
             packed: [T, ...], such as ``items``.
             fill: value of padding.
+            right: pad on the right; else on the left, so that the newest position is the last.
 
         Returns:
             [B, longest history, ...].
@@ -238,7 +239,8 @@ class SequenceBatch(Batch):
         longest = int(self.lengths.max()) if len(self) else 0
         out = packed.new_full((len(self), longest, *packed.shape[1:]), fill)
         owners = self.owners()
-        place = torch.arange(len(packed), device=packed.device) - self.indptr[1:][owners] + longest
+        first = self.indptr[:-1] if right else self.indptr[1:] - longest
+        place = torch.arange(len(packed), device=packed.device) - first[owners]
         out[owners, place] = packed
         return out
 

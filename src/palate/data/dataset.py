@@ -268,10 +268,16 @@ class Dataset:
 
     @property
     def _known_at_test(self) -> tuple[int, ...]:
-        return (TRAIN, VALID) if self.split.refit else (TRAIN,)
+        # each user's last item is asked with all earlier ones known, as published results of sequence models are
+        return (TRAIN, VALID) if self.split.refit or self.spec.kind == "leave_one_out" else (TRAIN,)
 
     def _view(
-        self, parts: Sequence[int], visible_items: BoolArray, asked: int | None, candidates: BoolArray | None, seed: int
+        self,
+        parts: Sequence[int],
+        visible_items: BoolArray,
+        queried: int | None,
+        candidates: BoolArray | None,
+        seed: int,
     ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
@@ -282,7 +288,7 @@ class Dataset:
             partial(self._events_of, parts),
             partial(self._visible_users, parts),
             partial(self.items.restrict, shown),
-            None if asked is None else partial(self._ranking_queries, parts, asked),
+            None if queried is None else partial(self._ranking_queries, parts, queried),
         )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(
@@ -294,8 +300,8 @@ class Dataset:
             visible_items,
             self.relations if visible_items.all() else self.relations.subgraph(visible_items),
             valid=None
-            if asked is None or not (self.split.part == asked).any()
-            else self._queries(parts, asked, candidates),
+            if queried is None or not (self.split.part == queried).any()
+            else self._queries(parts, queried, candidates),
             seed=seed,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
@@ -320,11 +326,10 @@ class Dataset:
         if split.given is not None:
             usable |= split.given & questions
             questions &= ~split.given
-        groups = events.user
-        if events.impression is not None and (events.impression >= 0).any():
-            usable |= events.impression < 0
-            questions &= events.impression >= 0
-            groups = events.impression
+        usable |= ~events.shown
+        questions &= events.shown
+        grouped = events.impression is not None and (events.impression >= 0).any()
+        groups = np.asarray(events.impression if grouped else events.user)
         if split.chronological:
             usable[:] = True
         in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0

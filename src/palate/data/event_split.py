@@ -1,4 +1,4 @@
-"""Parts of events: a split is made on positives; this carries it over to every event of the log."""
+"""Parts of events: a split is drawn on positives and carried over to every event of the log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, eq=False)
 class EventSplit:
-    """Which part each event belongs to.
+    """The part of each event.
 
     Attributes:
         part: int8 [n events].
@@ -100,7 +100,13 @@ def split_events(
 
 
 def first_of_pair(events: Events, accepted: BoolArray, n_items: int) -> BoolArray:
-    """bool [n events]: the first accepted event of each (user, item) pair."""
+    """bool [n events]: the first accepted event of each (user, item) pair.
+
+    Args:
+        events: in time order.
+        accepted: bool [n events], which of them count as positive.
+        n_items: number of items.
+    """
     rows = np.flatnonzero(accepted)
     _, first = np.unique(events.user[rows] * n_items + events.item[rows], return_index=True)
     out = np.zeros(len(events), bool)
@@ -139,8 +145,8 @@ def _after_last(split: Split, positives: Positives, events: Events) -> Parts:
     assert events.time is not None and positives.times is not None
     starts = np.full((2, positives.n_users), np.iinfo(np.int64).max)
     for row, part in enumerate((VALID, TEST)):
-        held = split.part == part
-        starts[row, positives.users[held]] = positives.times[held]
+        of_part = split.part == part
+        starts[row, positives.users[of_part]] = positives.times[of_part]
     after = [events.time >= starts[1][events.user], events.time >= starts[0][events.user]]
     return np.select(after, [TEST, VALID], TRAIN).astype(np.int8)
 
@@ -172,8 +178,8 @@ def _given_history(spec: SplitSpec, split: Split, positives: Positives, events: 
         return np.where(of_pair >= 0, of_history, _uniform(spec.seed, 0, pairs) < 0.5)
     last = np.full(positives.n_users, np.iinfo(np.int64).min)
     np.maximum.at(last, positives.users[split.history], positives.times[split.history])
-    asked = (at >= 0) & ~of_history
-    return of_history | (~asked & (events.time <= last[events.user]))
+    answers = (at >= 0) & ~of_history
+    return of_history | (~answers & (events.time <= last[events.user]))
 
 
 def _ordered(events: Events, part: Parts) -> bool:

@@ -1,4 +1,4 @@
-"""Events: every interaction as aligned columns, with what ranking needs: labels, times, impressions, context."""
+"""Events: all interactions as aligned columns of labels, times, impressions and context, as ranking needs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = ("time", "event", "position", "impression", "rating", "weight", "prop
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """A columnar table of interactions; all arrays are aligned, optional ones are None where the log lacks the column.
+    """A columnar table of interactions; all arrays are aligned, those of columns that the log lacks are None.
 
     Attributes:
         user: int64 [n], rows of the users' catalogue.
@@ -34,13 +34,16 @@ class Events:
         time: int64 [n] seconds, ``UNKNOWN_TIME`` where the log has no value.
         event: int64 [n], codes into ``event_names``, -1 where unknown.
         position: int64 [n], the place in which the item was shown, -1 where unknown.
-        impression: int64 [n], a code for each impression (shown together), -1 for events of no impression.
+        impression: int64 [n], a code for each impression (items shown together), -1 for events without one.
         rating: float32 [n], NaN where unknown.
         weight: float32 [n], 1 where unknown.
         propensity: float32 [n], the probability with which the item was shown, NaN where unknown.
         context: column name -> float32 [n] (NaN unknown) or int64 [n] codes into ``context_values`` (-1 unknown).
         event_names: names of event types, sorted.
         context_values: column name -> the values of a coded context column, sorted.
+
+    Raises:
+        DataError: if a column has another length.
     """
 
     user: IntArray
@@ -65,6 +68,17 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @property
+    def shown(self) -> BoolArray:
+        """bool [n]: events of an impression; all events if the log knows no impression.
+
+        A log with impressions may hold other events too, such as clicks of unknown circumstances: these belong to
+        histories, but do not show which other items the user could have taken.
+        """
+        if self.impression is None or not (self.impression >= 0).any():
+            return np.ones(len(self), bool)
+        return self.impression >= 0
 
     def take(self, rows: IntArray | BoolArray) -> Events:
         """The events of ``rows`` (row numbers or a mask), in that order.
@@ -144,8 +158,8 @@ def _impressions(frame: pl.DataFrame) -> IntArray:
     """Codes of (user, impression), so that ids counted for each user on their own stay apart."""
     ids, distinct = codes(frame["impression"])
     keys = np.where(ids < 0, UNKNOWN, frame["user"].to_numpy() * len(distinct) + ids)
-    found, inverse = np.unique(keys, return_inverse=True)
-    return inverse.astype(np.int64) - int(len(found) > 0 and found[0] == UNKNOWN)
+    distinct_keys, inverse = np.unique(keys, return_inverse=True)
+    return inverse.astype(np.int64) - int(len(distinct_keys) > 0 and distinct_keys[0] == UNKNOWN)
 
 
 def _numbers(values: pl.Series, dtype: pl.DataType, default: float | None, file: str | None) -> NDArray[Any]:

@@ -38,9 +38,9 @@ def order_statistics(data: Dataset) -> dict[str, float]:
         return {}
     rank = np.empty(data.n_items, np.int64)
     rank[data.items.ids.ids.arg_sort().to_numpy()] = np.arange(data.n_items)
-    kept = log.frame.select("user", "item", "time").drop_nulls("time")
-    order = np.lexsort((np.arange(len(kept)), kept["time"].to_numpy(), kept["user"].to_numpy()))
-    user, item, time = (kept[role].to_numpy()[order] for role in ("user", "item", "time"))
+    timed = log.frame.select("user", "item", "time").drop_nulls("time")
+    order = np.lexsort((np.arange(len(timed)), timed["time"].to_numpy(), timed["user"].to_numpy()))
+    user, item, time = (timed[role].to_numpy()[order] for role in ("user", "item", "time"))
     pair = user[1:] == user[:-1]
     if not pair.any():
         return {}
@@ -93,11 +93,11 @@ def part_overlap(data: Dataset, limit: int) -> Iterator[DataIssue]:
     frame = log.frame.filter(data.positive.mask(log.frame)).with_columns(
         at=pl.int_range(pl.len()), first=pl.col("part").min().over("user", "item")
     )
-    found = frame.filter(pl.col("part") != pl.col("first"))
-    if len(found):
-        rows = tuple(int(at) + 1 for at in found["at"][:limit]) if not log.has("row") else tuple(found["row"][:limit])
+    repeats = frame.filter(pl.col("part") != pl.col("first"))
+    if len(repeats):
+        rows = tuple(repeats["row"][:limit]) if log.has("row") else tuple(int(at) + 1 for at in repeats["at"][:limit])
         message = "a user and item pair of an earlier part occurs again; the repeat is left out"
-        yield DataIssue("part_overlap", "warning", message, log.file, rows, "part", None, len(found))
+        yield DataIssue("part_overlap", "warning", message, log.file, rows, "part", None, len(repeats))
 
 
 def future_in_train(data: Dataset) -> Iterator[DataIssue]:
@@ -106,21 +106,21 @@ def future_in_train(data: Dataset) -> Iterator[DataIssue]:
     Args:
         data: the data set.
     """
-    found, part = data.positives, data.split.part
-    if found.times is None or not (part == TEST).any() or data.spec.kind not in ("temporal", "given"):
+    positives, part = data.positives, data.split.part
+    if positives.times is None or not (part == TEST).any() or data.spec.kind not in ("temporal", "given"):
         return
     file = data.interactions.file
     train, test = part == TRAIN, part == TEST
     earliest = np.full(data.n_users, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, found.users[test], found.times[test])
-    late = train & (found.times > earliest[found.users])
+    np.minimum.at(earliest, positives.users[test], positives.times[test])
+    late = train & (positives.times > earliest[positives.users])
     if late.any():
         message = f"{int(late.sum())} training events come after a test event of the same user"
         hint = "the given split is not by time; use --split temporal" if data.spec.kind == "given" else None
         yield DataIssue("future_in_train", "warning", message, file, column="part", count=int(late.sum()), hint=hint)
     if data.spec.kind == "temporal":
-        start = found.times[test].min()
-        after = int((train & (found.times > start)).sum())
+        start = positives.times[test].min()
+        after = int((train & (positives.times > start)).sum())
         if after:
             yield DataIssue("future_in_train", "error", "training events after the start of test", file, count=after)
 
@@ -166,12 +166,12 @@ def statistic_leak(data: Dataset) -> Iterator[DataIssue]:
     Args:
         data: the data set.
     """
-    found, log = data.positives, data.interactions
+    positives, log = data.positives, data.interactions
     train = data.split.part == TRAIN
     if train.all():
         return
-    for catalog, rows, events in ((data.items, found.items, "item"), (data.users, found.users, "user")):
-        n, held = len(catalog), catalog.kinds
+    for catalog, rows, events in ((data.items, positives.items, "item"), (data.users, positives.users, "user")):
+        n, kinds = len(catalog), catalog.kinds
         every = log.frame[events].to_numpy()
         truths: dict[str, NDArray] = {
             "counts": np.bincount(every, minlength=n),
@@ -182,7 +182,7 @@ def statistic_leak(data: Dataset) -> Iterator[DataIssue]:
             with np.errstate(invalid="ignore", divide="ignore"):
                 truths["mean ratings"] = np.bincount(every, rating, minlength=n) / truths["counts"]
         seen = np.bincount(rows[train], minlength=n)
-        for column in (c for c in catalog.frame.columns if held.get(c) == "attributes"):
+        for column in (c for c in catalog.frame.columns if kinds.get(c) == "attributes"):
             yield from _same_numbers(catalog, column, truths, seen)
 
 
@@ -192,13 +192,13 @@ def _same_numbers(
     if not catalog.frame[column].dtype.is_numeric():
         return
     values = catalog.frame[column].cast(pl.Float64).to_numpy()
-    for what, truth in truths.items():
+    for statistic, truth in truths.items():
         usable = np.isfinite(values) & np.isfinite(truth) & (truth > 0)
         if usable.sum() < 20 or len(np.unique(truth[usable])) < 3:
             continue
         full = float(np.isclose(values[usable], truth[usable], atol=0.006).mean())
         if full > 0.9 and not np.array_equal(values[usable], seen[usable]):
-            message = f"the column holds {what} over all events, test included"
+            message = f"the column holds {statistic} over all events, test included"
             hint = "leave it out (items: {ignore: ...}) or compute it on train"
             yield DataIssue("statistic_over_all", "error", message, catalog.file, column=column, hint=hint)
             return
@@ -211,21 +211,21 @@ def graph_leak(data: Dataset, seed: int = 0) -> Iterator[DataIssue]:
         data: the data set.
         seed: of the sample of test events.
     """
-    found, part = data.positives, data.split.part
+    positives, part = data.positives, data.split.part
     train, test = part == TRAIN, np.flatnonzero(part == TEST)
     if not len(test) or not train.any():
         return
     ones = np.ones(int(train.sum()), np.float32)
-    matrix = sp.csr_array((ones, (found.users[train], found.items[train])), shape=(data.n_users, data.n_items))
+    matrix = sp.csr_array((ones, (positives.users[train], positives.items[train])), shape=(data.n_users, data.n_items))
     rng = np.random.default_rng(seed)
-    asked = rng.choice(test, min(_SAMPLE, len(test)), replace=False)
-    asked = asked[np.diff(matrix.indptr)[found.users[asked]] > 0]
-    lengths = np.diff(matrix.indptr)[found.users[asked]]
-    past = matrix.indices[matrix.indptr[found.users[asked]] + (rng.random(len(asked)) * lengths).astype(np.int64)]
+    sample = rng.choice(test, min(_SAMPLE, len(test)), replace=False)
+    sample = sample[np.diff(matrix.indptr)[positives.users[sample]] > 0]
+    lengths = np.diff(matrix.indptr)[positives.users[sample]]
+    past = matrix.indices[matrix.indptr[positives.users[sample]] + (rng.random(len(sample)) * lengths).astype(np.int64)]
     by_item = sp.csr_array(matrix.T)
-    together = np.asarray(by_item[past].multiply(by_item[found.items[asked]]).sum(axis=1)).ravel()
+    together = np.asarray(by_item[past].multiply(by_item[positives.items[sample]]).sum(axis=1)).ravel()
     fresh = together == 0
-    pairs = np.stack([past[fresh], found.items[asked][fresh]]).astype(np.int64)
+    pairs = np.stack([past[fresh], positives.items[sample][fresh]]).astype(np.int64)
     if pairs.shape[1] < 20:
         return
     other = np.stack([pairs[0], rng.permutation(pairs[1])])
@@ -243,6 +243,6 @@ def _keys(edges: Edges, n: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([edges.source * n + edges.target, edges.target * n + edges.source]))
 
 
-def _covered(known: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
-    at = np.searchsorted(known, asked)
-    return float((known[np.minimum(at, len(known) - 1)] == asked).mean()) if len(known) else 0.0
+def _covered(known: NDArray[np.int64], keys: NDArray[np.int64]) -> float:
+    at = np.searchsorted(known, keys)
+    return float((known[np.minimum(at, len(known) - 1)] == keys).mean()) if len(known) else 0.0

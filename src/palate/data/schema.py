@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.batch import IntArray, RaggedArray
+from palate.core.batch import IntArray
 from palate.core.errors import ConfigError, DataError, did_you_mean
 from palate.data.catalog import Catalog
 from palate.data.events import Events
@@ -209,15 +209,6 @@ class Schema:
         out[rows < 0] = OUT_OF_VOCABULARY if not self[name].column else 0
         return out
 
-    def encode_histories(self, histories: RaggedArray, items: NDArray[np.int64]) -> RaggedArray:
-        """Histories as ids of the field ``item``.
-
-        Args:
-            histories: rows of items.
-            items: int64 [n_items], the encoded field ``item``.
-        """
-        return replace(histories, items=items[histories.items])
-
     def state(self) -> list[dict[str, Any]]:
         """Plain values for a JSON file."""
         return [asdict(one) for one in self]
@@ -257,17 +248,6 @@ def _columns(view: TrainView) -> Iterator[tuple[SchemaField, pl.Series, IntArray
         values = _context(events, column)
         one = SchemaField(f"context.{column}", "context", column, _guess(values))
         yield one, values, np.ones(len(events), np.int64)
-
-
-def compact(padded: NDArray[np.int64]) -> RaggedArray:
-    """Lists of ids without their padding.
-
-    Args:
-        padded: int64 [n, width], as :meth:`Schema.encode_table` returns for a multi-valued field.
-    """
-    lengths = (padded != PADDING).sum(axis=1)
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return RaggedArray(indptr, padded[padded != PADDING])
 
 
 def _check(
@@ -329,8 +309,8 @@ def _texts(values: pl.Series) -> pl.Series:
     if values.dtype.is_nested():
         return _lists(values).list.join("|").replace("", None)
     if values.dtype.is_float():
-        whole = (values.floor() == values).fill_null(True).all()
-        values = values.cast(pl.Int64, strict=False) if whole else values
+        integral = (values.floor() == values).fill_null(True).all()
+        values = values.cast(pl.Int64, strict=False) if integral else values
     return values.cast(pl.String).str.strip_chars().replace("", None)
 
 

@@ -1,4 +1,4 @@
-"""Views of a data set: what training may see, and the questions of evaluation."""
+"""Views of a data set: training data, and the questions of evaluation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationQueries:
-    """Questions with known answers: for these users, which items?
+    """Questions of retrieval with known answers: which items will these users take?
 
     Attributes:
-        users: what is known of each user (row in the training table or -1, history).
+        users: the users, each with its row in the training table (or -1) and its known history.
         relevant: the answers, one list a user, never empty.
-        exclude: items taken out of the candidates for each user.
-        candidates: bool [n_items], or None when every item is a candidate.
+        exclude: items removed from the candidates of each user.
+        candidates: bool [n_items], or None if every item is a candidate.
     """
 
     users: UserBatch
@@ -42,7 +42,11 @@ class EvaluationQueries:
         return len(self.users)
 
     def take(self, rows: IntArray) -> EvaluationQueries:
-        """Only these questions."""
+        """Only these questions.
+
+        Args:
+            rows: int64 row numbers.
+        """
         return EvaluationQueries(
             self.users.take(rows), self.relevant.take(rows), self.exclude.take(rows), self.candidates
         )
@@ -50,14 +54,14 @@ class EvaluationQueries:
 
 @dataclass(frozen=True, eq=False)
 class RankingQueries:
-    """Questions of ranking: shown items with known labels, each with what was known of its user at that moment.
+    """Questions of ranking: shown items with known labels, and the users' histories at that moment.
 
     Attributes:
         events: the questions, with labels, times, positions, impressions and context where known.
         users: int64 [n], the row of each question's user in the training table, -1 for users without a training event.
         groups: int64 [n], questions to be ranked against each other: those of one impression; of one user where no
             impression is known.
-        histories: what is known of the users; :meth:`history` cuts it at the time of each question.
+        histories: positive events of the users; :meth:`history` cuts them at the time of each question.
         users_table: the users' own columns.
         items_table: the items' own columns, also of items hidden in fitting.
     """
@@ -93,24 +97,44 @@ class RankingQueries:
 
 @dataclass(frozen=True, eq=False)
 class TrainingTables:
-    """What a view reads only on demand.
+    """Tables of a view that are built at first use and shared by its copies.
 
     Attributes:
-        events: all training events, and bool [n], the events that the training positives stand for.
-        users: the users' own columns, as far as they may be seen.
-        items: the items' own columns, as far as they may be seen.
-        questions: validation questions of ranking; None where nothing is validated on.
+        build_events: builds all training events, and bool [n], the events that the training positives stand for.
+        build_users: builds the users' catalogue without the rows that fitting may not see.
+        build_items: builds the items' catalogue without the rows that fitting may not see.
+        build_queries: builds the validation events as questions of ranking; None in a refit.
     """
 
-    events: Callable[[], tuple[Events, BoolArray]]
-    users: Callable[[], Catalog]
-    items: Callable[[], Catalog]
-    questions: Callable[[], RankingQueries] | None = None
+    build_events: Callable[[], tuple[Events, BoolArray]]
+    build_users: Callable[[], Catalog]
+    build_items: Callable[[], Catalog]
+    build_queries: Callable[[], RankingQueries] | None = None
+
+    @cached_property
+    def events(self) -> tuple[Events, BoolArray]:
+        """All training events, and the mask of those that the training positives stand for."""
+        return self.build_events()
+
+    @cached_property
+    def users(self) -> Catalog:
+        """The users' catalogue."""
+        return self.build_users()
+
+    @cached_property
+    def items(self) -> Catalog:
+        """The items' catalogue."""
+        return self.build_items()
+
+    @cached_property
+    def queries(self) -> RankingQueries | None:
+        """The validation events as questions of ranking."""
+        return None if self.build_queries is None else self.build_queries()
 
 
 @dataclass(frozen=True, eq=False)
 class TrainView:
-    """Everything a trainer or a search may see; it holds no test part.
+    """All data that training and selection may see; nothing of the test part.
 
     Attributes:
         n_users: number of users.
@@ -127,11 +151,12 @@ class TrainView:
         sources: modalities that each feature and field is made of.
         valid: validation questions, None in a refit.
         seed: seeds everything random in training.
-        searches: queries that led to training positives, None where nobody's are known.
+        searches: queries that led to training positives, None if no queries are known.
         query_features: their texts, encoded, for models that need them.
         event_codes: int64 [n], the type of the event of each training positive, or None.
         event_names: names of event types.
-        tables: events and catalogues, read on demand; see :attr:`events`, :attr:`users_table`, :attr:`items_table`.
+        tables: events and catalogues, built at first use; see :attr:`events`, :attr:`users_table`,
+            :attr:`items_table`.
     """
 
     n_users: int
@@ -159,7 +184,12 @@ class TrainView:
     def with_features(
         self, features: Mapping[str, Features], fields: Mapping[str, Features] | None = None
     ) -> TrainView:
-        """This view with content; rows outside ``visible_items`` are hidden here, so no caller can forget to."""
+        """This view with content; rows outside ``visible_items`` are masked here, so that no caller can forget it.
+
+        Args:
+            features: content by name.
+            fields: content of single columns by name.
+        """
         all_features = {**features, **(fields or {})}
         visible = {
             name: value if self.visible_items.all() else value.mask_rows(self.visible_items)
@@ -182,12 +212,12 @@ class TrainView:
 
     @property
     def events(self) -> Events:
-        """All interactions of the training part in time order, not only positives; read at first use.
+        """All interactions of the training part in time order, not only positives; built at first use.
 
         Raises:
             DataError: if the view was made without a log.
         """
-        return self._events[0]
+        return self._tables.events[0]
 
     @property
     def positive(self) -> BoolArray:
@@ -196,7 +226,7 @@ class TrainView:
         Raises:
             DataError: if the view was made without a log.
         """
-        return self._events[1]
+        return self._tables.events[1]
 
     @cached_property
     def histories(self) -> Histories:
@@ -207,41 +237,35 @@ class TrainView:
         """
         return Histories.build(self.events, self.n_users)
 
-    @cached_property
+    @property
     def users_table(self) -> Catalog:
         """The users' own columns; nulls for users that fitting may not see.
 
         Raises:
             DataError: if the view was made without tables.
         """
-        return self._tables.users()
+        return self._tables.users
 
-    @cached_property
+    @property
     def items_table(self) -> Catalog:
         """The items' own columns; nulls for items outside ``visible_items``.
 
         Raises:
             DataError: if the view was made without tables.
         """
-        return self._tables.items()
-
-    @cached_property
-    def ranking_queries(self) -> RankingQueries | None:
-        """Labelled validation events, None in a refit or where the validation part has none."""
-        if self.tables is None or self.tables.questions is None:
-            return None
-        queries = self.tables.questions()
-        return queries if len(queries) else None
-
-    @cached_property
-    def _events(self) -> tuple[Events, BoolArray]:
-        return self._tables.events()
+        return self._tables.items
 
     @property
     def _tables(self) -> TrainingTables:
         if self.tables is None:
             raise DataError("this view was made without tables", hint="take it from Dataset.select_view()")
         return self.tables
+
+    @property
+    def ranking_queries(self) -> RankingQueries | None:
+        """The validation events as questions of ranking; None in a refit, or if there are none."""
+        queries = None if self.tables is None else self.tables.queries
+        return queries if queries is not None and len(queries) else None
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
@@ -259,12 +283,20 @@ class TrainView:
         return {**self.features, **self.fields}
 
     def sampled(self, users: int) -> TrainView:
-        """This view with at most ``users`` validation questions, drawn by its seed."""
+        """This view with a sample of its validation questions, drawn by its seed.
+
+        Args:
+            users: how many questions are kept at most.
+        """
         if self.valid is None or len(self.valid) <= users:
             return self
         rows = np.sort(np.random.default_rng([self.seed, 7]).choice(len(self.valid), users, replace=False))
         return replace(self, valid=self.valid.take(rows))
 
     def user_batch(self, rows: IntArray) -> UserBatch:
-        """Users of the training table with their training histories."""
+        """Users of the training table with their training histories.
+
+        Args:
+            rows: int64 [B], rows of users.
+        """
         return UserBatch(rows, self.history.take(rows))

@@ -136,9 +136,10 @@ class PaddedScorer(Scorer):
         keep = history.items < self.base.n_items
         if keep.all():
             return users
-        times = None if history.times is None else history.times[keep]
+        times, events = (None if one is None else one[keep] for one in (history.times, history.events))
         indptr = np.concatenate([[0], np.cumsum(np.bincount(history.owners()[keep], minlength=len(history)))])
-        return UserBatch(users.rows, RaggedArray(indptr.astype(np.int64), history.items[keep], times), users.attributes)
+        older = RaggedArray(indptr.astype(np.int64), history.items[keep], times, events)
+        return UserBatch(users.rows, older, users.attributes)
 
     def scorable(self) -> NDArray[np.bool_]:
         return np.concatenate([self.base.scorable(), np.zeros(self.n_items - self.base.n_items, bool)])

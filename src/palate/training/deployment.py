@@ -236,7 +236,7 @@ def rank_candidates(
         events,
         np.full(known, row),
         np.zeros(known, np.int64),
-        RaggedArray(np.array([0, len(taken[-model.longest :])]), taken[-model.longest :]),
+        RaggedArray(np.array([0, len(taken[-model.config.longest :])]), taken[-model.config.longest :]),
         schema.encode_context(events),
     )
     with torch.inference_mode():

@@ -11,7 +11,7 @@ import polars as pl
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
 from palate.data.load import readers
-from palate.data.readers.shared.amazon import build, choose, find, the_meta
+from palate.data.readers.shared.amazon import build, choose_metadata, choose_reviews, find
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.jsonl import Column, write_lines
 from palate.data.readers.shared.tables import external_log
@@ -38,25 +38,29 @@ ITEMS: dict[str, Column] = {
 
 
 class Amazon18Layout:
-    """Reviews are interactions (seconds), HTML in texts is removed, ``images/<asin>.jpg`` are the pictures."""
+    """Reviews are interactions (times in seconds), HTML in texts is removed, pictures are ``images/<asin>.jpg``."""
 
     cites = "nijianmo.github.io/amazon: reviewerID, asin, overall, unixReviewTime; asin, title, feature, description, price, imageURL, imageURLHighRes, also_buy, also_view, brand, category"  # noqa: E501
 
     def recognise(self, path: Path) -> float:
-        """By the keys of the first line."""
+        """High if the first line has the keys of a review."""
         return 0.95 if find(path, {"reviewerID", "asin", "overall"}) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Every review is a positive unless told otherwise; the last one of each user is left out."""
+        """Read one category: every review is positive, and the split leaves the last one of each user out by default.
+
+        Raises:
+            DataError: naming the file and line; if there are no reviews, or several categories and no ``name``.
+        """
         files = find(path, {"reviewerID", "asin", "overall"})
         if not files:
             raise DataError("no reviews with reviewerID, asin and overall", file=path)
-        reviews, name = choose(files, options.get("name"), path)
-        meta = the_meta(find(reviews.parent, {"asin"}, {"reviewerID", "parent_asin"}), name, path)
+        reviews, name = choose_reviews(files, options.get("name"), path)
+        meta = choose_metadata(find(reviews.parent, {"asin"}, {"reviewerID", "parent_asin"}), name, path)
         return build(reviews, meta, (LOG, ITEMS), name, "amazon18", options)
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """One object a line, texts as they are held."""
+        """Write one object a line, texts in their cleaned form."""
         table = external_log(data)
         lines = (
             {"reviewerID": r["user"], "asin": r["item"], "overall": r.get("rating"), "unixReviewTime": r.get("time")}
@@ -80,14 +84,14 @@ class Amazon18Layout:
 
 
 def _title(value: Any) -> str | None:
-    """Some titles of this release are scraped page scripts: no title at all."""
+    """The title; None for the page scripts that stand in place of some titles of this release."""
     text = plain_text(value)
     return None if text is None or text.startswith("var aPageStart") or "getTime()" in text[:300] else text
 
 
 def _first(value: Any) -> str | None:
-    found = value[0] if isinstance(value, list) and value else value
-    return found if isinstance(found, str) and found else None
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, str) and first else None
 
 
 readers.register("amazon18")(Amazon18Layout())

@@ -11,7 +11,7 @@ import polars as pl
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
 from palate.data.load import readers
-from palate.data.readers.shared.amazon import build, choose, find, the_meta
+from palate.data.readers.shared.amazon import build, choose_metadata, choose_reviews, find
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.jsonl import Column, write_lines
 from palate.data.readers.shared.tables import external_log
@@ -44,20 +44,24 @@ class Amazon23Layout:
     cites = "amazon-reviews-2023.github.io: user_id, parent_asin, rating, timestamp [ms]; parent_asin, title, features, description, categories, store, price, images"  # noqa: E501
 
     def recognise(self, path: Path) -> float:
-        """By the keys of the first line."""
+        """High if the first line has the keys of a review."""
         return 0.95 if find(path, {"user_id", "parent_asin", "rating"}) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Every review is a positive unless told otherwise; the last one of each user is left out."""
+        """Read one category: every review is positive, and the split leaves the last one of each user out by default.
+
+        Raises:
+            DataError: naming the file and line; if there are no reviews, or several categories and no ``name``.
+        """
         files = find(path, {"user_id", "parent_asin", "rating"})
         if not files:
             raise DataError("no reviews with user_id, parent_asin and rating", file=path)
-        reviews, name = choose(files, options.get("name"), path)
-        meta = the_meta(find(reviews.parent, {"parent_asin", "title"}, {"user_id"}), name, path)
+        reviews, name = choose_reviews(files, options.get("name"), path)
+        meta = choose_metadata(find(reviews.parent, {"parent_asin", "title"}, {"user_id"}), name, path)
         return build(reviews, meta, (LOG, ITEMS), name, "amazon23", options)
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """One object a line; times in milliseconds."""
+        """Write one object a line, times in milliseconds."""
         table = external_log(data)
         lines = (
             {
@@ -90,7 +94,7 @@ def _record(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _picture(images: Any) -> str | None:
-    """The main picture; the raw files hold a list of objects, the hub's tables an object of lists."""
+    """URL of the main picture; the raw files hold a list of objects, the hub's tables an object of lists."""
     if isinstance(images, dict):
         keys = [key for key in images if isinstance(images[key], list)]
         images = [dict(zip(keys, values)) for values in zip(*(images[key] for key in keys))]
@@ -98,8 +102,8 @@ def _picture(images: Any) -> str | None:
         return None
     shots = [shot for shot in images if isinstance(shot, dict)]
     main = next((shot for shot in shots if shot.get("variant") == "MAIN"), shots[0] if shots else {})
-    found = main.get("hi_res") or main.get("large") or main.get("thumb")
-    return found if isinstance(found, str) else None
+    url = main.get("hi_res") or main.get("large") or main.get("thumb")
+    return url if isinstance(url, str) else None
 
 
 readers.register("amazon23")(Amazon23Layout())

@@ -42,11 +42,15 @@ class AmazonTextLayout:
     cites = "github.com/AkaliKong/MiniOneRec data/: *.item.json, *.index.json; csv columns " + ", ".join(HEADER)
 
     def recognise(self, path: Path) -> float:
-        """By an item.json beside a csv with histories."""
+        """High if a csv with histories lies beside an ``item.json``."""
         return 0.95 if any(_csvs(file) for file in files_in(path, "*.item.json", 0)) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read one name; the default split is the given one."""
+        """Read one name; the default split is the given one.
+
+        Raises:
+            DataError: naming the file; if there are several names and no ``name``.
+        """
         file = choose_file(files_in(path, "*.item.json", 0), options.get("name"), path, "item tables", ".item.json")
         items = _items(file)
         log = _log(_csvs(file))
@@ -63,7 +67,11 @@ class AmazonTextLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Every target of valid and test with its whole history; users without one go to the train file."""
+        """Write every target of valid and test with its full history; users without one go to the train file.
+
+        Raises:
+            DataError: if the data has no given parts or no times.
+        """
         table = external_log(data)
         if "part" not in table.columns or "time" not in table.columns:
             raise DataError("this layout needs a given part and an order", column="part", hint="use layout folder")
@@ -73,8 +81,8 @@ class AmazonTextLayout:
         (folder / f"{data.name}.item.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
         if "semantic_id" in frame.columns:
             codes = dict(zip(map(str, frame["id"].to_list()), frame["semantic_id"].to_list()))
-            found = {item: value for item, value in codes.items() if value is not None}
-            (folder / f"{data.name}.index.json").write_text(json.dumps(found), encoding="utf-8")
+            known = {item: value for item, value in codes.items() if value is not None}
+            (folder / f"{data.name}.index.json").write_text(json.dumps(known), encoding="utf-8")
         titles = dict(zip(frame["id"].to_list(), frame["title"].to_list())) if "title" in keep else {}
         rows: dict[str, list[tuple[Any, ...]]] = {part: [] for part in PARTS}
         grouped = table.sort("time", maintain_order=True).group_by("user", maintain_order=True).agg("item", "part")
@@ -84,15 +92,15 @@ class AmazonTextLayout:
                 names = [titles.get(item) for item in seen[:at]]
                 row = (user, repr(names), titles.get(seen[at]), repr(seen[:at]), seen[at], "[]", "")
                 rows[PARTS[parts[at]]].append(row)
-        for part, found_rows in rows.items():
+        for part, part_rows in rows.items():
             with open(folder / f"{data.name}.{part}.csv", "w", encoding="utf-8", newline="") as handle:
-                csv.writer(handle, lineterminator="\n").writerows([HEADER, *found_rows])
+                csv.writer(handle, lineterminator="\n").writerows([HEADER, *part_rows])
 
 
 def _csvs(file: Path) -> dict[str, Path]:
     stem = file.name.removesuffix(".item.json")
-    found = {part: file.with_name(f"{stem}.{part}.csv") for part in PARTS}
-    return {p: f for p, f in found.items() if f.is_file() and {"user_id", "item_id"} <= set(first_line(f).split(","))}
+    files = {part: file.with_name(f"{stem}.{part}.csv") for part in PARTS}
+    return {p: f for p, f in files.items() if f.is_file() and {"user_id", "item_id"} <= set(first_line(f).split(","))}
 
 
 def _items(file: Path) -> pl.DataFrame:
@@ -146,16 +154,16 @@ def _log(files: Mapping[str, Path]) -> pl.DataFrame:
 
 def _history(text: Any, file: Path, row: int) -> list[int]:
     try:
-        found = json.loads(text)
+        items = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError("not a list of item ids", file=file, row=row, column="history_item_id") from error
-    if not isinstance(found, list) or not all(isinstance(item, int) for item in found):
+    if not isinstance(items, list) or not all(isinstance(item, int) for item in items):
         raise DataError("not a list of item ids", file=file, row=row, column="history_item_id")
-    return found
+    return items
 
 
 def _overlap(seen: Sequence[int], past: Sequence[int]) -> int:
-    """How many leading entries of ``past`` are the end of ``seen``."""
+    """Number of leading entries of ``past`` that are the end of ``seen``."""
     for size in range(min(len(seen), len(past)), 0, -1):
         if list(seen[-size:]) == list(past[:size]):
             return size

@@ -34,7 +34,7 @@ class CtrLayout:
     cites = "docs/data.md: train.*, valid.* and test.* with user, item, label and time; items.*, users.*"
 
     def recognise(self, path: Path) -> float:
-        """By its three tables, of which the first has a label."""
+        """High if the three tables are there and the first has a label."""
         files = _logs(path)
         if len(files) < len(PARTS):
             return 0.0
@@ -45,7 +45,7 @@ class CtrLayout:
         return 0.85 if "label" in roles else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Positives are rows with a label of at least 1.
+        """Read the tables; rows with a label of at least 1 are positive by default.
 
         Raises:
             DataError: naming the file: a table is missing or cannot be read, or the tables have different columns.
@@ -57,11 +57,11 @@ class CtrLayout:
         log = _log(files)
         roles: dict[str, Any] = {**(options.get("roles") or {}), "part": "part"}
         with errors_from(str(files["train"])):
-            found = guess_interactions(log, roles)[0]
+            columns_of = guess_interactions(log, roles)[0]
         if "context" not in roles:
-            rest = [c for c in log.columns if c not in found.values() and c != HISTORY]
+            rest = [c for c in log.columns if c not in columns_of.values() and c != HISTORY]
             roles |= {"context": rest} if rest else {}
-        items, columns, root, item_file = _items(path, log, found["item"])
+        items, columns, root, item_file = _items(path, log, columns_of["item"])
         users = find_table(path, "users")
         user_file = users or files["train"]
         return Dataset.from_frames(
@@ -80,7 +80,7 @@ class CtrLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Needs a label and a given split.
+        """Write three tables, and those of items and users.
 
         Raises:
             DataError: if the data has no labels or no given parts.
@@ -88,7 +88,7 @@ class CtrLayout:
         table = external_log(data)
         for role in ("label", "part"):
             if role not in table.columns:
-                raise DataError("this layout needs it", column=role, hint="use layout folder")
+                raise DataError("this layout needs the column", column=role, hint="use layout folder")
         table = table.rename({CONTEXT + name: name for name in data.interactions.context}).drop("row", strict=False)
         for code, part in enumerate(PARTS):
             write_table(table.filter(pl.col("part") == code).drop("part"), folder / f"{part}.parquet")

@@ -31,7 +31,7 @@ from palate.data.tables import find_table, read_table, write_table
 
 
 class PlainFolder:
-    """Our own layout; see docs/data.md for palate.yaml."""
+    """Palate's own layout; docs/data.md describes ``palate.yaml``."""
 
     cites = "docs/data.md: items.*, interactions.*, users.*, relations.*, searches.*, queries.*, palate.yaml"
 
@@ -44,7 +44,11 @@ class PlainFolder:
         return 0.9 if find_table(path, "items") and find_table(path, "interactions") else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read the folder; ``options`` win over palate.yaml, which wins over guesses."""
+        """Read the folder; ``options`` take precedence over palate.yaml, and that over guesses.
+
+        Raises:
+            DataError: naming the file, and the row, column or key that is wrong.
+        """
         settings = read_settings(path / SETTINGS)
         files = {name: _table(path, settings, name) for name in ("items", "interactions")}
         for name in ("users", "searches", "queries"):
@@ -55,8 +59,7 @@ class PlainFolder:
             read_table(files[name]) if name in files else None for name in ("users", "searches", "queries")
         )
         columns = options.get("columns") or _columns(settings.get("items") or {}, path)
-        named = settings.get("interactions") or {}
-        roles = options.get("roles") or _roles(named, path)
+        roles = options.get("roles") or _roles(settings.get("interactions") or {}, path)
         data = Dataset.from_frames(
             items,
             log,
@@ -81,7 +84,7 @@ class PlainFolder:
             return replace(data, relations=read_relations(read_table(file), section, data.items.ids))
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Parquet tables, a palate.yaml that names every column, media and ready vectors beside them."""
+        """Write Parquet tables, a palate.yaml that names every column, media and ready vectors."""
         frame = data.items.frame
         id_column = next((c for c in frame.columns if frame[c].equals(data.items.ids.ids)), None)
         if id_column is None:
@@ -96,8 +99,8 @@ class PlainFolder:
             write_table(users.drop(same).select(data.users.ids.ids.alias("user"), pl.all()), folder / "users.parquet")
         columns: dict[str, Any] = {"id": id_column}
         for kind in COLUMN_KINDS:
-            if named := data.items.columns(kind):
-                columns[kind] = named
+            if of_kind := data.items.columns(kind):
+                columns[kind] = of_kind
         rest = [c for c in frame.columns if c not in data.items.kinds and c != id_column]
         settings: dict[str, Any] = {"name": data.name, "items": columns | ({"ignore": rest} if rest else {})}
         settings["interactions"] = {role: role for role in log.columns if not role.startswith(CONTEXT)}
@@ -163,13 +166,13 @@ def _has(path: Path, settings: Mapping[str, Any], name: str) -> bool:
 
 def _table(path: Path, settings: Mapping[str, Any], name: str) -> Path:
     given = (settings.get(name) or {}).get("file")
-    found = find_table(path, name)
+    file = find_table(path, name)
     if given:
         with errors_from(str(path / SETTINGS)):
-            found = MediaRoot(path)(str(given))
-    if found is None or not found.is_file():
+            file = MediaRoot(path)(str(given))
+    if file is None or not file.is_file():
         raise DataError(f"no table of {name}", file=path, hint=f"add {name}.csv, {name}.parquet or {name}.jsonl")
-    return found
+    return file
 
 
 readers.register("folder")(PlainFolder())

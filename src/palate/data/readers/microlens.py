@@ -21,34 +21,40 @@ FOLDERS = {"cover": ("*covers*", "image"), "sound": ("*audio*", "audio"), "video
 
 
 class MicroLensLayout:
-    """Likes and views are totals over all time: carried, never encoded, since they know the test part."""
+    """Likes and views are totals over all time, the test part included: carried, never encoded."""
 
     cites = (
         "recsys.westlake.edu.cn/MicroLens-50k-Dataset (github.com/westlake-repl/MicroLens): user,item,timestamp [ms]"
     )
 
     def recognise(self, path: Path) -> float:
-        """By a pairs file with its header, or the tab separated form beside titles."""
+        """High for a pairs file with its header, or the tab separated form beside titles."""
         files = _pairs(path)
         if not files:
             return 0.0
         return 0.95 if any(f.suffix == ".csv" or _titles(f) is not None for f in files) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Every pair is a positive; the last one of each user is left out."""
+        """Read one name: every pair is positive, and the split leaves the last one of each user out by default.
+
+        Raises:
+            DataError: naming the file and row; if there are several names and no ``name``.
+        """
         files = _pairs(path)
-        named = {_stem(file): file for file in reversed(files)}
-        stem = choose_file([Path(f"{s}.pairs") for s in named], options.get("name"), path, "pairs files", ".pairs").stem
-        file = named[stem]
+        by_stem = {_stem(file): file for file in reversed(files)}
+        stem = choose_file(
+            [Path(f"{s}.pairs") for s in by_stem], options.get("name"), path, "pairs files", ".pairs"
+        ).stem
+        file = by_stem[stem]
         log = _csv_pairs(file) if file.suffix == ".csv" else _tsv_pairs(file)
         items = _items(file)
         unknown = log.select(pl.col("item").drop_nulls().unique(maintain_order=True)).join(items, on="item", how="anti")
         items = pl.concat([items, unknown], how="diagonal")
         kinds = {"item": "id", "title": "text"}
         for column, (pattern, kind) in FOLDERS.items():
-            found = media_by_id(file.parent, items["item"], [pattern], MEDIA_ENDINGS[kind])
-            if found.null_count() < len(found):
-                items, kinds[column] = items.with_columns(found.alias(column)), kind
+            paths = media_by_id(file.parent, items["item"], [pattern], MEDIA_ENDINGS[kind])
+            if paths.null_count() < len(paths):
+                items, kinds[column] = items.with_columns(paths.alias(column)), kind
         return Dataset.from_frames(
             items,
             log,
@@ -63,7 +69,11 @@ class MicroLensLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Pairs as csv with times in milliseconds."""
+        """Write pairs as csv with times in milliseconds.
+
+        Raises:
+            DataError: if the data has no times.
+        """
         table = external_log(data)
         if "time" not in table.columns:
             raise DataError("this layout needs a time", column="time", hint="use layout folder")
@@ -90,9 +100,9 @@ def _pairs(path: Path) -> list[Path]:
 
 
 def _titles(file: Path) -> Path | None:
-    found = [f for tail in ("*titles.csv", "*title_en.csv", "*title*.csv") for f in sorted(file.parent.glob(tail))]
-    own = [f for f in found if f.name.startswith(_stem(file))]
-    return next(iter(own or found), None)
+    files = [f for tail in ("*titles.csv", "*title_en.csv", "*title*.csv") for f in sorted(file.parent.glob(tail))]
+    own = [f for f in files if f.name.startswith(_stem(file))]
+    return next(iter(own or files), None)
 
 
 def _csv_pairs(file: Path) -> pl.DataFrame:

@@ -33,14 +33,18 @@ class MindLayout:
     )
 
     def recognise(self, path: Path) -> float:
-        """By the two names and the column count of the first lines."""
+        """High if both files are there and their first lines have as many columns as documented."""
         if not path.is_dir() or not all((path / name).is_file() for name in ("behaviors.tsv", "news.tsv")):
             return 0.0
         counts = [len(first_line(path / name).split("\t")) for name in ("behaviors.tsv", "news.tsv")]
         return 0.95 if counts[0] == 5 and counts[1] >= 5 else 0.3
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Positives are clicks, the default split is by time."""
+        """Read impressions and histories; clicks are positive and the split is by time by default.
+
+        Raises:
+            DataError: naming the file and row of a time or label that cannot be read.
+        """
         file = path / "behaviors.tsv"
         shown = lines_of(file, BEHAVIOURS).with_row_index("row", 1)
         times = shown["time"].str.to_datetime(_TIME, strict=False, time_unit="us").dt.epoch("s")
@@ -70,7 +74,11 @@ class MindLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Needs impression ids; events without one become histories."""
+        """Write impressions; events without an impression become histories.
+
+        Raises:
+            DataError: if the data has no impressions, times or labels.
+        """
         table = external_log(data)
         for role in ("impression", "time", "label"):
             if role not in table.columns:
@@ -93,10 +101,10 @@ class MindLayout:
             pl.col("shown").list.join(" "),
         )
         _plain(lines, folder / "behaviors.tsv")
-        have = set(data.items.frame.columns)
+        present = set(data.items.frame.columns)
         id_column = next((c for c in data.items.frame.columns if data.items.frame[c].equals(data.items.ids.ids)), None)
         frame = data.items.frame.rename({id_column: "id"} if id_column and id_column != "id" else {})
-        news = frame.select([pl.col(c) if c in have or c == "id" else pl.lit("").alias(c) for c in NEWS])
+        news = frame.select([pl.col(c) if c in present or c == "id" else pl.lit("").alias(c) for c in NEWS])
         described = news.filter(pl.any_horizontal(pl.col(NEWS[1:]).is_not_null()))
         folds = [pl.col(c).cast(pl.String).str.replace_all(r"[\t\r\n]", " ").fill_null("") for c in NEWS]
         _plain(described.select(folds), folder / "news.tsv")

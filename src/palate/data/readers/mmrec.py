@@ -34,13 +34,17 @@ class MMRecLayout:
     cites = "github.com/enoche/MMRec src/configs/dataset: userID, itemID, x_label (0 train, 1 valid, 2 test)"
 
     def recognise(self, path: Path) -> float:
-        """By the header of the one ``.inter`` file."""
+        """High if the only ``.inter`` file has the documented header."""
         file = _inter(path)
         header = first_line(file).split("\t") if file is not None else []
         return 0.95 if {"userID", "itemID", "x_label"} <= set(header) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read interactions, every ``<modality>_feat.npy`` and every graph in ``knn*.npz``."""
+        """Read interactions, every ``<modality>_feat.npy`` and every graph in ``knn*.npz``.
+
+        Raises:
+            DataError: naming the file and row; if a matrix does not fit the items.
+        """
         file = _inter(path)
         if file is None:
             raise DataError("no single .inter file", file=path, hint="name the file itself")
@@ -85,12 +89,12 @@ class MMRecLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Positives with their part; other ids than row numbers go to ``u_id_mapping.csv`` and ``i_id_mapping.csv``."""
-        found = data.positives
-        part = found.part if found.part is not None else data.split.part
-        columns = {"userID": found.users, "itemID": found.items, "x_label": part.astype(np.int64)}
-        if found.times is not None:
-            columns["pos"] = found.times
+        """Write positives with their part; ids that are not row numbers go to ``[ui]_id_mapping.csv``."""
+        positives = data.positives
+        part = positives.part if positives.part is not None else data.split.part
+        columns = {"userID": positives.users, "itemID": positives.items, "x_label": part.astype(np.int64)}
+        if positives.times is not None:
+            columns["pos"] = positives.times
         table = pl.DataFrame(columns).filter(pl.col("x_label") >= 0)
         table.write_csv(folder / f"{data.name}.inter", separator="\t")
         for catalog, letter in ((data.users, "u"), (data.items, "i")):
@@ -103,7 +107,7 @@ class MMRecLayout:
 
 
 def _size(table: pl.DataFrame, role: str, file: Path) -> int:
-    """Ids are row numbers here: a huge one would cost memory for every number below it."""
+    """Number of users or items; ids are row numbers here, so a huge id would cost memory for every number below it."""
     at = int(table[role].arg_max() or 0)
     top = int(table[role][at])
     if top > 100 * len(table) + 1_000_000:

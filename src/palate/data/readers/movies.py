@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ class MoviesLayout:
     cites = "files.grouplens.org/datasets/movielens/ml-latest-small-README.html; omdbapi.com field names"
 
     def recognise(self, path: Path) -> float:
-        """By its file names."""
+        """High if both tables are there."""
         return 0.95 if (path / "movies.jsonl").is_file() and (path / "ratings.csv").is_file() else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Positives are ratings >= 4 unless told otherwise."""
+        """Read movies and ratings; ratings of at least 4 are positive and items are cold by default.
+
+        Raises:
+            DataError: naming the file and row or column.
+        """
         items, kinds = movie_items(path)
         ratings = read_table(path / "ratings.csv")
         known = ratings.filter(pl.col("movieId").is_in(items["movie_id"].to_list()))
@@ -47,23 +52,25 @@ class MoviesLayout:
         )
         if len(known) == len(ratings):
             return data
-        from dataclasses import replace
-
-        said = f"{len(ratings) - len(known)} ratings of movies without a row in movies.jsonl left out"
-        return replace(data, notes=(*data.notes, said))
+        note = f"{len(ratings) - len(known)} ratings of movies without a row in movies.jsonl left out"
+        return replace(data, notes=(*data.notes, note))
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Ids must be integers; posters are copied."""
+        """Write tables and posters.
+
+        Raises:
+            DataError: if item ids are text, or users, ratings or times are missing.
+        """
         if data.items.ids.ids.dtype != pl.Int64:
             raise DataError("this layout needs integer item ids", hint="use layout folder")
         frame = data.items.frame.drop("poster", strict=False).with_columns(movie_id=data.items.ids.ids)
-        whole = [pl.col(c).cast(pl.Int64).cast(pl.String) for c in ("Year", "Runtime") if c in frame.columns]
-        write_table(frame.with_columns(whole), folder / "movies.jsonl")
+        numbers = [pl.col(c).cast(pl.Int64).cast(pl.String) for c in ("Year", "Runtime") if c in frame.columns]
+        write_table(frame.with_columns(numbers), folder / "movies.jsonl")
         names = {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}
         table = external_log(data)
         for role in names:
             if role not in table.columns:
-                raise DataError("this layout needs it", column=role, hint="use layout folder")
+                raise DataError("this layout needs the column", column=role, hint="use layout folder")
         write_table(table.select([pl.col(role).alias(c) for role, c in names.items()]), folder / "ratings.csv")
         copy_media(data, folder)
 
@@ -90,7 +97,7 @@ def movie_items(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
 
 
 def _leading_number(frame: pl.DataFrame, column: str) -> pl.Series:
-    """OMDb writes '2001-2005' and '81 min': the first number counts."""
+    """The first number of each text: OMDb writes '2001-2005' and '81 min'."""
     if column not in frame.columns:
         return pl.Series(column, [None] * len(frame), dtype=pl.Float64)
     return frame[column].cast(pl.String).str.extract(r"(\d+)").cast(pl.Float64).alias(column)

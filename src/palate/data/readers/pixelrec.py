@@ -27,11 +27,15 @@ class PixelRecLayout:
     cites = "github.com/westlake-repl/PixelRec dataset/readme.md: item_id, user_id, timestamp; item_id, view_number ... title, tag, description; cover/<item_id>.jpg"  # noqa: E501
 
     def recognise(self, path: Path) -> float:
-        """By the two headers, in the folder or one below."""
+        """High if both headers are found in the folder or one below."""
         return 0.93 if _logs(path) and _info(path) is not None else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read one log; a folder of several (Pixel200K, Pixel1M ...) needs ``name=``."""
+        """Read one log; a folder of several (Pixel200K, Pixel1M ...) needs ``name=``.
+
+        Raises:
+            DataError: naming the file and row; if there is no item information, or several logs and no ``name``.
+        """
         file = choose_file(_logs(path), options.get("name"), path, "interaction files", ".csv")
         info = _info(path)
         if info is None:
@@ -63,15 +67,19 @@ class PixelRecLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """A log, the item information and the covers."""
+        """Write a log, the item information and the covers.
+
+        Raises:
+            DataError: if the data has no times.
+        """
         table = external_log(data)
         if "time" not in table.columns:
             raise DataError("this layout needs a time", column="time", hint="use layout folder")
         log = table.select(pl.col("item").alias("item_id"), pl.col("user").alias("user_id"), timestamp="time")
         log.write_csv(folder / f"{data.name}.csv")
         frame = data.items.frame.drop("cover", strict=False).with_columns(item_id=data.items.ids.ids)
-        lacking = [pl.lit(None, pl.String).alias(c) for c in TEXT if c not in frame.columns]
-        frame.with_columns(lacking).write_csv(folder / "item_info.csv")
+        missing = [pl.lit(None, pl.String).alias(c) for c in TEXT if c not in frame.columns]
+        frame.with_columns(missing).write_csv(folder / "item_info.csv")
         copy_media(data, folder)
 
 

@@ -17,7 +17,7 @@ from palate.core.files import digest
 from palate.data.dataset import Dataset
 from palate.data.load import readers
 from palate.data.readers.shared.files import first_line
-from palate.data.readers.shared.recbole_graph import triples, write_triples
+from palate.data.readers.shared.recbole_graph import read_triples, write_triples
 from palate.data.readers.shared.tab_lines import lines_of
 from palate.data.readers.shared.tables import external_log
 
@@ -37,13 +37,17 @@ class RecBoleLayout:
     cites = "recbole.io/docs/user_guide/data/atomic_files.html (RUCAIBox/RecBole docs/source): feat_name:feat_type"
 
     def recognise(self, path: Path) -> float:
-        """By a typed header of a ``.inter`` file."""
+        """High if a ``.inter`` file has a typed header."""
         files = _logs(path)
         header = first_line(next(iter(files.values()))).split("\t") if files else []
         return 0.95 if header and all(name.rpartition(":")[2] in TYPES for name in header) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read the log and, where they are, items and users."""
+        """Read the log and, if present, items, users and the knowledge graph.
+
+        Raises:
+            DataError: naming the file, row and column.
+        """
         files = _logs(path)
         if not files:
             raise DataError("no .inter file", file=path)
@@ -57,7 +61,7 @@ class RecBoleLayout:
         roles = {role: column for column, role in _ROLES.items() if column in log.columns}
         for column in ("user_id", "item_id"):
             if column not in log.columns:
-                raise DataError("no such column", file=file, column=column, hint=f"found: {', '.join(log.columns)}")
+                raise DataError("no such column", file=file, column=column, hint=f"columns: {', '.join(log.columns)}")
         roles |= {"part": "part"} if len(files) > 1 else {}
         item_file, user_file = file.with_name(f"{stem}.item"), file.with_name(f"{stem}.user")
         items = _read(item_file) if item_file.is_file() else log.select(pl.col("item_id").unique(maintain_order=True))
@@ -80,10 +84,10 @@ class RecBoleLayout:
         graph, links = file.with_name(f"{stem}.kg"), file.with_name(f"{stem}.link")
         if not (graph.is_file() and links.is_file()):
             return data
-        return replace(data, relations=triples(_read(graph), _read(links), data.items.ids, (graph, links)))
+        return replace(data, relations=read_triples(_read(graph), _read(links), data.items.ids, (graph, links)))
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Typed columns; a given split becomes three files."""
+        """Write typed columns; a given split becomes three files."""
         table = external_log(data).rename(
             {role: column for column, role in _ROLES.items() if role in data.interactions.frame}
         )
@@ -103,15 +107,15 @@ class RecBoleLayout:
 
 
 def _logs(path: Path) -> dict[str | None, Path]:
-    """Part -> file; the part is None for a whole log."""
+    """Part -> file; the part is None for a log in one file."""
     if path.is_file():
         return {None: path} if path.suffix == ".inter" else {}
     files = sorted(path.glob("*.inter"))
     parts: dict[str | None, Path] = {
         part: file for part in PARTS for file in files if file.name.endswith(f".{part}.inter")
     }
-    whole = [file for file in files if file not in parts.values()]
-    return {None: whole[0]} if len(whole) == 1 else parts if len(parts) == 3 else {}
+    unsplit = [file for file in files if file not in parts.values()]
+    return {None: unsplit[0]} if len(unsplit) == 1 else parts if len(parts) == 3 else {}
 
 
 def _read(file: Path) -> pl.DataFrame:

@@ -30,14 +30,18 @@ class S3RecLayout:
     cites = "github.com/RUCAIBox/CIKM2020-S3Rec data/: Beauty.txt, Beauty_item2attributes.json"
 
     def recognise(self, path: Path) -> float:
-        """By sequences of integers beside an attribute file; a lone file of such lines is a weak sign."""
+        """High for sequences of integers beside an attribute file, 0.5 for such a file alone."""
         files = _sequences(path)
         if not files or not all(_is_sequence(first_line(file)) for file in files):
             return 0.0
         return 0.95 if path.is_dir() or _beside(path, ATTRIBUTES).is_file() else 0.5
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
-        """Read one name; a folder of several needs ``name=``."""
+        """Read one name; a folder of several needs ``name=``.
+
+        Raises:
+            DataError: naming the file and line; if there are several names and no ``name``.
+        """
         file = choose_file(_sequences(path), options.get("name"), path, "sequence files", ".txt")
         log = _log(file)
         used = log["item"].unique()
@@ -64,7 +68,11 @@ class S3RecLayout:
         )
 
     def write(self, data: Dataset, folder: Path) -> None:
-        """Ids must be positive integers."""
+        """Write sequences and attributes.
+
+        Raises:
+            DataError: if ids are text.
+        """
         for catalog in (data.users, data.items):
             if catalog.ids.ids.dtype != pl.Int64:
                 raise DataError("this layout needs integer ids", key=catalog.ids.entity, hint="use layout folder")
@@ -77,8 +85,8 @@ class S3RecLayout:
         (folder / f"{data.name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         frame, ids = data.items.frame, data.items.ids.ids.to_list()
         lists = frame["attributes"].to_list() if "attributes" in frame.columns else [None] * len(ids)
-        kept = {str(item): values for item, values in zip(ids, lists) if values is not None}
-        (folder / f"{data.name}{ATTRIBUTES}").write_text(json.dumps(kept), encoding="utf-8")
+        known = {str(item): values for item, values in zip(ids, lists) if values is not None}
+        (folder / f"{data.name}{ATTRIBUTES}").write_text(json.dumps(known), encoding="utf-8")
         if "semantic_id" in frame.columns:
             codes = {str(i - 1): c for i, c in zip(ids, frame["semantic_id"].to_list()) if c is not None}
             (folder / f"{data.name}.index.json").write_text(json.dumps(codes), encoding="utf-8")

@@ -95,7 +95,7 @@ def predict(model: Ranker, queries: RankingQueries) -> Scores:
         for start in range(0, len(queries), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(queries)))
             part = queries.take(rows)
-            history = queries.history(rows, model.longest)
+            history = queries.history(rows, model.config.longest)
             context = schema.encode_context(part.events)
             batch = impression_batch(part.events, part.users, np.arange(len(rows)), history, context)
             out.append(model.logits(batch.to(device))["label"].double().cpu().numpy())

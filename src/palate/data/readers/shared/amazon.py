@@ -1,8 +1,9 @@
-"""What the two Amazon review releases share: finding reviews and metadata, building the data set, relations."""
+"""Common parts of the two Amazon review releases: finding reviews and metadata, building the data set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,40 @@ KINDS = {
 
 
 def find(path: Path, keys: set[str], without: set[str] = frozenset()) -> list[Path]:  # type: ignore[assignment]
-    """JSON-lines files whose first object has ``keys`` and none of ``without``."""
+    """JSON-lines files whose first object has some keys and lacks others.
+
+    Args:
+        path: a folder or file.
+        keys: keys that must be present.
+        without: keys that must be absent.
+    """
     files = [file for tail in ("json", "jsonl", "json.gz", "jsonl.gz") for file in files_in(path, f"*.{tail}", 0)]
-    return [f for f in sorted(files) if keys <= (held := keys_of(first_line(f, 1 << 20))) and not held & without]
+    return [f for f in sorted(files) if keys <= (present := keys_of(first_line(f, 1 << 20))) and not present & without]
 
 
-def choose(files: Sequence[Path], name: str | None, where: Path) -> tuple[Path, str]:
-    """The review file of one category, and the category's name."""
+def choose_reviews(files: Sequence[Path], name: str | None, folder: Path) -> tuple[Path, str]:
+    """The review file of one category, and the category's name.
+
+    Args:
+        files: all review files.
+        name: the category; needed if there are several.
+        folder: where the files are, for error messages.
+
+    Raises:
+        DataError: if there is no such category, or several and no name.
+    """
     by_name = {category(file): file for file in files}
     stems = [Path(f"{stem}.reviews") for stem in by_name]
-    chosen = choose_file(stems, name, where, "review files", ".reviews").name.removesuffix(".reviews")
+    chosen = choose_file(stems, name, folder, "review files", ".reviews").name.removesuffix(".reviews")
     return by_name[chosen], chosen
 
 
 def category(file: Path) -> str:
-    """``reviews_Baby_5.json.gz``, ``Baby_5.json``, ``meta_Baby.jsonl`` -> ``Baby``."""
+    """The category of a file: ``Baby`` of ``reviews_Baby_5.json.gz``, ``Baby_5.json`` and ``meta_Baby.jsonl``.
+
+    Args:
+        file: a file of reviews or metadata.
+    """
     stem = file.name.removesuffix(".gz").rsplit(".", 1)[0]
     return stem.removeprefix("meta_").removeprefix("reviews_").removesuffix("_5").removesuffix("_reviews")
 
@@ -58,7 +78,16 @@ def build(
     """Reviews and metadata as a data set; an item without metadata is an item with no content.
 
     Args:
-        columns: how to take the log's and the items' columns (``id``, those of ``KINDS``, ``related_*``).
+        reviews: the file of reviews.
+        meta: the file of metadata, or None.
+        columns: types and functions that read the log's columns, and the items' (``id``, those of ``KINDS``,
+            ``related_*``).
+        name: of the data set.
+        layout: of the files.
+        options: as for :func:`palate.data.load.load`.
+
+    Raises:
+        DataError: naming the file and line.
     """
     log = read_columns(reviews, columns[0])
     items = pl.DataFrame(schema={"id": pl.String}) if meta is None else read_columns(meta, columns[1])
@@ -88,16 +117,23 @@ def build(
     )
     if not repeats:
         return data
-    from dataclasses import replace
-
     return replace(data, notes=(*data.notes, f"{repeats} repeated metadata rows left out; the first of an id counts"))
 
 
-def the_meta(files: Sequence[Path], name: str, where: Path) -> Path | None:
-    """The metadata of the same category, or the only one there is."""
+def choose_metadata(files: Sequence[Path], name: str, folder: Path) -> Path | None:
+    """The metadata of one category, or the only metadata file; None if there is none.
+
+    Args:
+        files: all metadata files.
+        name: the category.
+        folder: where the files are, for error messages.
+
+    Raises:
+        DataError: if two files are of this category.
+    """
     matching = [file for file in files if category(file) == name]
     if len(matching) > 1:
-        raise DataError("two metadata files of one category", file=where, key=name)
+        raise DataError("two metadata files of one category", file=folder, key=name)
     return matching[0] if matching else (files[0] if len(files) == 1 else None)
 
 

@@ -1,4 +1,4 @@
-"""JSON lines whose values change type from line to line: chosen keys only, in bounded memory, faults by line."""
+"""JSON lines whose values change type from line to line, read by chosen keys in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ Column = tuple[pl.DataType, Callable[[dict[str, Any]], Any]]
 
 
 def read_columns(path: Path, columns: Mapping[str, Column]) -> pl.DataFrame:
-    """One row a line.
+    """A table with one row a line.
 
     Args:
-        columns: name -> (type, function of the line's object); a value the type cannot hold names the line.
+        path: the file, plain or gzipped.
+        columns: name -> (type, function of the line's object).
+
+    Raises:
+        DataError: naming the line that is not an object, or holds a value of another type.
     """
     schema = {name: column[0] for name, column in columns.items()}
-    pick = [column[1] for column in columns.values()]
+    getters = [column[1] for column in columns.values()]
     frames, rows, start = [], [], 1
     for number, record in _lines(path):
-        rows.append([take(record) for take in pick])
+        rows.append([get(record) for get in getters])
         if len(rows) == _CHUNK:
             frames.append(_frame(rows, schema, path, start))
             rows, start = [], number + 1
@@ -39,39 +43,64 @@ def read_columns(path: Path, columns: Mapping[str, Column]) -> pl.DataFrame:
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object a line.
+
+    Args:
+        path: the file.
+        records: the objects.
+    """
     with open(path, "w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """One JSON object of a file; anything else names the file."""
+    """The JSON object of a file.
+
+    Args:
+        file: the file.
+
+    Raises:
+        DataError: if it holds anything else.
+    """
     try:
-        found = read_json(file)
+        loaded = read_json(file)
     except (ArtefactError, RecursionError, OSError) as error:
         raise DataError(str(getattr(error, "message", error)), file=file) from error
-    if not isinstance(found, dict):
+    if not isinstance(loaded, dict):
         raise DataError("expected a JSON object", file=file)
-    return found
+    return loaded
 
 
-def read_lists(file: Path, what: str, of: Callable[[Any], Any]) -> dict[int, list[Any]]:
-    """Whole-number key -> list, {} where the file does not exist; ``of`` converts each value."""
+def read_lists(file: Path, plural: str, convert: Callable[[Any], Any]) -> dict[int, list[Any]]:
+    """A mapping of whole numbers to lists; empty if the file does not exist.
+
+    Args:
+        file: the file.
+        plural: what the lists hold, for error messages.
+        convert: applied to each value.
+
+    Raises:
+        DataError: if the file holds anything else.
+    """
     if not file.is_file():
         return {}
     try:
-        return {int(key): [of(value) for value in values] for key, values in read_object(file).items()}
+        return {int(key): [convert(value) for value in values] for key, values in read_object(file).items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"not a mapping of item to {what} ({str(error)[:100]})", file=file) from error
+        raise DataError(f"not a mapping of items to {plural} ({str(error)[:100]})", file=file) from error
 
 
 def keys_of(line: str) -> set[str]:
-    """The keys of a JSON object, empty if the text is none."""
+    """The keys of a JSON object; empty for any other text.
+
+    Args:
+        line: the text.
+    """
     try:
-        found = json.loads(line)
+        loaded = json.loads(line)
     except (ValueError, RecursionError):
         return set()
-    return set(found) if isinstance(found, dict) else set()
+    return set(loaded) if isinstance(loaded, dict) else set()
 
 
 def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -87,21 +116,21 @@ def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
                     yield number, _object(line, path, number)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"cannot be read ({error})", file=path, row=number + 1, hint="is the download whole?"
+            f"cannot be read ({error})", file=path, row=number + 1, hint="is the download complete?"
         ) from error
 
 
 def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        loaded = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason})", file=path, row=number) from error
     except (ValueError, RecursionError) as error:
         hint = "the 2014 release writes Python literals; use 2018 or later" if line.startswith(b"{'") else None
         raise DataError(f"not a JSON object ({str(error)[:80]})", file=path, row=number, hint=hint) from error
-    if not isinstance(found, dict):
+    if not isinstance(loaded, dict):
         raise DataError("not a JSON object", file=path, row=number)
-    return found
+    return loaded
 
 
 def _frame(rows: list[list[Any]], schema: Mapping[str, pl.DataType], path: Path, start: int) -> pl.DataFrame:

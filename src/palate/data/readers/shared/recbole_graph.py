@@ -1,4 +1,4 @@
-"""RecBole's knowledge graph: triples between entities (``.kg``) and which entity an item is (``.link``)."""
+"""RecBole's knowledge graph: triples between entities (``.kg``), and the entity of each item (``.link``)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,25 @@ LINK = ("item_id", "entity_id")
 INVERSE = "~"
 
 
-def triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple[Path, Path]) -> Relations:
+def read_triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple[Path, Path]) -> Relations:
     """Triples with an item at one end, by relation.
 
-    A triple that only ends at an item is read the other way round, its relation marked with ``~``; one that touches no
-    item has no place among relations of items and is left out.
+    A triple that only ends at an item is read backwards, its relation marked with ``~``; a triple without an item is
+    left out.
+
+    Args:
+        table: the triples.
+        links: the entity of each item.
+        items: ids of the items.
+        files: the files of ``table`` and ``links``, for error messages.
+
+    Raises:
+        DataError: if a column is missing, or two items are the same entity.
     """
-    for found, wanted, file in ((table, tuple(TRIPLE), files[0]), (links, LINK, files[1])):
-        for column in wanted:
-            if column not in found.columns:
-                hint = f"found: {', '.join(found.columns)}"
+    for frame, required, file in ((table, tuple(TRIPLE), files[0]), (links, LINK, files[1])):
+        for column in required:
+            if column not in frame.columns:
+                hint = f"columns: {', '.join(frame.columns)}"
                 raise DataError("no such column", file=file, column=column, hint=hint)
     entity = pl.Series(links["entity_id"].cast(pl.String))
     if entity.is_duplicated().any():
@@ -46,7 +55,12 @@ def triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple
 
 
 def write_triples(data: Dataset, stem: Path) -> None:
-    """``stem.kg`` and ``stem.link``; weights have no place there and are left out."""
+    """Write ``stem.kg`` and ``stem.link``; the format has no weights.
+
+    Args:
+        data: the data set.
+        stem: path without its ending.
+    """
     if not data.relations.edges:
         return
     table = relation_table(data).select(

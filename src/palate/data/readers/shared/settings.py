@@ -1,4 +1,4 @@
-"""palate.yaml: read without ever expanding it, checked section by section."""
+"""palate.yaml, checked section by section and never expanded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ MAX_DEPTH = 16
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The sections of ``file``, {} where it does not exist.
+    """The sections of a settings file; empty if it does not exist.
+
+    Args:
+        file: ``palate.yaml``.
 
     Raises:
         DataError: not UTF-8 YAML, larger than 1 MiB, aliases (a short file can expand to gigabytes), nested too
@@ -25,7 +28,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     if file.stat().st_size > MAX_BYTES:
-        raise DataError("larger than 1 MiB", file=file, hint="settings are a few lines")
+        raise DataError("larger than 1 MiB", file=file, hint="keep settings short; data belongs in tables")
     try:
         text = file.read_text(encoding="utf-8-sig")
         _refuse_bombs(text, file)

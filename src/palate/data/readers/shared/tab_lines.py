@@ -1,4 +1,4 @@
-"""Tab separated lines without any quoting: a quotation mark is a character like any other."""
+"""Tab separated lines without quoting: a quotation mark is a character like any other."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from palate.data.tables import gunzip
 
 
 def lines_of(file: Path, names: tuple[str, ...], header: bool = False) -> pl.DataFrame:
-    """All columns as text, trimmed, empty ones null.
+    """All columns as text, trimmed; empty fields are null.
 
     Args:
-        names: the columns. header: the first line names them and is skipped; rows then count after it.
+        file: the file, plain or gzipped.
+        names: names of the columns.
+        header: whether the first line is a header, which is skipped; rows then count from the line after it.
 
     Raises:
         DataError: naming the row: not UTF-8, a NUL byte, another number of fields.
@@ -39,8 +41,8 @@ def lines_of(file: Path, names: tuple[str, ...], header: bool = False) -> pl.Dat
     wrong = (counts != len(names)).arg_true()
     if len(wrong):
         at = int(wrong[0])
-        what = f"{counts[at]} fields, expected {len(names)}"
-        raise DataError(what, file=file, row=int(frame["row"][at]), hint="tabs separate the fields")
+        message = f"{counts[at]} fields, expected {len(names)}"
+        raise DataError(message, file=file, row=int(frame["row"][at]), hint="tabs separate the fields")
     parts = frame["line"].str.split("\t")
     columns = [parts.list.get(at).str.strip_chars().alias(name) for at, name in enumerate(names)]
     return pl.DataFrame(columns).with_columns(pl.col(pl.String).replace("", None))

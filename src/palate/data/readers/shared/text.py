@@ -1,4 +1,4 @@
-"""Cleaning shared by shop and media layouts: HTML to text, lists to text, prices to numbers."""
+"""Cleaning of shop texts: HTML to text, lists to text, prices to numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _PRICE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def plain_text(value: Any) -> str | None:
-    """Text without markup, entities resolved, white space folded; lists are joined; None where nothing is left."""
+    """Text without markup, with entities resolved and white space folded; None if nothing is left.
+
+    Args:
+        value: text, a list (its entries are joined), or None.
+    """
     if isinstance(value, list):
         value = " ".join(part for part in (plain_text(entry) for entry in value) if part)
     if value is None:
@@ -23,17 +27,25 @@ def plain_text(value: Any) -> str | None:
 
 
 def price(value: Any) -> float | None:
-    """``$1,299.00`` -> 1299.0; of a range the lower end; None for anything without a number."""
+    """A price as a number, such as 1299.0 of ``$1,299.00``; of a range the first, None without a number.
+
+    Args:
+        value: text or a number.
+    """
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, (int, float)):
         return float(value) if 0 <= float(value) < float("inf") else None
-    found = _PRICE.search(str(value))
-    return float(found[0].replace(",", "")) if found and len(str(value)) < 40 else None
+    match = _PRICE.search(str(value))
+    return float(match[0].replace(",", "")) if match and len(str(value)) < 40 else None
 
 
 def words(value: Any) -> list[str] | None:
-    """A list of non-empty strings, None if there is none."""
+    """A list of non-empty texts; None if there is none.
+
+    Args:
+        value: a list, or a single value.
+    """
     entries = value if isinstance(value, list) else [value]
-    kept = [text for text in (plain_text(entry) for entry in entries) if text]
-    return kept or None
+    texts = [text for text in (plain_text(entry) for entry in entries) if text]
+    return texts or None

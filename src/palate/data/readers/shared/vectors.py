@@ -18,10 +18,14 @@ _ALIASES = {"v": "image", "vision": "image", "visual": "image", "t": "text", "a"
 
 
 def given_features(folder: Path, rows: int | None = None) -> dict[str, Features]:
-    """Every ``<modality>_feat.npy`` as features by modality; an all-zero or all-NaN row is absent.
+    """Features of every ``<modality>_feat.npy`` by modality; an all-zero or all-NaN row is absent.
 
     Args:
-        rows: how many rows each must have.
+        folder: where the files are.
+        rows: number of rows that each must have, or None.
+
+    Raises:
+        DataError: naming a file that is not a matrix of finite numbers, or has another number of rows.
     """
     out = {}
     for file in sorted(folder.glob("*_feat.npy")):
@@ -34,31 +38,62 @@ def given_features(folder: Path, rows: int | None = None) -> dict[str, Features]
 
 
 def given_graphs(folder: Path) -> dict[str, Graph]:
-    """Every ``<modality>_idx`` [n, k] and ``<modality>_cos`` [n, k] of every ``knn*.npz``; -1 marks no neighbour."""
-    found = {name: graph for file in sorted(folder.glob("knn*.npz")) for name, graph in _archive(file).items()}
-    return {_ALIASES.get(name, name): graph for name, graph in found.items()}
+    """Neighbours and cosines, ``<modality>_idx`` and ``<modality>_cos`` [n, k], of every ``knn*.npz``.
+
+    Args:
+        folder: where the files are.
+
+    Returns:
+        Modality -> int64 [n, k] rows of neighbours (-1 for none) and float32 [n, k] cosines.
+
+    Raises:
+        DataError: naming a file that cannot be read as such an archive, or holds a neighbour beyond the last item.
+    """
+    graphs = {name: graph for file in sorted(folder.glob("knn*.npz")) for name, graph in _archive(file).items()}
+    return {_ALIASES.get(name, name): graph for name, graph in graphs.items()}
 
 
 def graph_relations(graphs: dict[str, Graph]) -> Relations:
-    """``knn_<modality>`` edges."""
+    """Relations ``knn_<modality>``.
+
+    Args:
+        graphs: of :func:`given_graphs`.
+    """
     return Relations({f"knn_{name}": _edges(*graph) for name, graph in graphs.items()})
 
 
 def write_features(given: dict[str, Features], folder: Path) -> None:
-    """Save pooled vectors as float16/32 matrices, absent rows zero."""
+    """Save pooled vectors as matrices, with zeros in absent rows.
+
+    Args:
+        given: features by modality.
+        folder: where to.
+
+    Raises:
+        DataError: for features of another kind.
+    """
     for name, features in given.items():
         if features.kind != "pooled":
-            raise DataError(f"{features.kind} features have no place in this layout", key=name)
-        kept = np.repeat(features.present, features.values.shape[1]).reshape(features.values.shape)
-        np.save(folder / f"{name}_feat.npy", np.where(kept, features.values, 0))
+            raise DataError(f"this layout cannot store {features.kind} features", key=name, hint="leave them out")
+        present = np.repeat(features.present, features.values.shape[1]).reshape(features.values.shape)
+        np.save(folder / f"{name}_feat.npy", np.where(present, features.values, 0))
 
 
 def write_graphs(relations: Relations, n_items: int, folder: Path) -> None:
-    """Save ``knn_<modality>`` edges as an archive, padded with -1."""
+    """Save relations ``knn_<modality>`` as an archive, padded with -1.
+
+    Args:
+        relations: the relations.
+        n_items: number of items.
+        folder: where to.
+
+    Raises:
+        DataError: for any other relation.
+    """
     arrays: dict[str, NDArray] = {}
     for name, edges in relations.edges.items():
         if not name.startswith("knn_") or edges.target_kind != "item":
-            raise DataError("this relation has no place in this layout", key=name)
+            raise DataError("this layout cannot store the relation", key=name, hint="use layout folder")
         counts = np.bincount(edges.source, minlength=n_items)
         order = np.argsort(edges.source, kind="stable")
         place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
