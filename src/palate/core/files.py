@@ -114,7 +114,8 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
 
     with atomic_path(path) as aside:
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(plain, str(aside), metadata=dict(metadata or {}))
+        # an empty mapping of metadata beside no tensors is written as a header that cannot be read
+        save_file(plain, str(aside), metadata=dict(metadata or {}) if plain or metadata else None)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ FAINT = 1e-6
 State = tuple[Tensor, Tensor | None]
 """Between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
-towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
+towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",), "palate.towers")
 
 
 @towers.register("text")
