@@ -11,7 +11,11 @@ from palate.cli.options import default_store
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
     app.command()(check)
     app.command()(encode)
     app.command()(world)

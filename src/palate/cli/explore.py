@@ -10,7 +10,11 @@ from palate.cli import show
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
     for command in (models, demo, bench):
         app.command()(command)
 
