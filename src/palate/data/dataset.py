@@ -266,6 +266,10 @@ class Dataset:
         """The test events as questions of ranking; opened once, as :meth:`test_queries`."""
         return self._ranking_queries(self._known_at_test, TEST)
 
+    def _fitted(self, known: Sequence[int]) -> list[int]:
+        """Those of the ``known`` parts that the model was fitted on."""
+        return [part for part in known if part == TRAIN or self.split.refit]
+
     @property
     def _known_at_test(self) -> tuple[int, ...]:
         # each user's last item is asked with all earlier ones known, as published results of sequence models are
@@ -332,7 +336,7 @@ class Dataset:
         groups = np.asarray(events.impression if grouped else events.user)
         if split.chronological:
             usable[:] = True
-        in_table = np.bincount(events.user[trained], minlength=self.n_users) > 0
+        in_table = np.bincount(events.user[np.isin(split.part, self._fitted(known))], minlength=self.n_users) > 0
         users = events.user[questions]
         return RankingQueries(
             events.take(questions),
@@ -354,7 +358,7 @@ class Dataset:
             answers = answers & ~split.history
         history = self._lists(seen)
         users = np.flatnonzero((history.lengths > 0) & (np.bincount(data.users[answers], minlength=data.n_users) > 0))
-        in_table = np.bincount(data.users[trained], minlength=data.n_users) > 0
+        in_table = np.bincount(data.users[np.isin(split.part, self._fitted(known))], minlength=data.n_users) > 0
         rows = np.where(in_table[users], users, -1)
         masked = seen if self.spec.mask == "train" else split.part != part
         relevant = self._lists(answers).take(users)
