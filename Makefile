@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 
-.PHONY: demo shop test test-model lint bench wheel clean
+.PHONY: demo shop test test-model generate docs lint bench wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -29,17 +29,13 @@ test-model: $(STAMP)  ## NAME=...: stored outputs, contract and unit tests of on
 	$(PY) -m pytest tests/stored tests/contract $(UNIT) \
 		-k "[$(NAME)] or [$(NAME)- $(foreach file,$(notdir $(UNIT)),or $(file))"
 
-test-model: $(STAMP)  ## the contract and the own tests of one model: make test-model NAME=ease
-	test -n "$(NAME)" || { echo "make test-model NAME=<registered name>"; exit 2; }
-	$(PY) -m pytest tests/contract tests/models -k "$(NAME)" -x
-
 generate: $(STAMP)  ## rewrite the files that are made from code: stubs, the page of settings, the picture of the house
 	$(PY) tools/generate.py
 
 docs: $(STAMP)  ## the pages and the API reference as a site in site/; a dead link or an undocumented symbol fails
 	$(PY) -m pip install -q --disable-pip-version-check $(PIN) -e '.[docs]'
 	$(PY) tools/check_docstrings.py
-	$(VENV)/bin/mkdocs build --strict --quiet
+	$(VENV)/bin/mkdocs build --strict
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check src tests benchmarks tools examples
