@@ -15,7 +15,7 @@ from _common import WORK, real
 from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
 from palate.data.dataset import Dataset
-from palate.metrics.held import answer
+from palate.metrics.held_out import rank_held_out
 from palate.metrics.lists import evaluate_lists
 from palate.simulation.world import World
 
@@ -183,5 +183,5 @@ def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> ND
     items = torch.from_numpy(joint.astype(np.float32))
     view = data.refit_view() or data.select_view()
     scorer = VectorScorer(mean_of(items, view.history), items, known=there > 0)
-    lists = answer(scorer, held, K)
+    lists = rank_held_out(scorer, held, K)
     return np.asarray(dict(evaluate_lists(lists, held.relevant, (K,), ("capped_recall",)))[f"capped_recall@{K}"])

@@ -21,7 +21,7 @@ from palate.core.seeding import seed_torch
 from palate.data.views import TrainView
 from palate.evaluation import speed
 from palate.features.plan import plan_content
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.modules.graph import bipartite
 from palate.training.loop import train
 

@@ -45,7 +45,7 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     from palate.core.context import RunContext
     from palate.core.seeding import seed_torch
     from palate.evaluation.memory import peak
-    from palate.metrics.held import evaluate_held
+    from palate.metrics.held_out import evaluate_held_out
     from palate.training.loop import train
     from palate.training.saving import versions
 
@@ -68,7 +68,7 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     fit, fit_cpu = time.perf_counter() - started, time.process_time() - cpu
     started, cpu = time.perf_counter(), time.process_time()
     with torch.inference_mode():
-        recall = evaluate_held(model.eval().scorer(), view.valid)["recall@20"]
+        recall = evaluate_held_out(model.eval().scorer(), view.valid)["recall@20"]
     np.save(folder.parent / f"{folder.name}-{cell}.npy", recall)
     row: dict[str, Any] = {
         "model": text, "data": data.name, "users": data.n_users, "items": data.n_items,

@@ -32,7 +32,7 @@ from palate.data.views import EvaluationQueries
 from palate.evaluation.fit_result import fit_one
 from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
-from palate.metrics.held import answer
+from palate.metrics.held_out import rank_held_out
 from palate.metrics.lists import evaluate_lists
 from palate.ranking.scorer import Scorer
 from palate.simulation.truth import Truth
@@ -102,10 +102,10 @@ def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> d
         content = plan_content(data, left_out, store)
         scorer = fit_one(parse_model(ID_ONLY.get(model, "blend")), data, content, 0, False).model.scorer()
     with torch.inference_mode():
-        lists = answer(scorer, held, K)
+        lists = rank_held_out(scorer, held, K)
     metric = METRIC[part].partition("@")[0]
     drawn = dict(evaluate_lists(lists, held.relevant, (K,), (metric,)))[METRIC[part]]
-    best = _expected(answer(truth, held, K), truth, held)
+    best = _expected(rank_held_out(truth, held, K), truth, held)
     return {METRIC[part]: float(drawn.mean()), EXPECTED: float((_expected(lists, truth, held) / best).mean())}
 
 

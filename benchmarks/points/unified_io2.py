@@ -34,11 +34,11 @@ def filled(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, se
         truth = model.codes.books["image"].ids(maps) + model.layout.first("image")
         hidden = (torch.arange(truth.shape[1]) % 2 == 0).expand_as(truth)
         asked = net.senses.prefix(torch.tensor(model.asked("image", "R")).expand(len(maps), -1))
-        read = net.read([asked, net.senses.map("image", maps, hidden)])
+        read = net.encode([asked, net.senses.maps("image", maps, hidden)])
         tells = ~hidden if model.config.dynamic else torch.ones_like(hidden)
         written = truth.masked_fill(hidden, 0)
         for cell in hidden[0].nonzero()[:, 0].tolist():
-            logits = net.write(read, written, net.senses.raster(maps), tells, OPEN)
+            logits = net.decode(read, written, net.senses.cell_positions(maps), tells, OPEN)
             written[:, cell] = logits[:, cell].argmax(1)
     return (written == truth)[:, hidden[0]].double().mean(1).numpy()
 

@@ -14,9 +14,9 @@ import checks_settings  # noqa: F401
 import pytest
 from cases import APPLIES, CHECKS
 
-from palate.contracts import models
+from palate.contracts import Matcher, models
 
-NAMES = models.names()
+NAMES = [name for name, kind in models.items() if issubclass(kind, Matcher)]
 PAIRS = [(model, name) for model in NAMES for name in CHECKS if APPLIES[name](models.get(model))]
 
 

@@ -309,7 +309,7 @@ def test_a_checkpoint_in_stages_gives_its_own_vectors(made, picture_bytes, modal
             state = (inputs, None) if network.split is None else network.lower(inputs)
             np.testing.assert_allclose(network(state).numpy(), wanted, atol=2e-5)
     network = encoder.network()
-    if not network.tower.lengthens:
+    if not network.tower.accepts_prefix:
         with pytest.raises(ConfigError, match="learnt positions"):
             network.prepare(parse_plan("prompt:2"), tuple(inputs.shape[1:]))
         return
@@ -317,7 +317,7 @@ def test_a_checkpoint_in_stages_gives_its_own_vectors(made, picture_bytes, modal
     with torch.no_grad():
         vectors, tokens = prompted((inputs, None)), prompted.tokens((inputs, None))[0]
     assert vectors.shape == wanted.shape and np.abs(vectors.numpy() - wanted).max() > 1e-5
-    assert tokens.shape[1] == network.stages.start(inputs)[0].shape[1]
+    assert tokens.shape[1] == network.stages.embed(inputs)[0].shape[1]
 
 
 def test_low_rank_updates_are_all_that_is_trained_and_find_every_linear_map_of_the_layers(made, picture_bytes):

@@ -24,7 +24,7 @@ def test_info_nce_by_hand():
     assert info_nce(A, B, 0.5, symmetric=True).item() == pytest.approx((rows + columns) / 2, rel=1e-5)
     assert info_nce(A, B, 0.5, candidates=B).item() == pytest.approx(rows, rel=1e-5)
     dot = (math.log(1 + math.exp(6 - 2)) + math.log(1 + math.exp(0 - 4))) / 2
-    assert info_nce(A, B, 1.0, normalise=False).item() == pytest.approx(dot, rel=1e-5)
+    assert info_nce(A, B, 1.0, normalize=False).item() == pytest.approx(dot, rel=1e-5)
 
 
 def test_more_candidates_make_it_harder():
@@ -39,11 +39,11 @@ def test_rows_of_one_entity_are_not_negatives_of_each_other():
     second = math.log(1 + 2 * math.exp((0 - 0.8) / 0.5))
     assert loss.item() == pytest.approx((2 * first + second) / 3, rel=1e-5)
     assert loss < info_nce(a, b, 0.5)
-    twins = torch.zeros(3, 3, dtype=torch.bool)
-    twins[0, 2] = twins[2, 0] = True
-    assert info_nce(a, b, 0.5, twins=twins).item() == pytest.approx(loss.item(), rel=1e-6)
+    false_negatives = torch.zeros(3, 3, dtype=torch.bool)
+    false_negatives[0, 2] = false_negatives[2, 0] = True
+    assert info_nce(a, b, 0.5, false_negatives=false_negatives).item() == pytest.approx(loss.item(), rel=1e-6)
     everybody = torch.ones(3, 3, dtype=torch.bool)
-    assert info_nce(a, b, 0.5, twins=everybody, symmetric=True).item() == pytest.approx(0, abs=1e-6)
+    assert info_nce(a, b, 0.5, false_negatives=everybody, symmetric=True).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_supervised_contrast_by_hand():

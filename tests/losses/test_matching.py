@@ -7,7 +7,7 @@ import torch
 
 from palate.core.errors import DataError
 from palate.losses.labels import batch_topics, share_cross_entropy
-from palate.losses.matching import cosine_match
+from palate.losses.pointwise import cosine_match
 
 
 def test_a_cosine_as_a_probability_by_hand():

@@ -11,16 +11,16 @@ from palate.metrics.rating import auc, group_auc, logloss
 
 
 def test_a_case_worked_out_by_hand():
-    # impression 7: ranks are b 1 (0), a 2 (1), d 3 (0), c 4 (1); impression 9: all clicked; 11: a single tie
+    # impression 7: ranks are b 1 (0), a 2 (1), d 3 (0), c 4 (1); impression 9: all clicked; 11: one clicked of two
     labels = [1, 0, 1, 0, 1, 1, 0, 1]
-    scores = [2.0, 3.0, 0.5, 1.0, 0.0, -1.0, 0.4, 0.4]
+    scores = [2.0, 3.0, 0.5, 1.0, 0.0, -1.0, 0.4, 0.3]
     groups = [7, 7, 7, 7, 9, 9, 11, 11]
     found = grouped_metrics(labels, scores, groups, ks=(1, 2, 5))
-    np.testing.assert_allclose(found["group_auc"], [0.25, np.nan, 0.5])
-    np.testing.assert_allclose(found["mrr"], [(1 / 2 + 1 / 4) / 2, (1 + 1 / 2) / 2, 1 / 2])
-    np.testing.assert_allclose(found["ndcg@1"], [0, 1, 0])
+    np.testing.assert_allclose(found["group_auc"], [0.25, np.nan, 0])
+    np.testing.assert_allclose(found["mrr"], [(1 / 2 + 1 / 4) / 2, np.nan, 1 / 2])
+    np.testing.assert_allclose(found["ndcg@1"], [0, np.nan, 0])
     third, ideal = 1 / np.log2(3), 1 + 1 / np.log2(3)
-    np.testing.assert_allclose(found["ndcg@2"], [third / ideal, 1, third])
+    np.testing.assert_allclose(found["ndcg@2"], [third / ideal, np.nan, third])
     np.testing.assert_allclose(found["ndcg@5"][0], (third + 1 / np.log2(5)) / ideal)
     p = 1 / (1 + np.exp(-np.array(scores)))
     np.testing.assert_allclose(found["log_loss"][1], logloss([1, 1], p[4:6]))

@@ -74,7 +74,10 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(DataError, match=r"row 1.*NaN"):
         auc([1, 0], [math.nan, 0.2])
     with pytest.raises(DataError, match="shape"):
-        auc([], [])
+        auc([1, 0], [0.1])
+    for metric in (auc, logloss):
+        with pytest.raises(DataError, match="no labels"):
+            metric([], [])
     with pytest.raises(DataError, match="groups"):
         group_auc([1, 0], [0.1, 0.2], [0])
     with pytest.raises(ConfigError, match="unknown weight"):

@@ -15,7 +15,7 @@ from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.models.pretrain import attribute_ridge
-from palate.modules.taught import Taught
+from palate.modules.towers import AttributeProjection
 from palate.training.pretrain import pretrain
 
 READERS = {"image": "image_stats", "text": "tfidf?min_df=1"}
@@ -56,7 +56,7 @@ def ready(data, readers=READERS, **settings):
 
 
 def test_the_vector_is_what_is_shown_and_what_it_tells():
-    tower = Taught(2, 3, weight=0.5)
+    tower = AttributeProjection(2, 3, weight=0.5)
     with torch.no_grad():
         tower.map.copy_(torch.tensor([[3.0, 1.0]]))
         tower.mean.copy_(torch.tensor([1.0, 1.0]))
@@ -155,7 +155,7 @@ def test_what_it_cannot_learn_from_is_refused():
 
 def test_untrained_maps_keep_angles_roughly():
     torch.manual_seed(0)
-    tower = Taught(50, 50 + 400)
+    tower = AttributeProjection(50, 50 + 400)
     x = torch.randn(20, 50)
     told = tower(x)[0][:, 0, 50:].detach()
     assert float((told @ told.T - F.normalize(x, dim=1) @ F.normalize(x, dim=1).T).abs().max()) < 0.25

@@ -13,9 +13,8 @@ import palate
 from palate.core.batch import ExampleBatch, RaggedArray
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
-from palate.modules.relevance import Cosine, Layers
 from palate.modules.towers import AudioTower
-from palate.modules.users import HistoryUsers, TableUsers
+from palate.modules.users import CosineRelevance, HistoryUserEncoder, RelevanceNetwork, UserTable
 from palate.training.pretrain import pretrain
 
 NETWORKS = ("basic_binary", "dcue", "multi_1vsn", "metric_1vsn")
@@ -62,28 +61,38 @@ def test_the_objectives_by_hand():
 def test_parts_of_the_four_networks():
     data = shop()
     parts = [network(name, data)[0] for name in NETWORKS]
-    assert [type(model.people) for model in parts] == [HistoryUsers, TableUsers, HistoryUsers, HistoryUsers]
-    assert [type(model.relevance) for model in parts] == [Layers, Cosine, Layers, Cosine]
+    assert [type(model.people) for model in parts] == [
+        HistoryUserEncoder,
+        UserTable,
+        HistoryUserEncoder,
+        HistoryUserEncoder,
+    ]
+    assert [type(model.relevance) for model in parts] == [
+        RelevanceNetwork,
+        CosineRelevance,
+        RelevanceNetwork,
+        CosineRelevance,
+    ]
     assert [model.unit for model in parts] == [False, True, False, True]
 
 
 def test_layers_read_the_concatenation():
     torch.manual_seed(0)
-    net = Layers(3)
+    net = RelevanceNetwork(3)
     users, items = torch.randn(2, 3), torch.randn(2, 4, 3)
     with torch.no_grad():
         both = torch.cat([users[:, None].expand(-1, 4, -1), items, users[:, None] * items], dim=2)
         weight = torch.cat([net.user.weight, net.item.weight, net.product.weight], dim=1)
         wanted = net.out(torch.nn.functional.gelu(both @ weight.T + net.user.bias)).squeeze(2)
         torch.testing.assert_close(net(users, items), wanted)
-        assert Cosine()(users, items)[1, 2] == pytest.approx(
+        assert CosineRelevance()(users, items)[1, 2] == pytest.approx(
             float(torch.cosine_similarity(users[1], items[1, 2], dim=0)), abs=1e-6
         )
 
 
 def test_a_listener_is_known_by_all_but_the_track_in_question():
     torch.manual_seed(0)
-    people = HistoryUsers(RaggedArray.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
+    people = HistoryUserEncoder(RaggedArray.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
     users, asked = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
     with torch.no_grad():
         before = people(users, asked)

@@ -10,7 +10,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
-from palate.modules.masking import mine
+from palate.modules.masking import sample_hard_negatives
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "width": 8, "layers": 1, "queries": 3, "batch_size": 20, "lr": 3e-3}
@@ -76,11 +76,11 @@ def test_hard_negatives_are_similar_and_never_the_item_or_its_twin():
     scores = torch.tensor([[9.0, 9.0, 4.0, 0.0], [9.0, 9.0, 0.0, 4.0], [0.0, 0.0, 9.0, 0.0], [0.0, 0.0, 0.0, 9.0]])
     twins = torch.eye(4, dtype=torch.bool)
     twins[0, 1] = twins[1, 0] = True
-    drawn = torch.stack([mine(scores, twins)[1] for _ in range(300)])
+    drawn = torch.stack([sample_hard_negatives(scores, twins)[1] for _ in range(300)])
     assert set(drawn[:, 0].tolist()) == {2, 3} and set(drawn[:, 2].tolist()) == {0, 1, 3}
     expected = torch.tensor([4.0, 0.0]).softmax(0)[0]
     assert abs((drawn[:, 0] == 2).float().mean() - expected) < 0.03
-    rows, none = mine(scores[:2, :2], twins[:2, :2])
+    rows, none = sample_hard_negatives(scores[:2, :2], twins[:2, :2])
     assert len(rows) == len(none) == 0
 
 

@@ -6,7 +6,7 @@ import tiny_view
 import torch
 from tiny_view import RUN
 
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.ease import dense_gram, ease_weights, inverse
 from palate.models.match.ease_content import EASEContent
 from palate.models.match.ease_content.prior import prior_weights, row_normalised, weighted_gram, widened

@@ -14,7 +14,7 @@ from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
 from palate.models.pretrain._properties import Properties
-from palate.modules.interact import CoAttention, Weighed
+from palate.modules.interactive import AttentionPooling, CoAttention
 from palate.modules.triples import Triples
 from palate.training.pretrain import pretrain
 
@@ -73,7 +73,7 @@ def test_co_attention_without_a_partner_reads_nothing():
 
 def test_weights_are_of_what_is_there():
     torch.manual_seed(0)
-    weighed = Weighed(8)
+    weighed = AttentionPooling(8)
     x = torch.randn(2, 3, 8)
     there = torch.tensor([[True, False, True], [False, False, False]])
     found = weighed(x, there)

@@ -7,7 +7,7 @@ from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.content_knn import ContentKNN
 from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
 from palate.ranking.scorer import Scorer

@@ -10,7 +10,7 @@ from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 from palate.contracts import models
 from palate.core.context import RunContext
 from palate.core.seeding import seed_torch
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.training.loop import train
 
 NAMES = ("bpr", "simplex", "lightgcn", "vbpr", "freedom", "bm3")

@@ -17,7 +17,7 @@ from palate.features.encoders.tower import vectors_of
 from palate.features.plan import Content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
-from palate.losses.calibrated import calibrated_cosine
+from palate.losses.pointwise import calibrated_cosine
 from palate.models.pretrain._held import reciprocal_rank
 from palate.models.pretrain._pairs import neighbour_pairs, next_pairs
 from palate.training.pretrain import pretrain

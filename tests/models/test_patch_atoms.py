@@ -10,7 +10,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
-from palate.modules.patches import EVEN, FLOOR, PatchTower, cut, even
+from palate.modules.patches import MIN_VARIANCE, WHITENING_EPS, PatchTower, normalize_contrast, sample_patches
 from palate.training.pretrain import pretrain
 
 SETTINGS = {"atoms": 12, "size": 3, "grid": 2, "patches": 16, "batch_size": 16, "held": 0.2, "epochs": 4, "width": 10}
@@ -24,19 +24,19 @@ def every_patch(pictures, size):
 def begun(**settings):
     torch.manual_seed(0)
     tower = PatchTower(**{"dim": 48, "size": 3, "grid": 2, **settings})
-    tower.begin(every_patch(PICTURES, 3).flatten(0, 1))
+    tower.initialize(every_patch(PICTURES, 3).flatten(0, 1))
     return tower.requires_grad_(False)
 
 
 def test_filters_say_what_patches_one_by_one_say():
     tower = begun()
     patches = every_patch(PICTURES, 3)
-    z = tower.whitened(patches.flatten(0, 1)).view(*patches.shape)
+    z = tower.whiten(patches.flatten(0, 1)).view(*patches.shape)
     said = F.relu(z @ F.normalize(tower.atoms, dim=1).T - tower.threshold).transpose(1, 2).view(5, 12, 7, 7)
     by_hand = torch.stack(
         [said[:, :, a, b].mean((2, 3)) for a in (slice(4), slice(3, 7)) for b in (slice(4), slice(3, 7))]
     )
-    torch.testing.assert_close(tower.cells(PICTURES).flatten(2).permute(2, 0, 1), by_hand, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(tower.cell_means(PICTURES).flatten(2).permute(2, 0, 1), by_hand, atol=1e-5, rtol=1e-4)
 
 
 def test_a_mirrored_or_dimmed_picture_is_nearly_the_same():
@@ -50,19 +50,19 @@ def test_a_mirrored_or_dimmed_picture_is_nearly_the_same():
 
 def test_patches_are_even_and_white():
     patches = every_patch(PICTURES, 3).flatten(0, 1)
-    plain = even(patches)
+    plain = normalize_contrast(patches)
     assert float(plain.mean(1).abs().max()) < 1e-5
     kept = patches.var(1, correction=0)
-    torch.testing.assert_close(plain.var(1, correction=0), kept / (kept + FLOOR), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(plain.var(1, correction=0), kept / (kept + MIN_VARIANCE), atol=1e-4, rtol=1e-4)
     tower = begun()
-    found = torch.linalg.eigvalsh(torch.cov(tower.whitened(patches).T))
+    found = torch.linalg.eigvalsh(torch.cov(tower.whiten(patches).T))
     strength = torch.linalg.eigvalsh(torch.cov(plain.T)).clamp(min=0)
-    torch.testing.assert_close(found, strength / (strength + EVEN), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found, strength / (strength + WHITENING_EPS), atol=1e-4, rtol=1e-3)
 
 
 def test_patches_are_cut_from_their_own_picture():
     torch.manual_seed(0)
-    found, all_of = cut(PICTURES, 3, 4).view(5, 4, -1), every_patch(PICTURES, 3)
+    found, all_of = sample_patches(PICTURES, 3, 4).view(5, 4, -1), every_patch(PICTURES, 3)
     for mine, whole in zip(found, all_of):
         assert all(bool((whole == patch).all(1).any()) for patch in mine)
 
@@ -74,7 +74,7 @@ def test_loss_by_hand():
     patches = torch.randn(20, 27)
     model.cut = lambda rows, count: patches
     found = float(model.loss(ExampleBatch(torch.arange(4)[:, None]))["loss"].detach())
-    z, a = even(patches), model.tower.atoms.detach()
+    z, a = normalize_contrast(patches), model.tower.atoms.detach()
     by_hand = np.mean([1 - max(float(F.cosine_similarity(p, atom, dim=0)) for atom in a) for p in z])
     assert found == pytest.approx(by_hand, abs=1e-5)
 

@@ -12,7 +12,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
 from palate.models.pretrain._histories import histories, pasts
-from palate.modules.attend import AdditiveAttention, Attended
+from palate.modules.attended import AdditiveAttention, Attended
 from palate.training.pretrain import pretrain
 
 WIDE = {"width": 8, "clicks": 4}
@@ -89,7 +89,7 @@ def test_masked_clicks_by_hand(monkeypatch):
     model, _ = ready("prec", news(), **WIDE, tau=0.5)
     where = torch.tensor([[0, 1, -1, -1], [2, 0, 3, -1]])
     hidden = torch.tensor([[False, True, False, False], [False, False, True, False]])
-    monkeypatch.setattr("palate.models.pretrain.prec.choose", lambda eligible, share: hidden)
+    monkeypatch.setattr("palate.models.pretrain.prec.sample_mask", lambda eligible, share: hidden)
     vectors = torch.randn(4, 8)
     with torch.no_grad():
         states = model.read(where, hidden, vectors)

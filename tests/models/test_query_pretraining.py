@@ -19,7 +19,7 @@ from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.models.pretrain._entities import entities_of
 from palate.models.pretrain._queries import Queries, alike
-from palate.modules.fusion import drawn_pairs
+from palate.modules.pair_reader import sample_pairs
 from palate.training.pretrain import pretrain
 
 BOTH = ("ppm", "adapted_clip")
@@ -94,10 +94,10 @@ def test_rows_of_the_same_words_or_item_are_alike():
 def test_drawn_pairs_are_allowed_and_even():
     torch.manual_seed(0)
     allowed = torch.tensor([[False, True, True], [False, False, False], [True, True, True]])
-    drawn = [drawn_pairs(allowed, 1) for _ in range(300)]
+    drawn = [sample_pairs(allowed, 1) for _ in range(300)]
     assert all(rows.tolist() == [0, 2] and allowed[rows, columns].all() for rows, columns in drawn)
     assert abs(np.mean([int(columns[0]) == 1 for _, columns in drawn]) - 0.5) < 0.1
-    assert len(drawn_pairs(allowed, 5)[0]) == 5
+    assert len(sample_pairs(allowed, 5)[0]) == 5
 
 
 def test_query_matching_by_hand():
@@ -171,7 +171,7 @@ def test_scores_are_distilled_by_hand():
         total = 0.0
         for i, j in ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 0)):
             tokens = [(part[0][[k]], part[1][[k]]) for part, k in ((words, i), (regions, j))]
-            chance, logit = teacher.fits(*tokens).sigmoid()[0], 2 * cosines[i, j] - 1
+            chance, logit = teacher.match_logits(*tokens).sigmoid()[0], 2 * cosines[i, j] - 1
             total += chance * F.softplus(-logit) + (1 - chance) * F.softplus(logit)
         assert float(model.taught(cosines, ids, pictures)) == pytest.approx(float(total / 6), rel=1e-4)
 

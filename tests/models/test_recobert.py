@@ -13,13 +13,13 @@ import palate
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.models.pretrain.recobert import standardised
-from palate.modules.joined import joined
+from palate.modules.token_ids import concat_texts
 from palate.training.pretrain import pretrain
 
 
 def means(model, titled, described):
     """Mean states of the words of title and body, read together and unmasked."""
-    ids, part = joined(model.text(0, titled), model.text(1, described), 5)
+    ids, part = concat_texts(model.text(0, titled), model.text(1, described), 5)
     states = model.stream(ids)[0]
     return [torch.stack([s[p == side].mean(0) for s, p in zip(states, part)]) for side in (1, 2)]
 
@@ -33,7 +33,7 @@ def test_matching_by_hand(monkeypatch):
     with torch.no_grad():
         for order, y in ((own, 1), (own.flip(0), 0)):
             monkeypatch.setattr(
-                "palate.models.pretrain.recobert.mismatched", lambda n, device, order=order: (order, own)
+                "palate.models.pretrain.recobert.sample_mismatched_pairs", lambda n, device, order=order: (order, own)
             )
             s = (1 + F.cosine_similarity(*means(model, rows[order], rows))) / 2
             expected = -(s if y else 1 - s).log().mean()
@@ -48,7 +48,7 @@ def test_equal_texts_belong_together(monkeypatch):
     rows = torch.tensor([4, 12])
     assert torch.equal(*model.text(0, rows))
     own = torch.tensor([0, 1])
-    monkeypatch.setattr("palate.models.pretrain.recobert.mismatched", lambda n, device: (own, own.flip(0)))
+    monkeypatch.setattr("palate.models.pretrain.recobert.sample_mismatched_pairs", lambda n, device: (own, own.flip(0)))
     with torch.no_grad():
         s = (1 + F.cosine_similarity(*means(model, rows, rows.flip(0)))) / 2
         assert float(model.loss(ExampleBatch(rows[:, None]))["tdm"]) == pytest.approx(float(-s.log().mean()), rel=1e-4)
@@ -57,7 +57,7 @@ def test_equal_texts_belong_together(monkeypatch):
 def test_words_are_guessed_from_both_texts():
     model, _ = ready("recobert", news(), tdm=0)
     rows = torch.tensor([1, 2])
-    ids, _ = joined(model.text(0, rows), model.text(1, rows), 5)
+    ids, _ = concat_texts(model.text(0, rows), model.text(1, rows), 5)
     hidden = torch.zeros_like(ids, dtype=torch.bool)
     hidden[:, 2] = True
     model.hide = lambda ids: (ids.masked_fill(hidden, 4), hidden)

@@ -17,7 +17,7 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import info_nce
-from palate.losses.harmonised import harmonised
+from palate.losses.pointwise import harmonised
 from palate.training.pretrain import pretrain
 
 SMALL = {"dim": 16, "width": 8, "layers": 1, "batch_size": 16, "lr": 3e-3}
@@ -91,12 +91,12 @@ def test_hidden_tokens_are_not_seen(modality):
     shifted = inputs.roll(1, 0) if modality != "text" else torch.where(inputs >= 5, 9.0, inputs)
     if modality == "text":
         torch.manual_seed(0)
-        (one, _), where, truth = task.mask_rows(inputs, present, 0.999)
+        (one, _), where, truth = task.mask_inputs(inputs, present, 0.999)
         assert torch.equal(where, inputs >= 5) and torch.equal(truth, inputs[where].long())
         return
     with torch.no_grad():
-        (one, _), where, truth = task.mask_rows(inputs, present, 0.999)
-        (other, _), _, moved = task.mask_rows(shifted, present, 0.999)
+        (one, _), where, truth = task.mask_inputs(inputs, present, 0.999)
+        (other, _), _, moved = task.mask_inputs(shifted, present, 0.999)
     assert where.all() and not torch.allclose(truth, moved, atol=1e-3)
     torch.testing.assert_close(one, other)
 

@@ -3,7 +3,7 @@ import pytest
 from tiny_view import N_ITEMS, N_USERS, RUN, as_users, numpy, view
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.models.match.spectral import Spectral
 
 

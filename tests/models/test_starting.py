@@ -11,8 +11,8 @@ from palate.contracts import pretrainers
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder
-from palate.modules.remember import Remember
-from palate.modules.towers import through
+from palate.modules.frozen_state_cache import FrozenStateCache
+from palate.modules.towers import run_tower
 from palate.training.pretrain import pretrain
 
 transformers = pytest.importorskip("transformers")
@@ -43,13 +43,15 @@ def run(out, checkpoint, tuning="full", epochs=2, **more):
 
 def test_what_is_below_the_split_is_made_once_and_nothing_else_changes(checkpoint, tmp_path, monkeypatch):
     asked = []
-    below = Remember.below
+    below = FrozenStateCache.lower_states
     monkeypatch.setattr(
-        Remember, "below", lambda self, tower, ids: asked.extend(map(bytes, ids.numpy())) or below(self, tower, ids)
+        FrozenStateCache,
+        "lower_states",
+        lambda self, tower, ids: asked.extend(map(bytes, ids.numpy())) or below(self, tower, ids),
     )
     found = run(tmp_path / "out", checkpoint, "partial:1", epochs=3)["text"]
     assert len(asked) == len(set(asked)) > 1
-    monkeypatch.setattr(Remember, "__call__", lambda self, tower, ids: through(tower, ids))
+    monkeypatch.setattr(FrozenStateCache, "__call__", lambda self, tower, ids: run_tower(tower, ids))
     other = run(tmp_path / "again", checkpoint, "partial:1", epochs=0)["text"]
     texts = ["a red lamp", "a blue lamp"]
     assert np.abs(found.encode(texts).values - other.encode(texts).values).max() > 1e-4

@@ -59,7 +59,7 @@ def test_a_picture_is_written_from_other_modalities_alone_by_hand():
         codes = model.codes.ids("image", ROWS) + 12
         senses, net = model.net.senses, model.net
         prefix = senses.prefix(torch.tensor([model.layout.asked("image", "S")] * 4))
-        read = net.read([prefix, senses.text(model.inputs.read("text", ROWS).long())])
+        read = net.encode([prefix, senses.text(model.inputs.read("text", ROWS).long())])
         opened = torch.cat([torch.full((4, 1), 2), codes[:, :-1]], 1)
         rule = torch.ones(4, 4, 4, dtype=torch.bool).tril()
         places = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).expand(4, -1, -1)
@@ -102,20 +102,20 @@ def test_what_was_not_shown_cannot_be_copied(dynamic):
     model = made(view()).eval()
     senses, net = model.net.senses, model.net
     maps, hidden = model.inputs.read("image", ROWS[:1]), torch.tensor([[True, False, True, False]])
-    read = net.read([senses.map("image", maps, hidden)])
+    read = net.encode([senses.maps("image", maps, hidden)])
     codes = torch.tensor([[12, 13, 14, 15]])
     tells = ~hidden if dynamic else torch.ones_like(hidden)
     with torch.no_grad():
         logits = []
         for code in (12, 19):
             codes[0, 0] = code
-            logits.append(net.write(read, codes, senses.raster(maps), tells, 2)[0])
+            logits.append(net.decode(read, codes, senses.cell_positions(maps), tells, 2)[0])
     changed = (logits[0] != logits[1]).any(1).tolist()
     assert changed == ([False, True, False, False] if dynamic else [False, True, True, True])
     other = maps.clone()
     other[:, :, :16, :16] = 0.7
     with torch.no_grad():
-        again = net.read([senses.map("image", other, hidden)])
+        again = net.encode([senses.maps("image", other, hidden)])
     assert torch.equal(again[0][again[1]], read[0][read[1]])
 
 
@@ -123,11 +123,11 @@ def test_later_words_are_not_seen():
     model = made(view()).eval()
     senses, ids = model.net.senses, model.inputs.read("text", ROWS[:1]).long()
     with torch.no_grad():
-        read = model.net.read([senses.text(ids)])
+        read = model.net.encode([senses.text(ids)])
         logits = []
         for last in (9, 10):
             written = torch.tensor([[5, last, 3]])
-            logits.append(model.net.write(read, written, senses.line(written), written > 0, 2)[0])
+            logits.append(model.net.decode(read, written, senses.sequence_positions(written), written > 0, 2)[0])
     assert (logits[0] != logits[1]).any(1).tolist() == [False, False, True]
 
 
@@ -204,10 +204,10 @@ def test_every_head_learns_what_the_other_modalities_tell():
     with torch.no_grad():
         for head in ("image", "audio"):
             target = model.target(rows, head, "S")
-            own = model.net.read(model.parts(rows, head, "S", None))
-            wrong = model.net.read(model.parts(rows.roll(1), head, "S", None))
+            own = model.net.encode(model.parts(rows, head, "S", None))
+            wrong = model.net.encode(model.parts(rows.roll(1), head, "S", None))
             chances = [
-                model.net.write(read, target.ids, target.places, target.tells, 2)
+                model.net.decode(read, target.ids, target.places, target.tells, 2)
                 .log_softmax(2)
                 .gather(2, target.ids[:, :, None])[:, 0]
                 .mean()
@@ -248,7 +248,7 @@ def test_exported_encoders_read_one_modality(tmp_path):
         assert torch.equal(tower(codes)[0], tower(unknown)[0]), "an unseen piece is no code of a picture"
         ids = torch.from_numpy(encoders["text"].of.encode(titles).values).long()
         senses = model.net.senses
-        states, mask, _ = model.net.read(
+        states, mask, _ = model.net.encode(
             [senses.prefix(torch.tensor([model.asked("text", "R")] * 2)), senses.text(ids)]
         )
         own, there = states[:, 2:], mask[:, 2:, None]

@@ -15,7 +15,7 @@ from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
 from palate.models.pretrain._clicked import Clicked
 from palate.models.pretrain._properties import Properties
-from palate.modules.bootstrap import project
+from palate.modules.momentum_encoder import project
 from palate.training.pretrain import pretrain
 
 SETTINGS = {"dim": 16, "hidden": 16, "batch_size": 16, "category": "half", "held": 0.2}

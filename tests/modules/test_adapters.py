@@ -7,7 +7,7 @@ from torch import nn
 from palate.core.errors import ConfigError
 from palate.core.tuning import Plan, parse_plan
 from palate.modules.adapters import Bottleneck, LowRank, Prompt, add_low_rank
-from palate.modules.meeting import Meeting
+from palate.modules.modality_fusion import ModalityFusion
 from palate.modules.network import Network
 from palate.modules.towers import make_tower, pooled
 
@@ -109,7 +109,7 @@ def test_a_plan_trains_what_it_says(kind, plan):
     parsed, x = parse_plan(plan), inputs(kind)
     plain = network(kind)
     if kind == "words" and parsed.kind in ("prompt", "lora"):
-        with pytest.raises(ConfigError, match=r"no place for learnt positions|no linear map"):
+        with pytest.raises(ConfigError, match=r"learnt positions|no linear map"):
             plain.prepare(parsed, TOWERS[kind][1])
         return
     before = {name: p.clone() for name, p in plain.named_parameters()}
@@ -148,7 +148,7 @@ def test_the_split_point_is_named_by_the_weights_below_it_alone():
 @pytest.mark.parametrize("joint", ["perceptron", "transformer"])
 def test_modalities_meet_in_the_mean_of_what_is_there(joint):
     torch.manual_seed(0)
-    meeting = Meeting([4, 3], 8, joint).eval()
+    meeting = ModalityFusion([4, 3], 8, joint).eval()
     texts, picture = torch.rand(3, 5, 4), torch.rand(3, 1, 3)
     said = torch.tensor([[True] * 5, [True, True, False, False, False], [False] * 5])
     seen = torch.tensor([[True], [False], [True]])

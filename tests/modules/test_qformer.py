@@ -1,11 +1,11 @@
-"""The three masks of the Q-Former by hand, and what they promise about its states."""
+"""The three masks of the Q-Former by hand, and the independence of its states that follows."""
 
 import pytest
 import torch
 
 from palate.modules.attention import Attention
-from palate.modules.qformer import QFormer, QueriedPictures, SpokenWords, attention_rule
-from palate.modules.stream import Words
+from palate.modules.qformer import QFormer, QFormerImageTower, QFormerTextTower, attention_mask
+from palate.modules.stream import TokenEmbedding
 
 HAND = {
     "apart": ["11000", "11000", "00110", "00110", "00111"],
@@ -17,16 +17,16 @@ HAND = {
 def parts(seed=0):
     torch.manual_seed(seed)
     former = QFormer(8, queries=3, layers=3, heads=2).eval()
-    words = Words(20, 8, 6).eval()
+    words = TokenEmbedding(20, 8, 6).eval()
     ids = torch.tensor([[2, 9, 7, 3, 0, 0], [2, 7, 8, 11, 3, 0]])
     return former, words, ids, torch.randn(2, 4, 8)
 
 
-@pytest.mark.parametrize("rule", HAND)
-def test_who_sees_whom_by_hand(rule):
-    """Two queries, two words, one padding, which sees as a word would but is seen by itself alone."""
-    found = attention_rule(rule, 2, torch.tensor([[True, True, False]]))[0]
-    assert ["".join(str(int(x)) for x in row) for row in found] == HAND[rule]
+@pytest.mark.parametrize("pattern", HAND)
+def test_masks_by_hand(pattern):
+    """Two queries, two words, one padding, which attends as a word would but is attended to by itself alone."""
+    found = attention_mask(pattern, 2, torch.tensor([[True, True, False]]))[0]
+    assert ["".join(str(int(x)) for x in row) for row in found] == HAND[pattern]
 
 
 def test_attention_by_hand():
@@ -64,12 +64,12 @@ def test_a_word_to_be_written_sees_the_queries_and_nothing_later():
     assert (said[:, 0] - elsewhere[:, 0]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("rule", HAND)
-def test_padding_changes_nothing(rule):
+@pytest.mark.parametrize("pattern", HAND)
+def test_padding_changes_nothing(pattern):
     former, words, ids, picture = parts()
     with torch.inference_mode():
-        asked, said = former(picture[:1], words(ids[:1]), rule)
-        cut_asked, cut = former(picture[:1], words(ids[:1, :4]), rule)
+        asked, said = former(picture[:1], words(ids[:1]), pattern)
+        cut_asked, cut = former(picture[:1], words(ids[:1, :4]), pattern)
     torch.testing.assert_close(asked, cut_asked, atol=1e-5, rtol=0)
     torch.testing.assert_close(said[:, :4], cut, atol=1e-5, rtol=0)
 
@@ -85,8 +85,8 @@ def test_neither_picture_nor_words_is_refused():
 
 def test_towers_give_the_queries_and_the_first_word():
     torch.manual_seed(0)
-    image = QueriedPictures(8, {"queries": 3, "layers": 1, "heads": 2}, {"kind": "image", "dim": 8}).eval()
-    text = SpokenWords(8, 20, 6, {"queries": 3, "layers": 1, "heads": 2}).eval()
+    image = QFormerImageTower(8, {"queries": 3, "layers": 1, "heads": 2}, {"kind": "image", "dim": 8}).eval()
+    text = QFormerTextTower(8, 20, 6, {"queries": 3, "layers": 1, "heads": 2}).eval()
     ids = torch.tensor([[2, 9, 3, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     with torch.inference_mode():
         tokens, mask = image(torch.randn(2, 3, 32, 32))

@@ -1,4 +1,4 @@
-"""Code books: nearest codes and the loss by hand, where gradients go, a residual stack, and codes that come back."""
+"""Codebooks: nearest codes and the loss by hand, where gradients go, a residual stack, and unused codes that return."""
 
 import pytest
 import torch
@@ -11,12 +11,12 @@ Z = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
 
 def book(codes=CODES, **settings):
     made = VectorQuantiser(len(codes), codes.shape[1], **settings)
-    made.kept.data = codes / made.pace
+    made.kept.data = codes / made.lr_scale
     return made
 
 
 def test_nearest_codes_and_the_loss_by_hand():
-    found, ids, loss = book(commit=0.25, revive=0.1)(Z)
+    found, ids, loss = book(commit=0.25, dead_code_weight=0.1)(Z)
     assert ids.tolist() == [0, 1] and torch.equal(found, CODES[:2])
     # squares: (1 + 0 + 1 + 1) / 4 numbers; each code against its nearest vector: 1, 1 + 1, 9 + 64, over 6 numbers
     assert loss.item() == pytest.approx((1 + 0.25) * 3 / 4 + 0.1 * (1 + 2 + 73) / 6)
@@ -25,7 +25,7 @@ def test_nearest_codes_and_the_loss_by_hand():
 
 
 def test_gradients_of_codes_and_of_vectors():
-    z, made = Z.clone().requires_grad_(), book(commit=0.5, revive=0)
+    z, made = Z.clone().requires_grad_(), book(commit=0.5, dead_code_weight=0)
     _, _, loss = made(z)
     loss.backward()
     assert torch.allclose(z.grad, 0.5 * 2 * (Z - CODES[:2]) / 4)
@@ -57,30 +57,30 @@ def test_levels_of_a_residual_quantiser_leave_less_and_less():
     assert 1 > errors[0] > errors[1] > errors[2]
 
 
-def test_codes_that_nothing_chooses_come_back():
+def test_unused_codes_return():
     torch.manual_seed(0)
     z = torch.randn(300, 2)
     used = {}
-    for revive in (0.0, 0.1):
-        made = book(torch.full((8, 2), 50.0) + torch.rand(8, 2), revive=revive)
+    for weight in (0.0, 0.1):
+        made = book(torch.full((8, 2), 50.0) + torch.rand(8, 2), dead_code_weight=weight)
         made.kept.data[0] = 0
         optimiser = torch.optim.Adam(made.parameters(), 0.5)
         for _ in range(200):
             optimiser.zero_grad()
             made(z)[2].backward()
             optimiser.step()
-        used[revive] = len(made.nearest(z).unique())
+        used[weight] = len(made.nearest(z).unique())
     assert used[0.0] == 1 and used[0.1] > 1
 
 
-def test_a_book_can_begin_at_given_vectors():
+def test_a_codebook_can_be_initialized_from_given_vectors():
     made = VectorQuantiser(5, 2)
-    made.start(Z, torch.Generator().manual_seed(0))
+    made.initialize(Z, torch.Generator().manual_seed(0))
     assert all(any(torch.equal(code, z) for z in Z) for code in made.codes)
 
 
-def test_codes_at_a_faster_pace_are_the_same_codes():
-    slow, fast = book(), book(pace=10.0)
+def test_codes_at_a_higher_learning_rate_are_the_same_codes():
+    slow, fast = book(), book(lr_scale=10.0)
     for a, b in zip(slow(Z), fast(Z)):
         assert torch.allclose(a.float(), b.float())
     for made in (slow, fast):
@@ -88,5 +88,5 @@ def test_codes_at_a_faster_pace_are_the_same_codes():
         made(Z)[2].backward()
         optimiser.step()
     assert torch.allclose(10 * (slow.codes - CODES), fast.codes - CODES, atol=1e-5)
-    fast.start(Z, torch.Generator().manual_seed(0))
+    fast.initialize(Z, torch.Generator().manual_seed(0))
     assert all(any(torch.allclose(code, z) for z in Z) for code in fast.codes)

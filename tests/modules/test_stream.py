@@ -4,11 +4,11 @@ import torch
 from torch.nn import Identity
 
 from palate.core.tuning import Plan
-from palate.modules.detector import Detector
-from palate.modules.masking import choose, corrupt, mismatched
+from palate.modules.masking import apply_mask, sample_mask, sample_mismatched_pairs
 from palate.modules.network import Network
+from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions, grid_boxes
-from palate.modules.stream import Alone, SingleStream, WordHead, Words
+from palate.modules.stream import SingleModalityStream, SingleStream, TokenEmbedding, WordHead
 from palate.modules.towers import ImageTower
 
 
@@ -20,7 +20,7 @@ def test_every_row_hides_something_but_only_what_may_be_hidden():
     torch.manual_seed(0)
     eligible = torch.rand(400, 20) < 0.5
     eligible[0] = False
-    chosen = choose(eligible, 0.15)
+    chosen = sample_mask(eligible, 0.15)
     assert not (chosen & ~eligible).any()
     assert chosen[eligible.any(1)].any(1).all() and not chosen[0].any()
     assert 0.15 <= chosen.sum() / eligible.sum() < 0.22
@@ -31,7 +31,7 @@ def test_hidden_words_are_replaced_as_bert_does():
     ids = torch.full((200, 50), 7)
     chosen = torch.zeros_like(ids, dtype=torch.bool)
     chosen[:, :25] = True
-    shown = corrupt(ids, chosen, 4, (8, 20))
+    shown = apply_mask(ids, chosen, 4, (8, 20))
     assert (shown[~chosen] == 7).all()
     hidden = shown[chosen]
     for found, share in ((hidden == 4, 0.8), (hidden == 7, 0.1), (hidden >= 8, 0.1)):
@@ -40,7 +40,7 @@ def test_hidden_words_are_replaced_as_bert_does():
 
 def test_half_of_the_pairs_lose_one_side():
     torch.manual_seed(0)
-    left, right = mismatched(1000, torch.device("cpu"))
+    left, right = sample_mismatched_pairs(1000, torch.device("cpu"))
     own = torch.arange(1000)
     assert abs((left != right).float().mean() - 0.5) < 0.05
     assert ((left == own) | (right == own)).all()
@@ -72,8 +72,8 @@ def test_pixels_of_a_hidden_region_reach_no_token():
 
 def test_what_is_absent_changes_nothing_and_one_modality_stands_alone():
     torch.manual_seed(0)
-    network = Alone({"kind": "words", "vocabulary": 20, "dim": 8, "length": 6}, 8, 1, 2).eval()
-    assert isinstance(network.reader, Words) and isinstance(network.stream, SingleStream)
+    network = SingleModalityStream({"kind": "words", "vocabulary": 20, "dim": 8, "length": 6}, 8, 1, 2).eval()
+    assert isinstance(network.reader, TokenEmbedding) and isinstance(network.stream, SingleStream)
     ids = torch.tensor([[2, 9, 3, 0, 0, 0], [2, 7, 8, 11, 3, 0]])
     image = torch.randn(2, 4, 8)
     with torch.inference_mode():
@@ -98,7 +98,7 @@ def test_words_are_guessed_from_the_table_of_words():
 def test_the_detector_stays_as_it_was():
     torch.manual_seed(0)
     tower = ImageTower(8)
-    detector = Detector(tower, pictures(8), 3, torch.Generator().manual_seed(0))
+    detector = RegionLabeller(tower, pictures(8), 3, torch.Generator().manual_seed(0))
     before = detector(pictures(8))
     torch.testing.assert_close(before.flatten(0, 1).mean(0), torch.zeros(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(before.flatten(0, 1).std(0), torch.ones(8), atol=1e-3, rtol=0)
@@ -113,12 +113,12 @@ def test_the_detector_stays_as_it_was():
 def test_a_stream_over_words_can_stop_between_layers():
     torch.manual_seed(0)
     words = {"kind": "words", "vocabulary": 20, "dim": 8, "length": 5}
-    made = Alone(words, 8, 2, 2).eval()
+    made = SingleModalityStream(words, 8, 2, 2).eval()
     ids = torch.tensor([[5, 6, 7, 0, 0], [8, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
     whole = made.stream([made.reader(ids)])[0]
     torch.testing.assert_close(made(ids)[0], whole)
     for kind, amount, trained in (("partial", 1, 1), ("frozen", 0, 0), ("full", 0, 2)):
-        network = Network(Alone(words, 8, 2, 2), Identity(), "it").prepare(Plan(kind, amount), (5,))
+        network = Network(SingleModalityStream(words, 8, 2, 2), Identity(), "it").prepare(Plan(kind, amount), (5,))
         layers = network.stages.blocks()
         assert sum(all(p.requires_grad for p in layer.parameters()) for layer in layers) == trained
     network = Network(made, Identity(), "it").prepare(Plan("prompt", 3), (5,)).eval()

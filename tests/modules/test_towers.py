@@ -63,11 +63,11 @@ def test_vectors_are_standardised_and_what_hardly_varies_stays_small():
     tower = VectorTower(3, 8)
     values = torch.tensor([[5.0, 0.0, 2.0], [7.0, 0.0, 2.1]])
     tower.fit(values)
-    found = tower.start(values)[0][:, 0]
+    found = tower.embed(values)[0][:, 0]
     torch.testing.assert_close(found.mean(0), torch.zeros(3), atol=1e-6, rtol=0)
     spread = torch.tensor([1.0, 0.0, 0.0025])
     torch.testing.assert_close(found[1], spread.sqrt() / (spread + spread.mean()).sqrt(), atol=1e-5, rtol=0)
-    assert bool(VectorTower(3, 8).start(values)[0][:, 0].equal(values)), "unfitted, it reads vectors as they are"
+    assert bool(VectorTower(3, 8).embed(values)[0][:, 0].equal(values)), "unfitted, it reads vectors as they are"
 
 
 def test_towers_by_name():

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from palate.ranking.scorer import VectorScorer
 
 from palate.core.batch import RaggedArray
+from palate.ranking.scorer import VectorScorer
 from palate.serving.askers import ASKERS, asked
 from palate.serving.index import Index
 from palate.serving.index.bands import cut

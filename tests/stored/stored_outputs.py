@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import ranker_case
 import torch
 from cases import Case, people, visitors
 from checks_axes import content_of
@@ -22,6 +23,8 @@ from tiny_world import arrivals, variant
 
 from palate.contracts import models, pretrainers
 from palate.core.errors import PalateError
+from palate.evaluation.tasks.rank import predict
+from palate.training.fit import fit
 from palate.training.pretrain import pretrain
 
 Record = dict[str, Any]
@@ -155,8 +158,13 @@ def steady_rounding() -> Iterator[None]:
     threads, initialise = torch.get_num_threads(), torch.optim.Adam.__init__
 
     @wraps(initialise)
-    def steady(self: Any, *args: Any, eps: float = ADAM_EPSILON, **more: Any) -> None:
-        initialise(self, *args, eps=eps, **more)
+    def steady(self: Any, *args: Any, **more: Any) -> None:
+        # AdamW hands its own default on by place
+        if len(args) > 3:
+            args = (*args[:3], ADAM_EPSILON, *args[4:])
+        else:
+            more.setdefault("eps", ADAM_EPSILON)
+        initialise(self, *args, **more)
 
     torch.set_num_threads(1)
     torch.optim.Adam.__init__ = steady
@@ -180,7 +188,10 @@ class Outputs:
     def of(self, name: str) -> Record:
         """Outputs of a model or pretrainer."""
         with steady_rounding():
-            found = self.model(name) if name in models.names() else self.pretrainer(name)
+            if name in ranker_case.rankers():
+                found = self.ranker(name)
+            else:
+                found = self.model(name) if name in models.names() else self.pretrainer(name)
         return {"machine": machine(), **rounded(found)}
 
     def model(self, name: str) -> Record:
@@ -195,6 +206,13 @@ class Outputs:
         for title, settings in FITS.items():
             record[title] = refusable(lambda found=settings: self.varied(name, "described", found))
         return record
+
+    def ranker(self, name: str) -> Record:
+        """Scores of test events, what is saved, losses."""
+        model = fit(ranker_case.make(name), ranker_case.shop(), seed=0)
+        run = self.saved(model)
+        scores = predict(model, ranker_case.shop().test_events())
+        return {"scores": scores[:40], "all scores": summary(scores), **facts(run), "tensors": learnt(model, run)}
 
     def fit(self, name: str, world: str, more: Record | None = None, seed: int = 0) -> Any:
         """A fitted model."""

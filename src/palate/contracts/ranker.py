@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -12,6 +12,7 @@ from torch import Tensor
 from palate.batches.impressions import ImpressionBatches
 from palate.contracts.model import Model
 from palate.contracts.spec import InputSpec, Requirements
+from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource, ImpressionBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
@@ -107,8 +108,11 @@ class Ranker(Model):
         """Take new rows of items; of their fields nothing is known."""
         self.tables.grow(n_items)
 
-    def extra_state(self) -> dict[str, Any]:
-        return {"schema": self.tables.schema.state()}
+    def artifacts(self) -> Mapping[str, Artifact]:
+        """The schema of fields, with its vocabularies."""
+        return {"schema": Artifact("schema", state={"fields": self.tables.schema.state()})}
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        self.tables = FieldTables(Schema.from_state(state["schema"]))
+    def use_artifacts(self, artifacts: Mapping[str, Artifact]) -> None:
+        """Take the schema of a saved run."""
+        if "schema" in artifacts:
+            self.tables = FieldTables(Schema.from_state(artifacts["schema"].state["fields"]))

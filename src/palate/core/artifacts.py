@@ -63,7 +63,8 @@ def save_artifacts(folder: Path, artifacts: Mapping[str, Artifact]) -> dict[str,
     for name, artifact in artifacts.items():
         place = inside(folder, name)
         place.mkdir(parents=True)
-        write_tensors(place / _TENSORS, dict(artifact.tensors))
+        if artifact.tensors:
+            write_tensors(place / _TENSORS, dict(artifact.tensors))
         facts = {"format": FORMAT, "kind": artifact.kind, "hash": artifact.hash, "made_from": artifact.made_from}
         write_json(place / _FACTS, facts | {"state": dict(artifact.state)})
     return {name: {"kind": artifact.kind, "hash": artifact.hash} for name, artifact in artifacts.items()}
@@ -97,7 +98,8 @@ def load_artifact(place: Path) -> Artifact:
         raise ArtefactError("not an artifact", file=place / _FACTS)
     if facts["format"] > FORMAT:
         raise ArtefactError(f"written by a newer format {facts['format']}", file=place / _FACTS, hint="upgrade palate")
-    artifact = Artifact(facts["kind"], read_tensors(place / _TENSORS), facts["state"], facts["made_from"])
+    tensors = read_tensors(place / _TENSORS) if (place / _TENSORS).is_file() else {}
+    artifact = Artifact(facts["kind"], tensors, facts["state"], facts["made_from"])
     if artifact.hash != facts["hash"]:
         raise ArtefactError("the artifact is damaged", file=place, hint="copy the run again, or fit it again")
     return artifact

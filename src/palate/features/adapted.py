@@ -17,7 +17,7 @@ from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, read_json, read_tensors, write_json, write_tensors
 from palate.core.tuning import Fusion, Plan, parse_plan
-from palate.modules.meeting import Meeting
+from palate.modules.modality_fusion import ModalityFusion
 from palate.modules.network import Network
 from palate.modules.towers import State, Tokens
 
@@ -73,7 +73,7 @@ class Adapted(nn.Module):
             if early:
                 self.token_dims[name] = network.token_width(shape)
         joint: Literal["transformer", "perceptron"] = "transformer" if early else "perceptron"
-        self.meeting = None if fusion == "late" else Meeting(list(self.token_dims.values()), width, joint)
+        self.meeting = None if fusion == "late" else ModalityFusion(list(self.token_dims.values()), width, joint)
 
     @property
     def names(self) -> tuple[str, ...]:

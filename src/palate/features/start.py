@@ -12,10 +12,10 @@ from palate.core.content import Features
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.tuning import Plan
 from palate.modules.adapters import add_low_rank
-from palate.modules.bag import Bag
+from palate.modules.bag import BagOfWords
 from palate.modules.checkpoint import Checkpoint
-from palate.modules.network import Staged, Whole
-from palate.modules.remember import Remember
+from palate.modules.frozen_state_cache import FrozenStateCache
+from palate.modules.network import LayeredTower, SingleBlock
 
 from .encoders._base import TRAINABLE, ContentEncoder
 from .encoders._hf import HfEncoder
@@ -51,7 +51,7 @@ class Start:
         elif isinstance(encoder, Tower) and encoder.folder is not None:
             reading = str(encoder.folder / INNER)
             tower, network = encoder.network().tower, dict(encoder.options["network"])
-            tower = tower.tower if isinstance(tower, Whole) else tower
+            tower = tower.tower if isinstance(tower, SingleBlock) else tower
         else:
             raise UnsupportedError(f"training cannot start from {encoder.name}", key=modality, hint=TRAINABLE)
         return cls(reading, {**network, "start": modality}, dict(tower.state_dict()), encoder.identity)
@@ -70,26 +70,26 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
     """
     if plan.kind not in ("full", "lora", "partial"):
         raise ConfigError("encoders are trained further in full, partial:<n> or lora:<rank>", key=f"tuning={plan}")
-    for bag in (module for module in model.modules() if isinstance(module, Bag)):
-        bag.weigh(inputs["text"].values[inputs["text"].present])
-    found = {str(module.started_from): module for module in model.modules() if hasattr(module, "started_from")}
+    for bag in (module for module in model.modules() if isinstance(module, BagOfWords)):
+        bag.fit_weights(inputs["text"].values[inputs["text"].present])
+    found = {str(module.init_modality): module for module in model.modules() if hasattr(module, "init_modality")}
     for modality, start in starts.items():
         if modality not in found:
             raise ConfigError("the model has no tower for it", key=modality)
         tower = found[modality]
         tower.load_state_dict(dict(start.weights))
         if plan.kind == "partial":
-            assert isinstance(tower, Staged)
+            assert isinstance(tower, LayeredTower)
             blocks = tower.blocks()
             split = max(len(blocks) - plan.amount, 0)
             for part in blocks[:split]:
                 part.requires_grad_(False)
-            for parameter in tower.first():
+            for parameter in tower.input_parameters():
                 parameter.requires_grad_(False)
             if isinstance(tower, Checkpoint) and modality == "text":
-                tower.remember = Remember(split)
+                tower.state_cache = FrozenStateCache(split)
         if plan.kind == "lora":
-            assert isinstance(tower, Staged)
+            assert isinstance(tower, LayeredTower)
             tower.requires_grad_(False)
             for block in tower.blocks():
                 add_low_rank(block, plan.amount)
@@ -99,7 +99,7 @@ def prime(model: nn.Module, starts: Mapping[str, Start], plan: Plan, inputs: Map
 
 def started_weights(model: nn.Module) -> list[nn.Parameter]:
     """Weights that were trained before and are trained further."""
-    towers = [module for module in model.modules() if hasattr(module, "started_from")]
+    towers = [module for module in model.modules() if hasattr(module, "init_modality")]
     named = [(name, parameter) for tower in towers for name, parameter in tower.named_parameters()]
     return [parameter for name, parameter in named if parameter.requires_grad and "parametrizations" not in name]
 

@@ -1,1 +1,1 @@
-"""Training objectives; each documents its inputs and what data it needs."""
+"""Training objectives; each documents its inputs, the data it needs, related losses, and an example."""

@@ -1,4 +1,4 @@
-"""Sums over a whole catalogue that are never held at once."""
+"""Losses whose sum runs over a whole catalogue, computed block by block."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ def sum_log_partition(a: Tensor, b: Tensor, weight: Tensor, bound: float, block:
     The denominators of InfoNCE over all users or all items (LGMRec). Rank helps: where vectors are combinations of a
     few latent rows, give the coefficients (``a`` multiplied by the latents' Gram matrix) in place of the vectors.
 
+    Data: a catalogue whose vectors fit in memory, but not their products.
+    Relations: :func:`palate.losses.contrastive.info_nce` with all nodes as ``candidates``, which holds [B, N] products.
+
     Args:
         a: anchors [B, r].
         b: candidates [N, r].
@@ -27,6 +30,14 @@ def sum_log_partition(a: Tensor, b: Tensor, weight: Tensor, bound: float, block:
 
     Returns:
         A scalar, with gradients to ``a`` and ``b``; they are computed on the way, so no exponential is taken twice.
+
+    Raises:
+        DataError: the shapes do not fit, or there are no candidates.
+
+    Examples:
+        >>> a, b = torch.tensor([[1.0, 0.0]]), torch.eye(2)
+        >>> round(float(sum_log_partition(a, b, torch.ones(1), bound=1.0)), 4)  # ln(e + 1)
+        1.3133
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or len(weight) != len(a) or not len(b):
         raise DataError(f"anchors of shape {tuple(a.shape)} cannot be compared with candidates {tuple(b.shape)}")
@@ -39,20 +50,35 @@ def factored_info_nce(
 ) -> Tensor:
     """Sum over ``rows`` of InfoNCE between two views of an entity; the candidates are all nodes ``among``.
 
-    Vectors are ``held @ latent`` with few latents, so cosines are products of as few numbers as there are latents
-    (LGMRec: hyperedges).
+    Vectors are ``coefficients @ latent`` with few latents, so cosines are products of as few numbers as there are
+    latents (LGMRec: hyperedges).
+
+    Data: nodes of a graph with two modalities.
+    Relations: the mean form over plain vectors is :func:`palate.losses.contrastive.info_nce`.
 
     Args:
-        first, second: (held [n, h], latent [h, d]) of anchors and of candidates. rows: int64 [B], repeats count.
-        among: bool [n], nodes that have both modalities. tau: temperature.
+        first: (coefficients [n, h], latent [h, d]) of the anchors.
+        second: likewise, of the candidates.
+        rows: int64 [B], repeats count.
+        among: bool [n], nodes that have both modalities.
+        tau: temperature.
+
+    Returns:
+        A scalar; 0 where none of ``rows`` has both modalities.
+
+    Examples:
+        >>> view = torch.eye(2), torch.eye(2)
+        >>> every = torch.tensor([True, True])
+        >>> round(float(factored_info_nce(view, view, torch.tensor([0]), every, tau=1.0)), 4)  # ln(e + 1) - 1
+        0.3133
     """
-    (held_a, latent_a), (held_b, latent_b) = first, second
+    (coef_a, latent_a), (coef_b, latent_b) = first, second
     unique, count = rows.unique(return_counts=True)
     unique, count = unique[among[unique]], count[among[unique]]
-    candidates = held_b if bool(among.all()) else held_b[among]
+    candidates = coef_b if bool(among.all()) else coef_b[among]
     if not len(unique):
-        return held_a.sum() * 0
-    a, b = F.embedding(unique, held_a), F.embedding(unique, held_b)
+        return coef_a.sum() * 0
+    a, b = F.embedding(unique, coef_a), F.embedding(unique, coef_b)
     a = a / (a @ latent_a).norm(dim=1, keepdim=True).clamp_min(1e-12) @ (latent_a @ latent_b.T) / tau
     b = b / (b @ latent_b).norm(dim=1, keepdim=True).clamp_min(1e-12)
     candidates = candidates / (candidates @ latent_b).norm(dim=1, keepdim=True).clamp_min(1e-12)

@@ -16,12 +16,20 @@ from palate.core.errors import DataError
 def factor_mse(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean over items of ``||y_i - y'_i||^2`` (van den Oord et al., NIPS 2013).
 
+    Data: items with factors of a matrix factorisation.
+    Relations: :func:`weighted_prediction` weights errors by their effect on predictions.
+
     Args:
         predicted: [B, d].
         target: [B, d]; no gradient flows into it.
 
-    Data: items with factors of a matrix factorisation. Relations: :func:`weighted_prediction` weighs errors by what
-    they do to predictions.
+    Raises:
+        DataError: the shapes differ.
+
+    Examples:
+        >>> import torch
+        >>> float(factor_mse(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]])))
+        5.0
     """
     if predicted.ndim != 2 or predicted.shape != target.shape:
         raise DataError(f"factors of shape {tuple(target.shape)} for predictions of shape {tuple(predicted.shape)}")
@@ -35,6 +43,10 @@ def weighted_prediction(
 
     Users who did not take an item count through ``gram`` alone, so the cost is that of those who did.
 
+    Data: factors of users, and the pairs of users and items.
+    Relations: the part of a weighted factorisation's objective that depends on the items; :func:`factor_mse` is the
+    unweighted alternative.
+
     Args:
         predicted: item factors y' [B, d].
         gram: ``X.T @ X`` over all users [d, d].
@@ -42,8 +54,15 @@ def weighted_prediction(
         owners: int [e], row of ``predicted`` that each of them took.
         confidence: c where p is 1; it is 1 elsewhere.
 
-    Data: factors of users, and who took what. Relations: the part of a weighted factorisation's objective that depends
-    on the items, with :func:`factor_mse` as its unweighted neighbour.
+    Raises:
+        DataError: the shapes do not fit.
+
+    Examples:
+        >>> import torch
+        >>> users = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> items = torch.tensor([[0.5, 0.0]])  # taken by the first user
+        >>> float(weighted_prediction(items, users.T @ users, users[:1], torch.tensor([0]), 2.0))  # 2 (1 - 0.5)^2
+        0.5
     """
     if predicted.ndim != 2 or len(takers) != len(owners):
         raise DataError(f"{len(takers)} users for {len(owners)} owners, predictions {tuple(predicted.shape)}")

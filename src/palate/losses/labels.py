@@ -18,11 +18,20 @@ from palate.core.errors import DataError
 def share_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """Mean of ``-sum_k t_k log softmax(logits)_k``, ``t`` equal shares of an entity's labels.
 
-    Args:
-        logits: [B, k]. truth: bool [B, k]; rows without any label do not count.
+    Data: entities with one label (plain cross-entropy) or a few.
+    Relations: labels compete, unlike those of :func:`batch_topics`.
 
-    Data: entities with one label (plain cross-entropy) or a few. Relations: labels compete, unlike those of
-    :func:`batch_topics`.
+    Args:
+        logits: [B, k].
+        truth: bool [B, k]; rows without any label do not count.
+
+    Raises:
+        DataError: the shapes differ.
+
+    Examples:
+        >>> truth = torch.tensor([[True, True, False], [False, False, False]])  # the second row has no label
+        >>> round(float(share_cross_entropy(torch.zeros(2, 3), truth)), 4)  # ln 3
+        1.0986
     """
     _check(logits, truth)
     size = truth.sum(1)
@@ -33,11 +42,21 @@ def share_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 def batch_topics(logits: Tensor, truth: Tensor) -> Tensor:
     """Mean binary cross-entropy over the topics that any row of the batch has (NewsEmbed, Liu et al., KDD 2021).
 
-    Args:
-        logits: [B, k]. truth: bool [B, k]; rows without any topic do not count.
+    Data: entities with any number of many topics; topics that the batch lacks are left out, so that rare topics are not
+    trained to be absent at every step.
+    Relations: see :func:`share_cross_entropy`.
 
-    Data: entities with any number of many topics; those that the batch lacks are left out, so that rare topics are not
-    told to be absent at every step. Relations: see :func:`share_cross_entropy`.
+    Args:
+        logits: [B, k].
+        truth: bool [B, k]; rows without any topic do not count.
+
+    Raises:
+        DataError: the shapes differ.
+
+    Examples:
+        >>> truth = torch.tensor([[True, False, False], [False, True, False]])  # no row has the third topic
+        >>> round(float(batch_topics(torch.zeros(2, 3), truth)), 4)  # ln 2
+        0.6931
     """
     _check(logits, truth)
     known, present = truth.any(1), truth.any(0)

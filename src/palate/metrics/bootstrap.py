@@ -1,4 +1,4 @@
-"""Is the difference between two systems more than luck? Paired bootstrap over users, corrected for many comparisons."""
+"""Paired bootstrap over users for the difference between two systems, corrected for many comparisons."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ Floats = NDArray[np.float64]
 Values = ArrayLike | Sequence[Floats]
 
 _DRAWS = 1 << 21
-"""Resampled users held at once (16 MiB of values), whatever users x resamples is."""
+"""Resampled users in memory at once (16 MiB of values), whatever users x resamples is."""
 _REPEATS = 16
 """From this many users per distinct difference on, drawing counts is cheaper than drawing users."""
 
 
 @dataclass(frozen=True)
 class PairedResult:
-    """System a against system b on the same users.
+    """Comparison of system a with system b on the same users.
 
     Attributes:
-        mean_a, mean_b, difference: means over users (over draws of the means, if stratified); a minus b.
-        low, high: percentile interval of the difference at ``confidence``.
+        mean_a: mean over users (over draws of the means, if stratified) of system a.
+        mean_b: likewise, of system b.
+        difference: a minus b.
+        low: lower end of the percentile interval of the difference.
+        high: upper end of the percentile interval of the difference.
+        confidence: of the interval.
         p_value: two-sided, of a difference this large if the true one were 0.
-        p_adjusted: the same after Holm's correction; None where only one comparison was made.
-        n_users: users compared, over all draws. n_draws: draws (strata) they come from. resamples: bootstrap samples.
+        n_users: users compared, over all draws.
+        n_draws: draws (strata) that the users come from.
+        resamples: bootstrap samples.
+        p_adjusted: the p-value after Holm's correction; None for a single comparison.
     """
 
     mean_a: float
@@ -48,18 +54,22 @@ class PairedResult:
 def compare_paired(
     a: Values, b: Values, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> PairedResult:
-    """Paired bootstrap (Efron and Tibshirani 1993) of the mean difference of a per-user metric.
+    """Compare two systems by a paired bootstrap (Efron and Tibshirani 1993) of the mean difference of a metric.
 
-    Users are resampled, since they are what varies; seeds of one system on the same users are not more users.
+    Users are resampled, since they are the source of variation; seeds of one system on the same users are not more
+    users.
 
     Args:
-        a, b: values of the same users in the same order, as one of
+        a: values of system a by user, as one of
 
             - float [n]: one run each;
             - float [s, n]: s seeds on the same users, first averaged per user (the systems may differ in s);
             - a list of float [n_i]: draws (splits, worlds) with users of their own. Users are resampled within their
               draw, and the statistic is the mean of the draws' means.
-        resamples: bootstrap samples. confidence: of the interval, in (0, 1). seed: of the resampling.
+        b: values of system b for the same users in the same order.
+        resamples: bootstrap samples.
+        confidence: of the interval, in (0, 1).
+        seed: of the resampling.
 
     Returns:
         The difference, its percentile interval, and the two-sided p-value (1 + #{|d* - d| >= |d|}) / (resamples + 1).
@@ -74,13 +84,13 @@ def compare_paired(
     sizes_a, sizes_b = [len(x) for x in draws_a], [len(x) for x in draws_b]
     if sizes_a != sizes_b:
         raise DataError(f"users per draw differ: {sizes_a} and {sizes_b}", hint="compare on the same users")
-    apart = [x - y for x, y in zip(draws_a, draws_b, strict=True)]
-    difference = float(np.mean([d.mean() for d in apart]))
-    # Shifted by the observed mean, the resampled means are the null distribution and the interval at once.
+    differences = [x - y for x, y in zip(draws_a, draws_b, strict=True)]
+    difference = float(np.mean([d.mean() for d in differences]))
+    # shifted by the observed mean, the resampled means are the null distribution and the interval at once
     shifts = np.zeros(resamples)
-    for index, values in enumerate(apart):
-        shifts += resampled_means(values - values.mean(), resamples, seed, index) / len(apart)
-    # Rounding must not turn a tie with the observed difference into a smaller one.
+    for index, values in enumerate(differences):
+        shifts += resampled_means(values - values.mean(), resamples, seed, index) / len(differences)
+    # rounding must not turn a tie with the observed difference into a smaller one
     extreme = int((np.abs(shifts) >= abs(difference) * (1.0 - 1e-12)).sum())
     low, high = difference + np.quantile(shifts, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
     return PairedResult(
@@ -92,7 +102,7 @@ def compare_paired(
         confidence=confidence,
         p_value=(1 + extreme) / (resamples + 1),
         n_users=sum(sizes_a),
-        n_draws=len(apart),
+        n_draws=len(differences),
         resamples=resamples,
     )
 
@@ -100,27 +110,62 @@ def compare_paired(
 def compare_all(
     baseline: Values, others: Mapping[str, Values], resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> dict[str, PairedResult]:
-    """Each of ``others`` (as a) against ``baseline`` (as b), with Holm's correction over all of them."""
-    found = {name: compare_paired(a, baseline, resamples, confidence, seed) for name, a in others.items()}
-    adjusted = holm([result.p_value for result in found.values()])
+    """Compare each of ``others`` (as a) with ``baseline`` (as b), with Holm's correction over all of them.
+
+    Args:
+        baseline: values by user, as in :func:`compare_paired`.
+        others: name -> values by user.
+        resamples: bootstrap samples.
+        confidence: of the intervals, in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        DataError: the systems have different users, or a value is not finite.
+        ConfigError: resamples or confidence out of range.
+    """
+    results = {name: compare_paired(a, baseline, resamples, confidence, seed) for name, a in others.items()}
+    adjusted = holm([result.p_value for result in results.values()])
     return {
-        name: replace(result, p_adjusted=float(p)) for (name, result), p in zip(found.items(), adjusted, strict=True)
+        name: replace(result, p_adjusted=float(p)) for (name, result), p in zip(results.items(), adjusted, strict=True)
     }
 
 
 def mean_interval(
     values: Values, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(mean, low, high) of one system's per-user values; shapes as in :func:`compare_paired`."""
-    nothing = [np.zeros(len(x)) for x in _draws(values, "values")]
-    result = compare_paired(_draws(values, "values"), nothing, resamples, confidence, seed)
+    """Mean and percentile interval of one system's values by user.
+
+    Args:
+        values: as in :func:`compare_paired`.
+        resamples: bootstrap samples.
+        confidence: of the interval, in (0, 1).
+        seed: of the resampling.
+
+    Returns:
+        (mean, low, high).
+
+    Raises:
+        DataError: there are no users, or a value is not finite.
+        ConfigError: resamples or confidence out of range.
+    """
+    zeros = [np.zeros(len(x)) for x in _draws(values, "values")]
+    result = compare_paired(_draws(values, "values"), zeros, resamples, confidence, seed)
     return result.difference, result.low, result.high
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's (1979) adjusted p-values, in the order given: reject where at most alpha, and the family error holds.
+    """Adjust p-values by Holm's (1979) method: rejecting those of at most alpha bounds the family-wise error by alpha.
 
     The i-th smallest of m is multiplied by m - i + 1; values never fall below a smaller one's, nor exceed 1.
+
+    Args:
+        p_values: [m].
+
+    Returns:
+        float64 [m], in the order given.
+
+    Raises:
+        DataError: a p-value lies outside [0, 1].
     """
     p = np.asarray(p_values, np.float64)
     if p.ndim != 1 or not bool(((p >= 0) & (p <= 1)).all()):
@@ -133,22 +178,31 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def resampled_means(values: Floats, resamples: int, seed: int, name: object = 0) -> Floats:
-    """float64 [resamples]: means of samples of ``len(values)`` drawn with replacement.
+    """Means of samples drawn with replacement.
 
     Memory is bounded whatever ``len(values) * resamples`` is. Where values repeat a lot (hit rates, few distinct
-    recalls), how often each distinct value is drawn is sampled instead: the same distribution, and faster.
+    recalls), the counts of the distinct values are drawn instead: the same distribution, and faster.
+
+    Args:
+        values: float64 [n].
+        resamples: number of samples of n values.
+        seed: of the draws.
+        name: of the random stream.
+
+    Returns:
+        float64 [resamples].
     """
     rng = rng_for(seed, "bootstrap", name)
-    found = np.empty(resamples)
+    means = np.empty(resamples)
     n = len(values)
     distinct, counts = np.unique(values, return_counts=True)
-    few = len(distinct) * _REPEATS <= n
-    for start, end in _pieces(resamples, len(distinct) if few else n):
-        if few:
-            found[start:end] = rng.multinomial(n, counts / n, size=end - start) @ distinct / n
+    by_counts = len(distinct) * _REPEATS <= n
+    for start, end in _pieces(resamples, len(distinct) if by_counts else n):
+        if by_counts:
+            means[start:end] = rng.multinomial(n, counts / n, size=end - start) @ distinct / n
         else:
-            found[start:end] = values[rng.integers(0, n, (end - start, n), dtype=np.int32)].mean(axis=1)
-    return found
+            means[start:end] = values[rng.integers(0, n, (end - start, n), dtype=np.int32)].mean(axis=1)
+    return means
 
 
 def _pieces(total: int, width: int) -> Iterator[tuple[int, int]]:
@@ -162,10 +216,10 @@ def _draws(values: Values, name: str) -> list[Floats]:
     if isinstance(values, list | tuple) and all(np.ndim(x) == 1 for x in values):
         draws = [np.asarray(x, np.float64) for x in values]
     else:
-        whole = np.asarray(values, np.float64)
-        if whole.ndim not in (1, 2):
-            raise DataError(f"values of shape {whole.shape}", key=name, hint="[users] or [seeds, users]")
-        draws = [whole if whole.ndim == 1 else whole.mean(axis=0)]
+        array = np.asarray(values, np.float64)
+        if array.ndim not in (1, 2):
+            raise DataError(f"values of shape {array.shape}", key=name, hint="[users] or [seeds, users]")
+        draws = [array if array.ndim == 1 else array.mean(axis=0)]
     if not draws or any(len(draw) == 0 for draw in draws):
         raise DataError("there are no users", key=name)
     if not all(bool(np.isfinite(draw).all()) for draw in draws):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from palate.core.errors import ConfigError, DataError
 
 _NUMBERS = 1 << 22
-"""float64 values gathered at once (32 MiB)."""
+"""float64 values in memory at once (32 MiB)."""
 
 
 def intra_list_distance(
@@ -19,7 +19,7 @@ def intra_list_distance(
     distance: Literal["cosine", "euclidean"] = "cosine",
     present: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """ILD per list: the mean distance over ordered pairs of different positions, sum_{i != j} d(i, j) / (m (m - 1)).
+    """Mean distance over ordered pairs of different positions, sum_{i != j} d(i, j) / (m (m - 1)), of each list (ILD).
 
     Only the lists' own pairs are computed, never items by items.
 
@@ -32,13 +32,17 @@ def intra_list_distance(
 
     Returns:
         float64 [n]; NaN for lists with fewer than two usable items.
+
+    Raises:
+        ConfigError: the distance is unknown.
+        DataError: an item row is out of range, or a vector is not finite.
     """
     if distance not in ("cosine", "euclidean"):
         raise ConfigError("unknown distance", key=distance, hint="cosine or euclidean")
     if ids.max(initial=-1) >= len(vectors):
-        raise DataError(f"a list holds item row {ids.max()}, but there are {len(vectors)} vectors")
+        raise DataError(f"a list contains item row {ids.max()}, but there are {len(vectors)} vectors")
     n, k = ids.shape
-    found = np.full(n, np.nan)
+    out = np.full(n, np.nan)
     step = max(1, _NUMBERS // max(1, k * (vectors.shape[1] + k)))
     for start in range(0, n, step):
         rows = ids[start : start + step]
@@ -59,17 +63,17 @@ def intra_list_distance(
             m = usable.sum(axis=1)
             pairs = usable[:, :, None] & usable[:, None, :]
             summed = (_euclidean(block) * pairs).sum(axis=(1, 2))
-        found[start : start + step] = np.divide(summed, m * (m - 1), out=np.full(len(m), np.nan), where=m > 1)
-    return found
+        out[start : start + step] = np.divide(summed, m * (m - 1), out=np.full(len(m), np.nan), where=m > 1)
+    return out
 
 
 def _euclidean(block: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distances [b, k, k]; differences, not |x|^2 + |y|^2 - 2xy, which loses near-equal vectors to rounding."""
     b, k, _ = block.shape
-    found = np.zeros((b, k, k))
+    out = np.zeros((b, k, k))
     for shift in range(1, k):
         apart = np.linalg.norm(block[:, shift:] - block[:, :-shift], axis=2)
         near = np.arange(k - shift)
-        found[:, near, near + shift] = apart
-        found[:, near + shift, near] = apart
-    return found
+        out[:, near, near + shift] = apart
+        out[:, near + shift, near] = apart
+    return out

@@ -1,4 +1,4 @@
-"""Evaluate ranked lists against what was relevant."""
+"""Evaluate ranked lists against relevant items."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Evaluated(Mapping[str, Floats]):
         return len(self.per_user)
 
     def means(self) -> dict[str, float]:
-        """The mean over evaluated users of each metric."""
+        """Mean of each metric over evaluated users."""
         return {name: float(value.mean()) for name, value in self.per_user.items()}
 
 
@@ -48,20 +48,20 @@ def evaluate_lists(
     names: Sequence[str] = ("recall", "ndcg"),
     grades: NDArray[np.floating] | None = None,
 ) -> Evaluated:
-    """Metrics per user of ranked lists.
+    """Compute metrics of ranked lists, by user.
 
-    Users with no relevant item cannot be judged: they are left out of every array, and counted in ``skipped``.
+    Users without relevant items cannot be judged: they are left out of every array, and counted in ``skipped``.
 
     Args:
         ids: int64 [n, K], item rows, best first, -1 where a list is shorter. K covers the largest of ``ks``.
-        relevant: n lists of relevant item rows; an item named twice counts once.
+        relevant: n lists of relevant item rows; a repeated item counts once.
         ks: cut-offs.
         names: keys of :data:`palate.metrics.ranking.METRICS`, or ``graded_ndcg`` where ``grades`` are given.
-        grades: aligned with ``relevant.items``, not negative; an item named twice has its higher grade.
+        grades: aligned with ``relevant.items``, not negative; a repeated item has its higher grade.
 
     Raises:
         ConfigError: an unknown metric, a cut-off beyond the lists, or ``graded_ndcg`` without grades.
-        DataError: shapes differ, a list holds an item twice or an item after a gap, or nobody can be judged.
+        DataError: shapes differ, a list has an item twice or an item after a gap, or no user can be judged.
     """
     ids = np.asarray(ids)
     _check(ids, relevant, ks, names, grades)
@@ -75,15 +75,23 @@ def evaluate_lists(
     for name in names:
         for k in ks:
             if name == "graded_ndcg":
-                got = np.where(hits, gains[place], 0.0)[:, :k]
-                values[f"{name}@{k}"] = graded_ndcg(got, _highest(sorted_relevant, gains, k)[users])
+                gained = np.where(hits, gains[place], 0.0)[:, :k]
+                values[f"{name}@{k}"] = graded_ndcg(gained, _highest(sorted_relevant, gains, k)[users])
             else:
                 values[f"{name}@{k}"] = METRICS[name].function(hits[:, :k], n_relevant)
     return Evaluated(values, users, len(ids) - len(users))
 
 
 def hits_of(ids: IntArray, relevant: RaggedArray) -> Hits:
-    """bool [n, K]: which list positions hold a relevant item. ``ids`` is int64 [n, K] with -1 for no item."""
+    """Mark list positions with a relevant item.
+
+    Args:
+        ids: int64 [n, K], -1 where a list is shorter.
+        relevant: n lists of relevant item rows.
+
+    Returns:
+        bool [n, K].
+    """
     return _places(np.asarray(ids), _unique(relevant, None)[0]) >= 0
 
 
@@ -113,7 +121,7 @@ def _check(
     ordered = np.sort(ids, axis=1)
     twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)
     if bool(twice.any()):
-        raise DataError("a ranked list holds an item twice", row=int(twice.argmax()) + 1)
+        raise DataError("a ranked list contains an item twice", row=int(twice.argmax()) + 1)
 
 
 def _unique(relevant: RaggedArray, grades: NDArray[np.floating] | None) -> tuple[RaggedArray, Floats]:
@@ -128,23 +136,23 @@ def _unique(relevant: RaggedArray, grades: NDArray[np.floating] | None) -> tuple
 
 
 def _places(ids: IntArray, relevant: RaggedArray) -> IntArray:
-    """int64 [n, K]: where in ``relevant.items`` each listed item stands, -1 where it is not relevant."""
+    """Index int64 [n, K] of each listed item in ``relevant.items``, -1 where it is not relevant."""
     if len(relevant.items) == 0:
         return np.full(ids.shape, -1, np.int64)
-    # One sorted key per (user, item): a single binary search answers for all users.
+    # one sorted key per (user, item): a single binary search serves all users
     width = int(max(relevant.items.max(), ids.max(initial=0))) + 1
     keys = relevant.owners() * width + relevant.items
-    wanted = np.arange(len(ids))[:, None] * width + ids
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where((keys[place] == wanted) & (ids >= 0), place, -1)
+    listed = np.arange(len(ids))[:, None] * width + ids
+    place = np.minimum(np.searchsorted(keys, listed), len(keys) - 1)
+    return np.where((keys[place] == listed) & (ids >= 0), place, -1)
 
 
 def _highest(relevant: RaggedArray, gains: Floats, k: int) -> Floats:
-    """float64 [n, k]: each user's highest grades, falling, padded with 0."""
+    """Each user's highest grades, float64 [n, k], falling, padded with 0."""
     owners = relevant.owners()
     order = np.lexsort((-gains, owners))
     rank = np.arange(len(owners)) - relevant.indptr[owners]
     top = np.zeros((len(relevant), k))
-    kept = rank < k
-    top[owners[kept], rank[kept]] = gains[order][kept]
+    inside = rank < k
+    top[owners[inside], rank[inside]] = gains[order][inside]
     return top

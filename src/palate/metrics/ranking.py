@@ -1,8 +1,8 @@
-"""Ranking metrics over users at once, from which list positions are hits and how many items are relevant.
+"""Ranking metrics of many users at once, from the hits in their lists and their numbers of relevant items.
 
-Each metric is ``f(hits bool [n, k], n_relevant int [n]) -> float64 [n]``: column r of ``hits`` says whether the item at
-rank r + 1 is relevant, ``n_relevant`` counts all relevant items of the user, in the list or not. A user with no
-relevant item gets 0 (``evaluate_lists`` leaves such users out).
+Each metric is ``f(hits bool [n, k], n_relevant int [n]) -> float64 [n]``: column r of ``hits`` is True where the item
+at rank r + 1 is relevant, ``n_relevant`` counts all relevant items of the user, in the list or not. A user without
+relevant items gets 0 (``evaluate_lists`` leaves such users out).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def precision(hits: Hits, n_relevant: IntArray) -> Floats:
 
 def hit_rate(hits: Hits, n_relevant: IntArray) -> Floats:
     """1 if any relevant item is in the list."""
-    found: Floats = np.any(hits, axis=1).astype(np.float64)
-    return found
+    hit: Floats = np.any(hits, axis=1).astype(np.float64)
+    return hit
 
 
 def ndcg(hits: Hits, n_relevant: IntArray) -> Floats:
@@ -88,7 +88,13 @@ def _ratio(part: Numbers, whole: Numbers) -> Floats:
 
 @dataclass(frozen=True)
 class RankingMetric:
-    """A metric as the command line lists it: its function and one line on what it is."""
+    """A metric as the command line lists it.
+
+    Attributes:
+        name: as users write it.
+        function: computes it.
+        summary: one line of description.
+    """
 
     name: str
     function: RankingFunction
@@ -109,4 +115,4 @@ METRICS: dict[str, RankingMetric] = _table(
     ("map", mean_average_precision),
     ("precision", precision),
 )
-"""All ranking metrics by the name that ``evaluate_lists`` and the command line use."""
+"""All ranking metrics, by the name that ``evaluate_lists`` and the command line use."""

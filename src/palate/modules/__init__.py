@@ -1,1 +1,1 @@
-"""Torch building blocks without I/O: graph propagation, content projectors."""
+"""Torch building blocks without I/O: graphs, attention, towers of each modality, quantisers, adapters."""

@@ -12,28 +12,47 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-RATIO = 4 / 3
-GREY = 0.2
-JITTERED = 0.8
+"""Weights of red, green and blue in the brightness of a pixel."""
+MAX_ASPECT = 4 / 3
+"""Largest ratio of a crop's sides."""
+P_GREY = 0.2
+"""Probability that a picture loses its colour."""
+P_JITTER = 0.8
+"""Probability that the colours of a picture are jittered."""
 
 
 def random_view(pictures: Tensor, *, crop: float = 0.3, flip: float = 0.5, colour: float = 0.4) -> Tensor:
-    """One view of each picture, of the same size.
+    """Make one view of each picture, of the same size.
 
     Args:
-        crop: smallest share of the area that is kept; 1 keeps all. flip: chance to be mirrored.
-        colour: strength of the jitter (:func:`jitter`), 0 keeps colours.
+        pictures: float32 [B, 3, H, W] in [-1, 1].
+        crop: smallest share of the area that is left; 1 leaves all.
+        flip: probability to be mirrored.
+        colour: strength of the jitter (:func:`jitter`), 0 leaves colours as they are.
+
+    Returns:
+        float32 [B, 3, H, W].
     """
-    seen = crop_flip(pictures, crop, flip) if crop < 1 or flip else pictures
-    return jitter(seen, colour) if colour else seen
+    cropped = crop_flip(pictures, crop, flip) if crop < 1 or flip else pictures
+    return jitter(cropped, colour) if colour else cropped
 
 
 def crop_flip(pictures: Tensor, crop: float, flip: float) -> Tensor:
-    """A random box of each picture, of area ``crop`` to 1 and sides up to 4:3, stretched to the full size and mirrored
-    with chance ``flip`` (the random resized crop of Inception, Szegedy et al., CVPR 2015)."""
+    """Crop a random box of each picture, stretch it to the full size and mirror some (Szegedy et al., CVPR 2015).
+
+    This is the random resized crop of Inception.
+
+    Args:
+        pictures: float32 [B, 3, H, W].
+        crop: smallest area of a box as a share of the picture; sides are up to 4:3.
+        flip: probability to be mirrored.
+
+    Returns:
+        float32 [B, 3, H, W].
+    """
     share, tilt, x, y, mirrored = pictures.new_empty(5, len(pictures)).uniform_()
     area = crop + (1 - crop) * share
-    tilt = torch.exp((2 * tilt - 1) * math.log(RATIO) / 2) if crop < 1 else torch.ones_like(area)
+    tilt = torch.exp((2 * tilt - 1) * math.log(MAX_ASPECT) / 2) if crop < 1 else torch.ones_like(area)
     width, height = (area.sqrt() * tilt).clamp(max=1), (area.sqrt() / tilt).clamp(max=1)
     x, y = (2 * x - 1) * (1 - width), (2 * y - 1) * (1 - height)
     mirror = 1 - 2 * (mirrored < flip).to(pictures.dtype)
@@ -44,8 +63,17 @@ def crop_flip(pictures: Tensor, crop: float, flip: float) -> Tensor:
 
 
 def jitter(pictures: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast, saturation (factors of 1 -+ ``strength``) and hue (a turn of up to ``strength`` / 4 of the
-    colour circle) for 8 of 10 pictures; 2 of 10 lose their colour (SimCLR, Chen et al., ICML 2020)."""
+    """Change brightness, contrast, saturation and hue of 8 of 10 pictures; 2 of 10 lose their colour.
+
+    The colour distortion of SimCLR (Chen et al., ICML 2020).
+
+    Args:
+        pictures: float32 [B, 3, H, W] in [-1, 1].
+        strength: factors lie within 1 -+ ``strength``; hue turns by up to ``strength`` / 4 of the colour circle.
+
+    Returns:
+        float32 [B, 3, H, W] in [-1, 1].
+    """
     draws = pictures.new_empty(6, len(pictures), 1, 1, 1).uniform_()
     brightness, contrast, saturation = 1 + strength * (2 * draws[:3] - 1)
     luma = pictures.new_tensor(LUMA)[:, None, None]
@@ -54,16 +82,20 @@ def jitter(pictures: Tensor, strength: float) -> Tensor:
     light = mean + (light - mean) * contrast
     grey = (light * luma).sum(1, keepdim=True)
     light = grey + hue(light - grey, strength / 4 * (2 * draws[3].flatten() - 1)) * saturation
-    light = torch.where(draws[4] < JITTERED, light, pictures + 1)
+    light = torch.where(draws[4] < P_JITTER, light, pictures + 1)
     grey = (light * luma).sum(1, keepdim=True).expand_as(light)
-    return torch.where(draws[5] < GREY, grey, light).clamp(0, 2) - 1
+    return torch.where(draws[5] < P_GREY, grey, light).clamp(0, 2) - 1
 
 
 def hue(chroma: Tensor, turns: Tensor) -> Tensor:
-    """Colours [B, 3, H, W] turned about the grey axis.
+    """Rotate colours about the grey axis.
 
     Args:
+        chroma: [B, 3, H, W].
         turns: [B], shares of the colour circle.
+
+    Returns:
+        [B, 3, H, W].
     """
     angle = 2 * math.pi * turns
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]

@@ -1,4 +1,4 @@
-"""Frozen content of all items, read by row."""
+"""Frozen content of all items, looked up by row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from palate.core.errors import FeatureError, did_you_mean
 class ContentBank(nn.Module):
     """Frozen pooled features of all items, one matrix for each modality, with presence masks.
 
-    Held as non-persistent buffers: they move with the model, are never trained and never saved with the weights (the
+    They are non-persistent buffers: they move with the model, are never trained and never saved with the weights (the
     feature store has them). float16 stays float16 in memory; :meth:`rows` returns float32.
 
     Args:
@@ -28,38 +28,53 @@ class ContentBank(nn.Module):
     def __init__(self, features: Mapping[str, Features]) -> None:
         super().__init__()
         self.names: tuple[str, ...] = tuple(features)
-        self._place = {name: place for place, name in enumerate(self.names)}
+        self._index = {name: index for index, name in enumerate(self.names)}
         _check_lengths(features)
-        for place, (name, found) in enumerate(features.items()):
-            values, present = _tensors(name, found)
-            self.register_buffer(f"values_{place}", values, persistent=False)
-            self.register_buffer(f"present_{place}", present, persistent=False)
+        for index, (name, content) in enumerate(features.items()):
+            values, present = _tensors(name, content)
+            self.register_buffer(f"values_{index}", values, persistent=False)
+            self.register_buffer(f"present_{index}", present, persistent=False)
 
     def __len__(self) -> int:
         return len(self.present(self.names[0])) if self.names else 0
 
     def present(self, name: str) -> Tensor:
-        """bool [n]: which items have modality ``name``."""
+        """bool [n], True for items that have modality ``name``.
+
+        Raises:
+            FeatureError: the modality is unknown.
+        """
         return self.get_buffer(f"present_{self._at(name)}")
 
     def rows(self, name: str, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Vectors float32 [b, d] (zero where absent) and mask bool [b] of ``rows`` int64 [b], or of all items."""
+        """Look up vectors.
+
+        Args:
+            name: modality.
+            rows: int64 [b], all items by default.
+
+        Returns:
+            float32 [b, d], zero where absent, and the mask bool [b].
+
+        Raises:
+            FeatureError: the modality is unknown.
+        """
         values, present = self._values(name), self.present(name)
         if rows is None:
             return values.float(), present
         return values.index_select(0, rows).float(), present.index_select(0, rows)
 
     def _at(self, name: str) -> int:
-        if name not in self._place:
+        if name not in self._index:
             raise FeatureError("unknown modality", key=name, hint=did_you_mean(name, self.names))
-        return self._place[name]
+        return self._index[name]
 
     def _values(self, name: str) -> Tensor:
         return self.get_buffer(f"values_{self._at(name)}")
 
 
 def _check_lengths(features: Mapping[str, Features]) -> None:
-    lengths = {name: len(found) for name, found in features.items()}
+    lengths = {name: len(content) for name, content in features.items()}
     if len(set(lengths.values())) > 1:
         raise FeatureError(f"modalities describe different numbers of items: {lengths}")
 

@@ -1,4 +1,4 @@
-"""Transformers of public checkpoints in stages, so that a part of one can be trained: text, pictures and sound."""
+"""Transformers of public checkpoints, layer by layer, so that a part of one can be trained: text, pictures, sound."""
 
 from __future__ import annotations
 
@@ -10,26 +10,40 @@ import torch
 from torch import Tensor, nn
 
 from palate.core.errors import MissingDependencyError, UnsupportedError
-from palate.modules.remember import Remember
-from palate.modules.stages import Biased, Head, Ids, Mels, Patches, Pooling, Stages, Waves, Windows
-from palate.modules.towers import State, Tokens, through, towers
+from palate.modules.frozen_state_cache import FrozenStateCache
+from palate.modules.stages import (
+    MelInput,
+    PatchInput,
+    Pooling,
+    PoolingHead,
+    RelativeBiasStages,
+    TokenInput,
+    TransformerStages,
+    WaveformInput,
+    WindowedStages,
+)
+from palate.modules.towers import State, Tokens, run_tower, towers
 
 
 @towers.register("checkpoint")
 class Checkpoint(nn.Module):
     """A checkpoint's network with random weights, as a tower: tokens whose mean is the vector that its encoder gives.
 
-    Where that vector is no mean of tokens (a class token, a projection) it is the only token.
+    Where that vector is not a mean of tokens (a class token, a projection) it is the only token.
 
     Args:
-        model: its class in transformers. config: settings of that class. dim: width of the vector.
-        pad: id of padding, for texts. pooling: where the class leaves a choice.
+        model: name of its class in transformers.
+        config: settings of that class.
+        dim: width of the vector.
+        pad: id of padding, for texts.
+        pooling: where the class leaves a choice.
 
     Attributes:
-        remember: keeps what frozen blocks make of a text.
+        state_cache: cache of the states that frozen blocks compute for a text, or None.
 
     Raises:
-        UnsupportedError: for a class without stages. MissingDependencyError: without transformers.
+        UnsupportedError: the class cannot be run layer by layer.
+        MissingDependencyError: transformers is not installed.
     """
 
     def __init__(
@@ -39,61 +53,71 @@ class Checkpoint(nn.Module):
         if find_spec("transformers") is None:
             raise MissingDependencyError("transformers", "encoders")
         if model not in STAGED:
-            raise refusal(model, "checkpoint")
+            raise unsupported_checkpoint(model, "checkpoint")
         import transformers
 
         kind: Any = getattr(transformers, model)
-        self.stages, self.head = split(kind(kind.config_class.from_dict(dict(config))), pad, pooling)
-        self.remember: Remember | None = None
+        self.stages, self.head = split_model(kind(kind.config_class.from_dict(dict(config))), pad, pooling)
+        self.state_cache: FrozenStateCache | None = None
 
     def forward(self, inputs: Tensor) -> Tokens:
-        return through(self, inputs) if self.remember is None else self.remember(self, inputs)
+        """Tokens [B, T, d] and their mask."""
+        return run_tower(self, inputs) if self.state_cache is None else self.state_cache(self, inputs)
 
-    def first(self) -> list[nn.Parameter]:
-        return self.stages.first()
+    def input_parameters(self) -> list[nn.Parameter]:
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
+        return self.stages.input_parameters()
 
     def blocks(self) -> list[nn.Module]:
         return self.stages.blocks()
 
     @property
-    def lengthens(self) -> bool:
-        """As of its stages."""
-        return self.stages.lengthens and self.head.plain
+    def accepts_prefix(self) -> bool:
+        """Whether learnt positions may stand in front."""
+        return self.stages.accepts_prefix and self.head.is_mean
 
-    def start(self, inputs: Tensor) -> State:
-        return self.stages.start(inputs)
+    def embed(self, inputs: Tensor) -> State:
+        return self.stages.embed(inputs)
 
-    def step(self, place: int, state: State) -> State:
-        return self.stages.step(place, state)
+    def apply_block(self, index: int, state: State) -> State:
+        return self.stages.apply_block(index, state)
 
-    def end(self, state: State) -> Tokens:
-        tokens = self.stages.end(state)
-        if self.head.plain:
+    def finalize(self, state: State) -> Tokens:
+        tokens = self.stages.finalize(state)
+        if self.head.is_mean:
             return tokens
-        found = self.head(tokens)[:, None]
-        return found, found.new_ones(found.shape[:2], dtype=torch.bool)
+        vector = self.head(tokens)[:, None]
+        return vector, vector.new_ones(vector.shape[:2], dtype=torch.bool)
 
 
-def split(model: Any, pad: int = 0, pooling: Pooling | None = None, normalize: bool = False) -> tuple[Stages, Head]:
-    """Stages and head of a model of transformers; its parts, not copies.
+def split_model(
+    model: Any, pad: int = 0, pooling: Pooling | None = None, normalize: bool = False
+) -> tuple[TransformerStages, PoolingHead]:
+    """Divide a model of transformers into stages and head; they share its weights.
+
+    Args:
+        model: the model; its list of layers is taken out of it.
+        pad: id of padding, for texts.
+        pooling: instead of the class's own.
+        normalize: scale vectors to unit length.
 
     Raises:
-        UnsupportedError: for a class without stages.
+        UnsupportedError: the class cannot be run layer by layer.
     """
     name = type(model).__name__
     if name not in STAGED:
-        raise refusal(name, "checkpoint")
+        raise unsupported_checkpoint(name, "checkpoint")
     stages, own, after = STAGED[name](model, pad)
-    return stages, Head(pooling or own, after, normalize)
+    return stages, PoolingHead(pooling or own, after, normalize)
 
 
-def refusal(found: str, key: str) -> UnsupportedError:
-    """Says which types can be trained."""
-    return UnsupportedError(f"{found} checkpoints are read as they are", key=key, hint=f"can be trained: {TYPES}")
+def unsupported_checkpoint(name: str, key: str) -> UnsupportedError:
+    """Make the error for a type that can only be used frozen; its hint lists the types that can be trained."""
+    return UnsupportedError(f"{name} checkpoints can only be used frozen", key=key, hint=f"can be trained: {TYPES}")
 
 
 def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Samples below which convolutions have nothing to give."""
+    """Smallest number of samples for which a stack of convolutions has an output."""
     least = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         least = (least - 1) * stride + kernel
@@ -104,76 +128,84 @@ def _layers(model: Any) -> nn.ModuleList:
     """The list of layers, taken out of ``model``: its own or that of one of its parts."""
     for owner in (model, *model.children()):
         for name in ("layers", "layer"):
-            found = getattr(owner, name, None)
-            if isinstance(found, nn.ModuleList):
+            layers = getattr(owner, name, None)
+            if isinstance(layers, nn.ModuleList):
                 setattr(owner, name, nn.ModuleList())
-                return found
+                return layers
     raise UnsupportedError(f"{type(model).__name__} has no list of layers", key="checkpoint")
 
 
-Split = tuple[Stages, Pooling, nn.Module]
+Parts = tuple[TransformerStages, Pooling, nn.Module]
 
 
-def _bert(model: Any, pad: int) -> Split:
-    enter = Ids(model.embeddings, pad, getattr(model, "embeddings_project", None))
-    return Stages(enter, _layers(model), nn.Identity()), "mean", nn.Identity()
+def _bert(model: Any, pad: int) -> Parts:
+    enter = TokenInput(model.embeddings, pad, getattr(model, "embeddings_project", None))
+    return TransformerStages(enter, _layers(model), nn.Identity()), "mean", nn.Identity()
 
 
-def _mpnet(model: Any, pad: int) -> Split:
+def _mpnet(model: Any, pad: int) -> Parts:
     layers = _layers(model)
-    return Biased(Ids(model.embeddings, pad), layers, nn.Identity(), model.encoder), "mean", nn.Identity()
+    return (
+        RelativeBiasStages(TokenInput(model.embeddings, pad), layers, nn.Identity(), model.encoder),
+        "mean",
+        nn.Identity(),
+    )
 
 
-def _clip_text(model: Any, pad: int) -> Split:
+def _clip_text(model: Any, pad: int) -> Parts:
     inner = model.text_model
-    stages = Stages(Ids(inner.embeddings, pad), _layers(inner), inner.final_layer_norm, causal=True)
+    stages = TransformerStages(TokenInput(inner.embeddings, pad), _layers(inner), inner.final_layer_norm, causal=True)
     return stages, "last", model.text_projection
 
 
-def _siglip_text(model: Any, pad: int) -> Split:
-    stages = Stages(Ids(model.embeddings, pad, full=True), _layers(model), model.final_layer_norm)
+def _siglip_text(model: Any, pad: int) -> Parts:
+    stages = TransformerStages(TokenInput(model.embeddings, pad, full=True), _layers(model), model.final_layer_norm)
     return stages, "last", model.head
 
 
-def _clap_text(model: Any, pad: int) -> Split:
+def _clap_text(model: Any, pad: int) -> Parts:
     stages, _, _ = _bert(model.text_model, pad)
     return stages, "all", nn.Sequential(model.text_model.pooler, model.text_projection)
 
 
-def _vit(model: Any, pad: int) -> Split:
-    return Stages(Patches(model.embeddings, nn.Identity()), _layers(model), model.layernorm), "first", nn.Identity()
+def _vit(model: Any, pad: int) -> Parts:
+    return (
+        TransformerStages(PatchInput(model.embeddings, nn.Identity()), _layers(model), model.layernorm),
+        "first",
+        nn.Identity(),
+    )
 
 
-def _clip_image(model: Any, pad: int) -> Split:
+def _clip_image(model: Any, pad: int) -> Parts:
     inner = model.vision_model
-    stages = Stages(Patches(inner.embeddings, inner.pre_layrnorm), _layers(inner), nn.Identity())
+    stages = TransformerStages(PatchInput(inner.embeddings, inner.pre_layrnorm), _layers(inner), nn.Identity())
     return stages, "first", nn.Sequential(inner.post_layernorm, model.visual_projection)
 
 
-def _siglip_image(model: Any, pad: int) -> Split:
-    stages = Stages(Patches(model.embeddings, nn.Identity()), _layers(model), model.post_layernorm)
+def _siglip_image(model: Any, pad: int) -> Parts:
+    stages = TransformerStages(PatchInput(model.embeddings, nn.Identity()), _layers(model), model.post_layernorm)
     return stages, "all", model.head
 
 
-def _wav2vec2(model: Any, pad: int) -> Split:
+def _wav2vec2(model: Any, pad: int) -> Parts:
     if getattr(model, "adapter", None) is not None:
-        raise refusal("wav2vec2 with a length adapter", "checkpoint")
+        raise unsupported_checkpoint("wav2vec2 with a length adapter", "checkpoint")
     before, after = model.encoder.layer_norm, nn.Identity()
     if model.config.do_stable_layer_norm:
         before, after = after, before
     layers = _layers(model)
     least = receptive_field(model.config.conv_kernel, model.config.conv_stride)
-    return Stages(Waves(model, before, least), layers, after), "mean", nn.Identity()
+    return TransformerStages(WaveformInput(model, before, least), layers, after), "mean", nn.Identity()
 
 
-def _clap_audio(model: Any, pad: int) -> Split:
+def _clap_audio(model: Any, pad: int) -> Parts:
     encoder = model.audio_model.audio_encoder
     layers, norm = _layers(encoder), encoder.norm
     encoder.norm = nn.Identity()
-    return Windows(Mels(encoder), layers, norm), "mean", model.audio_projection
+    return WindowedStages(MelInput(encoder), layers, norm), "mean", model.audio_projection
 
 
-STAGED: Mapping[str, Callable[[Any, int], Split]] = {
+STAGED: Mapping[str, Callable[[Any, int], Parts]] = {
     "BertModel": _bert,
     "RobertaModel": _bert,
     "XLMRobertaModel": _bert,
@@ -192,7 +224,7 @@ STAGED: Mapping[str, Callable[[Any, int], Split]] = {
     "HubertModel": _wav2vec2,
     "ClapAudioModelWithProjection": _clap_audio,
 }
-"""Classes of transformers that can stop between layers, and how their parts are named."""
+"""Classes of transformers that can be run layer by layer, and the function that finds their parts."""
 
 TYPES = (
     "text: bert, roberta, xlm-roberta, camembert, electra, distilbert, mpnet, clip, siglip, clap; "

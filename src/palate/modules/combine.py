@@ -1,8 +1,8 @@
 """One vector of an item from one vector of each modality that it has.
 
-All take tokens float32 [B, m, d] and a mask bool [B, m], and give [B, width]; what the mask hides is not read. A row
-must have at least one token. An item with a single modality is a row with a single token, so each is an encoder of
-every modality as well.
+All take tokens float32 [B, m, d] and a mask bool [B, m], and give [B, width]; masked tokens are not read. A row must
+have at least one token. An item with a single modality is a row with a single token, so each is an encoder of every
+modality as well.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-FAINT = 0.01
+INIT_SCALE = 0.01
+"""Scale of the last layer of :class:`Residual` before training."""
 
 
 class Mean(nn.Module):
-    """The mean of what is there, unchanged: ``dim`` is the width."""
+    """Mean of the present tokens, unchanged: ``dim`` is the width."""
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Vectors [B, d]."""
         weight = mask.to(tokens.dtype)[:, :, None]
         return torch.where(mask[:, :, None], tokens, 0).sum(1) / weight.sum(1).clamp(min=1)
 
 
 class Perceptron(nn.Module):
-    """Concatenation and a two-layer net: a linear map of a concatenation is a sum of linear maps, scaled here to what
-    is there.
+    """Two-layer net on the concatenation of modalities.
+
+    A linear map of a concatenation is a sum of linear maps, scaled here to the present modalities.
 
     Args:
-        dim: of the tokens. width: of the vector.
+        dim: width of the tokens.
+        width: of the vector.
     """
 
     def __init__(self, dim: int, width: int) -> None:
@@ -37,15 +41,17 @@ class Perceptron(nn.Module):
         self.layers = nn.Sequential(nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, width))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Vectors [B, width]."""
         out: Tensor = self.layers(self.mean(tokens, mask))
         return out
 
 
 class Residual(nn.Module):
-    """The mean of what is there, and what a two-layer net adds to it: next to nothing before training.
+    """Mean of the present tokens plus a two-layer net of it, which is close to zero before training.
 
     Args:
-        dim: of the tokens and of the vector, which is ``width`` as well.
+        dim: width of the tokens and of the vector.
+        width: equal to ``dim``.
     """
 
     def __init__(self, dim: int, width: int) -> None:
@@ -53,21 +59,26 @@ class Residual(nn.Module):
         self.mean = Mean()
         last = nn.Linear(dim, width)
         with torch.no_grad():
-            last.weight.mul_(FAINT)
+            last.weight.mul_(INIT_SCALE)
             last.bias.zero_()
         self.layers = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), last)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        found: Tensor = self.mean(tokens, mask)
-        out: Tensor = found + self.layers(found)
+        """Vectors [B, width]."""
+        mean: Tensor = self.mean(tokens, mask)
+        out: Tensor = mean + self.layers(mean)
         return out
 
 
 class Transformer(nn.Module):
-    """[CLS] and the tokens attend to each other; two layers on what [CLS] became.
+    """[CLS] and the tokens attend to each other; two layers on the state of [CLS].
 
     Args:
-        dim: of the tokens. width: of the vector. layers, heads: of the Transformer. dropout: while training.
+        dim: width of the tokens.
+        width: of the vector.
+        layers: of the Transformer.
+        heads: of the Transformer.
+        dropout: while training.
     """
 
     def __init__(self, dim: int, width: int, layers: int = 1, heads: int = 4, dropout: float = 0.1) -> None:
@@ -78,18 +89,26 @@ class Transformer(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, width))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        whole = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
-        seen = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
-        out: Tensor = self.head(self.layers(whole, src_key_padding_mask=~seen)[:, 0])
+        """Vectors [B, width]."""
+        with_cls = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
+        present = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+        out: Tensor = self.head(self.layers(with_cls, src_key_padding_mask=~present)[:, 0])
         return out
 
 
-Kind = Literal["mean", "perceptron", "residual", "transformer"]
+CombineKind = Literal["mean", "perceptron", "residual", "transformer"]
 
 
-def make_combine(kind: Kind, dim: int, width: int, **sizes: Any) -> nn.Module:
-    """What turns tokens of ``dim`` into a vector of ``width``; ``sizes`` are further arguments of its constructor."""
+def make_combine(kind: CombineKind, dim: int, width: int, **sizes: Any) -> nn.Module:
+    """Make the module that turns tokens of ``dim`` into a vector of ``width``.
+
+    Args:
+        kind: which of the four.
+        dim: width of the tokens.
+        width: of the vector.
+        **sizes: further arguments of its constructor.
+    """
     if kind == "mean":
         return Mean()
-    made: dict[str, type[nn.Module]] = {"perceptron": Perceptron, "residual": Residual, "transformer": Transformer}
-    return made[kind](dim=dim, width=width, **sizes)
+    kinds: dict[str, type[nn.Module]] = {"perceptron": Perceptron, "residual": Residual, "transformer": Transformer}
+    return kinds[kind](dim=dim, width=width, **sizes)

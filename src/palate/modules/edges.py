@@ -1,4 +1,4 @@
-"""Edge sampling: a thinner user-item graph for every epoch."""
+"""Edge sampling: a sparser user-item graph for every epoch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class EdgeSampler:
         items: int [e], rows of items.
         n_users: number of users.
         n_items: number of items.
-        by: see above.
+        by: probability of an edge to stay.
+
+    Raises:
+        DataError: a row number is out of range.
     """
 
     def __init__(
@@ -47,7 +50,16 @@ class EdgeSampler:
         return len(self.users)
 
     def draw(self, keep: float, rng: np.random.Generator, norm: Norm = "sym") -> Graph:
-        """A graph on ``n_users + n_items`` nodes with a fraction ``keep`` (in (0, 1]) of the edges."""
+        """Draw a graph on ``n_users + n_items`` nodes.
+
+        Args:
+            keep: fraction of the edges that stay, in (0, 1].
+            rng: draws the edges.
+            norm: see :meth:`palate.modules.graph.Graph.normalised`.
+
+        Raises:
+            ConfigError: ``keep`` is out of range.
+        """
         if not 0 < keep <= 1:
             raise ConfigError(f"the fraction of edges to keep must lie in (0, 1], got {keep}", key="keep")
         count = max(1, round(keep * len(self)))
@@ -57,5 +69,5 @@ class EdgeSampler:
         clock = rng.standard_exponential(len(self))
         if self._slowness is not None:
             clock *= self._slowness
-        kept = np.sort(np.argpartition(clock, count)[:count])
-        return bipartite(self.users[kept], self.items[kept], self.n_users, self.n_items, norm=norm)
+        chosen = np.sort(np.argpartition(clock, count)[:count])
+        return bipartite(self.users[chosen], self.items[chosen], self.n_users, self.n_items, norm=norm)

@@ -116,6 +116,6 @@ class FieldEmbedding(nn.Module):
             name: of the field.
             values: ids padded with 0.
         """
-        here = (values != PADDING).sum(-1, keepdim=True).clamp(min=1)
-        out: Tensor = self(name, values).sum(-2) / here
+        count = (values != PADDING).sum(-1, keepdim=True).clamp(min=1)
+        out: Tensor = self(name, values).sum(-2) / count
         return out

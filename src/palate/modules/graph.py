@@ -18,15 +18,26 @@ Norm = Literal["sym", "row", "none"]
 class Graph:
     """A weighted sparse matrix ``A`` [n_rows, n_cols]: row ``r`` receives from the columns it stores.
 
-    Immutable and device-free: it is made on the CPU, and :meth:`on` keeps one copy for each device and dtype asked for,
-    so a model may hold it as a plain attribute (it is derived from data, never saved with the weights).
+    Immutable and independent of the device: it is made on the CPU, and :meth:`on` caches one copy for each device and
+    dtype, so a model may have it as a plain attribute (it is derived from data, never saved with the weights).
+
+    Args:
+        indptr: int32 [n_rows + 1].
+        indices: [nnz].
+        weights: float32 [nnz].
+        n_cols: number of columns, by default the number of rows.
+        symmetric: ``A == A.T``.
 
     Attributes:
-        indptr: int32 [n_rows + 1] (int64 from 2^31 entries on): half the bytes that a product reads beside the rows.
+        indptr: int32 [n_rows + 1] (int64 from 2^31 entries on), which halves the bytes that a product reads besides the
+            rows.
         indices: [nnz], column numbers, as ``indptr``.
         weights: float32 [nnz].
         shape: (n_rows, n_cols).
         symmetric: ``A == A.T``, so that the backward pass reuses ``A`` itself.
+
+    Raises:
+        DataError: a rectangular graph is said to be symmetric.
     """
 
     def __init__(
@@ -43,7 +54,12 @@ class Graph:
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, symmetric: bool = False) -> Graph:
-        """From any scipy sparse matrix; duplicates are summed, stored zeros dropped."""
+        """Make a graph of any scipy sparse matrix; duplicates are summed, stored zeros dropped.
+
+        Args:
+            matrix: [n_rows, n_cols].
+            symmetric: ``matrix`` equals its transpose.
+        """
         csr = sp.csr_array(matrix, dtype=np.float32)
         csr.sum_duplicates()
         csr.eliminate_zeros()
@@ -66,14 +82,17 @@ class Graph:
         *,
         symmetric: bool = False,
     ) -> Graph:
-        """From edges ``rows[e] <- cols[e]``.
+        """Make a graph of edges ``rows[e] <- cols[e]``.
 
         Args:
             rows: int [e].
             cols: int [e].
-            shape: (n_rows, n_cols); an index outside it raises :class:`DataError`.
+            shape: (n_rows, n_cols).
             weights: float [e]; duplicate edges are summed. Without weights duplicates count once, with weight 1.
             symmetric: also store every edge the other way round (a self-loop once).
+
+        Raises:
+            DataError: an index is outside ``shape``, the lengths differ, or a weight is not finite.
         """
         row, col = row_numbers(rows, shape[0], "rows"), row_numbers(cols, shape[1], "cols")
         value = np.ones(len(row), np.float32) if weights is None else np.asarray(weights, np.float32)
@@ -118,7 +137,7 @@ class Graph:
         return sp.csr_array(parts, shape=self.shape)
 
     def on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Graph:
-        """This graph with its tensors on ``device`` and weights in ``dtype``; kept for the next call."""
+        """This graph with its tensors on ``device`` and weights in ``dtype``; cached for the next call."""
         if self.weights.device == device and self.weights.dtype == dtype:
             return self
         key = (device, dtype)
@@ -128,10 +147,15 @@ class Graph:
         return self._copies[key]
 
     def normalised(self, norm: Norm = "sym") -> Graph:
-        """Weights scaled by degrees (sums of weights); a row or column without weight stays empty.
+        """Scale weights by degrees (sums of weights); a row or column without weight stays empty.
 
-        ``sym``: D^-1/2 A D^-1/2. Square graphs use row sums on both sides, also when directed (as LATTICE does for k-NN
-        graphs); rectangular ones row sums on the left and column sums on the right. ``row``: D^-1 A, rows sum to one.
+        Args:
+            norm: ``sym`` is D^-1/2 A D^-1/2: square graphs use row sums for both factors, also when directed (as
+                LATTICE does for k-NN graphs), rectangular ones row sums on the left and column sums on the right.
+                ``row`` is D^-1 A, rows sum to one. ``none`` leaves the weights.
+
+        Raises:
+            DataError: the weights of a node sum to less than zero.
         """
         if norm == "none":
             return self
@@ -153,7 +177,7 @@ def bipartite(
     edge_weight: ArrayLike | None = None,
     norm: Norm = "sym",
 ) -> Graph:
-    """The user-item graph on ``n_users + n_items`` nodes, items after users.
+    """Make the user-item graph on ``n_users + n_items`` nodes, items after users.
 
     Args:
         users: int [e], rows of users.
@@ -162,6 +186,9 @@ def bipartite(
         n_items: number of items.
         edge_weight: float [e], at least 0; repeated pairs are summed.
         norm: ``sym`` is LightGCN's D^-1/2 A D^-1/2 (He et al., SIGIR 2020); ``row`` averages neighbours.
+
+    Raises:
+        DataError: a row number or a weight cannot be used.
     """
     user, item = row_numbers(users, n_users, "users"), row_numbers(items, n_items, "items")
     n = n_users + n_items
@@ -176,23 +203,44 @@ def user_item(
     edge_weight: ArrayLike | None = None,
     norm: Norm = "row",
 ) -> Graph:
-    """The rectangular [n_users, n_items] graph; ``row`` makes a user the mean of the items seen (LGMRec, AlignRec).
+    """Make the rectangular [n_users, n_items] graph; its ``.transpose`` carries user vectors to items.
 
-    Arguments as in :func:`bipartite`; ``.transpose`` carries user vectors to items.
+    Args:
+        users: int [e], rows of users.
+        items: int [e], rows of items; repeated pairs count once unless weighted.
+        n_users: number of users.
+        n_items: number of items.
+        edge_weight: float [e], at least 0; repeated pairs are summed.
+        norm: ``row`` makes a user the mean of its items (LGMRec, AlignRec).
+
+    Raises:
+        DataError: a row number or a weight cannot be used.
     """
     return Graph.from_pairs(users, items, (n_users, n_items), edge_weight).normalised(norm)
 
 
 def row_numbers(values: ArrayLike, size: int, name: str) -> NDArray[np.int64]:
-    """``values`` as int64 [e], checked to be row numbers of a table of ``size`` rows called ``name``."""
-    found = np.asarray(values)
-    if found.ndim != 1 or (len(found) and found.dtype.kind not in "iu"):
-        raise DataError(f"expected a one-dimensional array of integers, got {found.dtype} {found.shape}", column=name)
-    bad = np.flatnonzero((found < 0) | (found >= size))
+    """Check row numbers.
+
+    Args:
+        values: int [e].
+        size: rows of the table.
+        name: of the argument, for the error.
+
+    Returns:
+        int64 [e].
+
+    Raises:
+        DataError: the values are not integers, or one is outside 0..size - 1.
+    """
+    rows = np.asarray(values)
+    if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+        raise DataError(f"expected a one-dimensional array of integers, got {rows.dtype} {rows.shape}", column=name)
+    bad = np.flatnonzero((rows < 0) | (rows >= size))
     if len(bad):
         at = int(bad[0])
-        raise DataError(f"row number {found[at]} is outside 0..{size - 1}", column=name, row=at + 1)
-    return found.astype(np.int64)
+        raise DataError(f"row number {rows[at]} is outside 0..{size - 1}", column=name, row=at + 1)
+    return rows.astype(np.int64)
 
 
 def _power(degree: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:

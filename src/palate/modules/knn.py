@@ -1,4 +1,4 @@
-"""Item-item graphs from content: cosine k-NN in blocks, given neighbours, mixtures."""
+"""Item-item graphs from content: cosine k-NN in blocks, graphs of given neighbours, mixtures."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def nearest_neighbours(
     include_self: bool = True,
     block: int = 1024,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The ``k`` most similar rows by cosine, exactly, with O(block x n) memory.
+    """Find the ``k`` most similar rows by cosine, exactly, with O(block x n) memory.
 
     Args:
         features: float [n, d].
-        present: bool [n]; absent rows (and rows of length zero, which point nowhere) neither have nor are neighbours.
+        present: bool [n]; absent rows (and zero vectors, which have no direction) neither have nor are neighbours.
         k: neighbours of each row; the row itself counts as one if ``include_self`` (the convention of LATTICE/FREEDOM).
         include_self: whether a row may be its own neighbour.
         block: rows compared at a time.
@@ -37,19 +37,20 @@ def nearest_neighbours(
         ``idx`` int64 [n, k] and ``cos`` float32 [n, k], most similar first; -1 and 0 where there are fewer than ``k``.
 
     Raises:
-        FeatureError: a present row is not finite.
+        FeatureError: a present row is not finite, or the shapes do not fit.
+        ConfigError: ``k`` is below 1.
     """
     if k < 1:
         raise ConfigError(f"at least one neighbour is needed, got {k}", key="k")
     x = torch.as_tensor(np.asarray(features) if not isinstance(features, Tensor) else features).detach().float()
-    here = torch.ones(len(x), dtype=torch.bool) if present is None else torch.as_tensor(np.asarray(present, bool))
-    if x.ndim != 2 or len(here) != len(x):
-        raise FeatureError(f"features of shape {tuple(x.shape)} with a mask of {len(here)} rows")
-    here = here.to(x.device)
-    broken = here & ~torch.isfinite(x).all(1)
+    mask = torch.ones(len(x), dtype=torch.bool) if present is None else torch.as_tensor(np.asarray(present, bool))
+    if x.ndim != 2 or len(mask) != len(x):
+        raise FeatureError(f"features of shape {tuple(x.shape)} with a mask of {len(mask)} rows")
+    mask = mask.to(x.device)
+    broken = mask & ~torch.isfinite(x).all(1)
     if broken.any():
         raise FeatureError("a feature vector is not finite", row=int(broken.nonzero()[0]) + 1)
-    rows = (here & (x.abs().amax(1) > 0)).nonzero().squeeze(1)
+    rows = (mask & (x.abs().amax(1) > 0)).nonzero().squeeze(1)
     idx = np.full((len(x), k), -1, np.int64)
     cos = np.zeros((len(x), k), np.float32)
     unit = F.normalize(x[rows], dim=1)
@@ -77,7 +78,7 @@ def neighbour_graph(
     symmetrise: bool = False,
     norm: Norm = "sym",
 ) -> Graph:
-    """A square graph from given neighbours.
+    """Make a square graph of given neighbours.
 
     Args:
         idx: int [rows, k], -1 for padding.
@@ -85,7 +86,10 @@ def neighbour_graph(
         n: number of nodes, by default the number of rows.
         weights: ``cosine`` (LATTICE; similarities below zero carry no edge) or ``binary`` (FREEDOM).
         symmetrise: add missing reverse edges, ``max(A, A.T)``; otherwise the graph is directed, as in both papers.
-        norm: see :meth:`Graph.normalised`.
+        norm: see :meth:`palate.modules.graph.Graph.normalised`.
+
+    Raises:
+        DataError: the shapes differ, or a neighbour is out of range.
     """
     index, value = np.asarray(idx, np.int64), np.asarray(cos, np.float32)
     if index.ndim != 2 or index.shape != value.shape:
@@ -111,7 +115,21 @@ def knn_graph(
     symmetrise: bool = False,
     norm: Norm = "sym",
 ) -> Graph:
-    """:func:`nearest_neighbours` made into a graph by :func:`neighbour_graph`; absent items have no edge in or out."""
+    """Make the graph of :func:`nearest_neighbours` by :func:`neighbour_graph`; absent items have no edge in or out.
+
+    Args:
+        features: float [n, d].
+        present: bool [n].
+        k: neighbours of each row.
+        weights: see :func:`neighbour_graph`.
+        include_self: see :func:`nearest_neighbours`.
+        symmetrise: see :func:`neighbour_graph`.
+        norm: see :meth:`palate.modules.graph.Graph.normalised`.
+
+    Raises:
+        FeatureError: a present row is not finite, or the shapes do not fit.
+        ConfigError: ``k`` is below 1.
+    """
     idx, cos = nearest_neighbours(features, present, k, include_self)
     return neighbour_graph(idx, cos, weights=weights, symmetrise=symmetrise, norm=norm)
 
@@ -120,6 +138,14 @@ def mix_graphs(graphs: Sequence[Graph], weights: Sequence[float]) -> Graph:
     """Weighted sum of graphs of one shape, for example .1 image + .9 text.
 
     Where a row has no edge in some of them (a missing modality) its other weights are scaled up to the same total.
+
+    Args:
+        graphs: at least one.
+        weights: of each graph, not negative.
+
+    Raises:
+        DataError: the shapes or the numbers of graphs and weights differ.
+        ConfigError: a weight is negative, or all are zero.
     """
     if not graphs or len(graphs) != len(weights) or len({graph.shape for graph in graphs}) > 1:
         raise DataError(f"{len(graphs)} graphs with {len(weights)} weights; all must have one shape")

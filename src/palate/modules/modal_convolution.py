@@ -14,8 +14,9 @@ from palate.modules.propagate import propagate
 
 
 class ModalConvolution(nn.Module):
-    """Users start from a preference vector, items from content, both of unit length; then ``layers`` times:
+    """Graph convolution of one modality.
 
+    Users start from a preference vector, items from content, both of unit length; then ``layers`` times:
     h = leaky(mean over neighbours of x W), x^ = leaky(V x) + id, x = leaky(G [h; x^]).
 
     Args:
@@ -41,30 +42,35 @@ class ModalConvolution(nn.Module):
         self._constant: _Constant | None = None
 
     def forward(self, values: Tensor, has: Tensor, ids: Tensor, graph: Graph, rows: Tensor | None = None) -> Tensor:
-        """All nodes, users first, [n, dim], or ``rows`` of them.
+        """Vectors of nodes, users first.
 
         Args:
-            values: content [n_items, width]. has: bool [n], False at items without it (their rows do not matter).
-            ids: [n, dim]. graph: row-normalised [n, n] in which items without content send nothing.
-            rows: int64 [b], nodes that are asked for; the last layer is computed on them alone.
+            values: content [n_items, width].
+            has: bool [n], False at items without content (their rows do not matter).
+            ids: [n, dim].
+            graph: row-normalised [n, n] in which items without content send nothing.
+            rows: int64 [b], the nodes to compute, all by default; the last layer is computed on them alone.
+
+        Returns:
+            [n, dim] or [b, dim].
         """
-        h, x = self._enter(values, has, graph)
-        whole = bool(has.all())
-        for place, (convolve, own, mix) in enumerate(self._layers()):
-            asked = rows if place + 1 == len(self.convolve) else None
-            if place:
-                h, x = _at(propagate(graph, x), asked) @ convolve, own(_at(x, asked))
+        h, x = self._first_layer(values, has, graph)
+        complete = bool(has.all())
+        for layer, (convolve, own, mix) in enumerate(self._layers()):
+            wanted = rows if layer + 1 == len(self.convolve) else None
+            if layer:
+                h, x = _at(propagate(graph, x), wanted) @ convolve, own(_at(x, wanted))
             else:
-                h, x = _at(h, asked), _at(x, asked)
+                h, x = _at(h, wanted), _at(x, wanted)
             h, x = F.leaky_relu(h), F.leaky_relu(x)
-            x = (x if whole else x * (has if asked is None else has[asked])[:, None]) + _at(ids, asked)
+            x = (x if complete else x * (has if wanted is None else has[wanted])[:, None]) + _at(ids, wanted)
             # a linear layer on [h; x], without joining them
             left, right = mix.weight.split([h.shape[1], x.shape[1]], 1)
             x = F.leaky_relu(F.linear(h, left, mix.bias) + F.linear(x, right))
         return x
 
-    def alone(self, values: Tensor) -> Tensor:
-        """Items without neighbours and ID, from their content [b, width] alone: [b, dim]."""
+    def from_content(self, values: Tensor) -> Tensor:
+        """Vectors [b, dim] of items without neighbours and ID, from their content [b, width] alone."""
         x = F.normalize(values if self.first is None else self.first(values), dim=1)
         for _, own, mix in self._layers():
             x = F.leaky_relu(own(x))
@@ -76,29 +82,29 @@ class ModalConvolution(nn.Module):
             if isinstance(own, nn.Linear) and isinstance(mix, nn.Linear):
                 yield convolve, own, mix
 
-    def _enter(self, values: Tensor, has: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    def _first_layer(self, values: Tensor, has: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """``mean W`` [n, start] and ``V x`` [n, dim] of the first layer."""
         convolve, own, _ = next(self._layers())
-        known = self._known(values, has, graph)
-        users, to_items = known.users, known.to_items
+        constant = self._constants(values, has, graph)
+        users, to_items = constant.users, constant.to_items
         if users is None or to_items is None:
             users = F.normalize(self.preference, dim=1)
-            to_items = propagate(known.item_rows, users)
+            to_items = propagate(constant.item_rows, users)
         if self.first is None:
-            h, x = known.to_users @ convolve, own(known.content)
+            h, x = constant.to_users @ convolve, own(constant.content)
         else:
             # items are unit(c M): with M folded into the matrices that follow, all is done in the width of content
             basis = torch.cat([self.first.weight.T, self.first.bias[None]])
-            squares = (known.content @ (basis @ basis.T) * known.content).sum(1, keepdim=True)
-            unit = known.content * squares.clamp_min(1e-24).rsqrt()
-            h = propagate(known.user_rows, unit) @ (basis @ convolve)
+            squares = (constant.content @ (basis @ basis.T) * constant.content).sum(1, keepdim=True)
+            unit = constant.content * squares.clamp_min(1e-24).rsqrt()
+            h = propagate(constant.user_rows, unit) @ (basis @ convolve)
             x = F.linear(unit, own.weight @ basis.T, own.bias)
         return torch.cat([h, to_items @ convolve]), torch.cat([own(users), x])
 
-    def _known(self, values: Tensor, has: Tensor, graph: Graph) -> _Constant:
-        """What does not change from step to step, as long as content does not."""
-        known = self._constant
-        if known is None or known.graph is not graph or known.values is not values:
+    def _constants(self, values: Tensor, has: Tensor, graph: Graph) -> _Constant:
+        """Results that do not change from step to step, as long as content does not."""
+        constant = self._constant
+        if constant is None or constant.graph is not graph or constant.values is not values:
             n, present = len(self.preference), has[len(self.preference) :, None]
             content = torch.where(present, values, values.new_zeros(()))
             if self.first is None:
@@ -106,17 +112,17 @@ class ModalConvolution(nn.Module):
             else:
                 content = torch.cat([content, present.to(content.dtype)], 1)
             user_rows, item_rows = _blocks(graph, n)
-            known = _Constant(graph, values, content, user_rows, item_rows, propagate(user_rows, content))
+            constant = _Constant(graph, values, content, user_rows, item_rows, propagate(user_rows, content))
             if not self.preference.requires_grad:
-                known.users = F.normalize(self.preference, dim=1)
-                known.to_items = propagate(item_rows, known.users)
-            self._constant = known
-        return known
+                constant.users = F.normalize(self.preference, dim=1)
+                constant.to_items = propagate(item_rows, constant.users)
+            self._constant = constant
+        return constant
 
 
 @dataclass(eq=False)
 class _Constant:
-    """Content (unit, or with a column of ones), the graph's two blocks, and what they make of constants."""
+    """Content (unit, or with a column of ones), the graph's two blocks, and their products with constants."""
 
     graph: Graph
     values: Tensor

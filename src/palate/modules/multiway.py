@@ -1,4 +1,4 @@
-"""One Transformer for several modalities whose feed-forward nets are their own (Multiway, BEiT-3's backbone)."""
+"""One Transformer for several modalities, each with its own feed-forward nets (Multiway, BEiT-3's backbone)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from palate.modules.attention import Attention
 from palate.modules.towers import Tokens, make_tower, towers
 
 COMMON = "common"
+"""Name of the feed-forward net that all modalities share."""
 
 
 class Multiway(nn.Module):
-    """Pre-norm blocks: self-attention that all modalities share, then a net of each modality's own; in the last block
-    one net for all (BEiT-3, Wang et al., CVPR 2023).
+    """Pre-norm blocks of shared self-attention and a feed-forward net for each modality (Wang et al., CVPR 2023).
+
+    In the last block one net serves all modalities.
 
     Args:
-        modalities: which there can be. dim, layers, heads: sizes. dropout: while training.
+        modalities: all that may occur.
+        dim: width.
+        layers: number of blocks.
+        heads: of the attention.
+        dropout: while training.
     """
 
     def __init__(
@@ -33,11 +39,11 @@ class Multiway(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, parts: Mapping[str, Tokens]) -> dict[str, Tensor]:
-        """States [B, T_m, d] of each modality's tokens; those that are not there change nothing."""
+        """States [B, T_m, d] of each modality's tokens; masked tokens change nothing."""
         x = {modality: tokens for modality, (tokens, _) in parts.items()}
-        there = torch.cat([mask for _, mask in parts.values()], 1)
-        # what is not there sees itself, for attention to nothing is NaN
-        allowed = there[:, None] | torch.eye(there.shape[1], dtype=torch.bool, device=there.device)
+        present = torch.cat([mask for _, mask in parts.values()], 1)
+        # a masked token attends to itself, for attention to nothing is NaN
+        allowed = present[:, None] | torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
         for block in self.blocks:
             x = block(x, allowed)
         return {modality: self.norm(states) for modality, states in x.items()}
@@ -57,10 +63,10 @@ class _Block(nn.Module):
 
     def forward(self, x: dict[str, Tensor], allowed: Tensor) -> dict[str, Tensor]:
         sizes = [states.shape[1] for states in x.values()]
-        whole = self.norm(torch.cat([*x.values()], 1))
-        heard = self.drop(self.attention(whole, whole, allowed)).split(sizes, 1)
+        normed = self.norm(torch.cat([*x.values()], 1))
+        attended = self.drop(self.attention(normed, normed, allowed)).split(sizes, 1)
         out = {}
-        for (modality, states), added in zip(x.items(), heard):
+        for (modality, states), added in zip(x.items(), attended):
             states = states + added
             net = self.nets[COMMON if COMMON in self.nets else modality]
             out[modality] = states + self.drop(net(states))
@@ -68,12 +74,15 @@ class _Block(nn.Module):
 
 
 @towers.register("multiway")
-class Alone(nn.Module):
+class SingleModalityMultiway(nn.Module):
     """A multiway Transformer over one modality alone.
 
     Args:
-        modality: which. reader: arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens.
-        dim, layers, heads: of the Transformer.
+        modality: its name.
+        reader: arguments of :func:`palate.modules.towers.make_tower` for the tower that makes the tokens.
+        dim: width of the Transformer.
+        layers: of the Transformer.
+        heads: of the Transformer.
     """
 
     def __init__(self, modality: str, reader: Mapping[str, Any], dim: int, layers: int, heads: int) -> None:
@@ -83,5 +92,6 @@ class Alone(nn.Module):
         self.stream = Multiway((modality,), dim, layers, heads)
 
     def forward(self, inputs: Tensor) -> Tokens:
+        """States [B, T, d] and their mask."""
         tokens: Tokens = self.reader(inputs)
         return self.stream({self.modality: tokens})[self.modality], tokens[1]

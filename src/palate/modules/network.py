@@ -1,4 +1,4 @@
-"""An encoder of one modality in stages, of which a tuning plan trains some."""
+"""An encoder of one modality in blocks, some of which a tuning plan trains."""
 
 from __future__ import annotations
 
@@ -15,60 +15,67 @@ from palate.modules.towers import State, Tokens
 
 
 @runtime_checkable
-class Staged(Protocol):
-    """A tower that can stop and go on between blocks."""
+class LayeredTower(Protocol):
+    """A tower that can be run block by block."""
 
-    def first(self) -> list[nn.Parameter]:
-        """What :meth:`start` uses."""
+    def input_parameters(self) -> list[nn.Parameter]:
+        """Parameters that :meth:`embed` uses."""
 
     def blocks(self) -> list[nn.Module]:
-        """What :meth:`step` runs, in order."""
+        """Modules that :meth:`apply_block` runs, in order."""
 
-    def start(self, inputs: Tensor) -> State:
-        """Inputs [B, ...] as the first block wants them."""
+    def embed(self, inputs: Tensor) -> State:
+        """Turn inputs [B, ...] into the state that the first block takes."""
 
-    def step(self, place: int, state: State) -> State:
-        """Through one block."""
+    def apply_block(self, index: int, state: State) -> State:
+        """Run one block."""
 
-    def end(self, state: State) -> Tokens:
-        """Tokens [B, T, d] and their mask."""
+    def finalize(self, state: State) -> Tokens:
+        """Turn the last state into tokens [B, T, d] and their mask."""
 
 
-class Whole(nn.Module):
-    """A tower that cannot stop: one block."""
+class SingleBlock(nn.Module):
+    """A tower that cannot be divided, as a :class:`LayeredTower` of one block.
+
+    Args:
+        tower: inputs -> tokens and their mask.
+    """
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
 
-    def first(self) -> list[nn.Parameter]:
+    def input_parameters(self) -> list[nn.Parameter]:
+        """Part of the interface :class:`LayeredTower`, like the methods below."""
         return []
 
     def blocks(self) -> list[nn.Module]:
         return [self.tower]
 
-    def start(self, inputs: Tensor) -> State:
+    def embed(self, inputs: Tensor) -> State:
         return inputs, None
 
-    def step(self, place: int, state: State) -> State:
-        found: Tokens = self.tower(state[0])
-        return found
+    def apply_block(self, index: int, state: State) -> State:
+        tokens: Tokens = self.tower(state[0])
+        return tokens
 
-    def end(self, state: State) -> Tokens:
-        return state[0], _mask(state)
+    def finalize(self, state: State) -> Tokens:
+        values, mask = state
+        return values, values.new_ones(values.shape[:2], dtype=torch.bool) if mask is None else mask
 
 
 class Network(nn.Module):
     """Tower and head: inputs -> tokens -> one vector.
 
     Args:
-        tower: a :class:`Staged` tower, or any that gives tokens. head: tokens -> vectors [B, width].
-        about: names the architecture, which weights alone do not.
+        tower: a :class:`LayeredTower`, or any that gives tokens.
+        head: tokens -> vectors [B, width].
+        about: description of the architecture, which weights alone do not determine; part of :meth:`lower_key`.
     """
 
     def __init__(self, tower: nn.Module, head: nn.Module, about: str) -> None:
         super().__init__()
-        self.tower = tower if isinstance(tower, Staged) else Whole(tower)
+        self.tower = tower if isinstance(tower, LayeredTower) else SingleBlock(tower)
         self.head: nn.Module | None = head
         self.about = about
         self.adapters = nn.ModuleList()
@@ -77,19 +84,24 @@ class Network(nn.Module):
         self.plan = Plan()
 
     @property
-    def stages(self) -> Staged:
-        """The tower by its stages."""
-        assert isinstance(self.tower, Staged)
+    def stages(self) -> LayeredTower:
+        """The tower, typed by its blocks."""
+        assert isinstance(self.tower, LayeredTower)
         return self.tower
 
     def prepare(self, plan: Plan, shape: tuple[int, ...], tokens: bool = False) -> Network:
-        """Freeze what ``plan`` freezes and add what it adds.
+        """Freeze parameters and add new ones as ``plan`` says.
 
         Args:
-            shape: of one entity's inputs. tokens: the head is not asked, so that only tokens are needed.
+            plan: what to train.
+            shape: of one entity's inputs.
+            tokens: drop the head, since only tokens are needed.
+
+        Returns:
+            This network.
 
         Raises:
-            ConfigError: for a plan that this tower has no place for.
+            ConfigError: the tower does not support the plan.
         """
         blocks, self.plan = self.stages.blocks(), plan
         if tokens:
@@ -97,9 +109,9 @@ class Network(nn.Module):
         self.requires_grad_(plan.kind in ("full", "partial"))
         if plan.kind in ("partial", "frozen"):
             self.split = max(len(blocks) - plan.amount, 0)
-            if isinstance(self.tower, Whole) and not self.split:
+            if isinstance(self.tower, SingleBlock) and not self.split:
                 self.split = None
-            for parameter in self.below(self.split or 0):
+            for parameter in self.parameters_below(self.split or 0):
                 parameter.requires_grad_(False)
         elif plan.kind == "lora":
             for block in blocks:
@@ -112,74 +124,77 @@ class Network(nn.Module):
         elif plan.kind == "adapter":
             self.adapters = nn.ModuleList(Bottleneck(width, plan.amount) for width in self._widths(shape))
         elif plan.kind == "prompt":
-            if isinstance(self.tower, Whole) or not getattr(self.tower, "lengthens", True):
-                raise ConfigError("this tower has no place for learnt positions", key="prompt", hint="try lora:8")
-            entering, _ = self.stages.start(torch.zeros(1, *shape))
-            self.prompt = Prompt(tuple(entering.shape[1:]), plan.amount)
+            if isinstance(self.tower, SingleBlock) or not getattr(self.tower, "accepts_prefix", True):
+                raise ConfigError("this tower does not accept learnt positions", key="prompt", hint="try lora:8")
+            first_state, _ = self.stages.embed(torch.zeros(1, *shape))
+            self.prompt = Prompt(tuple(first_state.shape[1:]), plan.amount)
         return self
 
-    def below(self, place: int) -> list[nn.Parameter]:
-        """Parameters in use before block ``place``."""
-        return [*self.stages.first(), *(p for block in self.stages.blocks()[:place] for p in block.parameters())]
+    def parameters_below(self, index: int) -> list[nn.Parameter]:
+        """Parameters of the input and of the blocks before block ``index``."""
+        blocks = self.stages.blocks()[:index]
+        return [*self.stages.input_parameters(), *(p for block in blocks for p in block.parameters())]
 
     def lower_key(self) -> str:
-        """Hash of all that decides the state at the split point."""
-        weights = [p.detach().cpu().numpy().tobytes() for p in self.below(self.split or 0)]
+        """Hash of everything that determines the state at the split point."""
+        weights = [p.detach().cpu().numpy().tobytes() for p in self.parameters_below(self.split or 0)]
         return digest(self.about, str(self.split), *weights)
 
     def lower(self, inputs: Tensor) -> State:
-        """The state at the split point."""
-        state = self.stages.start(inputs)
-        for place in range(self.split or 0):
-            state = self.stages.step(place, state)
+        """Compute the state at the split point from inputs [B, ...]."""
+        state = self.stages.embed(inputs)
+        for index in range(self.split or 0):
+            state = self.stages.apply_block(index, state)
         return state
 
     def tokens(self, state: State) -> Tokens:
         """Tokens [B, T, d] and mask from the state at the split point, or from inputs where there is none."""
         if self.split is None:
-            state = self.stages.start(state[0])
+            state = self.stages.embed(state[0])
             if self.prompt is not None:
                 state = self.prompt(*state)
-        for place in range(self.split or 0, len(self.stages.blocks())):
-            state = self.stages.step(place, state)
+        for index in range(self.split or 0, len(self.stages.blocks())):
+            state = self.stages.apply_block(index, state)
             if len(self.adapters):
-                state = self.adapters[place](state[0]), state[1]
-        values, mask = self.stages.end(state)
+                state = self.adapters[index](state[0]), state[1]
+        values, mask = self.stages.finalize(state)
         if self.prompt is not None and state[1] is not None:
             return values[:, self.prompt.length :], mask[:, self.prompt.length :]
         return values, mask
 
     def forward(self, state: State) -> Tensor:
-        """Vectors [B, width]."""
+        """Vectors [B, width].
+
+        Args:
+            state: at the split point, or (inputs, None) without one.
+
+        Raises:
+            RuntimeError: the network was prepared for tokens only.
+        """
         if self.head is None:
             raise RuntimeError("prepared for tokens only")
-        found: Tensor = self.head(self.tokens(state))
-        return found
+        vectors: Tensor = self.head(self.tokens(state))
+        return vectors
 
     def token_width(self, shape: tuple[int, ...]) -> int:
         """Width of its tokens, from inputs of ``shape``."""
-        was = self.training
+        was_training = self.training
         with torch.no_grad():
             state = (
                 self.eval().lower(torch.zeros(2, *shape)) if self.split is not None else (torch.zeros(2, *shape), None)
             )
-            found, _ = self.tokens(state)
-        self.train(was)
-        return int(found.shape[2])
+            values, _ = self.tokens(state)
+        self.train(was_training)
+        return int(values.shape[2])
 
     def _widths(self, shape: tuple[int, ...]) -> list[int]:
         """Width of the state after each block."""
-        widths, was = [], self.training
+        widths, was_training = [], self.training
         self.eval()
         with torch.no_grad():
-            state = self.stages.start(torch.zeros(2, *shape))
-            for place in range(len(self.stages.blocks())):
-                state = self.stages.step(place, state)
+            state = self.stages.embed(torch.zeros(2, *shape))
+            for index in range(len(self.stages.blocks())):
+                state = self.stages.apply_block(index, state)
                 widths.append(int(state[0].shape[2 if state[0].ndim == 3 else 1]))
-        self.train(was)
+        self.train(was_training)
         return widths
-
-
-def _mask(state: State) -> Tensor:
-    values, mask = state
-    return values.new_ones(values.shape[:2], dtype=torch.bool) if mask is None else mask

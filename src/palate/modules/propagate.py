@@ -15,7 +15,7 @@ Reduce = Literal["mean", "sum", "last"]
 
 
 def propagate(graph: Graph, x: Tensor) -> Tensor:
-    """One step of message passing, ``A x``.
+    """Run one step of message passing, ``A x``.
 
     Args:
         graph: A [n_rows, n_cols]; weights are constants, no gradient flows to them.
@@ -43,6 +43,10 @@ def light_propagate(graph: Graph, x: Tensor, layers: int, reduce: Reduce = "mean
 
     Returns:
         [n, d].
+
+    Raises:
+        ConfigError: no layer is left to reduce over.
+        DataError: the graph is not square, or ``x`` does not fit it.
     """
     if layers < 0 or (layers == 0 and not include_zero and reduce != "last"):
         raise ConfigError("no layer is left to reduce over", key="layers", hint="use at least one layer")

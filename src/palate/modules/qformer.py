@@ -1,4 +1,4 @@
-"""Learned queries that read a picture and talk to a text through self-attention that both share (Q-Former)."""
+"""Learnt queries that attend to a picture, and to a text through shared self-attention (Q-Former)."""
 
 from __future__ import annotations
 
@@ -9,40 +9,51 @@ import torch
 from torch import Tensor, nn
 
 from palate.modules.attention import Attention
-from palate.modules.stream import Words
+from palate.modules.stream import TokenEmbedding
 from palate.modules.towers import Tokens, make_tower, towers
 
-Rule = Literal["apart", "together", "causal"]
+AttentionPattern = Literal["apart", "together", "causal"]
 
 
-def attention_rule(rule: Rule, queries: int, words: Tensor) -> Tensor:
-    """Who sees whom: bool [B, Q + T, Q + T], True where the token of a row sees that of a column.
+def attention_mask(pattern: AttentionPattern, queries: int, words: Tensor) -> Tensor:
+    """Attention mask of queries followed by words, True where a token attends to another.
 
-    ``apart``: queries see queries, words see words. ``together``: all see all. ``causal``: queries see queries, a word
-    sees the queries, itself and earlier words. Padding is seen by nobody but itself.
+    ``apart``: queries attend to queries, words to words. ``together``: all attend to all. ``causal``: queries attend to
+    queries, a word to the queries, itself and earlier words. Padding attends only to itself, and nothing else to it.
 
     Args:
-        rule: one of the three. queries: their number Q. words: bool [B, T], words that are there.
+        pattern: one of the three.
+        queries: their number Q.
+        words: bool [B, T], False for padding.
+
+    Returns:
+        bool [B, Q + T, Q + T].
     """
     length = words.shape[1]
     is_query = torch.arange(queries + length, device=words.device) < queries
     own = is_query[:, None] == is_query[None, :]
-    if rule == "together":
+    if pattern == "together":
         own = torch.ones_like(own)
-    elif rule == "causal":
+    elif pattern == "causal":
         order = torch.ones_like(own).tril()
         own = torch.where(is_query[:, None], is_query[None, :], order)
-    there = torch.cat([words.new_ones(len(words), queries), words], 1)
+    present = torch.cat([words.new_ones(len(words), queries), words], 1)
     itself = torch.eye(queries + length, dtype=torch.bool, device=words.device)
-    return (own & there[:, None, :]) | itself
+    return (own & present[:, None, :]) | itself
 
 
 class QFormer(nn.Module):
-    """Pre-norm blocks: self-attention of queries and words, in every second block cross-attention of the queries to the
-    picture, then a feed-forward net of the queries' own and one of the words' own.
+    """Pre-norm blocks over queries and words.
+
+    Self-attention of queries and words, in every second block cross-attention of the queries to the picture, then a
+    feed-forward net of the queries' own and one of the words' own.
 
     Args:
-        dim, queries, layers, heads: sizes. dropout: while training.
+        dim: width.
+        queries: their number.
+        layers: number of blocks.
+        heads: of the attention.
+        dropout: while training.
     """
 
     def __init__(self, dim: int, queries: int = 8, layers: int = 2, heads: int = 4, dropout: float = 0.1) -> None:
@@ -51,27 +62,30 @@ class QFormer(nn.Module):
         self.blocks = nn.ModuleList(_Block(dim, heads, dropout, i % 2 == 0) for i in range(layers))
         self.query_norm, self.word_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
-    def forward(self, picture: Tensor | None, words: Tokens | None, rule: Rule = "together") -> tuple[Tensor, Tensor]:
+    def forward(
+        self, picture: Tensor | None, words: Tokens | None, pattern: AttentionPattern = "together"
+    ) -> tuple[Tensor, Tensor]:
         """States of the queries [B, Q, d] and of the words [B, T, d].
 
         Args:
             picture: tokens [B, R, d]; without it there are no queries (Q = 0).
-            words: embedded words and their mask; without them T = 0. rule: see :func:`attention_rule`.
+            words: embedded words and their mask; without them T = 0.
+            pattern: see :func:`attention_mask`.
 
         Raises:
-            ValueError: when there is neither.
+            ValueError: neither a picture nor words are given.
         """
         if words is not None:
-            asked, there = words
+            text, mask = words
         elif picture is not None:
-            asked, there = picture[:, :0], picture.new_ones(len(picture), 0, dtype=torch.bool)
+            text, mask = picture[:, :0], picture.new_ones(len(picture), 0, dtype=torch.bool)
         else:
-            raise ValueError("a picture, words, or both")
-        queries = asked[:, :0] if picture is None else self.queries.expand(len(picture), -1, -1)
-        allowed = attention_rule(rule, queries.shape[1], there)
+            raise ValueError("a picture, words, or both are needed")
+        queries = text[:, :0] if picture is None else self.queries.expand(len(picture), -1, -1)
+        allowed = attention_mask(pattern, queries.shape[1], mask)
         for block in self.blocks:
-            queries, asked = block(queries, asked, picture, allowed)
-        return self.query_norm(queries), self.word_norm(asked)
+            queries, text = block(queries, text, picture, allowed)
+        return self.query_norm(queries), self.word_norm(text)
 
 
 class _Block(nn.Module):
@@ -97,11 +111,13 @@ class _Block(nn.Module):
 
 
 @towers.register("qformer-image")
-class QueriedPictures(nn.Module):
-    """Pictures as what the queries found in them.
+class QFormerImageTower(nn.Module):
+    """States of the queries after attention to a picture.
 
     Args:
-        dim: width. former: further arguments of :class:`QFormer`. reader: of the tower that takes pictures in.
+        dim: width.
+        former: further arguments of :class:`QFormer`.
+        reader: arguments of :func:`palate.modules.towers.make_tower` for the tower that encodes pictures.
     """
 
     def __init__(self, dim: int, former: Mapping[str, Any], reader: Mapping[str, Any]) -> None:
@@ -109,23 +125,28 @@ class QueriedPictures(nn.Module):
         self.reader, self.former = make_tower(**reader), QFormer(dim, **former)
 
     def forward(self, pictures: Tensor) -> Tokens:
-        found, _ = self.former(self.reader(pictures)[0], None)
-        return found, found.new_ones(found.shape[:2], dtype=torch.bool)
+        """Tokens [B, Q, d] and their mask."""
+        states, _ = self.former(self.reader(pictures)[0], None)
+        return states, states.new_ones(states.shape[:2], dtype=torch.bool)
 
 
 @towers.register("qformer-text")
-class SpokenWords(nn.Module):
-    """Token ids [B, T] as their first token's state, which speaks for the text.
+class QFormerTextTower(nn.Module):
+    """State of a text's first token, which represents the text.
 
     Args:
-        dim: width. vocabulary, length: of :class:`Words`. former: further arguments of :class:`QFormer`.
+        dim: width.
+        vocabulary: of :class:`palate.modules.stream.TokenEmbedding`.
+        length: of :class:`palate.modules.stream.TokenEmbedding`.
+        former: further arguments of :class:`QFormer`.
     """
 
     def __init__(self, dim: int, vocabulary: int, length: int, former: Mapping[str, Any]) -> None:
         super().__init__()
-        self.reader, self.former = Words(vocabulary, dim, length), QFormer(dim, **former)
+        self.reader, self.former = TokenEmbedding(vocabulary, dim, length), QFormer(dim, **former)
 
     def forward(self, ids: Tensor) -> Tokens:
+        """One token [B, 1, d] of ids [B, T], and its mask."""
         tokens = self.reader(ids)
-        _, found = self.former(None, tokens)
-        return found[:, :1], tokens[1][:, :1]
+        _, states = self.former(None, tokens)
+        return states[:, :1], tokens[1][:, :1]

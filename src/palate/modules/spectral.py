@@ -18,7 +18,7 @@ _ROWS = 1 << 16
 def truncated_svd(
     graph: Graph, dim: int, rounds: int = 20, extra: int = 16, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The leading singular triplets of a sparse matrix, by randomised subspace iteration (Halko et al., 2011).
+    """Compute leading singular triplets of a sparse matrix by randomised subspace iteration (Halko et al., 2011).
 
     Only products with the matrix and its transpose: O(edges * (dim + extra) * rounds) time, memory for a few tables of
     ``dim + extra`` columns. Deterministic: the start comes from ``seed`` and the largest entry of every right vector is
@@ -26,15 +26,18 @@ def truncated_svd(
 
     Args:
         graph: A [n, m].
-        dim: triplets wanted; there are at most min(n, m).
+        dim: number of triplets; there are at most min(n, m).
         rounds: passes over A^T A. Few suffice where values fall fast; where they hardly fall, as in most
             interactions, the directions go on turning for long after the values have settled.
-        extra: columns carried along beyond ``dim``, which sharpen the last ones.
+        extra: further columns of the subspace, which make the last triplets more accurate.
         seed: of the random start.
 
     Returns:
         ``left`` float32 [n, r], singular values [r], falling, and ``right`` float32 [m, r], with r <= dim;
         A ~ left diag(values) right^T. A singular value of zero has a left vector of zeros.
+
+    Raises:
+        ConfigError: ``dim`` or ``rounds`` is below 1.
     """
     if dim < 1 or rounds < 1:
         raise ConfigError(f"a truncated SVD needs dim and rounds >= 1, got {dim} and {rounds}")
@@ -71,6 +74,9 @@ def spectral_embedding(graph: Graph, dim: int = 64, seed: int = 0) -> tuple[NDAr
 
     Returns:
         float32 [n, dim], and bool [n]: False for nodes without edges, whose rows are zero.
+
+    Raises:
+        ConfigError: the graph is not square, or ``dim`` is below 1.
     """
     from scipy.sparse.linalg import eigsh
 

@@ -1,4 +1,4 @@
-"""One Transformer over the tokens of several modalities (single stream), and what makes tokens for it."""
+"""One Transformer over the tokens of several modalities (single stream), and the embedding of its words."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palate.modules.towers import PAD, State, Tokens, known, make_tower, through, towers
+from palate.modules.towers import PAD, State, Tokens, clip_oov, make_tower, run_tower, towers
 
 
 @towers.register("words")
-class Words(nn.Module):
-    """``LN(word + position)`` of token ids [B, T], ``PAD`` where there is none.
+class TokenEmbedding(nn.Module):
+    """``LN(word + position)`` of token ids [B, T], padded with ``PAD``.
 
     Args:
-        vocabulary: number of ids. dim: width. length: positions at most.
+        vocabulary: number of ids.
+        dim: width.
+        length: largest number of positions.
     """
 
     def __init__(self, vocabulary: int, dim: int, length: int) -> None:
@@ -28,17 +30,20 @@ class Words(nn.Module):
         nn.init.normal_(self.places, std=0.02)
 
     def forward(self, ids: Tensor) -> Tokens:
+        """Tokens [B, T, d] and their mask."""
         ids = ids.long()
-        return self.norm(self.words(known(ids, self.words)) + self.places[: ids.shape[1]]), ids != PAD
+        return self.norm(self.words(clip_oov(ids, self.words)) + self.places[: ids.shape[1]]), ids != PAD
 
 
 @towers.register("stream")
-class Alone(nn.Module):
-    """A single stream over one modality alone: what is left of it when only that modality is at hand.
+class SingleModalityStream(nn.Module):
+    """A single stream over one modality alone, for use where only that modality is present.
 
     Args:
-        reader: arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens.
-        dim, layers, heads: of the stream.
+        reader: arguments of :func:`palate.modules.towers.make_tower` for the tower that makes the tokens.
+        dim: width of the stream.
+        layers: of the stream.
+        heads: of the stream.
     """
 
     def __init__(self, reader: Mapping[str, Any], dim: int, layers: int, heads: int) -> None:
@@ -47,34 +52,39 @@ class Alone(nn.Module):
         self.stream = SingleStream(dim, layers, heads)
 
     def forward(self, inputs: Tensor) -> Tokens:
-        return through(self, inputs)
+        """Tokens [B, T, d] and their mask."""
+        return run_tower(self, inputs)
 
-    def first(self) -> list[nn.Parameter]:
+    def input_parameters(self) -> list[nn.Parameter]:
+        """Part of the interface :class:`palate.modules.network.LayeredTower`, like the methods below."""
         return list(self.reader.parameters())
 
     def blocks(self) -> list[nn.Module]:
         return list(self.stream.layers.layers)
 
-    def start(self, inputs: Tensor) -> State:
-        found: State = self.reader(inputs)
-        return found
+    def embed(self, inputs: Tensor) -> State:
+        state: State = self.reader(inputs)
+        return state
 
-    def step(self, place: int, state: State) -> State:
+    def apply_block(self, index: int, state: State) -> State:
         values, mask = state
         assert mask is not None
-        return self.stream.layers.layers[place](values, src_key_padding_mask=~opened(mask)), mask
+        return self.stream.layers.layers[index](values, src_key_padding_mask=~unmask_empty_rows(mask)), mask
 
-    def end(self, state: State) -> Tokens:
+    def finalize(self, state: State) -> Tokens:
         values, mask = state
         assert mask is not None
         return self.stream.norm(values), mask
 
 
 class SingleStream(nn.Module):
-    """A pre-norm Transformer in which every token sees every token that is there, of whatever modality.
+    """A pre-norm Transformer in which every token attends to every present token, of any modality.
 
     Args:
-        dim, layers, heads: sizes. dropout: while training.
+        dim: width.
+        layers: number of layers.
+        heads: of the attention.
+        dropout: while training.
     """
 
     def __init__(self, dim: int, layers: int = 2, heads: int = 4, dropout: float = 0.1) -> None:
@@ -84,25 +94,26 @@ class SingleStream(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, parts: Sequence[Tokens]) -> list[Tensor]:
-        """States [B, T_i, d] of each part's tokens; those that are not there change nothing."""
+        """States [B, T_i, d] of each part's tokens; masked tokens change nothing."""
         tokens = torch.cat([values for values, _ in parts], 1)
-        open_ = opened(torch.cat([mask for _, mask in parts], 1))
-        found = self.norm(self.layers(tokens, src_key_padding_mask=~open_))
-        return list(found.split([values.shape[1] for values, _ in parts], 1))
+        mask = unmask_empty_rows(torch.cat([mask for _, mask in parts], 1))
+        states = self.norm(self.layers(tokens, src_key_padding_mask=~mask))
+        return list(states.split([values.shape[1] for values, _ in parts], 1))
 
 
-def opened(mask: Tensor) -> Tensor:
-    """bool [B, T], as ``mask`` but for rows without any token, which would attend to nothing: that is NaN."""
-    open_ = mask.clone()
-    open_[:, 0] |= ~open_.any(1)
-    return open_
+def unmask_empty_rows(mask: Tensor) -> Tensor:
+    """``mask`` bool [B, T] with the first token of empty rows unmasked: attention to nothing is NaN."""
+    unmasked = mask.clone()
+    unmasked[:, 0] |= ~unmasked.any(1)
+    return unmasked
 
 
 class WordHead(nn.Module):
     """States [..., d] to logits over words: a small transform, then the table of input words itself (tied), and a bias.
 
     Args:
-        dim: width. vocabulary: number of ids.
+        dim: width.
+        vocabulary: number of ids.
     """
 
     def __init__(self, dim: int, vocabulary: int) -> None:
@@ -111,6 +122,14 @@ class WordHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, states: Tensor, words: Tensor) -> Tensor:
-        """Logits [..., vocabulary] with the table ``words`` [vocabulary or more, d]."""
-        found: Tensor = self.transform(states) @ words[: len(self.bias)].T + self.bias
-        return found
+        """Logits of each word.
+
+        Args:
+            states: [..., d].
+            words: table [vocabulary or more, d].
+
+        Returns:
+            [..., vocabulary].
+        """
+        logits: Tensor = self.transform(states) @ words[: len(self.bias)].T + self.bias
+        return logits

@@ -1,4 +1,4 @@
-"""Texts, pictures and sounds read and written by one encoder-decoder over one vocabulary (Unified-IO 2)."""
+"""Texts, pictures and sounds encoded and decoded by one encoder-decoder over one vocabulary (Unified-IO 2)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from palate.modules.cells import Cells, grid, grid_places
-from palate.modules.seq2seq import Decoder, Encoder, Placed, joined, writing_rule
+from palate.modules.cells import CellTower, cell_grid, grid_positions
+from palate.modules.seq2seq import Decoder, Encoder, PositionedTokens, concat_tokens, decoder_mask
 from palate.modules.stream import WordHead
 from palate.modules.towers import PAD, UNKNOWN, Tokens, towers
 
 Rotary = Literal["2d", "1d"]
 
 
-class Senses(nn.Module):
-    """Inputs to tokens: words from the one table of all tokens, cells of pictures and sounds from convolutions; to each
-    a vector of its modality is added.
+class ModalityEmbedding(nn.Module):
+    """Inputs to tokens: words from the one table of all tokens, cells of pictures and sounds from convolutions.
+
+    A vector of its modality is added to each token.
 
     Args:
-        vocabulary: number of all tokens. dim: width. modalities: which can be read.
-        rotary: places of cells, (row, column), or twice their number in reading order; words have twice their number.
+        vocabulary: number of all tokens.
+        dim: width.
+        modalities: all that can be read.
+        rotary: positions of cells, (row, column), or twice their number in reading order; words have twice their
+            number.
     """
 
     def __init__(self, vocabulary: int, dim: int, modalities: Sequence[str], rotary: Rotary = "2d") -> None:
@@ -32,76 +36,96 @@ class Senses(nn.Module):
         self.words = nn.Embedding(vocabulary, dim, padding_idx=PAD)
         nn.init.normal_(self.words.weight, std=0.02)
         self.marks = nn.ParameterDict({m: nn.Parameter(torch.randn(dim) * 0.02) for m in modalities})
-        self.cells = nn.ModuleDict({m: Cells(dim) for m in modalities if m != "text"})
+        self.cells = nn.ModuleDict({m: CellTower(dim) for m in modalities if m != "text"})
         self.norm = nn.LayerNorm(dim)
 
-    def text(self, ids: Tensor) -> Placed:
-        """Of token ids int64 [B, T]."""
-        return self.norm(self.words(ids) + self.marks["text"]), ids != PAD, self.line(ids)
+    def text(self, ids: Tensor) -> PositionedTokens:
+        """Embed token ids int64 [B, T]."""
+        return self.norm(self.words(ids) + self.marks["text"]), ids != PAD, self.sequence_positions(ids)
 
-    def prefix(self, ids: Tensor) -> Placed:
-        """Of tokens int64 [B, n] that say what is wanted; they all stand at the origin."""
-        made = self.norm(self.words(ids))
-        return made, torch.ones_like(ids, dtype=torch.bool), made.new_zeros(*ids.shape, 2)
+    def prefix(self, ids: Tensor) -> PositionedTokens:
+        """Embed the tokens int64 [B, n] of a task; they all stand at the origin."""
+        tokens = self.norm(self.words(ids))
+        return tokens, torch.ones_like(ids, dtype=torch.bool), tokens.new_zeros(*ids.shape, 2)
 
-    def map(self, modality: str, maps: Tensor, hidden: Tensor | None = None) -> Placed:
-        """Of pictures or log-mel maps float32 [B, C, H, W], without hidden cells (bool [B, R])."""
+    def maps(self, modality: str, maps: Tensor, hidden: Tensor | None = None) -> PositionedTokens:
+        """Embed pictures or log-mel maps.
+
+        Args:
+            modality: its name.
+            maps: float32 [B, C, H, W].
+            hidden: bool [B, R], cells that are masked out.
+        """
         tokens, mask = self.cells[modality](maps, hidden)
-        return self.norm(tokens + self.marks[modality]), mask, self.raster(maps)
+        return self.norm(tokens + self.marks[modality]), mask, self.cell_positions(maps)
 
-    def line(self, ids: Tensor) -> Tensor:
-        """Places float32 [B, T, 2] of a sequence int64 [B, T]."""
+    def sequence_positions(self, ids: Tensor) -> Tensor:
+        """Positions float32 [B, T, 2] of a sequence int64 [B, T]."""
         return torch.arange(ids.shape[1], device=ids.device).float()[None, :, None].expand(len(ids), -1, 2)
 
-    def raster(self, maps: Tensor) -> Tensor:
-        """Places float32 [B, R, 2] of the cells of maps [B, C, H, W]."""
-        places = grid_places(*grid(*maps.shape[2:])).to(maps.device)
+    def cell_positions(self, maps: Tensor) -> Tensor:
+        """Positions float32 [B, R, 2] of the cells of maps [B, C, H, W]."""
+        positions = grid_positions(*cell_grid(*maps.shape[2:])).to(maps.device)
         if self.rotary == "1d":
-            places = torch.arange(len(places), device=maps.device).float()[:, None].expand(-1, 2)
-        return places.expand(len(maps), -1, -1)
+            positions = torch.arange(len(positions), device=maps.device).float()[:, None].expand(-1, 2)
+        return positions.expand(len(maps), -1, -1)
 
 
 class UnifiedModel(nn.Module):
-    """Senses, an encoder, a decoder, and a head over all tokens, tied with the table of words.
+    """Embeddings, an encoder, a decoder, and a head over all tokens, tied with the table of words.
 
     Args:
-        senses: what makes tokens. layers, heads, qk_norm: of both stacks.
+        senses: makes tokens of inputs.
+        layers: of both stacks.
+        heads: of both stacks.
+        qk_norm: of both stacks.
     """
 
-    def __init__(self, senses: Senses, layers: int, heads: int, qk_norm: bool) -> None:
+    def __init__(self, senses: ModalityEmbedding, layers: int, heads: int, qk_norm: bool) -> None:
         super().__init__()
         total, dim = senses.words.weight.shape
         self.senses = senses
         self.encoder, self.decoder = Encoder(dim, layers, heads, qk_norm), Decoder(dim, layers, heads, qk_norm)
         self.head = WordHead(dim, total)
 
-    def read(self, parts: list[Placed]) -> Placed:
-        """States of the encoder over all parts, and where they are."""
-        shown = joined(parts)
-        return self.encoder(shown), shown[1], shown[2]
+    def encode(self, parts: list[PositionedTokens]) -> PositionedTokens:
+        """States of the encoder over all parts, with their mask and positions."""
+        inputs = concat_tokens(parts)
+        return self.encoder(inputs), inputs[1], inputs[2]
 
-    def write(self, read: Placed, written: Tensor, places: Tensor, tells: Tensor, opening: int) -> Tensor:
-        """Logits [B, n, vocabulary] of each of ``written`` given those before it.
+    def decode(
+        self, encoded: PositionedTokens, target: Tensor, positions: Tensor, visible: Tensor, opening: int
+    ) -> Tensor:
+        """Logits [B, n, vocabulary] of each token of the target given those before it.
 
         Args:
-            read: what the encoder made. written: int64 [B, n]. places: float32 [B, n, 2], where each stands.
-            tells: bool [B, n], which of them later positions may see. opening: the token before the first.
+            encoded: states of the encoder.
+            target: int64 [B, n].
+            positions: float32 [B, n, 2], of the target.
+            visible: bool [B, n], tokens of the target that later positions may attend to.
+            opening: the token before the first.
         """
-        inputs = F.pad(written, (1, 0), value=opening)[:, :-1]
-        rule = writing_rule(F.pad(tells, (1, 0), value=True)[:, :-1])
-        states = self.decoder(self.senses.norm(self.senses.words(inputs)), places, rule, read)
+        inputs = F.pad(target, (1, 0), value=opening)[:, :-1]
+        allowed = decoder_mask(F.pad(visible, (1, 0), value=True)[:, :-1])
+        states = self.decoder(self.senses.norm(self.senses.words(inputs)), positions, allowed, encoded)
         logits: Tensor = self.head(states, self.senses.words.weight)
         return logits
 
 
 @towers.register("unified")
-class Alone(nn.Module):
-    """What the model reads of one modality alone; its tokens are the encoder's states.
+class SingleModalityUnified(nn.Module):
+    """The model's encoder over one modality alone; its states are the tokens.
 
     Args:
-        modality: ``text`` (token ids) or a map's. prefix: ids of the tokens that say what is wanted.
-        pieces: ids from here on are not pieces of texts; a new text's pieces that training did not see are unknown.
-        vocabulary, dim, layers, heads, rotary, qk_norm: of :class:`Senses` and the encoder.
+        modality: ``text`` (token ids) or the name of a map's.
+        prefix: ids of the tokens of the task.
+        pieces: ids from here on are not pieces of texts; pieces of a new text unseen in training are unknown.
+        vocabulary: of :class:`ModalityEmbedding`.
+        dim: width.
+        layers: of the encoder.
+        heads: of the encoder.
+        rotary: of :class:`ModalityEmbedding`.
+        qk_norm: of the encoder.
     """
 
     def __init__(
@@ -118,17 +142,16 @@ class Alone(nn.Module):
     ) -> None:
         super().__init__()
         self.modality, self.pieces = modality, pieces
-        self.register_buffer("asked", torch.tensor(list(prefix)), persistent=False)
-        self.senses = Senses(vocabulary, dim, [modality], rotary)
+        self.register_buffer("prefix_ids", torch.tensor(list(prefix)), persistent=False)
+        self.senses = ModalityEmbedding(vocabulary, dim, [modality], rotary)
         self.encoder = Encoder(dim, layers, heads, qk_norm)
 
     def forward(self, inputs: Tensor) -> Tokens:
         """States [B, T, d] of the modality's own tokens, and their mask."""
-        assert isinstance(self.asked, Tensor)
-        asked = self.senses.prefix(self.asked.expand(len(inputs), -1))
+        prefix = self.senses.prefix(self.get_buffer("prefix_ids").expand(len(inputs), -1))
         if self.modality == "text":
             own = self.senses.text(torch.where(inputs < self.pieces, inputs, UNKNOWN).long())
         else:
-            own = self.senses.map(self.modality, inputs)
-        states = self.encoder(joined([asked, own]))
-        return states[:, asked[0].shape[1] :], own[1]
+            own = self.senses.maps(self.modality, inputs)
+        states = self.encoder(concat_tokens([prefix, own]))
+        return states[:, prefix[0].shape[1] :], own[1]

@@ -1,1 +1,1 @@
-"""Exact top-k over a catalogue: of score blocks, and of dot products."""
+"""Scorers, and exact top-k over a catalogue: of score blocks, and of dot products."""

@@ -1,34 +1,19 @@
-"""Ranked lists, and which items may appear in them."""
+"""Ranked lists, and the candidates for them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError
 
 IntArray = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
-
-
-class ItemLists(Protocol):
-    """Lists of item rows, one for each row that is ranked; :class:`palate.core.batch.RaggedArray` is such lists."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def items(self) -> IntArray:
-        """int64 [nnz]: the entries of all lists, one list after the other."""
-
-    def take(self, rows: IntArray) -> ItemLists:
-        """The lists of ``rows``, in that order."""
-
-    def owners(self) -> IntArray:
-        """int64 [nnz]: the list that each entry belongs to."""
 
 
 class TopK(NamedTuple):
@@ -44,31 +29,53 @@ class TopK(NamedTuple):
 
 
 class Candidates:
-    """Which items may appear: a narrowed set of columns, and per-row exclusions inside it."""
+    """Candidate items: a restricted set of columns, and per-row exclusions inside it.
 
-    def __init__(self, n_items: int, exclude: ItemLists | None, allowed: NDArray[np.bool_] | IntArray | None) -> None:
+    Args:
+        n_items: number of items.
+        exclude: per row, items that may not appear.
+        allowed: the only items that may appear, as bool [n_items] or as item rows.
+
+    Attributes:
+        allowed: item rows that may appear, ascending; None for all.
+        width: number of columns.
+
+    Raises:
+        ConfigError: an item row is out of range, or a mask has the wrong shape.
+    """
+
+    def __init__(self, n_items: int, exclude: RaggedArray | None, allowed: NDArray[np.bool_] | IntArray | None) -> None:
         self.exclude = exclude if exclude is not None and len(exclude.items) else None
-        self.kept = None if allowed is None else _allowed_rows(allowed, n_items)
-        self.width = n_items if self.kept is None else len(self.kept)
-        self._place: IntArray | None = None
+        self.allowed = None if allowed is None else _allowed_rows(allowed, n_items)
+        self.width = n_items if self.allowed is None else len(self.allowed)
+        self._column_of: IntArray | None = None
         if self.exclude is not None:
             check_items(self.exclude.items, n_items, "exclude")
-        if self.kept is not None:
-            self._place = np.full(n_items, -1, np.int64)
-            self._place[self.kept] = np.arange(len(self.kept))
+        if self.allowed is not None:
+            self._column_of = np.full(n_items, -1, np.int64)
+            self._column_of[self.allowed] = np.arange(len(self.allowed))
 
     def narrow(self, block: Tensor) -> Tensor:
-        """Only the columns that may appear."""
-        return block if self.kept is None else block[:, torch.as_tensor(self.kept, device=block.device)]
+        """Select the columns that may appear of a block [B, n_items]."""
+        return block if self.allowed is None else block[:, torch.as_tensor(self.allowed, device=block.device)]
 
     def mask(self, block: Tensor, rows: IntArray, *, own: bool) -> Tensor:
-        """Cells excluded for ``rows`` [B] put to -inf; a block that is not our own is copied first."""
+        """Set excluded entries to -inf.
+
+        Args:
+            block: scores [B, width].
+            rows: int64 [B], the rows that the block belongs to.
+            own: the block may be written to; otherwise it is copied first.
+
+        Returns:
+            [B, width].
+        """
         if self.exclude is None:
             return block
         lists = self.exclude.take(rows)
         columns, owners = lists.items, lists.owners()
-        if self._place is not None:
-            columns = self._place[columns]
+        if self._column_of is not None:
+            columns = self._column_of[columns]
             owners, columns = owners[columns >= 0], columns[columns >= 0]
         if len(owners) == 0:
             return block
@@ -79,8 +86,8 @@ class Candidates:
 
     def items(self, columns: Tensor) -> IntArray:
         """Item rows of block columns."""
-        found: IntArray = columns.cpu().numpy()
-        return found if self.kept is None else self.kept[found]
+        rows: IntArray = columns.cpu().numpy()
+        return rows if self.allowed is None else self.allowed[rows]
 
 
 def _allowed_rows(allowed: NDArray[np.bool_] | IntArray, n_items: int) -> IntArray:
@@ -95,7 +102,16 @@ def _allowed_rows(allowed: NDArray[np.bool_] | IntArray, n_items: int) -> IntArr
 
 
 def check_items(items: IntArray, n_items: int, key: str) -> None:
-    """Refuse item rows outside 0..n_items-1, as ConfigError that names ``key``."""
+    """Check item rows.
+
+    Args:
+        items: int64 [n].
+        n_items: number of items.
+        key: name of the argument, for the error.
+
+    Raises:
+        ConfigError: a row is outside 0..n_items-1.
+    """
     if len(items) and (items.min() < 0 or items.max() >= n_items):
         raise ConfigError(
             f"item rows from {items.min()} to {items.max()}, but there are {n_items} items",
@@ -104,8 +120,18 @@ def check_items(items: IntArray, n_items: int, key: str) -> None:
         )
 
 
-def check_request(n_rows: int, k: int, exclude: ItemLists | None, chunk: int) -> None:
-    """Refuse k or chunk below 1, and exclusions for another number of rows, as ConfigError."""
+def check_request(n_rows: int, k: int, exclude: RaggedArray | None, chunk: int) -> None:
+    """Check the arguments of a top-k.
+
+    Args:
+        n_rows: number of rows.
+        k: list length.
+        exclude: per row, items that may not appear.
+        chunk: rows per block.
+
+    Raises:
+        ConfigError: k or chunk is below 1, or ``exclude`` has another number of lists.
+    """
     for key, value in (("k", k), ("chunk", chunk)):
         if value < 1:
             raise ConfigError(f"{value} is below 1", key=key)
@@ -114,13 +140,21 @@ def check_request(n_rows: int, k: int, exclude: ItemLists | None, chunk: int) ->
 
 
 def empty_lists(n: int, k: int) -> tuple[IntArray, Floats32]:
-    """Lists [n, k] without any item."""
+    """Ids and scores of ``n`` empty lists of ``k`` places."""
     return np.full((n, k), -1, np.int64), np.full((n, k), -np.inf, np.float32)
 
 
 def store_lists(ids: IntArray, scores: Floats32, start: int, values: Tensor, items: IntArray) -> None:
-    """Write a chunk's lists from row ``start`` on; a place whose value is -inf stays empty."""
-    found: Floats32 = values.cpu().numpy()
-    end, width = start + len(found), found.shape[1]
-    scores[start:end, :width] = found
-    ids[start:end, :width] = np.where(found == -np.inf, -1, items)
+    """Write a chunk's lists.
+
+    Args:
+        ids: int64 [n, k], written to.
+        scores: float32 [n, k], written to.
+        start: first row of the chunk.
+        values: scores of the chunk [B, w]; a place whose value is -inf stays empty.
+        items: int64 [B, w], item rows.
+    """
+    chunk: Floats32 = values.cpu().numpy()
+    end, width = start + len(chunk), chunk.shape[1]
+    scores[start:end, :width] = chunk
+    ids[start:end, :width] = np.where(chunk == -np.inf, -1, items)

@@ -1,4 +1,4 @@
-"""Top-k by dot product: fast by matrix products, exact by rescoring what they nominate."""
+"""Top-k by dot product: fast by matrix products, exact by rescoring their nominees."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.batch import RaggedArray
 from palate.core.errors import FeatureError
-from palate.ranking.candidates import Candidates, IntArray, ItemLists, TopK, check_request, empty_lists, store_lists
+from palate.ranking.candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
 from palate.ranking.selection import best, largest, order_ties
 
 _MARGIN = 4
@@ -24,8 +25,12 @@ _PAIRS = 1 << 16
 class ItemVectors:
     """Item vectors checked once, for many calls of :func:`topk_dot`.
 
+    Args:
+        vectors: float [N, d].
+
     Attributes:
-        vectors: float32 [N, d]. longest: the greatest vector length.
+        vectors: float32 [N, d].
+        longest: the greatest vector length.
 
     Raises:
         FeatureError: not two-dimensional, or a vector is not finite (named by its row).
@@ -42,11 +47,11 @@ def topk_dot(
     users: Tensor,
     items: Tensor | ItemVectors,
     k: int,
-    exclude: ItemLists | None = None,
+    exclude: RaggedArray | None = None,
     allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
-    """The k best items of each user by dot product, exact and bit-equal whatever users are asked for together.
+    """Find the k best items of each user by dot product, exactly, and bit-equal whatever users share a call.
 
     A matrix product rounds differently with the number of rows, and equal items may get unequal scores. So the product
     only nominates candidates; these are rescored, each pair by itself and summed in double precision, and a
@@ -54,9 +59,13 @@ def topk_dot(
     the bound are rescored).
 
     Args:
-        users: float [n, d]. items: float [N, d] on the same device, or :class:`ItemVectors` made
-            once, which spares many small requests a pass over the catalogue. Both are used as float32.
-        k, exclude, allowed, chunk: as in :func:`palate.ranking.topk.topk`; large catalogues get smaller blocks.
+        users: float [n, d], used as float32.
+        items: float [N, d] on the same device, used as float32, or :class:`ItemVectors` made once, which spares many
+            small requests a pass over the catalogue.
+        k: as in :func:`palate.ranking.topk.topk`.
+        exclude: as in :func:`palate.ranking.topk.topk`.
+        allowed: as in :func:`palate.ranking.topk.topk`.
+        chunk: as in :func:`palate.ranking.topk.topk`; large catalogues get smaller blocks.
 
     Raises:
         FeatureError: a vector is not finite (named by its row), too long, or the dimensions differ.
@@ -77,21 +86,21 @@ def topk_dot(
     with torch.no_grad():
         users, pool = users.float(), bank.vectors
         doubt = _rounding_bound(_norms(users, "user"), bank.longest, users.shape[1])
-        if candidates.kept is not None:
-            pool = pool[torch.as_tensor(candidates.kept, device=pool.device)]
+        if candidates.allowed is not None:
+            pool = pool[torch.as_tensor(candidates.allowed, device=pool.device)]
         chunk = max(1, min(chunk, _BLOCK_SCORES // len(pool), len(users)))
         buffer = users.new_empty(chunk, len(pool))
         nominees = min(reach + _MARGIN, len(pool))
         for start in range(0, len(users), chunk * _CHUNKS):
             group = np.arange(start, min(start + chunk * _CHUNKS, len(users)))
             members = users[start : start + len(group)]
-            found = []
+            nominated = []
             for low in range(0, len(group), chunk):
                 part = members[low : low + chunk]
                 block = torch.mm(part, pool.T, out=buffer[: len(part)])
-                found.append(largest(candidates.mask(block, group[low : low + chunk], own=True), nominees))
-            rough, columns = (torch.cat(pieces) for pieces in zip(*found, strict=True))
-            # Whoever was not nominated has a rough score of at most the lowest nominee's.
+                nominated.append(largest(candidates.mask(block, group[low : low + chunk], own=True), nominees))
+            rough, columns = (torch.cat(pieces) for pieces in zip(*nominated, strict=True))
+            # an item that was not nominated has a rough score of at most the lowest nominee's
             lowest = rough.amin(dim=1).double()
             values, columns = _best_nominees(members, pool, rough, columns)
             values, columns = values[:, :reach].contiguous(), columns[:, :reach].contiguous()
@@ -157,7 +166,7 @@ def _norms(vectors: Tensor, kind: str) -> Tensor:
 
 
 def _rounding_bound(users: Tensor, item: float, dim: int) -> Tensor:
-    """float64 [n]: what a float32 product of any summation order may be off, against the score given to the pair.
+    """Bound of the rounding error of a float32 product in any summation order, float64 [n], against the rescored pair.
 
     The classical bound of a dot product's rounding, dim * 2^-24 * |u| |v|, doubled to cover the second score's rounding
     and products too small for float32. ``users`` are lengths [n], ``item`` is the greatest length of an item vector.

@@ -27,6 +27,11 @@ class Scorer:
     def __init__(self, n_items: int) -> None:
         self.n_items = n_items
 
+    @property
+    def can_score(self) -> bool:
+        """Whether :meth:`score` gives scores of arbitrary items; a scorer that only lists overrides :meth:`topk`."""
+        return True
+
     def item_vectors(self, items: IntArray | None = None) -> Tensor:
         """float32 [N, d]; ``items`` selects rows."""
         raise UnsupportedError(f"{type(self).__name__} scores without item vectors", hint="use score()")

@@ -16,7 +16,7 @@ _BEYOND = 2.0**130
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest values of each row, in no order; *which* of equal values are taken is left open.
+    """Find the ``k`` largest values of each row, in any order; *which* of equal values are taken is left open.
 
     Exact: the k best values lie in the k blocks with the best maxima, because every other block holds at most values
     that k blocks already reach. Blocks are strided (columns j, j + m, j + 2m, ...), so their maxima are ``_BLOCK``
@@ -49,8 +49,8 @@ def _pick(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == n:
         return values.clone(), torch.arange(n, device=values.device).expand(len(values), n)
     if values.device.type != "cpu":
-        found = values.topk(k, dim=1, sorted=False)
-        return found.values, found.indices
+        best_k = values.topk(k, dim=1, sorted=False)
+        return best_k.values, best_k.indices
     # A float32 leaves the low 29 bits of a float64 free. With the column written there, NumPy's vectorised partition
     # of values finds positions too: five times faster than torch.topk or argpartition on rows this short.
     keys = values.double().nan_to_num_(nan=2 * _BEYOND, posinf=_BEYOND, neginf=-_BEYOND)
@@ -61,10 +61,11 @@ def _pick(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` best columns of each row by (score descending, column ascending).
+    """Find the ``k`` best columns of each row by (score descending, column ascending).
 
     Args:
-        scores: float32 [B, N]. k: 0 < k <= N.
+        scores: float32 [B, N].
+        k: 0 < k <= N.
 
     Returns:
         values [B, k] and columns int64 [B, k]. Where fewer than k scores are above -inf, the rest of the row is -inf
@@ -89,11 +90,14 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _settle_border(scores: Tensor, rows: Tensor, values: Tensor, columns: Tensor) -> Tensor:
     """``columns`` [R, k] of ``rows`` [R], where those that only equal the last value become the lowest such columns.
 
-    Whatever lies above the last value is in the list already. The rest is read from the left in growing pieces, so that
+    Values above the last one are in the list already. The rest is read from the left in growing pieces, so that
     the many ties of counts cost few columns and rare ones a single pass.
 
     Args:
-        scores: [B, N]. values: [R, k], falling; the scores of ``columns``.
+        scores: [B, N].
+        rows: int64 [R].
+        values: [R, k], falling; the scores of ``columns``.
+        columns: int64 [R, k].
     """
     k = columns.shape[1]
     border = values[:, -1:]
@@ -104,18 +108,18 @@ def _settle_border(scores: Tensor, rows: Tensor, values: Tensor, columns: Tensor
         equal = scores[:, start : start + width][rows[short]] == border[short]
         cells = _true_cells(equal)
         row, column = cells // equal.shape[1], cells % equal.shape[1]
-        found = torch.bincount(row, minlength=len(short))
-        place = filled[short][row] + torch.arange(len(row), device=row.device) - (found.cumsum(0) - found)[row]
+        counts = torch.bincount(row, minlength=len(short))
+        place = filled[short][row] + torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
         fits = place < k
         columns[short[row[fits]], place[fits]] = column[fits] + start
-        filled[short] += found
+        filled[short] += counts
         short = short[filled[short] < k]
         start, width = start + width, 2 * width
     return columns
 
 
 def _true_cells(mask: Tensor) -> Tensor:
-    """Flat positions of what is true, rising."""
+    """Flat positions of True entries, ascending."""
     flat = mask.flatten()
     if flat.device.type != "cpu":
         return flat.nonzero().squeeze(1)
@@ -123,7 +127,15 @@ def _true_cells(mask: Tensor) -> Tensor:
 
 
 def order_ties(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort each row by (value descending, column ascending); both [B, k]."""
+    """Sort each row by (value descending, column ascending).
+
+    Args:
+        values: [B, k].
+        columns: int64 [B, k].
+
+    Returns:
+        Both, sorted.
+    """
     if values.shape[1] < 2:
         return values, columns
     falling = (values[:, 1:] < values[:, :-1]).all(dim=1)

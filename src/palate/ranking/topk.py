@@ -1,4 +1,4 @@
-"""The one exact top-k over a catalogue: chunk by chunk, never a whole score matrix, ties to the lowest item."""
+"""Exact top-k over a catalogue, chunk by chunk, without the full score matrix; ties go to the lowest item."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.batch import RaggedArray
 from palate.core.errors import DataError
-from palate.ranking.candidates import Candidates, IntArray, ItemLists, TopK, check_request, empty_lists, store_lists
+from palate.ranking.candidates import Candidates, IntArray, TopK, check_request, empty_lists, store_lists
 from palate.ranking.selection import best
 
 ScoreBlock = Callable[[IntArray], Tensor]
@@ -20,16 +21,16 @@ def topk(
     score_block: ScoreBlock,
     n_rows: int,
     k: int,
-    exclude: ItemLists | None = None,
+    exclude: RaggedArray | None = None,
     allowed: NDArray[np.bool_] | IntArray | None = None,
     chunk: int = 128,
 ) -> TopK:
-    """The k best items of each row by (score descending, item ascending), exact.
+    """Find the k best items of each row by (score descending, item ascending), exactly.
 
     Args:
         score_block: given row numbers int64 [B], returns scores [B, N] of all items. They are compared as float32; an
             item with the score -inf is not a candidate. The tensor is never written to.
-        n_rows: number of rows; blocks are asked for in order, each row once.
+        n_rows: number of rows; blocks are requested in order, each row once.
         k: list length, at least 1; it may exceed N.
         exclude: per row, items that may not appear (``n_rows`` lists).
         allowed: the only items that may appear, as bool [N] or as item rows.
@@ -67,7 +68,7 @@ def topk(
 
 
 def _refuse_nan(values: Tensor, start: int) -> None:
-    # The selection ranks NaN above everything, so one in a row is always that row's first value.
+    # the selection ranks NaN above everything, so a NaN of a row is always its first value
     bad = values[:, 0].isnan().nonzero()
     if len(bad):
         raise DataError(

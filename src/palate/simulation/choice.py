@@ -1,4 +1,4 @@
-"""How people choose: examination falls with position, a click needs interest or misplaced trust, the rest follows.
+"""Choice model: examination falls with position, a click needs interest or misplaced trust, other events follow it.
 
 Click model: P(click) = e(p) [r + (1 - r) t(p)], the trust-bias model of Agarwal et al. (WWW 2019) with e(p) = p^-eta,
 t(p) = trust / p for positions p = 1, 2, ... and r the relevance of the item to the user at that time.
@@ -24,15 +24,21 @@ def sigmoid(x: NDArray) -> NDArray:
 
 
 class Utility:
-    """Click logit of (user, item, time) triples for a block of users."""
+    """Click logit of (user, item, time) triples for a block of users.
+
+    Args:
+        items: all items.
+        users: the block.
+        config: settings of the world.
+    """
 
     def __init__(self, items: Items, users: Users, config: WorldConfig) -> None:
         schema = items.schema
         self.config, self.users, self.width = config, users, schema.width
         self.slots = users.slots().ravel()
         self.branches = len(schema.categories)
-        nobody = np.zeros((len(users), 1, schema.width), np.float32)
-        self.taste = np.concatenate([users.taste.astype(np.float32), nobody], axis=1).ravel()
+        no_taste = np.zeros((len(users), 1, schema.width), np.float32)
+        self.taste = np.concatenate([users.taste.astype(np.float32), no_taste], axis=1).ravel()
         outside = np.full((len(users), 1), -config.interest_gap, np.float32)
         self.strength = np.concatenate([users.strength, outside], axis=1).ravel()
         self.drift = np.concatenate([users.drift, np.zeros_like(outside)], axis=1).ravel()
@@ -43,7 +49,16 @@ class Utility:
         self.price = (config.price_weight * items.surprise).astype(np.float32)
 
     def logit(self, users: IntArray, items: IntArray, time: NDArray | float) -> NDArray[np.float32]:
-        """float32 logits. ``users`` are rows of this block; ``time`` in [0, 1] is the share of the log gone by."""
+        """Click logits; arguments broadcast.
+
+        Args:
+            users: int64, rows of this block.
+            items: int64, item rows.
+            time: in [0, 1], share of the log.
+
+        Returns:
+            float32 logits.
+        """
         row = users * (INTERESTS + 1) + self.slots[users * self.branches + self.category[items]]
         total = self.fixed[items] - self.price[items] * self.users.thrift[users]
         total += self.strength[row] + self.drift[row] * (np.asarray(time, np.float32) - np.float32(0.5))
@@ -55,18 +70,29 @@ class Utility:
 
 
 def examination(position: NDArray | int, config: WorldConfig) -> Reals:
-    """Probability that position 0, 1, ... is looked at."""
+    """Probability that a position is examined.
+
+    Args:
+        position: 0-based.
+        config: settings of the world.
+    """
     return np.asarray((1.0 + position) ** -config.examine)
 
 
 def click_chance(relevance: NDArray, position: NDArray | int, config: WorldConfig) -> Reals:
-    """P(click) from the relevance in [0, 1] and the 0-based position."""
+    """P(click) of an item at a position.
+
+    Args:
+        relevance: in [0, 1].
+        position: 0-based.
+        config: settings of the world.
+    """
     trust = config.trust / (1.0 + position)
     return np.asarray(examination(position, config) * (relevance + (1 - relevance) * trust))
 
 
 def liking(logit: NDArray) -> NDArray:
-    """The click logit within [-3, 3]: beyond that, more love does not make more buyers."""
+    """The click logit clipped to [-3, 3]: a stronger taste does not make purchases more likely."""
     return np.asarray(np.clip(logit, -3, 3))
 
 
@@ -81,5 +107,10 @@ def cart_chance(logit: NDArray) -> Reals:
 
 
 def buy_chance(logit: NDArray, surprise: NDArray) -> Reals:
-    """P(purchase | cart): a high price for its kind makes people hesitate."""
+    """P(purchase | cart), lower for a high price.
+
+    Args:
+        logit: click logit.
+        surprise: log price against the leaf's usual, in standard deviations.
+    """
     return sigmoid(0.4 * liking(logit) - 0.9 - 0.4 * surprise)

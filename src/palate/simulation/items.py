@@ -1,4 +1,4 @@
-"""Items: what each is, what it costs, when it arrives, and what each modality will show of it."""
+"""Items: category, attributes, price, arrival, and the attribute values that each modality shows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from palate.simulation.schema import Codes, Schema
 from palate.simulation.shop import BRANDS
 
 HIDDEN = -1
+"""Code of an attribute value that a modality does not show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +24,15 @@ class Items:
     """All items, in order of arrival. Behaviour follows ``leaf``, ``codes``, ``price``; content follows ``content``.
 
     Attributes:
-        leaf: int16 [N]. codes: int8 [N, A], the attributes. brand: int16 [N].
-        price: float32 [N]. surprise: float32 [N], log price against the leaf's usual, in standard deviations.
-        appeal: float32 [N], standard normal; drives exposure and, a little, clicks. arrival: int16 [N], day.
-        twin: int64 [N], the earlier item that this one nearly duplicates, or -1.
+        schema: of the world.
+        leaf: int16 [N].
+        codes: int8 [N, A], the attributes.
+        brand: int16 [N].
+        price: float32 [N].
+        surprise: float32 [N], log price against the leaf's usual, in standard deviations.
+        appeal: float32 [N], standard normal; drives exposure and, a little, clicks.
+        arrival: int16 [N], day.
+        twin: int64 [N], the earlier item of which this one is a near-duplicate, or -1.
         content: int64 [N], the row whose attributes this item's content describes: itself, or, without effect, another.
         shown: modality -> int8 [N, A], the value that the content shows, -1 for none.
         present: modality -> bool [N].
@@ -61,13 +67,13 @@ class Items:
         return (names + "-" + rows).alias("item_id")
 
     def attributes(self, rows: NDArray[np.int64]) -> pl.DataFrame:
-        """item_id and one column a hidden attribute, taken from ``rows``."""
+        """Table of item_id and one column a hidden attribute, taken from ``rows`` int64 [N]."""
         codes = self.codes[rows].astype(np.int64)
         named = {a.name: pl.Series(a.values).gather(codes[:, k]) for k, a in enumerate(self.schema.attributes)}
         return pl.DataFrame({"item_id": self.ids(), **named})
 
     def table(self, config: WorldConfig) -> pl.DataFrame:
-        """What a catalogue says of every item without any medium: id, tree, brand, price, first day."""
+        """Table of items as a catalogue has it, without media: id, tree, brand, price, first day."""
         leaf = self.leaf[self.content].astype(np.int64)
         branches = [category.name for category in self.schema.categories for _ in category.leaves]
         return pl.DataFrame(
@@ -83,12 +89,16 @@ class Items:
 
 
 def make_items(config: WorldConfig) -> Items:
-    """Draw all items. Attributes are independent of tree, brand, price and appeal: no table column betrays them."""
+    """Draw all items; attributes are independent of tree, brand, price and appeal, so no table column reveals them.
+
+    Raises:
+        ConfigError: too few items are present from the start.
+    """
     schema, n, seed = config.schema_, config.n_items, config.seed
     leaves = len(schema.leaves)
     arrival = _arrivals(config)
     if int((arrival == 0).sum()) < leaves:
-        raise ConfigError(f"at least {leaves} items must be there from the start", key="new_items", hint="lower it")
+        raise ConfigError(f"at least {leaves} items must be present from the start", key="new_items", hint="lower it")
     rng = rng_for(seed, "items")
     leaf = rng.integers(leaves, size=n).astype(np.int16)
     leaf[:leaves] = rng.permutation(leaves)
@@ -122,9 +132,9 @@ def _arrivals(config: WorldConfig) -> NDArray[np.int16]:
 
 def _twins(n: int, share: float, leaves: int, rng: np.random.Generator) -> NDArray[np.int64]:
     rows = np.arange(n)
-    wanted = (rng.random(n) < share) & (rows >= leaves)
+    chosen = (rng.random(n) < share) & (rows >= leaves)
     original = (rng.random(n) * rows).astype(np.int64)
-    return np.where(wanted & ~wanted[original], original, -1)
+    return np.where(chosen & ~chosen[original], original, -1)
 
 
 def _shown(schema: Schema, modality: str, codes: Codes, rng: np.random.Generator) -> Codes:
@@ -132,17 +142,17 @@ def _shown(schema: Schema, modality: str, codes: Codes, rng: np.random.Generator
     for name, clarity in schema.visibility[modality].items():
         column, size = schema.column(name), len(schema.values(name))
         draw, other = rng.random(len(codes)), rng.integers(1, size, len(codes))
-        # An unclear medium is silent or wrong equally often: both happen in catalogues.
+        # an unclear medium shows nothing or a wrong value equally often: both happen in catalogues
         wrong = (codes[:, column] + other) % size
-        fault = np.where(draw < (1 + clarity) / 2, HIDDEN, wrong)
-        shown[:, column] = np.where(draw < clarity, codes[:, column], fault)
-    if modality in NEVER_SILENT:
+        unclear = np.where(draw < (1 + clarity) / 2, HIDDEN, wrong)
+        shown[:, column] = np.where(draw < clarity, codes[:, column], unclear)
+    if modality in ALWAYS_SHOWN:
         return _fill(schema, modality, shown, codes, rng)
     return shown
 
 
-# A picture or a sound cannot leave out a colour or a mood; a text can be silent.
-NEVER_SILENT = ("image", "audio")
+ALWAYS_SHOWN = ("image", "audio")
+"""A picture or a sound cannot leave out a colour or a mood, unlike a text."""
 
 
 def _fill(schema: Schema, modality: str, shown: Codes, codes: Codes, rng: np.random.Generator) -> Codes:

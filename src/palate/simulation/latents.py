@@ -1,4 +1,4 @@
-"""Given feature matrices for worlds without media: what each modality shows, mixed at random, with noise."""
+"""Feature matrices for worlds without media: the shown attribute values, mixed at random, with noise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from palate.simulation.items import HIDDEN, Items
 from palate.simulation.presets import WorldConfig
 
 ROWS = 65_536
+"""Items in a chunk."""
 
 
 def feature_chunks(items: Items) -> list[tuple[slice, int]]:
-    """Slices of rows with their chunk numbers."""
+    """Slices of rows and their chunk numbers."""
     return [(slice(s, min(s + ROWS, len(items))), n) for n, s in enumerate(range(0, len(items), ROWS))]
 
 
 def features(items: Items, modality: str, config: WorldConfig, rows: slice, number: int) -> NDArray[np.float16]:
-    """float16 [rows, feature_dim]: one-hot of what is shown, through a fixed random map, plus noise; absent rows 0."""
+    """Features of a chunk of items: one-hot codes of the shown values through a fixed random map, plus noise.
+
+    Args:
+        items: all items.
+        modality: its name.
+        config: settings of the world.
+        rows: the chunk.
+        number: of the chunk, for the random stream.
+
+    Returns:
+        float16 [rows, feature_dim]; absent rows 0.
+    """
     schema = items.schema
     maps = rng_for(config.seed, "map", modality)
     noise = rng_for(config.seed, "feature noise", modality, number)

@@ -1,4 +1,4 @@
-"""The log: sessions, impressions under the logging policy, clicks and what follows, for a block of users at once."""
+"""The log: sessions, impressions under the logging policy, clicks and later events, for a block of users at once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ DAY = 86_400
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What one block of users saw and did, by time; ``user`` counts from the first user of the world.
+    """Impressions, interactions and searches of one block of users, by time.
 
     Attributes:
-        impressions: user, item, timestamp, impression, position (0-based), propensity, clicked.
+        impressions: user (row in the world), item, timestamp, impression, position (0-based), propensity, clicked.
         interactions: user, item, timestamp, event (code into EVENTS), dwell (seconds, NaN unless click), value
             (price paid, NaN unless purchase).
-        searches: user, item, timestamp, draw (uniform, decides the words). sessions: how many.
+        searches: user, item, timestamp, draw (uniform, determines the words).
+        sessions: their number.
     """
 
     impressions: dict[str, NDArray]
@@ -36,7 +37,14 @@ class Block:
 
 
 class Log:
-    """Simulates blocks. ``label`` names the random streams, so that another log of the same world can be drawn."""
+    """Simulator of blocks.
+
+    Args:
+        items: all items.
+        population: of the users.
+        config: settings of the world.
+        label: of the random streams, so that another log of the same world can be drawn.
+    """
 
     def __init__(self, items: Items, population: Population, config: WorldConfig, label: str = "log") -> None:
         self.items, self.population, self.config, self.label = items, population, config, label
@@ -48,18 +56,31 @@ class Log:
         return -(-self.config.n_users // self.config.block)
 
     def block(self, number: int, users: Users, first_impression: int = 0) -> Block:
-        """Block ``number``: the same bits whatever was drawn before it, except for the impression ids' start."""
+        """Simulate one block; the same bits whatever was drawn before it, except for the impression ids' start.
+
+        Args:
+            number: of the block.
+            users: of the block.
+            first_impression: id of its first impression.
+        """
         return self.run(users, self.sessions_per_user, number, first_impression)
 
     def _pilot(self) -> float:
-        # A thousand users who are in no log: how many rows does a session leave, and how many sessions has a user?
+        # a thousand users who are in no log give the events of a session, and so the sessions that a user needs
         users = self.population.draw(0, 1000, rng_for(self.config.seed, "pilot users"))
-        made = self.run(users, 4.0, "pilot", 0)
-        rows = len(made.interactions["user"]) / made.sessions
+        pilot = self.run(users, 4.0, "pilot", 0)
+        rows = len(pilot.interactions["user"]) / pilot.sessions
         return self.config.interactions_per_user / max(rows * self.population.mean_activity, 1e-6)
 
     def run(self, users: Users, mean_sessions: float, number: int | str, first_impression: int) -> Block:
-        """Sessions of ``users``, on average ``mean_sessions`` each over a whole log."""
+        """Simulate the sessions of users.
+
+        Args:
+            users: a block.
+            mean_sessions: expected sessions of a user of mean activity over the full log.
+            number: of the block, for the random stream.
+            first_impression: id of the first impression.
+        """
         config = self.config
         rng = rng_for(config.seed, self.label, number)
         rate = mean_sessions * users.activity.astype(np.float64) * (1 - users.join)
@@ -105,7 +126,7 @@ class Log:
         user, item, logit = seen["user"][at], seen["item"][at], seen["logit"][at]
         click_time = seen["timestamp"][at] + 4 + 6 * seen["position"][at].astype(np.int64)
         surprise = self.items.surprise[item]
-        # Duration bias: a dear thing is looked at longer, liked or not.
+        # duration bias: an expensive item is looked at longer, liked or not
         dwell = np.exp(2.6 + 0.3 * liking(logit) + 0.15 * surprise + rng.normal(0, 0.5, len(at))).astype(np.float32)
         saved = rng.random(len(at)) < save_chance(logit)
         carted = rng.random(len(at)) < cart_chance(logit)
@@ -116,16 +137,16 @@ class Log:
         rows = np.concatenate(parts)
         event = np.repeat(np.arange(4, dtype=np.int8), [len(part) for part in parts])
         when = np.concatenate([click_time[part] + wait[part] for part, wait in zip(parts, lag)])
-        nothing = np.float32(np.nan)
+        missing = np.float32(np.nan)
         order = np.argsort(when, kind="stable")
         followed = {
             "user": user[rows], "item": item[rows], "timestamp": when, "event": event,
-            "dwell": np.where(event == 0, dwell[rows], nothing),
-            "value": np.where(event == 3, self.items.price[item[rows]], nothing),
+            "dwell": np.where(event == 0, dwell[rows], missing),
+            "value": np.where(event == 3, self.items.price[item[rows]], missing),
         }  # fmt: skip
-        asked = np.flatnonzero(rng.random(len(at)) < self.config.searches)
+        searched = np.flatnonzero(rng.random(len(at)) < self.config.searches)
         searches = {
-            "user": user[asked], "item": item[asked], "timestamp": click_time[asked] - 20,
-            "draw": rng.random(len(asked)),
+            "user": user[searched], "item": item[searched], "timestamp": click_time[searched] - 20,
+            "draw": rng.random(len(searched)),
         }  # fmt: skip
         return {name: column[order] for name, column in followed.items()}, searches

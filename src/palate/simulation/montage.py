@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 
 def gallery(world: World, n: int = 24, size: int = 96, columns: int = 8) -> Image.Image:
-    """The first ``n`` items of a world side by side, ``size`` pixels each, on white."""
+    """Draw the first items of a world in a grid on white.
+
+    Args:
+        world: the world.
+        n: number of items.
+        size: height and width of each picture in pixels.
+        columns: of the grid.
+    """
     n = min(n, len(world.items))
     columns = max(1, min(columns, n))
     gap = max(2, size // 24)

@@ -1,4 +1,4 @@
-"""Pictures: an object with colour, pattern and shape among clutter, in the region that its category favours."""
+"""Pictures: an object with colour, pattern and shape among clutter, in the region typical of its category."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palate.simulation.presets import WorldConfig
 from palate.simulation.shapes import PATTERNS, SHAPES
 
 Pixels = NDArray[np.float32]
-# Hue in turns; the jitter of a rendered hue stays below half the smallest gap.
+# hue in turns; the jitter of a rendered hue stays below half the smallest gap
 HUES = {
     "red": 0.0,
     "orange": 0.075,
@@ -25,15 +25,19 @@ HUES = {
     "purple": 0.76,
     "pink": 0.9,
 }
-# Where the telling object stands, category by category, in [-1, 1] from the left top.
 REGIONS = ((-0.4, -0.38), (0.4, -0.38), (-0.4, 0.38), (0.4, 0.38), (0.0, -0.42), (0.0, 0.42))
+"""Centre of the object by category, in [-1, 1] from the left top."""
 
 
 def render(items: Items, row: int, config: WorldConfig, size: int | None = None, view: int = 0) -> Image.Image:
-    """One picture of an item.
+    """Render one picture of an item.
 
     Args:
-        size: pixels a side, ``config.image_size`` if None. view: another background, angle and light, same item.
+        items: all items.
+        row: of the item.
+        config: settings of the world.
+        size: height and width in pixels, ``config.image_size`` if None.
+        view: number of the view; each has another background, angle and light.
     """
     size = size or config.image_size
     schema, shown = items.schema, items.shown["image"][row]
@@ -116,7 +120,7 @@ def _object(
     cover = np.clip(0.5 - SHAPES[named["shape"]](u, v) * radius * size / 2, 0, 1)[..., None]
     hue = HUES[named["colour"]] + rng.uniform(-0.02, 0.02)
     base = _rgb(hue % 1.0, rng.uniform(0.75, 1.0), rng.uniform(0.65, 0.95))
-    # The second tone is a lighter or darker tint of the same hue: colour and pattern stay apart.
+    # the second tone is a lighter or darker tint of the same hue, so that colour and pattern are independent
     second = base * 0.45 if rng.random() < 0.5 else base * 0.4 + 0.6
     stretch, turn = rng.uniform(0.85, 1.2), rng.uniform(0, 2 * np.pi)
     p, q = (np.cos(turn) * u + np.sin(turn) * v) * stretch, (np.cos(turn) * v - np.sin(turn) * u) * stretch
@@ -132,7 +136,7 @@ def _object(
 def _fixture(
     canvas: Pixels, window: tuple[slice, slice], centre: tuple[float, float], radius: float, tilt: float, kind: int
 ) -> None:
-    """A grey part that tells leaves apart: a stem, a loop, two feet or a bar behind the object."""
+    """Draw a grey part that distinguishes leaves: a stem, a loop, two feet or a bar behind the object."""
     u, v = _local(len(canvas), window, centre, radius, tilt)
     part = (
         np.maximum(np.abs(u) - 0.1, np.abs(v - 0.7) - 0.7),

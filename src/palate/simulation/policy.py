@@ -13,9 +13,14 @@ IntArray = NDArray[np.int64]
 
 
 class Policy:
-    """Fills each position on its own: pick a part, then an item. P(item | user, day) is exact for every item.
+    """Mixture policy that fills each position independently: draw a component, then an item.
 
-    Items are in order of arrival, so those on sale on a day are a prefix of all, and of each leaf.
+    P(item | user, day) is exact for every item. Items are in order of arrival, so those on sale on a day are a prefix
+    of all, and of each leaf.
+
+    Args:
+        items: all items.
+        config: settings of the world.
     """
 
     def __init__(self, items: Items, config: WorldConfig) -> None:
@@ -41,13 +46,18 @@ class Policy:
         )
         self.leaf_mass = self.leaf_total[self.leaf_start + self.leaf_count] - self.leaf_total[self.leaf_start]
 
-    def bind(self, users: Users) -> Bound:
-        """The policy for one block of users."""
-        return Bound(self, users)
+    def bind(self, users: Users) -> BlockPolicy:
+        """Bind the policy to one block of users."""
+        return BlockPolicy(self, users)
 
 
-class Bound:
-    """A policy with the personal part of a block of users."""
+class BlockPolicy:
+    """A policy with the personal component of a block of users.
+
+    Args:
+        policy: the policy.
+        users: the block.
+    """
 
     def __init__(self, policy: Policy, users: Users) -> None:
         self.policy = policy
@@ -55,11 +65,20 @@ class Bound:
         self.leaves = self.chances.shape[1]
         ladder = np.cumsum(self.chances, axis=1)
         ladder[:, -1] = 1.0
-        # One sorted array for all users: user u owns the stretch (u, u + 1].
+        # one sorted array for all users: user u has the interval (u, u + 1]
         self.ladder = (ladder + np.arange(len(users))[:, None]).ravel()
 
     def sample(self, users: IntArray, days: IntArray, rng: np.random.Generator) -> IntArray:
-        """One item per (user, day); users are rows of the block."""
+        """Draw one item for each (user, day).
+
+        Args:
+            users: int64 [n], rows of the block.
+            days: int64 [n].
+            rng: draws them.
+
+        Returns:
+            int64 [n], item rows.
+        """
         p = self.policy
         part = np.searchsorted(np.cumsum(p.parts)[:-1], rng.random(len(users)), side="right")
         draw = rng.random(len(users))
@@ -67,9 +86,9 @@ class Bound:
         fresh = np.flatnonzero((part == 1) & (p.fresh_from[days] < p.on_sale[days]))
         count = (p.on_sale - p.fresh_from)[days[fresh]]
         items[fresh] = p.fresh_from[days[fresh]] + np.minimum((draw[fresh] * count).astype(np.int64), count - 1)
-        known = np.flatnonzero(part == 2)
-        target = draw[known] * p.total[p.on_sale[days[known]]]
-        items[known] = np.minimum(np.searchsorted(p.total, target, side="right") - 1, p.on_sale[days[known]] - 1)
+        popular = np.flatnonzero(part == 2)
+        target = draw[popular] * p.total[p.on_sale[days[popular]]]
+        items[popular] = np.minimum(np.searchsorted(p.total, target, side="right") - 1, p.on_sale[days[popular]] - 1)
         own = np.flatnonzero(part == 3)
         items[own] = self._personal(users[own], days[own], draw[own], rng)
         return items
@@ -86,17 +105,23 @@ class Bound:
         return np.asarray(p.by_leaf[np.clip(inside, start, start + count - 1)])
 
     def propensity(self, users: IntArray, items: IntArray, days: IntArray) -> NDArray[np.float64]:
-        """P(item | user, day) of one position; 0 for an item not yet on sale. Arguments broadcast."""
+        """P(item | user, day) of one position; 0 for an item not yet on sale. Arguments broadcast.
+
+        Args:
+            users: int64, rows of the block.
+            items: int64, item rows.
+            days: int64.
+        """
         p = self.policy
         on_sale, fresh_from = p.on_sale[days], p.fresh_from[days]
         fresh_count = on_sale - fresh_from
         chance = p.parts[0] / on_sale
-        some = fresh_count > 0
+        has_fresh = fresh_count > 0
         fresh = np.where(items >= fresh_from, 1.0 / np.maximum(fresh_count, 1), 0.0)
-        chance = chance + p.parts[1] * np.where(some, fresh, 1.0 / on_sale)
+        chance = chance + p.parts[1] * np.where(has_fresh, fresh, 1.0 / on_sale)
         weight, leaf = p.weight[items], p.leaf[items]
         chance = chance + p.parts[2] * weight / p.total[on_sale]
-        # An item that is not on sale may be the first of its leaf: no mass to divide by.
+        # an item that is not on sale may be the first of its leaf: no mass to divide by
         mass = np.maximum(p.leaf_mass[days, leaf], 1e-300)
         chance = chance + p.parts[3] * self.chances[users, leaf] * weight / mass
         return np.where(items < on_sale, chance, 0.0)

@@ -1,4 +1,4 @@
-"""Relations: knowledge-graph triples that the texts bear out, and what earlier customers bought together."""
+"""Relations: knowledge-graph triples that follow the texts, and pairs that earlier customers bought together."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ VERBS = {"material": "made_of", "purpose": "used_for", "shape": "shaped", "era":
 
 
 def make_relations(items: Items, population: Population, config: WorldConfig, neighbours: int = 10) -> pl.DataFrame:
-    """Table (source, relation, target, weight).
+    """Make the table (source, relation, target, weight).
 
     ``belongs_to`` and ``sold_by`` follow the catalogue; ``made_of``, ``used_for``, ``shaped`` and ``styled`` repeat
-    what the text shows, right or wrong; ``bought_together`` (weight: cosine) comes from customers of the season
-    before, who are in no log: no split of the log can leak through it. Items that arrived since have no such edge.
+    the values that the text shows, right or wrong; ``bought_together`` (weight: cosine) comes from customers of the
+    season before, who are in no log: no split of the log can leak through it. Items that arrived since have no such
+    edge.
+
+    Args:
+        items: all items.
+        population: of the users.
+        config: settings of the world.
+        neighbours: largest number of ``bought_together`` edges of an item.
     """
     ids, leaf = items.ids(), items.leaf[items.content].astype(np.int64)
     parts = [
@@ -32,9 +39,9 @@ def make_relations(items: Items, population: Population, config: WorldConfig, ne
     ]
     for name, verb in VERBS.items():
         codes = items.shown["text"][:, items.schema.column(name)]
-        told = np.flatnonzero((codes != HIDDEN) & items.present["text"])
-        values = pl.Series(items.schema.values(name)).gather(codes[told].astype(np.int64))
-        parts.append(_triples(ids.gather(told), verb, values))
+        stated = np.flatnonzero((codes != HIDDEN) & items.present["text"])
+        values = pl.Series(items.schema.values(name)).gather(codes[stated].astype(np.int64))
+        parts.append(_triples(ids.gather(stated), verb, values))
     parts.append(_bought_together(ids, items, population, config, neighbours))
     return pl.concat(parts)
 
@@ -48,7 +55,7 @@ def _triples(source: pl.Series, relation: str, target: pl.Series) -> pl.DataFram
 def _bought_together(
     ids: pl.Series, items: Items, population: Population, config: WorldConfig, neighbours: int
 ) -> pl.DataFrame:
-    # Only what was there on day 0 could be bought before it.
+    # only items present on day 0 could be bought before it
     known = int((items.arrival == 0).sum())
     early = replace(
         items, leaf=items.leaf[:known], codes=items.codes[:known], brand=items.brand[:known],
@@ -58,10 +65,12 @@ def _bought_together(
     size = min(config.n_users, config.block)
     customers = population.draw(0, size, rng_for(config.seed, "customers before"))
     log = Log(early, population, config, label="season before")
-    made = log.block(0, customers).interactions
-    bought = made["event"] >= 2
+    events = log.block(0, customers).interactions
+    bought = events["event"] >= 2
     shape = (size, known)
-    grid = sp.csr_matrix((np.ones(int(bought.sum()), np.float32), (made["user"][bought], made["item"][bought])), shape)
+    grid = sp.csr_matrix(
+        (np.ones(int(bought.sum()), np.float32), (events["user"][bought], events["item"][bought])), shape
+    )
     grid.data[:] = 1
     together = (grid.T @ grid).tocsr()
     together.setdiag(0)

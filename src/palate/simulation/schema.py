@@ -1,4 +1,4 @@
-"""What a world is made of: a two-level category tree, attributes, and which modality shows which attribute."""
+"""Schema of a world: a two-level category tree, attributes, and the modalities that show each attribute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ LEAF = "subcategory"
 
 @dataclass(frozen=True)
 class Attribute:
-    """A hidden property of an item: a name and its values."""
+    """A hidden property of an item.
+
+    Attributes:
+        name: of the property.
+        values: all its values.
+    """
 
     name: str
     values: tuple[str, ...]
@@ -28,7 +33,13 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Category:
-    """A branch of the tree: a name, its leaves, and the usual price of each leaf."""
+    """A branch of the tree.
+
+    Attributes:
+        name: of the branch.
+        leaves: names of its leaves.
+        prices: usual price of each leaf.
+    """
 
     name: str
     leaves: tuple[str, ...]
@@ -43,8 +54,11 @@ class Schema:
         categories: all with the same number of leaves, so that a leaf has a code within its category.
         attributes: hidden properties; tastes act on them and on the leaf.
         visibility: modality -> attribute -> clarity, the probability that the modality shows the true value.
-            An attribute that a modality does not name is not shown by it at all.
-        importance: how much an attribute matters to people, on average; also for ``subcategory``.
+            An attribute that is not listed for a modality is not shown by it at all.
+        importance: mean weight of an attribute in users' tastes; also for ``subcategory``.
+
+    Raises:
+        ConfigError: categories differ in size, or a modality shows an unknown attribute.
     """
 
     categories: tuple[Category, ...]
@@ -88,11 +102,19 @@ class Schema:
         return self.offsets[-1]
 
     def column(self, name: str) -> int:
-        """Column of an attribute in ``codes``."""
+        """Column of an attribute in ``codes``.
+
+        Raises:
+            ConfigError: the attribute is unknown.
+        """
         if name not in self.names:
             raise ConfigError("unknown attribute", key=name, hint=did_you_mean(name, self.names))
         return self.names.index(name)
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Values of an attribute."""
+        """Values of an attribute.
+
+        Raises:
+            ConfigError: the attribute is unknown.
+        """
         return self.attributes[self.column(name)].values

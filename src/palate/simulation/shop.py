@@ -1,4 +1,4 @@
-"""The shop: lamps, chairs, mugs, bags, toys and instruments, and what can be said, shown and heard of them."""
+"""The preset ``shop``: lamps, chairs, mugs, bags, toys and instruments, with their attributes and vocabulary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sounds: a short phrase whose tempo, scale, register and timbre carry mood, and whose recording carries era."""
+"""Sounds: a short phrase whose tempo, scale, register and timbre express mood, and whose recording expresses era."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ Signal = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Mood:
-    """How a mood sounds.
+    """Musical parameters of a mood.
 
     Attributes:
-        tempo: notes a second. register: base pitch in Hz. scale: semitones. fall: strength of harmonic h is h^-fall.
-        attack: seconds. decay: how many times a note's level falls by e in a second. tremolo: Hz, 0 for none.
+        tempo: notes a second.
+        register: base pitch in Hz.
+        scale: semitones.
+        fall: strength of harmonic h is h^-fall.
+        attack: seconds.
+        decay: number of times that a note's level falls by e in a second.
+        tremolo: Hz, 0 for none.
         beat: level of a noise burst on every note.
     """
 
@@ -44,7 +49,7 @@ MOODS = {
     "dreamy": Mood(2.5, 560, (0, 4, 7, 11), 2.5, 0.15, 1.0, tremolo=5.0),
     "energetic": Mood(8.0, 150, (0, 5, 7, 10), 0.8, 0.005, 9.0, beat=0.5),
 }
-# Recording: (low-pass as a share of the band, hiss, clicks a second).
+# recording: (low-pass as a share of the band, hiss, clicks a second)
 ERAS = {
     "antique": (0.45, 0.02, 18.0),
     "retro": (0.65, 0.06, 0.0),
@@ -55,7 +60,17 @@ HARMONICS = 5
 
 
 def synthesise(items: Items, row: int, config: WorldConfig, seconds: float | None = None) -> Signal:
-    """The clip of an item, float32 in [-1, 1]; a longer one has more notes and is a clearer sign of its mood."""
+    """Synthesise the clip of an item; a longer one has more notes and shows its mood more clearly.
+
+    Args:
+        items: all items.
+        row: of the item.
+        config: settings of the world.
+        seconds: length, ``config.audio_seconds`` if None.
+
+    Returns:
+        float32 in [-1, 1].
+    """
     seconds = seconds or config.audio_seconds
     schema, shown = items.schema, items.shown["audio"][row]
     named = {name: schema.values(name)[shown[schema.column(name)]] for name in schema.visibility["audio"]}
@@ -65,14 +80,19 @@ def synthesise(items: Items, row: int, config: WorldConfig, seconds: float | Non
 
 
 def wav_bytes(clip: Signal, rate: int) -> bytes:
-    """16-bit mono WAV."""
-    held = io.BytesIO()
-    with wave.open(held, "wb") as file:
+    """Encode a clip as 16-bit mono WAV.
+
+    Args:
+        clip: float32 in [-1, 1].
+        rate: samples a second.
+    """
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes((np.clip(clip, -1, 1) * 32_767).astype("<i2").tobytes())
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def _phrase(mood: Mood, seconds: float, rate: int, metallic: bool, rng: np.random.Generator) -> Signal:
@@ -85,7 +105,7 @@ def _phrase(mood: Mood, seconds: float, rate: int, metallic: bool, rng: np.rando
         time = np.arange(len(note), dtype=np.float32) / rate
         pitch = base * 2 ** (mood.scale[int(rng.integers(len(mood.scale)))] / 12)
         level = np.minimum(time / mood.attack, 1) * np.exp(-mood.decay * time)
-        # A futuristic voice is inharmonic: frequency modulation at an irrational ratio.
+        # a futuristic timbre is inharmonic: frequency modulation at an irrational ratio
         wobble = 1.5 * np.sin(2 * np.pi * pitch * 1.414 * time) if metallic else 0.0
         for h in range(1, HARMONICS + 1):
             if h * pitch < rate / 2:

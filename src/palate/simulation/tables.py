@@ -1,4 +1,4 @@
-"""Rows of a block as tables with external ids."""
+"""Tables of a block with external ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from palate.simulation.words import write_query
 
 
 def interaction_table(block: Block, users: pl.Series, items: pl.Series, first: int) -> pl.DataFrame:
-    """user_id, item_id, timestamp (Unix seconds), event, dwell (seconds, of clicks), value (of purchases)."""
+    """Columns user_id, item_id, timestamp (Unix seconds), event, dwell (seconds, of clicks), value (of purchases).
+
+    Args:
+        block: of the log.
+        users: external ids of the block's users.
+        items: external ids of all items.
+        first: row of the block's first user in the world.
+    """
     rows = block.interactions
     return _ids(rows, users, items, first).with_columns(
         timestamp=pl.Series(rows["timestamp"]),
@@ -25,7 +32,14 @@ def interaction_table(block: Block, users: pl.Series, items: pl.Series, first: i
 
 
 def impression_table(block: Block, users: pl.Series, items: pl.Series, first: int) -> pl.DataFrame:
-    """user_id, item_id, timestamp, impression_id, position (0-based), propensity (of this item here), clicked."""
+    """Columns user_id, item_id, timestamp, impression_id, position (0-based), propensity (of the item there), clicked.
+
+    Args:
+        block: of the log.
+        users: external ids of the block's users.
+        items: external ids of all items.
+        first: row of the block's first user in the world.
+    """
     rows = block.impressions
     names = ("timestamp", "impression", "position", "propensity", "clicked")
     return _ids(rows, users, items, first).with_columns(
@@ -34,11 +48,19 @@ def impression_table(block: Block, users: pl.Series, items: pl.Series, first: in
 
 
 def search_table(block: Block, users: pl.Series, ids: pl.Series, first: int, items: Items) -> pl.DataFrame:
-    """user_id, timestamp, query, item_id of the click that followed."""
+    """Columns user_id, timestamp, query, item_id of the click that followed.
+
+    Args:
+        block: of the log.
+        users: external ids of the block's users.
+        ids: external ids of all items.
+        first: row of the block's first user in the world.
+        items: all items.
+    """
     rows = block.searches
-    words = [write_query(items, int(item), float(draw)) for item, draw in zip(rows["item"], rows["draw"])]
+    queries = [write_query(items, int(item), float(draw)) for item, draw in zip(rows["item"], rows["draw"])]
     table = _ids(rows, users, ids, first).with_columns(
-        timestamp=pl.Series(rows["timestamp"]), query=pl.Series(words, dtype=pl.String)
+        timestamp=pl.Series(rows["timestamp"]), query=pl.Series(queries, dtype=pl.String)
     )
     return table.select("user_id", "timestamp", "query", "item_id")
 

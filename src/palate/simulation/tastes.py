@@ -1,4 +1,4 @@
-"""Users: who they are, one to three interests, and in each a taste over attributes; drawn block by block."""
+"""Users: demographics, one to three interests, and a taste over attributes in each; drawn block by block."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from palate.simulation.shop import AGE_BANDS, LOCALES, STYLES
 
 Floats = NDArray[np.float32]
 INTERESTS = 3
+"""Largest number of interests of a user."""
 AGES = (0.2, 0.3, 0.25, 0.15, 0.1)
+"""Probability of each age band."""
 LATEST_JOIN = 0.9
+"""Share of the log after which no user joins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,17 @@ class Users:
     """Users ``first .. first + B``.
 
     Attributes:
-        age, locale, style: int8 [B]. activity: float32 [B], mean 1. join: float32 [B], share of the log gone by then.
-        interest: int8 [B, 3], categories, -1 for none. strength, drift: float32 [B, 3], click logit and its change.
-        taste: float16 [B, 3, width], what each leaf and attribute value adds; zero rows for no interest.
+        schema: of the world.
+        first: row of the first user in the world.
+        age: int8 [B].
+        locale: int8 [B].
+        style: int8 [B].
+        activity: float32 [B], mean 1.
+        join: float32 [B], time of joining as a share of the log.
+        interest: int8 [B, 3], categories, -1 for none.
+        strength: float32 [B, 3], click logit of an interest.
+        drift: float32 [B, 3], change of the click logit over the log.
+        taste: float16 [B, 3, width], click logit of each leaf and attribute value; zero rows for no interest.
         thrift: float32 [B], price sensitivity.
     """
 
@@ -48,7 +59,7 @@ class Users:
         return len(self.age)
 
     def slots(self) -> NDArray[np.int8]:
-        """int8 [B, categories]: which interest a category is, 3 where it is none."""
+        """Index of the interest in each category, int8 [B, categories], 3 for none."""
         table = np.full((len(self), len(self.schema.categories)), INTERESTS, np.int8)
         for k in range(INTERESTS):
             rows = np.flatnonzero(self.interest[:, k] >= 0)
@@ -56,7 +67,7 @@ class Users:
         return table
 
     def leaf_chances(self) -> NDArray[np.float64]:
-        """float64 [B, leaves], rows sum to 1: where the personal part of the logging policy looks."""
+        """Probability of each leaf in the personal part of the logging policy, float64 [B, leaves]; rows sum to 1."""
         per = self.schema.per_category
         liked = np.where(self.interest >= 0, np.exp(self.strength.astype(np.float64)), 0.0)
         weight = np.repeat(liked[:, :, None] / per, per, axis=2)
@@ -70,8 +81,8 @@ class Users:
 
     def take(self, rows: NDArray[np.int64]) -> Users:
         """Some of these users, in the order of ``rows``."""
-        held: dict[str, Any] = {name: getattr(self, name)[rows] for name in PER_USER}
-        return replace(self, first=0, **held)
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in PER_USER}
+        return replace(self, first=0, **arrays)
 
     def ids(self, total: int) -> pl.Series:
         """External ids such as ``u000042``; ``total`` users decide the digits."""
@@ -80,7 +91,7 @@ class Users:
         return ("u" + rows).alias("user_id")
 
     def table(self, config: WorldConfig) -> pl.DataFrame:
-        """What a shop knows of its users."""
+        """Table of users as a shop has it: user_id, locale, age_band, style, joined."""
         day = np.floor(self.join.astype(np.float64) * config.days).astype(np.int64)
         return pl.DataFrame(
             {
@@ -94,16 +105,21 @@ class Users:
 
 
 PER_USER = tuple(f.name for f in fields(Users) if f.name not in ("schema", "first"))
+"""Attributes of :class:`Users` with one row a user."""
 
 
-def joined(blocks: list[Users]) -> Users:
-    """Blocks of users as one."""
-    held: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in blocks]) for name in PER_USER}
-    return replace(blocks[0], **held)
+def concat_users(blocks: list[Users]) -> Users:
+    """Concatenate blocks of users."""
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in blocks]) for name in PER_USER}
+    return replace(blocks[0], **arrays)
 
 
 class Population:
-    """Draws users; what is common to all (kinds of taste, what an age likes) is drawn once from the seed."""
+    """Draws users; their common parameters (kinds of taste, preferences of an age) are drawn once from the seed.
+
+    Args:
+        config: settings of the world.
+    """
 
     def __init__(self, config: WorldConfig) -> None:
         self.config, self.schema = config, config.schema_
@@ -117,25 +133,36 @@ class Population:
 
     @property
     def mean_activity(self) -> float:
-        """Expected activity times the share of the log that a user is there for."""
+        """Expected product of activity and the share of the log after joining."""
         return float(np.dot(AGES, self.age_active)) * (1 - self.config.new_users * LATEST_JOIN / 2)
 
     def block(self, number: int, label: str = "users") -> Users:
-        """Block ``number`` of ``config.block`` users (the last is shorter)."""
+        """Draw block ``number`` of ``config.block`` users (the last is shorter).
+
+        Args:
+            number: of the block.
+            label: of the random stream.
+        """
         first = number * self.config.block
         return self.draw(
             first, min(self.config.block, self.config.n_users - first), rng_for(self.config.seed, label, number)
         )
 
     def draw(self, first: int, size: int, rng: np.random.Generator) -> Users:
-        """``size`` users; demographics first, so that interests, kinds of taste and activity can follow them."""
+        """Draw users; demographics first, since interests, kinds of taste and activity depend on them.
+
+        Args:
+            first: row of the first user in the world.
+            size: number of users.
+            rng: draws them.
+        """
         config, schema = self.config, self.schema
         age = rng.choice(len(AGE_BANDS), size=size, p=AGES).astype(np.int8)
         activity = self.age_active[age] * rng.lognormal(-0.245, 0.7, size)
         joined_late = rng.random(size) < config.new_users
         join = np.where(joined_late, rng.random(size) * LATEST_JOIN, 0.0)
-        wanted = self.age_likes[age] + rng.gumbel(size=(size, len(schema.categories)))
-        interest = np.argsort(-wanted, axis=1)[:, :INTERESTS].astype(np.int8)
+        preference = self.age_likes[age] + rng.gumbel(size=(size, len(schema.categories)))
+        interest = np.argsort(-preference, axis=1)[:, :INTERESTS].astype(np.int8)
         count = rng.choice([1, 2, 3], size=size, p=[0.55, 0.3, 0.15])
         interest = np.where(np.arange(INTERESTS) < count[:, None], interest, -1).astype(np.int8)
         strength = np.sort(rng.normal(0, 0.5, (size, INTERESTS)), axis=1)[:, ::-1]

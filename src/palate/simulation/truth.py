@@ -1,4 +1,4 @@
-"""The truth: attributes, tastes, P(click | user, item, position), values and oracle scores, for any triple."""
+"""Ground truth: attributes, tastes, P(click | user, item, position), values and oracle scores, for any triple."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ PAIRS_AT_ONCE = 2_000_000
 
 
 class Truth:
-    """What no log and no catalogue says. Users and items are row numbers, in the order of the written tables."""
+    """Hidden parameters of a world. Users and items are row numbers, in the order of the written tables.
+
+    Args:
+        config: settings of the world.
+        items: all items.
+        users: all users.
+    """
 
     def __init__(self, config: WorldConfig, items: Items, users: Users) -> None:
         self.config, self.items, self.users = config, items, users
@@ -36,42 +42,85 @@ class Truth:
 
     @cached_property
     def attributes(self) -> pl.DataFrame:
-        """item_id and the true value of each attribute that the item's content describes."""
+        """Table of item_id and the true value of each attribute that the item's content describes."""
         return self.items.attributes(self.items.content)
 
     @cached_property
     def drives(self) -> pl.DataFrame:
-        """item_id and the attributes that tastes act on; equal to ``attributes`` unless ``no_effect``."""
+        """Table of item_id and the attributes that tastes act on; equal to ``attributes`` unless ``no_effect``."""
         return self.items.attributes(np.arange(len(self.items)))
 
     def shown(self, modality: str, attribute: str) -> NDArray[np.int8]:
-        """int8 [N], the value that a modality shows of an attribute, -1 where it shows none or is missing."""
+        """Value of an attribute that a modality shows, by item.
+
+        Args:
+            modality: its name.
+            attribute: its name.
+
+        Returns:
+            int8 [N], -1 where the modality is missing or shows no value.
+
+        Raises:
+            ConfigError: the modality or the attribute is unknown.
+        """
         if modality not in self.items.shown:
             raise ConfigError("unknown modality", key=modality, hint=f"known: {', '.join(self.items.shown)}")
         column = self.schema.column(attribute)
         return np.where(self.items.present[modality], self.items.shown[modality][:, column], np.int8(-1))
 
     def tastes(self, users: ArrayLike) -> NDArray[np.float32]:
-        """float32 [B, 3, width]: what each leaf and attribute value adds to the click logit, by interest."""
+        """Click logit of each leaf and attribute value by interest, float32 [B, 3, width].
+
+        Raises:
+            DataError: a user row is out of range.
+        """
         return self.users.taste[self._rows(users)].astype(np.float32)
 
     def relevance(self, users: ArrayLike, items: ArrayLike, time: ArrayLike = 1.0) -> Reals:
-        """P(the user likes the item at ``time``), in [0, 1]; arguments broadcast, ``time`` is a share of the log."""
+        """P(the user likes the item at ``time``), in [0, 1]; arguments broadcast.
+
+        Args:
+            users: rows.
+            items: rows.
+            time: share of the log.
+
+        Raises:
+            DataError: a row is out of range.
+        """
         rows, columns, moment = np.broadcast_arrays(self._rows(users), self._columns(items), time)
         known, local = np.unique(rows, return_inverse=True)
         utility = Utility(self.items, self.users.take(known), self.config)
         return sigmoid(utility.logit(local.reshape(rows.shape), columns, moment).astype(np.float64))
 
     def p_click(self, users: ArrayLike, items: ArrayLike, positions: ArrayLike, time: ArrayLike = 1.0) -> Reals:
-        """P(click | user, item, 0-based position, time); arguments broadcast."""
+        """P(click | user, item, position, time); arguments broadcast.
+
+        Args:
+            users: rows.
+            items: rows.
+            positions: 0-based.
+            time: share of the log.
+
+        Raises:
+            DataError: a row is out of range.
+        """
         return click_chance(self.relevance(users, items, time), np.asarray(positions), self.config)
 
     def examination(self, positions: ArrayLike) -> Reals:
-        """P(a position is looked at)."""
+        """P(a position is examined)."""
         return examination(np.asarray(positions), self.config)
 
     def propensity(self, users: ArrayLike, items: ArrayLike, days: ArrayLike) -> Reals:
-        """P(the logging policy fills a position with the item | user, day); arguments broadcast."""
+        """P(the logging policy fills a position with the item | user, day); arguments broadcast.
+
+        Args:
+            users: rows.
+            items: rows.
+            days: of the log.
+
+        Raises:
+            DataError: a row is out of range.
+        """
         rows, columns, when = np.broadcast_arrays(self._rows(users), self._columns(items), np.asarray(days, np.int64))
         known, local = np.unique(rows, return_inverse=True)
         bound = self.policy.bind(self.users.take(known))
@@ -87,7 +136,8 @@ class Truth:
         """Scores that no model can beat in expectation.
 
         Args:
-            users: [B] rows. items: [M] rows, all if None.
+            users: [B] rows.
+            items: [M] rows, all if None.
             kind: ``taste`` ranks by relevance at the middle of ``span``: the best page to serve. ``logged`` ranks by
                 the expected number of clicks in the log during ``span``, exposure included: the ceiling of every
                 metric that counts held-out clicks.
@@ -95,6 +145,10 @@ class Truth:
 
         Returns:
             float64 [B, M].
+
+        Raises:
+            DataError: a row is out of range.
+            ConfigError: the kind is unknown.
         """
         rows = self._rows(users)
         columns = np.arange(len(self.items)) if items is None else self._columns(items)
@@ -104,33 +158,44 @@ class Truth:
         return scores
 
     def user_values(self, users: ArrayLike, time: float = 1.0) -> Reals:
-        """float64 [B]: money that a user is expected to spend in one session under the logging policy."""
+        """Expected spending of a user in one session under the logging policy.
+
+        Args:
+            users: [B] rows.
+            time: share of the log.
+
+        Returns:
+            float64 [B].
+
+        Raises:
+            DataError: a row is out of range.
+        """
         rows, columns = self._rows(users), np.arange(len(self.items))
         values = np.empty(len(rows))
         day = np.array(min(int(time * self.config.days), self.config.days - 1))
         positions = range(self.config.slate)
         for part, chunk in self._chunks(rows, len(columns)):
             utility, bound = Utility(self.items, chunk, self.config), self.policy.bind(chunk)
-            one = np.arange(len(chunk))[:, None]
-            logit = utility.logit(one, columns[None], time).astype(np.float64)
-            seen = bound.propensity(one, columns[None], day)
+            local = np.arange(len(chunk))[:, None]
+            logit = utility.logit(local, columns[None], time).astype(np.float64)
+            exposure = bound.propensity(local, columns[None], day)
             clicks = np.sum([click_chance(sigmoid(logit), place, self.config) for place in positions], axis=0)
             paid = cart_chance(logit) * buy_chance(logit, self.items.surprise) * self.items.price
-            values[part] = (seen * clicks * paid).sum(axis=1)
+            values[part] = (exposure * clicks * paid).sum(axis=1)
         return values
 
     def _oracle(self, users: Users, columns: NDArray[np.int64], kind: str, span: tuple[float, float]) -> Reals:
-        utility, one = Utility(self.items, users, self.config), np.arange(len(users))[:, None]
+        utility, local = Utility(self.items, users, self.config), np.arange(len(users))[:, None]
         if kind == "taste":
-            return sigmoid(utility.logit(one, columns[None], sum(span) / 2).astype(np.float64))
+            return sigmoid(utility.logit(local, columns[None], sum(span) / 2).astype(np.float64))
         if kind != "logged":
             raise ConfigError("unknown kind of oracle", key=kind, hint="taste or logged")
         bound, total = self.policy.bind(users), np.zeros((len(users), len(columns)))
         steps = 12
         for moment in span[0] + (span[1] - span[0]) * (np.arange(steps) + 0.5) / steps:
             day = np.array(min(int(moment * self.config.days), self.config.days - 1))
-            like = sigmoid(utility.logit(one, columns[None], moment).astype(np.float64))
-            total += bound.propensity(one, columns[None], day) * like * (users.join <= moment)[:, None]
+            like = sigmoid(utility.logit(local, columns[None], moment).astype(np.float64))
+            total += bound.propensity(local, columns[None], day) * like * (users.join <= moment)[:, None]
         return total / steps
 
     def _chunks(self, rows: NDArray[np.int64], columns: int) -> Iterator[tuple[slice, Users]]:
@@ -146,20 +211,23 @@ class Truth:
 
     @classmethod
     def load(cls, folder: str | Path) -> Truth:
-        """Read the truth of a written world (the world's folder, or its ``truth``); tastes are memory-mapped.
+        """Read the truth of a written world; tastes are memory-mapped.
+
+        Args:
+            folder: the world's, or its ``truth``.
 
         Raises:
-            ArtefactError: a missing or damaged file, or a newer format, by name.
+            ArtefactError: a file is missing or damaged, or has a newer format.
         """
         from palate.simulation.truth_store import read_truth
 
         return cls(*read_truth(Path(folder)))
 
 
-def _checked(rows: ArrayLike, size: int, what: str) -> NDArray[np.int64]:
+def _checked(rows: ArrayLike, size: int, kind: str) -> NDArray[np.int64]:
     array = np.asarray(rows, np.int64)
     if array.size and (array.min() < 0 or array.max() >= size):
         raise DataError(
-            f"{what} rows must lie in [0, {size})", key=int(array.min() if array.min() < 0 else array.max())
+            f"{kind} rows must lie in [0, {size})", key=int(array.min() if array.min() < 0 else array.max())
         )
     return array

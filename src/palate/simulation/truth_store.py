@@ -1,4 +1,4 @@
-"""The folder ``truth/``: written while users arrive in blocks, read back with tastes memory-mapped."""
+"""The folder ``truth/``: written block by block, read back with tastes memory-mapped."""
 
 from __future__ import annotations
 
@@ -20,25 +20,38 @@ ITEM_ARRAYS = ("leaf", "codes", "brand", "price", "surprise", "appeal", "arrival
 
 
 def read_truth(folder: Path) -> tuple[WorldConfig, Items, Users]:
-    """Settings, items and users of a written world; ``folder`` is the world's or its ``truth``."""
+    """Read settings, items and users of a written world.
+
+    Args:
+        folder: the world's, or its ``truth``.
+
+    Raises:
+        ArtefactError: a file is missing or damaged, or has a newer format.
+    """
     folder = folder if folder.name == "truth" else folder / "truth"
-    settings = read_json(_there(folder / "config.json"))
+    settings = read_json(_require_file(folder / "config.json"))
     if settings.get("format") != FORMAT:
         raise ArtefactError(f"format {settings.get('format')}, known: {FORMAT}", file=folder / "config.json")
     config = WorldConfig(**settings["config"])
     schema = SCHEMAS[config.preset]
-    with _arrays(folder / "items.npz") as held:
-        shown, present = ({m: held[f"{what}_{m}"] for m in schema.visibility} for what in ("shown", "present"))
-        arrays = {name: held[name] for name in ITEM_ARRAYS}
+    with _arrays(folder / "items.npz") as stored:
+        shown, present = ({m: stored[f"{prefix}_{m}"] for m in schema.visibility} for prefix in ("shown", "present"))
+        arrays = {name: stored[name] for name in ITEM_ARRAYS}
         items = Items(schema=schema, shown=shown, present=present, **arrays)
-    taste = np.load(_there(folder / "taste.npy"), mmap_mode="r", allow_pickle=False)
-    with _arrays(folder / "users.npz") as held:
-        users = Users(schema, 0, **{n: taste if n == "taste" else held[n] for n in PER_USER})
+    taste = np.load(_require_file(folder / "taste.npy"), mmap_mode="r", allow_pickle=False)
+    with _arrays(folder / "users.npz") as stored:
+        users = Users(schema, 0, **{n: taste if n == "taste" else stored[n] for n in PER_USER})
     return config, items, users
 
 
 class TruthWriter:
-    """Writes ``truth/`` while users arrive in blocks."""
+    """Writer of ``truth/``, block by block.
+
+    Args:
+        folder: ``truth/`` itself, which is created.
+        config: settings of the world.
+        items: all items.
+    """
 
     def __init__(self, folder: Path, config: WorldConfig, items: Items) -> None:
         folder.mkdir()
@@ -54,20 +67,20 @@ class TruthWriter:
         self.rest: dict[str, list[NDArray]] = {name: [] for name in PER_USER if name != "taste"}
 
     def add(self, users: Users) -> None:
-        """The next block."""
+        """Add the next block of users."""
         self.taste[users.first : users.first + len(users)] = users.taste
-        for name, held in self.rest.items():
-            held.append(getattr(users, name))
+        for name, parts in self.rest.items():
+            parts.append(getattr(users, name))
 
     def close(self) -> None:
-        """Write what was gathered."""
+        """Write the users' arrays."""
         self.taste.flush()
         del self.taste
-        arrays: dict[str, Any] = {name: np.concatenate(held) for name, held in self.rest.items()}
+        arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self.rest.items()}
         np.savez(self.folder / "users.npz", **arrays)
 
 
-def _there(file: Path) -> Path:
+def _require_file(file: Path) -> Path:
     if not file.is_file():
         raise ArtefactError("no such file", file=file, hint="is this a world written by 'palate world'?")
     return file
@@ -76,7 +89,7 @@ def _there(file: Path) -> Path:
 @contextmanager
 def _arrays(file: Path) -> Iterator[Any]:
     try:
-        with np.load(_there(file), allow_pickle=False) as held:
-            yield held
+        with np.load(_require_file(file), allow_pickle=False) as arrays:
+            yield arrays
     except (ValueError, KeyError, OSError) as error:
         raise ArtefactError(f"damaged ({error})", file=file) from error

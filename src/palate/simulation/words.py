@@ -1,4 +1,4 @@
-"""Words: titles, descriptions, tags and queries from a small grammar; every fact in them is recorded with its place."""
+"""Texts: titles, descriptions, tags and queries from a small grammar; every fact in them is recorded with its place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from palate.simulation.items import HIDDEN, Items
 from palate.simulation.presets import WorldConfig
 from palate.simulation.shop import BRANDS, VOICES, WORDS
 
-# Templates are short: what a text says should weigh more than how its brand says it.
+# templates are short, so that the facts of a text weigh more than the voice of its brand
 OPENINGS = {
     "plain": ("A {leaf} by {brand}.", "{brand} makes this {leaf}."),
     "warm": ("We love this {leaf}.", "A {leaf} with heart."),
@@ -44,21 +44,30 @@ CLAIMS = {
         "playful": ("Totally {word}.", "{word}? You bet."),
     },
 }
-# Sentences with attribute words that say nothing of the item; the last three name a value drawn at random.
+# sentences with attribute words that are unrelated to the item; the last three name a value drawn at random
 ASIDES = (
     "Delivery takes {number} days.", "Returns are free for {number} weeks.", "Rated by {number} customers.",
     "Ships in a {colour} box.", "Unlike our other series, it is not {word}.", "Pairs well with anything in {word}.",
 )  # fmt: skip
 TAGS = ("new", "bestseller", "limited", "handmade", "online only", "gift wrap")
-# Probability that a fact of the description is repeated among the tags, in its plain word.
 TAGGED = 0.8
+"""Probability that a fact of the description is repeated among the tags, in its plain word."""
 QUERIES = ("{word} {leaf}", "{leaf} {word}", "{leaf} that is {word}", "looking for a {word} {leaf}")
 COLOURS = ("red", "green", "blue", "purple", "yellow", "pink")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A claim about an item: characters ``start:stop`` of ``field`` say that ``attribute`` is ``value``; is it true?"""
+    """A claim about an item in its text.
+
+    Attributes:
+        field: ``description`` or ``tags``.
+        start: first character of the claim.
+        stop: one past its last character.
+        attribute: name of the attribute.
+        value: claimed value.
+        true: whether the item has this value.
+    """
 
     field: str
     start: int
@@ -70,7 +79,14 @@ class Fact:
 
 @dataclass
 class Copy:
-    """What is written about one item; description and tags are None where the text is missing."""
+    """Texts of one item.
+
+    Attributes:
+        title: always present.
+        description: None where the text is missing.
+        tags: separated by commas, None where the text is missing.
+        facts: all claims in description and tags.
+    """
 
     title: str
     description: str | None
@@ -79,13 +95,19 @@ class Copy:
 
 
 def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
-    """Title, description and tags of an item in its brand's voice, with all facts."""
+    """Write title, description and tags of an item in its brand's voice, with all facts.
+
+    Args:
+        items: all items.
+        row: of the item.
+        config: settings of the world.
+    """
     rng = rng_for(config.seed, "words", row)
     schema, source = items.schema, int(items.content[row])
     leaf, brand = schema.leaves[items.leaf[source]], BRANDS[items.brand[source]]
     voice = VOICES[items.brand[source] % len(VOICES)]
     truth = {name: schema.values(name)[items.codes[source, schema.column(name)]] for name in schema.names}
-    told = {
+    stated = {
         name: schema.values(name)[code]
         for name in schema.visibility["text"]
         if (code := int(items.shown["text"][row, schema.column(name)])) != HIDDEN
@@ -95,30 +117,38 @@ def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
         return Copy(title, None, None)
     bound = {"leaf": leaf, "brand": brand, "number": str(int(rng.integers(2, 99)))}
     sentences = [_pick(OPENINGS[voice], rng).format(**bound)]
-    names = list(told)
+    names = list(stated)
     order = [names[i] for i in rng.permutation(len(names))] + ["aside"] * int(rng.integers(0, 3))
     length = len(sentences[0])
     for name in (order[i] for i in rng.permutation(len(order))):
         if name == "aside":
             sentence = _aside(rng)
         else:
-            word = _pick(WORDS[name][told[name]], rng)
+            word = _pick(WORDS[name][stated[name]], rng)
             template = _pick(CLAIMS[name][voice], rng)
             start = length + 1 + template.index("{word}")
             sentence = template.format(word=word)
-            facts.append(Fact("description", start, start + len(word), name, told[name], told[name] == truth[name]))
+            facts.append(Fact("description", start, start + len(word), name, stated[name], stated[name] == truth[name]))
         sentences.append(sentence)
         length += 1 + len(sentence)
     tags = leaf
     for name in (names[i] for i in rng.permutation(len(names)) if rng.random() < TAGGED):
         tags += ", "
-        facts.append(Fact("tags", len(tags), len(tags) + len(told[name]), name, told[name], told[name] == truth[name]))
-        tags += told[name]
+        facts.append(
+            Fact("tags", len(tags), len(tags) + len(stated[name]), name, stated[name], stated[name] == truth[name])
+        )
+        tags += stated[name]
     return Copy(title, " ".join(sentences), ", ".join([tags, *_tags(rng)]), facts)
 
 
 def write_query(items: Items, row: int, draw: float) -> str:
-    """What someone types who is looking for something like an item; ``draw`` in [0, 1) decides the words."""
+    """Write a search query for something like an item.
+
+    Args:
+        items: all items.
+        row: of the item.
+        draw: in [0, 1), determines the words.
+    """
     schema, source = items.schema, int(items.content[row])
     names = tuple(schema.visibility["text"])
     share, place = np.modf(draw * len(names))

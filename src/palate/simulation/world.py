@@ -18,12 +18,16 @@ from palate.simulation.log import Block, Log
 from palate.simulation.presets import WorldConfig, configure
 from palate.simulation.relations import make_relations
 from palate.simulation.tables import impression_table, interaction_table, search_table
-from palate.simulation.tastes import Population, Users, joined
+from palate.simulation.tastes import Population, Users, concat_users
 from palate.simulation.truth import Truth
+from palate.simulation.write import check_target, write_world
 
 
 class World:
-    """A simulated world. Nothing is drawn before it is asked for; what is drawn depends on the settings alone.
+    """A simulated world; everything is drawn lazily and depends on the settings alone.
+
+    Args:
+        config: its settings.
 
     Example:
         ``World.make("shop", seed=1, n_users=500).write("my-shop")``
@@ -38,13 +42,16 @@ class World:
         cls, preset: str = "shop", seed: int = 0, n_items: int | None = None, n_users: int | None = None,
         media: bool = True, no_effect: bool = False, **overrides: Any,
     ) -> World:  # fmt: skip
-        """A world of ``preset``.
+        """Make a world of ``preset``.
 
         Args:
-            preset: ``shop``. seed: every stream hangs on it. n_items, n_users: sizes, the preset's own if None.
+            preset: ``shop``.
+            seed: of all random streams.
+            n_items: number of items, the preset's own if None.
+            n_users: number of users, the preset's own if None.
             media: False leaves out pictures, texts and sounds, for scale.
             no_effect: content is shuffled over items while behaviour stays the same to the bit.
-            overrides: any field of :class:`WorldConfig`, or ``n_interactions``.
+            **overrides: any field of :class:`WorldConfig`, or ``n_interactions``.
 
         Raises:
             ConfigError: an unknown preset or setting, or a value out of range.
@@ -54,7 +61,7 @@ class World:
 
     @classmethod
     def load(cls, folder: str | Path) -> World:
-        """The world that was written to ``folder``, made again from its settings."""
+        """Restore the world written to ``folder`` from its settings."""
         return cls(WorldConfig(**read_json(Path(folder) / "world.json")["config"]))
 
     @cached_property
@@ -68,7 +75,7 @@ class World:
         return Log(self.items, self.population, self.config)
 
     def blocks(self) -> Iterator[tuple[Users, Block]]:
-        """Users and what they saw and did, block by block, in bounded memory."""
+        """Users and their part of the log, block by block, in bounded memory."""
         impressions = 0
         for number in range(len(self.log)):
             users = self.population.block(number)
@@ -78,16 +85,16 @@ class World:
 
     @cached_property
     def _all(self) -> tuple[Users, dict[str, pl.DataFrame]]:
-        ids, people, parts = self.items.ids(), [], []
+        ids, user_blocks, parts = self.items.ids(), [], []
         for users, block in self.blocks():
             names = users.ids(self.config.n_users)
-            people.append(users)
-            made = [table(block, names, ids, users.first) for table in (interaction_table, impression_table)]
+            user_blocks.append(users)
+            tables = [make(block, names, ids, users.first) for make in (interaction_table, impression_table)]
             if self.config.media:
-                made.append(search_table(block, names, ids, users.first, self.items))
-            parts.append(made)
-        tables = zip(("interactions", "impressions", "searches"), zip(*parts))
-        return joined(people), {name: pl.concat(list(held)) for name, held in tables}
+                tables.append(search_table(block, names, ids, users.first, self.items))
+            parts.append(tables)
+        named = zip(("interactions", "impressions", "searches"), zip(*parts))
+        return concat_users(user_blocks), {name: pl.concat(list(blocks)) for name, blocks in named}
 
     @property
     def users(self) -> Users:
@@ -116,27 +123,45 @@ class World:
 
     @cached_property
     def truth(self) -> Truth:
-        """What the log and the catalogue do not say."""
+        """Hidden attributes, tastes and probabilities of the world."""
         return Truth(self.config, self.items, self.users)
 
     def picture(self, row: int, size: int | None = None, view: int = 0) -> Image.Image:
-        """A picture of an item, also where the catalogue lacks it."""
+        """Render a picture of an item, also of one whose picture is missing in the catalogue.
+
+        Args:
+            row: of the item.
+            size: height and width in pixels, ``config.image_size`` if None.
+            view: number of the view.
+        """
         return pictures.render(self.items, row, self.config, size, view)
 
     def sound(self, row: int, seconds: float | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The clip of an item, float32 in [-1, 1] at ``config.audio_rate``."""
+        """Synthesise the clip of an item, float32 in [-1, 1] at ``config.audio_rate``.
+
+        Args:
+            row: of the item.
+            seconds: length, ``config.audio_seconds`` if None.
+        """
         return sounds.synthesise(self.items, row, self.config, seconds)
 
     def copy(self, row: int) -> words.Copy:
-        """Title, description, tags and facts of an item."""
+        """Write title, description, tags and facts of an item."""
         return words.write_copy(self.items, row, self.config)
 
     def write(self, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write the world as a plain folder with ``truth/`` beside it; it appears whole or not at all.
+        """Write the world as a plain folder with its ``truth/``, atomically.
+
+        Args:
+            folder: target.
+            overwrite: replace a world that is there.
+
+        Returns:
+            The folder.
 
         Raises:
-            DataError: the folder exists (without ``overwrite``), or holds something that is not a world.
+            DataError: the folder exists (without ``overwrite``), or is not a world.
         """
-        from palate.simulation.write import write_world
-
-        return write_world(self, Path(folder), overwrite)
+        folder = Path(folder)
+        check_target(folder, overwrite)
+        return write_world(folder, self.config, self.items, self.relations, self.log.sessions_per_user, self.blocks())

@@ -1,11 +1,11 @@
-"""Writing a world: the plain folder (tables, media, palate.yaml), its truth, and world.json, in bounded memory."""
+"""Write a world: the plain folder (tables, media, palate.yaml), its truth, and world.json, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,52 +14,78 @@ import yaml
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, write_json, write_text
 from palate.core.progress import progress
+from palate.simulation import pictures, sounds, words
+from palate.simulation.items import Items
 from palate.simulation.latents import feature_chunks, features
-from palate.simulation.presets import FORMAT
-from palate.simulation.sounds import wav_bytes
+from palate.simulation.log import Block
+from palate.simulation.presets import FORMAT, WorldConfig
 from palate.simulation.tables import impression_table, interaction_table, search_table
+from palate.simulation.tastes import Users
 from palate.simulation.truth_store import TruthWriter
-
-if TYPE_CHECKING:
-    from palate.simulation.world import World
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 
 
-def write_world(world: World, folder: Path, overwrite: bool) -> Path:
-    """See :meth:`World.write`."""
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Check that a world may be written to ``folder``.
+
+    Raises:
+        DataError: the folder exists (without ``overwrite``), or is not a world.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not overwrite:
             raise DataError("already exists", file=folder, hint="choose another folder or overwrite")
         if not (folder / "world.json").is_file():
             raise DataError("exists and is not a world", file=folder, hint="nothing was removed; choose another folder")
+
+
+def write_world(
+    folder: Path,
+    config: WorldConfig,
+    items: Items,
+    relations: pl.DataFrame,
+    sessions_per_user: float,
+    blocks: Iterable[tuple[Users, Block]],
+) -> Path:
+    """Write a world to ``folder``, atomically.
+
+    Args:
+        folder: target, replaced if it exists.
+        config: settings of the world.
+        items: all items.
+        relations: see :func:`palate.simulation.relations.make_relations`.
+        sessions_per_user: of the log, for ``world.json``.
+        blocks: users and their part of the log, in order.
+
+    Returns:
+        The folder.
+    """
     with atomic_folder(folder) as aside:
-        truth = TruthWriter(aside / "truth", world.config, world.items)
-        items = world.items.table(world.config)
-        if world.config.media:
-            items = _write_media(world, aside, items)
-        items.write_parquet(aside / "items.parquet")
-        world.relations.write_parquet(aside / "relations.parquet")
-        if not world.config.media and world.config.given_features:
-            _write_features(world, aside)
-        counts = _write_log(world, aside, truth)
+        truth = TruthWriter(aside / "truth", config, items)
+        table = items.table(config)
+        if config.media:
+            table = _write_media(items, config, aside, table)
+        table.write_parquet(aside / "items.parquet")
+        relations.write_parquet(aside / "relations.parquet")
+        if not config.media and config.given_features:
+            _write_features(items, config, aside)
+        counts = _write_log(items, config, blocks, aside, truth)
         truth.close()
-        write_text(aside / "palate.yaml", yaml.safe_dump(_settings(world), sort_keys=False, allow_unicode=True))
-        write_json(aside / "world.json", _card(world, counts))
+        write_text(aside / "palate.yaml", yaml.safe_dump(_settings(config), sort_keys=False, allow_unicode=True))
+        write_json(aside / "world.json", _card(config, sessions_per_user, counts))
     return folder
 
 
-def _write_media(world: World, folder: Path, items: pl.DataFrame) -> pl.DataFrame:
-    held = world.items
+def _write_media(items: Items, config: WorldConfig, folder: Path, table: pl.DataFrame) -> pl.DataFrame:
     paths: dict[str, list[str | None]] = {"image": [], "audio": []}
     copies: list[tuple[str, str | None, str | None]] = []
     facts: list[tuple[Any, ...]] = []
-    with progress("rendering items", len(held)) as advance:
-        for row, item_id in enumerate(items["item_id"].to_list()):
-            shelf = f"{row // 1000:02d}"
-            paths["image"].append(_write_pictures(world, row, folder, f"media/images/{shelf}", item_id))
-            paths["audio"].append(_write_sound(world, row, folder, f"media/sounds/{shelf}/{item_id}.wav"))
-            copy = world.copy(row)
+    with progress("rendering items", len(items)) as advance:
+        for row, item_id in enumerate(table["item_id"].to_list()):
+            part = f"{row // 1000:02d}"
+            paths["image"].append(_write_pictures(items, row, config, folder, f"media/images/{part}", item_id))
+            paths["audio"].append(_write_sound(items, row, config, folder, f"media/sounds/{part}/{item_id}.wav"))
+            copy = words.write_copy(items, row, config)
             copies.append((copy.title, copy.description, copy.tags))
             facts.extend((item_id, *vars(fact).values()) for fact in copy.facts)
             advance()
@@ -69,30 +95,32 @@ def _write_media(world: World, folder: Path, items: pl.DataFrame) -> pl.DataFram
         name: pl.Series(values, dtype=pl.String) for name, values in zip(("title", "description", "tags"), zip(*copies))
     }
     media = {name: pl.Series(values, dtype=pl.String) for name, values in paths.items()}
-    return items.with_columns(**texts, **media)
+    return table.with_columns(**texts, **media)
 
 
-def _write_pictures(world: World, row: int, folder: Path, shelf: str, item_id: str) -> str | None:
-    if not world.items.present["image"][row]:
+def _write_pictures(
+    items: Items, row: int, config: WorldConfig, folder: Path, subfolder: str, item_id: str
+) -> str | None:
+    if not items.present["image"][row]:
         return None
-    (folder / shelf).mkdir(parents=True, exist_ok=True)
-    for view in range(world.config.views):
+    (folder / subfolder).mkdir(parents=True, exist_ok=True)
+    for view in range(config.views):
         name = f"{item_id}.jpg" if view == 0 else f"{item_id}_{view}.jpg"
-        world.picture(row, view=view).save(folder / shelf / name, **JPEG)
-    return f"{shelf}/{item_id}.jpg"
+        pictures.render(items, row, config, None, view).save(folder / subfolder / name, **JPEG)
+    return f"{subfolder}/{item_id}.jpg"
 
 
-def _write_sound(world: World, row: int, folder: Path, path: str) -> str | None:
-    if not world.items.present["audio"][row]:
+def _write_sound(items: Items, row: int, config: WorldConfig, folder: Path, path: str) -> str | None:
+    if not items.present["audio"][row]:
         return None
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    (folder / path).write_bytes(wav_bytes(world.sound(row), world.config.audio_rate))
+    clip = sounds.synthesise(items, row, config)
+    (folder / path).write_bytes(sounds.wav_bytes(clip, config.audio_rate))
     return path
 
 
-def _write_features(world: World, folder: Path) -> None:
+def _write_features(items: Items, config: WorldConfig, folder: Path) -> None:
     (folder / "features").mkdir()
-    config, items = world.config, world.items
     for modality in items.schema.visibility:
         file, shape = folder / "features" / f"{modality}.npy", (len(items), config.feature_dim)
         matrix = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
@@ -102,11 +130,13 @@ def _write_features(world: World, folder: Path) -> None:
         np.save(folder / "features" / f"{modality}_present.npy", items.present[modality])
 
 
-def _write_log(world: World, folder: Path, truth: TruthWriter) -> dict[str, int]:
-    config, ids = world.config, world.items.ids()
+def _write_log(
+    items: Items, config: WorldConfig, blocks: Iterable[tuple[Users, Block]], folder: Path, truth: TruthWriter
+) -> dict[str, int]:
+    ids = items.ids()
     with ExitStack() as stack, progress("simulating users", config.n_users) as advance:
         tables = {name: stack.enter_context(_Table(folder / f"{name}.parquet")) for name in ("users", *_LOG)}
-        for users, block in world.blocks():
+        for users, block in blocks:
             names = users.ids(config.n_users)
             truth.add(users)
             tables["users"].add(users.table(config))
@@ -115,7 +145,7 @@ def _write_log(world: World, folder: Path, truth: TruthWriter) -> dict[str, int]
             if config.media:
                 if "searches" not in tables:
                     tables["searches"] = stack.enter_context(_Table(folder / "searches.parquet"))
-                tables["searches"].add(search_table(block, names, ids, users.first, world.items))
+                tables["searches"].add(search_table(block, names, ids, users.first, items))
             advance(len(users))
         return {name: table.rows for name, table in tables.items()}
 
@@ -147,13 +177,13 @@ class _Table:
             self.writer.close()
 
 
-def _settings(world: World) -> dict[str, Any]:
+def _settings(config: WorldConfig) -> dict[str, Any]:
     items: dict[str, Any] = {"file": "items.parquet", "id": "item_id"}
-    if world.config.media:
+    if config.media:
         items |= {"text": ["title", "description", "tags"], "image": "image", "audio": "audio"}
     items["attributes"] = ["category", "subcategory", "brand", "price"]
     return {
-        "name": f"{world.config.preset}-v{world.config.version}",
+        "name": f"{config.preset}-v{config.version}",
         "items": items,
         "users": {"file": "users.parquet", "id": "user_id", "attributes": ["locale", "age_band", "style"]},
         "interactions": {
@@ -168,11 +198,10 @@ def _settings(world: World) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _card(world: World, counts: dict[str, int]) -> dict[str, Any]:
-    config = world.config
+def _card(config: WorldConfig, sessions_per_user: float, counts: dict[str, int]) -> dict[str, Any]:
     return {
         "format": FORMAT, "preset": config.preset, "version": config.version, "seed": config.seed,
         "config_hash": config.hash, "rows": {"items": config.n_items, **counts},
         "visibility": {m: dict(shown) for m, shown in config.schema_.visibility.items()},
-        "sessions_per_user": world.log.sessions_per_user, "config": config.model_dump(),
+        "sessions_per_user": sessions_per_user, "config": config.model_dump(),
     }  # fmt: skip

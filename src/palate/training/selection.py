@@ -13,7 +13,7 @@ from torch import Tensor
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError
 from palate.data.views import EvaluationQueries, TrainView
-from palate.metrics.held import validate
+from palate.metrics.held_out import validate
 from palate.ranking.scorer import Scorer
 
 T = TypeVar("T")

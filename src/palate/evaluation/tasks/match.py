@@ -20,7 +20,7 @@ from palate.data.views import EvaluationQueries, TrainView
 from palate.evaluation.slices import item_slices, sliced_recall, user_slices
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
-from palate.metrics.held import answer, validate
+from palate.metrics.held_out import rank_held_out, validate
 from palate.metrics.lists import evaluate_lists
 
 KS = (5, 10, 20, 50)
@@ -98,7 +98,7 @@ class MatchTask(Task[Matcher]):
         started = time.perf_counter()
         with torch.inference_mode():
             scorer = model.scorer()
-            lists = answer(scorer, _without_additions(questions, data.n_items, scorer.n_items), max(ks))
+            lists = rank_held_out(scorer, _without_additions(questions, data.n_items, scorer.n_items), max(ks))
         seconds = time.perf_counter() - started
         metrics = evaluate_lists(lists, questions.relevant, ks, METRICS)
         counts = _train_counts(data)

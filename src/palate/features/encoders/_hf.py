@@ -27,9 +27,9 @@ from palate.core.errors import (
     did_you_mean,
 )
 from palate.core.files import digest, read_json
-from palate.modules.checkpoint import STAGED, refusal, split
+from palate.modules.checkpoint import STAGED, split_model, unsupported_checkpoint
 from palate.modules.network import Network
-from palate.modules.stages import Head, Pooling, Stages
+from palate.modules.stages import Pooling, PoolingHead, TransformerStages
 
 from ._base import ContentEncoder
 
@@ -232,7 +232,7 @@ class HfEncoder(ContentEncoder):
         """How tokens become one vector, where the class does not say."""
         return None
 
-    def parts(self) -> tuple[dict[str, Any], Stages, Head]:
+    def parts(self) -> tuple[dict[str, Any], TransformerStages, PoolingHead]:
         """Arguments of ``make_tower`` for a tower like it, and its own parts with their weights.
 
         Raises:
@@ -244,7 +244,7 @@ class HfEncoder(ContentEncoder):
         config = {key: value for key, value in known.items() if key[0] != "_" and key not in _NOT_KEPT}
         made = {"kind": "checkpoint", "model": type(model).__name__, "config": config, "dim": self.dim}
         made |= {"pad": self.pad, "pooling": self.choice}
-        return made, *split(model, self.pad, self.choice, self.normalize)
+        return made, *split_model(model, self.pad, self.choice, self.normalize)
 
     def network(self) -> Network:
         made, stages, head = self.parts()
@@ -255,7 +255,7 @@ class HfEncoder(ContentEncoder):
         if not self.pooled:
             raise UnsupportedError("output=tokens is read as it is", key=self.source, hint="leave it at pooled")
         if not self.trainable:
-            raise refusal(self.model_type, self.source)
+            raise unsupported_checkpoint(self.model_type, self.source)
 
     @property
     def more(self) -> dict[str, Any]:

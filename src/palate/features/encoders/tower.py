@@ -17,7 +17,7 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
-from palate.modules.adapters import merged
+from palate.modules.adapters import merge_low_rank
 from palate.modules.combine import make_combine
 from palate.modules.network import Network
 from palate.modules.towers import Tokens, make_head, make_tower, pooled
@@ -118,7 +118,7 @@ class Tower(ContentEncoder):
             space: see :attr:`Encoder.shared_space`.
         """
         network = tower_network(self.options["network"], self.dim, self.options["combine"])
-        network.load_state_dict({name: tensor.detach().cpu() for name, tensor in merged(tensors).items()})
+        network.load_state_dict({name: tensor.detach().cpu() for name, tensor in merge_low_rank(tensors).items()})
         self._network = network.eval()
         arrays = [np.ascontiguousarray(tensor.numpy()).tobytes() for tensor in network.state_dict().values()]
         self._key, self.fitted_on, self._space = digest(*arrays), fitted_on, space

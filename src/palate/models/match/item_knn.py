@@ -23,7 +23,7 @@ from palate.contracts import Capabilities, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.metrics.ragged import ragged_best
+from palate.metrics.ragged import ragged_topk
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
@@ -79,7 +79,7 @@ class NeighbourScorer(Scorer):
             mask = np.asarray(allowed)
             mask = mask if mask.dtype == bool else np.isin(np.arange(self.n_items), mask)
             votes.data[~mask[votes.indices]] = -np.inf
-        ids, scores = ragged_best(votes.indptr, votes.indices, votes.data, k)
+        ids, scores = ragged_topk(votes.indptr, votes.indices, votes.data, k)
         # where votes run out the items with none follow, in the order of the dense ranking
         short = np.flatnonzero(ids[:, -1] < 0)
         if len(short):
@@ -184,7 +184,7 @@ def neighbours_by_takers(
         owner = start + np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         value = pairs.data / (norm[owner] * norm[pairs.indices] + np.float32(shrink))
         value[owner == pairs.indices] = 0
-        best = ragged_best(pairs.indptr, pairs.indices, value, k)
+        best = ragged_topk(pairs.indptr, pairs.indices, value, k)
         ids.append(best[0])
         found.append(np.maximum(best[1], 0))
     return np.concatenate(ids), np.concatenate(found)

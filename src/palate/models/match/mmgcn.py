@@ -136,7 +136,7 @@ class MMGCN(DescribedMatcher):
         count = torch.zeros(len(rows), 1, device=self.device)
         for branch, name in zip(self.convolutions(), self.content.names):
             values, present = self.content.rows(name, rows)
-            total = total + branch.alone(values) * present[:, None]
+            total = total + branch.from_content(values) * present[:, None]
             count = count + present[:, None]
         return total / count.clamp(min=1)
 

@@ -39,7 +39,7 @@ class CountScorer(Scorer):
         self, users: UserBatch, k: int, exclude: RaggedArray | None = None, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[IntArray, NDArray[np.float32]]:
         check_request(len(users), k, exclude, BLOCK)
-        kept = Candidates(self.n_items, exclude, allowed).kept
+        kept = Candidates(self.n_items, exclude, allowed).allowed
         pool = np.arange(self.n_items) if kept is None else kept
         counts = self.counts.cpu().numpy()
         ranking = pool[np.argsort(-counts[pool], kind="stable")]

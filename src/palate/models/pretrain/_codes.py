@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from palate.contracts import Phase
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
-from palate.modules.cells import CellCodes
+from palate.modules.cells import CellAutoencoder
 
 from ._inputs import ItemInputs
 
@@ -31,7 +31,7 @@ class CodeConfig(TrainedConfig):
 
 
 class MapCodes(nn.Module):
-    """One :class:`CellCodes` for each modality; books begin at what the untrained coders make of some items.
+    """One :class:`CellAutoencoder` for each modality; books begin at what the untrained coders make of some items.
 
     Args:
         inputs: what readers made. modalities: pictures, sounds, or both. rows: items to begin from. codes: of each.
@@ -43,18 +43,18 @@ class MapCodes(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        self.books = nn.ModuleDict({m: CellCodes(inputs.features[m].dim, codes) for m in modalities})
+        self.books = nn.ModuleDict({m: CellAutoencoder(inputs.features[m].dim, codes) for m in modalities})
         for modality, book in self.books.items():
             known = torch.from_numpy(rows[inputs.present(modality)[rows]][:SEEN])
-            if len(known) and isinstance(book, CellCodes):
+            if len(known) and isinstance(book, CellAutoencoder):
                 with torch.no_grad():
                     found = book.vectors(inputs.read(modality, known))
-                book.quantise.start(found.flatten(0, 1), generator)
+                book.quantise.initialize(found.flatten(0, 1), generator)
 
     def ids(self, modality: str, rows: Tensor) -> Tensor:
         """Codes int64 [B, R] of items that have the modality."""
         book = self.books[modality]
-        assert isinstance(book, CellCodes)
+        assert isinstance(book, CellAutoencoder)
         return book.ids(self.inputs.read(modality, rows))
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

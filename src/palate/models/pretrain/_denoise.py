@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from palate.features.vocabulary import SPECIAL
-from palate.modules.masking import choose
-from palate.modules.seq2seq import Placed
-from palate.modules.spans import cut, spans, take_out
+from palate.modules.masking import sample_mask
+from palate.modules.seq2seq import PositionedTokens
+from palate.modules.token_ids import corrupt_spans, sample_spans, split_at
 from palate.modules.towers import PAD
-from palate.modules.unified import Senses
+from palate.modules.unified import ModalityEmbedding
 
 OPEN, END, MASK = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
 MODALITIES, DENOISERS = ("text", "image", "audio"), "RSX"
@@ -61,33 +61,33 @@ class Target:
         tells: bool [B, n], which of them later positions may see. counts: bool [B, n], which of them are learnt.
     """
 
-    shown: Placed | None
+    shown: PositionedTokens | None
     ids: Tensor
     places: Tensor
     tells: Tensor
     counts: Tensor
 
 
-def text_target(senses: Senses, ids: Tensor, denoiser: str, sentinel: int) -> Target:
+def text_target(senses: ModalityEmbedding, ids: Tensor, denoiser: str, sentinel: int) -> Target:
     """Of ids int64 [B, T]: spans taken out ([R], [X]), or a text cut anywhere after its first token ([S])."""
     if denoiser == "S":
         length = (ids != PAD).sum(1)
-        read, written = cut(ids, (torch.rand(len(ids), device=ids.device) * (length - 1)).long() + 1)
+        read, written = split_at(ids, (torch.rand(len(ids), device=ids.device) * (length - 1)).long() + 1)
     else:
-        read, written = take_out(ids, spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, END)
+        read, written = corrupt_spans(ids, sample_spans(ids >= len(SPECIAL), *SPANS[denoiser]), sentinel, END)
     every = torch.ones_like(written, dtype=torch.bool)
-    return Target(senses.text(read), written, senses.line(written), every, written != PAD)
+    return Target(senses.text(read), written, senses.sequence_positions(written), every, written != PAD)
 
 
 def map_target(
-    senses: Senses, modality: str, maps: Tensor, codes: Tensor, denoiser: str, share: float, dynamic: bool
+    senses: ModalityEmbedding, modality: str, maps: Tensor, codes: Tensor, denoiser: str, share: float, dynamic: bool
 ) -> Target:
     """Of maps [B, C, H, W] with codes int64 [B, R]: a ``share`` of the cells is hidden ([R]), or all ([S]).
 
     Under [R] hidden codes are learnt, and, if ``dynamic``, not seen by later positions.
     """
-    places, every = senses.raster(maps), torch.ones_like(codes, dtype=torch.bool)
+    places, every = senses.cell_positions(maps), torch.ones_like(codes, dtype=torch.bool)
     if denoiser == "S":
         return Target(None, codes, places, every, every)
-    hidden = choose(every, share)
-    return Target(senses.map(modality, maps, hidden), codes, places, ~hidden if dynamic else every, hidden)
+    hidden = sample_mask(every, share)
+    return Target(senses.maps(modality, maps, hidden), codes, places, ~hidden if dynamic else every, hidden)

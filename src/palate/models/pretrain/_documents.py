@@ -15,7 +15,7 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.modules.masking import mask_words
-from palate.modules.stream import Alone, WordHead, Words
+from palate.modules.stream import SingleModalityStream, TokenEmbedding, WordHead
 
 from ._inputs import ItemInputs
 from ._streams import FIRST_WORD, HEADS, MASK, StreamConfig
@@ -80,10 +80,10 @@ class DocumentPretrainer(Pretrainer):
         return made
 
     @property
-    def stream(self) -> Alone:
+    def stream(self) -> SingleModalityStream:
         """What gives every word a state."""
         found = self.part["tower"]
-        assert isinstance(found, Alone)
+        assert isinstance(found, SingleModalityStream)
         return found
 
     def ids(self, rows: Tensor) -> Tensor:
@@ -135,6 +135,6 @@ class MaskedDocuments(DocumentPretrainer):
             states: [B, T, d], of texts with words corrupted. hidden: bool [B, T]. ids: the truth, int64 [B, T].
         """
         words = self.stream.reader
-        assert isinstance(words, Words)
+        assert isinstance(words, TokenEmbedding)
         logits = self.guess(states[hidden], words.words.weight)
         return F.cross_entropy(logits, ids[hidden], reduction="sum") / hidden.sum().clamp(min=1)

@@ -14,8 +14,7 @@ from palate.core.batch import ExampleBatch, IntArray, RaggedArray
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.data.sampling import Negatives
-from palate.modules.relevance import Layers
-from palate.modules.users import HistoryUsers
+from palate.modules.users import HistoryUserEncoder, RelevanceNetwork
 
 from ._inputs import ItemInputs
 from ._items import ItemPretrainer
@@ -57,7 +56,7 @@ class Listening(ItemPretrainer):
 
     def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
         """What makes vectors of users."""
-        return HistoryUsers(history, n_items, self.config.dim, self.config.width)
+        return HistoryUserEncoder(history, n_items, self.config.dim, self.config.width)
 
     def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
         return (self.config.modality,) if self.config.modality in inputs else ()
@@ -112,4 +111,4 @@ class LearntRelevance(Listening):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.relevance = Layers(self.config.width)
+        self.relevance = RelevanceNetwork(self.config.width)

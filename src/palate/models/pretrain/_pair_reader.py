@@ -14,8 +14,8 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
-from palate.modules.fusion import PairReader, pick
-from palate.modules.masking import choose, corrupt, mine
+from palate.modules.masking import apply_mask, sample_hard_negatives, sample_mask
+from palate.modules.pair_reader import PairReader, take_tokens
 from palate.modules.towers import Tokens
 
 from ._contrast import MOST_SCALE
@@ -73,7 +73,7 @@ class PairPretrainer(PictureText):
         words, regions = self.base.read("text", ids), self.base.read("image", self.inputs.read("image", items))
         a, b = self.base.vector("text", words), self.base.vector("image", regions)
         parts = {
-            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, twins=twins),
+            "itc": lambda: info_nce(a, b, self.temperature, symmetric=True, false_negatives=twins),
             "itm": lambda: self.itm(words, regions, (a @ b.T / self.temperature).detach(), twins),
             "mlm": lambda: self.mlm(ids, regions),
         }
@@ -83,15 +83,18 @@ class PairPretrainer(PictureText):
     def itm(self, words: Tokens, regions: Tokens, scores: Tensor, twins: Tensor) -> Tensor:
         """Cross-entropy of fits: each pair, each text with a wrong picture, each picture with a wrong text."""
         own = torch.arange(len(scores), device=scores.device)
-        (a, wrong_picture), (b, wrong_text) = mine(scores, twins), mine(scores.T, twins)
+        (a, wrong_picture), (b, wrong_text) = (
+            sample_hard_negatives(scores, twins),
+            sample_hard_negatives(scores.T, twins),
+        )
         texts, pictures = torch.cat([own, a, wrong_text]), torch.cat([own, wrong_picture, b])
-        return first_fit(self.base.fits(pick(words, texts), pick(regions, pictures)), len(own))
+        return first_fit(self.base.match_logits(take_tokens(words, texts), take_tokens(regions, pictures)), len(own))
 
     def mlm(self, ids: Tensor, regions: Tokens) -> Tensor:
         """Cross-entropy of masked words."""
-        chosen = choose(ids >= FIRST_WORD, self.config.masked)
-        shown = corrupt(ids, chosen, MASK, (FIRST_WORD, self.vocabulary))
-        logits = self.base.guesses(self.base.read("text", shown), regions)[chosen]
+        chosen = sample_mask(ids >= FIRST_WORD, self.config.masked)
+        shown = apply_mask(ids, chosen, MASK, (FIRST_WORD, self.vocabulary))
+        logits = self.base.word_logits(self.base.read("text", shown), regions)[chosen]
         return F.cross_entropy(logits, ids[chosen], reduction="sum") / max(len(logits), 1)
 
     def vectors(self, modality: str, rows: IntArray, read: Callable[[Tensor], Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray
-from palate.metrics.ragged import ragged_best
+from palate.metrics.ragged import ragged_topk
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -33,7 +33,7 @@ def neighbour_pairs(matrix: sp.csr_array, k: int) -> IntArray:
         cosines = sp.csr_array(columns[rows] @ unit)
         cosines.data[cosines.indices == np.repeat(rows, np.diff(cosines.indptr))] = 0
         cosines.eliminate_zeros()
-        found, _ = ragged_best(cosines.indptr, cosines.indices, cosines.data, k)
+        found, _ = ragged_topk(cosines.indptr, cosines.indices, cosines.data, k)
         at, column = np.nonzero(found >= 0)
         out.append(np.stack([rows[at], found[at, column]], axis=1))
     return np.concatenate(out).astype(np.int64)

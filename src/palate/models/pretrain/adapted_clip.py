@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from palate.contracts import Phase, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.losses.contrastive import info_nce
-from palate.modules.fusion import drawn_pairs, pick
+from palate.modules.pair_reader import sample_pairs, take_tokens
 
 from ._held import reciprocal_rank
 from ._pair_reader import PairPretrainer, first_fit
@@ -139,9 +139,13 @@ class AdaptedCLIP(PairPretrainer):
         words = self.relevance.read("text", ids)
         regions = self.relevance.read("image", self.inputs.read("image", items))
         own = torch.arange(len(items), device=items.device)
-        asked, wrong = drawn_pairs(~alike(ids, items), self.config.rivals)
+        asked, wrong = sample_pairs(~alike(ids, items), self.config.rivals)
         texts, pictures = torch.cat([own, asked]), torch.cat([own, wrong])
-        return {"loss": first_fit(self.relevance.fits(pick(words, texts), pick(regions, pictures)), len(own))}
+        return {
+            "loss": first_fit(
+                self.relevance.match_logits(take_tokens(words, texts), take_tokens(regions, pictures)), len(own)
+            )
+        }
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         """That of the last stage."""
@@ -155,7 +159,7 @@ class AdaptedCLIP(PairPretrainer):
         pictures = self.inputs.read("image", items)
         a = self.base.vector("text", self.base.read("text", ids))
         b = self.base.vector("image", self.base.read("image", pictures))
-        out = {"itc": info_nce(a, b, self.temperature, symmetric=True, twins=alike(ids, items))}
+        out = {"itc": info_nce(a, b, self.temperature, symmetric=True, false_negatives=alike(ids, items))}
         loss = out["itc"]
         if self.config.distil and "relevance" in self.config.stages:
             out["kd"] = self.taught(a @ b.T, ids, pictures)
@@ -175,7 +179,7 @@ class AdaptedCLIP(PairPretrainer):
             teacher = self.relevance.eval()
             words, regions = teacher.read("text", ids), teacher.read("image", pictures)
             texts = own[:, None].expand_as(columns).flatten()
-            chances = teacher.fits(pick(words, texts), pick(regions, columns.flatten())).sigmoid()
+            chances = teacher.match_logits(take_tokens(words, texts), take_tokens(regions, columns.flatten())).sigmoid()
         logits = self.steep * cosines.gather(1, columns).flatten() + self.shift
         return F.binary_cross_entropy_with_logits(logits, chances)
 

@@ -33,10 +33,10 @@ from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
-from palate.modules.masking import choose, corrupt
+from palate.modules.masking import apply_mask, sample_mask
 from palate.modules.multiway import Multiway
 from palate.modules.regions import Regions
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens, pooled
 
 from ._chance import held_chance
@@ -94,7 +94,7 @@ class AlignRecContent(PictureText):
         pictured = self.trained[self.inputs.present("image")[self.trained]]
         draws = torch_stream(train.seed, "codes", self.name)
         self.codes = MapCodes(self.inputs, ["image"], pictured, c.codes, draws)
-        self.words, self.regions = Words(self.vocabulary, d, self.length), Regions(d)
+        self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = Multiway(("text", "image"), d, c.layers, HEADS)
         self.guess_word, self.guess_code = WordHead(d, self.vocabulary), nn.Linear(d, c.codes)
         self.grid = self.codes.ids("image", torch.from_numpy(pictured[:1])).shape[1]
@@ -124,7 +124,7 @@ class AlignRecContent(PictureText):
     def text(self, rows: Tensor, hidden: Tensor | None = None) -> Tokens:
         """Embedded words, those in ``hidden`` (bool [B, T]) corrupted."""
         ids = self.ids(rows)
-        shown = ids if hidden is None else corrupt(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
+        shown = ids if hidden is None else apply_mask(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
         tokens: Tokens = self.words(shown)
         return tokens
 
@@ -141,14 +141,14 @@ class AlignRecContent(PictureText):
     def hidden_words(self, rows: Tensor) -> tuple[Tensor, int]:
         """Sum of cross-entropies of hidden words, and their number."""
         ids = self.ids(rows)
-        hidden = choose(ids >= FIRST_WORD, self.config.words)
+        hidden = sample_mask(ids >= FIRST_WORD, self.config.words)
         states = self.stream({"text": self.text(rows, hidden), "image": self.accompanied(self.picture(rows))})
         logits = self.guess_word(states["text"][hidden], self.words.words.weight)
         return F.cross_entropy(logits, ids[hidden], reduction="sum"), len(logits)
 
     def hidden_cells(self, rows: Tensor) -> tuple[Tensor, int]:
         """Sum of cross-entropies of hidden cells' codes, and their number."""
-        hidden = choose(self.has("image", rows)[:, None].expand(-1, self.grid), self.config.cells)
+        hidden = sample_mask(self.has("image", rows)[:, None].expand(-1, self.grid), self.config.cells)
         states = self.stream({"text": self.accompanied(self.text(rows)), "image": self.picture(rows, hidden)})
         logits = self.guess_code(states["image"][hidden])
         return F.cross_entropy(logits, self.codes.ids("image", rows)[hidden], reduction="sum"), len(logits)

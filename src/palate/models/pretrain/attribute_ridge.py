@@ -24,7 +24,7 @@ from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network
-from palate.modules.taught import Taught
+from palate.modules.towers import AttributeProjection
 
 from ._inputs import ItemInputs
 from ._topics import trait_columns, traits
@@ -95,10 +95,10 @@ class AttributeRidge(Pretrainer):
         inputs = self.inputs.features[modality].dim
         return {"kind": "taught", "inputs": inputs, "dim": self.width(modality), "weight": self.config.weight}
 
-    def tower(self, modality: str) -> Taught:
+    def tower(self, modality: str) -> AttributeProjection:
         """What is taught."""
         found = self.parts.get_submodule(f"{modality}.tower")
-        assert isinstance(found, Taught)
+        assert isinstance(found, AttributeProjection)
         return found
 
     def phases(self) -> list[Phase]:
@@ -115,7 +115,7 @@ class AttributeRidge(Pretrainer):
         for modality, rows in self.rows.items():
             mine = batch.rows[:, 0][torch.from_numpy(np.isin(batch.rows[:, 0].cpu().numpy(), rows))]
             truth = self.truth(modality)[mine.cpu()].to(mine.device)
-            told = self.tower(modality).level(self.inputs.read(modality, mine)) @ self.tower(modality).map.T
+            told = self.tower(modality).standardize(self.inputs.read(modality, mine)) @ self.tower(modality).map.T
             left.append((truth - told).square().sum() / truth.square().sum().clamp(min=1e-12))
         return {"loss": torch.stack(left).mean()}
 
@@ -146,11 +146,11 @@ class AttributeRidge(Pretrainer):
             gram = values.new_zeros(values.shape[1], values.shape[1])
             cross = values.new_zeros(values.shape[1], truth.shape[1])
             for part in torch.arange(len(rows)).split(CHUNK):
-                u = tower.level(values[part].to(tower.map)).double().cpu()
+                u = tower.standardize(values[part].to(tower.map)).double().cpu()
                 gram += u.T @ u
                 cross += u.T @ truth[rows[part]].double()
             strength, sides = torch.linalg.eigh(gram)
-            u = tower.level(values[sample].to(tower.map)).double().cpu() @ sides
+            u = tower.standardize(values[sample].to(tower.map)).double().cpu() @ sides
             asked = truth[rows[sample]].double()
             for ridge in RIDGES:
                 shrunk = 1 / (strength.clamp(min=0) + ridge)

@@ -27,9 +27,9 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower
-from palate.modules.masking import mine
+from palate.modules.masking import sample_hard_negatives
 from palate.modules.qformer import QFormer
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import PAD, VectorTower, make_tower
 
 from ._picture_text import PictureText
@@ -76,7 +76,7 @@ class BLIP2(PictureText):
         if self.inputs.frozen("image"):
             inputs = self.inputs.features["image"].dim
             self.eye = {"kind": "vector", "inputs": inputs, "dim": d, "tokens": c.tokens}
-        self.words, self.tower = Words(self.vocabulary, d, self.length), make_tower(**self.eye)
+        self.words, self.tower = TokenEmbedding(self.vocabulary, d, self.length), make_tower(**self.eye)
         if isinstance(self.tower, VectorTower):
             self.tower.fit(self.inputs.read("image", torch.from_numpy(self.trained)))
         self.former = QFormer(d, **self.former_sizes)
@@ -113,7 +113,7 @@ class BLIP2(PictureText):
         twins = (ids[:, None] == ids[None, :]).all(2)
         scores = scores if self.config.hard else torch.zeros_like(scores)
         own = torch.arange(len(ids), device=ids.device)
-        (a, wrong_text), (b, wrong_image) = mine(scores, twins), mine(scores.T, twins)
+        (a, wrong_text), (b, wrong_image) = sample_hard_negatives(scores, twins), sample_hard_negatives(scores.T, twins)
         pictures, texts = torch.cat([own, a, wrong_image]), torch.cat([own, wrong_text, b])
         queries, _ = self.former(image[pictures], self.words(ids[texts]), "together")
         logits = self.match(queries)[:, :, 0].mean(1)

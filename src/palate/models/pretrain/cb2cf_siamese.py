@@ -20,7 +20,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
-from palate.losses.calibrated import calibrated_cosine
+from palate.losses.pointwise import calibrated_cosine
 
 from ._held import reciprocal_rank
 from ._items import ItemPretrainer

@@ -12,7 +12,7 @@ from torch import nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import RaggedArray
-from palate.modules.users import TableUsers
+from palate.modules.users import UserTable
 
 from .metric_1vsn import Metric
 
@@ -25,4 +25,4 @@ class DCUE(Metric):
     paper = "Lee et al., Deep Content-User Embedding Model for Music Recommendation, DLRS 2018"
 
     def listeners(self, history: RaggedArray, n_items: int) -> nn.Module:
-        return TableUsers(len(history), self.config.width)
+        return UserTable(len(history), self.config.width)

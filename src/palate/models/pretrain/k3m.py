@@ -31,11 +31,11 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
-from palate.modules.detector import Detector
-from palate.modules.interact import Interactive, initial_interactive
-from palate.modules.masking import choose, corrupt
+from palate.modules.interactive import InteractiveTower, initial_interactive
+from palate.modules.masking import apply_mask, sample_mask
+from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
-from palate.modules.stream import WordHead, Words
+from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
 from palate.modules.triples import Triples
 
@@ -101,10 +101,10 @@ class K3M(PictureText):
         readers = {m: stream_reader(self.inputs, m, d) for m in SIDES}
         sizes: dict[str, Any] = {"dim": d, "layers": c.layers, "heads": HEADS, "fusion": c.moments}
         self.networks = {m: {"kind": "interactive", "reader": reader, **sizes} for m, reader in readers.items()}
-        self.text, self.image = (Interactive(reader, **sizes) for reader in readers.values())
+        self.text, self.image = (InteractiveTower(reader, **sizes) for reader in readers.values())
         self.image.weighed = self.text.weighed
         words, regions = self.text.reader, self.image.reader
-        assert isinstance(words, Words) and isinstance(regions, Regions)
+        assert isinstance(words, TokenEmbedding) and isinstance(regions, Regions)
         self.words, self.regions = words, regions
         self.guess_word, self.guess_class = WordHead(d, self.vocabulary), nn.Linear(d, c.classes)
         self.triples = Triples(torch.from_numpy(known.first), d)
@@ -112,7 +112,9 @@ class K3M(PictureText):
         pictured = self.trained[self.inputs.present("image")[self.trained]]
         sample = self.inputs.read("image", torch.from_numpy(pictured[:SEEN]))
         self.grid = regions(sample[:1])[1].shape[1]
-        self.detector = Detector(regions.tower, sample, c.classes, torch_stream(train.seed, "detector", self.name))
+        self.detector = RegionLabeller(
+            regions.tower, sample, c.classes, torch_stream(train.seed, "detector", self.name)
+        )
 
     def phases(self) -> list[Phase]:
         (phase,) = super().phases()
@@ -122,9 +124,9 @@ class K3M(PictureText):
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]
         shown, ids, pictures = self.shown(rows), self.ids(rows), self.inputs.read("image", rows)
-        words = choose((ids >= FIRST_WORD) & shown[:, :1] & ("mlm" in c.objectives), c.masked)
-        regions = choose(shown[:, 1:].expand(-1, self.grid) & ("mom" in c.objectives), c.masked)
-        before = self.before(corrupt(ids, words, MASK, (FIRST_WORD, self.vocabulary)), pictures, shown, regions)
+        words = sample_mask((ids >= FIRST_WORD) & shown[:, :1] & ("mlm" in c.objectives), c.masked)
+        regions = sample_mask(shown[:, 1:].expand(-1, self.grid) & ("mom" in c.objectives), c.masked)
+        before = self.before(apply_mask(ids, words, MASK, (FIRST_WORD, self.vocabulary)), pictures, shown, regions)
         after = self.after(before)
         parts = {
             "mlm": lambda: self.mlm(after[0][0][words], ids[words]),
@@ -182,7 +184,7 @@ class K3M(PictureText):
     def lpm(self, items: Tensor, rows: Tensor) -> Tensor:
         """Hinge of asked triples against wrong values; the others are aggregated. items: c_0 [B, d]."""
         c, stated = self.config, self.stated[rows]
-        asked = choose(stated >= 0, c.asked)
+        asked = sample_mask(stated >= 0, c.asked)
         whole = self.triples.aggregate(items, torch.where(asked, -1, stated))
         return self.triples.hinge(whole, stated, asked, c.wrong, c.margin)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from palate.contracts import pretrainers
 from palate.losses.ranking import hinge
-from palate.modules.relevance import Cosine
+from palate.modules.users import CosineRelevance
 
 from ._listening import Listening
 
@@ -38,7 +38,7 @@ class Metric(Listening):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.relevance = Cosine()
+        self.relevance = CosineRelevance()
 
     def compare(self, pos: Tensor, neg: Tensor) -> Tensor:
         return hinge(pos, neg, self.config.margin) * neg.shape[1]

@@ -25,7 +25,7 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
-from palate.modules.patches import PatchTower, cut
+from palate.modules.patches import PatchTower, sample_patches
 from palate.modules.towers import pooled
 
 from ._held import HeldOut, reciprocal_rank
@@ -111,14 +111,14 @@ class PatchAtoms(Pretrainer):
             count = max(FIRST // len(rows), 1)
             found = [self.cut(part, count) for part in rows[:FIRST].split(CHUNK)]
             whole = torch.cat(found)
-            self.tower.begin(whole[torch.from_numpy(rng.permutation(len(whole))).to(self.device)])
+            self.tower.initialize(whole[torch.from_numpy(rng.permutation(len(whole))).to(self.device)])
 
     def cut(self, rows: Tensor, count: int) -> Tensor:
         """Random patches of pictures."""
-        return cut(self.inputs.read("image", rows), self.config.size, count)
+        return sample_patches(self.inputs.read("image", rows), self.config.size, count)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        z = F.normalize(self.tower.whitened(self.cut(batch.rows[:, 0], self.config.patches)), dim=1)
+        z = F.normalize(self.tower.whiten(self.cut(batch.rows[:, 0], self.config.patches)), dim=1)
         return {"loss": 1 - (z @ F.normalize(self.tower.atoms, dim=1).T).amax(1).mean()}
 
     @torch.no_grad()

@@ -135,7 +135,7 @@ class PPM(Pretrainer):
         """Contrast of queries' token ids [B, T] with the titles of ``items`` [B]."""
         queries, titles = self.vectors("text", asked), self.vectors("text", self.inputs.read("text", items))
         tau = 1 / self.scales[0].exp().clamp(max=MOST_SCALE)
-        return info_nce(queries, titles, tau, symmetric=True, twins=alike(asked, items))
+        return info_nce(queries, titles, tau, symmetric=True, false_negatives=alike(asked, items))
 
     def prediction(self, items: Tensor) -> Tensor:
         """Cross-entropy of the entities of ``items`` [B], each item's own of equal weight."""

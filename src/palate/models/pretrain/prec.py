@@ -28,9 +28,9 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
-from palate.modules.attend import Attended
-from palate.modules.masking import choose
-from palate.modules.stream import Alone, SingleStream
+from palate.modules.attended import Attended
+from palate.modules.masking import sample_mask
+from palate.modules.stream import SingleModalityStream, SingleStream
 
 from ._documents import MaskedDocuments, weighted
 from ._held import HeldOut
@@ -86,9 +86,9 @@ class PREC(MaskedDocuments):
         return nn.Linear(self.config.dim, self.config.width)
 
     @property
-    def stream(self) -> Alone:
+    def stream(self) -> SingleModalityStream:
         tower = self.part["tower"]
-        assert isinstance(tower, Attended) and isinstance(tower.reader, Alone)
+        assert isinstance(tower, Attended) and isinstance(tower.reader, SingleModalityStream)
         return tower.reader
 
     def setup(self, train: TrainView) -> None:
@@ -149,7 +149,7 @@ class PREC(MaskedDocuments):
         if not len(where):
             return vectors.sum() * 0
         there = where >= 0
-        hidden = choose(there, self.config.hidden)
+        hidden = sample_mask(there, self.config.hidden)
         states = self.read(where, hidden, vectors)[hidden]
         scores = F.normalize(states, dim=1) @ F.normalize(vectors, dim=1).T / self.config.tau
         owner = hidden.nonzero()[:, 0]

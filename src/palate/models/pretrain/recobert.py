@@ -25,9 +25,9 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import rng_for
-from palate.losses.matching import cosine_match
-from palate.modules.joined import joined
-from palate.modules.masking import mismatched
+from palate.losses.pointwise import cosine_match
+from palate.modules.masking import sample_mismatched_pairs
+from palate.modules.token_ids import concat_texts
 from palate.modules.towers import PAD, UNKNOWN, pooled
 
 from ._documents import CHUNK, MaskedDocuments, weighted
@@ -115,9 +115,9 @@ class RecoBERT(MaskedDocuments):
         paired = torch.from_numpy(self.both).to(rows.device)[rows].nonzero()[:, 0]
         titled, described = rows.clone(), rows.clone()
         if c.tdm and len(paired) > 1:
-            left, right = mismatched(len(paired), rows.device)
+            left, right = sample_mismatched_pairs(len(paired), rows.device)
             titled[paired], described[paired] = rows[paired[left]], rows[paired[right]]
-        ids, part = joined(self.text(0, titled), self.text(1, described), FIRST_WORD)
+        ids, part = concat_texts(self.text(0, titled), self.text(1, described), FIRST_WORD)
         shown, hidden = self.hide(ids)
         states = self.stream(shown)[0]
         title, body = (pooled((states, part == side))[paired] for side in (1, 2))
@@ -138,7 +138,7 @@ class RecoBERT(MaskedDocuments):
         found = []
         with torch.inference_mode():
             for title, body in zip(titles.split(CHUNK), bodies.split(CHUNK)):
-                ids, part = joined(title, body, FIRST_WORD)
+                ids, part = concat_texts(title, body, FIRST_WORD)
                 states = self.stream(ids)[0]
                 found.append(torch.stack([F.normalize(pooled((states, part == side)), dim=1) for side in (1, 2)]))
         a, b = torch.cat(found, 1)

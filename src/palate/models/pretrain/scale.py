@@ -35,10 +35,10 @@ from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
-from palate.losses.harmonised import harmonised
-from palate.modules.masked import Hidden, MaskedFeatures, MaskedWords
-from palate.modules.regions import PlacedTower
-from palate.modules.stream import Alone, SingleStream, Words
+from palate.losses.pointwise import harmonised
+from palate.modules.masked_modelling import MaskedFeatures, MaskedInput, MaskedWords
+from palate.modules.regions import PositionedTower
+from palate.modules.stream import SingleModalityStream, SingleStream, TokenEmbedding
 from palate.modules.towers import Tokens, pooled
 
 from ._held import reciprocal_rank
@@ -111,11 +111,11 @@ class SCALE(Pretrainer):
     def _add(self, modality: str, seed: int) -> None:
         c, d = self.config, self.config.dim
         reader = stream_reader(self.inputs, modality, d)
-        side = Alone(reader, d, c.layers, HEADS)
-        if isinstance(side.reader, Words):
+        side = SingleModalityStream(reader, d, c.layers, HEADS)
+        if isinstance(side.reader, TokenEmbedding):
             task: nn.Module = MaskedWords(side.reader, d, MASK, FIRST_WORD)
         else:
-            assert isinstance(side.reader, PlacedTower)
+            assert isinstance(side.reader, PositionedTower)
             present = self.trained[self.inputs.present(modality)[self.trained]]
             sample = self.inputs.read(modality, torch.from_numpy(present[:SEEN]))
             task = MaskedFeatures(side.reader, d, sample, torch_stream(seed, "detector", self.name, modality))
@@ -144,21 +144,21 @@ class SCALE(Pretrainer):
             out["contrast"] = harmonised(importance, terms) if terms else self.joint.norm.weight.sum() * 0
         return {"loss": torch.stack([out[name] for name in c.objectives]).sum(), **out}
 
-    def read(self, modality: str, rows: Tensor, present: Tensor) -> Hidden:
+    def read(self, modality: str, rows: Tensor, present: Tensor) -> MaskedInput:
         """A modality's own states and their mask, what is hidden in them and what that is."""
         side, inputs = self.sides[modality], self.inputs.read(modality, rows)
-        assert isinstance(side, Alone)
+        assert isinstance(side, SingleModalityStream)
         if "masked" in self.config.objectives:
             task = self.tasks[modality]
             assert isinstance(task, MaskedWords | MaskedFeatures)
-            (tokens, mask), where, truth = task.hide(inputs, present, self.config.masked)
+            (tokens, mask), where, truth = task.mask_inputs(inputs, present, self.config.masked)
         else:
             tokens, mask = side.reader(inputs)
             where = truth = torch.zeros_like(mask)
         mask = mask & present[:, None]
         return (side.stream([(tokens, mask)])[0], mask), where, truth
 
-    def masked(self, read: list[Hidden]) -> list[Tensor]:
+    def masked(self, read: list[MaskedInput]) -> list[Tensor]:
         """How well each modality's hidden tokens are guessed from all that is shown of all modalities."""
         parts = [(states + self.kinds[m], mask) for m, ((states, mask), _, _) in zip(self.modalities, read)]
         joint = self.joint(parts)

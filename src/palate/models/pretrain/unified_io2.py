@@ -36,8 +36,8 @@ from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for, torch_stream
 from palate.features.encoders.tower import Tower
 from palate.features.vocabulary import SPECIAL
-from palate.modules.seq2seq import Placed
-from palate.modules.unified import Rotary, Senses, UnifiedModel
+from palate.modules.seq2seq import PositionedTokens
+from palate.modules.unified import ModalityEmbedding, Rotary, UnifiedModel
 
 from ._chance import held_chance
 from ._codes import CodeConfig, MapCodes
@@ -106,7 +106,7 @@ class UnifiedIO2(Pretrainer):
         )
         self.layout = Layout(max(words["vocabulary"], len(SPECIAL) + 1), words["length"], maps, c.codes)
         self.codes = MapCodes(self.inputs, maps, self.trained, c.codes, torch_stream(train.seed, "codes", self.name))
-        senses = Senses(len(self.layout), c.dim, self.modalities, c.rotary)
+        senses = ModalityEmbedding(len(self.layout), c.dim, self.modalities, c.rotary)
         self.net = UnifiedModel(senses, c.layers, HEADS, c.qk_norm)
         self.draws = np.random.default_rng(train.seed)
 
@@ -148,8 +148,8 @@ class UnifiedIO2(Pretrainer):
         if not len(rows):
             return self.net.head.bias.sum() * 0, 0
         target = self.target(rows, head, denoiser)
-        read = self.net.read(self.parts(rows, head, denoiser, target.shown))
-        logits = self.net.write(read, target.ids, target.places, target.tells, OPEN)[target.counts]
+        read = self.net.encode(self.parts(rows, head, denoiser, target.shown))
+        logits = self.net.decode(read, target.ids, target.places, target.tells, OPEN)[target.counts]
         return F.cross_entropy(logits, target.ids[target.counts], reduction="sum"), len(logits)
 
     def target(self, rows: Tensor, head: str, denoiser: str) -> Target:
@@ -160,7 +160,7 @@ class UnifiedIO2(Pretrainer):
         codes = self.codes.ids(head, rows) + self.layout.first(head)
         return map_target(senses, head, inputs, codes, denoiser, c.hidden, c.dynamic)
 
-    def parts(self, rows: Tensor, head: str, denoiser: str, own: Placed | None) -> list[Placed]:
+    def parts(self, rows: Tensor, head: str, denoiser: str, own: PositionedTokens | None) -> list[PositionedTokens]:
         """The encoder's input: prefix, what is shown of the target, other modalities; without ``own`` at least one."""
         senses, others = self.net.senses, [m for m in self.modalities if m != head]
         asked = torch.tensor(self.asked(head, denoiser), device=rows.device)
@@ -172,7 +172,7 @@ class UnifiedIO2(Pretrainer):
         left = torch.where(left.any(0), left, there) if own is None else left
         for modality, keep in zip(others, left):
             inputs = self.inputs.read(modality, rows)
-            made = senses.text(inputs.long()) if modality == "text" else senses.map(modality, inputs)
+            made = senses.text(inputs.long()) if modality == "text" else senses.maps(modality, inputs)
             parts.append((made[0], made[1] & keep[:, None], made[2]))
         return parts
 

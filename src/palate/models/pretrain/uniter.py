@@ -29,10 +29,10 @@ from palate.core.encoder import Encoder
 from palate.core.seeding import torch_stream
 from palate.features.encoders.tower import Tower
 from palate.losses.transport import transport_distance
-from palate.modules.detector import Detector
-from palate.modules.masking import choose, corrupt, mismatched
+from palate.modules.masking import apply_mask, sample_mask, sample_mismatched_pairs
+from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
-from palate.modules.stream import SingleStream, WordHead, Words
+from palate.modules.stream import SingleStream, TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
 
 from ._picture_text import PictureText
@@ -77,7 +77,7 @@ class UNITER(PictureText):
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, d = self.config, self.config.dim
-        self.words, self.regions = Words(self.vocabulary, d, self.length), Regions(d)
+        self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = SingleStream(d, c.layers, HEADS)
         self.guess_word, self.guess_features = WordHead(d, self.vocabulary), nn.Linear(d, d)
         self.guess_class, self.match = nn.Linear(d, c.classes), nn.Linear(d, 1)
@@ -85,7 +85,7 @@ class UNITER(PictureText):
         sample = self.inputs.read("image", torch.from_numpy(pictured[:SEEN]))
         self.grid = self.regions(sample[:1])[1].shape[1]
         draws = torch_stream(train.seed, "detector", self.name)
-        self.detector = Detector(self.regions.tower, sample, c.classes, draws)
+        self.detector = RegionLabeller(self.regions.tower, sample, c.classes, draws)
         self.tasks = np.random.default_rng(train.seed)
 
     def useful(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -107,11 +107,11 @@ class UNITER(PictureText):
     def masked(self, rows: Tensor, words: bool) -> tuple[Tensor, Tensor, Tensor]:
         """States of hidden words (or else regions) [m, d], where they are (bool), and the ids int64 [B, T]."""
         c, ids = self.config, self.ids(rows)
-        chosen = choose(ids >= FIRST_WORD, c.masked) & (words or not c.conditional)
-        hidden = choose(self.has("image", rows)[:, None].expand(-1, self.grid), c.masked) & (
+        chosen = sample_mask(ids >= FIRST_WORD, c.masked) & (words or not c.conditional)
+        hidden = sample_mask(self.has("image", rows)[:, None].expand(-1, self.grid), c.masked) & (
             not words or not c.conditional
         )
-        text, said = self.words(corrupt(ids, chosen, MASK, (FIRST_WORD, self.vocabulary)))
+        text, said = self.words(apply_mask(ids, chosen, MASK, (FIRST_WORD, self.vocabulary)))
         image, shown = self.picture(rows, hidden)
         accompanied = (torch.rand(len(rows), device=rows.device) >= c.alone)[:, None]
         said, shown = (said, shown & accompanied) if words else (said & accompanied, shown)
@@ -153,7 +153,7 @@ class UNITER(PictureText):
         rows = rows[self.has("text", rows) & self.has("image", rows)]
         if len(rows) < 2:
             return self.match.weight.sum() * 0
-        told, pictured = mismatched(len(rows), rows.device)
+        told, pictured = sample_mismatched_pairs(len(rows), rows.device)
         ids, pictures = self.ids(rows), self.inputs.read("image", rows)
         same = (ids[told] == ids[pictured]).all(1) | (pictures[told] == pictures[pictured]).flatten(1).all(1)
         text, image = self.words(ids[told]), self.regions(pictures[pictured])

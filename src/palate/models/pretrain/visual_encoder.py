@@ -34,7 +34,7 @@ from palate.features.fields import plan_fields
 from palate.losses.contrastive import bootstrap_cosine, info_nce
 from palate.losses.ranking import sampled_softmax
 from palate.modules.augment import random_view
-from palate.modules.bootstrap import Bootstrap
+from palate.modules.momentum_encoder import MomentumEncoder
 from palate.modules.towers import pooled
 
 from ._clicked import Clicked, Exposed
@@ -106,7 +106,7 @@ class VisualEncoder(Pretrainer):
         self.part = tower_network(self.network, c.dim, self.combine)
         # the vector that is exported is the one the projector reads
         self.part["head"].requires_grad_(False).load_state_dict(identity(c.dim))
-        self.bootstrap = Bootstrap(self.part["tower"], c.dim, c.hidden, c.momentum)
+        self.bootstrap = MomentumEncoder(self.part["tower"], c.dim, c.hidden, c.momentum)
         self.held = HeldOut(train, pictured, c.held, self.name)
         self.frozen: Tensor | None = None
         self.asked = np.zeros((0, 2), np.int64)
@@ -126,7 +126,7 @@ class VisualEncoder(Pretrainer):
         c = self.config
         tower, net = ([*self.part[name].parameters()] for name in ("tower", "combine"))
         made = (
-            Phase("views", self.loss, self.bootstrap.trained(), c.lr, epochs=c.epochs, validate=False),
+            Phase("views", self.loss, self.bootstrap.trainable_parameters(), c.lr, epochs=c.epochs, validate=False),
             Phase("clicks", self.clicks_loss, tower, c.click_lr, epochs=c.epochs, patience=c.patience),
             Phase("exposure", self.exposure_loss, net, c.click_lr, epochs=c.epochs, patience=c.patience),
         )
@@ -148,7 +148,7 @@ class VisualEncoder(Pretrainer):
         """Stage 1."""
         c = self.config
         if len(batch) < 2:
-            return {"loss": self.bootstrap.trained()[0].sum() * 0}
+            return {"loss": self.bootstrap.trainable_parameters()[0].sum() * 0}
         pictures = self.inputs.read("image", batch.rows[:, 0])
         one, other = (random_view(pictures, crop=c.crop, colour=c.colour) for _ in range(2))
         return {"loss": bootstrap_cosine(*self.bootstrap(one, other))}
@@ -181,7 +181,7 @@ class VisualEncoder(Pretrainer):
     def _clicks(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
         anchors, candidates, counts = self.clicked.draw(rows, self.config.negatives, self.config.pool)
         if not len(anchors):
-            return self.bootstrap.trained()[0].sum() * 0
+            return self.bootstrap.trainable_parameters()[0].sum() * 0
         whole, place = torch.cat([anchors, candidates]).unique(return_inverse=True)
         a, b = encode(whole)[place].split([len(anchors), len(candidates)])
         scores = a @ b.T

@@ -1,4 +1,4 @@
-"""Where an item's modalities meet before a recommender: one vector of all that is there."""
+"""Fusion of an item's modalities before a recommender: one vector of all that are present."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from palate.modules.combine import Perceptron, Transformer
 from palate.modules.towers import Tokens, pooled
 
 
-class Meeting(nn.Module):
-    """The mean of the modalities' projected means + what a joint network learns to add, which is nothing at first.
+class ModalityFusion(nn.Module):
+    """Mean of the modalities' projected means plus the output of a joint network, which is zero at first.
 
-    So that neighbours are neighbours from the start, and a modality that an item lacks is left out, not zero.
+    So neighbours are neighbours from the start, and a missing modality is left out, not zero.
 
     Args:
-        dims: width of each modality's tokens. width: of the vector.
-        joint: ``perceptron`` on the mean (vectors meet), or ``transformer`` over all tokens (tokens meet).
+        dims: width of each modality's tokens.
+        width: of the vector.
+        joint: ``perceptron`` on the mean (vectors are fused), or ``transformer`` over all tokens (tokens are fused).
     """
 
     def __init__(self, dims: Sequence[int], width: int, joint: Literal["perceptron", "transformer"]) -> None:
@@ -37,16 +38,23 @@ class Meeting(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, parts: Sequence[Tokens]) -> Tensor:
-        """Vectors [B, width] of items that have at least one modality; ``parts`` are in the order of ``dims``."""
-        found, masks, means, there = [], [], [], []
-        for place, (values, mask) in enumerate(parts):
-            projected = self.maps[place](self.norms[place](values)) + self.kinds[place]
+        """Fuse the tokens of each modality.
+
+        Args:
+            parts: in the order of ``dims``; every item has at least one modality.
+
+        Returns:
+            Vectors [B, width].
+        """
+        tokens, masks, means, present = [], [], [], []
+        for index, (values, mask) in enumerate(parts):
+            projected = self.maps[index](self.norms[index](values)) + self.kinds[index]
             projected = torch.where(mask[:, :, None], projected, 0)
-            found.append(projected)
+            tokens.append(projected)
             masks.append(mask)
             means.append(pooled((projected, mask)))
-            there.append(mask.any(1))
-        share = torch.stack(there, 1).to(means[0].dtype)
+            present.append(mask.any(1))
+        share = torch.stack(present, 1).to(means[0].dtype)
         mean = (torch.stack(means, 1) * share[:, :, None]).sum(1) / share.sum(1, keepdim=True).clamp(min=1)
-        out: Tensor = mean + self.joint(torch.cat(found, 1), torch.cat(masks, 1))
+        out: Tensor = mean + self.joint(torch.cat(tokens, 1), torch.cat(masks, 1))
         return out

@@ -1,4 +1,4 @@
-"""A fixed judge of what regions look like, where no trained object detector is at hand."""
+"""Fixed labels of regions, for use without a trained object detector."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SHARPNESS = 10.0
+"""Factor of the cosines in the distribution over classes."""
 
 
-class Detector(nn.Module):
-    """A frozen copy of an image tower as it is now: standardised features of its tokens, and classes.
+class RegionLabeller(nn.Module):
+    """A frozen copy of an image tower in its present state: standardised features of its tokens, and classes.
 
     Classes are regions picked at random from pictures, their distribution the softmax of ten times the cosines to them.
-    Nothing is learnt, so models that guess its answers cannot make them all alike.
+    Nothing is learnt, so models that predict the labels cannot make them collapse.
 
     Args:
-        tower: inputs -> tokens [B, R, d] and their mask. pictures: inputs to take statistics and classes from.
-        classes: how many. generator: picks them.
+        tower: inputs -> tokens [B, R, d] and their mask.
+        pictures: inputs that give statistics and classes.
+        classes: their number.
+        generator: draws the classes.
     """
 
     centre: Tensor

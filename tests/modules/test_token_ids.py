@@ -2,19 +2,19 @@
 
 import torch
 
-from palate.modules.joined import joined
 from palate.modules.masking import mask_words
+from palate.modules.token_ids import concat_texts
 
 
 def test_two_texts_in_a_row():
     first = torch.tensor([[2, 7, 3, 0], [2, 8, 9, 3], [0, 0, 0, 0], [2, 7, 3, 0], [0, 0, 0, 0]])
     second = torch.tensor([[2, 5, 6, 3], [2, 6, 3, 0], [2, 5, 3, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    ids, part = joined(first, second, 5)
+    ids, part = concat_texts(first, second, 5)
     assert ids.tolist() == [[2, 7, 3, 5, 6, 3], [2, 8, 9, 3, 6, 3], [2, 5, 3, 0, 0, 0], [2, 7, 3, 0, 0, 0], [0] * 6]
     assert part.tolist() == [
         [0, 1, 0, 2, 2, 0], [0, 1, 1, 0, 2, 0], [0, 2, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0] * 6,
     ]  # fmt: skip
-    assert joined(first[4:], second[4:], 5)[0].tolist() == [[0]]
+    assert concat_texts(first[4:], second[4:], 5)[0].tolist() == [[0]]
 
 
 def test_only_words_are_masked():

@@ -12,10 +12,10 @@ from palate.modules.towers import Tokens, make_tower, towers
 
 
 class AdditiveAttention(nn.Module):
-    """``sum_t a_t h_t`` with ``a = softmax_t(q . tanh(W h_t + b))`` over the tokens that are there (Yang et al., 2016).
+    """``sum_t a_t h_t`` with ``a = softmax_t(q . tanh(W h_t + b))`` over the present tokens (Yang et al., 2016).
 
     Args:
-        dim: of the tokens.
+        dim: width of the tokens.
     """
 
     def __init__(self, dim: int) -> None:
@@ -23,7 +23,7 @@ class AdditiveAttention(nn.Module):
         self.hidden, self.query = nn.Linear(dim, dim), nn.Linear(dim, 1, bias=False)
 
     def forward(self, tokens: Tokens) -> Tensor:
-        """Vectors [B, d]; of a row without tokens it says nothing."""
+        """Vectors [B, d]; meaningless for a row without tokens."""
         values, mask = tokens
         scores = self.query(torch.tanh(self.hidden(values)))[:, :, 0]
         # the lowest number, not minus infinity: a row that hides all would be NaN
@@ -37,7 +37,8 @@ class Attended(nn.Module):
     """A tower whose tokens become a single one by attention.
 
     Args:
-        reader: arguments of :func:`palate.modules.towers.make_tower` for what makes the tokens. dim: their width.
+        reader: arguments of :func:`palate.modules.towers.make_tower` for the tower that makes the tokens.
+        dim: width of the tokens.
     """
 
     def __init__(self, reader: Mapping[str, Any], dim: int) -> None:
@@ -46,5 +47,6 @@ class Attended(nn.Module):
         self.pool = AdditiveAttention(dim)
 
     def forward(self, inputs: Tensor) -> Tokens:
+        """One token [B, 1, d] and its mask."""
         tokens: Tokens = self.reader(inputs)
         return self.pool(tokens)[:, None], tokens[1].any(1, keepdim=True)

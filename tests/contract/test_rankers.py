@@ -1,0 +1,142 @@
+"""Every registered ranker, found by registration: it learns, saves, meets strangers, and never sees the test part."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from ranker_case import N_ITEMS, fitted, log, make, rankers, run_of, shop
+
+import palate
+from palate.batches.impressions import ImpressionBatches
+from palate.core.context import RunContext
+from palate.core.errors import DataError, NotFittedError
+from palate.data.schema import Schema
+from palate.evaluation.evaluate import evaluate
+from palate.evaluation.tasks.rank import predict
+from palate.training.fit import fit
+from palate.training.log import FitLog
+
+NAMES = rankers()
+each = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rankers")
+
+
+def history_of(model) -> FitLog:
+    return model.deployment.log
+
+
+@each
+def test_it_learns_taste(name):
+    model = fitted(name, epochs=25)
+    judged = evaluate(model, shop())
+    assert judged.metrics["group_auc"] > 0.65, "AUC within impressions after 25 epochs on clicks that follow taste"
+    assert judged.about["headline"] == "group_auc" and judged.unit == "impression"
+    losses = [record["loss"] for record in history_of(model).history]
+    assert losses[-1] < losses[0] and history_of(model).metric == "group_auc"
+
+
+@each
+def test_the_same_seed_gives_the_same_bits(name):
+    again = fit(make(name, patience=3), shop(), seed=0)
+    state = fitted(name).state_dict()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in again.state_dict().items())
+    other = fitted(name, seed=1).state_dict()
+    assert any(not torch.equal(tensor, state[key]) for key, tensor in other.items() if tensor.is_floating_point())
+
+
+@each
+def test_the_test_part_is_never_seen(name):
+    one, other = fitted(name).state_dict(), fitted(name, flip_test=True).state_dict()
+    assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
+
+
+@each
+def test_a_restored_run_scores_alike(name, folder):
+    model, back = fitted(name), palate.restore(run_of(name, folder))
+    questions = shop().test_events()
+    np.testing.assert_allclose(predict(back, questions), predict(model, questions), rtol=1e-5, atol=1e-6)
+    assert history_of(back).history == history_of(model).history
+
+
+@each
+def test_scores_do_not_depend_on_the_rest_of_the_batch(name):
+    model, questions = fitted(name), shop().test_events()
+    whole = predict(model, questions)
+    rows = np.array([5, 0, 17])
+    np.testing.assert_allclose(predict(model, questions.take(rows)), whole[rows], rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_candidates_are_ranked_by_external_ids(name):
+    model = fitted(name)
+    table = model.rank(["i03", "i07", "i19"], "u05", context={"hour": 1})
+    assert table.columns == ["item", "probability", "rank"] and set(table["item"]) == {"i03", "i07", "i19"}
+    assert table["rank"].to_list() == [1, 2, 3] and table["probability"].is_sorted(descending=True)
+    assert table["probability"].is_between(0, 1).all()
+    stranger = model.rank(["i03", "i07"], "nobody", history=["i04", "i08"])
+    assert np.isfinite(stranger["probability"].to_numpy()).all()
+    nothing = model.rank(["i03", "i07"])
+    assert np.isfinite(nothing["probability"].to_numpy()).all()
+    with pytest.raises(DataError, match="i99"):
+        model.rank(["i99"], "u05")
+    with pytest.raises(NotFittedError, match="fit"):
+        make(name).rank(["i03"])
+
+
+@each
+def test_unseen_items_and_values_are_scored(name):
+    extra = (
+        log().filter(pl.col("part") == 2).with_columns(item=pl.lit(f"i{N_ITEMS - 1:02d}"), hour=pl.lit(77, pl.Int64))
+    )
+    questions = shop(events=pl.concat([log(), extra])).test_events()
+    assert np.isfinite(predict(fitted(name), questions)).all()
+
+
+@each
+def test_every_weight_has_a_gradient(name):
+    model, data = make(name), shop()
+    view = data.select_view(0)
+    torch.manual_seed(0)
+    model.setup(view)
+    source = model.batches(view, RunContext())
+    model.train()
+    reached: set[str] = set()
+    for start in range(0, len(source), 16):
+        rows = np.arange(start, min(start + 16, len(source)))
+        model.zero_grad()
+        model.loss(source.collate(rows, np.random.default_rng(start)))["loss"].backward()
+        reached |= {key for key, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    idle = {key for key, p in model.named_parameters() if p.requires_grad} - reached
+    # a bias that adds the same to all candidates of a row cannot change a softmax over them
+    assert not {key for key in idle if "bias" not in key}, f"no batch moves {sorted(idle)}"
+
+
+@each
+def test_settings_are_described(name):
+    for setting, field in type(make(name).config).model_fields.items():
+        assert field.description, f"{name}: Field({setting}, description=...) says what it is"
+
+
+def test_batches_are_pure_and_hold_no_later_click():
+    view = shop().select_view(0)
+    for negatives in (0, 3):
+        source = ImpressionBatches(view, Schema.fit(view), 50, negatives)
+        rows = np.array([3, 40, 11])
+        one, other = (source.collate(rows, np.random.default_rng(1)) for _ in range(2))
+        assert torch.equal(one.items, other.items) and torch.equal(one.history, other.history)
+        times = view.events.time
+        assert times is not None and one.times is not None
+        for group in range(len(rows)):
+            mine = (one.groups == group).nonzero()[0]
+            user, moment = int(one.users[mine[0]]), int(one.times[mine[0]])
+            past = (view.events.user == user) & (times < moment) & (view.events.label > 0)
+            taken = one.history[one.indptr[group] : one.indptr[group + 1]].tolist()
+            assert taken == view.events.item[past].tolist()
+        if negatives:
+            assert one.labels.view(-1, negatives + 1).tolist() == [[1, *[0] * negatives]] * len(rows)
