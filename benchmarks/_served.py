@@ -1,4 +1,4 @@
-"""A server of a run, as a group of processes that can be asked, measured, stopped and killed."""
+"""A server of a run as a group of processes: send requests to it, measure it, stop and kill it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Served:
-    """``palate serve RUN`` on a free port of this machine.
+    """``palate serve RUN`` on this machine; its output goes to ``<state>.log``.
 
     Args:
-        run: folder. state: the server's own folder. options: of ``palate serve``. log: file that it writes to.
+        run: run folder.
+        state: state folder of the service.
+        options: further options of ``palate serve``.
+        workers: number of processes.
+        port: port to listen on, 0 for a free one.
     """
 
     def __init__(self, run: Path, state: Path, *options: str, workers: int = 2, port: int = 0) -> None:
@@ -47,27 +51,34 @@ class Served:
         self.command += ["--workers", str(workers), *options]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, patience: float = 600) -> Served:
-        """Until it is ready."""
+    def start(self, timeout: float = 600) -> Served:
+        """Start it and wait until it is ready.
+
+        Args:
+            timeout: seconds to wait.
+
+        Raises:
+            RuntimeError: if it ends, or is not ready in time.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, start_new_session=True, env=environment
             )
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended: see {self.log}")
+                raise RuntimeError(f"the server has ended: see {self.log}")
             with suppress(OSError):
-                if self.ask("GET", "/readyz")[0] == 200:
-                    self.ready = (time.monotonic(), *self.busy())
+                if self.request("GET", "/readyz")[0] == 200:
+                    self.ready = (time.monotonic(), *self.cpu_seconds())
                     return self
             time.sleep(0.02)
-        raise RuntimeError(f"the server is not ready after {patience} s: see {self.log}")
+        raise RuntimeError(f"the server is not ready after {timeout} s: see {self.log}")
 
     def stop(self) -> None:
-        """As one asks it to."""
+        """Stop it gracefully."""
         assert self.process is not None
         self.process.terminate()
         try:
@@ -76,7 +87,7 @@ class Served:
             self.kill()
 
     def kill(self) -> None:
-        """All of its processes, at once."""
+        """Kill all of its processes at once."""
         assert self.process is not None
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -88,69 +99,101 @@ class Served:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and what the JSON says, on a connection of its own."""
-        status, found = self.text(method, path, body)
-        return status, json.loads(found) if found else None
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and parsed JSON of a request on a new connection.
 
-    def text(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        Args:
+            method: HTTP method.
+            path: path with query.
+            body: any JSON value.
+        """
+        status, text = self.request_text(method, path, body)
+        return status, json.loads(text) if text else None
+
+    def request_text(self, method: str, path: str, body: object = None) -> tuple[int, str]:
+        """Status and text of a request on a new connection.
+
+        Args:
+            method: HTTP method.
+            path: path with query.
+            body: any JSON value.
+
+        Raises:
+            OSError: if the connection breaks.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             headers = {"content-type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except http.client.HTTPException as error:
             raise OSError(str(error)) from error
         finally:
             connection.close()
 
     def processes(self) -> list[psutil.Process]:
+        """All of its processes."""
         assert self.process is not None
         first = psutil.Process(self.process.pid)
         return [first, *first.children(recursive=True)]
 
     def memory(self) -> float:
-        """Resident MiB of its processes together; what they share counts for each."""
+        """Resident memory of its processes in MiB; shared pages count for each."""
         return sum(process.memory_info().rss for process in self.processes()) / 2**20
 
-    def busy(self) -> tuple[float, float]:
-        """Processor seconds of the machine, and of the server and this process."""
+    def cpu_seconds(self) -> tuple[float, float]:
+        """CPU seconds of the machine, and of the server together with this process."""
         machine = psutil.cpu_times()
         ours = [process.cpu_times() for process in (*self.processes(), psutil.Process())]
         return sum(machine) - machine.idle - machine.iowait, sum(times.user + times.system for times in ours)
 
-    def others(self) -> float:
-        """Cores that programs of other people have taken since the server was ready; a quiet machine is near 0."""
-        began, every, ours = self.ready
-        now, mine = self.busy()
-        return (now - every - (mine - ours)) / (time.monotonic() - began)
+    def foreign_load(self) -> float:
+        """Mean number of cores that other programs have used since the server was ready; near 0 on a quiet machine."""
+        ready, machine, own = self.ready
+        machine_now, own_now = self.cpu_seconds()
+        return (machine_now - machine - (own_now - own)) / (time.monotonic() - ready)
 
-    def holder(self, port: int) -> int:
-        """The process at the other end of a connection from ``port``."""
+    def pid_of_connection(self, port: int) -> int:
+        """Id of the process at the other end of a connection from ``port``.
+
+        Args:
+            port: local port of the connection.
+
+        Raises:
+            LookupError: if none of the processes has it.
+        """
         for process in self.processes():
             if any(c.raddr and c.raddr.port == port for c in process.net_connections("tcp")):
                 return process.pid
-        raise LookupError(f"nobody holds {port}")
+        raise LookupError(f"no process has a connection from port {port}")
 
     def metrics(self) -> dict[str, dict[Labels, float]]:
-        """Samples of /metrics by name and labels."""
-        found: dict[str, dict[Labels, float]] = {}
-        for line in self.text("GET", "/metrics")[1].splitlines():
+        """Samples of ``/metrics`` by name and labels."""
+        samples: dict[str, dict[Labels, float]] = {}
+        for line in self.request_text("GET", "/metrics")[1].splitlines():
             if match := SAMPLE.match(line):
                 labels = tuple(sorted(LABEL.findall(match[2] or "")))
-                found.setdefault(match[1], {})[labels] = float(match[3])
-        return found
+                samples.setdefault(match[1], {})[labels] = float(match[3])
+        return samples
 
 
 def free_port() -> int:
+    """A port that no program listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def quantile(before: dict[Labels, float], after: dict[Labels, float], share: float, **wanted: str) -> float:
-    """A quantile of what came between two readings of a histogram's buckets, straight lines within a bucket."""
+    """A quantile of the observations between two readings of a histogram, linear within a bucket.
+
+    Args:
+        before: buckets of the first reading.
+        after: buckets of the second reading.
+        share: of the observations, 0 to 1.
+        wanted: labels that are counted.
+    """
     counts: dict[float, float] = {}
     for labels, value in after.items():
         named = dict(labels)

@@ -113,7 +113,7 @@ def index() -> dict[str, Any]:
     """A folder against the client's own engine, and masks as requests."""
     import warnings
 
-    from palate.serving.index import Index
+    from palate.serving.index import LocalIndex
     from palate.serving.index.qdrant import QdrantIndex, connect
 
     warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ def index() -> dict[str, Any]:
     vectors = rng.standard_normal((VECTORS, WIDE)).astype(np.float32)
     queries = rng.standard_normal((ASKED, WIDE)).astype(np.float32)
     started = time.perf_counter()
-    here = Index.build(fresh(FOLDER / "index"), vectors)
+    here = LocalIndex.build(fresh(FOLDER / "index"), vectors)
     rows: dict[str, Any] = {"vectors": VECTORS, "wide": WIDE, "k": K, "folder": {}, "client": {}}
     rows["folder"]["build_seconds"] = time.perf_counter() - started
     started = time.perf_counter()
@@ -144,16 +144,16 @@ def request(count: int) -> dict[str, Any]:
     """A filter of ``count`` ids from mask to the body of a request, as REST sends it."""
     from qdrant_client import models
 
-    from palate.serving.index.qdrant import MOST, _stretches
+    from palate.serving.index.qdrant import MAX_FILTER_IDS, _conditions
 
     mask = np.zeros(4 * count, bool)
     mask[np.random.default_rng(SEED).choice(4 * count, count, False)] = True
     started, size, parts = time.process_time(), 0, 0
-    for must, never in _stretches(mask):
+    for must, never in _conditions(mask):
         asked = models.QueryRequest(filter=models.Filter(must=must, must_not=never), limit=K)
         size, parts = size + len(asked.model_dump_json(exclude_unset=True)), parts + 1
     spent = time.process_time() - started
-    return {"ids": count, "most_in_one": MOST, "filters": parts, "mib": size / 2**20, "cpu_seconds": spent}
+    return {"ids": count, "most_in_one": MAX_FILTER_IDS, "filters": parts, "mib": size / 2**20, "cpu_seconds": spent}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Serve the simulated shop and photograph its page for the README: docs/pictures/page-*.jpg.
+"""Serve the simulated shop and take screenshots of its page for the README: docs/pictures/page-*.jpg.
 
 python benchmarks/screenshots.py [--run RUN]   (needs Chromium; the run is simulated and fitted when not given)
 """
@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from _common import ROOT, WORK
+
+if TYPE_CHECKING:
+    from palate.serving.service import RecommenderService
 
 PICTURES = ROOT / "docs" / "pictures"
 BYTES, WIDTH = 118_000, 1120
@@ -29,7 +32,16 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 
 @dataclass(frozen=True)
 class Shot:
-    """A view to photograph. height: of the window. act: what to do before."""
+    """A screenshot of a view.
+
+    Attributes:
+        name: name of the file.
+        path: address of the view.
+        height: height of the window.
+        width: width of the window.
+        scheme: ``light`` or ``dark``.
+        act: what to do before.
+    """
 
     name: str
     path: str
@@ -39,8 +51,8 @@ class Shot:
     act: Callable[[Any], None] | None = None
 
 
-def made(folder: Path) -> Path:
-    """The shop of `palate demo` with larger pictures, fitted."""
+def fitted_run(folder: Path) -> Path:
+    """The run of a shop like that of `palate demo` with larger images."""
     import palate
     from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
@@ -54,17 +66,17 @@ def made(folder: Path) -> Path:
 
 
 @contextmanager
-def served(run: Path) -> Iterator[tuple[str, Any]]:
-    """The page of a run on a free port: its address, and the shop."""
+def served(run: Path) -> Iterator[tuple[str, RecommenderService]]:
+    """The page of a run on a free port: its address, and the service."""
     import uvicorn
     from fastapi import FastAPI
 
     from palate.serving.page import pages
-    from palate.serving.shop import Shop
+    from palate.serving.service import RecommenderService
 
     with tempfile.TemporaryDirectory() as state:
         app = FastAPI(openapi_url=None)
-        app.state.shop = Shop(run, state)
+        app.state.service = RecommenderService(run, state)
         app.include_router(pages())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -74,39 +86,41 @@ def served(run: Path) -> Iterator[tuple[str, Any]]:
         thread.start()
         while not server.started:
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}", app.state.shop
+        yield f"http://127.0.0.1:{port}", app.state.service
         server.should_exit = True
         thread.join(10)
-        app.state.shop.close()
+        app.state.service.close()
 
 
-def shots(shop: Any) -> tuple[str, list[Shot]]:
-    """Who looks, and at what: somebody of whom much is known, their first item, the picture of another."""
-    from palate.serving.pictures import picture_of
-    from palate.serving.wishes import Wish
+def shots(service: RecommenderService) -> tuple[str, list[Shot]]:
+    """A user with a long history, and the views: home, an explained item, a search by image, a comparison."""
+    from palate.serving.images import item_image
+    from palate.serving.requests import RecommendRequest
 
-    edition = shop.edition
-    lengths = edition.deployment.seen.lengths
-    user = next(name for name, row in edition.users.items() if 9 <= lengths[row] <= 12)
-    told = shop.recommend(Wish(12, user=user)).items
-    shown = next(item for item in told if picture_of(edition, edition.row(item.id)) is not None)
-    photo = picture_of(edition, next(row for row in edition.popular.tolist() if picture_of(edition, row) is not None))
+    snapshot = service.snapshot
+    lengths = snapshot.deployment.seen.lengths
+    user = next(name for name, row in snapshot.users.items() if 9 <= lengths[row] <= 12)
+    items = service.recommend(RecommendRequest(12, user=user)).items
+    shown = next(item for item in items if item_image(snapshot, snapshot.row(item.id)) is not None)
+    photo = item_image(
+        snapshot, next(row for row in snapshot.stats.popular_rows.tolist() if item_image(snapshot, row) is not None)
+    )
 
     def drop(page: Any) -> None:
         page.locator("input[type=file]").set_input_files(photo)
-        page.get_by_role("heading", name="Like this picture").wait_for()
+        page.get_by_role("heading", name="Like this image").wait_for()
 
     return user, [
         Shot("home", "/", 1000),
-        Shot("item", f"/item/{shown.id}?why=1", 1330),
+        Shot("item", f"/item/{shown.id}?explain=1", 1330),
         Shot("search", "/search", 1000, act=drop),
         Shot("compare", "/compare", 1000),
         Shot("phone", "/", 844, 390, "dark"),
     ]
 
 
-def small(png: bytes) -> bytes:
-    """A JPEG that a README may hold."""
+def compressed(png: bytes) -> bytes:
+    """A JPEG small enough for a README."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
     for quality in range(88, 20, -4):
@@ -122,9 +136,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path)
-    run = parser.parse_args().run or made(WORK / "page-shop")
-    with served(run) as (url, shop), sync_playwright() as play:
-        user, wanted = shots(shop)
+    run = parser.parse_args().run or fitted_run(WORK / "page-shop")
+    with served(run) as (url, service), sync_playwright() as play:
+        user, wanted = shots(service)
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for shot in wanted:
             size = {"width": shot.width, "height": shot.height}
@@ -138,7 +152,7 @@ def main() -> None:
             if shot.act:
                 shot.act(page)
             page.wait_for_load_state("networkidle")
-            data = small(page.screenshot())
+            data = compressed(page.screenshot())
             file = PICTURES / f"page-{shot.name}.jpg"
             file.write_bytes(data)
             print(f"{file.relative_to(ROOT)}: {len(data) / 1000:.0f} kB")

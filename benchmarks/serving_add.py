@@ -31,8 +31,8 @@ from palate.evaluation.evaluate import evaluate
 from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
 from palate.metrics.lists import evaluate_lists
-from palate.serving.goods import open_columns
-from palate.serving.shop import Shop
+from palate.serving.catalog_updates import editable_columns
+from palate.serving.service import RecommenderService
 from palate.training.saving import versions
 
 HOME = WORK / "serving_add"
@@ -88,7 +88,7 @@ def _fit(data: Dataset, run: Path) -> None:
 def _record(data: Dataset, row: int) -> Record:
     items = data.items
     found = items.frame.row(row, named=True)
-    fields = {column: found[column] for column in open_columns(items) if found[column] is not None}
+    fields = {column: found[column] for column in editable_columns(items) if found[column] is not None}
     picture = items.raw("image", np.array([row]))[0]
     path = None if picture is None or items.root is None else Path(items.root) / str(picture)
     return str(items.ids.ids[row]), fields, path.read_bytes() if path is not None and path.is_file() else None
@@ -111,12 +111,12 @@ class Api:
         """Ids by the run's model, and how often it was late: a busy machine is not what is measured here."""
         for late in range(TRIES):
             told = self._told(path, 200, wish)
-            if told["said_by"] == "match":
+            if told["source"] == "match":
                 return [item["id"] for item in told["items"]], late
         raise SystemExit(f"the first stage was late {TRIES} times: the machine is too busy")
 
     def _told(self, path: str, expected: int, body: Any) -> Any:
-        status, answer = self.served.ask("POST", path, body)
+        status, answer = self.served.request("POST", path, body)
         if status != expected:
             raise SystemExit(f"{path}: {status} {answer!r}")
         return answer
@@ -129,21 +129,21 @@ def _served(run: Path, state: Path) -> Served:
 def _speed(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray) -> dict[str, Any]:
     """From a put to an answer that holds the item, one item after another; then changes of items the run knows."""
     warm = [str(name) for name in data.items.ids.ids.gather(np.flatnonzero(data.split.refit_items)).to_list()]
-    liked = warm[:3]
+    history = warm[:3]
     added, changed = [], []
     with _served(run, fresh(HOME / "speed")) as served:
         api = Api(served)
         for at, record in enumerate(records):
             started = time.perf_counter()
             api.put([record])
-            found, _ = api.asked(k=len(records), liked=liked, exclude=warm)
+            found, _ = api.asked(k=len(records), history=history, exclude=warm)
             added.append(time.perf_counter() - started)
             if record[0] not in found or not api.asked("/v1/similar", item=record[0], k=5)[0]:
                 raise SystemExit(f"{record[0]} was put and is not recommended, after {at} others")
         for name in warm[:10]:
             started = time.perf_counter()
             api.put([(name, {"Plot": f"Another plot of {name}, told anew."}, None)])
-            api.asked(k=K, liked=liked)
+            api.asked(k=K, history=history)
             changed.append(time.perf_counter() - started)
     return {"added": _summary(added), "changed": _summary(changed)}
 
@@ -173,18 +173,18 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
             answers.append(found)
             late += times
     # what the server had, from what it wrote down
-    shop = Shop(run, HOME / "reach", watch=0)
+    service = RecommenderService(run, HOME / "reach", poll_seconds=0)
     lists = np.full((len(held), K), -1, np.int64)
     for at, found in enumerate(answers):
-        lists[at, : len(found)] = [shop.edition.row(name) for name in found]
+        lists[at, : len(found)] = [service.snapshot.row(name) for name in found]
     told = evaluate_lists(lists, held.relevant, (K,), METRICS)
-    same = evaluate(shop.edition.model, arranged, (K,))
+    same = evaluate(service.snapshot.model, arranged, (K,))
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
     vectors = model.deployment.content.handed
-    model.update_items(vectors | {"image": shop.edition.content.handed["image"]}, len(rows))
+    model.update_items(vectors | {"image": service.snapshot.content.handed["image"]}, len(rows))
     pictured = evaluate(model, arranged, (K,))
-    shop.close()
+    service.close()
     names = [f"{metric}@{K}" for metric in METRICS]
     differing = [int(set(a) != set(b)) for a, b in zip(lists.tolist(), same.lists.tolist())]
     return {

@@ -50,12 +50,12 @@ def write(served: Served, told: Told, name: int, users: list[str], items: list[s
         events = []
         for _ in range(draws.randint(1, BATCH)):
             kind = draws.choice(("click", "like", "hide"))
-            events.append({"user": draws.choice(users), "item": draws.choice(items), "kind": kind})
-            events[-1]["key"] = f"{name}-{number}"
+            events.append({"user": draws.choice(users), "item": draws.choice(items), "type": kind})
+            events[-1]["event_id"] = f"{name}-{number}"
             number += 1
         while True:
             try:
-                status, answer = served.ask("POST", "/v1/events", {"events": events})
+                status, answer = served.request("POST", "/v1/events", {"events": events})
             except OSError:
                 status, answer = 0, None
             if status == 201:
@@ -67,7 +67,7 @@ def write(served: Served, told: Told, name: int, users: list[str], items: list[s
                 told.again += 1
             time.sleep(0.1)
         with told.lock:
-            told.events |= {event["key"]: event for event in events}
+            told.events |= {event["event_id"]: event for event in events}
 
 
 def compare(file: Path, told: Told) -> dict[str, int | str]:
@@ -77,7 +77,7 @@ def compare(file: Path, told: Told) -> dict[str, int | str]:
     stored: dict[str, list[tuple[str, str, str]]] = {}
     for key, *what in rows:
         stored.setdefault(key, []).append(tuple(what))
-    wanted = {key: (e["user"], e["item"], e["kind"]) for key, e in told.events.items()}
+    wanted = {key: (e["user"], e["item"], e["type"]) for key, e in told.events.items()}
     return {
         "stored": len(rows), "lost": sum(key not in stored for key in wanted),
         "doubled": sum(len(found) > 1 for found in stored.values()),

@@ -1,4 +1,4 @@
-"""Requests made up from the API's description, and hostile uploads: how many, and that none is a fault of the server.
+"""Random requests made from the API's description, and hostile uploads: how many, and that none causes a server error.
 
 python benchmarks/serving_fuzz.py --examples 300
 """
@@ -20,14 +20,14 @@ from palate.training.saving import versions
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=300, help="requests a route")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     rows = {
-        "routes": run("tests/serving/test_fuzz.py", PALATE_FUZZ=str(asked.examples)),
+        "routes": run("tests/serving/test_fuzz.py", PALATE_FUZZ=str(args.examples)),
         "uploads": run("tests/serving/test_uploads.py"),
     }
     result = {
-        "command": f"python benchmarks/serving_fuzz.py --examples {asked.examples}",
-        "examples_a_route": asked.examples,
+        "command": f"python benchmarks/serving_fuzz.py --examples {args.examples}",
+        "examples_a_route": args.examples,
         **rows,
         "versions": versions() | {"schemathesis": version("schemathesis")},
     }
@@ -36,11 +36,21 @@ def main() -> None:
         raise SystemExit("a test failed")
 
 
-def run(tests: str, **more: str) -> dict[str, object]:
-    """Run tests, and what they came to."""
+def run(tests: str, **environment: str) -> dict[str, object]:
+    """Run tests.
+
+    Args:
+        tests: file of the tests.
+        environment: additional environment variables.
+
+    Returns:
+        Counts, exit status and seconds.
+    """
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", tests]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
     print(done.stdout[-3000:])
     passed = done.stdout.count(".", 0, done.stdout.find("[100%]")) if done.returncode == 0 else 0
     failed = len(set(re.findall(r"^FAILED (\S+)", done.stdout, flags=re.M)))
@@ -54,18 +64,18 @@ def run(tests: str, **more: str) -> dict[str, object]:
 
 
 ROUTES = (
-    "up to {} requests for each of {} routes, valid and not, made up from the OpenAPI description by schemathesis: "
-    "no 5xx, statuses, types and bodies as described"
+    "up to {} requests for each of {} endpoints, valid and invalid, generated from the OpenAPI description by "
+    "schemathesis: no 5xx, statuses, types and bodies as described"
 )
 UPLOADS = (
-    "the corpus of broken and hostile pictures (60 and more), put as items and searched by; ids that look like paths: "
-    "a reason or a picture, no file outside the store, memory within 200 MiB"
+    "the corpus of broken and hostile images (more than 60), added as items and searched by; ids that look like paths: "
+    "an error or an image, no file outside the store, memory within 200 MiB"
 )
 
 
 def table(result: dict) -> str:
     routes = result["routes"]
-    told = ROUTES.format(result["examples_a_route"], routes["passed"] + routes["failed"])
+    routes_text = ROUTES.format(result["examples_a_route"], routes["passed"] + routes["failed"])
     lines = [
         "# Hostile requests",
         "",
@@ -74,7 +84,7 @@ def table(result: dict) -> str:
         "| what | tests | failed | seconds |",
         "|---|---|---|---|",
     ]
-    for what, row in ((told, routes), (UPLOADS, result["uploads"])):
+    for what, row in ((routes_text, routes), (UPLOADS, result["uploads"])):
         lines.append(f"| {what} | {row['passed']} | {row['failed']} | {row['seconds']} |")
     return "\n".join(lines) + "\n"
 

@@ -71,7 +71,7 @@ def steady(args: argparse.Namespace) -> Part:
         watch = sampled(served, rss, 5)
         answers = run(main())
         watch.set()
-        after, others = served.metrics().get("palate_request_seconds_bucket", {}), served.others()
+        after, others = served.metrics().get("palate_request_seconds_bucket", {}), served.foreign_load()
     model = palate.restore(place)
     exact = {user: found for (user,), found in model.recommend(users=list(sample), k=K).group_by("user")}
 
@@ -106,7 +106,7 @@ def overload(args: argparse.Namespace) -> Part:
             return [before, await peak, after]
 
         before, peak, after = run(main())
-        others = served.others()
+        others = served.foreign_load()
     normal = max(2 * summary(before)["ms"]["p99"], 10)
     windows = [
         (start, [a.seconds * 1e3 if a.status == 200 else np.inf for a in after if start <= a.at < start + 0.5])
@@ -145,7 +145,7 @@ def across(args: argparse.Namespace) -> Part:
             for _ in range(64):
                 line = await client.line()
                 await line.ask(request("GET", "/healthz"))
-                holders.setdefault(served.holder(line.port), line)
+                holders.setdefault(served.pid_of_connection(line.port), line)
                 if len(holders) == 2:
                     break
             here, there = holders.values()
@@ -154,11 +154,11 @@ def across(args: argparse.Namespace) -> Part:
                 here, there = there, here
                 user, item = f"visitor-{number}", draws.choice(sorted(left))
                 began = time.perf_counter()
-                sent = {"events": [{"user": user, "item": item, "kind": "like"}]}
+                sent = {"events": [{"user": user, "item": item, "type": "like"}]}
                 await told(here, "POST", "/v1/events", sent)
                 took.append(time.perf_counter() - began)
                 _, list_there = await told(there, "POST", "/v1/recommend", {"user": user, "k": 5})
-                _, wanted = await told(there, "POST", "/v1/recommend", {"liked": [item], "k": 5})
+                _, wanted = await told(there, "POST", "/v1/recommend", {"history": [item], "k": 5})
                 faults["events"] += [i["id"] for i in list_there["items"]] != [i["id"] for i in wanted["items"]]
                 first = wanted["items"][0]["id"]
                 await told(here, "DELETE", f"/v1/items/{first}")
@@ -272,7 +272,7 @@ def swap(args: argparse.Namespace) -> Part:
             return answers
 
         answers = run(main())
-        others = served.others()
+        others = served.foreign_load()
     return {
         "rate": RATE / 2, "seconds": args.seconds, "client": summary(answers), "changes": changes, "wrong": wrong,
         "shorter_lists": short, "cores_taken_by_others": others,
@@ -301,7 +301,7 @@ def memory(args: argparse.Namespace) -> Part:
         watch = sampled(served, rss, 5)
         answers = run(main())
         watch.set()
-        others = served.others()
+        others = served.foreign_load()
     times, sizes = np.array(rss[len(rss) // 3 :]).T
     slope = float(np.polyfit(times / 3600, sizes, 1)[0])
     return {

@@ -87,7 +87,7 @@ def main() -> None:
         for name, given in filters.items():
             lists, told = measure(served, users, given, args.rate, args.seconds)
             result[name] = {"recall@10": recall(lists, wanted[name]), "lists_compared": len(lists), "client": told}
-        result |= {"rss_mib": served.memory(), "cores_taken_by_others": served.others()}
+        result |= {"rss_mib": served.memory(), "cores_taken_by_others": served.foreign_load()}
     finally:
         served.stop()
     manifest = read_json(place / "manifest.json")

@@ -14,7 +14,7 @@ from tiny_world import N_USERS, variant
 
 import palate
 from palate.contracts import Matcher, Model, models
-from palate.core.batch import PairBatch, RaggedArray, UserBatch
+from palate.core.batch import Batch, RaggedArray, UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.data.dataset import Dataset
@@ -129,13 +129,12 @@ class Case:
         return model
 
 
-def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> PairBatch:
-    """Training pairs with as many negatives as ``kind`` wants."""
+def batch_for(kind: type[Model], view: TrainView, size: int = 32) -> Batch:
+    """A training batch of the source that ``kind`` returns, of at most ``size`` rows."""
     rng = np.random.default_rng(0)
-    rows = rng.choice(len(view), size, replace=False)
-    batch = kind(**small(kind)).batches(view, RunContext()).collate(rows, rng)
-    assert isinstance(batch, PairBatch)
-    return batch
+    source = kind(**small(kind)).batches(view, RunContext())
+    rows = rng.choice(len(source), min(size, len(source)), replace=False)
+    return source.collate(rows, rng)
 
 
 def people(data: Dataset, rows: np.ndarray | None = None) -> UserBatch:

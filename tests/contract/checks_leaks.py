@@ -12,7 +12,7 @@ from palate.data.views import TrainView
 
 VIEW_FIELDS = {
     "n_users", "n_items", "users", "items", "times", "visible_items", "relations", "features", "fields", "all_features",
-    "sources", "valid", "seed", "searches", "query_features",
+    "sources", "valid", "seed", "searches", "query_features", "event_codes", "event_names", "tables",
 }  # fmt: skip
 
 

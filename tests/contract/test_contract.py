@@ -15,9 +15,9 @@ import pytest
 from cases import APPLIES, CHECKS
 from remedies import REMEDIES
 
-from palate.contracts import Matcher, models
+from palate.contracts import Matcher, Reranker, models
 
-NAMES = [name for name, kind in models.items() if issubclass(kind, Matcher)]
+NAMES = [name for name, kind in models.items() if issubclass(kind, Matcher) and not issubclass(kind, Reranker)]
 PAIRS = [(model, name) for model in NAMES for name in CHECKS if APPLIES[name](models.get(model))]
 
 

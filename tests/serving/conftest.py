@@ -1,4 +1,4 @@
-"""Databases that stores are tested on; runs of a tiny simulated shop, fitted once; shops that serve copies of them."""
+"""Databases that stores are tested on; runs of a tiny simulated shop, fitted once; services of copies of them."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from postgres import Postgres
 import palate
 from palate.contracts import pretrainers
 from palate.features.plan import plan_content
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 from palate.simulation.world import World
 from palate.training.pretrain import pretrain
 
@@ -54,18 +54,18 @@ def shared_run(world, tmp_path_factory):
 @pytest.fixture
 def opened(runs, tmp_path):
     """``opened(name, state=...)``: a shop over a copy of a run, closed afterwards; it watches nothing unless told."""
-    shops = []
+    services = []
 
-    def make(name="knn", state="state", watch=0.0, **options):
+    def make(name="knn", state="state", poll_seconds=0.0, **options):
         run = tmp_path / name
         if not run.exists():
             shutil.copytree(runs(name) if isinstance(name, str) else name, run)
-        shops.append(Shop(run, tmp_path / state, watch=watch, **options))
-        return shops[-1]
+        services.append(RecommenderService(run, tmp_path / state, poll_seconds=poll_seconds, **options))
+        return services[-1]
 
     yield make
-    for shop in shops:
-        shop.close()
+    for service in services:
+        service.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import uuid
 
 import numpy as np
 
-from palate.serving.index import Index
+from palate.serving.index import LocalIndex
 from palate.serving.index.qdrant import QdrantIndex, connect
 
 DIM = 8
@@ -34,11 +34,11 @@ class Folder:
         self.folder = folder
 
     def build(self, *arguments):
-        return Index.build(self.folder, *arguments)
+        return LocalIndex.build(self.folder, *arguments)
 
     def another(self):
         """What another process would open."""
-        return Index(self.folder)
+        return LocalIndex(self.folder)
 
 
 class Engine:

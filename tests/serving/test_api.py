@@ -1,23 +1,27 @@
-"""The HTTP API: routes, errors in one form, who may come in, how much and how often, and what a key never meets."""
+"""The HTTP API: endpoints, problem details, keys, rates and sizes, renamed keys, generators."""
 
 import base64
+import dataclasses
 import json
 import logging
 import threading
+from typing import ClassVar
 
 import pytest
 
 fastapi = pytest.importorskip("fastapi")
 
 from starlette.testclient import TestClient  # noqa: E402
+from test_list_only import Lists  # noqa: E402
 
 import palate  # noqa: E402
-from palate.contracts import Content, Generator, generators  # noqa: E402
+from palate.contracts import Generated, Generator, generators  # noqa: E402
 from palate.core.errors import ConfigError  # noqa: E402
+from palate.serving.api.access import MAX_BODY_BYTES  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
-from palate.serving.api.guard import BODY  # noqa: E402
-from palate.serving.api.keys import Keys  # noqa: E402
-from palate.serving.api.limits import Limits  # noqa: E402
+from palate.serving.api.keys import ApiKeys  # noqa: E402
+from palate.serving.api.rate_limit import RateLimiter  # noqa: E402
+from palate.serving.api.responses import JsonResponse  # noqa: E402
 from palate.serving.run import serve  # noqa: E402
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -38,73 +42,75 @@ def api(runs, tmp_path):
         client.__exit__(None, None, None)
 
 
-def names(answer):
-    assert answer.status_code == 200, answer.text
-    return [one["id"] for one in answer.json()["items"]]
+def ids(response):
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
-def is_problem(answer, status, *told):
+def is_problem(answer, status, *words):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
     assert body["status"] == status and body["title"] and body["type"] == "about:blank"
-    for word in told:
+    for word in words:
         assert word in answer.text
     return body
 
 
-def test_a_customers_day(api, world):
+def test_a_session_of_requests(api, world):
     client = api()
     ready = client.get("/readyz").json()
     assert ready["items"] == 80 and client.get("/healthz").json() == {"status": "ok"}
     items = palate.load(world).items
     row = items.frame["image"].is_not_null().arg_true()[0]
     picture = base64.b64encode((world / items.frame["image"][row]).read_bytes()).decode()
-    first = names(client.post("/v1/recommend", json={"k": 3}))
-    sent = {"events": [{"user": "ada", "item": first[0], "kind": "like", "key": "e1"}]}
+    first = ids(client.post("/v1/recommend", json={"k": 3}))
+    sent = {"events": [{"user": "ada", "item": first[0], "type": "like", "event_id": "e1"}]}
     assert [client.post("/v1/events", json=sent).json() for _ in range(2)] == [{"stored": 1}] * 2
-    told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "because": True}).json()
-    assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["because"] == [first[0]]
-    assert told["run"] == ready["run"] and told["said_by"] == "match" and told["steps"][0]["outcome"] == "ok"
+    told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "include_reasons": True}).json()
+    assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["reasons"] == [first[0]]
+    assert told["run"] == ready["run"] and told["source"] == "match" and told["timings"][0]["outcome"] == "ok"
+    assert told["notes"] == []
     one = {"id": "a/b?c", "fields": {"title": "Umberly lamp", "price": 12.5}, "image": picture}
     assert client.post("/v1/items", json={"items": [one]}).json() == {"items": [{"id": "a/b?c", "status": "added"}]}
-    assert "a/b?c" in names(client.post("/v1/search", json={"text": "umberly lamp", "k": 3}))
-    assert "a/b?c" in names(client.post("/v1/search", json={"image": picture, "k": 3}))
-    assert "a/b?c" in names(client.post("/v1/recommend", json={"text": "umberly lamp", "k": 3, "user": "ada"}))
+    assert "a/b?c" in ids(client.post("/v1/search", json={"text": "umberly lamp", "k": 3}))
+    assert "a/b?c" in ids(client.post("/v1/search", json={"image": picture, "k": 3}))
+    assert "a/b?c" in ids(client.post("/v1/recommend", json={"text": "umberly lamp", "k": 3, "user": "ada"}))
     known = client.get("/v1/items/a/b%3Fc").json()
-    assert known["fields"]["price"] == 12.5 and known["picture"] == "/pictures/a/b?c"
-    shown = client.get("/pictures/a/b%3Fc?side=96")
+    assert known["fields"]["price"] == 12.5 and known["image_url"] == "/v1/images/a/b?c"
+    shown = client.get("/v1/images/a/b%3Fc?size=96")
     assert shown.headers["content-type"] == "image/jpeg" and shown.content[:2] == b"\xff\xd8"
+    is_problem(client.get("/v1/images/a/b%3Fc?size=97"), 422, "96, 192")
     why = client.post("/v1/explain", json={"user": "ada", "item": "a/b?c"}).json()
-    assert [part["id"] for part in why["liked"]] in ([first[0]], []) and why["words"]
+    assert [part["id"] for part in why["history"]] in ([first[0]], []) and why["text"]
     assert sum(part["share"] for part in why["modalities"]) + (why["behaviour"] or 0) == pytest.approx(1)
     batch = client.post("/v1/recommend/batch", json={"requests": [{"user": "ada", "k": 5}, {"k": 3}]}).json()
-    assert [len(answer["items"]) for answer in batch["answers"]] == [5, 3]
+    assert [len(answer["items"]) for answer in batch["responses"]] == [5, 3]
     batch = client.post("/v1/similar/batch", json={"requests": [{"item": first[0], "k": 2}, {"item": "a/b?c"}]}).json()
-    assert [one["id"] for one in batch["answers"][0]["items"]] == names(
+    assert [one["id"] for one in batch["responses"][0]["items"]] == ids(
         client.post("/v1/similar", json={"item": first[0], "k": 2})
     )
     assert client.delete("/v1/items/a/b%3Fc").status_code == 204
     is_problem(client.get("/v1/items/a/b%3Fc"), 404)
     assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False}
-    assert client.post("/v1/recommend", json={"user": "ada"}).json()["said_by"] == "popular"
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["source"] == "popular"
     figures = client.get("/metrics").text
-    assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{what="items"} 80.0' in figures
+    assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{kind="items"} 80.0' in figures
     assert 'palate_stage_seconds_count{outcome="ok",stage="match"}' in figures and "a/b" not in figures
 
 
 @pytest.mark.parametrize(
     "path, sent, status, told",
     [
-        ("/v1/recommend", b"{", 400, "not JSON"),
-        ("/v1/recommend", b"\xff\x1dk\xc3", 400, "not JSON"),
+        ("/v1/recommend", b"{", 400, "not valid JSON"),
+        ("/v1/recommend", b"\xff\x1dk\xc3", 400, "not valid JSON"),
         ("/v1/recommend", b"[]", 422, "body"),
         ("/v1/recommend", {"k": 0}, 422, "body.k"),
         ("/v1/recommend", {"kk": 3}, 422, "body.kk"),
-        ("/v1/recommend", {"user": "a", "liked": []}, 422, "not both"),
+        ("/v1/recommend", {"user": "a", "history": []}, 422, "not both"),
         ("/v1/recommend", {"user": "a\0b"}, 422, "body.user"),
         ("/v1/recommend", b'{"user": "\\ud800"}', 422, "body.user"),
-        ("/v1/recommend", {"liked": ["nothing"]}, 422, "no such item"),
+        ("/v1/recommend", {"history": ["nothing"]}, 422, "no such item"),
         ("/v1/recommend", {"model": "gpt"}, 422, "main"),
         ("/v1/recommend", {"filters": {"prize": "3"}}, 422, "did you mean price"),
         ("/v1/recommend", {"filters": {"price": {}}}, 422, "min"),
@@ -113,27 +119,27 @@ def test_a_customers_day(api, world):
         ("/v1/recommend", {"image": "%%%"}, 422, "base64"),
         ("/v1/recommend", {"image": base64.b64encode(b"<svg/>").decode()}, 422, "picture"),
         ("/v1/similar", {"item": "nothing"}, 404, "no such item"),
-        ("/v1/search", {}, 422, "text, image or like"),
-        ("/v1/search", {"text": "red", "like": "nothing"}, 404, "no such item"),
+        ("/v1/search", {}, 422, "text, image or similar_to"),
+        ("/v1/search", {"text": "red", "similar_to": "nothing"}, 404, "no such item"),
         ("/v1/explain", {"item": "nothing", "user": "a"}, 404, "no such item"),
         ("/v1/events", {"events": [{"user": "a", "item": "nothing"}]}, 422, "no such item"),
-        ("/v1/events", {"events": [{"user": "a", "item": "b", "kind": "steal"}]}, 422, "kind"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "type": "steal"}]}, 422, "body.events.0.type"),
         ("/v1/items", {"items": [{"id": "a", "fields": {"titel": "x"}}]}, 422, "did you mean title"),
-        ("/v1/items", {"items": [{"id": "a", "fields": {"image": "/etc/passwd"}}]}, 422, "the picture itself"),
+        ("/v1/items", {"items": [{"id": "a", "fields": {"image": "/etc/passwd"}}]}, 422, "the image itself"),
         ("/v1/nothing", {}, 404, "Not Found"),
     ],
 )
-def test_what_cannot_be_answered_says_why(api, path, sent, status, told):
+def test_invalid_requests_say_what_is_wrong(api, path, sent, status, told):
     raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     is_problem(api().post(path, content=raw, headers={"content-type": "application/json"}), status, told)
 
 
-def test_words_beside_an_item_need_a_space(api, world):
+def test_text_with_an_item_needs_a_shared_space(api, world):
     first = palate.load(world).items.frame["item_id"][0]
-    is_problem(api().post("/v1/search", json={"text": "red", "like": first}), 422, "--model clip")
+    is_problem(api().post("/v1/search", json={"text": "red", "similar_to": first}), 422, "--model clip")
 
 
-def test_keys_open_what_they_are_for(api, tmp_path, caplog):
+def test_keys_grant_their_permissions(api, tmp_path, caplog):
     file = tmp_path / "keys"
     file.write_text(f"# those who may\n{MANAGE}\n{USE} use\n")
     caplog.set_level(logging.DEBUG)
@@ -157,40 +163,59 @@ def test_keys_open_what_they_are_for(api, tmp_path, caplog):
     assert client.get("/openapi.json").status_code == 401
 
 
-def test_cookies_let_in_for_a_while(tmp_path, monkeypatch):
-    keys = Keys({MANAGE: "manage", USE: "use"}, b"secret")
-    cookie = keys.entry(USE)
-    assert keys.entry("wrong") is None and keys.entered(cookie)[0] == "use"
-    assert keys.entered(cookie[:-1] + ("0" if cookie[-1] != "0" else "1")) is None
+def test_a_session_opens_the_page_and_not_the_api(runs, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"{USE} use\n")
+    app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), keys=str(file), rate=0))
+    with TestClient(app, follow_redirects=False) as client:
+        closed = client.get("/")
+        assert closed.status_code == 303 and closed.headers["location"] == "/login"
+        assert client.get("/login").status_code == 200 == client.get("/static/page.css").status_code
+        assert client.post("/login", data={"key": "wrong"}).status_code == 403
+        opened = client.post("/login", data={"key": USE})
+        assert opened.status_code == 303 and "palate_session=" in opened.headers["set-cookie"]
+        assert client.get("/").status_code == 200
+        is_problem(client.post("/v1/recommend", json={}), 401)
+        is_problem(client.post("/remove", data={"item": "a"}), 403, "manage")
+
+
+def test_sessions_expire_and_cannot_be_forged(tmp_path, monkeypatch):
+    keys = ApiKeys({MANAGE: "manage", USE: "use"}, b"secret")
+    cookie = keys.session_cookie(USE)
+    assert keys.session_cookie("wrong") is None and keys.verify_session(cookie).permission == "use"
+    assert keys.verify_session(cookie[:-1] + ("0" if cookie[-1] != "0" else "1")) is None
     mark, until, signature = cookie.split(".")
-    assert keys.entered(f"{mark}.{int(until) + 1}.{signature}") is None
-    assert keys.entered(keys.entry(MANAGE).replace(keys.entry(MANAGE).split(".")[0], mark)) is None
-    assert Keys({USE: "use"}, b"other").entered(cookie) is None and keys.entered("") is None
+    assert keys.verify_session(f"{mark}.{int(until) + 1}.{signature}") is None
+    assert (
+        keys.verify_session(keys.session_cookie(MANAGE).replace(keys.session_cookie(MANAGE).split(".")[0], mark))
+        is None
+    )
+    assert ApiKeys({USE: "use"}, b"other").verify_session(cookie) is None and keys.verify_session("") is None
     monkeypatch.setattr("palate.serving.api.keys.time.time", lambda: int(until) + 1)
-    assert keys.entered(cookie) is None
+    assert keys.verify_session(cookie) is None
 
 
 @pytest.mark.parametrize("text, told", [("short", "16"), (f"{USE} own", "KEY use"), ("# nobody", "no key")])
-def test_a_file_of_keys_that_is_wrong_is_refused_by_line(tmp_path, text, told):
+def test_an_invalid_file_of_keys_is_refused_by_line(tmp_path, text, told):
     (tmp_path / "keys").write_text(text)
     with pytest.raises(ConfigError, match=told) as error:
-        Keys.read(tmp_path / "keys", b"")
+        ApiKeys.from_file(tmp_path / "keys", b"")
     assert USE not in str(error.value)
 
 
-def test_one_client_at_most_so_often(monkeypatch):
+def test_the_rate_of_a_client_is_limited(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("palate.serving.api.limits.time.monotonic", lambda: now[0])
-    limits = Limits(2)
+    monkeypatch.setattr("palate.serving.api.rate_limit.time.monotonic", lambda: now[0])
+    limits = RateLimiter(2)
     assert [limits.allow("a") for _ in range(6)] == [True] * 4 + [False] * 2 and limits.allow("b")
     now[0] = 0.5
     assert [limits.allow("a") for _ in range(2)] == [True, False]
     now[0] = 100
     assert [limits.allow("a") for _ in range(5)] == [True] * 4 + [False]
-    assert all(Limits(0).allow("a") for _ in range(1000))
+    assert all(RateLimiter(0).allow("a") for _ in range(1000))
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
+def test_a_client_over_its_rate_gets_retry_after(runs, tmp_path):
     app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), rate=1, page=False))
     with TestClient(app) as client:
         answers = [client.post("/v1/recommend", json={}) for _ in range(4)]
@@ -199,43 +224,43 @@ def test_who_asks_too_often_is_told_when_to_come_back(runs, tmp_path):
         assert answers[-1].headers["retry-after"] == "1"
 
 
-def test_there_is_room_for_so_many(api, monkeypatch):
+def test_requests_in_flight_are_limited(api, monkeypatch):
     client = api(queue=1)
     go, inside = threading.Event(), threading.Event()
-    shop = client.app.state.shop
-    recommend = shop.recommend
+    service = client.app.state.service
+    recommend = service.recommend
 
-    def slow(wish):
+    def slow(request):
         inside.set()
         go.wait(10)
-        return recommend(wish)
+        return recommend(request)
 
-    monkeypatch.setattr(shop, "recommend", slow)
+    monkeypatch.setattr(service, "recommend", slow)
     answers = []
     first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
     first.start()
     assert inside.wait(10)
-    is_problem(client.post("/v1/recommend", json={}), 503, "no room")
-    assert client.get("/healthz").status_code == 200, "whether it lives is answered all the same"
+    is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
+    assert client.get("/healthz").status_code == 200, "health is reported under overload, too"
     go.set()
     first.join()
     assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
-    assert "palate_shed_total 1.0" in client.get("/metrics").text
+    assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
-def test_bodies_have_an_end(api):
+def test_the_size_of_bodies_is_limited(api):
     client = api()
-    is_problem(client.post("/v1/recommend", content=b"x" * (BODY + 1)), 413)
+    is_problem(client.post("/v1/recommend", content=b"x" * (MAX_BODY_BYTES + 1)), 413)
 
     def endless():
-        for _ in range(BODY // 2**20 + 2):
+        for _ in range(MAX_BODY_BYTES // 2**20 + 2):
             yield b"x" * 2**20
 
     is_problem(client.post("/v1/recommend", content=endless()), 413)
     is_problem(client.post("/v1/recommend", content=b"{}", headers={"content-length": "-1"}), 413)
 
 
-def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
+def test_other_origins_need_cors(api, runs, tmp_path):
     asking = {"origin": "https://other.example"}
     client = api()
     assert "access-control-allow-origin" not in client.post("/v1/recommend", json={}, headers=asking).headers
@@ -247,9 +272,9 @@ def test_other_pages_may_not_ask_unless_told(api, runs, tmp_path):
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
+def test_internal_errors_reveal_nothing(api, monkeypatch, caplog):
     client = api()
-    monkeypatch.setattr(client.app.state.shop, "recommend", lambda wish: 1 / 0)
+    monkeypatch.setattr(client.app.state.service, "recommend", lambda request: 1 / 0)
     body = is_problem(client.post("/v1/recommend", json={}), 500)
     assert "zero" not in json.dumps(body) and "ZeroDivisionError" in caplog.text
 
@@ -257,37 +282,118 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(api, monkeypatch, caplog):
 def test_errors_do_not_name_files(api, monkeypatch):
     client = api()
 
-    def broken(wish):
+    def broken(request):
         raise palate.core.errors.DataError("damaged", file="/home/shop/secret.db")
 
-    monkeypatch.setattr(client.app.state.shop, "recommend", broken)
+    monkeypatch.setattr(client.app.state.service, "recommend", broken)
     assert "secret.db" not in client.post("/v1/recommend", json={}).text
 
 
-def test_generators_are_served_when_there_are_any(api, monkeypatch):
-    assert api().post("/v1/generate", json={}).status_code == 404
+class Echo(Generator):
+    """Repeats the titles of the request; counts how often it is made."""
 
-    class Parrot(Generator):
-        name, kinds = "parrot", ("text",)
+    name, kinds = "echo", ("text", "mixed")
+    made: ClassVar[int] = 0
 
-        def generate(self, request):
-            return Content(f"{request.item['title']}, for who liked {len(request.liked)}", None, {"by": "parrot"})
+    def __init__(self):
+        super().__init__()
+        type(self).made += 1
 
-    monkeypatch.setitem(generators._known, "parrot", Parrot)
+    def generate(self, requests, *, seed=0):
+        return [
+            Generated(
+                f"{request.item['title']}, {len(request.history)} liked, {request.prompt}, seed {seed}",
+                b"\x89PNG" if request.kind == "mixed" else None,
+                {"model": self.name},
+                {"length": float("nan")},
+            )
+            for request in requests
+        ]
+
+
+def test_generation_without_a_generator_says_so(api):
     client = api()
-    first = names(client.post("/v1/recommend", json={"k": 2}))
-    made = client.post("/v1/generate", json={"kind": "text", "item": first[0], "liked": [first[1]]}).json()
-    assert made["text"].endswith("for who liked 1") and made["provenance"] == {"by": "parrot"}
-    is_problem(client.post("/v1/generate", json={"kind": "picture", "item": first[0]}), 422, "no such generator")
-    assert "/v1/generate" in client.get("/openapi.json").json()["paths"]
+    first = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    body = is_problem(client.post("/v1/generate", json={"kind": "text", "item": first}), 422, "no generator")
+    assert "palate.generators" in body["hint"]
 
 
-def test_an_address_that_others_reach_needs_keys(runs, tmp_path):
+def test_a_generator_is_made_once_and_seeded_by_the_request(api, monkeypatch):
+    monkeypatch.setitem(generators._known, "echo", Echo)
+    monkeypatch.setattr(Echo, "made", 0)
+    client = api()
+    first = ids(client.post("/v1/recommend", json={"k": 2}))
+    request = {"kind": "text", "item": first[0], "history": [first[1]], "prompt": "short", "seed": 7}
+    content = client.post("/v1/generate", json=request).json()
+    assert content["text"].endswith("1 liked, short, seed 7") and content["provenance"] == {"model": "echo"}
+    assert content["image"] is None and content["generator"] == "echo" and content["scores"] == {"length": None}
+    mixed = client.post("/v1/generate", json={"kind": "mixed", "item": first[0]}).json()
+    assert base64.b64decode(mixed["image"]) == b"\x89PNG" and mixed["text"].endswith("0 liked, None, seed 0")
+    assert Echo.made == 1
+    for request, status, words in (
+        ({"kind": "image", "item": first[0]}, 422, "echo: text, mixed"),
+        ({"kind": "text", "item": first[0], "generator": "eco"}, 422, "did you mean echo"),
+        ({"kind": "image", "item": first[0], "generator": "echo"}, 422, "does not generate"),
+        ({"kind": "picture", "item": first[0]}, 422, "body.kind"),
+        ({"kind": "text", "item": "nothing"}, 404, "no such item"),
+        ({"kind": "text", "item": first[0], "history": ["nothing"]}, 422, "no such item"),
+    ):
+        is_problem(client.post("/v1/generate", json=request), status, words)
+
+
+@pytest.mark.parametrize(
+    "path, body, new",
+    [
+        ("/v1/recommend", {"liked": []}, "history"),
+        ("/v1/recommend", {"seen": True}, "include_seen"),
+        ("/v1/recommend", {"because": True}, "include_reasons"),
+        ("/v1/recommend/batch", {"requests": [{"liked": []}]}, "history"),
+        ("/v1/search", {"like": "a"}, "similar_to"),
+        ("/v1/explain", {"item": "a", "liked": []}, "history"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "kind": "like"}]}, "type"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "key": "e"}]}, "event_id"),
+        ("/v1/events", {"events": [{"user": "a", "item": "b", "time": 0}]}, "timestamp"),
+        ("/v1/generate", {"kind": "text", "item": "a", "liked": []}, "history"),
+        ("/v1/generate", {"kind": "text", "item": "a", "wish": "b"}, "prompt"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_by_naming_the_new_one(api, path, body, new):
+    body = is_problem(api().post(path, json=body), 422)
+    assert [error["message"].endswith(f"was renamed to '{new}'") for error in body["errors"]] == [True]
+
+
+def test_every_response_has_an_id_of_its_own(api):
+    client = api()
+    responses = [client.post("/v1/recommend", json={}).json() for _ in range(3)]
+    responses += client.post("/v1/recommend/batch", json={"requests": [{}, {}]}).json()["responses"]
+    assert len({response["recommendation_id"] for response in responses}) == 5
+
+
+def test_numbers_that_are_not_finite_are_null():
+    assert JsonResponse({"a": [1.5, float("nan")], "b": float("-inf")}).body == b'{"a":[1.5,null],"b":null}'
+
+
+def test_a_model_that_only_lists_answers_with_notes_and_refuses_explanations_with_a_hint(api):
+    client = api()
+    snapshot = client.app.state.service.snapshot
+    main = snapshot.models["main"]
+    snapshot.models["lists"] = dataclasses.replace(main, name="lists", scorer=Lists(main.scorer), index=None)
+    user = next(iter(snapshot.users))
+    request = {"user": user, "k": 3, "include_reasons": True, "model": "lists"}
+    listed = client.post("/v1/recommend", json=request).json()
+    assert len(listed["items"]) == 3 and [item["reasons"] for item in listed["items"]] == [[]] * 3
+    assert len(listed["notes"]) == 1 and "'lists'" in listed["notes"][0]
+    request = {"user": user, "item": listed["items"][0]["id"], "model": "lists"}
+    body = is_problem(client.post("/v1/explain", json=request), 422, "explanation needs scores")
+    assert body["hint"] == "ask another model of this service"
+
+
+def test_a_public_address_needs_keys(runs, tmp_path):
     with pytest.raises(ConfigError, match="--keys"):
         serve(Settings(str(runs("knn")), str(tmp_path / "state")), "0.0.0.0")
 
 
-def test_the_description_is_whole(api):
+def test_the_openapi_description_is_complete(api):
     described = api().get("/openapi.json").json()
     routes = {(method.upper(), path) for path, item in described["paths"].items() for method in item}
     assert {

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import palate
-from palate.serving.explain import because
-from palate.serving.reasons import in_words
-from palate.serving.wishes import Reasons, Wish
+from palate.serving.explain import leave_one_out, to_sentence
+from palate.serving.requests import Explanation, HistoryShare, RecommendRequest, SharedValue
 
 LAMP = {
     "title": "Umberly lamp",
@@ -16,48 +15,48 @@ LAMP = {
 }
 
 
-def scores(shop, liked):
-    return {one.id: one.score for one in shop.recommend(Wish(200, liked=liked)).items}
+def scores(service, liked):
+    return {one.id: one.score for one in service.recommend(RecommendRequest(200, history=liked)).items}
 
 
 @pytest.mark.parametrize("name", ["knn", "vectors", "blend"])
 def test_a_liked_item_carried_what_is_lost_without_it(opened, name):
-    shop = opened(name)
-    edition, voice = shop.speaker(None)
-    model = palate.restore(edition.run)
-    liked = edition.deployment.seen.take(np.array([0]))[0][:4]
-    rows = np.array([at for at in np.flatnonzero(voice.able) if at not in liked][:5])
-    losses = because(edition, voice, liked, rows)
+    service = opened(name)
+    snapshot, served = service.resolve_model(None)
+    model = palate.restore(snapshot.run)
+    liked = snapshot.deployment.seen.take(np.array([0]))[0][:4]
+    rows = np.array([at for at in np.flatnonzero(served.eligible) if at not in liked][:5])
+    losses = leave_one_out(served, liked, rows)
 
     def score(history):
-        table = model.recommend(history=[edition.ids[at] for at in history], k=200, filter_seen=False)
+        table = model.recommend(history=[snapshot.ids[at] for at in history], k=200, filter_seen=False)
         by_id = dict(zip(table["item"], table["score"]))
-        return np.array([by_id[edition.ids[at]] for at in rows])
+        return np.array([by_id[snapshot.ids[at]] for at in rows])
 
     for at in range(len(liked)):
         expected = score(liked) - score(np.delete(liked, at))
         np.testing.assert_allclose(losses[at], expected, rtol=1e-3, atol=1e-4)
-    why = shop.explain(edition.ids[rows[0]], liked=[edition.ids[at] for at in liked])
+    why = service.explain(snapshot.ids[rows[0]], history=[snapshot.ids[at] for at in liked])
     positive = np.maximum(losses[:, 0], 0)
-    shares = dict(zip((edition.ids[at] for at in liked), positive / max(positive.sum(), 1e-12)))
-    assert {name: share for name, _, share in why.liked} == pytest.approx(
+    shares = dict(zip((snapshot.ids[at] for at in liked), positive / max(positive.sum(), 1e-12)))
+    assert {name: share for name, _, share in why.history} == pytest.approx(
         {n: s for n, s in shares.items() if s > 0}, rel=1e-3
     )
 
 
 def test_a_modality_carried_what_an_item_without_it_lacks(opened):
-    shop = opened()
+    service = opened()
     texts = {column: value for column, value in LAMP.items() if column in ("title", "description")}
     rest = {column: value for column, value in LAMP.items() if column not in texts}
-    shop.put([("whole", LAMP, None), ("words", texts, None), ("values", rest, None)])
-    liked = [one.id for one in shop.recommend(Wish(3, filters={"category": "lighting"})).items]
-    found, why = scores(shop, liked), shop.explain("whole", liked=liked)
+    service.put_items([("whole", LAMP, None), ("words", texts, None), ("values", rest, None)])
+    liked = [one.id for one in service.recommend(RecommendRequest(3, filters={"category": "lighting"})).items]
+    found, why = scores(service, liked), service.explain("whole", history=liked)
     if "words" not in found:
         # this model reads no words here, and is told nothing by an item with nothing else
-        edition, voice = shop.speaker(None)
-        who = shop.person(edition, None, liked)
-        every = voice.scorer.score(edition.batch(-1, who.liked, True))[0].numpy()
-        found["words"] = float(every[voice.able].mean())
+        snapshot, served = service.resolve_model(None)
+        who = service.user_state(snapshot, None, liked)
+        every = served.scorer.score(snapshot.user_batch(-1, who.history, True))[0].numpy()
+        found["words"] = float(every[served.eligible].mean())
     losses = {"text": found["whole"] - found["values"], "attributes": found["whole"] - found["words"]}
     losses = {name: max(loss, 0) for name, loss in losses.items()}
     total = sum(losses.values())
@@ -65,31 +64,31 @@ def test_a_modality_carried_what_an_item_without_it_lacks(opened):
     assert dict(why.modalities) == pytest.approx({n: v / total for n, v in losses.items()}, rel=1e-3, abs=1e-4)
     assert why.score == pytest.approx(found["whole"], rel=1e-4)
     assert ("category", "lighting", tuple(liked)) in why.attributes
-    assert len(shop.edition) == 83, "twins are gone when it is told"
+    assert len(service.snapshot) == 83, "twins are gone when it is told"
 
 
 def test_what_others_did_counts_where_a_model_knows_it(opened):
-    shop = opened("vectors")
-    known = next(iter(shop.edition.users))
-    why = shop.explain(shop.recommend(Wish(1, user=known)).items[0].id, user=known)
+    service = opened("vectors")
+    known = next(iter(service.snapshot.users))
+    why = service.explain(service.recommend(RecommendRequest(1, user=known)).items[0].id, user=known)
     assert why.modalities == () and why.behaviour is None, "a model that reads no content says nothing of it"
-    shop = opened("blend")
-    best = shop.recommend(Wish(10, user=known)).items
-    sums = [sum(share for _, share in why.modalities) + why.behaviour for why in map(told(shop, known), best)]
+    service = opened("blend")
+    best = service.recommend(RecommendRequest(10, user=known)).items
+    sums = [sum(share for _, share in why.modalities) + why.behaviour for why in map(told(service, known), best)]
     assert sums[0] in (0, pytest.approx(1)) and pytest.approx(1) in sums
 
 
-def told(shop, user):
-    return lambda one: shop.explain(one.id, user=user)
+def told(service, user):
+    return lambda one: service.explain(one.id, user=user)
 
 
 def test_words_say_what_was_found():
-    found = Reasons(
-        "a", "A", 1.0, (("b", "Bell", 0.7), ("c", "Clock", 0.05)), (("text", 0.6), ("image", 0.0)), 0.4,
-        (("category", "lamp", ("b",)),), "",
+    found = Explanation(
+        "a", "A", 1.0, (HistoryShare("b", "Bell", 0.7), HistoryShare("c", "Clock", 0.05)),
+        (("text", 0.6), ("image", 0.0)), 0.4, (SharedValue("category", "lamp", ("b",)),), "",
     )  # fmt: skip
-    told = in_words(found).words
+    told = to_sentence(found).text
     assert told == (
         "Because you liked Bell; shares category 'lamp'; carried by its words (60%) and what others did with it (40%)"
     )
-    assert in_words(Reasons("a", "A", 0.0, (), (), None, (), "")).words.startswith("Nothing")
+    assert to_sentence(Explanation("a", "A", 0.0, (), (), None, (), "")).text.startswith("Nothing")

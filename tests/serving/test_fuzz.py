@@ -1,6 +1,6 @@
-"""Whatever the description allows, and what it does not: never a fault of the server, and answers as described.
+"""Requests that the OpenAPI description allows, and others: no server error, and responses as described.
 
-``PALATE_FUZZ`` is how many requests are made up for each route (default 8; ``benchmarks/serving_fuzz.py`` makes more).
+``PALATE_FUZZ`` is the number of requests for each endpoint (default 8; ``benchmarks/serving_fuzz.py`` makes more).
 """
 
 import os
@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from palate.serving.api.app import Settings, create_app  # noqa: E402
-from palate.serving.api.routes import router  # noqa: E402
+from palate.serving.api.endpoints import router  # noqa: E402
 
 EXAMPLES = int(os.environ.get("PALATE_FUZZ", "8"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -42,7 +42,7 @@ def routes():
 
 
 @pytest.mark.parametrize("method, path", routes())
-def test_no_request_is_a_fault_of_ours(described, method, path):
+def test_no_request_causes_a_server_error(described, method, path):
     route = described[path][method]
     cases = [route.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
 

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from index_cases import DIM, vectors
 
-import palate.serving.index.index as module
+import palate.serving.index.local as module
 from palate.core.batch import RaggedArray
-from palate.serving.index import Index
-from palate.serving.index.changes import Changes
+from palate.serving.index import LocalIndex
+from palate.serving.index.change_log import ChangeLog
 
 
 def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
     pytest.importorskip("faiss")
     made = vectors(6000)
-    index = Index.build(tmp_path / "index", made, approximate=True)
-    exact = Index.build(tmp_path / "exact", made)
+    index = LocalIndex.build(tmp_path / "index", made, approximate=True)
+    exact = LocalIndex.build(tmp_path / "exact", made)
     queries = vectors(40, seed=1)
     truth, wanted = exact.search(queries, 20)
     found, scores = index.search(queries, 20)
     assert np.mean([np.isin(t, f).mean() for t, f in zip(truth, found)]) > 0.95
-    cells = index.state.cells
+    cells = index.state.ivf
     assert 0 < cells.plan.rows < 3000 and cells.plan.recall >= 0.98
     same = found == truth
     np.testing.assert_allclose(scores[same], wanted[same], rtol=1e-5)
@@ -43,36 +43,36 @@ def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
 
 
 def test_another_process_sees_updates_and_new_bases(tmp_path):
-    index = Index.build(tmp_path, vectors(20))
-    other = Index(tmp_path)
+    index = LocalIndex.build(tmp_path, vectors(20))
+    other = LocalIndex(tmp_path)
     assert not other.refresh()
     code = (
-        "import sys, numpy as np; from palate.serving.index import Index;"
-        f"Index(sys.argv[1]).put([25], np.full((1, {DIM}), 9, np.float32))"
+        "import sys, numpy as np; from palate.serving.index import LocalIndex;"
+        f"LocalIndex(sys.argv[1]).put([25], np.full((1, {DIM}), 9, np.float32))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     query = np.ones((1, DIM), np.float32)
     assert other.search(query, 1)[0][0, 0] != 25
     assert other.refresh() and other.search(query, 1)[0][0, 0] == 25
-    Index.build(tmp_path, np.eye(DIM, dtype=np.float32))
+    LocalIndex.build(tmp_path, np.eye(DIM, dtype=np.float32))
     assert index.search(query, 30)[0].max() < 20, "who did not look goes on with what was there"
     assert other.refresh() and other.search(query, 30)[0].max() == DIM - 1
     assert other.number == 1 and not other.refresh()
 
 
 def test_what_a_killed_writer_left_is_no_record_and_is_cut_off(tmp_path):
-    index = Index.build(tmp_path, vectors(5))
+    index = LocalIndex.build(tmp_path, vectors(5))
     index.put([6], vectors(1, seed=2))
     file = index.changes.file
     size = file.stat().st_size
     for row, torn in enumerate((1, size // 2, size - 1)):
         with open(file, "ab") as handle:
             handle.write(file.read_bytes()[:torn])
-        assert Index(tmp_path).state.rows.tolist() == [6]
+        assert LocalIndex(tmp_path).state.rows.tolist() == [6]
         assert not index.refresh()
         index.drop([row])
         assert file.stat().st_size % size == 0
-        assert not Index(tmp_path).state.there[row] and not index.state.there[row]
+        assert not LocalIndex(tmp_path).state.present[row] and not index.state.present[row]
         index.drop([row])
         assert file.stat().st_size == (row + 2) * size, "what is not there need not be dropped"
 
@@ -83,8 +83,8 @@ def append(changes, rows, vectors):
 
 
 def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_path, monkeypatch):
-    index = Index.build(tmp_path, vectors(20))
-    other = Index(tmp_path)
+    index = LocalIndex.build(tmp_path, vectors(20))
+    other = LocalIndex(tmp_path)
     index.put([30, 2], np.full((2, DIM), 3, np.float32))
     index.drop([4])
     made = module._write_base
@@ -101,7 +101,7 @@ def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_pat
     assert index.number == 1 and index.state.rows.tolist() == [40] and len(index.state.base) == 31
     found, _ = index.search(query, 50)
     assert found[0, :3].tolist() == [40, 2, 30] and 4 not in found[0] and 25 not in found[0]
-    np.testing.assert_array_equal(found, Index(tmp_path).search(query, 50)[0])
+    np.testing.assert_array_equal(found, LocalIndex(tmp_path).search(query, 50)[0])
     assert other.number == 0
     other.put([41], np.full((1, DIM), 6, np.float32))
     assert other.number == 1 and other.search(query, 50)[0][0, :2].tolist() == [41, 40]
@@ -116,11 +116,11 @@ def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_pat
 def test_half_a_record_with_a_wrong_sum_stops_the_reader(tmp_path):
     file = tmp_path / "changes"
     file.touch()
-    changes = Changes(file, 2)
+    changes = ChangeLog(file, 2)
     append(changes, np.array([1, 2]), np.ones((2, 2), np.float32))
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + b"\0")
-    reader = Changes(file, 2)
-    assert reader.news()["row"].tolist() == [1] and not len(reader.news())
+    reader = ChangeLog(file, 2)
+    assert reader.read_new()["row"].tolist() == [1] and not len(reader.read_new())
     append(changes, np.array([3]), None)
-    assert reader.news()["row"].tolist() == [3]
+    assert reader.read_new()["row"].tolist() == [3]

@@ -10,10 +10,10 @@ import pytest
 
 from palate.core.batch import RaggedArray
 from palate.ranking.scorer import VectorScorer
-from palate.serving.askers import ASKERS, asked
-from palate.serving.index import Index
-from palate.serving.index.bands import cut
-from palate.serving.index.tuning import Asked, plan
+from palate.serving.index import LocalIndex
+from palate.serving.index.calibration import SAMPLE_USERS, CalibrationQueries, sample_queries
+from palate.serving.index.norm_bands import split_by_norm
+from palate.serving.index.tuning import plan_search
 
 pytest.importorskip("faiss")
 ROWS, DIM = 8000, 16
@@ -39,13 +39,13 @@ def goods():
 @pytest.fixture(scope="module")
 def place(goods, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells") / "index"
-    Index.build(folder, goods, approximate=True, asked=Asked(users(200, 2)))
+    LocalIndex.build(folder, goods, approximate=True, calibration=CalibrationQueries(users(200, 2)))
     return folder
 
 
 @pytest.fixture
 def index(place):
-    return Index(place)
+    return LocalIndex(place)
 
 
 def recall(truth, found):
@@ -60,7 +60,7 @@ def exact(goods, queries, k, allowed=None):
 
 
 def test_of_vectors_of_uneven_length_few_rows_are_read_and_nearly_all_is_found(index, goods):
-    cells = index.state.cells
+    cells = index.state.ivf
     assert cells.plan.rows < ROWS / 5 and cells.plan.recall >= 0.98
     assert recall(exact(goods, users(), 10), index.search(users(), 10)[0]) > 0.98
     one = [index.search(query[None], 10)[0][0] for query in users()]
@@ -69,15 +69,15 @@ def test_of_vectors_of_uneven_length_few_rows_are_read_and_nearly_all_is_found(i
 
 def test_what_is_read_depends_on_who_asks(goods, index, tmp_path):
     queries = users(200, 2)
-    alone = Index.build(tmp_path / "items", goods, approximate=True)
-    assert alone.state.cells.plan.rows > index.state.cells.plan.rows
+    alone = LocalIndex.build(tmp_path / "items", goods, approximate=True)
+    assert alone.state.ivf.plan.rows > index.state.ivf.plan.rows
     hidden = RaggedArray.of(exact(goods, queries, 400).tolist())
-    deeper = Index.build(tmp_path / "deeper", goods, approximate=True, asked=Asked(queries, hidden))
-    assert deeper.state.cells.plan.rows > index.state.cells.plan.rows, (
-        "what they know already is not what they look for"
+    deeper = LocalIndex.build(
+        tmp_path / "deeper", goods, approximate=True, calibration=CalibrationQueries(queries, hidden)
     )
-    none = Index.build(tmp_path / "none", goods, approximate=True, asked=Asked(queries[:0]))
-    assert none.state.cells.plan == alone.state.cells.plan
+    assert deeper.state.ivf.plan.rows > index.state.ivf.plan.rows, "what they know already is not what they look for"
+    none = LocalIndex.build(tmp_path / "none", goods, approximate=True, calibration=CalibrationQueries(queries[:0]))
+    assert none.state.ivf.plan == alone.state.ivf.plan
 
 
 @pytest.mark.parametrize("share", [0.02, 0.15, 0.6])
@@ -93,17 +93,17 @@ def test_a_filter_of_few_is_exact_and_others_lose_little(index, goods, share):
 def test_a_filter_that_leaves_only_what_is_hardly_read_is_exact(index, goods):
     short = np.linalg.norm(goods, axis=1) < np.median(np.linalg.norm(goods, axis=1))
     np.testing.assert_array_equal(index.search(users(), 10, short)[0], exact(goods, users(), 10, short))
-    assert not index.state.cells.suits(short) and index.state.cells.suits(~short)
+    assert not index.state.ivf.plan_holds(short) and index.state.ivf.plan_holds(~short)
 
 
 def test_dropping_most_of_what_is_wanted_leaves_the_rest_to_be_found(goods, tmp_path):
-    index = Index.build(tmp_path, goods, approximate=True, asked=Asked(users(200, 2)))
+    index = LocalIndex.build(tmp_path, goods, approximate=True, calibration=CalibrationQueries(users(200, 2)))
     left = np.ones(ROWS, bool)
     left[np.argsort(-np.linalg.norm(goods, axis=1))[:2000]] = False
     index.drop(np.flatnonzero(~left))
     np.testing.assert_array_equal(index.search(users(), 10)[0], exact(goods, users(), 10, left))
     index.put([3], 1000 * users()[:1])
-    assert Index(tmp_path).search(users()[:1], 1)[0].item() == 3
+    assert LocalIndex(tmp_path).search(users()[:1], 1)[0].item() == 3
 
 
 def test_more_is_asked_for_than_the_cells_that_are_read_hold(index, goods):
@@ -117,8 +117,8 @@ def test_more_is_asked_for_than_the_cells_that_are_read_hold(index, goods):
 def test_another_process_finds_the_same(index, place, tmp_path):
     np.save(tmp_path / "queries.npy", users())
     code = (
-        "import sys, numpy as np; from palate.serving.index import Index; queries = np.load(sys.argv[2]);"
-        "np.save(sys.argv[3], Index(sys.argv[1]).search(queries, 10)[0])"
+        "import sys, numpy as np; from palate.serving.index import LocalIndex; queries = np.load(sys.argv[2]);"
+        "np.save(sys.argv[3], LocalIndex(sys.argv[1]).search(queries, 10)[0])"
     )
     files = [str(tmp_path / name) for name in ("queries.npy", "found.npy")]
     subprocess.run([sys.executable, "-c", code, str(place), *files], check=True)
@@ -127,29 +127,29 @@ def test_another_process_finds_the_same(index, place, tmp_path):
 
 def test_what_is_kept_says_what_is_read(place, index):
     told = json.loads((place / "base-0" / "bands.json").read_text())
-    assert told["probes"] == index.state.cells.plan.probes and told["recall"] >= 0.98
+    assert told["probes"] == index.state.ivf.plan.probes and told["recall"] >= 0.98
 
 
 def test_cells_of_the_former_format_are_made_anew_with_what_was_changed(goods, tmp_path, monkeypatch):
-    monkeypatch.setattr("palate.serving.index.index.APPROXIMATE_FROM", 100)
+    monkeypatch.setattr("palate.serving.index.local.APPROXIMATE_FROM", 100)
     make = lambda: (goods, np.ones(ROWS, bool))  # noqa: E731
-    index = Index.shared(tmp_path, make)
+    index = LocalIndex.open_shared(tmp_path, make)
     index.put([ROWS + 5], 1000 * users()[:1])
     base = tmp_path / "base-0"
     for file in (*base.glob("band*"), base / "likely.npy"):
         file.unlink()
     (base / "cells.faiss").write_bytes(b"of old")
     (base / "cells.json").write_text('{"probes": 2048, "recall": 1}')
-    assert Index(tmp_path).state.cells is None
-    fresh = Index.shared(tmp_path, make)
-    assert fresh.number == 1 and fresh.state.cells is not None and Index.shared(tmp_path, make).number == 1
+    assert LocalIndex(tmp_path).state.ivf is None
+    fresh = LocalIndex.open_shared(tmp_path, make)
+    assert fresh.number == 1 and fresh.state.ivf is not None and LocalIndex.open_shared(tmp_path, make).number == 1
     assert fresh.search(users()[:1], 1)[0].item() == ROWS + 5
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 30])
 def test_a_handful_of_rows_in_cells(tmp_path, goods, count):
     there = np.arange(50) < count
-    index = Index.build(tmp_path, goods[:50], there, True)
+    index = LocalIndex.build(tmp_path, goods[:50], there, True)
     found, _ = index.search(users(3), 4)
     wanted = exact(goods[:50], users(3), 4, there)
     assert found.shape == (3, 4)
@@ -159,7 +159,7 @@ def test_a_handful_of_rows_in_cells(tmp_path, goods, count):
 
 def test_bands_hold_every_row_once_the_longest_first(goods):
     rows = np.arange(3, ROWS)
-    parts = cut(goods, rows)
+    parts = split_by_norm(goods, rows)
     assert [len(part) for part in parts] == [159, 640, 1600, 5598]
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), rows)
     lengths = [np.linalg.norm(goods[part], axis=1) for part in parts]
@@ -173,10 +173,10 @@ class Cells:
     def __init__(self, *sizes):
         self.sizes = np.array(sizes)
 
-    def order(self, queries):
+    def nearest_cells(self, queries):
         return np.broadcast_to(np.arange(len(self.sizes)), (len(queries), len(self.sizes)))
 
-    def cell(self, vectors):
+    def cell_of(self, vectors):
         return vectors[:, 0].astype(int)
 
 
@@ -191,13 +191,13 @@ def test_the_cheapest_order_of_reading_by_hand():
     bands = [Cells(100, 10, 10), Cells(10, 10, 1000)]
     truth = np.array([[0, 2, 3, 1]])
     query = np.zeros((1, 1), np.float32)
-    every = plan(bands, members, vectors, query, truth)
+    every = plan_search(bands, members, vectors, query, truth)
     assert every.probes == [3, 3] and every.recall == pytest.approx(1) and every.rows == 1140
     # the rich part of band 1 comes first, then both of band 0; the far cell is left when less is wanted
     few = np.array([[0, 2, 1]])
-    some = plan(bands, members, vectors, query, few)
+    some = plan_search(bands, members, vectors, query, few)
     assert some.probes == [3, 2] and some.rows == 140 and some.recall == pytest.approx(1)
-    nothing = plan(bands, members, vectors, query, np.array([[-1, -1]]))
+    nothing = plan_search(bands, members, vectors, query, np.array([[-1, -1]]))
     assert nothing.probes == [0, 0] and nothing.rows == 0
 
 
@@ -208,13 +208,13 @@ def test_known_users_with_something_to_say_are_asked():
     table[1] = 0
     scorer = VectorScorer(table, torch.from_numpy(uneven()[:9]))
     seen = RaggedArray.of([[1, 2], [3], []])
-    found = asked(scorer, seen, [2, 1, 0])
+    found = sample_queries(scorer, seen, [2, 1, 0])
     np.testing.assert_array_equal(found.vectors, users(3)[:1])
     assert [row.tolist() for row in found.exclude] == [[1, 2]]
-    assert asked(scorer, seen, [2]) is None and asked(scorer, seen, []) is None
+    assert sample_queries(scorer, seen, [2]) is None and sample_queries(scorer, seen, []) is None
     many = RaggedArray.of([[1]] * 900)
     scorer.users = torch.ones(900, DIM)
-    assert len(asked(scorer, many, range(900)).vectors) == ASKERS
+    assert len(sample_queries(scorer, many, range(900)).vectors) == SAMPLE_USERS
 
 
 def test_a_shop_plans_for_its_own_users(opened, monkeypatch):
@@ -222,13 +222,13 @@ def test_a_shop_plans_for_its_own_users(opened, monkeypatch):
 
     def told(*arguments):
         asked_for.append(arguments[3])
-        return plan(*arguments)
+        return plan_search(*arguments)
 
-    monkeypatch.setattr("palate.serving.index.index.APPROXIMATE_FROM", 10)
-    monkeypatch.setattr("palate.serving.index.cells.plan", told)
-    edition = opened("vectors").edition
-    voice = edition.voices["main"]
-    assert voice.index.state.cells is not None
-    users = voice.scorer.users.numpy()
+    monkeypatch.setattr("palate.serving.index.local.APPROXIMATE_FROM", 10)
+    monkeypatch.setattr("palate.serving.index.banded_ivf.plan_search", told)
+    snapshot = opened("vectors").snapshot
+    served = snapshot.models["main"]
+    assert served.index.state.ivf is not None
+    users = served.scorer.users.numpy()
     (queries,) = asked_for
     assert len(queries) > 30 and (queries[:, None] == users[None]).all(2).any(1).all()

@@ -27,12 +27,12 @@ def engine():
 
 def listed(allowed):
     """Of each filter: how many rows it lists as wanted, how many as unwanted."""
-    count = [(must[0], never) for must, never in qdrant._stretches(np.asarray(allowed, bool))]
+    count = [(must[0], never) for must, never in qdrant._conditions(np.asarray(allowed, bool))]
     return [(len(getattr(must, "has_id", [])), sum(len(one.has_id) for one in never)) for must, never in count]
 
 
 def test_a_mask_lists_the_fewer_rows(monkeypatch):
-    monkeypatch.setattr(qdrant, "MOST", 3)
+    monkeypatch.setattr(qdrant, "MAX_FILTER_IDS", 3)
     assert listed([1, 0, 0, 0, 1]) == [(2, 0)]
     assert listed([1, 1, 0, 1, 1]) == [(0, 1)]
     assert listed([1] * 9) == [(0, 0)]
@@ -48,15 +48,15 @@ def test_masks_asked_in_stretches_and_queries_in_parts_find_the_same(engine, mon
     allowed = rng.random(50) < share
     exclude = RaggedArray.of([rng.integers(0, 60, 6).tolist() for _ in range(7)])
     queries, table = vectors(7, seed=5), dict(enumerate(made))
-    monkeypatch.setattr(qdrant, "MOST", 4)
-    monkeypatch.setattr(qdrant, "IDS", 20)
+    monkeypatch.setattr(qdrant, "MAX_FILTER_IDS", 4)
+    monkeypatch.setattr(qdrant, "MAX_REQUEST_IDS", 20)
     found, _ = index.search(queries, 8, allowed, exclude)
     np.testing.assert_array_equal(found, brute(queries, table, 8, allowed, exclude))
 
 
 def test_large_uploads_and_drops_go_in_parts(engine, monkeypatch):
-    monkeypatch.setattr(qdrant, "NUMBERS", 3 * DIM)
-    monkeypatch.setattr(qdrant, "MOST", 3)
+    monkeypatch.setattr(qdrant, "UPLOAD_NUMBERS", 3 * DIM)
+    monkeypatch.setattr(qdrant, "MAX_FILTER_IDS", 3)
     made = vectors(20)
     index = engine.build(made[:10])
     index.put([3, *range(10, 20)], made[[3, *range(10, 20)]])
@@ -68,7 +68,7 @@ def test_large_uploads_and_drops_go_in_parts(engine, monkeypatch):
 def test_what_a_killed_builder_left_is_built_over(engine):
     index = engine.build(vectors(5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(qdrant, "_named", lambda *given: 1 / 0)
+        patch.setattr(qdrant, "_create_alias", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             engine.build(vectors(9))
     assert index.search(vectors(1), 20)[0].max() == 4, "the alias has not moved"
@@ -151,7 +151,7 @@ def test_the_words_in_which_a_server_is_asked(listener, monkeypatch):
     place, asked = listener
     monkeypatch.setenv(qdrant.KEY, "hush-hush")
     index = QdrantIndex("shop", connect(place))
-    assert index.exact and index.wide == 2
+    assert index.exact and index.dim == 2
     index.put([3], np.ones((1, 2), np.float32))
     index.drop([4])
     found, scores = index.search(np.ones((1, 2), np.float32), 2, np.array([1, 1, 0, 1], bool), RaggedArray.of([[1]]))

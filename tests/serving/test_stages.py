@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.models.rerank.mmr import mmr
-from palate.serving.stages import Ask, Pipeline, Slate, Stage, stages
+from palate.ranking.mmr import mmr
+from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages import Pipeline, Slate, Stage, StageRequest, stages
+
+NOBODY = ResolvedModel(None, None)
 
 
 def slate(*rows):
@@ -21,7 +24,7 @@ class Says(Stage):
     def __init__(self, *rows, name="says", wait=None, error=None, budget=5.0):
         self.rows, self.name, self.wait, self.error, self.budget, self.given = rows, name, wait, error, budget, []
 
-    def run(self, edition, ask, before):
+    def run(self, resolved, request, before):
         self.given.append(before)
         if self.wait is not None:
             self.wait.wait(10)
@@ -45,10 +48,10 @@ def run():
 
 def test_each_stage_gets_the_list_before_it(run):
     first, second = Says(1, 2, 3, name="match"), Says(3, 2, 1, name="rank")
-    answer = run(first, second)(None, Ask(2))
-    assert answer.slate.rows.tolist() == [3, 2] and answer.said_by == "rank"
+    answer = run(first, second)(NOBODY, StageRequest(2))
+    assert answer.slate.rows.tolist() == [3, 2] and answer.source == "rank"
     assert first.given == [None] and second.given[0].rows.tolist() == [1, 2, 3]
-    assert [(name, verdict) for name, _, verdict in answer.steps] == [("match", "ok"), ("rank", "ok")]
+    assert [(name, verdict) for name, _, verdict in answer.timings] == [("match", "ok"), ("rank", "ok")]
 
 
 @pytest.mark.parametrize("kind", ["late", "failed"])
@@ -56,12 +59,14 @@ def test_a_stage_that_does_not_answer_is_passed_over(run, kind):
     go = threading.Event()
     bad = {"late": {"wait": go, "budget": 0.02}, "failed": {"error": ValueError("no")}}[kind]
     try:
-        answer = run(Says(1, 2, name="match"), Says(5, name="rank", **bad), Says(2, 1, name="last"))(None, Ask(5))
+        answer = run(Says(1, 2, name="match"), Says(5, name="rank", **bad), Says(2, 1, name="last"))(
+            NOBODY, StageRequest(5)
+        )
         assert answer.slate.rows.tolist() == [2, 1]
-        assert [verdict for _, _, verdict in answer.steps] == ["ok", kind, "ok"]
-        only = run(Says(5, name="match", **bad), Says(2, 1, name="last"))(None, Ask(5))
-        steps = [(name, verdict) for name, _, verdict in only.steps]
-        assert steps == [("match", kind), ("popular", "ok"), ("last", "ok")] and only.said_by == "last"
+        assert [verdict for _, _, verdict in answer.timings] == ["ok", kind, "ok"]
+        only = run(Says(5, name="match", **bad), Says(2, 1, name="last"))(NOBODY, StageRequest(5))
+        steps = [(name, verdict) for name, _, verdict in only.timings]
+        assert steps == [("match", kind), ("popular", "ok"), ("last", "ok")] and only.source == "last"
     finally:
         go.set()
 
@@ -70,46 +75,60 @@ def test_there_is_an_answer_when_every_thread_is_stuck(run):
     go = threading.Event()
     pipeline = run(Says(1, name="match", wait=go, budget=0.02), threads=1)
     try:
-        assert [pipeline(None, Ask(1)).said_by for _ in range(3)] == ["popular"] * 3
+        assert [pipeline(NOBODY, StageRequest(1)).source for _ in range(3)] == ["popular"] * 3
     finally:
         go.set()
 
 
 def test_a_stage_with_nothing_to_do_is_left_out(run):
     idle = Says(7, name="idle")
-    idle.applies = lambda ask: False
-    answer = run(Says(1, 2, name="match"), idle)(None, Ask(2))
-    assert answer.said_by == "match" and [name for name, *_ in answer.steps] == ["match"]
-    answer = run(idle, Says(8, 9, name="rank"))(None, Ask(2))
-    assert answer.said_by == "rank" and answer.slate.rows.tolist() == [8, 9], "later stages go on from the fallback's"
+    idle.applies = lambda resolved, request: False
+    answer = run(Says(1, 2, name="match"), idle)(NOBODY, StageRequest(2))
+    assert answer.source == "match" and [name for name, *_ in answer.timings] == ["match"]
+    answer = run(idle, Says(8, 9, name="rank"))(NOBODY, StageRequest(2))
+    assert answer.source == "rank" and answer.slate.rows.tolist() == [8, 9], "later stages go on from the fallback's"
 
 
 class Wares:
-    """As much of an edition as the sliders read."""
+    """As much of a snapshot as the sliders read."""
+
+    @property
+    def stats(self):
+        return self
 
     novelty = np.array([0, 0, 1, 1], np.float32)
-    newness = np.array([0, 1, 0, 1], np.float32)
+    recency = np.array([0, 1, 0, 1], np.float32)
 
-    def looks(self, rows):
+    def content_vectors(self, rows):
         # two pairs of twins
         return np.repeat(np.eye(2, dtype=np.float32), 2, axis=0)[rows]
 
 
 def test_the_diversity_slider_reorders_and_at_rest_does_nothing():
     stage = stages.get("diversify")()
-    assert not stage.applies(Ask(4)) and stage.applies(Ask(4, diversity=0.9))
-    assert stage.run(Wares(), Ask(4, diversity=0.9), slate(0, 1, 2, 3)).rows.tolist() == [0, 2, 1, 3]
+    assert not stage.applies(NOBODY, StageRequest(4)) and stage.applies(NOBODY, StageRequest(4, diversity=0.9))
+    assert stage.run(ResolvedModel(Wares(), None), StageRequest(4, diversity=0.9), slate(0, 1, 2, 3)).rows.tolist() == [
+        0,
+        2,
+        1,
+        3,
+    ]
 
 
 def test_novelty_and_freshness_lean_the_order_by_hand():
-    stage = stages.get("lean")()
-    assert not stage.applies(Ask(4, diversity=1.0))
+    stage = stages.get("boost")()
+    assert not stage.applies(NOBODY, StageRequest(4, diversity=1.0))
     # scores 1, 2/3, 1/3, 0; half novelty: .5, 1/3, 1/6 + .5, .5
-    found = stage.run(Wares(), Ask(4, novelty=0.5), slate(0, 1, 2, 3))
+    found = stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=0.5), slate(0, 1, 2, 3))
     assert found.rows.tolist() == [2, 0, 3, 1]
     np.testing.assert_allclose(found.scores, [2 / 3, 1 / 2, 1 / 2, 1 / 3], rtol=1e-6)
-    assert stage.run(Wares(), Ask(4, novelty=1.0), slate(0, 1, 2, 3)).rows.tolist() == [2, 3, 0, 1]
-    both = stage.run(Wares(), Ask(4, novelty=1.0, freshness=1.0), slate(0, 1, 2, 3))
+    assert stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=1.0), slate(0, 1, 2, 3)).rows.tolist() == [
+        2,
+        3,
+        0,
+        1,
+    ]
+    both = stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=1.0, freshness=1.0), slate(0, 1, 2, 3))
     assert both.rows[0] == 3 and both.scores.tolist() == [1, 0.5, 0.5, 0]
 
 

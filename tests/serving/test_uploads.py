@@ -1,4 +1,4 @@
-"""Hostile uploads through the API: a named reason or a picture, nothing outside the store, memory within bounds."""
+"""Hostile uploads through the API: an error or an image, no file outside the store, memory within bounds."""
 
 import base64
 import importlib.util
@@ -56,11 +56,11 @@ def test_hostile_uploads(runs, tmp_path):
 
 
 @pytest.mark.parametrize("item", ["../../etc/passwd", "/etc/passwd", "a\\..\\b", "..", "%2e%2e"])
-def test_ids_name_no_files(runs, tmp_path, item):
+def test_ids_never_become_paths(runs, tmp_path, item):
     app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), rate=0, page=False))
     with TestClient(app) as client:
         assert client.post("/v1/items", json={"items": [{"id": item, "fields": {}}]}).status_code == 201
-        assert client.get(f"/pictures/{item}").status_code == 404
+        assert client.get(f"/v1/images/{item}").status_code == 404
     assert files(tmp_path / "state" / "pictures") == set()
 
 

@@ -75,22 +75,22 @@ def export(
 
 def serve(
     run: show.RunPath,
-    compare: Annotated[list[str] | None, typer.Option(help="another run to compare with, repeatable")] = None,
+    compare: Annotated[list[str] | None, typer.Option(help="further run that can answer, repeatable")] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="processes that share port, events and index")] = 1,
-    state: Annotated[str | None, typer.Option(help="folder of what happens in the shop (default RUN-shop)")] = None,
-    events: Annotated[str | None, typer.Option(help="database of events; default SQLite in the state folder")] = None,
-    index: Annotated[str | None, typer.Option(help="address of a Qdrant server that holds the index")] = None,
-    keys: Annotated[str | None, typer.Option(help="file of API keys, a line each: KEY [use|manage]")] = None,
-    open: Annotated[bool, typer.Option("--open", help="let everybody in who reaches the address")] = False,
-    rate: Annotated[float, typer.Option(min=0, help="requests a second and client, 0 for any number")] = 100,
-    queue: Annotated[int, typer.Option(min=1, help="requests inside a worker before it answers 503")] = 32,
-    page: Annotated[bool, typer.Option("--page/--no-page", help="the shop page at /")] = True,
-    cors: Annotated[list[str] | None, typer.Option(help="origin whose pages may ask, repeatable")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="number of processes")] = 1,
+    state: Annotated[str | None, typer.Option(help="folder of the service's state [default: RUN-shop]")] = None,
+    events: Annotated[str | None, typer.Option(help="database URL [default: SQLite in the state folder]")] = None,
+    index: Annotated[str | None, typer.Option(help="URL of a Qdrant server for the index")] = None,
+    keys: Annotated[str | None, typer.Option(help="file of API keys, one a line: KEY [use|manage]")] = None,
+    open: Annotated[bool, typer.Option("--open", help="serve other machines without a key")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="requests per second and client, 0 for no limit")] = 100,
+    queue: Annotated[int, typer.Option(min=1, help="requests in flight per process; further ones get 503")] = 32,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="serve the web page at /")] = True,
+    cors: Annotated[list[str] | None, typer.Option(help="origin that may call the API, repeatable")] = None,
     debug: show.Debug = False,
 ) -> None:
-    """Serve a run: HTTP API, events, new items, and a page that people use."""
+    """Serve a run: HTTP API, events, new items, and a web page."""
     show.start()
     for folder in (run, *(compare or ())):
         _check_run(folder)
@@ -98,9 +98,9 @@ def serve(
     from palate.serving.run import serve
 
     settings = Settings(
-        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index=index
+        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index
     )
-    typer.echo(f"http://{host}:{port}/ serves {run}; what happens there is kept in {settings.folder}")
+    typer.echo(f"serving {run} at http://{host}:{port}/, state in {settings.folder}")
     serve(settings, host, port, workers, open)
 
 

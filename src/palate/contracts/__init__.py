@@ -15,7 +15,9 @@ from palate.contracts.parse import parse
 from palate.contracts.phase import ParamGroup, Phase, StepInfo
 from palate.contracts.pretrainer import Pretrainer, pretrainers
 from palate.contracts.ranker import Ranker, RankerConfig
+from palate.contracts.reranker import Reranker
 from palate.contracts.spec import Capabilities, InputSpec, Requirements
+from palate.contracts.tagger import Tagger
 from palate.contracts.task import Judgement, Task, tasks
 
 __all__ = [
@@ -35,7 +37,9 @@ __all__ = [
     "Ranker",
     "RankerConfig",
     "Requirements",
+    "Reranker",
     "StepInfo",
+    "Tagger",
     "Task",
     "TextBackend",
     "generators",

@@ -105,6 +105,10 @@ class Generator(Model):
     stage: ClassVar[str] = "generate"
     kinds: ClassVar[tuple[ContentKind, ...]] = ()
 
+    def scorers(self) -> Sequence[ContentScorer]:
+        """Judges of what it generates; none by default."""
+        return ()
+
     def condition(self, requests: Sequence[GenerationRequest]) -> Sequence[Any]:
         """What each request conditions generation on: persona, history, item, and what may be said of it.
 

@@ -300,9 +300,8 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-models: Registry[type[Model]] = Registry(
-    "model", ("palate.models.match", "palate.models.sequence", "palate.models.rank"), "palate.models"
-)
+_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rerank"))
+models: Registry[type[Model]] = Registry("model", _PACKAGES, "palate.models")
 
 
 def _check_axes(name: str, config: ModelConfig, capabilities: Capabilities) -> None:

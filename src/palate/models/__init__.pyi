@@ -20,6 +20,7 @@ from palate.models.match.spectral import Spectral as Spectral
 from palate.models.match.vbpr import VBPR as VBPR
 from palate.models.rank.din import DIN as DIN
 from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rerank.mmr import MMR as MMR
 from palate.models.sequence.sasrec import SASRec as SASRec
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "LGMRec",
     "LightGCN",
     "MMGCN",
+    "MMR",
     "NRMS",
     "Popularity",
     "SASRec",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ class Scorer:
     def can_score(self) -> bool:
         """Whether :meth:`score` gives scores of arbitrary items; a scorer that only lists overrides :meth:`topk`."""
         return True
+
+    def members(self) -> Mapping[str, Scorer]:
+        """Scorers that a composed scorer combines, by name; empty for any other."""
+        return {}
 
     def item_vectors(self, items: IntArray | None = None) -> Tensor:
         """float32 [N, d]; ``items`` selects rows."""
@@ -124,6 +128,27 @@ class PaddedScorer(Scorer):
         super().__init__(n_items)
         self.base = base
 
+    @property
+    def can_score(self) -> bool:
+        return self.base.can_score
+
+    def topk(
+        self,
+        users: UserBatch,
+        k: int,
+        exclude: RaggedArray | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[IntArray, NDArray[np.float32]]:
+        if self.can_score:
+            return super().topk(users, k, exclude, allowed)
+        # an item that the base does not know is not in its lists
+        return self.base.topk(
+            self._older(users),
+            k,
+            None if exclude is None else _below(exclude, self.base.n_items),
+            None if allowed is None else allowed[: self.base.n_items],
+        )
+
     def item_vectors(self, items: IntArray | None = None) -> Tensor:
         vectors = torch.nn.functional.pad(self.base.item_vectors(), (0, 0, 0, self.n_items - self.base.n_items))
         return vectors if items is None else vectors[torch.as_tensor(items)]
@@ -137,14 +162,18 @@ class PaddedScorer(Scorer):
 
     def _older(self, users: UserBatch) -> UserBatch:
         """Histories without items that ``base`` does not know."""
-        history = users.history
-        keep = history.items < self.base.n_items
-        if keep.all():
-            return users
-        times, events = (None if one is None else one[keep] for one in (history.times, history.events))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(history.owners()[keep], minlength=len(history)))])
-        older = RaggedArray(indptr.astype(np.int64), history.items[keep], times, events)
-        return UserBatch(users.rows, older, users.attributes)
+        history = _below(users.history, self.base.n_items)
+        return users if history is users.history else UserBatch(users.rows, history, users.attributes)
 
     def scorable(self) -> NDArray[np.bool_]:
         return np.concatenate([self.base.scorable(), np.zeros(self.n_items - self.base.n_items, bool)])
+
+
+def _below(lists: RaggedArray, n_items: int) -> RaggedArray:
+    """``lists`` without rows from ``n_items`` on."""
+    keep = lists.items < n_items
+    if keep.all():
+        return lists
+    times, events = (None if one is None else one[keep] for one in (lists.times, lists.events))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(lists.owners()[keep], minlength=len(lists)))])
+    return RaggedArray(indptr.astype(np.int64), lists.items[keep], times, events)

@@ -1,1 +1,1 @@
-"""A run in use: retrieval index, event store, HTTP API, web page."""
+"""A run in use: recommender service, event store, retrieval index, HTTP API and web page."""

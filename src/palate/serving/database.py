@@ -1,43 +1,53 @@
-"""One database of a run in use: SQLite (a file that processes share) or PostgreSQL."""
+"""The database of a run in use: SQLite (a file that processes share) or PostgreSQL."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from palate.core.errors import ConfigError, DataError, MissingDependencyError
 
-LONGEST = 200
+MAX_ID_LENGTH = 200
 """Characters of an id."""
 TABLES = sql.MetaData()
 LOCK = 0x70616C617465
 """The advisory lock that writers of PostgreSQL hold."""
-DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
+DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}
 
 Version = tuple[int, ...]
-"""Equal: nobody wrote in between. Means nothing to another :class:`Database`."""
+"""Equal while nothing was written; comparable within one :class:`Database` only."""
 
 
-def place() -> sql.Column[int]:
+def id_column() -> sql.Column[int]:
     """The column of places: they rise in the order of writing, and none is given twice."""
     kind = sql.BigInteger().with_variant(sql.Integer, "sqlite")
     return sql.Column("id", kind, primary_key=True, autoincrement=True)
 
 
-def known_as(name: str, value: str) -> str:
-    """An id that every database can hold.
+def check_id(name: str, value: str) -> str:
+    """Check that every database can hold an id.
+
+    Args:
+        name: what it identifies, for the error.
+        value: the id.
+
+    Returns:
+        ``value``.
 
     Raises:
-        DataError: for one that is empty, longer than ``LONGEST``, or no text; ``name`` says of what.
+        DataError: if it is empty, longer than :data:`MAX_ID_LENGTH`, or not valid text.
     """
-    if not 0 < len(value) <= LONGEST or "\0" in value or (not value.isascii() and _halved(value)):
-        raise DataError(f"an id has 1 to {LONGEST} characters, none of them zero or half of one", key=name)
+    if not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value or (not value.isascii() and _has_surrogates(value)):
+        raise DataError(f"an id must be valid text of 1 to {MAX_ID_LENGTH} characters, without NUL", key=name)
     return value
 
 
@@ -48,75 +58,84 @@ class Database:
         url: as SQLAlchemy reads it: ``sqlite:///shop.db``, ``postgresql+psycopg://user@host/name``.
 
     Raises:
-        ConfigError: for an address of neither. MissingDependencyError: without the driver.
+        ConfigError: if the URL is invalid, or of another database.
+        MissingDependencyError: if the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
-        self.insert = DIALECTS[self.engine.dialect.name].insert
-        self._made: list[sql.Table] = []
-        self._watch: Any = None
-        self._watching, self._turn = threading.Lock(), threading.Lock()
+        self.insert: Any = DIALECTS[self.engine.dialect.name].insert
+        self._tables: list[sql.Table] = []
+        self._version_connection: PoolProxiedConnection | None = None
+        self._version_lock, self._writer_lock = threading.Lock(), threading.Lock()
 
     @property
-    def near(self) -> bool:
-        """Whether it is in this machine's own files, and answers at once."""
+    def is_local(self) -> bool:
+        """Whether it is a file of this machine, which answers at once."""
         return self.engine.dialect.name == "sqlite"
 
-    def make(self, *tables: sql.Table) -> None:
-        """Create those that are not there; many processes may do so at once."""
-        with self.writing() as connection:
+    def create_tables(self, *tables: sql.Table) -> None:
+        """Create tables that do not exist yet; many processes may do so at once."""
+        with self.transaction() as connection:
             TABLES.create_all(connection, tables=tables)
-        self._made += tables
+        self._tables += tables
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction, all or none, on disk when it ends well.
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of a writer, all or none, on disk when it ends well.
 
-        No two of them overlap, so places become visible in their order: who reads on from a place misses nothing.
+        No two of them overlap, so places become visible in their order: a reader who goes on from a place misses
+        nothing.
         """
-        # threads queue here, for SQLite lets those wait who ask at the wrong moment
-        with self._turn, self.engine.begin() as connection:
+        # threads queue here, because SQLite makes a writer wait that comes at the wrong moment
+        with self._writer_lock, self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK)))
             yield connection
 
-    def rows(self, query: sql.Select[Any], **values: Any) -> list[tuple[Any, ...]]:
-        """What a query finds."""
+    def query(self, statement: sql.Select[Any], **values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query.
+
+        Args:
+            statement: the query.
+            **values: values of its parameters.
+        """
         with self.engine.connect() as connection:
-            return list(connection.execute(query, values))
+            return list(connection.execute(statement, values))
 
     def version(self) -> Version:
-        """Differs when anyone, here or in another process, wrote since; cheap enough to ask before every request.
+        """Differs after any process wrote; cheap enough to ask before every request.
 
-        SQLite counts commits of others for a connection, so one that never writes is kept to be asked. PostgreSQL is
-        asked for the last places in the tables that were made here.
+        SQLite counts commits of others for a connection, so one that never writes is kept for this. PostgreSQL is
+        asked for the last places in the tables that were created here.
         """
         if self.engine.dialect.name == "sqlite":
-            with self._watching:
-                self._watch = self._watch or self.engine.raw_connection()
-                return tuple(self._watch.cursor().execute("PRAGMA data_version").fetchone())
-        last = (sql.select(sql.func.coalesce(sql.func.max(t.c.id), 0)).scalar_subquery() for t in self._made)
-        return tuple(self.rows(sql.select(*last))[0])
+            with self._version_lock:
+                self._version_connection = self._version_connection or self.engine.raw_connection()
+                cursor = self._version_connection.cursor()
+                cursor.execute("PRAGMA data_version")
+                return tuple(cursor.fetchone() or ())
+        last = (sql.select(sql.func.coalesce(sql.func.max(t.c.id), 0)).scalar_subquery() for t in self._tables)
+        return tuple(self.query(sql.select(*last))[0])
 
-    def scrub(self) -> None:
+    def purge_deleted(self) -> None:
         """Let deleted rows leave SQLite's files too; PostgreSQL does that in its own time (VACUUM)."""
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Give connections back."""
-        with self._watching:
-            if self._watch is not None:
-                self._watch.close()
-                self._watch = None
+        """Close the connections."""
+        with self._version_lock:
+            if self._version_connection is not None:
+                self._version_connection.close()
+                self._version_connection = None
         self.engine.dispose()
 
 
-def _halved(value: str) -> bool:
+def _has_surrogates(value: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -124,16 +143,16 @@ def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in DIALECTS:
-            raise ConfigError("events are kept in SQLite or PostgreSQL", key=parsed.drivername)
+            raise ConfigError("events are stored in SQLite or PostgreSQL", key=parsed.drivername)
         engine = sql.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except sql.exc.ArgumentError as error:
-        raise ConfigError("this is no address of a database", hint="for example sqlite:////data/shop.db") from error
+        raise ConfigError("invalid database URL", hint="for example sqlite:////data/shop.db") from error
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "psycopg", extra="postgres") from error
     if engine.dialect.name == "sqlite":
 
         @sql.event.listens_for(engine, "connect")
-        def _settle(connection: Any, record: Any) -> None:
+        def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
             cursor = connection.cursor()
             # readers go on while one writes; what is acknowledged is on disk; what is deleted is overwritten
             for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):

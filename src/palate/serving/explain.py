@@ -1,16 +1,17 @@
-"""Why an item is shown: what its score loses when a liked item, a modality, or what people did is left out.
+"""Explain a recommendation: what its score loses when an item of the history, a modality or behaviour is left out.
 
-Every figure is a difference of two scores of the run's own scorer. A liked item's share is the loss when it is taken
-out of the history. The item is scored once more as a twin that nobody has met, with the same content: what it loses is
-what *people did* with it; what a twin without a modality loses further is that *modality's*. Shares are losses above 0,
-scaled to sum to 1 within their kind; attributes are values that the item shares with the liked items, as they stand in
-the table. Nothing is said that was not computed or read.
+Every figure is a difference of two scores of the model that answers. The share of an item of the history is the loss
+when it is taken out of the history. The recommended item is scored once more as a copy without interactions: what it
+loses is the share of *behaviour*; what a copy without a modality loses further is the share of that *modality*. Shares
+are losses above 0, scaled to sum to 1 within their kind; attributes are values that the item has in common with items
+of the history, as they stand in the catalogue. Nothing is claimed that was not computed or read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,135 +22,258 @@ from palate.core.content import Features
 from palate.core.shared_copy import shared_copy
 from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.serving.requests import Explanation, HistoryShare, SharedValue
+from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
+from palate.serving.user_state import UserState
 
-from .edition import Edition, Voice
+MAX_HISTORY = 12
+"""Items of the history that are left out one by one, the latest."""
+MAX_NAMED, MIN_SHARE = 2, 0.1
+"""Items of the history that are named as reasons, at most; and the share of the loss that each must have."""
+MODALITY_NAMES = {
+    "text": "its words",
+    "image": "its picture",
+    "audio": "its sound",
+    "video": "its video",
+    "attributes": "its attributes",
+}
+BEHAVIOUR_NAME = "what others did with it"
 
-LATEST = 12
-"""Liked items that are weighed one by one, the latest."""
+
+class SharedRows(NamedTuple):
+    """An attribute value in common.
+
+    Attributes:
+        column: column of the attribute.
+        value: the value.
+        rows: rows of the items of the history that share it.
+    """
+
+    column: str
+    value: str
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What carried a score.
+class Attribution:
+    """What carried a score, in rows.
 
     Attributes:
-        score: of the item. liked: (row, share), the greatest first. modalities: (name, share); empty where the model
-            reads none, or not apart. behaviour: share of what people did, beside the modalities', or None where they
-            cannot be told apart. attributes: (column, value, rows of liked items that share it).
+        score: score of the item.
+        history: (row, share) of items of the history, the greatest first.
+        modalities: (name, share); empty where the model reads none, or cannot tell them apart.
+        behaviour: share of interactions, next to those of modalities; None where it cannot be told apart.
+        attributes: values in common with items of the history, the most frequent first.
     """
 
     score: float
-    liked: tuple[tuple[int, float], ...]
+    history: tuple[tuple[int, float], ...]
     modalities: tuple[tuple[str, float], ...]
     behaviour: float | None
-    attributes: tuple[tuple[str, str, tuple[int, ...]], ...]
+    attributes: tuple[SharedRows, ...]
 
 
-def because(edition: Edition, voice: Voice, liked: IntArray, rows: IntArray) -> NDArray[np.float32]:
-    """float32 [liked, rows]: what the score of each item loses when one of the latest liked items is left out.
+def leave_one_out(model: ServedModel, history: IntArray, rows: IntArray) -> NDArray[np.float32]:
+    """Loss of the score of each item when an item of the history is left out.
 
-    Zero for those before the last :data:`LATEST`, and for a voice that takes no history. One scoring of the catalogue
-    for each liked item that is weighed.
+    O(catalogue) for each of the last :data:`MAX_HISTORY` items of the history; the losses of earlier ones are 0, as
+    are all losses of a model that takes no history.
+
+    Args:
+        model: model that scores.
+        history: int64 [n], rows of items taken, oldest first.
+        rows: int64 [m], rows of the items to explain.
+
+    Returns:
+        float32 [n, m].
+
+    Raises:
+        UnsupportedError: if the model only lists items.
     """
-    out = np.zeros((len(liked), len(rows)), np.float32)
-    if not voice.new_users or not len(liked):
+    model.require_scores("an explanation")
+    out = np.zeros((len(history), len(rows)), np.float32)
+    if not model.new_users or not len(history):
         return out
-    latest = np.arange(max(0, len(liked) - LATEST), len(liked))
-    histories = [liked, *(np.delete(liked, at) for at in latest)]
-    batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([history.tolist() for history in histories]))
+    latest = np.arange(max(0, len(history) - MAX_HISTORY), len(history))
+    histories = [history, *(np.delete(history, at) for at in latest)]
+    batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([one.tolist() for one in histories]))
     with torch.inference_mode():
-        scores = voice.scorer.score(batch, rows).numpy()
-    if len(liked) > 1:
+        scores = model.scorer.score(batch, rows).numpy()
+    if len(history) > 1:
         out[latest] = scores[0] - scores[1:]
     else:
         out[0] = 1.0
     return out
 
 
-def explain(edition: Edition, voice: Voice, user: int, liked: IntArray, later: bool, row: int) -> Evidence:
-    """Evidence for one item."""
+def history_shares(losses: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shares of the items of a history in the loss of one score; all 0 where nothing is lost.
+
+    Args:
+        losses: float32 [n], of :func:`leave_one_out`.
+    """
+    positive = np.maximum(losses, 0)
+    total = positive.sum()
+    return np.asarray(positive / total if total > 0 else positive, np.float32)
+
+
+def named_reasons(shares: Sequence[float] | NDArray[np.float32]) -> list[int]:
+    """Places of the shares that are named as reasons, the greatest first: few, and none that carries little.
+
+    Args:
+        shares: shares of the items of a history.
+    """
+    order = np.argsort(-np.asarray(shares, np.float64), kind="stable")[:MAX_NAMED]
+    return [int(at) for at in order if shares[at] >= MIN_SHARE]
+
+
+def attribute_score(resolved: ResolvedModel, user: UserState, row: int) -> Attribution:
+    """What carried the score of one item for one user.
+
+    Args:
+        resolved: model that scores, and its snapshot.
+        user: the user.
+        row: row of the item.
+
+    Raises:
+        UnsupportedError: if the model only lists items.
+    """
+    snapshot, model = resolved
+    model.require_scores("an explanation")
     rows = np.array([row])
-    batch = edition.batch(user, liked, later and voice.new_users)
+    batch = snapshot.user_batch(user.user, user.history, user.has_new_events and model.new_users)
     with torch.inference_mode():
-        score = float(voice.scorer.score(batch, rows)[0, 0])
-    losses = np.maximum(because(edition, voice, liked, rows)[:, 0], 0)
-    shares = losses / losses.sum() if losses.sum() > 0 else losses
+        score = float(model.scorer.score(batch, rows)[0, 0])
+    shares = history_shares(leave_one_out(model, user.history, rows)[:, 0])
     order = np.argsort(-shares, kind="stable")
-    modalities, behaviour = _parts(edition, voice, batch, row, score)
-    return Evidence(
+    modalities, behaviour = _modality_shares(resolved, batch, row, score)
+    return Attribution(
         score,
-        tuple((int(liked[at]), float(shares[at])) for at in order if shares[at] > 0),
+        tuple((int(user.history[at]), float(shares[at])) for at in order if shares[at] > 0),
         modalities,
         behaviour,
-        _shared(edition, liked, row),
+        _shared_attributes(snapshot, user.history, row),
     )
 
 
-def _parts(
-    edition: Edition, voice: Voice, batch: UserBatch, row: int, score: float
+def explain(resolved: ResolvedModel, user: UserState, row: int) -> Explanation:
+    """Explain the score of one item for one user, in ids and as a sentence.
+
+    Args:
+        resolved: model that scores, and its snapshot.
+        user: the user.
+        row: row of the item.
+
+    Raises:
+        UnsupportedError: if the model only lists items.
+    """
+    found = attribute_score(resolved, user, row)
+    ids, titles = resolved.snapshot.ids, resolved.snapshot.stats.titles
+    return to_sentence(
+        Explanation(
+            ids[row],
+            titles[row],
+            found.score,
+            tuple(HistoryShare(ids[at], titles[at], share) for at, share in found.history),
+            found.modalities,
+            found.behaviour,
+            tuple(
+                SharedValue(column, value, tuple(ids[at] for at in rows)) for column, value, rows in found.attributes
+            ),
+            "",
+        )
+    )
+
+
+def to_sentence(explanation: Explanation) -> Explanation:
+    """The same explanation with its ``text``."""
+    parts = []
+    titles = [explanation.history[at].title for at in named_reasons([one.share for one in explanation.history])]
+    if titles:
+        parts.append(f"because you liked {_enumerate(titles)}")
+    if explanation.attributes:
+        shared = [f"{column} {value!r}" for column, value, _ in explanation.attributes[:2]]
+        parts.append("shares " + _enumerate(shared))
+    shares = [(MODALITY_NAMES.get(name, name), share) for name, share in explanation.modalities if share > 0]
+    if explanation.behaviour:
+        shares.append((BEHAVIOUR_NAME, explanation.behaviour))
+    if shares:
+        shares.sort(key=lambda part: -part[1])
+        parts.append("carried by " + _enumerate([f"{name} ({share:.0%})" for name, share in shares[:3]]))
+    text = "; ".join(parts)
+    return replace(explanation, text=text[:1].upper() + text[1:] if text else "Nothing known about you supports it")
+
+
+def _modality_shares(
+    resolved: ResolvedModel, batch: UserBatch, row: int, score: float
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
-    """Shares of modalities and of behaviour, by twins of the item that come after the last row."""
-    model = edition.model
-    name = next((n for n, known in edition.voices.items() if known is voice), None)
-    content = edition.content.handed
+    """Shares of modalities and of behaviour, by copies of the item that come after the last row."""
+    snapshot, served = resolved
+    model, content, size = snapshot.model, snapshot.content.handed, len(snapshot)
     if not model.capabilities.new_items or FUSED in content:
         return (), None
-    sources = edition.content.sources
-    there = [n for n, found in content.items() if found.kind == "pooled" and found.present[row]]
-    found = sorted({source for n in there for source in sources.get(n, (n,))})
-    if not found:
+    sources = snapshot.content.sources
+    present = [name for name, features in content.items() if features.kind == "pooled" and features.present[row]]
+    modalities = sorted({source for name in present for source in sources.get(name, (name,))})
+    if not modalities:
         return (), None
-    # the first twin is whole; each of the others lacks one modality
-    lacking: list[str | None] = [None, *found]
-    beside = shared_copy(model)
-    grown = {n: _with_twins(features, row, lacking, sources.get(n, (n,))) for n, features in content.items()}
-    size = len(edition)
-    beside.update_items(grown, size + len(lacking))
+    # the first copy has all content; each of the others lacks one modality
+    missing: list[str | None] = [None, *modalities]
+    extended = shared_copy(model)
+    copies = {n: _with_copies(features, row, missing, sources.get(n, (n,))) for n, features in content.items()}
+    extended.update_items(copies, size + len(missing))
     with torch.inference_mode():
-        scorer = beside.scorer()
-        names: list[str] = list(getattr(beside, "_names", []))
-        if name in names:
-            scorer = scorer.scorers[names.index(name)]  # type: ignore[attr-defined]
+        scorer = extended.scorer()
+        scorer = scorer.members().get(served.name, scorer)
         if not scorer.scorable()[size]:
             return (), None
-        twins = np.arange(size, size + len(lacking))
-        scores = scorer.score(batch, twins)[0].numpy()
-        # without all that the model reads, an item is like any other to it
-        if not scorer.scorable()[twins].all():
-            usual = float(voice.scorer.score(batch)[0].numpy()[voice.able].mean())
-            scores = np.where(scorer.scorable()[twins], scores, usual)
+        rows = np.arange(size, size + len(missing))
+        scores = scorer.score(batch, rows)[0].numpy()
+        # an item without any content that the model reads is like any other to it
+        if not scorer.scorable()[rows].all():
+            average = float(served.scorer.score(batch)[0].numpy()[served.eligible].mean())
+            scores = np.where(scorer.scorable()[rows], scores, average)
     losses = np.maximum(scores[0] - scores[1:], 0)
-    met = max(score - float(scores[0]), 0.0)
-    total = float(losses.sum()) + met
+    behaviour = max(score - float(scores[0]), 0.0)
+    total = float(losses.sum()) + behaviour
     if total <= 0:
-        return tuple((m, 0.0) for m in found), 0.0
-    parts = sorted(zip(found, (losses / total).tolist()), key=lambda part: -part[1])
-    return tuple(parts), met / total
+        return tuple((name, 0.0) for name in modalities), 0.0
+    shares = sorted(zip(modalities, (losses / total).tolist()), key=lambda part: -part[1])
+    return tuple(shares), behaviour / total
 
 
-def _with_twins(found: Features, row: int, lacking: Sequence[str | None], sources: Sequence[str]) -> Features:
-    keep = np.array([gone is None or gone not in sources for gone in lacking]) & bool(found.present[row])
-    values = np.where(keep[:, None], found.values[row], 0).astype(found.values.dtype)
-    return replace(found, values=np.concatenate([found.values, values]), present=np.concatenate([found.present, keep]))
+def _with_copies(features: Features, row: int, missing: Sequence[str | None], sources: Sequence[str]) -> Features:
+    """``features`` with copies of one row at the end, each without one modality."""
+    keep = np.array([modality is None or modality not in sources for modality in missing])
+    keep &= bool(features.present[row])
+    values = np.where(keep[:, None], features.values[row], 0).astype(features.values.dtype)
+    return replace(
+        features,
+        values=np.concatenate([features.values, values]),
+        present=np.concatenate([features.present, keep]),
+    )
 
 
-def _shared(edition: Edition, liked: IntArray, row: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
-    """Values of attributes that the item has in common with liked items; those that most share first."""
+def _shared_attributes(snapshot: ModelSnapshot, history: IntArray, row: int) -> tuple[SharedRows, ...]:
+    """Attribute values in common with items of the history, the most frequent first."""
     out = []
-    recent = liked[-LATEST:]
-    for column in edition.items.columns("attributes"):
-        series = edition.items.frame[column]
+    for column in snapshot.items.columns("attributes"):
+        series = snapshot.items.frame[column]
         if series.dtype.is_numeric():
             continue
-        mine = _values(series[row])
-        theirs: Mapping[int, set[str]] = {int(other): _values(series[int(other)]) for other in recent}
-        for value in sorted(mine):
-            having = tuple(other for other, values in theirs.items() if value in values)
-            if having:
-                out.append((column, value, having))
-    return tuple(sorted(out, key=lambda found: -len(found[2])))
+        own = _values(series[row])
+        others: Mapping[int, set[str]] = {int(at): _values(series[int(at)]) for at in history[-MAX_HISTORY:]}
+        for value in sorted(own):
+            rows = tuple(at for at, values in others.items() if value in values)
+            if rows:
+                out.append(SharedRows(column, value, rows))
+    return tuple(sorted(out, key=lambda shared: -len(shared.rows)))
 
 
 def _values(cell: object) -> set[str]:
-    found = attribute_values(cell)
-    return set(found) if isinstance(found, list) else set()
+    values = attribute_values(cell)
+    return set(values) if isinstance(values, list) else set()
+
+
+def _enumerate(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

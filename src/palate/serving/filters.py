@@ -1,10 +1,9 @@
-"""Filters: which items have these values of a column, or numbers within these bounds; an unknown value never fits."""
+"""Filters: items with some values of a column, or with numbers within bounds; a missing value never matches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,84 +13,101 @@ from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import Catalog
 from palate.features.encoders.tfidf_attributes import attribute_values
 
+FilterValue = str | float | Sequence[str] | Mapping[str, float]
+"""A value, a number, several values (any of them), or bounds ``{"min": 5, "max": 20}``."""
 BOUNDS = ("min", "max")
-FEW = 0.2
-"""Share of the items up to which those within bounds are looked up in order, faster than all are compared."""
+SORTED_SHARE = 0.2
+"""Share of the items up to which those within bounds are read from a sorted column, faster than all are compared."""
 
 
 class Filters:
-    """Attribute columns of a catalogue, made ready once.
+    """Attribute columns of a catalogue, prepared once.
 
     A request says ``{"category": ["lamp", "vase"], "price": {"min": 5, "max": 20}}``: any of the values, within the
     bounds, all columns at once. Values are compared without case; an attribute may hold several, as a list or separated
     by a comma, ``|`` or ``;``.
+
+    Args:
+        items: the catalogue.
+
+    Attributes:
+        size: number of items.
+        numbers: column -> float64 [items], NaN where missing.
+        values: column -> value -> rows of the items that have it.
     """
 
     def __init__(self, items: Catalog) -> None:
         self.size = len(items)
         self.numbers: dict[str, NDArray[np.float64]] = {}
-        self.sorted: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         self.values: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._sorted: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         for column in items.columns("attributes"):
             series = items.frame[column]
             if series.dtype.is_numeric():
-                values = series.cast(pl.Float64).fill_null(math.nan).to_numpy()
-                order = np.argsort(values, kind="stable")
-                self.numbers[column], self.sorted[column] = values, (order, values[order])
+                numbers = series.cast(pl.Float64).fill_null(math.nan).to_numpy()
+                order = np.argsort(numbers, kind="stable")
+                self.numbers[column], self._sorted[column] = numbers, (order, numbers[order])
             else:
                 self.values[column] = _rows_by_value(series)
 
-    def mask(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_] | None:
-        """bool [n], items that satisfy all of it; None where nothing is asked.
+    def mask(self, wanted: Mapping[str, FilterValue]) -> NDArray[np.bool_] | None:
+        """Items that match all filters.
+
+        Args:
+            wanted: column -> values or bounds.
+
+        Returns:
+            bool [items]; None without filters.
 
         Raises:
-            DataError: for a column that is no attribute, a value that no item has, bounds that are no numbers.
+            DataError: for a column that is not an attribute, a value that no item has, or bounds that are not numbers.
         """
-        found: NDArray[np.bool_] | None = None
-        for column, asked in wanted.items():
-            mine = self._within(column, asked) if column in self.numbers else self._among(column, asked)
-            found = mine if found is None else found & mine
-        return found
+        mask: NDArray[np.bool_] | None = None
+        for column, value in wanted.items():
+            matches = self._within(column, value) if column in self.numbers else self._one_of(column, value)
+            mask = matches if mask is None else mask & matches
+        return mask
 
-    def _within(self, column: str, asked: Any) -> NDArray[np.bool_]:
-        if not isinstance(asked, Mapping):
-            asked = {"min": asked, "max": asked}
-        for name, bound in asked.items():
+    def _within(self, column: str, wanted: FilterValue) -> NDArray[np.bool_]:
+        bounds: Mapping[str, object] = wanted if isinstance(wanted, Mapping) else {"min": wanted, "max": wanted}
+        limits = {"min": -math.inf, "max": math.inf}
+        for name, bound in bounds.items():
             if name not in BOUNDS:
-                raise DataError("a number is filtered by its bounds", column=column, key=name, hint="min, max")
+                raise DataError("a number is filtered by bounds", column=column, key=name, hint="min, max")
             if isinstance(bound, bool) or not isinstance(bound, int | float) or math.isnan(bound):
-                raise DataError(f"{bound!r} is no number", column=column, key=name)
-        values = self.numbers[column]
-        low, high = float(asked.get("min", -math.inf)), float(asked.get("max", math.inf))
-        order, rising = self.sorted[column]
-        begin, end = np.searchsorted(rising, low, "left"), np.searchsorted(rising, high, "right")
-        if end - begin >= FEW * self.size:
-            return (values >= low) & (values <= high)
-        out = np.zeros(self.size, bool)
-        out[order[begin:end]] = True
-        return out
+                raise DataError(f"{bound!r} is not a number", column=column, key=name)
+            limits[name] = float(bound)
+        numbers, (order, ascending) = self.numbers[column], self._sorted[column]
+        first = np.searchsorted(ascending, limits["min"], "left")
+        end = np.searchsorted(ascending, limits["max"], "right")
+        if end - first >= SORTED_SHARE * self.size:
+            return (numbers >= limits["min"]) & (numbers <= limits["max"])
+        mask = np.zeros(self.size, bool)
+        mask[order[first:end]] = True
+        return mask
 
-    def _among(self, column: str, asked: Any) -> NDArray[np.bool_]:
+    def _one_of(self, column: str, wanted: FilterValue) -> NDArray[np.bool_]:
         if column not in self.values:
             hint = did_you_mean(column, [*self.values, *self.numbers])
             raise DataError("items are not filtered by this column", column=column, hint=hint)
-        several = isinstance(asked, Sequence) and not isinstance(asked, str)
-        out, known = np.zeros(self.size, bool), self.values[column]
-        for value in asked if several else [asked]:
+        several = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+        mask, known = np.zeros(self.size, bool), self.values[column]
+        values: Sequence[object] = wanted if several else [wanted]  # type: ignore[assignment]
+        for value in values:
             if not isinstance(value, str):
-                raise DataError(f"{value!r} is no text", column=column)
+                raise DataError(f"{value!r} is not text", column=column)
             if value.strip().lower() not in known:
                 raise DataError("no item has this value", column=column, key=value, hint=did_you_mean(value, known))
-            out[known[value.strip().lower()]] = True
-        return out
+            mask[known[value.strip().lower()]] = True
+        return mask
 
 
 def _rows_by_value(series: pl.Series) -> dict[str, NDArray[np.int64]]:
-    """Value -> rows that have it; each distinct cell is taken apart once."""
-    rows = pl.DataFrame({"cell": series, "row": np.arange(len(series))}).group_by("cell", maintain_order=True)
-    found: dict[str, list[NDArray[np.int64]]] = {}
-    for cell, mine in rows.agg("row").iter_rows():
+    """Value -> rows that have it; each distinct cell is split once."""
+    cells = pl.DataFrame({"cell": series, "row": np.arange(len(series))}).group_by("cell", maintain_order=True)
+    parts: dict[str, list[NDArray[np.int64]]] = {}
+    for cell, rows in cells.agg("row").iter_rows():
         values = attribute_values(cell)
         for value in values if isinstance(values, list) else []:
-            found.setdefault(value, []).append(np.array(mine, np.int64))
-    return {value: np.sort(np.concatenate(parts)) for value, parts in found.items()}
+            parts.setdefault(value, []).append(np.array(rows, np.int64))
+    return {value: np.sort(np.concatenate(rows)) for value, rows in parts.items()}

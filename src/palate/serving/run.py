@@ -1,4 +1,4 @@
-"""Serve: one process, or several that share port, events and index."""
+"""Serve a run: in one process, or in several that share port, events and index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,101 +14,89 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from palate.core.errors import ConfigError, MissingDependencyError
-
-from .api.app import Settings
-from .api.measure import SHARED
+from palate.serving.api.app import Settings
+from palate.serving.api.metrics import MULTIPROCESS_DIR
+from palate.serving.sockets import bind_socket
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-TOLD = "PALATE_SERVE"
-"""Where a worker process finds its settings: paths and addresses, never keys."""
+SETTINGS = "PALATE_SERVE"
+"""Environment variable with the settings of a worker process: paths and addresses, never keys."""
 
 
 def serve(
     settings: Settings, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, open_to_all: bool = False
 ) -> None:
-    """Serve until told to stop.
+    """Serve until the process is stopped.
+
+    Args:
+        settings: how the run is served.
+        host: address to listen on.
+        port: port to listen on.
+        workers: number of processes.
+        open_to_all: whether other machines may be served without a key.
 
     Raises:
-        ConfigError: for a host that others reach while nobody needs a key, unless ``open_to_all``.
+        ConfigError: if other machines reach ``host`` and need no key, or the address cannot be used.
+        MissingDependencyError: if uvicorn is not installed.
     """
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingDependencyError("uvicorn", "serve") from error
-    if settings.keys is None and not open_to_all and not _local(host):
+    if settings.keys is None and not open_to_all and not _is_loopback(host):
         raise ConfigError(
-            "others reach this address, and no key is asked of them",
+            "other machines can reach this address, and no key is required",
             key=host,
-            hint="--keys FILE, or --open if so meant",
+            hint="give --keys FILE, or --open to serve everyone",
         )
     settings.folder.mkdir(parents=True, exist_ok=True)
-    os.environ[TOLD] = json.dumps(asdict(settings))
+    os.environ[SETTINGS] = json.dumps(asdict(settings))
     config = uvicorn.Config(
         "palate.serving.run:worker", factory=True, workers=workers, access_log=False, log_level="warning",
         server_header=False, timeout_graceful_shutdown=10,
     )  # fmt: skip
-    with _measured(workers):
-        with bound(host, port) as listening:
+    with _shared_metrics(workers):
+        with bind_socket(host, port) as listening:
             if workers == 1:
                 uvicorn.Server(config).run(sockets=[listening])
                 return
-        from .workers import Workers
+        from palate.serving.workers import Workers
 
         Workers(config, host, port).run()
-
-
-def bound(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A bound socket whose connections send at once: waiting for more to send costs an answer 40 ms.
-
-    Args:
-        shared: whether others may be bound there as well, and get their share of what comes.
-
-    Raises:
-        ConfigError: when the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise ConfigError(f"cannot listen there: {error.strerror}", key=f"{host}:{port}", hint="--port") from error
-    return listening
 
 
 def worker() -> FastAPI:
     """The app of one worker process."""
     import torch
 
-    from .api.app import create_app
+    from palate.serving.api.app import create_app
 
-    # requests run side by side; threads inside one would only get in each other's way
+    # requests run side by side; threads within one would only slow down the others
     torch.set_num_threads(1)
-    # who waits for the interpreter while an item is added waits a millisecond at most
+    # a request that waits for the interpreter while an item is added waits a millisecond at most
     sys.setswitchinterval(0.001)
-    told = json.loads(os.environ[TOLD])
-    return create_app(Settings(**{**told, "beside": tuple(told["beside"]), "cors": tuple(told["cors"])}))
+    settings = json.loads(os.environ[SETTINGS])
+    lists = {name: tuple(settings[name]) for name in ("extra_runs", "cors")}
+    return create_app(Settings(**{**settings, **lists}))
 
 
 @contextmanager
-def _measured(workers: int) -> Iterator[None]:
-    """Where several workers meet to count requests."""
+def _shared_metrics(workers: int) -> Iterator[None]:
+    """A folder in which several workers add up their metrics."""
     if workers < 2:
         yield
         return
-    folder = tempfile.mkdtemp(prefix="palate-measures-")
-    os.environ[SHARED] = folder
+    folder = tempfile.mkdtemp(prefix="palate-metrics-")
+    os.environ[MULTIPROCESS_DIR] = folder
     try:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _local(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

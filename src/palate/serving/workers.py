@@ -1,6 +1,7 @@
 """Several processes behind one port, each with a socket of its own, among which the system divides connections.
 
-Where they share one socket, whoever wakes first takes most of what comes, and one of two may do nearly all the work.
+Where they share one socket, the process that wakes first takes most connections, and one of two may do nearly all the
+work.
 """
 
 from __future__ import annotations
@@ -10,30 +11,32 @@ import socket
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from .run import bound
+from palate.serving.sockets import bind_socket
 
 
 class Workers(Multiprocess):
     """Uvicorn's processes, which it starts, watches and replaces.
 
     Args:
-        config: of each. host, port: which nobody else is bound to.
+        config: configuration of each process.
+        host: address to listen on.
+        port: port to listen on; no other process may be bound to it.
     """
 
     def __init__(self, config: uvicorn.Config, host: str, port: int) -> None:
         self.host, self.port = host, port
-        self._given: socket.socket | None = None
+        self._last: socket.socket | None = None
         super().__init__(config, [])
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """For the next process that is started: a socket of its own."""
+        """A socket for the next process that is started."""
         # kept open here, it would get its share of connections after its process has died
-        if self._given is not None:
-            self._given.close()
-        self._given = bound(self.host, self.port, shared=True)
-        return [self._given]
+        if self._last is not None:
+            self._last.close()
+        self._last = bind_socket(self.host, self.port, shared=True)
+        return [self._last]
 
     @sockets.setter
     def sockets(self, given: list[socket.socket]) -> None:
-        """None are given from outside."""
+        """Sockets from outside are ignored."""

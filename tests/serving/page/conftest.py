@@ -1,4 +1,4 @@
-"""A small simulated shop, fitted in seconds, with the titles that pages stumble over; and a browser."""
+"""A small simulated service, fitted in seconds, with the titles that pages stumble over; and a browser."""
 
 import os
 import shutil
@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 import torch
 from fastapi import FastAPI
-from page_shop import HOSTILE, LONG, RTL, Deployment, Served, painted
+from page_shop import HOSTILE, LONG, RTL, FittedShop, Served, painted
 from starlette.testclient import TestClient
 
 from palate.serving.page import pages
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -22,7 +22,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory) -> Deployment:
+def fitted(tmp_path_factory) -> FittedShop:
     import palate
     from palate.evaluation.runs import run_fit
     from palate.features.plan import plan_content
@@ -45,26 +45,28 @@ def fitted(tmp_path_factory) -> Deployment:
         loaded = palate.load(data)
         content = plan_content(loaded, {"text": "tfidf", "image": "image_stats"}, str(folder / "store"))
         run_fit(loaded, "content_knn", folder / "run", content=content, baselines=True)
-        run_fit(loaded, "ease_content", folder / "beside", content=content, settings={"k": 4}, baselines=False)
+        run_fit(loaded, "ease_content", folder / "other", content=content, settings={"k": 4}, baselines=False)
     ids = items["item_id"].to_list()
-    shop = Shop(folder / "run", folder / "look", watch=0)
-    known = max(shop.edition.users, key=lambda name: len(shop.edition.deployment.seen[shop.edition.users[name]]))
+    service = RecommenderService(folder / "run", folder / "look", poll_seconds=0)
+    known = max(
+        service.snapshot.users, key=lambda name: len(service.snapshot.deployment.seen[service.snapshot.users[name]])
+    )
     plain = next(ids[row] for row in range(4, 120) if pictures[row])
-    shop.close()
-    return Deployment(folder / "run", folder / "beside", ids[0], ids[1], ids[2], ids[3], plain, known)
+    service.close()
+    return FittedShop(folder / "run", folder / "other", ids[0], ids[1], ids[2], ids[3], plain, known)
 
 
 @pytest.fixture
-def shop(fitted, tmp_path):
-    made = Shop(fitted.run, tmp_path / "state", beside=[fitted.beside], watch=0)
+def service(fitted, tmp_path):
+    made = RecommenderService(fitted.run, tmp_path / "state", extra_runs=[fitted.other_run], poll_seconds=0)
     yield made
     made.close()
 
 
 @pytest.fixture
-def app(shop) -> FastAPI:
+def app(service) -> FastAPI:
     made = FastAPI(openapi_url=None)
-    made.state.shop = shop
+    made.state.service = service
     made.include_router(pages())
     return made
 
@@ -77,7 +79,7 @@ def client(app) -> TestClient:
 @pytest.fixture
 def known(client, fitted) -> TestClient:
     """The client of a user that the run knows."""
-    client.post("/become", data={"user": fitted.user})
+    client.post("/users/select", data={"user": fitted.user})
     return client
 
 
@@ -118,7 +120,9 @@ def served(fitted, tmp_path_factory):
 
     torch.set_num_threads(1)
     made = FastAPI(openapi_url=None)
-    made.state.shop = Shop(fitted.run, tmp_path_factory.mktemp("served"), beside=[fitted.beside], watch=0)
+    made.state.service = RecommenderService(
+        fitted.run, tmp_path_factory.mktemp("served"), extra_runs=[fitted.other_run], poll_seconds=0
+    )
     made.include_router(pages())
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -128,7 +132,7 @@ def served(fitted, tmp_path_factory):
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield Served(f"http://127.0.0.1:{port}", made.state.shop)
+    yield Served(f"http://127.0.0.1:{port}", made.state.service)
     server.should_exit = True
     thread.join(10)
-    made.state.shop.close()
+    made.state.service.close()

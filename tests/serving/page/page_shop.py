@@ -1,4 +1,4 @@
-"""A small shop with odd titles: what tests know of it."""
+"""A small shop with odd titles: its runs, and ids of items by what is odd about them."""
 
 import io
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
 HOSTILE = '<script>alert("lamp")</script>'
 RTL = "مصباح نحاسي صغير للمكتب"
@@ -14,11 +14,11 @@ LONG = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """A run, another one beside it, ids of items by what is odd about them, and a user that the runs know."""
+class FittedShop:
+    """A run, another run to compare it with, ids of items by what is odd about them, and a user that the runs know."""
 
     run: Path
-    beside: Path
+    other_run: Path
     hostile: str
     rtl: str
     long: str
@@ -30,7 +30,7 @@ class Deployment:
 @dataclass(frozen=True)
 class Served:
     url: str
-    shop: Shop
+    service: RecommenderService
 
 
 def painted(colour=(40, 160, 220), side=48) -> bytes:

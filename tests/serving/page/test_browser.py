@@ -1,4 +1,4 @@
-"""Every view in a browser, against a real server: clicks, keys, a phone, light and dark, and what axe-core finds."""
+"""Every view in a browser, against a real server: clicks, keyboard, phone, colour schemes, and accessibility (axe)."""
 
 import re
 import time
@@ -8,24 +8,24 @@ from contextlib import contextmanager, suppress
 import pytest
 from page_shop import painted
 
-VIEWS = ("/", "/people", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/item/{}", "/item/{}?why=1")
-VIEWS += ("/item/nope", "/edit?item={}", "/search?like={}", "/?is.category=nothing")
+VIEWS = ("/", "/users", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/item/{}", "/item/{}?explain=1")
+VIEWS += ("/item/nope", "/edit?item={}", "/search?similar_to={}", "/?is.category=nothing")
 
 
 @contextmanager
 def opened(browser, served, user=None, **settings):
-    """A page of a fresh browser; what it complained of is in ``page.faults``."""
+    """A page of a new browser context; its errors are in ``page.errors``."""
     context = browser.new_context(base_url=served.url, reduced_motion="reduce", **settings)
     context.set_default_timeout(10_000)
     if user:
         context.add_cookies([{"name": "palate_user", "value": user, "url": served.url}])
     page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("console", lambda said: page.faults.append(said.text) if said.type == "error" else None)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
     yield page
-    # a page that is not there is itself such a complaint
-    assert not [fault for fault in page.faults if "status of 4" not in fault]
+    # a response with an error status is logged as an error, too
+    assert not [fault for fault in page.errors if "status of 4" not in fault]
     context.close()
 
 
@@ -36,7 +36,7 @@ def desk(browser, served, fitted):
 
 
 @pytest.fixture
-def stranger(browser, served):
+def visitor(browser, served):
     with opened(browser, served, viewport={"width": 1280, "height": 900}) as page:
         yield page
 
@@ -55,58 +55,61 @@ def eventually(page, truth, seconds=15.0):
         time.sleep(0.02)
 
 
-def shown(page, shelf="for-you"):
-    return page.locator(f"[data-shelf={shelf}] .card").evaluate_all("all => all.map(one => one.dataset.item)")
+def shown(page, row="for-you"):
+    return page.locator(f"[data-row={row}] .card").evaluate_all("all => all.map(one => one.dataset.item)")
 
 
 def settled(page):
-    eventually(page, "document.querySelector('#shelves').getAttribute('aria-busy') === 'false'")
+    eventually(page, "document.querySelector('#rows').getAttribute('aria-busy') === 'false'")
 
 
-def test_becoming_a_user_and_another(stranger, fitted):
-    stranger.goto("/")
-    stranger.get_by_label("Your name").fill("Ada")
-    stranger.get_by_role("button", name="Start").click()
-    assert "Hello, Ada" in stranger.locator("h1").inner_text()
-    stranger.get_by_role("link", name="You are Ada. Change").click()
-    stranger.get_by_label("Find a user").press_sequentially(fitted.user)
-    eventually(stranger, "document.querySelectorAll('#found .person').length === 1")
-    stranger.locator("#found .person").click()
-    assert fitted.user in stranger.locator("h1").inner_text() and shown(stranger)
-    stranger.goto("/people")
-    stranger.get_by_role("button", name="Be nobody again").click()
-    assert stranger.get_by_role("heading", level=1).inner_text() == "Things you will like, and why."
+def test_selecting_a_user_and_another(visitor, fitted):
+    visitor.goto("/")
+    visitor.get_by_label("Your name").fill("Ada")
+    visitor.get_by_role("button", name="Start").click()
+    assert "Hello, Ada" in visitor.locator("h1").inner_text()
+    visitor.get_by_role("link", name="Current user: Ada. Change").click()
+    visitor.get_by_label("Find a user").press_sequentially(fitted.user)
+    eventually(visitor, "document.querySelectorAll('#options .user-option').length === 1")
+    visitor.locator("#options .user-option").click()
+    assert fitted.user in visitor.locator("h1").inner_text() and shown(visitor)
+    visitor.goto("/users")
+    visitor.get_by_role("button", name="Continue without a user").click()
+    assert visitor.get_by_role("heading", level=1).inner_text() == "Things you will like, and why."
 
 
-def test_liking_and_hiding(stranger, served):
-    stranger.goto("/")
-    before = shown(stranger)
-    first = stranger.locator("[data-shelf=for-you] .card").first
+def test_liking_and_hiding(visitor, served):
+    visitor.goto("/")
+    before = shown(visitor)
+    first = visitor.locator("[data-row=for-you] .card").first
     first.locator(".like").click()
-    eventually(stranger, "document.querySelector('#toast').textContent.startsWith('Liked')")
+    eventually(visitor, "document.querySelector('#toast').textContent.startsWith('Liked')")
     assert first.locator(".like").get_attribute("aria-pressed") == "true"
-    second = stranger.locator(f"[data-item='{before[1]}']").first
+    second = visitor.locator(f"[data-item='{before[1]}']").first
     second.hover()
     second.locator(".hide").click()
-    eventually(stranger, f"!document.querySelector('[data-shelf=for-you] [data-item=\"{before[1]}\"]')")
-    stranger.get_by_role("button", name="Update my lists").click()
-    eventually(stranger, "document.querySelector('#shelf-for-you').textContent === 'For you'")
-    assert before[0] not in shown(stranger) and before[1] not in shown(stranger)
-    names = [user for user in served.shop.events.users() if user.startswith("guest-")]
-    assert {(e.item, e.kind) for e in served.shop.events.of(names[0])} == {(before[0], "like"), (before[1], "hide")}
+    eventually(visitor, f"!document.querySelector('[data-row=for-you] [data-item=\"{before[1]}\"]')")
+    visitor.get_by_role("button", name="Update my lists").click()
+    eventually(visitor, "document.querySelector('#row-for-you').textContent === 'For you'")
+    assert before[0] not in shown(visitor) and before[1] not in shown(visitor)
+    names = [user for user in served.service.events.recent_users() if user.startswith("guest-")]
+    assert {(e.item, e.kind) for e in served.service.events.for_user(names[0])} == {
+        (before[0], "like"),
+        (before[1], "hide"),
+    }
 
 
-def test_a_failed_like_is_taken_back(desk):
+def test_a_failed_like_is_reverted(desk):
     desk.goto("/")
-    desk.route("**/act", lambda route: route.abort())
-    like = desk.locator("[data-shelf=for-you] .like").first
+    desk.route("**/feedback", lambda route: route.abort())
+    like = desk.locator("[data-row=for-you] .like").first
     like.click()
     eventually(desk, "document.querySelector('#toast').classList.contains('on')")
     assert like.get_attribute("aria-pressed") == "false"
-    desk.faults.clear()
+    desk.errors.clear()
 
 
-def test_sliders_and_filters_act_at_once_and_are_shared_by_address(desk, browser, served, fitted):
+def test_sliders_and_filters_act_at_once_and_change_the_address(desk, browser, served, fitted):
     desk.goto("/")
     desk.evaluate("window.same = true")
     before = shown(desk)
@@ -128,7 +131,7 @@ def test_sliders_and_filters_act_at_once_and_are_shared_by_address(desk, browser
     assert shown(desk) == before
 
 
-def test_searching_by_words_and_by_picture(desk, fitted, served):
+def test_searching_by_text_and_by_image(desk, fitted, served):
     desk.goto("/")
     desk.get_by_role("link", name="Search").click()
     desk.get_by_role("searchbox").fill("lamp")
@@ -136,14 +139,14 @@ def test_searching_by_words_and_by_picture(desk, fitted, served):
     desk.wait_for_url("**/search?q=lamp**")
     eventually(desk, lambda: desk.locator(".card").count() == 24)
     assert "lamp" in desk.locator(".card .title").first.inner_text().lower()
-    address = desk.locator(f"img[src^='/picture/{fitted.plain}']").first
-    own = desk.request.get(address.get_attribute("src") if address.count() else f"/picture/{fitted.plain}").body()
+    address = desk.locator(f"img[src^='/image/{fitted.plain}']").first
+    own = desk.request.get(address.get_attribute("src") if address.count() else f"/image/{fitted.plain}").body()
     desk.locator("input[type=file]").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": own})
-    desk.get_by_role("heading", name="Like this picture").wait_for()
+    desk.get_by_role("heading", name="Like this image").wait_for()
     assert desk.locator(".card").first.get_attribute("data-item") == fitted.plain
 
 
-def test_dropping_a_picture(desk):
+def test_dropping_an_image(desk):
     desk.goto("/search")
     desk.evaluate(
         """async (bytes) => {
@@ -153,22 +156,25 @@ def test_dropping_a_picture(desk):
         }""",
         list(painted()),
     )
-    desk.get_by_role("heading", name="Like this picture").wait_for()
+    desk.get_by_role("heading", name="Like this image").wait_for()
     eventually(desk, lambda: desk.locator(".card").count() == 24)
 
 
-def test_from_a_card_to_reasons_and_what_is_like_it(desk):
+def test_from_a_card_to_its_explanation_and_similar_items(desk):
     desk.goto("/")
-    title = desk.locator("[data-shelf=for-you] .title a").first
+    title = desk.locator("[data-row=for-you] .title a").first
     words = title.inner_text()
     title.click()
     assert desk.locator("h1").inner_text() == words
-    desk.get_by_role("heading", name="What you liked").wait_for()
-    assert desk.locator(".why .bars li").count() >= 2 and "%" in desk.locator(".why .value").first.inner_text()
+    desk.get_by_role("heading", name="Items you liked").wait_for()
+    assert (
+        desk.locator(".explanation .bars li").count() >= 2
+        and "%" in desk.locator(".explanation .value").first.inner_text()
+    )
     assert desk.locator(".rail .card").count() >= 6
     desk.get_by_role("link", name="More like this").click()
     eventually(desk, lambda: desk.locator(".card").count() == 24)
-    assert "Like " in desk.locator("h1").inner_text()
+    assert "Similar to " in desk.locator("h1").inner_text()
 
 
 def test_adding_an_item_and_seeing_it_recommended(desk):
@@ -178,10 +184,10 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
     desk.locator("[name='field.category']").fill("lighting")
     desk.get_by_label("Price").fill("42")
     desk.locator("input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": painted()})
-    desk.get_by_alt_text("The chosen picture").wait_for()
-    desk.get_by_role("button", name="Add it").click()
-    desk.get_by_role("heading", name="It is in, and can be recommended now").wait_for()
-    assert re.search(r"number \d+ in New here", desk.locator(".places").inner_text())
+    desk.get_by_alt_text("The chosen image").wait_for()
+    desk.get_by_role("button", name="Add item").click()
+    desk.get_by_role("heading", name="The item was added and can be recommended now").wait_for()
+    assert re.search(r"number \d+ in New here", desk.locator(".positions").inner_text())
     assert desk.locator("h1").inner_text() == name
     assert desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth") >= 40
     desk.goto("/")
@@ -194,17 +200,17 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
     desk.get_by_text("Remove", exact=True).click()
     desk.get_by_role("button", name="Remove this item").click()
     desk.wait_for_url(lambda url: url.endswith("/"))
-    assert desk.locator(".said").inner_text().startswith("Removed")
+    assert desk.locator(".flash").inner_text().startswith("Removed")
 
 
-def test_an_id_of_any_kind_can_be_followed(desk, served):
+def test_links_work_for_any_id(desk, served):
     name = "100% a/b?c#d é%20"
-    served.shop.put([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
+    served.service.put_items([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
     desk.goto("/")
     desk.get_by_role("link", name="Percent lamp", exact=True).first.click()
     assert desk.locator(".facts").inner_text().strip().endswith(name)
     assert desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth")
-    served.shop.drop(name)
+    served.service.remove_item(name)
 
 
 def test_comparing_and_the_dashboard(desk):
@@ -215,20 +221,20 @@ def test_comparing_and_the_dashboard(desk):
     assert desk.locator(".ranked li").count() == 40
     desk.get_by_role("link", name="Dashboard").click()
     assert desk.locator(".quad .panel").count() == 4 and desk.locator(".slices .panel").count() >= 4
-    desk.get_by_text("All measures").click()
+    desk.get_by_text("All metrics").click()
     assert desk.get_by_role("table").is_visible()
-    desk.get_by_role("link", name="The whole report").click()
+    desk.get_by_role("link", name="Full report").click()
     assert desk.url.endswith("/report") and desk.locator("h1").count() == 1
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-def test_no_view_keeps_anybody_out(browser, served, fitted, scheme, width):
+def test_every_view_is_accessible(browser, served, fitted, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 
     axe, found = Axe(), []
     size = {"width": width, "height": 800}
     for user in (fitted.user, None):
-        views = VIEWS if user else ("/", "/people", "/item/{}", "/compare")
+        views = VIEWS if user else ("/", "/users", "/item/{}", "/compare")
         with opened(browser, served, user, viewport=size, color_scheme=scheme) as page:
             for view in views:
                 page.goto(view.format(fitted.plain), wait_until="load")
@@ -247,11 +253,11 @@ def test_no_view_keeps_anybody_out(browser, served, fitted, scheme, width):
     assert not found
 
 
-def test_a_phone_shows_odd_titles_without_sideways_scroll(browser, served, fitted):
+def test_a_phone_shows_long_titles_without_horizontal_scroll(browser, served, fitted):
     with opened(browser, served, fitted.user, viewport={"width": 360, "height": 800}, has_touch=True) as page:
         for item in (fitted.long, fitted.rtl, fitted.hostile, fitted.bare):
             page.goto(f"/item/{item}")
-            page.locator(".told .like").click()
+            page.locator(".details .like").click()
             eventually(page, "document.querySelector('#toast').classList.contains('on')")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.goto(f"/item/{fitted.rtl}")
@@ -266,12 +272,12 @@ def test_a_first_view_is_light(browser, served, fitted):
         sizes = {}
         page.on("response", lambda got: sizes.update({got.url: got}))
         page.goto("/", wait_until="networkidle")
-        total = sum(len(got.body()) for url, got in sizes.items() if "/picture/" not in url)
+        total = sum(len(got.body()) for url, got in sizes.items() if "/image/" not in url)
         assert 0 < total < 300_000
         assert all(url.startswith(served.url) for url in sizes)
 
 
-def test_keys_alone_are_enough(browser, served):
+def test_the_keyboard_is_sufficient(browser, served):
     with opened(browser, served, viewport={"width": 1280, "height": 900}) as page:
         page.goto("/")
 
@@ -301,7 +307,7 @@ def test_keys_alone_are_enough(browser, served):
         until("Hide ")
         gone = page.evaluate("document.activeElement.closest('.card').dataset.item")
         page.keyboard.press("Enter")
-        eventually(page, f"!document.querySelector('[data-shelf=for-you] [data-item=\"{gone}\"]')")
+        eventually(page, f"!document.querySelector('[data-row=for-you] [data-item=\"{gone}\"]')")
         assert page.evaluate("document.activeElement.matches('.title a')")
         page.goto("/")
         page.get_by_label("Diversity").focus()
@@ -316,18 +322,18 @@ def test_every_view_works_without_a_script(browser, served, fitted):
         page.get_by_role("button", name="Start").click()
         item = page.locator(".card").first.get_attribute("data-item")
         page.locator(".card .like").first.click()
-        assert page.locator(".said").inner_text().startswith("Liked")
-        assert page.locator("#shelf-for-you").inner_text() == "For you"
+        assert page.locator(".flash").inner_text().startswith("Liked")
+        assert page.locator("#row-for-you").inner_text() == "For you"
         page.get_by_label("Novelty").fill("0.8")
         page.get_by_role("button", name="Apply").click()
         assert "novelty=0.8" in page.url
         page.goto(f"/item/{item}")
         page.goto(f"/item/{fitted.plain}")
-        page.get_by_role("link", name="Show the reasons").click()
-        assert page.get_by_role("heading", name="What you liked").is_visible()
+        page.get_by_role("link", name="Show the explanation").click()
+        assert page.get_by_role("heading", name="Items you liked").is_visible()
         page.goto("/search")
         page.locator("input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": painted()}
         )
-        page.get_by_role("button", name="Search by picture").click()
+        page.get_by_role("button", name="Search by image").click()
         eventually(page, lambda: page.locator(".card").count() == 24)

@@ -1,6 +1,7 @@
 """Every view without a script: what is on it, what forms do, what is escaped, what is refused."""
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from page_shop import HOSTILE, LONG, RTL
 
+from palate.contracts import tasks
 from palate.core.errors import UnsupportedError
+from palate.serving.api.keys import Grant
 from palate.serving.events import Event
-from palate.serving.shop import Shop
+from palate.serving.service import RecommenderService
 
-VIEWS = ("/", "/people", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/enter")
+VIEWS = ("/", "/users", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/login")
 VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "use", "br"}
 
 
@@ -65,15 +68,15 @@ def sound(response, status=200) -> Page:
     return page
 
 
-def cards(html, shelf="for-you"):
-    found = re.search(rf'<ul[^>]*data-shelf="{shelf}".*?</ul>\s*</section>', html, re.S)
+def cards(html, row="for-you"):
+    found = re.search(rf'<ul[^>]*data-row="{row}".*?</ul>\s*</section>', html, re.S)
     return re.findall(r'data-item="([^"]+)"', found[0]) if found else []
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_views_of_a_stranger(client, view):
+def test_views_without_a_user(client, view):
     response = client.get(view)
-    if view == "/enter":
+    if view == "/login":
         assert response.status_code == 303
         return
     page = sound(response)
@@ -85,109 +88,112 @@ def test_views_of_a_known_user(known, fitted, view):
     assert fitted.user in sound(known.get(view)).text
 
 
-def test_a_stranger_sees_what_is_popular_and_is_invited(client, shop):
+def test_home_without_a_user_shows_popular_items(client, service):
     page = sound(client.get("/"))
-    assert "Nobody knows you here yet" in page.text and "Popular now" in page.text and "New here" in page.text
+    assert "no likes of yours yet" in page.text and "Popular" in page.text and "New here" in page.text
     assert "For you" not in page.text
 
 
-def test_home_names_liked_items_as_reasons(known, shop, fitted):
+def test_home_names_liked_items_as_reasons(known, service, fitted):
     html = known.get("/").text
-    told = shop.recommend(_wish(shop, fitted.user))
+    told = service.recommend(_wish(service, fitted.user))
     assert cards(html) == [item.id for item in told.items]
     assert "Because you liked" in sound(known.get("/")).text
-    shelves = re.findall(r'data-shelf="([^"]+)"', html)
-    assert {"for-you", "like-1", "new", "popular"} <= set(shelves)
-    everywhere = [item for shelf in shelves for item in cards(html, shelf)]
+    rows = re.findall(r'data-row="([^"]+)"', html)
+    assert {"for-you", "like-1", "new", "popular"} <= set(rows)
+    everywhere = [item for row in rows for item in cards(html, row)]
     assert len(everywhere) == len(set(everywhere))
 
 
-def _wish(shop, user, **more):
-    from palate.serving.wishes import Wish
+def _wish(service, user, **more):
+    from palate.serving.requests import RecommendRequest
 
-    return Wish(12, user=user, **more)
+    return RecommendRequest(12, user=user, **more)
 
 
-def test_sliders_and_filters_are_in_the_address(known, shop, fitted):
-    category = shop.edition.items.frame["category"][0]
+def test_sliders_and_filters_are_in_the_address(known, service, fitted):
+    category = service.snapshot.items.frame["category"][0]
     plain, tuned = known.get("/").text, known.get("/?diversity=1&novelty=0.5").text
     assert cards(plain) != cards(tuned)
     assert 'name="diversity" min="0" max="1" step="0.05" value="1.0"' in tuned
     narrowed = known.get("/", params={"is.category": category})
     sound(narrowed)
-    rows = [shop.edition.row(item) for item in cards(narrowed.text)]
-    assert rows and {shop.edition.items.frame["category"][row] for row in rows} == {category}
+    rows = [service.snapshot.row(item) for item in cards(narrowed.text)]
+    assert rows and {service.snapshot.items.frame["category"][row] for row in rows} == {category}
     bounded = known.get("/", params={"max.price": "60"}).text
-    assert all(shop.edition.items.frame["price"][shop.edition.row(item)] <= 60 for item in cards(bounded))
-    assert "Nothing fits" in sound(known.get("/", params={"max.price": "0"})).text
+    assert all(service.snapshot.items.frame["price"][service.snapshot.row(item)] <= 60 for item in cards(bounded))
+    assert "No items found" in sound(known.get("/", params={"max.price": "0"})).text
 
 
 @pytest.mark.parametrize(
     "address", ["/?diversity=much", "/?freshness=nan", "/?max.price=cheap", "/?is.nothing=1", "/?is.category=none"]
 )
-def test_what_an_address_cannot_mean_is_said(known, address):
-    assert "This cannot be used" in sound(known.get(address), 422).text
+def test_invalid_parameters_are_reported(known, address):
+    assert "Invalid request" in sound(known.get(address), 422).text
 
 
 def test_rows_alone_for_the_script(known):
-    response = known.get("/shelves?diversity=0.5")
+    response = known.get("/rows?diversity=0.5")
     assert "<html" not in response.text and cards(response.text) == cards(known.get("/?diversity=0.5").text)
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_like_and_a_hide_count_in_the_next_view(known, shop, fitted):
+def test_a_like_and_a_hide_count_in_the_next_view(known, service, fitted):
     first, second = cards(known.get("/").text)[:2]
-    sent = known.post("/act", data={"item": first, "kind": "like", "next": "/?diversity=0.5"})
+    sent = known.post("/feedback", data={"item": first, "type": "like", "next": "/?diversity=0.5"})
     assert sent.status_code == 303 and sent.headers["location"] == "/?diversity=0.5"
-    sent = known.post("/act", data={"item": second, "kind": "hide"}, headers={"Accept": "application/json"})
-    assert sent.json() == {"kind": "hide", "item": second}
-    assert [(event.item, event.kind) for event in shop.events.of(fitted.user)] == [(first, "like"), (second, "hide")]
+    sent = known.post("/feedback", data={"item": second, "type": "hide"}, headers={"Accept": "application/json"})
+    assert sent.json() == {"type": "hide", "item": second}
+    assert [(event.item, event.kind) for event in service.events.for_user(fitted.user)] == [
+        (first, "like"),
+        (second, "hide"),
+    ]
     html = known.get("/").text
     assert first not in cards(html) and not re.search(f'data-item="{second}"', html)
-    assert "Liked" in html and "Liked" not in re.findall(r'<p class="said".*?</p>', known.get("/").text)
-    assert shop.edition.titles[shop.edition.row(first)] in html
+    assert "Liked" in html and "Liked" not in re.findall(r'<p class="flash".*?</p>', known.get("/").text)
+    assert service.snapshot.stats.titles[service.snapshot.row(first)] in html
 
 
-def test_a_like_makes_a_guest_of_a_stranger(client, shop, fitted):
-    client.post("/act", data={"item": fitted.plain, "kind": "like"})
+def test_a_like_without_a_user_creates_a_guest(client, service, fitted):
+    client.post("/feedback", data={"item": fitted.plain, "type": "like"})
     name = unquote(client.cookies["palate_user"])
-    assert name.startswith("guest-") and shop.events.of(name)[0].item == fitted.plain
+    assert name.startswith("guest-") and service.events.for_user(name)[0].item == fitted.plain
     assert "For you" in sound(client.get("/")).text
 
 
-def test_becoming_somebody(client, fitted):
-    sent = client.post("/become", data={"user": "Åsa <b>ن</b>", "next": "/people"})
+def test_selecting_a_user(client, fitted):
+    sent = client.post("/users/select", data={"user": "Åsa <b>ن</b>", "next": "/users"})
     cookie = sent.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and sent.headers["location"] == "/people"
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and sent.headers["location"] == "/users"
     assert "Åsa <b>ن</b>" in sound(client.get("/")).text
-    client.post("/become")
+    client.post("/users/select")
     assert unquote(client.cookies["palate_user"]).startswith("guest-")
-    client.post("/leave")
-    assert "Nobody knows you here yet" in client.get("/").text
-    sound(client.post("/become", data={"user": "x" * 300}), 422)
+    client.post("/users/clear")
+    assert "no likes of yours yet" in client.get("/").text
+    sound(client.post("/users/select", data={"user": "x" * 300}), 422)
 
 
-def test_a_cookie_names_a_user_and_nothing_else(client):
+def test_an_invalid_user_cookie_is_ignored(client):
     for value in ("%00", "x" * 1000, "%ff", "a.b.c"):
         client.cookies.set("palate_user", value)
         sound(client.get("/"))
         client.cookies.clear()
 
 
-def test_people_are_found(client, shop, fitted):
-    page = sound(client.get("/people", params={"q": fitted.user}))
+def test_users_are_found(client, service, fitted):
+    page = sound(client.get("/users", params={"q": fitted.user}))
     assert fitted.user in page.text
-    assert "Nobody is called that" in client.get("/people/list", params={"q": "no such"}).text
-    shop.events.add([Event("somebody lately", fitted.plain, "like")])
-    assert "somebody lately" in sound(client.get("/people")).text
+    assert "No user with this id" in client.get("/users/list", params={"q": "no such"}).text
+    service.events.add([Event("somebody lately", fitted.plain, "like")])
+    assert "somebody lately" in sound(client.get("/users")).text
 
 
 @pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
-def test_nobody_is_sent_elsewhere(client, to):
-    assert client.post("/become", data={"user": "a", "next": to}).headers["location"] == "/"
+def test_redirects_stay_on_this_site(client, to):
+    assert client.post("/users/select", data={"user": "a", "next": to}).headers["location"] == "/"
 
 
-@pytest.mark.parametrize("path", ["/act", "/become", "/leave", "/add", "/remove", "/search", "/enter"])
+@pytest.mark.parametrize("path", ["/feedback", "/users/select", "/users/clear", "/add", "/remove", "/search", "/login"])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -197,191 +203,197 @@ def test_nobody_is_sent_elsewhere(client, to):
         {"Origin": "null"},
     ],
 )
-def test_forms_of_other_sites_change_nothing(client, shop, fitted, path, headers):
-    data = {"item": fitted.plain, "kind": "hide", "user": "mallory", "field.title": "bad"}
+def test_forms_of_other_sites_change_nothing(client, service, fitted, path, headers):
+    data = {"item": fitted.plain, "type": "hide", "user": "mallory", "field.title": "bad"}
     sound(client.post(path, data=data, headers=headers), 403)
-    assert shop.events.count() == 0 and shop.edition.row(fitted.plain) >= 0 and not client.cookies
+    assert service.events.count() == 0 and service.snapshot.row(fitted.plain) >= 0 and not client.cookies
 
 
-def test_own_forms_are_let_in(client, fitted):
+def test_own_forms_are_accepted(client, fitted):
     for headers in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://shop.test"}):
-        assert client.post("/become", data={"user": "a"}, headers=headers).status_code == 303
+        assert client.post("/users/select", data={"user": "a"}, headers=headers).status_code == 303
 
 
-def test_unknown_things_are_said_kindly(client):
-    for path in ("/item/nope", "/picture/nope", "/why?item=nope", "/edit?item=nope", "/search?like=nope"):
+def test_unknown_items_get_a_readable_page(client):
+    for path in ("/item/nope", "/image/nope", "/explanation?item=nope", "/edit?item=nope", "/search?similar_to=nope"):
         page = sound(client.get(path), 404)
         assert "There is no item" in page.text and "Back to Discover" in page.text
-    sound(client.post("/act", data={"item": "nope", "kind": "like"}), 404)
-    sound(client.post("/act", data={"item": "nope", "kind": "explode"}), 422)
-    told = client.post("/act", data={"item": "nope", "kind": "like"}, headers={"Accept": "application/json"})
+    sound(client.post("/feedback", data={"item": "nope", "type": "like"}), 404)
+    sound(client.post("/feedback", data={"item": "nope", "type": "explode"}), 422)
+    told = client.post("/feedback", data={"item": "nope", "type": "like"}, headers={"Accept": "application/json"})
     assert told.status_code == 404 and "no item" in told.json()["message"]
 
 
-def test_search_by_words_finds_what_says_them(client, shop):
-    word = shop.edition.items.frame["subcategory"][10]
+def test_search_by_text(client, service):
+    word = service.snapshot.items.frame["subcategory"][10]
     response = client.get("/search", params={"q": word})
     sound(response)
     found = re.findall(r'data-item="([^"]+)"', response.text)
-    assert len(found) == 24 and shop.edition.items.frame["subcategory"][shop.edition.row(found[0])] == word
-    assert "That cannot be looked for here" in sound(client.get("/search", params={"q": "zzzzqqq"}), 422).text
+    assert len(found) == 24 and service.snapshot.items.frame["subcategory"][service.snapshot.row(found[0])] == word
+    assert "This search is not possible" in sound(client.get("/search", params={"q": "zzzzqqq"}), 422).text
 
 
-def test_search_by_an_item_and_with_taste(known, fitted):
-    response = known.get("/search", params={"like": fitted.plain})
+def test_search_by_an_item_and_personalized(known, fitted):
+    response = known.get("/search", params={"similar_to": fitted.plain})
     sound(response)
     assert fitted.plain not in re.findall(r'data-item="([^"]+)"', response.text)
-    assert "with your taste in mind" in sound(known.get("/search", params={"q": "lamp", "mine": "1"})).text
+    assert "personalized for you" in sound(known.get("/search", params={"q": "lamp", "personalized": "1"})).text
 
 
-def test_search_by_a_picture_makes_it_anew(client, shop, fitted):
-    from palate.serving.pictures import picture_of
+def test_search_by_an_image_writes_it_again(client, service, fitted):
+    from palate.serving.images import item_image
 
-    own = picture_of(shop.edition, shop.edition.row(fitted.plain)).read_bytes()
-    response = client.post("/search", files={"picture": ("x.jpg", own, "image/jpeg")})
+    own = item_image(service.snapshot, service.snapshot.row(fitted.plain)).read_bytes()
+    response = client.post("/search", files={"image": ("x.jpg", own, "image/jpeg")})
     page = sound(response)
     assert re.findall(r'data-item="([^"]+)"', response.text)[0] == fitted.plain
     again = next(v for _, n, v in page.attributes if n == "src" and v.startswith("data:image/jpeg;base64,"))
-    repeated = client.post("/search", data={"again": again.partition(",")[2]})
+    repeated = client.post("/search", data={"image_data": again.partition(",")[2]})
     assert re.findall(r'data-item="([^"]+)"', repeated.text)[0] == fitted.plain
     assert base64.b64decode(again.partition(",")[2])[:2] == b"\xff\xd8"
 
 
-def test_what_is_no_picture_is_refused(client):
-    page = sound(client.post("/search", files={"picture": ("x.png", b"<svg onload=alert(1)>", "image/png")}), 422)
-    assert "That cannot be looked for here" in page.text
-    sound(client.post("/search", data={"again": "!!!"}), 422)
+def test_invalid_images_are_refused(client):
+    page = sound(client.post("/search", files={"image": ("x.png", b"<svg onload=alert(1)>", "image/png")}), 422)
+    assert "This search is not possible" in page.text
+    sound(client.post("/search", data={"image_data": "!!!"}), 422)
     sound(client.post("/search", content=b"", headers={"Content-Length": str(2**25)}), 413)
 
 
-def test_a_change_in_words_is_offered_where_encoders_share_a_space(client, fitted, monkeypatch):
-    page = sound(client.get("/search", params={"like": fitted.plain, "q": "red"}), 422)
+def test_text_with_an_item_is_offered_where_encoders_share_a_space(client, fitted, monkeypatch):
+    page = sound(client.get("/search", params={"similar_to": fitted.plain, "q": "red"}), 422)
     assert "palate pretrain" in page.text
     assert "Like this, but" not in client.get(f"/item/{fitted.plain}").text
     for module in ("item", "search"):
-        monkeypatch.setattr(f"palate.serving.page.views.{module}.shares_space", lambda edition: True)
+        monkeypatch.setattr(f"palate.serving.page.views.{module}.shares_space", lambda snapshot: True)
     assert "Like this, but" in client.get(f"/item/{fitted.plain}").text
-    assert f'name="like" value="{fitted.plain}"' in client.get("/search", params={"like": fitted.plain}).text
+    assert (
+        f'name="similar_to" value="{fitted.plain}"' in client.get("/search", params={"similar_to": fitted.plain}).text
+    )
 
 
-def test_an_item_changed_in_words(client, shop, fitted, monkeypatch):
+def test_text_with_an_item_reaches_the_query(client, service, fitted, monkeypatch):
     asked = []
 
-    def alike(edition, wanted):
-        asked.append(wanted)
-        return np.arange(len(edition), dtype=np.float32)
+    def alike(snapshot, query):
+        asked.append(query)
+        return np.arange(len(snapshot), dtype=np.float32)
 
-    monkeypatch.setattr("palate.serving.shop.likeness", alike)
-    response = client.get("/search", params={"like": fitted.plain, "q": "red <b>"})
+    monkeypatch.setattr("palate.serving.recommend.content_similarity", alike)
+    response = client.get("/search", params={"similar_to": fitted.plain, "q": "red <b>"})
     assert "but red <b>" in sound(response).text and len(re.findall("data-item", response.text)) == 24
-    assert asked[0].text == "red <b>" and asked[0].like == shop.edition.row(fitted.plain)
+    assert asked[0].text == "red <b>" and asked[0].item == service.snapshot.row(fitted.plain)
 
 
-def test_ids_of_any_kind_have_pages(known, shop):
+def test_ids_of_any_kind_have_pages(known, service):
     name = "a/b c?d#e&f=é <i>"
-    shop.put([(name, {"title": "Odd one"}, None)])
+    service.put_items([(name, {"title": "Odd one"}, None)])
     page = sound(known.get(f"/item/{quote(name, safe='')}?added=1"))
     assert "Odd one" in page.text and name in page.text
-    assert known.get(f"/picture/{quote(name, safe='')}?side=96").headers["content-type"] == "image/svg+xml"
-    known.post("/act", data={"item": name, "kind": "like"})
+    assert known.get(f"/image/{quote(name, safe='')}?size=96").headers["content-type"] == "image/svg+xml"
+    known.post("/feedback", data={"item": name, "type": "like"})
     assert "Liked: Odd one" in sound(known.get("/")).text
     assert known.post("/remove", data={"item": name}).status_code == 303
 
 
-def test_an_item_shows_facts_pictures_and_what_is_like_it(client, shop, fitted):
+def test_an_item_shows_details_images_and_similar_items(client, service, fitted):
     response = client.get(f"/item/{fitted.plain}")
-    page, row = sound(response), shop.edition.row(fitted.plain)
-    frame = shop.edition.items.frame
+    page, row = sound(response), service.snapshot.row(fitted.plain)
+    frame = service.snapshot.items.frame
     assert frame["description"][row][:30] in page.text and str(frame["brand"][row]) in page.text
-    assert "Similar" in page.text and "Say who you are" in page.text
+    assert "Similar" in page.text and "Choose a user" in page.text
     assert "image" not in [fact.lower() for fact in re.findall(r'<th scope="row">([^<]+)', response.text)]
 
 
-def test_hostile_long_and_turned_titles(known, fitted):
+def test_hostile_long_and_right_to_left_titles(known, fitted):
     for item, title in ((fitted.hostile, HOSTILE), (fitted.rtl, RTL), (fitted.long, LONG.strip()[:60])):
         assert title in sound(known.get(f"/item/{item}")).text
-        known.post("/act", data={"item": item, "kind": "like"})
-    for view in ("/", "/compare", f"/item/{fitted.plain}?why=1"):
+        known.post("/feedback", data={"item": item, "type": "like"})
+    for view in ("/", "/compare", f"/item/{fitted.plain}?explain=1"):
         sound(known.get(view))
 
 
-def test_reasons_are_those_of_the_shop(known, shop, fitted):
+def test_explanations_are_those_of_the_service(known, service, fitted):
     item = cards(known.get("/").text)[0]
-    assert f'data-load="/why?item={quote(item)}"' in known.get(f"/item/{item}").text
-    told = shop.explain(item, user=fitted.user)
-    whole, alone = sound(known.get(f"/item/{item}?why=1")).text, Page(known.get(f"/why?item={item}").text).text
+    assert f'data-load="/explanation?item={quote(item)}"' in known.get(f"/item/{item}").text
+    told = service.explain(item, user=fitted.user)
+    whole, alone = (
+        sound(known.get(f"/item/{item}?explain=1")).text,
+        Page(known.get(f"/explanation?item={item}").text).text,
+    )
     for text in (whole, alone):
-        assert told.words in text
-        for _, title, share in told.liked:
+        assert told.text in text
+        for _, title, share in told.history:
             assert share < 0.005 or title in text
     known.cookies.clear()
-    assert "Nothing is known of you" in known.get("/why", params={"item": item}).text
+    assert "no likes of yours yet" in known.get("/explanation", params={"item": item}).text
 
 
-def test_reasons_that_cannot_be_given_are_said(known, fitted, monkeypatch):
+def test_a_missing_explanation_is_explained(known, fitted, monkeypatch):
     def refuse(*args, **more):
-        raise UnsupportedError("this model gives no reasons")
+        raise UnsupportedError("this model only lists items", hint="choose another model")
 
-    monkeypatch.setattr(Shop, "explain", refuse)
-    assert "this model gives no reasons" in sound(known.get(f"/item/{fitted.plain}?why=1")).text
+    monkeypatch.setattr(RecommenderService, "explain", refuse)
+    page = sound(known.get(f"/item/{fitted.plain}?explain=1")).text
+    assert "this model only lists items" in page and "Hint: choose another model" in page
 
 
-def test_adding_changing_and_removing(known, shop, png):
+def test_adding_changing_and_removing(known, service, png):
     fields = {"field.title": "Novel lamp", "field.category": "lighting", "field.price": "12,5", "field.tags": ""}
     fields["new"] = "1"
-    sent = known.post("/add", data=fields, files={"picture": ("x.png", png, "image/png")})
+    sent = known.post("/add", data=fields, files={"image": ("x.png", png, "image/png")})
     address = sent.headers["location"]
     item = address.removeprefix("/item/").partition("?")[0]
     assert sent.status_code == 303 and address.endswith("?added=1") and item.startswith("novel-lamp-")
     page = sound(known.get(address))
     assert "can be recommended now" in page.text and "New here" in page.text and "12.50" in page.text
-    assert shop.edition.items.frame["tags"][shop.edition.row(item)] is None
-    picture = re.search(r'/picture/[^"]+\?v=[0-9a-f]+', known.get(address).text)[0]
+    assert service.snapshot.items.frame["tags"][service.snapshot.row(item)] is None
+    picture = re.search(r'/image/[^"]+\?v=[0-9a-f]+', known.get(address).text)[0]
     assert "immutable" in known.get(picture).headers["cache-control"]
     assert 'value="12.5"' in known.get("/edit", params={"item": item}).text
     sent = known.post("/add", data={"item": item, "field.title": "Newer lamp", "field.category": ""})
     assert sent.headers["location"] == f"/item/{item}"
     page = sound(known.get(sent.headers["location"]))
     assert "Newer lamp" in page.text and "Saved" in page.text
-    assert shop.edition.items.frame["category"][shop.edition.row(item)] is None
+    assert service.snapshot.items.frame["category"][service.snapshot.row(item)] is None
     assert "Remove this item" in page.text
     assert known.post("/remove", data={"item": item}).headers["location"] == "/"
     assert f"Removed: {item}" in sound(known.get("/")).text
     sound(known.get(f"/item/{item}"), 404)
 
 
-def test_a_form_that_cannot_be_used_comes_back_filled(client, fitted, png):
+def test_an_invalid_form_keeps_its_values(client, fitted, png):
     page = client.post("/add", data={"field.title": "Kept title", "field.price": "dear", "new": "1"})
-    assert "no number" in sound(page, 422).text and 'value="Kept title"' in page.text
+    assert "not a number" in sound(page, 422).text and 'value="Kept title"' in page.text
     page = client.post("/add", data={"field.title": "x", "item": fitted.plain, "new": "1"})
-    assert "There is an item with this id" in sound(page, 422).text
-    bad = client.post("/add", data={"field.title": "x", "new": "1"}, files={"picture": ("x.png", b"no", "image/png")})
-    assert "It was not saved" in sound(bad, 422).text
+    assert "An item with this id exists" in sound(page, 422).text
+    bad = client.post("/add", data={"field.title": "x", "new": "1"}, files={"image": ("x.png", b"no", "image/png")})
+    assert "The item was not saved" in sound(bad, 422).text
     sound(client.post("/add", data={"field.title": "x", "item": "y" * 300, "new": "1"}), 422)
 
 
-def test_pictures_are_small_kept_and_drawn_where_missing(client, fitted):
-    found = client.get(f"/picture/{fitted.plain}?side=96")
+def test_images_are_thumbnails_cached_and_replaced_by_placeholders(client, fitted):
+    found = client.get(f"/image/{fitted.plain}?size=96")
     assert found.headers["content-type"] == "image/jpeg" and "max-age" in found.headers["cache-control"]
-    again = client.get(f"/picture/{fitted.plain}?side=96", headers={"If-None-Match": found.headers["etag"]})
+    again = client.get(f"/image/{fitted.plain}?size=96", headers={"If-None-Match": found.headers["etag"]})
     assert again.status_code == 304 and not again.content
-    drawn = client.get(f"/picture/{fitted.bare}")
+    drawn = client.get(f"/image/{fitted.bare}")
     assert drawn.headers["content-type"] == "image/svg+xml" and b"<text" in drawn.content
-    sound(client.get(f"/picture/{fitted.plain}?side=5000"), 422)
+    sound(client.get(f"/image/{fitted.plain}?size=5000"), 422)
 
 
-def test_two_models_side_by_side(known, shop):
+def test_two_models_side_by_side(known, service):
     response = known.get("/compare?k=20")
     page = sound(response)
-    assert "of 20 items in both" in page.text and "beside" in page.text
+    assert "of 20 items in both" in page.text and "other" in page.text
     marks = re.findall(r'<span class="badge">([^<]+)', response.text)
     both = int(re.search(r"<strong>(\d+)</strong>", response.text)[1])
     assert len(marks) == 40 and sum(mark == "only here" for mark in marks) == 40 - 2 * both
-    assert sound(known.get("/compare?a=main&b=main")).text.count("same place") == 20
-    assert "did you mean" in sound(known.get("/compare?a=mian"), 422).text
+    assert sound(known.get("/compare?left=main&right=main")).text.count("same rank") == 20
+    assert "did you mean" in sound(known.get("/compare?left=mian"), 422).text
 
 
-def test_dashboard_shows_what_the_run_says(client, shop, fitted):
+def test_dashboard_shows_the_metrics_of_the_run(client, service, fitted):
     page = sound(client.get("/dashboard"))
     told = json.loads((fitted.run / "metrics.json").read_text())
     for name, found in told.items():
@@ -390,41 +402,107 @@ def test_dashboard_shows_what_the_run_says(client, shop, fitted):
     assert report.status_code == 200 and report.headers["content-security-policy"].startswith("sandbox;")
 
 
-def test_dashboard_of_a_run_without_files(client, shop, fitted, tmp_path):
+def test_dashboard_of_a_run_without_files(client, service, fitted, tmp_path):
     for text in (None, "not json", "[]", '{"a": 1, "b": {"metrics": {"recall@20": null}}}'):
         run = tmp_path / f"run{time.monotonic_ns()}"
         run.mkdir()
         if text is not None:
             for name in ("metrics.json", "manifest.json"):
                 (run / name).write_text(text)
-        object.__setattr__(shop.edition, "run", run)
+        object.__setattr__(service.snapshot, "run", run)
         sound(client.get("/dashboard"))
         sound(client.get("/report"), 404)
         shutil.rmtree(run)
 
 
-class Keys:
-    """As the app has them."""
+def write_metrics(service, tmp_path, metrics, manifest=None):
+    run = tmp_path / f"run{time.monotonic_ns()}"
+    run.mkdir()
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    (run / "manifest.json").write_text(json.dumps(manifest or {}))
+    object.__setattr__(service.snapshot, "run", run)
 
-    def entry(self, key):
+
+def test_dashboard_takes_headline_and_shown_metrics_from_the_run(client, service, tmp_path):
+    own = {
+        "metrics": {"recall@5": 0.1, "auc": 0.7, "logloss": 0.5, "ndcg@5": 0.2},
+        "headline": "auc",
+        "shown": ["logloss", "auc"],
+        "impressions": 90,
+        "slices": {"cold": {"recall@5": 0.1, "impressions": 12.0}, "warm": {"auc": 0.8, "recall@5": 0.3}},
+    }
+    write_metrics(service, tmp_path, {"other": {"metrics": {"auc": 0.6}}, service.snapshot.model.name: own})
+    html = client.get("/dashboard").text
+    sound(client.get("/dashboard"))
+    charts = re.search(r'<div class="quad">(.*?)<details', html, re.S)[1]
+    assert re.findall(r"<h3>([^<\s]+)", charts) == ["auc", "logloss", "recall@5", "ndcg@5"]
+    assert "auc by slice" in html and "12 impressions" in html
+    assert html.index(service.snapshot.model.name) < html.index("other")
+
+
+def test_dashboard_of_an_earlier_run_takes_the_metric_of_validation(client, service, tmp_path):
+    metrics = {"ease": {"metrics": {"recall@5": 0.1, "ndcg@20": 0.2}, "slices": {"cold": {"recall@5": 0.1}}}}
+    write_metrics(service, tmp_path, metrics, {"log": {"metric": "ndcg@20", "valid": 0.3}})
+    html = client.get("/dashboard").text
+    assert re.findall(r"<h3>([^<\s]+)", html)[:2] == ["ndcg@20", "recall@5"] and "recall@5 by slice" in html
+
+
+def test_dashboard_names_metrics_of_which_lower_values_are_better(client, service, tmp_path, monkeypatch):
+    class Task:
+        lower_is_better = frozenset({"logloss"})
+
+    monkeypatch.setitem(tasks._known, "probe", Task())
+    metrics = {"m": {"metrics": {"logloss": 0.5, "auc": 0.7}, "headline": "logloss", "shown": [], "task": "probe"}}
+    write_metrics(service, tmp_path, metrics)
+    html = client.get("/dashboard").text
+    assert html.count("lower is better") == 1 and html.index("logloss") < html.index("lower is better")
+
+
+def test_parameters_and_fields_of_an_earlier_version_are_refused_by_naming_the_new_ones(client, fitted):
+    for path, old, new in (
+        ("/search", "like", "similar_to"), ("/search", "mine", "personalized"), ("/compare", "a", "left"),
+        ("/compare", "b", "right"), (f"/item/{fitted.plain}", "why", "explain"),
+        (f"/image/{fitted.plain}", "side", "size"),
+    ):  # fmt: skip
+        page = sound(client.get(path, params={old: "1"}), 422).text
+        assert repr(old) in page and repr(new) in page
+    page = sound(client.post("/feedback", data={"item": fitted.plain, "kind": "like"}), 422).text
+    assert "'kind'" in page and "'type'" in page
+
+
+def test_notes_of_a_response_are_shown(known, monkeypatch):
+    recommend = RecommenderService.recommend
+
+    def noted(self, request):
+        return dataclasses.replace(recommend(self, request), notes=("include_reasons: scores of single items",))
+
+    monkeypatch.setattr(RecommenderService, "recommend", noted)
+    for address in ("/", "/search?q=lamp", "/compare"):
+        assert "Note: include_reasons: scores of single items" in sound(known.get(address)).text
+
+
+class FakeKeys:
+    """Keys as the app has them."""
+
+    def session_cookie(self, key):
         return "signed" if key in ("open", "manage") else None
 
-    def entered(self, cookie):
-        return {"signed": ("use", "x"), "managed": ("manage", "x")}.get(cookie)
+    def verify_session(self, cookie):
+        return {"signed": Grant("use", "x"), "managed": Grant("manage", "x")}.get(cookie)
 
 
-def test_a_key_lets_in(client, app):
-    app.state.keys = Keys()
-    page = sound(client.get("/enter"))
-    assert "A key is needed" in page.text and "Compare" not in page.text
-    assert "not a key" in sound(client.post("/enter", data={"key": "guess"}), 403).text
-    sent = client.post("/enter", data={"key": " open "})
+def test_a_key_starts_a_session(client, app):
+    app.state.keys = FakeKeys()
+    page = sound(client.get("/login"))
+    assert "API key required" in page.text and "Compare" not in page.text
+    assert "not valid" in sound(client.post("/login", data={"key": "guess"}), 403).text
+    sent = client.post("/login", data={"key": " open "})
     cookie = sent.headers["set-cookie"]
-    assert sent.status_code == 303 and "palate_entry=signed" in cookie
+    assert sent.status_code == 303 and "palate_session=signed" in cookie
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     assert 'href="/add"' not in client.get("/").text
     client.cookies.clear()
-    client.cookies.set("palate_entry", "managed")
+    client.cookies.set("palate_session", "managed")
     assert 'href="/add"' in client.get("/").text
 
 
@@ -443,7 +521,7 @@ def test_a_first_view_is_light(known):
     assert size < 300_000
 
 
-def test_images_have_words_and_fields_have_labels(known, fitted):
+def test_images_have_alternative_texts_and_fields_have_labels(known, fitted):
     for view in ("/", "/search", "/add", "/compare", f"/item/{fitted.plain}"):
         page = sound(known.get(view))
         images = page.tags.count("img")

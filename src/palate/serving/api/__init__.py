@@ -1,1 +1,1 @@
-"""The HTTP API: what may be asked, who may ask, and how it is answered."""
+"""The HTTP API: endpoints, bodies, access control and errors."""

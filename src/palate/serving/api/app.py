@@ -1,4 +1,4 @@
-"""The app: routes, errors, guard and page around one shop."""
+"""The app: endpoints, page, access control and error handlers around one service."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from palate.contracts import generators
-from palate.serving.shop import Shop
-
-from .guard import Guard
-from .keys import Keys
-from .limits import Limits
-from .measure import Measures
-from .problems import attach
-from .routes import generating, router
+from palate.serving.api.access import AccessMiddleware
+from palate.serving.api.endpoints import router
+from palate.serving.api.generators import GeneratorPool
+from palate.serving.api.keys import ApiKeys
+from palate.serving.api.metrics import Metrics
+from palate.serving.api.problems import add_error_handlers
+from palate.serving.api.rate_limit import RateLimiter
+from palate.serving.service import RecommenderService
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a shop is served.
+    """How a run is served.
 
     Attributes:
-        run: folder. state: folder of what happens, ``<run>-shop`` by default. beside: more runs. events: database.
-        keys: file of keys. rate: requests a second and client, 0 for any. queue: requests inside a worker at once.
-        threads: that work on them. page: whether there is one. cors: origins whose pages may ask. index: address of a
-            Qdrant server.
+        run: run folder.
+        state: folder of the service's state, ``<run>-shop`` by default.
+        extra_runs: folders of further runs that can answer.
+        events: URL of the database.
+        keys: file of API keys.
+        rate: requests per second and client; 0 for no limit.
+        queue: requests that one worker processes at once.
+        threads: threads of one worker that process requests.
+        page: whether the web page is served.
+        cors: origins whose pages may call the API.
+        index_url: URL of a Qdrant server.
     """
 
     run: str
     state: str | None = None
-    beside: tuple[str, ...] = ()
+    extra_runs: tuple[str, ...] = ()
     events: str | None = None
     keys: str | None = None
     rate: float = 100.0
@@ -43,41 +49,52 @@ class Settings:
     threads: int = 8
     page: bool = True
     cors: tuple[str, ...] = ()
-    index: str | None = None
+    index_url: str | None = None
 
     @property
     def folder(self) -> Path:
-        """Where state is kept."""
+        """The state folder."""
         run = Path(self.run)
         return Path(self.state) if self.state else run.parent / f"{run.name}-shop"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """An app that opens its shop when it starts and closes it when it stops."""
+    """Create an app and its service, which is warmed up when the app starts and closed when it stops.
+
+    Args:
+        settings: how the run is served.
+
+    Returns:
+        The app; its state holds ``service``, ``metrics``, ``keys`` and ``generators``.
+
+    Raises:
+        ConfigError: for an invalid file of keys, an invalid database URL, or a run that does not recommend.
+        ArtefactError: for a folder that is not a run.
+    """
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = settings.threads
-        app.state.shop.rehearse()
+        app.state.service.warm_up()
         yield
-        app.state.shop.close()
+        app.state.service.close()
 
     app = FastAPI(
         title="Palate",
-        summary="Recommendations that can see",
-        description="RaggedArray, search and explanations of a multimodal recommender; items and events count at once.",
+        summary="Multimodal recommendations",
+        description="Recommendation, search and explanation; new items and events count in the next response.",
         version="1",
-        lifespan=life,
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
-    shop = Shop(settings.run, settings.folder, settings.events, settings.beside, engine=settings.index)
-    app.state.shop, app.state.measures = shop, Measures()
-    app.state.keys = Keys.read(settings.keys, shop.secret)
-    attach(app)
+    service = RecommenderService(
+        settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url
+    )
+    app.state.service, app.state.metrics, app.state.generators = service, Metrics(), GeneratorPool()
+    app.state.keys = ApiKeys.from_file(settings.keys, service.secret)
+    add_error_handlers(app)
     app.include_router(router)
-    if generators.names():
-        app.include_router(generating())
     if settings.page:
         from palate.serving.page import pages
 
@@ -90,10 +107,10 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type"],
         )
     app.add_middleware(
-        Guard,
+        AccessMiddleware,
         keys=app.state.keys,
-        limits=Limits(settings.rate),
-        room=settings.queue,
-        measures=app.state.measures,
+        limiter=RateLimiter(settings.rate),
+        max_in_flight=settings.queue,
+        metrics=app.state.metrics,
     )
     return app

@@ -1,4 +1,4 @@
-"""Who may ask: keys, kept as hashes; what a key may do; and the cookie that lets a browser in."""
+"""API keys, stored as hashes, with their permissions; and signed session cookies for browsers."""
 
 from __future__ import annotations
 
@@ -7,77 +7,112 @@ import hmac
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 from palate.core.errors import ConfigError
 
-Right = Literal["use", "manage"]
-STAYS = 12 * 3600
-"""Seconds for which a browser is let in."""
-SHORTEST = 16
+Permission = Literal["use", "manage"]
+SESSION_COOKIE = "palate_session"
+SESSION_SECONDS = 12 * 3600
+"""Lifetime of a session."""
+MIN_KEY_LENGTH = 16
 
 
-class Keys:
-    """Hash of a key -> what it may do. With none at all, everybody may do everything.
+class Grant(NamedTuple):
+    """The result of a successful check of a key or a session.
 
-    Args:
-        rights: key -> right. secret: with which cookies are signed.
+    Attributes:
+        permission: ``use`` (lists, events) or ``manage`` (also items, users, metrics).
+        key_hash: SHA-256 of the key.
     """
 
-    def __init__(self, rights: Mapping[str, Right], secret: bytes) -> None:
-        self.rights = {_hash(key): right for key, right in rights.items()}
-        self.secret = secret
+    permission: Permission
+    key_hash: str
+
+
+class ApiKeys:
+    """Permissions by key. Without any key, every request is allowed.
+
+    Args:
+        permissions: key -> permission.
+        secret: signs session cookies.
+    """
+
+    def __init__(self, permissions: Mapping[str, Permission], secret: bytes) -> None:
+        self._permissions = {_hash(key): permission for key, permission in permissions.items()}
+        self._secret = secret
 
     @classmethod
-    def read(cls, file: str | Path | None, secret: bytes) -> Keys:
-        """Lines ``KEY`` or ``KEY use`` or ``KEY manage``; empty ones and those with # are passed over.
+    def from_file(cls, file: str | Path | None, secret: bytes) -> ApiKeys:
+        """Read a file of keys, one a line: ``KEY``, ``KEY use`` or ``KEY manage``.
+
+        Empty lines and lines that begin with ``#`` are ignored; a key without a permission may manage.
+
+        Args:
+            file: the file; None for no keys.
+            secret: signs session cookies.
 
         Raises:
-            ConfigError: naming the line, never the key.
+            ConfigError: for a malformed line, a short key, or a file without keys; it names the line, never the key.
         """
-        found: dict[str, Right] = {}
+        permissions: dict[str, Permission] = {}
         lines = [] if file is None else Path(file).read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):
             parts = line.split()
             if not parts or parts[0].startswith("#"):
                 continue
-            right = parts[1] if len(parts) > 1 else "manage"
-            if len(parts) > 2 or right not in ("use", "manage"):
+            permission = parts[1] if len(parts) > 1 else "manage"
+            if len(parts) > 2 or permission not in ("use", "manage"):
                 raise ConfigError("expected KEY, KEY use or KEY manage", file=file, row=number)
-            if len(parts[0]) < SHORTEST:
-                raise ConfigError(f"a key of less than {SHORTEST} characters can be guessed", file=file, row=number)
-            found[parts[0]] = right  # type: ignore[assignment]
-        if file is not None and not found:
-            raise ConfigError("no key in it", file=file)
-        return cls(found, secret)
+            if len(parts[0]) < MIN_KEY_LENGTH:
+                raise ConfigError(f"a key needs at least {MIN_KEY_LENGTH} characters", file=file, row=number)
+            permissions[parts[0]] = cast(Permission, permission)
+        if file is not None and not permissions:
+            raise ConfigError("the file holds no key", file=file)
+        return cls(permissions, secret)
 
     def __bool__(self) -> bool:
-        return bool(self.rights)
+        return bool(self._permissions)
 
-    def right(self, key: str) -> tuple[Right, str] | None:
-        """What a key may do, and its hash; None for one that is unknown."""
-        mark = _hash(key)
-        # what is looked up is a hash, so the time it takes says nothing of the keys
-        return (self.rights[mark], mark) if mark in self.rights else None
+    def verify_key(self, key: str) -> Grant | None:
+        """The grant of a key; None for an unknown one.
 
-    def entry(self, key: str) -> str | None:
-        """A cookie for who has this key."""
-        found = self.right(key)
-        if found is None:
+        Args:
+            key: the key as sent.
+        """
+        # the lookup is by hash, so its duration reveals nothing about the keys
+        return self._grant(_hash(key))
+
+    def session_cookie(self, key: str) -> str | None:
+        """A signed cookie value for a browser; None for an unknown key.
+
+        Args:
+            key: the key as sent.
+        """
+        grant = self.verify_key(key)
+        if grant is None:
             return None
-        until = str(int(time.time()) + STAYS)
-        return f"{found[1]}.{until}.{self._signed(found[1], until)}"
+        expires = str(int(time.time()) + SESSION_SECONDS)
+        return f"{grant.key_hash}.{expires}.{self._signature(grant.key_hash, expires)}"
 
-    def entered(self, cookie: str) -> tuple[Right, str] | None:
-        """What the bearer of a cookie may do; None if it is not ours, or too old."""
-        mark, _, rest = cookie.partition(".")
-        until, _, signature = rest.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._signed(mark, until).encode()):
+    def verify_session(self, cookie: str) -> Grant | None:
+        """The grant of a session cookie; None if the signature is wrong, it has expired, or its key was withdrawn.
+
+        Args:
+            cookie: value of :data:`SESSION_COOKIE`.
+        """
+        key_hash, _, rest = cookie.partition(".")
+        expires, _, signature = rest.partition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(key_hash, expires).encode()):
             return None
-        return (self.rights[mark], mark) if mark in self.rights and int(until) > time.time() else None
+        return self._grant(key_hash) if int(expires) > time.time() else None
 
-    def _signed(self, mark: str, until: str) -> str:
-        return hmac.new(self.secret, f"entry:{mark}:{until}".encode(), hashlib.sha256).hexdigest()
+    def _grant(self, key_hash: str) -> Grant | None:
+        permission = self._permissions.get(key_hash)
+        return None if permission is None else Grant(permission, key_hash)
+
+    def _signature(self, key_hash: str, expires: str) -> str:
+        return hmac.new(self._secret, f"session:{key_hash}:{expires}".encode(), hashlib.sha256).hexdigest()
 
 
 def _hash(key: str) -> str:

@@ -1,5 +1,6 @@
-"""Nearest item vectors: exact or through cells, filtered, kept on disk, changed while searched."""
+"""Indexes of item vectors: exact or approximate, filtered, stored on disk, changed while they are searched."""
 
-from .index import Index
+from palate.serving.index.local import LocalIndex
+from palate.serving.index.vector_index import VectorIndex, open_index
 
-__all__ = ["Index"]
+__all__ = ["LocalIndex", "VectorIndex", "open_index"]

@@ -1,8 +1,9 @@
-"""The page that people use: rendered on the server, lively where a browser runs its script, whole where it does not.
+"""The web page: rendered on the server, live where the browser runs its script, complete where it does not.
 
-``pages()`` makes the routes; the app they are put into holds a :class:`palate.serving.shop.Shop` as ``state.shop``.
+``pages()`` creates the routes; the app that includes them holds a
+:class:`palate.serving.service.RecommenderService` as ``state.service``.
 """
 
-from .routes import pages
+from palate.serving.page.router import pages
 
 __all__ = ["pages"]

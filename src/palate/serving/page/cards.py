@@ -1,4 +1,4 @@
-"""Items as cards: what is shown of one in a list."""
+"""Items as cards of a list."""
 
 from __future__ import annotations
 
@@ -9,94 +9,125 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from palate.serving.edition import Edition
-from palate.serving.wishes import Shown
+from palate.serving.page.values import format_value, looks_like_price
+from palate.serving.requests import RecommendedItem
+from palate.serving.snapshot import ModelSnapshot
 
-from .values import looks_like_price, shown
-
-SHORT = 24
-"""Characters of a value that stands above a title, on average over the catalogue."""
+MAX_EYEBROW = 24
+"""Mean length, in characters, of the values of a column that is shown above titles."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """An item in a list.
+    """An item of a list.
 
     Attributes:
-        picture: its address without a side. above: a short attribute. price: a number beside the title. because: liked
-            items that carried it. liked: it is among what the user took. rank: place in its list, from 1.
+        id: item id.
+        title: title of the item.
+        image: address of its image, without a size.
+        eyebrow: short attribute above the title.
+        price: price below the title.
+        reasons: items of the history that contributed most to its score.
+        liked: whether it is in the user's history.
+        rank: position in the list, from 1.
+        note: remark on its position.
     """
 
     id: str
     title: str
-    picture: str
-    above: str | None = None
+    image: str
+    eyebrow: str | None = None
     price: str | None = None
-    because: tuple[Card, ...] = ()
+    reasons: tuple[Card, ...] = ()
     liked: bool = False
     rank: int = 0
     note: str = field(default="", compare=False)
 
     @property
-    def href(self) -> str:
-        """Address of its page."""
+    def url(self) -> str:
+        """Address of the item's page."""
         return f"/item/{quote(self.id, safe='')}"
 
-    def side(self, pixels: int) -> str:
-        """Address of its picture in a size."""
-        return f"{self.picture}{'&' if '?' in self.picture else '?'}side={pixels}"
+    def image_url(self, size: int) -> str:
+        """Address of the item's image.
+
+        Args:
+            size: longest side in pixels.
+        """
+        return f"{self.image}{'&' if '?' in self.image else '?'}size={size}"
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns of a catalogue say something at a glance."""
+class CardColumns:
+    """Columns of a catalogue that cards show.
 
-    above: str | None
+    Attributes:
+        eyebrow: first attribute with few short values.
+        price: first number that is a price by its name.
+    """
+
+    eyebrow: str | None
     price: str | None
 
 
-_COLUMNS: WeakKeyDictionary[Edition, Columns] = WeakKeyDictionary()
+_COLUMNS: WeakKeyDictionary[ModelSnapshot, CardColumns] = WeakKeyDictionary()
 
 
-def columns(edition: Edition) -> Columns:
-    """The first attribute with few short values, and the first number that is called a price."""
-    if edition not in _COLUMNS:
-        frame = edition.items.frame
-        attributes = edition.items.columns("attributes")
+def card_columns(snapshot: ModelSnapshot) -> CardColumns:
+    """Columns that cards show; found once for each snapshot.
+
+    Args:
+        snapshot: the catalogue.
+    """
+    if snapshot not in _COLUMNS:
+        frame = snapshot.items.frame
+        attributes = snapshot.items.columns("attributes")
         price = next((c for c in attributes if looks_like_price(c) and frame[c].dtype.is_numeric()), None)
-        above = next((c for c in attributes if frame[c].dtype == pl.String and _short(frame[c])), None)
-        _COLUMNS[edition] = Columns(above, price)
-    return _COLUMNS[edition]
+        eyebrow = next((c for c in attributes if frame[c].dtype == pl.String and _is_short(frame[c])), None)
+        _COLUMNS[snapshot] = CardColumns(eyebrow, price)
+    return _COLUMNS[snapshot]
 
 
-def card(edition: Edition, row: int) -> Card:
-    """Of the item in ``row``."""
-    named, frame = columns(edition), edition.items.frame
-    above = None if named.above is None else shown(named.above, frame[named.above][row])
-    price = None if named.price is None else shown(named.price, frame[named.price][row])
-    return Card(edition.ids[row], edition.titles[row], picture(edition, row), above, price)
+def item_card(snapshot: ModelSnapshot, row: int) -> Card:
+    """The card of an item.
+
+    Args:
+        snapshot: the catalogue.
+        row: row of the item.
+    """
+    columns, frame = card_columns(snapshot), snapshot.items.frame
+    eyebrow = None if columns.eyebrow is None else format_value(columns.eyebrow, frame[columns.eyebrow][row])
+    price = None if columns.price is None else format_value(columns.price, frame[columns.price][row])
+    return Card(snapshot.ids[row], snapshot.stats.titles[row], _image(snapshot, row), eyebrow, price)
 
 
-def cards(edition: Edition, found: Iterable[Shown], liked: Iterable[int] = ()) -> list[Card]:
-    """Of an answer, those that are in ``edition``, in its order."""
-    taken, out = set(liked), list[Card]()
-    for item in found:
-        row = edition.row(item.id)
+def item_cards(snapshot: ModelSnapshot, items: Iterable[RecommendedItem], history: Iterable[int] = ()) -> list[Card]:
+    """Cards of a response, in its order, without items that are not in the snapshot.
+
+    Args:
+        snapshot: the catalogue.
+        items: items of the response.
+        history: rows of the user's history.
+    """
+    taken, cards = set(history), list[Card]()
+    for item in items:
+        row = snapshot.row(item.id)
         if row >= 0:
-            reasons = [edition.row(reason) for reason in item.because]
-            because = tuple(card(edition, reason) for reason in reasons if reason >= 0)
-            out.append(replace(card(edition, row), because=because, liked=row in taken, rank=len(out) + 1))
-    return out
+            rows = [snapshot.row(reason) for reason in item.reasons]
+            reasons = tuple(item_card(snapshot, reason) for reason in rows if reason >= 0)
+            card = item_card(snapshot, row)
+            cards.append(replace(card, reasons=reasons, liked=row in taken, rank=len(cards) + 1))
+    return cards
 
 
-def picture(edition: Edition, row: int) -> str:
-    """Address of an item's picture; another one when the picture is replaced."""
-    address = f"/picture/{quote(edition.ids[row], safe='')}"
-    file = edition.pictures.get(row)
+def _image(snapshot: ModelSnapshot, row: int) -> str:
+    """Address of an item's image; it changes when the image is replaced."""
+    address = f"/image/{quote(snapshot.ids[row], safe='')}"
+    file = snapshot.images.get(row)
     return address if file is None else f"{address}?v={file.stem[:12]}"
 
 
-def _short(series: pl.Series) -> bool:
-    there = series.drop_nulls()
-    length = there.str.len_chars().mean() if len(there) else None
-    return isinstance(length, float) and length <= SHORT and there.n_unique() < max(len(there) // 2, 2)
+def _is_short(series: pl.Series) -> bool:
+    present = series.drop_nulls()
+    length = present.str.len_chars().mean() if len(present) else None
+    return isinstance(length, float) and length <= MAX_EYEBROW and present.n_unique() < max(len(present) // 2, 2)

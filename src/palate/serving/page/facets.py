@@ -1,105 +1,132 @@
-"""What a list can be narrowed by: attributes of the catalogue, in the address of the page so that it can be shared."""
+"""Filters of a list by attributes of the catalogue; they stand in the address of the page, which can be shared."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from starlette.datastructures import QueryParams
 
+from palate.core.batch import IntArray
 from palate.core.errors import DataError
-from palate.serving.edition import Edition
+from palate.serving.filters import FilterValue
+from palate.serving.page.values import column_label, format_number
+from palate.serving.snapshot import ModelSnapshot
 
-from .values import label, number
-
-AMONG, LEAST, MOST = "is.", "min.", "max."
-CHIPS, CHOICES, SHOWN = 12, 60, 6
-"""Values that are shown as chips at most, values of a list at most, columns that are shown at most."""
+VALUE, MIN, MAX = "is.", "min.", "max."
+"""Prefixes of parameters: a value of a column, the bounds of a number."""
+MAX_CHIPS, MAX_CHOICES, MAX_FACETS = 12, 60, 6
+"""Values up to which all are shown at once, values of a list, columns that are shown."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value, how many items have it, whether it is chosen."""
+    """A value of a column.
+
+    Attributes:
+        value: the value.
+        count: number of items that have it.
+        selected: whether the address names it.
+    """
 
     value: str
     count: int
-    chosen: bool
+    selected: bool
 
 
 @dataclass(frozen=True)
 class Facet:
-    """A column to narrow by: ``choices`` of values, or bounds of numbers as they stand in the address."""
+    """A column to filter by.
+
+    Attributes:
+        column: the column.
+        choices: its values; empty for numbers.
+        minimum: lower bound of the address.
+        maximum: upper bound of the address.
+        lowest: lowest number of the catalogue.
+        highest: highest number of the catalogue.
+    """
 
     column: str
     choices: tuple[Choice, ...] = ()
-    least: str = ""
-    most: str = ""
-    low: str = ""
-    high: str = ""
+    minimum: str = ""
+    maximum: str = ""
+    lowest: str = ""
+    highest: str = ""
 
     @property
     def label(self) -> str:
-        """Its name for people."""
-        return label(self.column)
+        """Label of the column."""
+        return column_label(self.column)
 
     @property
-    def chips(self) -> bool:
-        """Whether its values are few enough to be shown all at once."""
-        return 0 < len(self.choices) <= CHIPS
+    def as_chips(self) -> bool:
+        """Whether all values are shown at once."""
+        return 0 < len(self.choices) <= MAX_CHIPS
 
 
-def filters(query: QueryParams) -> dict[str, Any]:
-    """What the address asks for, as a wish has it.
+def parse_filters(query: QueryParams) -> dict[str, FilterValue]:
+    """Filters of an address, as the service takes them.
+
+    Args:
+        query: parameters of the address.
 
     Raises:
-        DataError: for a bound that is no number.
+        DataError: for a bound that is not a number, or values and bounds of the same column.
     """
-    out: dict[str, Any] = {}
+    values: dict[str, list[str]] = {}
+    bounds: dict[str, dict[str, float]] = {}
     for name, value in query.multi_items():
-        column = name[len(AMONG) :] if name.startswith(AMONG) else name[len(LEAST) :]
-        if not value.strip() or not name.startswith((AMONG, LEAST, MOST)):
+        if not value.strip():
             continue
-        if isinstance(out.get(column), dict) == name.startswith(AMONG) and column in out:
-            raise DataError("values or bounds, not both", column=column)
-        if name.startswith(AMONG):
-            out.setdefault(column, []).append(value)
-        else:
-            out.setdefault(column, {})[name[:3]] = _bound(column, value)
-    return out
+        if name.startswith(VALUE):
+            values.setdefault(name[len(VALUE) :], []).append(value)
+        elif name.startswith((MIN, MAX)):
+            column = name[len(MIN) :]
+            bounds.setdefault(column, {})[name[:3]] = _number(column, value)
+    for column in values:
+        if column in bounds:
+            raise DataError("a column is filtered by values or by bounds, not both", column=column)
+    return cast(dict[str, FilterValue], values | bounds)
 
 
-def facets(edition: Edition, query: QueryParams) -> list[Facet]:
-    """Columns with few values first, then longer lists, then numbers."""
-    made, found = edition.filters, list[Facet]()
-    for column, rows in made.values.items():
-        chosen = {value.strip().lower() for value in query.getlist(AMONG + column)}
-        if 2 <= len(rows) <= CHOICES or chosen:
-            found.append(Facet(column, tuple(_choices(edition, rows, chosen))))
-    found.sort(key=lambda facet: not facet.chips)
-    for column, values in made.numbers.items():
-        there = values[edition.alive & np.isfinite(values)]
-        if len(there) and there.min() < there.max():
-            least, most = query.get(LEAST + column, ""), query.get(MOST + column, "")
-            found.append(Facet(column, (), least, most, number(float(there.min())), number(float(there.max()))))
-    return found[:SHOWN]
+def catalog_facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
+    """Columns with few values first, then columns with more values, then numbers.
+
+    Args:
+        snapshot: the catalogue.
+        query: parameters of the address.
+    """
+    filters, facets = snapshot.stats.filters, list[Facet]()
+    for column, rows in filters.values.items():
+        selected = {value.strip().lower() for value in query.getlist(VALUE + column)}
+        if 2 <= len(rows) <= MAX_CHOICES or selected:
+            facets.append(Facet(column, tuple(_choices(snapshot, rows, selected))))
+    facets.sort(key=lambda facet: not facet.as_chips)
+    for column, values in filters.numbers.items():
+        present = values[snapshot.active & np.isfinite(values)]
+        if len(present) and present.min() < present.max():
+            lowest, highest = format_number(float(present.min())), format_number(float(present.max()))
+            facets.append(Facet(column, (), query.get(MIN + column, ""), query.get(MAX + column, ""), lowest, highest))
+    return facets[:MAX_FACETS]
 
 
-def _choices(edition: Edition, rows: Mapping[str, Any], chosen: set[str]) -> Iterable[Choice]:
-    counted = [(value, int(edition.alive[mine].sum())) for value, mine in rows.items()]
-    counted.sort(key=lambda pair: (-pair[1], pair[0]))
-    for value, count in counted[:CHOICES]:
-        if count or value in chosen:
-            yield Choice(value, count, value in chosen)
+def _choices(snapshot: ModelSnapshot, rows: Mapping[str, IntArray], selected: set[str]) -> Iterable[Choice]:
+    counts = [(value, int(snapshot.active[members].sum())) for value, members in rows.items()]
+    counts.sort(key=lambda pair: (-pair[1], pair[0]))
+    for value, count in counts[:MAX_CHOICES]:
+        if count or value in selected:
+            yield Choice(value, count, value in selected)
 
 
-def _bound(column: str, value: str) -> float:
+def _number(column: str, text: str) -> float:
     try:
-        bound = float(value.replace(",", "."))
+        number = float(text.replace(",", "."))
     except ValueError:
-        bound = math.nan
-    if not math.isfinite(bound):
-        raise DataError(f"{value!r} is no number", column=column, hint="leave it empty for no bound")
-    return bound
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{text!r} is not a number", column=column, hint="leave the field empty for no bound")
+    return number

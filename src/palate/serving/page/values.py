@@ -1,58 +1,80 @@
-"""Values of a catalogue as people read them; nothing is known of a column but its name, its type and its values."""
+"""Values of a catalogue as text; a column is known only by its name, type and values."""
 
 from __future__ import annotations
 
 import datetime
 import math
-from typing import Any
 
-from palate.serving.edition import TIMES
+from palate.serving.snapshot_stats import TIMES
 
-PRICES = ("price", "cost", "amount")
-YEAR_END = 10_000
-SINCE = 1e8
-"""Whole numbers above this in a column that says when are taken for seconds since 1970."""
+PRICE_SUFFIXES = ("price", "cost", "amount")
+MIN_GROUPED = 10_000
+"""Integers from here on have thousands separators: smaller ones may be years."""
+MIN_TIMESTAMP, MAX_TIMESTAMP = 1e8, 1e11
+"""Numbers between these in a time column are seconds since 1970."""
+MISSING = "–"
 
 
-def label(column: str) -> str:
-    """A column's name as a label."""
+def column_label(column: str) -> str:
+    """The name of a column as a label.
+
+    Args:
+        column: name of the column.
+    """
     words = column.replace("_", " ").strip()
     return words[:1].upper() + words[1:] or column
 
 
 def looks_like_price(column: str) -> bool:
-    """A guess by the name: it only decides where a number stands and how many decimals it has."""
-    return column.lower().endswith(PRICES)
+    """Whether a column is a price by its name: this only decides position and decimals of the number.
+
+    Args:
+        column: name of the column.
+    """
+    return column.lower().endswith(PRICE_SUFFIXES)
 
 
-def number(value: float) -> str:
-    """Thousands apart, decimals as few as there are; four digits in one, for they may be a year."""
+def format_number(value: float) -> str:
+    """A number with thousands separators and at most two decimals.
+
+    Args:
+        value: any number; a dash stands for one that is not finite.
+    """
     if not math.isfinite(value):
-        return "–"
+        return MISSING
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}" if abs(value) >= YEAR_END else str(int(value))
+        return f"{int(value):,}" if abs(value) >= MIN_GROUPED else str(int(value))
     if abs(value) < 0.01:
         return f"{value:.2g}"
     return f"{value:,.2f}"
 
 
-def percent(share: float) -> str:
-    """A share of 1."""
-    return f"{100 * share:.0f} %" if math.isfinite(share) else "–"
+def format_percent(share: float) -> str:
+    """A share as a percentage.
+
+    Args:
+        share: 0 to 1.
+    """
+    return f"{100 * share:.0f} %" if math.isfinite(share) else MISSING
 
 
-def shown(column: str, value: Any) -> str | None:
-    """A cell as text; None for nothing."""
+def format_value(column: str, value: object) -> str | None:
+    """A cell as text; None for a missing value.
+
+    Args:
+        column: name of the column.
+        value: the cell.
+    """
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        if column.lower() in TIMES and SINCE < value < 1e11:
+        if column.lower() in TIMES and MIN_TIMESTAMP < value < MAX_TIMESTAMP:
             return datetime.datetime.fromtimestamp(value, datetime.UTC).strftime("%-d %B %Y")
-        return f"{value:,.2f}" if looks_like_price(column) else number(value)
+        return f"{value:,.2f}" if looks_like_price(column) else format_number(value)
     if isinstance(value, datetime.date):
         return value.strftime("%-d %B %Y")
     if isinstance(value, list | tuple):
-        return ", ".join(filter(None, (shown(column, part) for part in value))) or None
+        return ", ".join(filter(None, (format_value(column, part) for part in value))) or None
     return str(value).strip() or None

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from palate.models.rerank.mmr import mmr
-from palate.serving.edition import Edition
-
-from .stage import Ask, Slate, Stage, stages
+from palate.ranking.mmr import mmr
+from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages
 
 
 @stages.register("diversify")
 class Diversify(Stage):
-    """Reorders candidates when the request asks for diversity; items are alike as far as their content is."""
+    """Reorder candidates by maximal marginal relevance; items are similar as far as their content is."""
 
     name = "diversify"
 
-    def applies(self, ask: Ask) -> bool:
-        return ask.diversity > 0
+    def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
+        return request.diversity > 0
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
+    def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
         assert slate is not None
-        return slate.take(mmr(slate.scores, edition.looks(slate.rows), ask.k, ask.diversity))
+        vectors = resolved.snapshot.stats.content_vectors(slate.rows)
+        return slate.take(mmr(slate.scores, vectors, request.k, request.diversity))

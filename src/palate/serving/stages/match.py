@@ -1,4 +1,4 @@
-"""First stage: the best items for a user, or for words and a picture, by the run's own scorer."""
+"""First stage: the best items for a user, or for a search query, by the model's own scorer."""
 
 from __future__ import annotations
 
@@ -6,56 +6,75 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.core.batch import RaggedArray
+from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.ranking.selection import best
-from palate.serving.edition import Edition, Voice
-
-from .stage import Ask, Slate, Stage, stages, unit_range
+from palate.serving.snapshot import ResolvedModel, ServedModel
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit_range
 
 
 @stages.register("match")
 class Match(Stage):
-    """Vectors are searched in the index, other models score every item; all exact but for an index of cells."""
+    """Search the index of item vectors, score every item, or take the list of a model that only lists.
+
+    Results are exact but for an index that is approximate. A search query ranks by content; where the user is known,
+    the model's scores are added, both scaled to [0, 1].
+    """
 
     name = "match"
     budget = 0.25
 
-    def applies(self, ask: Ask) -> bool:
-        return ask.likeness is not None or (ask.known and ask.voice is not None and self._can(ask, ask.voice))
+    def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
+        return request.similarity is not None or self._personal(resolved.model, request)
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        voice = ask.voice
-        assert voice is not None
-        batch = edition.batch(ask.user, ask.liked, ask.later and voice.new_users)
-        count = min(ask.candidates, len(edition))
-        hidden = RaggedArray(np.array([0, len(ask.hidden)], np.int64), ask.hidden)
+    def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
+        snapshot, model = resolved
+        users = snapshot.user_batch(request.user, request.history, request.has_new_events and model.new_users)
+        count = min(request.n_candidates, len(snapshot))
         with torch.inference_mode():
-            if ask.likeness is not None:
-                scores = unit_range(np.where(np.isfinite(ask.likeness), ask.likeness, 0.0).astype(np.float32))
-                if ask.known and self._can(ask, voice):
-                    scores = scores + unit_range(voice.scorer.score(batch)[0].numpy())
-                may = self._may(voice, ask) & np.isfinite(ask.likeness)
-                return _best(scores, may, ask.hidden, count)
-            if voice.index is not None:
-                allowed = None if ask.allowed is None else self._may(voice, ask)
-                rows, found = voice.index.search(voice.scorer.user_vectors(batch).numpy(), count, allowed, hidden)
+            if request.similarity is not None:
+                return self._search(model, users, request, request.similarity, count)
+            hidden = RaggedArray(np.array([0, len(request.hidden)], np.int64), request.hidden)
+            if model.index is not None:
+                allowed = None if request.allowed is None else _eligible(model, request)
+                rows, scores = model.index.search(model.scorer.user_vectors(users).numpy(), count, allowed, hidden)
             else:
-                rows, found = voice.scorer.topk(batch, count, hidden, self._may(voice, ask))
-        kept = rows[0] >= 0
-        # the index of two editions is one: it may know rows that this edition does not
-        kept &= rows[0] < len(edition)
-        return Slate(rows[0][kept], found[0][kept])
+                rows, scores = model.scorer.topk(users, count, hidden, _eligible(model, request))
+        valid = rows[0] >= 0
+        # snapshots share an index, which may know rows that this one does not
+        valid &= rows[0] < len(snapshot)
+        return Slate(rows[0][valid], scores[0][valid])
 
-    def _may(self, voice: Voice, ask: Ask) -> NDArray[np.bool_]:
-        return voice.able if ask.allowed is None else voice.able & ask.allowed
+    def _search(
+        self,
+        model: ServedModel,
+        users: UserBatch,
+        request: StageRequest,
+        similarity: NDArray[np.float32],
+        count: int,
+    ) -> Slate:
+        notes: tuple[str, ...] = ()
+        fits = np.isfinite(similarity)
+        scores = unit_range(np.where(fits, similarity, 0.0).astype(np.float32))
+        if self._personal(model, request):
+            if model.can_score:
+                scores = scores + unit_range(model.scorer.score(users)[0].numpy())
+            else:
+                notes = (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)
+        return _best(scores, _eligible(model, request) & fits, request.hidden, count, notes)
 
-    def _can(self, ask: Ask, voice: Voice) -> bool:
-        return voice.new_users or ask.user >= 0
+    def _personal(self, model: ServedModel, request: StageRequest) -> bool:
+        return request.is_known and (model.new_users or request.user >= 0)
 
 
-def _best(scores: NDArray[np.float32], may: NDArray[np.bool_], hidden: NDArray[np.int64], k: int) -> Slate:
-    scores = np.where(may, scores, -np.inf).astype(np.float32)
+def _eligible(model: ServedModel, request: StageRequest) -> NDArray[np.bool_]:
+    return model.eligible if request.allowed is None else model.eligible & request.allowed
+
+
+def _best(
+    scores: NDArray[np.float32], eligible: NDArray[np.bool_], hidden: IntArray, k: int, notes: tuple[str, ...]
+) -> Slate:
+    scores = np.where(eligible, scores, -np.inf).astype(np.float32)
     scores[hidden] = -np.inf
-    values, rows = (found[0].numpy() for found in best(torch.from_numpy(scores)[None], k))
-    kept = np.isfinite(values)
-    return Slate(rows[kept], values[kept])
+    values, rows = (part[0].numpy() for part in best(torch.from_numpy(scores)[None], k))
+    valid = np.isfinite(values)
+    return Slate(rows[valid], values[valid], notes)

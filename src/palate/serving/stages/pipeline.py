@@ -1,4 +1,4 @@
-"""Stages in order, each within its budget; the last good list is what is shown."""
+"""Stages in order, each within its budget; the last good list is shown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,28 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from palate.serving.edition import Edition
+from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages.stage import Slate, Stage, StageRequest
 
-from .stage import Ask, Slate, Stage
-
-QUICK, FADES, MOST = 0.01, 0.9, 1000
-"""Seconds below which a stage is quick; what remains of a time at the next request; voices remembered."""
+FAST, DECAY, MAX_TIMES = 0.01, 0.9, 1000
+"""Seconds below which a stage is fast; what remains of a slow time after a request; times that are remembered."""
 LOG = logging.getLogger(__name__)
+
+
+class Timing(NamedTuple):
+    """The time of one stage.
+
+    Attributes:
+        stage: name of the stage.
+        seconds: time taken.
+        outcome: ``ok``, ``late`` or ``failed``.
+    """
+
+    stage: str
+    seconds: float
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -23,90 +37,108 @@ class Answer:
     """A list, and how it came about.
 
     Attributes:
-        said_by: the stage whose list it is. steps: (stage, seconds, ``ok`` | ``late`` | ``failed``).
+        slate: the list.
+        source: name of the stage whose list it is.
+        timings: stages in order, with their time and outcome.
+        notes: parts of the request that stages left out.
     """
 
     slate: Slate
-    said_by: str
-    steps: tuple[tuple[str, float, str], ...]
+    source: str
+    timings: tuple[Timing, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Pipeline:
     """Runs stages one after another.
 
-    A stage that was quick of late runs in the thread that asks, which spares a request two changes of thread; any other
-    runs beside it, where it can be left behind.
+    A stage that was fast of late runs in the calling thread, which spares a request two changes of thread; any other
+    runs in a thread of its own, which can be left behind.
 
-    A stage that has nothing to do is left out; one that fails or is late is passed over: what it is still doing then
-    goes on to no effect, and while all threads are taken by such stages, requests are answered by ``fallback`` after
-    one budget.
+    A stage that does not apply is left out; one that fails or is late is passed over: what it is still doing then goes
+    on to no effect, and while all threads are taken by such stages, requests are answered by ``fallback`` after one
+    budget.
 
     Args:
-        stages: in order. fallback: answers when the first has not, and later stages go on from its list; it must be
-            quick and not fail. threads: that stages run on.
+        stages: stages, in order.
+        fallback: stage that answers when the first one has not, and from whose list later stages go on; it must be
+            fast and not fail.
+        threads: number of threads that stages run on.
     """
 
     def __init__(self, stages: Sequence[Stage], fallback: Stage, threads: int = 4) -> None:
         self.stages, self.fallback = tuple(stages), fallback
-        self._usual: dict[tuple[str, int], float] = {}
+        self._seconds: dict[tuple[str, int], float] = {}
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="stage")
 
-    def __call__(self, edition: Edition, ask: Ask) -> Answer:
+    def __call__(self, resolved: ResolvedModel, request: StageRequest) -> Answer:
+        """Make a list.
+
+        Args:
+            resolved: model that answers, and its snapshot.
+            request: the request.
+        """
         slate: Slate | None = None
-        said_by, steps = "", list[tuple[str, float, str]]()
+        source, timings = "", list[Timing]()
         for stage in self.stages:
-            if stage.applies(ask):
-                found = self._tried(stage, edition, ask, slate, steps)
-                slate, said_by = (slate, said_by) if found is None else (found, stage.name)
+            if stage.applies(resolved, request):
+                made = self._try(stage, resolved, request, slate, timings)
+                slate, source = (slate, source) if made is None else (made, stage.name)
             if slate is None:
                 started = time.perf_counter()
-                slate, said_by = self.fallback.run(edition, ask, None), self.fallback.name
-                steps.append((said_by, time.perf_counter() - started, "ok"))
+                slate, source = self.fallback.run(resolved, request, None), self.fallback.name
+                timings.append(Timing(source, time.perf_counter() - started, "ok"))
         assert slate is not None
-        return Answer(Slate(slate.rows[: ask.k], slate.scores[: ask.k]), said_by, tuple(steps))
+        top = Slate(slate.rows[: request.k], slate.scores[: request.k])
+        return Answer(top, source, tuple(timings), slate.notes)
 
-    def _tried(
-        self, stage: Stage, edition: Edition, ask: Ask, slate: Slate | None, steps: list[tuple[str, float, str]]
+    def is_fast(self, resolved: ResolvedModel, request: StageRequest) -> bool:
+        """Whether all stages that a request would pass were fast of late.
+
+        Args:
+            resolved: model that would answer, and its snapshot.
+            request: the request.
+        """
+        return all(self._is_fast(stage, resolved) for stage in self.stages if stage.applies(resolved, request))
+
+    def close(self) -> None:
+        """Release the threads."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _try(
+        self, stage: Stage, resolved: ResolvedModel, request: StageRequest, slate: Slate | None, timings: list[Timing]
     ) -> Slate | None:
-        found, verdict, started = None, "ok", time.perf_counter()
+        made, outcome, started = None, "ok", time.perf_counter()
         try:
-            if self._quick(stage, ask):
-                found = stage.run(edition, ask, slate)
+            if self._is_fast(stage, resolved):
+                made = stage.run(resolved, request, slate)
             else:
-                found = self._beside(stage, edition, ask, slate)
+                made = self._in_thread(stage, resolved, request, slate)
         except TimeoutError:
-            verdict = "late"
-        # whatever a stage stumbles over, people get a list; the log says what it was
+            outcome = "late"
+        # whatever goes wrong in a stage, users get a list; the log says what it was
         except Exception:
-            verdict = "failed"
+            outcome = "failed"
             LOG.exception("stage %s failed", stage.name)
         seconds = time.perf_counter() - started
-        self._note(stage, ask, seconds)
-        steps.append((stage.name, seconds, verdict))
-        return found
+        self._remember(stage, resolved, seconds)
+        timings.append(Timing(stage.name, seconds, outcome))
+        return made
 
-    def quick(self, ask: Ask) -> bool:
-        """Whether all that this request would go through was quick of late."""
-        return all(self._quick(stage, ask) for stage in self.stages if stage.applies(ask))
+    def _is_fast(self, stage: Stage, resolved: ResolvedModel) -> bool:
+        return self._seconds.get((stage.name, id(resolved.model)), math.inf) < min(FAST, stage.budget)
 
-    def _quick(self, stage: Stage, ask: Ask) -> bool:
-        return self._usual.get((stage.name, id(ask.voice)), math.inf) < min(QUICK, stage.budget)
-
-    def _beside(self, stage: Stage, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        task = self.pool.submit(stage.run, edition, ask, slate)
+    def _in_thread(self, stage: Stage, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
+        task = self.pool.submit(stage.run, resolved, request, slate)
         try:
             return task.result(timeout=stage.budget)
         except TimeoutError:
             task.cancel()
             raise
 
-    def _note(self, stage: Stage, ask: Ask, seconds: float) -> None:
-        """Remember how slow it was; what was slow once is forgotten after some tens of requests."""
-        if len(self._usual) > MOST:
-            self._usual.clear()
-        known = (stage.name, id(ask.voice))
-        self._usual[known] = max(seconds, FADES * self._usual.get(known, 0.0))
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+    def _remember(self, stage: Stage, resolved: ResolvedModel, seconds: float) -> None:
+        """Remember how slow a stage was; one slow run is forgotten after some tens of requests."""
+        if len(self._seconds) > MAX_TIMES:
+            self._seconds.clear()
+        key = (stage.name, id(resolved.model))
+        self._seconds[key] = max(seconds, DECAY * self._seconds.get(key, 0.0))

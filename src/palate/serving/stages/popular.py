@@ -1,30 +1,30 @@
-"""Fallback: what most took, which always answers."""
+"""Fallback: popular items, which can always be listed."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from palate.serving.edition import Edition
-
-from .stage import Ask, Slate, Stage, stages
+from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages.stage import Slate, Stage, StageRequest, stages
 
 
 @stages.register("popular")
 class Popular(Stage):
-    """The most taken items that may be shown; where words or a picture were given, those that fit come first."""
+    """The items with most interactions that may be shown."""
 
     name = "popular"
 
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        order = edition.popular
-        may = edition.alive if ask.allowed is None else edition.alive & ask.allowed
-        if len(ask.hidden):
-            may = may.copy()
-            may[ask.hidden] = False
+    def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
+        snapshot, count = resolved.snapshot, request.n_candidates
+        order = snapshot.stats.popular_rows
+        allowed = snapshot.active if request.allowed is None else snapshot.active & request.allowed
+        if len(request.hidden):
+            allowed = allowed.copy()
+            allowed[request.hidden] = False
         # most requests are answered by the head of the order
-        rows = order[: 4 * ask.candidates]
-        rows = rows[may[rows]]
-        if len(rows) < ask.candidates:
-            rows = order[may[order]]
-        rows = rows[: ask.candidates]
-        return Slate(rows, edition.taken[rows].astype(np.float32))
+        rows = order[: 4 * count]
+        rows = rows[allowed[rows]]
+        if len(rows) < count:
+            rows = order[allowed[order]]
+        rows = rows[:count]
+        return Slate(rows, snapshot.stats.interaction_counts[rows].astype(np.float32))

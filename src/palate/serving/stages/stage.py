@@ -1,4 +1,4 @@
-"""What a stage is given, and what it gives."""
+"""Stages: their inputs, their output and their registry."""
 
 from __future__ import annotations
 
@@ -9,77 +9,110 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from palate.core.batch import IntArray
 from palate.core.registry import Registry
-from palate.serving.edition import Edition, Voice
+from palate.serving.snapshot import ResolvedModel
+
+MIN_CANDIDATES, CANDIDATES_PER_ITEM = 200, 5
+"""Candidates from which sliders choose: so many at least, and so many for each item of the list."""
+
+
+def _no_rows() -> IntArray:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request, in rows of an edition.
+class StageRequest:
+    """A request, in rows of a snapshot.
 
     Attributes:
-        k: length of the list. voice: who answers. user: row in the user table, -1 for a visitor. liked: items taken,
-            oldest first. later: some of them since the run was made. hidden: items that must not be shown. allowed:
-            bool [items], what may be; None for all. likeness: float32 [items], how well each item fits words or a
-            picture; -inf for what does not; None where nothing was said. diversity, novelty, freshness: 0 to 1.
+        k: length of the list.
+        user: row in the user table, -1 for an anonymous user.
+        history: int64 [n], rows of items taken, oldest first.
+        has_new_events: whether some of them were taken after the run was made.
+        hidden: int64 [m], rows of items that must not be shown.
+        allowed: bool [items], items that may be shown; None for all.
+        similarity: float32 [items], how well each item fits the search query; -inf for no fit, None without a query.
+        diversity: strength of the diversity slider, 0 to 1.
+        novelty: strength of the novelty slider, 0 to 1.
+        freshness: strength of the freshness slider, 0 to 1.
     """
 
     k: int
-    voice: Voice | None = None
     user: int = -1
-    liked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    later: bool = False
-    hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    history: IntArray = field(default_factory=_no_rows)
+    has_new_events: bool = False
+    hidden: IntArray = field(default_factory=_no_rows)
     allowed: NDArray[np.bool_] | None = None
-    likeness: NDArray[np.float32] | None = None
+    similarity: NDArray[np.float32] | None = None
     diversity: float = 0.0
     novelty: float = 0.0
     freshness: float = 0.0
 
     @property
-    def candidates(self) -> int:
-        """How many items later stages choose from."""
-        return max(5 * self.k, 200) if self.diversity or self.novelty or self.freshness else self.k
+    def n_candidates(self) -> int:
+        """Number of items from which later stages choose."""
+        has_sliders = self.diversity or self.novelty or self.freshness
+        return max(CANDIDATES_PER_ITEM * self.k, MIN_CANDIDATES) if has_sliders else self.k
 
     @property
-    def known(self) -> bool:
-        """Whether anything is known of who asks."""
-        return self.user >= 0 or len(self.liked) > 0
+    def is_known(self) -> bool:
+        """Whether anything is known of the user."""
+        return self.user >= 0 or len(self.history) > 0
 
 
 @dataclass(frozen=True)
 class Slate:
-    """Items in the order in which they are to be shown: rows int64 [n], scores float32 [n]."""
+    """Items in the order in which they are to be shown.
 
-    rows: NDArray[np.int64]
+    Attributes:
+        rows: int64 [n].
+        scores: float32 [n].
+        notes: parts of the request that the stage could not answer and left out.
+    """
+
+    rows: IntArray
     scores: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
 
-    def take(self, places: NDArray[np.int64]) -> Slate:
-        """These of them, in this order."""
-        return Slate(self.rows[places], self.scores[places])
+    def take(self, places: IntArray) -> Slate:
+        """Some of the items, in the order of ``places`` (int64 [m])."""
+        return Slate(self.rows[places], self.scores[places], self.notes)
 
 
 class Stage(ABC):
     """One step towards a list.
 
     Attributes:
-        name: as registered. budget: seconds it may take before the list of the stage before is shown instead.
+        name: name in the registry.
+        budget: seconds after which the list of the stage before is shown instead.
     """
 
     name: ClassVar[str]
     budget: float = 0.05
 
-    def applies(self, ask: Ask) -> bool:
-        """Whether it has anything to do for this request."""
+    def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
+        """Whether the stage has anything to do for a request.
+
+        Args:
+            resolved: model that answers, and its snapshot.
+            request: the request.
+        """
         return True
 
     @abstractmethod
-    def run(self, edition: Edition, ask: Ask, slate: Slate | None) -> Slate:
-        """The next list, from that of the stage before; None for the first."""
+    def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
+        """The next list.
+
+        Args:
+            resolved: model that answers, and its snapshot.
+            request: the request.
+            slate: list of the stage before; None for the first stage.
+        """
 
 
 def unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``values`` brought to [0, 1] by their own least and greatest; all 0 where they are one."""
+    """Scale to [0, 1] by the least and the greatest value; all 0 where they are equal."""
     low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 

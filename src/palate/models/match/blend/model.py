@@ -130,7 +130,7 @@ class Blend(Recommender):
         scorers = [
             PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
         ]
-        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"))
+        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"), self._names)
 
     def user_tensors(self) -> dict[str, slice]:
         owned = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,13 +16,28 @@ from palate.ranking.scorer import Scorer
 
 
 class BlendScorer(Scorer):
-    """Args: scorers; their training-time items, int64 rows each; weights [M] of warm and cold items; warm bool [N]."""
+    """A weighted mean of members' standardised scores.
+
+    Args:
+        scorers: the members' scorers.
+        known: int64 rows of each member's training-time items.
+        warm_weights: float32 [M], weights of the members for warm items.
+        cold_weights: float32 [M], weights of the members for cold items.
+        warm: bool [N].
+        names: the members' names.
+    """
 
     def __init__(
-        self, scorers: list[Scorer], known: list[Tensor], warm_weights: Tensor, cold_weights: Tensor, warm: Tensor
+        self,
+        scorers: list[Scorer],
+        known: list[Tensor],
+        warm_weights: Tensor,
+        cold_weights: Tensor,
+        warm: Tensor,
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__(scorers[0].n_items)
-        self.scorers, self.known, self.warm = scorers, known, warm
+        self.scorers, self.known, self.warm, self.names = scorers, known, warm, tuple(names)
         able = torch.stack([torch.from_numpy(scorer.scorable()) for scorer in scorers], dim=1)
         weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
         self.mass = weights.sum(1)
@@ -40,3 +57,6 @@ class BlendScorer(Scorer):
 
     def scorable(self) -> NDArray[np.bool_]:
         return np.asarray(self.mass > 0)
+
+    def members(self) -> Mapping[str, Scorer]:
+        return dict(zip(self.names, self.scorers))

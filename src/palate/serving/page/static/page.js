@@ -1,12 +1,12 @@
-// Everything here also works without it: forms are sent, links are followed.
+// Every function of the page also works without this script: forms are submitted, links are followed.
 const root = document.documentElement
 const toast = document.getElementById("toast")
-let fading
+let toastTimer
 
 root.classList.add("js")
 
-function tell(words, action) {
-  toast.replaceChildren(document.createTextNode(words))
+function showToast(text, action) {
+  toast.replaceChildren(document.createTextNode(text))
   if (action) {
     const button = document.createElement("button")
     button.type = "button"
@@ -15,28 +15,28 @@ function tell(words, action) {
     toast.append(button)
   }
   toast.classList.add("on")
-  clearTimeout(fading)
-  fading = setTimeout(() => toast.classList.remove("on"), action ? 9000 : 4000)
+  clearTimeout(toastTimer)
+  toastTimer = setTimeout(() => toast.classList.remove("on"), action ? 9000 : 4000)
 }
 
-async function get(address) {
-  const answer = await fetch(address, { headers: { Accept: "text/html" } })
-  const text = await answer.text()
-  if (!answer.ok) {
+async function fetchHtml(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } })
+  const text = await response.text()
+  if (!response.ok) {
     const page = new DOMParser().parseFromString(text, "text/html")
-    throw new Error(page.querySelector(".lead")?.textContent || "That did not work")
+    throw new Error(page.querySelector(".lead")?.textContent || "The request failed")
   }
   return text
 }
 
-function swap(place, html) {
+function replaceContent(element, html) {
   const part = document.createRange().createContextualFragment(html)
-  place.replaceChildren(part)
-  ready(place)
+  element.replaceChildren(part)
+  initialize(element)
 }
 
-// the fields of a form that say something, as they stand in a shared address
-function asked(form) {
+// the fields of a form with a value, as they stand in a shared address
+function queryOf(form) {
   const query = new URLSearchParams()
   for (const [name, value] of new FormData(form)) {
     if (typeof value === "string" && value !== "" && !(form.elements.namedItem(name)?.type === "range" && Number(value) === 0)) query.append(name, value)
@@ -45,91 +45,91 @@ function asked(form) {
   return text ? `?${text}` : ""
 }
 
-let turn = 0
+let latestRefresh = 0
 async function refresh(form, quiet) {
-  const place = document.querySelector(form.dataset.into)
-  const mine = ++turn
-  place.setAttribute("aria-busy", "true")
+  const target = document.querySelector(form.dataset.into)
+  const own = ++latestRefresh
+  target.setAttribute("aria-busy", "true")
   try {
-    const html = await get(form.dataset.live + asked(form))
-    // an answer that was overtaken is not shown
-    if (mine !== turn) return
-    swap(place, html)
-    history.replaceState(null, "", form.getAttribute("action") + asked(form))
-    if (!quiet) tell(place.querySelector(".card") ? "Your list is up to date" : "Nothing fits")
+    const html = await fetchHtml(form.dataset.live + queryOf(form))
+    // a response that was overtaken by a later request is not shown
+    if (own !== latestRefresh) return
+    replaceContent(target, html)
+    history.replaceState(null, "", form.getAttribute("action") + queryOf(form))
+    if (!quiet) showToast(target.querySelector(".card") ? "The list is up to date" : "No items found")
   } catch (error) {
-    if (mine === turn) tell(error.message)
+    if (own === latestRefresh) showToast(error.message)
   } finally {
-    if (mine === turn) place.setAttribute("aria-busy", "false")
+    if (own === latestRefresh) target.setAttribute("aria-busy", "false")
   }
 }
 
-function live(form) {
-  let waiting
-  const soon = () => {
-    clearTimeout(waiting)
-    waiting = setTimeout(() => refresh(form, "quiet" in form.dataset), 120)
+function refreshOnInput(form) {
+  let timer
+  const schedule = () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => refresh(form, "quiet" in form.dataset), 120)
   }
   form.addEventListener("input", (event) => {
     const { target } = event
     if (target.type === "range") target.parentElement.querySelector("output").textContent = `${Math.round(100 * target.value)} %`
-    soon()
+    schedule()
   })
   form.addEventListener("submit", (event) => {
     event.preventDefault()
-    soon()
+    schedule()
   })
 }
 
-async function act(event) {
-  const form = event.target.closest("form[data-act]")
+async function sendFeedback(event) {
+  const form = event.target.closest("form[data-feedback]")
   if (!form || !event.submitter) return
   event.preventDefault()
   const button = event.submitter
-  const kind = button.value
+  const type = button.value
   const card = form.closest(".card")
   const title = button.getAttribute("aria-label").replace(/^(Like|Hide) /, "")
-  const fields = new URLSearchParams({ item: form.querySelector("[name=item]").value, kind })
+  const fields = new URLSearchParams({ item: form.querySelector("[name=item]").value, type })
   const like = form.querySelector(".like")
-  const before = like.getAttribute("aria-pressed")
-  const sent = fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } })
-  if (kind === "like") like.setAttribute("aria-pressed", "true")
-  const away = kind === "hide" && card
-  if (away) card.classList.add("leaving")
+  const pressed = like.getAttribute("aria-pressed")
+  const request = fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } })
+  if (type === "like") like.setAttribute("aria-pressed", "true")
+  const hides = type === "hide" && card
+  if (hides) card.classList.add("leaving")
   try {
-    const answer = await sent
-    if (!answer.ok) throw new Error((await answer.json()).message)
-    if (away) leave(card)
-    const tune = document.querySelector("form[data-live='/shelves']")
-    const more = tune && { name: "Update my lists", run: () => refresh(tune) }
-    tell(kind === "like" ? `Liked ${title}` : `Hidden: ${title}`, more)
+    const response = await request
+    if (!response.ok) throw new Error((await response.json()).message)
+    if (hides) removeCard(card)
+    const tune = document.querySelector("form[data-live='/rows']")
+    const action = tune && { name: "Update my lists", run: () => refresh(tune) }
+    showToast(type === "like" ? `Liked ${title}` : `Hidden: ${title}`, action)
   } catch (error) {
-    like.setAttribute("aria-pressed", before)
+    like.setAttribute("aria-pressed", pressed)
     card?.classList.remove("leaving")
-    tell(error.message || "That did not work; try it again")
+    showToast(error.message || "The request failed; please try again")
   }
 }
 
-function leave(card) {
-  const next = card.nextElementSibling || card.previousElementSibling
-  const had = card.contains(document.activeElement)
+function removeCard(card) {
+  const neighbour = card.nextElementSibling || card.previousElementSibling
+  const hadFocus = card.contains(document.activeElement)
   card.remove()
-  if (had) (next?.querySelector(".title a") || document.getElementById("main")).focus()
+  if (hadFocus) (neighbour?.querySelector(".title a") || document.getElementById("main")).focus()
 }
 
-function drop(label) {
+function acceptDrops(label) {
   const input = label.querySelector("input")
-  const words = label.querySelector("[data-words]")
-  const first = words.textContent
-  const show = () => {
+  const caption = label.querySelector("[data-text]")
+  const initialText = caption.textContent
+  const preview = () => {
     label.querySelector("img")?.remove()
     const file = input.files[0]
-    words.textContent = file ? file.name : first
+    caption.textContent = file ? file.name : initialText
     if (!file) return
     const reader = new FileReader()
     reader.addEventListener("load", () => {
       const image = new Image()
-      image.alt = "The chosen picture"
+      image.alt = "The chosen image"
       image.src = reader.result
       label.querySelector("img")?.remove()
       label.prepend(image)
@@ -138,7 +138,7 @@ function drop(label) {
     const form = label.closest("form[data-send]")
     if (form) form.requestSubmit()
   }
-  input.addEventListener("change", show)
+  input.addEventListener("change", preview)
   label.addEventListener("dragover", (event) => {
     event.preventDefault()
     label.classList.add("over")
@@ -147,32 +147,32 @@ function drop(label) {
   label.addEventListener("drop", (event) => {
     event.preventDefault()
     label.classList.remove("over")
-    const file = [...event.dataTransfer.files].find((one) => one.type.startsWith("image/"))
-    if (!file) return tell("That is no picture")
-    const list = new DataTransfer()
-    list.items.add(file)
-    input.files = list.files
-    show()
+    const file = [...event.dataTransfer.files].find((candidate) => candidate.type.startsWith("image/"))
+    if (!file) return showToast("This file is not an image")
+    const transfer = new DataTransfer()
+    transfer.items.add(file)
+    input.files = transfer.files
+    preview()
   })
 }
 
-async function load(place) {
-  place.setAttribute("aria-busy", "true")
+async function load(element) {
+  element.setAttribute("aria-busy", "true")
   try {
-    swap(place, await get(place.dataset.load))
-    place.replaceWith(...place.childNodes)
+    replaceContent(element, await fetchHtml(element.dataset.load))
+    element.replaceWith(...element.childNodes)
   } catch {
-    // the link in it still leads to the same
-    place.setAttribute("aria-busy", "false")
+    // the link inside still leads to the same content
+    element.setAttribute("aria-busy", "false")
   }
 }
 
-function ready(place) {
-  place.querySelectorAll("form[data-live]").forEach(live)
-  place.querySelectorAll("[data-drop]").forEach(drop)
-  place.querySelectorAll("[data-load]").forEach(load)
-  place.querySelectorAll("form[data-auto]").forEach((form) => form.addEventListener("change", (event) => event.target.matches("select") && form.requestSubmit()))
-  place.querySelectorAll("form[data-busy]").forEach((form) =>
+function initialize(parent) {
+  parent.querySelectorAll("form[data-live]").forEach(refreshOnInput)
+  parent.querySelectorAll("[data-drop]").forEach(acceptDrops)
+  parent.querySelectorAll("[data-load]").forEach(load)
+  parent.querySelectorAll("form[data-auto]").forEach((form) => form.addEventListener("change", (event) => event.target.matches("select") && form.requestSubmit()))
+  parent.querySelectorAll("form[data-busy]").forEach((form) =>
     form.addEventListener("submit", () => {
       const button = form.querySelector(".solid")
       button.setAttribute("aria-disabled", "true")
@@ -181,5 +181,5 @@ function ready(place) {
   )
 }
 
-document.addEventListener("submit", act)
-ready(document)
+document.addEventListener("submit", sendFeedback)
+initialize(document)

@@ -1,1 +1,1 @@
-"""Views, a file for each group; ``put(router)`` adds a group's routes."""
+"""Views of the page, one file each; ``register(router)`` adds their routes."""

@@ -1,4 +1,4 @@
-"""Two models for the same person, side by side."""
+"""Lists of two models for the same user, side by side."""
 
 from __future__ import annotations
 
@@ -10,78 +10,112 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from palate.core.batch import IntArray
-from palate.serving.edition import MAIN, Edition
-from palate.serving.page.cards import Card, cards
-from palate.serving.page.html import page, shop_of
-from palate.serving.page.visitor import visitor
-from palate.serving.shop import Shop
-from palate.serving.wishes import Wish
+from palate.serving.page.cards import Card, item_cards
+from palate.serving.page.cookies import current_user
+from palate.serving.page.render import render_page, service_of
+from palate.serving.requests import RecommendRequest
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import MAIN, ModelSnapshot
 
 LENGTHS = (10, 20, 50)
+"""Lengths of a list that are offered."""
 
 
 @dataclass(frozen=True)
-class Side:
-    """A model's list. novelty, diversity: means over the list, 0 to 1. popular: it knows nothing of them."""
+class ModelList:
+    """The list of one model.
+
+    Attributes:
+        name: name of the model for people.
+        cards: the list.
+        novelty: mean over the list, 0 to 1.
+        diversity: mean over pairs of the list, 0 to 1.
+        popular: whether the model knows nothing of the user.
+        notes: parts of the request that were left out.
+    """
 
     name: str
     cards: list[Card]
     novelty: float
     diversity: float
     popular: bool
+    notes: tuple[str, ...] = ()
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
     router.get("/compare")(compare)
 
 
 def compare(request: Request) -> Response:
-    """Two of the models that may answer; the user is that of the cookie, or the one who is named."""
-    shop, query = shop_of(request), request.query_params
-    voices = shop.voices
-    names = [query.get("a") or MAIN, query.get("b") or (voices[1] if len(voices) > 1 else MAIN)]
+    """Compare the models ``left`` and ``right`` for ``user``, by default the current one.
+
+    Args:
+        request: the request.
+
+    Raises:
+        ConfigError: for an unknown model.
+    """
+    service, query = service_of(request), request.query_params
+    models = service.model_names
+    names = [query.get("left") or MAIN, query.get("right") or (models[1] if len(models) > 1 else MAIN)]
     k = next((k for k in LENGTHS if query.get("k") == str(k)), LENGTHS[0])
-    user = query.get("user", "").strip() or visitor(request)
-    sides = [_side(shop, name, user, k) for name in names]
-    both = [card.id for card in sides[0].cards if card.id in {other.id for other in sides[1].cards}]
-    marked = [_marked(sides[0], sides[1]), _marked(sides[1], sides[0])]
-    return page(
-        request, "compare.html", sides=marked, both=both, voices=[(name, called(shop, name)) for name in voices],
-        names=names, k=k, lengths=LENGTHS, who=user, asked=query.get("user", ""),
-    )  # fmt: skip
+    user = query.get("user", "").strip() or current_user(request)
+    left, right = (_model_list(service, name, user, k) for name in names)
+    shared = {card.id for card in left.cards} & {card.id for card in right.cards}
+    return render_page(
+        request,
+        "compare.html",
+        lists=[_with_notes(left, right), _with_notes(right, left)],
+        shared=shared,
+        models=[(name, _display_name(service, name)) for name in models],
+        names=names,
+        k=k,
+        lengths=LENGTHS,
+        compared_user=user,
+        user_field=query.get("user", ""),
+    )
 
 
-def called(shop: Shop, name: str) -> str:
-    """A voice's name for people."""
-    return f"{shop.edition.model.name} (served)" if name == MAIN else name
+def _display_name(service: RecommenderService, name: str) -> str:
+    return f"{service.snapshot.model.name} (served)" if name == MAIN else name
 
 
-def _side(shop: Shop, name: str, user: str | None, k: int) -> Side:
-    told = shop.recommend(Wish(k, user=user, model=name))
-    edition = shop.edition
-    found = cards(edition, told.items)
-    rows = np.array([edition.row(card.id) for card in found], np.int64)
-    novelty = float(edition.novelty[rows].mean()) if len(rows) else 0.0
-    return Side(called(shop, name), found, novelty, _diversity(edition, rows), told.said_by == "popular")
+def _model_list(service: RecommenderService, name: str, user: str | None, k: int) -> ModelList:
+    response = service.recommend(RecommendRequest(k, user=user, model=name))
+    snapshot = service.snapshot
+    cards = item_cards(snapshot, response.items)
+    rows = np.array([snapshot.row(card.id) for card in cards], np.int64)
+    return ModelList(
+        _display_name(service, name),
+        cards,
+        float(snapshot.stats.novelty[rows].mean()) if len(rows) else 0.0,
+        _diversity(snapshot, rows),
+        response.source == "popular",
+        response.notes,
+    )
 
 
-def _marked(side: Side, other: Side) -> Side:
-    """The same, with how each item's place differs from the other list's."""
-    places = {card.id: card.rank for card in other.cards}
-    return replace(side, cards=[replace(card, note=_moved(card, places)) for card in side.cards])
+def _with_notes(own: ModelList, other: ModelList) -> ModelList:
+    """The same list, with a note on each card: how its rank differs in the other list."""
+    ranks = {card.id: card.rank for card in other.cards}
+    return replace(own, cards=[replace(card, note=_rank_change(card, ranks)) for card in own.cards])
 
 
-def _moved(card: Card, places: Mapping[str, int]) -> str:
-    if card.id not in places:
+def _rank_change(card: Card, ranks: Mapping[str, int]) -> str:
+    if card.id not in ranks:
         return "only here"
-    moved = places[card.id] - card.rank
-    return "same place" if not moved else f"{abs(moved)} {'higher' if moved > 0 else 'lower'}"
+    change = ranks[card.id] - card.rank
+    return "same rank" if not change else f"{abs(change)} {'higher' if change > 0 else 'lower'}"
 
 
-def _diversity(edition: Edition, rows: IntArray) -> float:
+def _diversity(snapshot: ModelSnapshot, rows: IntArray) -> float:
     """One minus the mean cosine of pairs, by content."""
-    vectors = edition.looks(rows)
+    vectors = snapshot.stats.content_vectors(rows)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     n = len(vectors)
     return float(1 - (vectors.sum(0) @ vectors.sum(0) - n) / (n * (n - 1))) if n > 1 else 0.0

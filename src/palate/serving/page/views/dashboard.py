@@ -1,149 +1,114 @@
-"""What is served, and how well it did when its test part was opened."""
+"""Dashboard: what is served, and its metrics on the test part."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
-from palate.core.errors import ArtefactError
-from palate.core.files import read_json
-from palate.serving.page.html import page, shop_of
-from palate.serving.shop import Shop
+from palate.serving.page.render import render_page, service_of
+from palate.serving.page.run_metrics import RunMetrics, as_object, read_object
+from palate.serving.service import RecommenderService
 
-SHOWN = ("recall@20", "ndcg@20", "capped_recall@20", "recall@10", "ndcg@10", "hit_rate@20", "mrr@20")
-CHARTS, SLICED = 4, "recall@20"
 SANDBOX = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Bars: (name, value, length from 0 to 100), the served model's first."""
+class Tile:
+    """A fact about the service or the run.
 
-    name: str
-    bars: list[tuple[str, float, float]]
-    users: int = 0
+    Attributes:
+        label: label.
+        value: text.
+    """
+
+    label: str
+    value: str
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
     router.get("/dashboard")(dashboard)
     router.get("/report")(report)
 
 
 def dashboard(request: Request) -> Response:
-    """The page; what the run has no file of is said to be missing."""
-    shop = shop_of(request)
-    run = shop.edition.run
-    metrics, manifest = _read(run / "metrics.json"), _read(run / "manifest.json")
-    tested = {name: _part(metrics, name) for name in metrics if _part(_part(metrics, name), "metrics")}
-    own = shop.edition.model.name
-    tested = {name: tested[name] for name in sorted(tested, key=lambda name: name != own)}
-    measured = list(dict.fromkeys(key for found in tested.values() for key in _part(found, "metrics")))
-    order = [*(key for key in SHOWN if key in measured), *(key for key in measured if key not in SHOWN)]
-    facts: dict[str, Any] = {
-        "models": list(tested),
-        "charts": [_chart(key, {n: _part(found, "metrics") for n, found in tested.items()}) for key in order[:CHARTS]],
-        "measures": [(key, [_number(_part(found, "metrics"), key) for found in tested.values()]) for key in order],
-        "beyond": _rows({name: _part(found, "beyond") for name, found in tested.items()}),
-        "slices": _slices(tested),
-        "sliced": SLICED,
-        "served": _served(shop),
-        "made": _made(manifest),
-        "versions": _part(manifest, "versions"),
-        "report": (run / "report.html").is_file(),
-    }
-    return page(request, "dashboard.html", **facts)
+    """The dashboard; files that the run lacks are named.
+
+    Args:
+        request: the request.
+    """
+    service = service_of(request)
+    run = service.snapshot.run
+    manifest = read_object(run / "manifest.json")
+    return render_page(
+        request,
+        "dashboard.html",
+        metrics=RunMetrics.of(read_object(run / "metrics.json"), manifest, service.snapshot.model.name),
+        served=_served(service),
+        provenance=_provenance(manifest),
+        versions=as_object(manifest.get("versions")),
+        has_report=(run / "report.html").is_file(),
+    )
 
 
 def report(request: Request) -> Response:
-    """The run's report, in which nothing runs and from which nothing is loaded."""
-    file = shop_of(request).edition.run / "report.html"
+    """The run's report, in a sandbox: it runs no script and loads nothing.
+
+    Args:
+        request: the request.
+
+    Raises:
+        HTTPException: 404 for a run without a report.
+    """
+    file = service_of(request).snapshot.run / "report.html"
     if not file.is_file():
-        raise HTTPException(404, "This run has no report; palate fit writes one unless told not to.")
+        raise HTTPException(404, "This run has no report. palate fit writes one by default.")
     return FileResponse(file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": SANDBOX})
 
 
-def _served(shop: Shop) -> list[tuple[str, str]]:
-    edition = shop.edition
-    came = int((edition.born > 0).sum())
+def _served(service: RecommenderService) -> list[Tile]:
+    snapshot = service.snapshot
+    items, added = int(snapshot.active.sum()), int((snapshot.added_at > 0).sum())
     return [
-        ("Model", edition.model.name),
-        ("Run", edition.folder.name),
-        ("Edition", edition.mark[:12]),
-        ("Items", f"{int(edition.alive.sum()):,}" + (f", {came:,} added here" if came else "")),
-        ("Users of the run", f"{len(edition.users):,}"),
-        ("Events here", f"{shop.events.count():,}"),
-        ("Who may answer", ", ".join(shop.voices)),
+        Tile("Model", snapshot.model.name),
+        Tile("Run", snapshot.folder.name),
+        Tile("Fingerprint", snapshot.fingerprint[:12]),
+        Tile("Items", f"{items:,}, {added:,} added here" if added else f"{items:,}"),
+        Tile("Users of the run", f"{len(snapshot.users):,}"),
+        Tile("Events here", f"{service.events.count():,}"),
+        Tile("Available models", ", ".join(service.model_names)),
     ]
 
 
-def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    about, log = _part(manifest, "about"), _part(manifest, "log")
-    pairs = [
+def _provenance(manifest: Mapping[str, object]) -> list[Tile]:
+    about, log = as_object(manifest.get("about")), as_object(manifest.get("log"))
+    facts = [
         ("Data", about.get("data")),
         ("Split", about.get("split")),
-        ("Counts as liked", about.get("positive")),
+        ("Positive interactions", about.get("positive")),
         ("Seed", about.get("seed")),
         ("Command", manifest.get("command")),
         ("Test part opened", _times(manifest.get("openings_of_test"))),
-        ("Validation", _valid(log)),
+        ("Validation", _validation(log)),
         ("Data hash", about.get("hash")),
     ]
-    return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+    return [Tile(label, str(value)) for label, value in facts if value not in (None, "")]
 
 
-def _times(count: Any) -> str | None:
-    return None if not isinstance(count, int) else "once" if count == 1 else f"{count} times"
+def _times(count: object) -> str | None:
+    if not isinstance(count, int):
+        return None
+    return "once" if count == 1 else f"{count} times"
 
 
-def _valid(log: Mapping[str, Any]) -> str | None:
+def _validation(log: Mapping[str, object]) -> str | None:
     value = log.get("valid")
     return f"{log.get('metric', '')} {value:.4f}".strip() if isinstance(value, int | float) else None
-
-
-def _chart(key: str, values: Mapping[str, Mapping[str, Any]], users: int = 0) -> Chart:
-    found = [(name, _number(measured, key)) for name, measured in values.items()]
-    top = max((value for _, value in found if math.isfinite(value)), default=0.0) or 1.0
-    return Chart(key, [(n, v, round(100 * v / top, 1) if math.isfinite(v) else 0.0) for n, v in found], users)
-
-
-def _slices(tested: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
-    sliced = {name: _part(found, "slices") for name, found in tested.items()}
-    names = list(dict.fromkeys(key for found in sliced.values() for key in found))
-    out = []
-    for key in names:
-        values = {name: _part(found, key) for name, found in sliced.items()}
-        users = next((_number(found, "users") for found in values.values() if "users" in found), 0.0)
-        out.append(Chart(key, _chart(SLICED, values).bars, int(users) if math.isfinite(users) else 0))
-    return out
-
-
-def _rows(values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[float]]]:
-    keys = list(dict.fromkeys(key for found in values.values() for key in found))
-    return [(key, [_number(found, key) for found in values.values()]) for key in keys]
-
-
-def _number(values: Mapping[str, Any], key: str) -> float:
-    value = values.get(key)
-    return float(value) if isinstance(value, int | float) else math.nan
-
-
-def _part(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    """A JSON object; empty for one that is missing or damaged, which is no reason to show nothing."""
-    try:
-        found = read_json(file)
-    except (OSError, ArtefactError):
-        return {}
-    return found if isinstance(found, Mapping) else {}

@@ -1,8 +1,8 @@
-"""Home: rows for somebody, sliders, filters; and what people do with a card."""
+"""Home: rows of recommendations, sliders, filters; and feedback on an item."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import QueryParams
@@ -10,70 +10,115 @@ from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import DataError
 from palate.serving.events import Event
-from palate.serving.page import facets
-from palate.serving.page.cards import card
-from palate.serving.page.html import fragment, page, shop_of
-from palate.serving.page.sent import Form
-from palate.serving.page.shelves import SLIDERS, Wanted, shelves, sliders
-from palate.serving.page.visitor import back, guest, remember, say, visitor
-from palate.serving.pictures import picture_of
-from palate.serving.shop import Shop
+from palate.serving.images import item_image
+from palate.serving.page.cards import Card, item_card
+from palate.serving.page.cookies import current_user, guest_id, redirect_back, set_flash, set_user
+from palate.serving.page.facets import catalog_facets, parse_filters
+from palate.serving.page.form import Form
+from palate.serving.page.render import render_fragment, render_page, service_of
+from palate.serving.page.rows import SLIDERS, ListOptions, Row, home_rows, parse_sliders
+from palate.serving.page.views.users import suggested_users
+from palate.serving.service import RecommenderService
 
-from .people import some
-
-KINDS = ("like", "hide")
-COLLAGE = 6
+FEEDBACK = ("like", "hide")
+COLLAGE_ITEMS = 6
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
+class RowsContext(TypedDict):
+    """Variables of the template of the rows.
+
+    Attributes:
+        rows: the rows.
+        likes: items of the user's history.
+        address: address of the home page with the same options.
+        filtered: whether there are filters.
+    """
+
+    rows: list[Row]
+    likes: int
+    address: str
+    filtered: bool
+
+
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
     router.get("/")(home)
-    router.get("/shelves")(rows)
-    router.post("/act")(act)
+    router.get("/rows")(rows)
+    router.post("/feedback")(feedback)
 
 
 def home(request: Request) -> Response:
-    """The whole page."""
-    shop, user = shop_of(request), visitor(request)
-    query = request.query_params
-    facts = _facts(shop, user, query)
-    known = [] if user is not None else some(shop)
-    popular = (row for row in shop.edition.popular[: 4 * COLLAGE].tolist() if shop.edition.alive[row])
-    shown = [card(shop.edition, row) for row in popular if picture_of(shop.edition, row) is not None]
-    collage = shown[:COLLAGE] if user is None else []
-    found = facets.facets(shop.edition, query)
-    return page(
-        request, "home.html", **facts, facets=found, lean=sliders(query), about_sliders=SLIDERS, known=known,
-        collage=collage,
-    )  # fmt: skip
+    """The home page.
+
+    Args:
+        request: the request.
+    """
+    service, user, query = service_of(request), current_user(request), request.query_params
+    return render_page(
+        request,
+        "home.html",
+        **_rows_context(service, user, query),
+        facets=catalog_facets(service.snapshot, query),
+        sliders=parse_sliders(query),
+        slider_texts=SLIDERS,
+        suggested=suggested_users(service) if user is None else [],
+        collage=_collage(service) if user is None else [],
+    )
 
 
 def rows(request: Request) -> Response:
-    """The rows alone, for the script."""
-    shop = shop_of(request)
-    return fragment("shelves.html", **_facts(shop, visitor(request), request.query_params))
+    """The rows alone, for the page's script.
+
+    Args:
+        request: the request.
+    """
+    return render_fragment(
+        "rows.html", **_rows_context(service_of(request), current_user(request), request.query_params)
+    )
 
 
-def act(request: Request, sent: Form) -> Response:
-    """A like, or an item that somebody does not want to see; a browser that is nobody yet becomes a guest."""
-    shop, kind, item = shop_of(request), sent.get("kind"), sent.fields.get("item", "")
-    if kind not in KINDS:
-        raise DataError("an item is liked or hidden", key="kind", hint=", ".join(KINDS))
-    known = visitor(request)
-    user = known or guest()
-    shop.log([Event(user, item, kind)])
+def feedback(request: Request, form: Form) -> Response:
+    """Store that an item is liked or hidden; a browser without a user becomes a guest.
+
+    Args:
+        request: the request.
+        form: ``item``, ``type`` (``like`` or ``hide``) and the address to go back to, ``next``.
+
+    Raises:
+        DataError: for an unknown type.
+        UnknownItem: for an unknown item.
+    """
+    service, kind, item = service_of(request), form.get("type"), form.fields.get("item", "")
+    if kind not in FEEDBACK:
+        raise DataError("An item can be liked or hidden.", key="type", hint=f"one of {', '.join(FEEDBACK)}")
+    known = current_user(request)
+    user = known or guest_id()
+    service.log_events([Event(user, item, kind)])
     if "application/json" in request.headers.get("accept", ""):
-        response: Response = JSONResponse({"kind": kind, "item": item})
+        response: Response = JSONResponse({"type": kind, "item": item})
     else:
-        response = back(request, sent.get("next"))
-        say(request, response, kind, item)
+        response = redirect_back(form.get("next"))
+        set_flash(request, response, kind, item)
     if known is None:
-        remember(request, response, user)
+        set_user(request, response, user)
     return response
 
 
-def _facts(shop: Shop, user: str | None, query: QueryParams) -> dict[str, Any]:
-    wanted = Wanted(sliders(query), facets.filters(query))
-    found, who = shelves(shop, user, wanted)
-    here = f"/?{query}" if str(query) else "/"
-    return {"shelves": found, "liked": len(who.liked), "here": here, "narrowed": bool(wanted.filters)}
+def _rows_context(service: RecommenderService, user: str | None, query: QueryParams) -> RowsContext:
+    options = ListOptions(**parse_sliders(query), filters=parse_filters(query))
+    home, state = home_rows(service, user, options)
+    address = f"/?{query}" if str(query) else "/"
+    return {"rows": home, "likes": len(state.history), "address": address, "filtered": bool(options.filters)}
+
+
+def _collage(service: RecommenderService) -> list[Card]:
+    """The most popular items that have an image."""
+    snapshot, cards = service.snapshot, list[Card]()
+    for row in snapshot.stats.popular_rows[: 4 * COLLAGE_ITEMS].tolist():
+        if snapshot.active[row] and item_image(snapshot, row) is not None:
+            cards.append(item_card(snapshot, row))
+    return cards[:COLLAGE_ITEMS]

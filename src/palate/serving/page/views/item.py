@@ -1,9 +1,9 @@
-"""An item: what it is, what is like it, and why it is shown to somebody."""
+"""An item: its attributes, similar items, and an explanation for the current user."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -11,113 +11,186 @@ from starlette.responses import Response
 
 from palate.core.errors import FeatureError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
-from palate.serving.edition import Edition
-from palate.serving.likeness import shares_space
-from palate.serving.page.cards import Card, card, columns
-from palate.serving.page.facets import AMONG
-from palate.serving.page.html import fragment, page, shop_of
-from palate.serving.page.placement import places
-from palate.serving.page.shelves import related
-from palate.serving.page.values import label, shown
-from palate.serving.page.visitor import visitor
-from palate.serving.pictures import picture_of
-from palate.serving.reasons import SENSES
-from palate.serving.shop import Shop
-from palate.serving.wishes import Reasons
+from palate.serving.content_similarity import shares_space
+from palate.serving.explain import BEHAVIOUR_NAME, MODALITY_NAMES
+from palate.serving.images import item_image
+from palate.serving.page.cards import Card, card_columns, item_card
+from palate.serving.page.cookies import current_user
+from palate.serving.page.facets import VALUE
+from palate.serving.page.rank_positions import rank_positions
+from palate.serving.page.render import render_fragment, render_page, service_of
+from palate.serving.page.rows import similar_cards
+from palate.serving.page.values import column_label, format_value
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import ModelSnapshot
 
-SIMILAR, LIKED, SAID = 12, 6, 0.005
+SIMILAR_ITEMS, HISTORY_ITEMS, MIN_SHARE, SHARED_ITEMS = 12, 6, 0.005, 4
+"""Similar items; items of the history in an explanation and their least share; items that share an attribute."""
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A cell of the item's row. query: of a list of what shares the value, where items are filtered by it."""
+class Attribute:
+    """A cell of the item's row.
+
+    Attributes:
+        label: label of the column.
+        value: the cell as text.
+        query: parameters of a list of items with this value; None where lists are not filtered by it.
+    """
 
     label: str
     value: str
     query: dict[str, str] | None = None
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
-    router.get("/why")(why)
+@dataclass(frozen=True)
+class SharedAttribute:
+    """An attribute value that the item shares with items of the history.
+
+    Attributes:
+        label: label of the column.
+        value: the value.
+        cards: some of these items.
+        more: number of further ones.
+    """
+
+    label: str
+    value: str
+    cards: Sequence[Card]
+    more: int
+
+
+@dataclass(frozen=True)
+class ExplanationView:
+    """An explanation, as its template shows it.
+
+    Attributes:
+        text: the explanation as a sentence, or why there is none.
+        hint: what the user can do where there is none.
+        history: (card, share) of items of the history.
+        parts: (name, share) of modalities and behaviour.
+        shared: attribute values in common.
+    """
+
+    text: str
+    hint: str = ""
+    history: Sequence[tuple[Card, float]] = ()
+    parts: Sequence[tuple[str, float]] = ()
+    shared: Sequence[SharedAttribute] = ()
+
+    @property
+    def computed(self) -> bool:
+        """Whether there is an explanation."""
+        return bool(self.history or self.parts or self.shared)
+
+
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
+    router.get("/explanation")(explanation)
     router.get("/item/{item:path}")(item_page)
 
 
 def item_page(request: Request, item: str) -> Response:
-    """The page of an item; with ``why=1`` reasons are on it from the start, which takes a moment longer."""
-    shop, user = shop_of(request), visitor(request)
-    query = request.query_params
-    edition, _, row = shop.find(item)
-    near = related(shop, item, SIMILAR, {}, [])
-    who = shop.person(edition, user, None)
+    """The page of an item; with ``explain=1`` the explanation is part of it, which takes a moment longer.
+
+    Args:
+        request: the request.
+        item: item id.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
+    service, user, query = service_of(request), current_user(request), request.query_params
+    snapshot, _, row = service.find_item(item)
+    similar = similar_cards(service, item, SIMILAR_ITEMS, {}, [])
+    state = service.user_state(snapshot, user, None)
     added = query.get("added") == "1"
-    facts: dict[str, Any] = {
-        "card": replace(card(edition, row), liked=row in who.liked),
-        "hidden": bool(np.isin(row, who.hidden)),
-        "pictured": picture_of(edition, row) is not None,
-        "story": _story(edition, row),
-        "facts": _facts(edition, row),
-        "similar": near,
-        "known": user is not None and bool(len(who.liked) or who.user >= 0),
-        "shares": shares_space(edition),
-        "added": added,
-        "places": places(shop, item, user, near) if added else [],
-        "why": _why(shop, item, user) if query.get("why") == "1" and user is not None else None,
-    }
-    return page(request, "item.html", **facts)
+    return render_page(
+        request,
+        "item.html",
+        card=replace(item_card(snapshot, row), liked=row in state.history),
+        hidden=bool(np.isin(row, state.hidden)),
+        has_image=item_image(snapshot, row) is not None,
+        texts=_texts(snapshot, row),
+        attributes=_attributes(snapshot, row),
+        similar=similar,
+        user_known=user is not None and bool(len(state.history) or state.user >= 0),
+        shared_space=shares_space(snapshot),
+        added=added,
+        positions=rank_positions(service, item, user, similar) if added else [],
+        explanation=_explain(service, item, user) if query.get("explain") == "1" and user is not None else None,
+    )
 
 
-def why(request: Request) -> Response:
-    """The reasons alone, for the script."""
-    shop, user = shop_of(request), visitor(request)
+def explanation(request: Request) -> Response:
+    """The explanation alone, for the page's script.
+
+    Args:
+        request: the request.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
+    service, user = service_of(request), current_user(request)
     item = request.query_params.get("item", "")
-    shop.find(item)
-    return fragment("why.html", why=None if user is None else _why(shop, item, user))
+    service.find_item(item)
+    return render_fragment("explanation.html", explanation=None if user is None else _explain(service, item, user))
 
 
-def _why(shop: Shop, item: str, user: str) -> dict[str, Any]:
-    """Reasons, as the template shows them."""
-    edition = shop.edition
+def _explain(service: RecommenderService, item: str, user: str) -> ExplanationView:
+    snapshot = service.snapshot
     try:
-        found: Reasons = shop.explain(item, user=user)
+        result = service.explain(item, user=user)
     except (UnsupportedError, FeatureError) as error:
-        return {"words": str(error), "liked": [], "parts": [], "shared": []}
-    liked = [(_small(edition, name), share) for name, _, share in found.liked[:LIKED] if share >= SAID]
-    parts = [(SENSES.get(name, name), share) for name, share in found.modalities]
-    if found.behaviour is not None:
-        parts.append(("what others did with it", found.behaviour))
-    shared = [
-        (label(column), value, [_small(edition, name) for name in names[:4]], max(len(names) - 4, 0))
-        for column, value, names in found.attributes
-    ]
-    return {
-        "words": found.words,
-        "liked": [(one, share) for one, share in liked if one is not None],
-        "parts": sorted(parts, key=lambda part: -part[1]),
-        "shared": [(column, value, [c for c in those if c], more) for column, value, those, more in shared],
-    }
+        return ExplanationView(error.message, error.hint or "")
+    parts = [(MODALITY_NAMES.get(name, name), share) for name, share in result.modalities]
+    if result.behaviour is not None:
+        parts.append((BEHAVIOUR_NAME, result.behaviour))
+    return ExplanationView(
+        result.text,
+        history=[
+            (card, share)
+            for name, _, share in result.history[:HISTORY_ITEMS]
+            if share >= MIN_SHARE
+            for card in _cards(snapshot, [name])
+        ],
+        parts=sorted(parts, key=lambda part: -part[1]),
+        shared=[
+            SharedAttribute(
+                column_label(column),
+                value,
+                _cards(snapshot, items[:SHARED_ITEMS]),
+                max(len(items) - SHARED_ITEMS, 0),
+            )
+            for column, value, items in result.attributes
+        ],
+    )
 
 
-def _small(edition: Edition, item: str) -> Card | None:
-    row = edition.row(item)
-    return card(edition, row) if row >= 0 else None
+def _cards(snapshot: ModelSnapshot, items: Sequence[str]) -> list[Card]:
+    return [item_card(snapshot, row) for row in map(snapshot.row, items) if row >= 0]
 
 
-def _story(edition: Edition, row: int) -> list[str]:
-    """Its texts, the title aside."""
-    texts = [shown(column, edition.items.frame[column][row]) for column in edition.items.columns("text")]
-    return [text for text in texts if text and text[:200] != edition.titles[row]]
+def _texts(snapshot: ModelSnapshot, row: int) -> list[str]:
+    """Texts of the item, without its title."""
+    columns = snapshot.items.columns("text")
+    texts = [format_value(column, snapshot.items.frame[column][row]) for column in columns]
+    return [text for text in texts if text and text[:200] != snapshot.stats.titles[row]]
 
 
-def _facts(edition: Edition, row: int) -> list[Fact]:
-    """Everything else that its row says, but for names of files."""
-    items, found = edition.items, list[Fact]()
-    texts, price = items.columns("text"), columns(edition).price
+def _attributes(snapshot: ModelSnapshot, row: int) -> list[Attribute]:
+    """All other cells of the item's row, without names of files."""
+    items, attributes = snapshot.items, list[Attribute]()
+    texts, price = items.columns("text"), card_columns(snapshot).price
     for column in items.frame.columns:
         if column in texts or column in (items.id_column, price) or items.kinds.get(column) in MEDIA_KINDS:
             continue
-        value = shown(column, items.frame[column][row])
+        value = format_value(column, items.frame[column][row])
         if value is not None:
-            known = value.strip().lower() in edition.filters.values.get(column, {})
-            found.append(Fact(label(column), value, {AMONG + column: value} if known else None))
-    return [*found, Fact(label("id"), edition.ids[row])]
+            filtered = value.strip().lower() in snapshot.stats.filters.values.get(column, {})
+            attributes.append(Attribute(column_label(column), value, {VALUE + column: value} if filtered else None))
+    return [*attributes, Attribute(column_label("id"), snapshot.ids[row])]

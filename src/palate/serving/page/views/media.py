@@ -1,4 +1,4 @@
-"""Pictures of items, a drawn stand-in for those without, and static files."""
+"""Images of items, placeholders for missing ones, and static files."""
 
 from __future__ import annotations
 
@@ -10,53 +10,83 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.core.files import digest
-from palate.serving.page.html import KINDS, lists_all, shop_of
-from palate.serving.pictures import SIDES, picture_of, thumbnail
+from palate.serving.images import THUMBNAIL_SIDES, item_image, thumbnail
+from palate.serving.page.render import service_of, static_files
 
-FOREVER = "public, max-age=31536000, immutable"
-AN_HOUR = "private, max-age=3600"
+IMMUTABLE = "public, max-age=31536000, immutable"
+ONE_HOUR = "private, max-age=3600"
+DEFAULT_SIZE = THUMBNAIL_SIDES[2]
 HUES = 6
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
-    router.get("/picture/{item:path}")(picture)
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
+    router.get("/image/{item:path}")(image)
     router.get("/static/{name}")(static)
-    router.get("/favicon.ico")(icon)
+    router.get("/favicon.ico")(favicon)
 
 
-def picture(request: Request, item: str) -> Response:
-    """A small picture of an item; drawn where there is none that can be opened."""
-    shop, query = shop_of(request), request.query_params
-    edition, _, row = shop.find(item)
-    side = next((side for side in SIDES if query.get("side") == str(side)), None)
-    if side is None and "side" in query:
-        raise HTTPException(422, f"Pictures come in sides of {', '.join(map(str, SIDES))}.")
-    source = picture_of(edition, row)
-    data = None if source is None else thumbnail(source, side or SIDES[2])
-    kind = "image/jpeg"
+def image(request: Request, item: str) -> Response:
+    """A thumbnail of an item's image; a placeholder where there is none that can be opened.
+
+    Args:
+        request: the request; its parameter ``size`` is the longest side in pixels.
+        item: item id.
+
+    Raises:
+        UnknownItem: for an unknown item.
+        HTTPException: 422 for a size that is not offered.
+    """
+    service, query = service_of(request), request.query_params
+    snapshot, _, row = service.find_item(item)
+    size = next((side for side in THUMBNAIL_SIDES if query.get("size") == str(side)), None)
+    if size is None and "size" in query:
+        raise HTTPException(422, f"The size of an image is one of {', '.join(map(str, THUMBNAIL_SIDES))}.")
+    source = item_image(snapshot, row)
+    data = None if source is None else thumbnail(source, size or DEFAULT_SIZE)
+    media_type = "image/jpeg"
     if data is None:
-        data, kind = stand_in(edition.titles[row], item), "image/svg+xml"
-    return _kept(request, data, kind, FOREVER if "v" in query else AN_HOUR)
+        data, media_type = placeholder(snapshot.stats.titles[row], item), "image/svg+xml"
+    return _cached(request, data, media_type, IMMUTABLE if "v" in query else ONE_HOUR)
 
 
 def static(request: Request, name: str) -> Response:
-    """A file of the page."""
-    found = lists_all().get(name)
-    if found is None:
+    """A static file.
+
+    Args:
+        request: the request.
+        name: file name.
+
+    Raises:
+        HTTPException: 404 for an unknown file.
+    """
+    file = static_files().get(name)
+    if file is None:
         raise HTTPException(404, "There is no such file.")
-    data, mark = found
-    kept = FOREVER if request.query_params.get("v") == mark else AN_HOUR
-    return _kept(request, data, KINDS[name.rpartition(".")[2]], kept)
+    policy = IMMUTABLE if request.query_params.get("v") == file.version else ONE_HOUR
+    return _cached(request, file.data, file.media_type, policy)
 
 
-def icon(request: Request) -> Response:
-    """What a browser shows in its tab."""
+def favicon(request: Request) -> Response:
+    """The icon of a browser tab.
+
+    Args:
+        request: the request.
+    """
     return static(request, "icon.svg")
 
 
-def stand_in(title: str, item: str) -> bytes:
-    """Initials on a tint that is always the same for an item."""
+def placeholder(title: str, item: str) -> bytes:
+    """An SVG with the initials of an item, on a colour that depends on its id alone.
+
+    Args:
+        title: title of the item.
+        item: item id.
+    """
     words = [word for word in title.split() if word[0].isalnum()]
     letters = escape("".join(word[0] for word in words[:2]).upper() or "·")
     hue = 24 + zlib.crc32(item.encode()) % HUES * 360 // HUES
@@ -69,10 +99,11 @@ def stand_in(title: str, item: str) -> bytes:
     ).encode()
 
 
-def _kept(request: Request, data: bytes, kind: str, how: str) -> Response:
-    mark = f'"{digest(data)[:20]}"'
-    headers = {"ETag": mark, "Cache-Control": how}
+def _cached(request: Request, data: bytes, media_type: str, policy: str) -> Response:
+    """A response that a browser may cache; 304 where it has the same bytes."""
+    etag = f'"{digest(data)[:20]}"'
+    headers = {"ETag": etag, "Cache-Control": policy}
     known = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
-    if mark in known:
+    if etag in known:
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type=kind, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)

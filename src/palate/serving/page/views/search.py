@@ -1,109 +1,139 @@
-"""Search: by words, by a picture, by an item, and by one of these changed in words."""
+"""Search by a text, an image, an item, or by one of these and a text that says how it should differ."""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from palate.core.errors import FeatureError, PalateError, UnsupportedError
-from palate.serving.likeness import REMEDY, shares_space
-from palate.serving.page.cards import Card, card, cards
-from palate.serving.page.facets import facets, filters
-from palate.serving.page.html import page, shop_of
-from palate.serving.page.sent import Form
-from palate.serving.page.visitor import visitor
-from palate.serving.pictures import decoded, remade
-from palate.serving.shop import Shop
-from palate.serving.wishes import Wish
+from palate.serving.content_similarity import REMEDY, shares_space
+from palate.serving.images import decode_base64, sanitize_image
+from palate.serving.page.cards import Card, item_card, item_cards
+from palate.serving.page.cookies import current_user
+from palate.serving.page.facets import catalog_facets, parse_filters
+from palate.serving.page.form import Form
+from palate.serving.page.render import render_page, service_of
+from palate.serving.requests import RecommendRequest
+from palate.serving.service import RecommenderService
 
-FOUND, TRIES, SIDE, LONGEST = 24, 12, 320, 500
-"""Items that are found, and offered to start from; longest side of a picture; characters of words."""
+MAX_RESULTS, EXAMPLES, IMAGE_SIDE, MAX_TEXT = 24, 12, 320, 500
+"""Results, items to start from, longest side of an image in pixels, characters of a text."""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What was looked for, and what was found.
+class SearchState:
+    """A query and its results.
 
     Attributes:
-        picture: as base64, so that the page can show it and ask again. fault: why nothing could be looked for.
+        text: text to search for.
+        image: image as base64, so that the page can show it and send it again.
+        similar_to: item to search for.
+        personalized: whether the user's preferences count.
+        results: items that match, the best first.
+        notes: parts of the request that were left out.
+        error: why the search failed.
+        hint: what the user can do.
     """
 
-    words: str = ""
-    picture: str | None = None
-    like: Card | None = None
-    mine: bool = False
-    found: tuple[Card, ...] = ()
-    fault: str = ""
+    text: str = ""
+    image: str | None = None
+    similar_to: Card | None = None
+    personalized: bool = False
+    results: tuple[Card, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str = ""
     hint: str = ""
 
     @property
-    def asked(self) -> bool:
-        """Whether anything was."""
-        return bool(self.words or self.picture or self.like)
+    def has_query(self) -> bool:
+        """Whether there is anything to search for."""
+        return bool(self.text or self.image or self.similar_to)
 
 
-def put(router: APIRouter) -> None:
-    """Add the routes."""
-    router.get("/search")(by_words)
-    router.post("/search")(by_picture)
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
+    router.get("/search")(search)
+    router.post("/search")(search_by_image)
 
 
-def by_words(request: Request) -> Response:
-    """By words, by an item, or by an item changed in words."""
-    query, shop = request.query_params, shop_of(request)
-    like = query.get("like")
-    shown = None
-    if like:
-        edition, _, row = shop.find(like)
-        shown = card(edition, row)
-    looked = Looked(query.get("q", "").strip()[:LONGEST], None, shown)
-    return _answer(request, shop, looked, query.get("mine") == "1")
+def search(request: Request) -> Response:
+    """Search by a text, an item, or an item and a text.
+
+    Args:
+        request: the request.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
+    query, service = request.query_params, service_of(request)
+    similar_to = None
+    if item := query.get("similar_to"):
+        snapshot, _, row = service.find_item(item)
+        similar_to = item_card(snapshot, row)
+    state = SearchState(query.get("q", "").strip()[:MAX_TEXT], None, similar_to, query.get("personalized") == "1")
+    return _render(request, service, state)
 
 
-def by_picture(request: Request, sent: Form) -> Response:
-    """By a picture that was sent, made anew before anything reads it; alone, or changed in words."""
-    shop = shop_of(request)
-    words, again = (sent.get("q") or "")[:LONGEST], sent.get("again")
+def search_by_image(request: Request, form: Form) -> Response:
+    """Search by an uploaded image, alone or with a text; the image is decoded and written again first.
+
+    Args:
+        request: the request.
+        form: the image, or ``image_data`` of an earlier search; ``q`` and ``personalized``.
+    """
+    service = service_of(request)
+    state = SearchState((form.get("q") or "")[:MAX_TEXT], personalized=form.get("personalized") == "1")
+    earlier = form.get("image_data")
     try:
-        raw = sent.picture or (decoded(again) if again else None)
-        picture = None if raw is None else base64.b64encode(remade(raw, SIDE)).decode()
+        data = form.image or (decode_base64(earlier) if earlier else None)
+        image = None if data is None else base64.b64encode(sanitize_image(data, IMAGE_SIDE)).decode()
     except FeatureError as error:
-        return _answer(request, shop, Looked(words, fault=error.message, hint=error.hint or ""))
-    return _answer(request, shop, Looked(words, picture), sent.get("mine") == "1")
+        return _render(request, service, replace(state, error=error.message, hint=error.hint or ""))
+    return _render(request, service, replace(state, image=image))
 
 
-def _answer(request: Request, shop: Shop, looked: Looked, mine: bool = False) -> Response:
-    edition, user = shop.edition, visitor(request)
-    if looked.asked and not looked.fault:
-        looked = _looked(request, shop, looked, user if mine else None)
-    facts = {
-        "looked": looked,
-        "facets": facets(edition, request.query_params),
-        "shares": shares_space(edition),
-        "remedy": REMEDY,
-        "tries": []
-        if looked.asked
-        else [card(edition, int(row)) for row in edition.popular[:TRIES] if edition.alive[row]],
-        "sees": any(kind == "image" for kind, *_ in edition.content.used.values()),
-    }
-    return page(request, "search.html", 422 if looked.fault else 200, **facts)
+def _render(request: Request, service: RecommenderService, state: SearchState) -> Response:
+    snapshot = service.snapshot
+    if state.has_query and not state.error:
+        state = _run(request, service, state)
+    popular = [row for row in snapshot.stats.popular_rows[:EXAMPLES].tolist() if snapshot.active[row]]
+    return render_page(
+        request,
+        "search.html",
+        422 if state.error else 200,
+        search=state,
+        facets=catalog_facets(snapshot, request.query_params),
+        shared_space=shares_space(snapshot),
+        remedy=REMEDY,
+        examples=[] if state.has_query else [item_card(snapshot, row) for row in popular],
+        has_images=any(kind == "image" for kind, *_ in snapshot.content.used.values()),
+    )
 
 
-def _looked(request: Request, shop: Shop, looked: Looked, user: str | None) -> Looked:
-    picture = None if looked.picture is None else base64.b64decode(looked.picture)
-    wish = Wish(
-        FOUND, user=user, text=looked.words or None, picture=picture, like=looked.like.id if looked.like else None,
-        filters=filters(request.query_params), seen=True,
-    )  # fmt: skip
+def _run(request: Request, service: RecommenderService, state: SearchState) -> SearchState:
+    user = current_user(request) if state.personalized else None
+    state = replace(state, personalized=user is not None)
+    query = RecommendRequest(
+        MAX_RESULTS,
+        user=user,
+        text=state.text or None,
+        image=None if state.image is None else base64.b64decode(state.image),
+        similar_to=state.similar_to.id if state.similar_to else None,
+        filters=parse_filters(request.query_params),
+        include_seen=True,
+    )
     try:
-        told = shop.recommend(wish)
+        response = service.recommend(query)
     except PalateError as error:
         hint = error.hint or ""
         if isinstance(error, UnsupportedError) and not hint:
-            hint = "Look for words alone, or for the picture alone."
-        return Looked(looked.words, looked.picture, looked.like, user is not None, (), error.message, hint)
-    found = tuple(cards(shop.edition, told.items))
-    return Looked(looked.words, looked.picture, looked.like, user is not None, found)
+            hint = "Search by the text alone, or by the image alone."
+        return replace(state, error=error.message, hint=hint)
+    return replace(state, results=tuple(item_cards(service.snapshot, response.items)), notes=response.notes)

@@ -1,0 +1,121 @@
+"""Lists of items: recommendations, similar items, search; and explanations of their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from palate.serving.api import request_schemas as bodies
+from palate.serving.api import response_schemas as schemas
+from palate.serving.api.endpoints.shared import BODY_ERRORS, ITEM_ERRORS, image_bytes, service_of, unknown_item_is_404
+from palate.serving.api.metrics import Metrics
+from palate.serving.api.responses import JsonObject, JsonResponse, explanation_json, response_json
+from palate.serving.filters import FilterValue
+from palate.serving.requests import RecommendRequest, RecommendResponse
+
+router = APIRouter(tags=["lists"])
+
+
+@router.post("/v1/recommend", response_model=schemas.RecommendationList, responses=BODY_ERRORS)
+async def recommend(body: bodies.RecommendBody, request: Request) -> Response:
+    """The best items for a user, a history, a text, an image, or for an unknown user."""
+    if body.image is not None:
+        return await _respond(lambda: _recommend(request, _recommend_request(body)), False)
+    query = _recommend_request(body)
+    return await _respond(lambda: _recommend(request, query), service_of(request).is_fast(query))
+
+
+@router.post("/v1/recommend/batch", response_model=schemas.RecommendationLists, responses=BODY_ERRORS)
+def recommend_batch(body: bodies.RecommendBatchBody, request: Request) -> Response:
+    """Several lists at once; if one fails, all fail."""
+    return JsonResponse({"responses": [_recommend(request, _recommend_request(one)) for one in body.requests]})
+
+
+@router.post("/v1/similar", response_model=schemas.RecommendationList, responses=ITEM_ERRORS)
+async def similar(body: bodies.SimilarBody, request: Request) -> Response:
+    """The best items for a user whose history is this item alone."""
+    fast = service_of(request).is_fast(RecommendRequest(model=body.model))
+    with unknown_item_is_404():
+        return await _respond(lambda: _similar(request, body), fast)
+
+
+@router.post("/v1/similar/batch", response_model=schemas.RecommendationLists, responses=ITEM_ERRORS)
+def similar_batch(body: bodies.SimilarBatchBody, request: Request) -> Response:
+    """Several lists at once; if one fails, all fail."""
+    with unknown_item_is_404():
+        return JsonResponse({"responses": [_similar(request, one) for one in body.requests]})
+
+
+@router.post("/v1/search", response_model=schemas.RecommendationList, responses=ITEM_ERRORS)
+def search(body: bodies.SearchBody, request: Request) -> Response:
+    """Items that match a text, an image or an item; a text with an image or an item says how it should differ.
+
+    The latter needs encoders that share a space; a run without them answers 422 and names what is needed.
+    """
+    with unknown_item_is_404():
+        query = RecommendRequest(
+            body.k,
+            user=body.user,
+            text=body.text,
+            image=image_bytes(body.image),
+            similar_to=body.similar_to,
+            filters=_filters(body),
+            model=body.model,
+        )
+        return JsonResponse(_recommend(request, query))
+
+
+@router.post("/v1/explain", response_model=schemas.ItemExplanation, responses=ITEM_ERRORS)
+def explain(body: bodies.ExplainBody, request: Request) -> Response:
+    """Contributions to the score of an item: history, modalities, other users' behaviour, shared attributes."""
+    with unknown_item_is_404():
+        explanation = service_of(request).explain(body.item, body.user, body.history, body.model)
+    return JsonResponse(explanation_json(explanation))
+
+
+def _recommend(request: Request, query: RecommendRequest) -> JsonObject:
+    return _list_json(request, service_of(request).recommend(query))
+
+
+def _similar(request: Request, body: bodies.SimilarBody) -> JsonObject:
+    return _list_json(request, service_of(request).similar_items(body.item, body.k, _filters(body), body.model))
+
+
+def _list_json(request: Request, response: RecommendResponse) -> JsonObject:
+    metrics: Metrics = request.app.state.metrics
+    for stage, seconds, outcome in response.timings:
+        metrics.observe_stage(stage, seconds, outcome)
+    return response_json(response)
+
+
+def _recommend_request(body: bodies.RecommendBody) -> RecommendRequest:
+    return RecommendRequest(
+        body.k,
+        user=body.user,
+        history=body.history,
+        text=body.text,
+        image=image_bytes(body.image),
+        filters=_filters(body),
+        exclude=body.exclude,
+        include_seen=body.include_seen,
+        diversity=body.diversity,
+        novelty=body.novelty,
+        freshness=body.freshness,
+        include_reasons=body.include_reasons,
+        model=body.model,
+    )
+
+
+def _filters(body: bodies.ListBody) -> dict[str, FilterValue]:
+    return {
+        column: value.model_dump(exclude_none=True) if isinstance(value, bodies.Bounds) else value
+        for column, value in body.filters.items()
+    }
+
+
+async def _respond(make: Callable[[], JsonObject], fast: bool) -> Response:
+    """A response made on the event loop where that takes milliseconds, else in a thread."""
+    return JsonResponse(make() if fast else await run_in_threadpool(make))

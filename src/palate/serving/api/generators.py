@@ -1,0 +1,52 @@
+"""Generators of a server: made at first use, then shared by all its requests."""
+
+from __future__ import annotations
+
+import threading
+
+from palate.contracts import Generator, generators
+from palate.contracts.generator import ContentKind
+from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+
+
+class GeneratorPool:
+    """One instance of each generator: it may hold a large model, so it is not made for every request."""
+
+    def __init__(self) -> None:
+        self._instances: dict[str, Generator] = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind: ContentKind, name: str | None = None) -> tuple[str, Generator]:
+        """Name and instance of a generator.
+
+        Args:
+            kind: content that it must be able to generate.
+            name: as registered; the first that generates ``kind`` by default.
+
+        Raises:
+            UnsupportedError: if no generator is registered, or none that generates ``kind``.
+            ConfigError: for an unknown name.
+        """
+        registered = dict(generators.items())
+        if not registered:
+            raise UnsupportedError(
+                "this server has no generator",
+                hint="install a package that registers one under the entry point group palate.generators",
+            )
+        if name is not None and name not in registered:
+            raise ConfigError("no such generator", key=name, hint=did_you_mean(name, registered))
+        suited = [known for known, generator in registered.items() if kind in generator.kinds]
+        if name is None and not suited:
+            raise UnsupportedError(f"no generator of this server generates {kind!r}", hint=_abilities(registered))
+        if name is not None and name not in suited:
+            hint = f"for {kind!r}: {', '.join(suited)}" if suited else _abilities(registered)
+            raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=hint)
+        chosen = suited[0] if name is None else name
+        with self._lock:
+            if chosen not in self._instances:
+                self._instances[chosen] = registered[chosen]()
+            return chosen, self._instances[chosen]
+
+
+def _abilities(registered: dict[str, type[Generator]]) -> str:
+    return "; ".join(f"{name}: {', '.join(generator.kinds) or 'nothing'}" for name, generator in registered.items())

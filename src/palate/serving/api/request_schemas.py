@@ -1,0 +1,210 @@
+"""Bodies of requests, as the OpenAPI description shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from palate.serving.database import MAX_ID_LENGTH
+
+MAX_K, MAX_BATCH, MAX_EVENTS = 200, 100, 1000
+"""Longest list, most requests or items in a batch, most events in a request."""
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Image = Annotated[str, StringConstraints(min_length=1, max_length=14_000_000)]
+Value = Annotated[str, StringConstraints(max_length=20_000)]
+Column = Annotated[str, StringConstraints(max_length=200)]
+Name = Annotated[str, StringConstraints(max_length=200)]
+History = Annotated[list[Id], Field(max_length=500)]
+
+IMAGE = "image file as base64"
+MODEL = "name of the model that answers; the run's own by default"
+HISTORY = "item ids of an anonymous user, oldest first, instead of user"
+
+
+class Body(BaseModel):
+    """A request body; unknown keys are refused, and a key of an earlier version by naming the one of today.
+
+    Attributes:
+        renamed: key of an earlier version -> key of today.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_renamed(cls, data: object) -> object:
+        keys: frozenset[object] = frozenset(data) if isinstance(data, dict) else frozenset()
+        for old, new in cls.renamed.items():
+            if old in keys:
+                raise PydanticCustomError("renamed", "the key '{old}' was renamed to '{new}'", {"old": old, "new": new})
+        return data
+
+
+class Bounds(Body):
+    """Bounds of a number, both inclusive; at least one of them."""
+
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Bounds:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        return self
+
+
+Filter = Bounds | Annotated[list[Value], Field(min_length=1, max_length=100)] | Value
+Filters = Annotated[dict[Column, Filter], Field(max_length=20)]
+
+
+class ListBody(Body):
+    """Options of every list."""
+
+    k: Annotated[int, Field(ge=1, le=MAX_K, description="length of the list")] = 10
+    filters: Annotated[
+        Filters,
+        Field(description="column -> a value, several values, or bounds", examples=[{"category": ["lamp"]}]),
+    ] = {}
+    model: Annotated[str | None, Field(max_length=200, description=MODEL)] = None
+
+
+class RecommendBody(ListBody):
+    """A list for a user, for an anonymous user with a history, or for a user of whom nothing is known."""
+
+    renamed = {"liked": "history", "seen": "include_seen", "because": "include_reasons"}
+
+    user: Annotated[Id | None, Field(description="user id; an unknown one gets popular items")] = None
+    history: Annotated[History | None, Field(description=HISTORY)] = None
+    text: Annotated[Text | None, Field(description="text to search for; with an image, how it should differ")] = None
+    image: Annotated[Image | None, Field(description=IMAGE)] = None
+    exclude: Annotated[list[Id], Field(max_length=10_000, description="item ids that are not shown")] = []
+    include_seen: Annotated[bool, Field(description="show items of the user's history again")] = False
+    diversity: Annotated[UnitInterval, Field(description="prefer items that differ from each other")] = 0.0
+    novelty: Annotated[UnitInterval, Field(description="prefer less popular items")] = 0.0
+    freshness: Annotated[UnitInterval, Field(description="prefer newer items")] = 0.0
+    include_reasons: Annotated[
+        bool, Field(description="name the items of the history that contributed most to each score")
+    ] = False
+
+    @model_validator(mode="after")
+    def _one_user(self) -> RecommendBody:
+        if self.user is not None and self.history is not None:
+            raise ValueError("give user or history, not both")
+        return self
+
+
+class SimilarBody(ListBody):
+    """Items similar to an item."""
+
+    item: Annotated[Id, Field(description="item id")]
+
+
+class SearchBody(ListBody):
+    """Items that match a text, an image or an item; a text with an image or an item says how it should differ."""
+
+    renamed = {"like": "similar_to"}
+
+    text: Text | None = None
+    image: Annotated[Image | None, Field(description=IMAGE)] = None
+    similar_to: Annotated[Id | None, Field(description="id of an item to search for")] = None
+    user: Annotated[Id | None, Field(description="user whose preferences count as well")] = None
+
+    @model_validator(mode="after")
+    def _query(self) -> SearchBody:
+        if self.text is None and self.image is None and self.similar_to is None:
+            raise ValueError("give text, image or similar_to")
+        if self.image is not None and self.similar_to is not None:
+            raise ValueError("give image or similar_to, not both")
+        return self
+
+
+class ExplainBody(Body):
+    """Explain the score of an item for a user, or for an anonymous user with a history."""
+
+    renamed = {"liked": "history"}
+
+    item: Annotated[Id, Field(description="item id")]
+    user: Id | None = None
+    history: Annotated[History | None, Field(description=HISTORY)] = None
+    model: Annotated[str | None, Field(max_length=200, description=MODEL)] = None
+
+    @model_validator(mode="after")
+    def _one_user(self) -> ExplainBody:
+        if (self.user is None) == (self.history is None):
+            raise ValueError("give either user or history")
+        return self
+
+
+class ItemBody(Body):
+    """An item to add or to update; columns that are not named keep their values."""
+
+    id: Id
+    fields: Annotated[
+        dict[Column, Value | bool | int | Number | list[Value] | None],
+        Field(max_length=200, description="column of the catalogue -> value"),
+    ] = {}
+    image: Annotated[Image | None, Field(description=IMAGE)] = None
+
+
+class ItemsBody(Body):
+    """Items to add or to update, all or none."""
+
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class EventBody(Body):
+    """An interaction of a user with an item."""
+
+    renamed = {"kind": "type", "key": "event_id", "time": "timestamp"}
+
+    user: Id
+    item: Id
+    type: Literal["click", "like", "hide"] = "click"
+    event_id: Annotated[Id | None, Field(description="an event with an id that is stored is not stored again")] = None
+    timestamp: Annotated[float | None, Field(ge=0, le=1e11, description="seconds since 1970; now by default")] = None
+
+
+class EventsBody(Body):
+    """Events to store, all or none."""
+
+    events: Annotated[list[EventBody], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class RecommendBatchBody(Body):
+    """Several lists at once."""
+
+    requests: Annotated[list[RecommendBody], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class SimilarBatchBody(Body):
+    """Several lists at once."""
+
+    requests: Annotated[list[SimilarBody], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class GenerateBody(Body):
+    """Content about an item for a user, or for an anonymous user with a history."""
+
+    renamed = {"liked": "history", "wish": "prompt"}
+
+    kind: Literal["text", "image", "mixed"]
+    item: Annotated[Id, Field(description="item id")]
+    user: Id | None = None
+    history: Annotated[History | None, Field(description=HISTORY)] = None
+    prompt: Annotated[Text | None, Field(description="the user's own words")] = None
+    generator: Annotated[Name | None, Field(description="name of a registered generator; the first by default")] = None
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1, description="same seed, same content where the backend can")] = 0
+
+    @model_validator(mode="after")
+    def _one_user(self) -> GenerateBody:
+        if self.user is not None and self.history is not None:
+            raise ValueError("give user or history, not both")
+        return self

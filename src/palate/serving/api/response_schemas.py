@@ -1,0 +1,147 @@
+"""Bodies of responses, as the OpenAPI description shows them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+
+class RankedItem(BaseModel):
+    """An item of a list."""
+
+    id: str
+    title: str
+    score: float
+    reasons: list[str] = Field(description="ids of the history's items that contributed most, the greatest share first")
+
+
+class StageTiming(BaseModel):
+    """Time and outcome of a stage."""
+
+    stage: str
+    ms: float = Field(description="milliseconds")
+    outcome: Literal["ok", "late", "failed"]
+
+
+class RecommendationList(BaseModel):
+    """A list, best first."""
+
+    recommendation_id: str = Field(description="opaque and unique; reserved for events that refer to this response")
+    items: list[RankedItem]
+    run: str = Field(description="fingerprint of the run that answered")
+    source: str = Field(description="the last stage that changed the list; popular: nothing is known of the user")
+    timings: list[StageTiming]
+    notes: list[str] = Field(description="parts of the request that the model does not support and that were left out")
+
+
+class RecommendationLists(BaseModel):
+    """Lists in the order of the requests."""
+
+    responses: list[RecommendationList]
+
+
+class HistoryShare(BaseModel):
+    """An item of the history and its share of the score."""
+
+    id: str
+    title: str
+    share: float
+
+
+class ModalityShare(BaseModel):
+    """A modality and its share of the score."""
+
+    name: str
+    share: float
+
+
+class SharedAttribute(BaseModel):
+    """An attribute value that the item shares with items of the history."""
+
+    column: str
+    value: str
+    shared_with: list[str]
+
+
+class ItemExplanation(BaseModel):
+    """Contributions to a score; every figure is a difference of two scores of the model."""
+
+    item: str
+    title: str
+    score: float
+    history: list[HistoryShare]
+    modalities: list[ModalityShare]
+    behaviour: float | None = Field(description="share of other users' interactions with the item")
+    attributes: list[SharedAttribute]
+    text: str = Field(description="the explanation as a sentence")
+
+
+class StoredItem(BaseModel):
+    """Outcome for one item."""
+
+    id: str
+    status: Literal["added", "updated"]
+
+
+class StoredItems(BaseModel):
+    """Outcomes in the order of the items."""
+
+    items: list[StoredItem]
+
+
+class CatalogItem(BaseModel):
+    """An item of the catalogue."""
+
+    id: str
+    title: str
+    fields: dict[str, JsonValue]
+    image_url: str | None = Field(description="path of the item's image")
+
+
+class StoredEvents(BaseModel):
+    """Number of events that were received and are on disk."""
+
+    stored: int
+
+
+class ErasedUser(BaseModel):
+    """Number of events that were erased, and whether the run knew the user."""
+
+    events: int
+    known: bool
+
+
+class GeneratedContent(BaseModel):
+    """Generated text, image (base64), or both."""
+
+    generator: str
+    text: str | None
+    image: str | None
+    provenance: dict[str, str]
+    scores: dict[str, float | None]
+
+
+class FieldError(BaseModel):
+    """An invalid field of a request."""
+
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error as problem details (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    hint: str | None = Field(None, description="what the caller can do")
+    errors: list[FieldError] = []
+
+
+class Readiness(BaseModel):
+    """The run that answers, and the number of items."""
+
+    run: str
+    items: int

@@ -1,0 +1,125 @@
+"""The log of items that were added, changed or removed while the run was in use; all processes read it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sql
+
+from palate.core.errors import DataError
+from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, check_id, id_column
+
+FieldValue = str | int | float | bool | None | list[str]
+"""A value of a catalogue column, as JSON has it."""
+
+CATALOG_EVENTS = sql.Table(
+    "additions",
+    TABLES,
+    id_column(),
+    sql.Column("item", sql.String(MAX_ID_LENGTH), nullable=False, index=True),
+    sql.Column("kind", sql.String(16), nullable=False),
+    sql.Column("record", sql.Text),
+    sql.Column("picture", sql.String(64)),
+    sql.Column("time", sql.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+COLUMNS = ("id", "item", "kind", "record", "picture", "time")
+ALL_EVENTS = sql.select(*(CATALOG_EVENTS.c[name] for name in COLUMNS))
+
+
+@dataclass(frozen=True)
+class CatalogEvent:
+    """An item was put into the catalogue or removed from it.
+
+    Attributes:
+        id: place in the log.
+        item: item id.
+        kind: ``put`` or ``drop``.
+        fields: column -> value of an item that was put; empty for one that was removed.
+        image: hash of the content of its image file.
+        time: seconds since 1970.
+    """
+
+    id: int
+    item: str
+    kind: Literal["put", "drop"]
+    fields: Mapping[str, FieldValue]
+    image: str | None
+    time: float
+
+
+class CatalogLog:
+    """Items put and removed, in the order of writing; the last event of an item counts.
+
+    Args:
+        database: the shared database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        database.create_tables(CATALOG_EVENTS)
+
+    def put(self, records: Sequence[tuple[str, Mapping[str, FieldValue], str | None]]) -> list[int]:
+        """Log items, all or none; they are on disk when this returns.
+
+        Args:
+            records: (item id, column -> value, hash of the image or None).
+
+        Returns:
+            Places in the log.
+
+        Raises:
+            DataError: for an id that cannot be stored, or a value that JSON cannot hold.
+        """
+        return self._write([("put", item, _json(item, fields), image) for item, fields, image in records])
+
+    def drop(self, item: str) -> int:
+        """Log that an item was removed.
+
+        Args:
+            item: item id.
+
+        Returns:
+            Place in the log.
+
+        Raises:
+            DataError: for an id that cannot be stored.
+        """
+        return self._write([("drop", item, None, None)])[0]
+
+    def since(self, place: int) -> list[CatalogEvent]:
+        """Events after a place, in order."""
+        return self._read(ALL_EVENTS.where(CATALOG_EVENTS.c.id > place))
+
+    def last(self) -> int:
+        """The last place; 0 for an empty log."""
+        return int(self.database.query(sql.select(sql.func.coalesce(sql.func.max(CATALOG_EVENTS.c.id), 0)))[0][0])
+
+    def _write(self, records: Sequence[tuple[str, str, str | None, str | None]]) -> list[int]:
+        now = time.time()
+        rows = [
+            {"item": check_id("item", item), "kind": kind, "record": record, "picture": image, "time": now}
+            for kind, item, record, image in records
+        ]
+        if not rows:
+            return []
+        with self.database.transaction() as connection:
+            new = sql.insert(CATALOG_EVENTS).returning(CATALOG_EVENTS.c.id)
+            return [int(connection.execute(new, row).scalar_one()) for row in rows]
+
+    def _read(self, query: sql.Select[Any]) -> list[CatalogEvent]:
+        return [
+            CatalogEvent(place, item, kind, json.loads(record) if record else {}, image, when)
+            for place, item, kind, record, image, when in self.database.query(query.order_by(CATALOG_EVENTS.c.id))
+        ]
+
+
+def _json(item: str, fields: Mapping[str, FieldValue]) -> str:
+    try:
+        return json.dumps(dict(fields), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a field cannot be stored as JSON: {error}", key=item) from error

@@ -1,0 +1,150 @@
+"""The form of an item: fields made from the columns of the catalogue, and values parsed from what was submitted."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Literal
+
+import polars as pl
+
+from palate.core.errors import DataError
+from palate.serving.catalog_updates import editable_columns
+from palate.serving.page.values import column_label
+from palate.serving.snapshot import ModelSnapshot
+
+PREFIX = "field."
+"""Stands before the name of a column in a form."""
+MAX_SUGGESTIONS, LONG_TEXT = 40, 48
+"""Most values that a field suggests; mean length in characters from which a column gets a text area."""
+FieldKind = Literal["text", "long", "number", "date", "choice"]
+FieldValue = str | bool | int | float | list[str] | None
+
+
+@dataclass(frozen=True)
+class FormField:
+    """A field of the form.
+
+    Attributes:
+        column: column of the catalogue.
+        kind: kind of input.
+        value: its present value as text.
+        suggestions: values of other items, or the choices.
+        integer: whether a number must be an integer.
+    """
+
+    column: str
+    kind: FieldKind
+    value: str = ""
+    suggestions: tuple[str, ...] = ()
+    integer: bool = False
+
+    @property
+    def label(self) -> str:
+        """Label of the field."""
+        return column_label(self.column)
+
+    @property
+    def name(self) -> str:
+        """Name of the field in the form."""
+        return PREFIX + self.column
+
+
+def form_fields(
+    snapshot: ModelSnapshot, row: int = -1, submitted: Mapping[str, str] | None = None
+) -> tuple[list[FormField], list[FormField]]:
+    """Fields of the columns that models read, the title first; and those of the other columns.
+
+    Args:
+        snapshot: the catalogue.
+        row: row of the item to edit, -1 for a new one.
+        submitted: values by name that replace those of the item.
+    """
+    items = snapshot.items
+    main, other = list[FormField](), list[FormField]()
+    for column in editable_columns(items):
+        value = "" if row < 0 else _text(items.frame[column][row])
+        if submitted is not None:
+            value = submitted.get(PREFIX + column, value)
+        (main if column in items.kinds else other).append(_field(snapshot, column, value))
+    main.sort(key=lambda field: (field.column.lower() not in ("title", "name"), items.kinds[field.column] != "text"))
+    return main, other
+
+
+def parse_fields(snapshot: ModelSnapshot, submitted: Mapping[str, str], is_new: bool) -> dict[str, FieldValue]:
+    """Values by column; an empty field is left out of a new item, and deletes the value of an existing one.
+
+    Args:
+        snapshot: the catalogue.
+        submitted: values by name.
+        is_new: whether the item is new.
+
+    Raises:
+        DataError: for text where a number belongs, naming the column.
+    """
+    values: dict[str, FieldValue] = {}
+    for column in editable_columns(snapshot.items):
+        if PREFIX + column in submitted:
+            text = submitted[PREFIX + column].strip()
+            if text or not is_new:
+                values[column] = _parse(column, snapshot.items.frame.schema[column], text) if text else None
+    return values
+
+
+def new_item_id(snapshot: ModelSnapshot, title: str) -> str:
+    """An id for a new item: the next number where ids are numbers, else made from the title.
+
+    Args:
+        snapshot: the catalogue.
+        title: title of the item.
+    """
+    ids = snapshot.items.ids.ids
+    if ids.dtype.is_integer():
+        return str(max(int(name) for name in snapshot.rows) + 1)
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", ascii_title).strip("-")[:40].strip("-") or "item"
+    return f"{stem}-{token_hex(3)}"
+
+
+def _field(snapshot: ModelSnapshot, column: str, value: str) -> FormField:
+    dtype = snapshot.items.frame.schema[column]
+    if dtype == pl.Boolean:
+        return FormField(column, "choice", value, ("yes", "no"))
+    if dtype.is_numeric():
+        return FormField(column, "number", value, integer=dtype.is_integer())
+    if dtype == pl.Date:
+        return FormField(column, "date", value)
+    suggestions: tuple[str, ...] = ()
+    if column in snapshot.stats.filters.values and len(snapshot.stats.filters.values[column]) <= MAX_SUGGESTIONS:
+        suggestions = tuple(sorted(snapshot.stats.filters.values[column]))
+    series = snapshot.items.frame[column]
+    length = series.str.len_chars().mean() if dtype == pl.String else 0
+    return FormField(column, "long" if isinstance(length, float) and length > LONG_TEXT else "text", value, suggestions)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _parse(column: str, dtype: pl.DataType, text: str) -> FieldValue:
+    if dtype == pl.Boolean:
+        return text == "yes"
+    if isinstance(dtype, pl.List):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if not dtype.is_numeric():
+        return text
+    try:
+        return int(text) if dtype.is_integer() else float(text.replace(",", "."))
+    except ValueError as error:
+        raise DataError(
+            f"{text!r} is not {'an integer' if dtype.is_integer() else 'a number'}", column=column
+        ) from error

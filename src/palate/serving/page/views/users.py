@@ -1,0 +1,135 @@
+"""The current user: a user of the run, one seen since, a new one, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from palate.serving.page.cookies import clear_user, guest_id, redirect_back, set_user
+from palate.serving.page.form import Form
+from palate.serving.page.render import render_fragment, render_page, service_of
+from palate.serving.service import RecommenderService
+from palate.serving.snapshot import ModelSnapshot
+
+MAX_LISTED, MAX_RECENT, SPARE = 48, 12, 8
+"""Users that are listed, and recent ones; further ones that are read, for some may have been erased."""
+SUGGESTIONS, MIN_LIKES = 5, 5
+"""Users that the home page suggests, and items that they have taken at least."""
+_HISTORY_LENGTHS: WeakKeyDictionary[ModelSnapshot, list[int]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class UserOption:
+    """A user that can be selected.
+
+    Attributes:
+        id: user id.
+        likes: items of the history that the run knows.
+    """
+
+    id: str
+    likes: int
+
+
+def register(router: APIRouter) -> None:
+    """Add the routes.
+
+    Args:
+        router: router of the page.
+    """
+    router.get("/users")(users)
+    router.get("/users/list")(user_list)
+    router.post("/users/select")(select)
+    router.post("/users/clear")(clear)
+
+
+def users(request: Request) -> Response:
+    """The page on which a user is selected.
+
+    Args:
+        request: the request.
+    """
+    service, query = service_of(request), request.query_params.get("q", "")
+    recent = [UserOption(user, _likes(service, user)) for user in service.events.recent_users(MAX_RECENT)]
+    options, more = _matching(service, query)
+    total = len(service.snapshot.users)
+    return render_page(request, "users.html", q=query, options=options, more=more, recent=recent, total=total)
+
+
+def user_list(request: Request) -> Response:
+    """The list alone, for the page's script.
+
+    Args:
+        request: the request.
+    """
+    options, more = _matching(service_of(request), request.query_params.get("q", ""))
+    return render_fragment("user_list.html", options=options, more=more)
+
+
+def select(request: Request, form: Form) -> Response:
+    """Select a user for this browser; a new guest without a name.
+
+    Args:
+        request: the request.
+        form: ``user`` and the address to go back to, ``next``.
+
+    Raises:
+        DataError: for an invalid id.
+    """
+    response = redirect_back(form.get("next"))
+    set_user(request, response, form.get("user") or guest_id())
+    return response
+
+
+def clear(request: Request, form: Form) -> Response:
+    """Leave this browser without a user.
+
+    Args:
+        request: the request.
+        form: the address to go back to, ``next``.
+    """
+    response = redirect_back(form.get("next"))
+    clear_user(response)
+    return response
+
+
+def suggested_users(service: RecommenderService) -> list[UserOption]:
+    """A few users with a sufficient history.
+
+    Args:
+        service: the service.
+    """
+    lengths, known = _history_lengths(service.snapshot), service.snapshot.users
+    least = min(MIN_LIKES, int(np.median(lengths)) if lengths else 0)
+    names = [name for name, row in known.items() if lengths[row] >= least]
+    chosen = np.linspace(0, len(names) - 1, min(SUGGESTIONS, len(names))).astype(int).tolist()
+    return [UserOption(names[at], lengths[known[names[at]]]) for at in chosen if _is_known(service, names[at])]
+
+
+def _matching(service: RecommenderService, query: str) -> tuple[list[UserOption], int]:
+    """Users whose id contains the query, those that begin with it first; and the number of further ones."""
+    part = query.strip().lower()
+    names = [name for name in service.snapshot.users if part in name.lower()]
+    names.sort(key=lambda name: not name.lower().startswith(part))
+    known = [name for name in names[: MAX_LISTED + SPARE] if _is_known(service, name)][:MAX_LISTED]
+    return [UserOption(name, _likes(service, name)) for name in known], len(names) - len(known)
+
+
+def _likes(service: RecommenderService, user: str) -> int:
+    row = service.snapshot.users.get(user, -1)
+    return _history_lengths(service.snapshot)[row] if row >= 0 else 0
+
+
+def _history_lengths(snapshot: ModelSnapshot) -> list[int]:
+    if snapshot not in _HISTORY_LENGTHS:
+        _HISTORY_LENGTHS[snapshot] = [int(length) for length in snapshot.deployment.seen.lengths]
+    return _HISTORY_LENGTHS[snapshot]
+
+
+def _is_known(service: RecommenderService, user: str) -> bool:
+    """Whether the run knows a user and may use it: erased users are not listed."""
+    return service.user_state(service.snapshot, user, None).user >= 0

@@ -1,0 +1,108 @@
+"""From a request to a response: what the stages are asked, and their list in ids, titles and reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from palate.core.batch import IntArray
+from palate.serving.content_similarity import SearchQuery, content_similarity
+from palate.serving.explain import history_shares, leave_one_out, named_reasons
+from palate.serving.requests import RecommendedItem, RecommendRequest, RecommendResponse
+from palate.serving.snapshot import ModelSnapshot, ResolvedModel
+from palate.serving.stages import Pipeline, StageRequest
+from palate.serving.user_state import UserState
+
+SPARE = 5
+"""Items listed beyond those requested: some may be removed while the list is made."""
+FALLBACK = "popular"
+"""Stage that answers where nothing is known of the user."""
+
+
+class Recommender:
+    """Answers requests by a pipeline of stages.
+
+    Args:
+        pipeline: stages that make the list.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def recommend(self, resolved: ResolvedModel, user: UserState, request: RecommendRequest) -> RecommendResponse:
+        """The list for one request.
+
+        Args:
+            resolved: model that answers, and its snapshot.
+            user: the user, in rows of the snapshot.
+            request: the request.
+
+        Raises:
+            UnknownItem: if the item to search for does not exist.
+            DataError: for a filter that does not fit the catalogue.
+            UnsupportedError: if the run cannot search for what is requested.
+            FeatureError: if a text or an image has no content that can be compared.
+        """
+        snapshot = resolved.snapshot
+        answer = self.pipeline(resolved, self._stage_request(snapshot, user, request))
+        rows, notes = answer.slate.rows, list(answer.notes)
+        reasons: list[tuple[str, ...]] = [()] * len(rows)
+        if request.include_reasons and answer.source != FALLBACK:
+            if resolved.model.can_score:
+                reasons = self._reasons(resolved, user, rows)
+            else:
+                notes.append(f"include_reasons: the model {resolved.model.name!r} lists items without scores of single items")
+        titles = snapshot.stats.titles
+        items = tuple(
+            RecommendedItem(snapshot.ids[row], titles[row], float(score), because)
+            for row, score, because in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
+            if snapshot.active[row]
+        )[: request.k]
+        return RecommendResponse(items, snapshot.fingerprint, answer.source, answer.timings, tuple(notes))
+
+    def is_fast(self, resolved: ResolvedModel, request: RecommendRequest) -> bool:
+        """Whether the stages that a request passes took milliseconds of late.
+
+        Args:
+            resolved: model that would answer, and its snapshot.
+            request: the request.
+        """
+        if request.text is not None or request.image is not None or request.include_reasons:
+            return False
+        sliders = StageRequest(
+            1, user=0, diversity=request.diversity, novelty=request.novelty, freshness=request.freshness
+        )
+        return self.pipeline.is_fast(resolved, sliders)
+
+    def _stage_request(self, snapshot: ModelSnapshot, user: UserState, request: RecommendRequest) -> StageRequest:
+        """The request in rows of the snapshot."""
+        hidden = user.hidden if request.include_seen else np.concatenate([user.hidden, user.history])
+        if request.exclude:
+            excluded = [row for row in map(snapshot.row, request.exclude) if row >= 0]
+            hidden = np.concatenate([hidden, np.array(excluded, np.int64)])
+        similarity = None
+        if request.is_search:
+            row = None if request.similar_to is None else snapshot.require_row(request.similar_to)
+            similarity = content_similarity(snapshot, SearchQuery(request.text, request.image, row))
+            if row is not None:
+                hidden = np.append(hidden, row)
+        return StageRequest(
+            request.k + SPARE,
+            user.user,
+            user.history,
+            user.has_new_events,
+            hidden,
+            snapshot.stats.filters.mask(request.filters) if request.filters else None,
+            similarity,
+            request.diversity,
+            request.novelty,
+            request.freshness,
+        )
+
+    def _reasons(self, resolved: ResolvedModel, user: UserState, rows: IntArray) -> list[tuple[str, ...]]:
+        """Ids of the items of the history that carried each score."""
+        losses = leave_one_out(resolved.model, user.history, rows)
+        ids = resolved.snapshot.ids
+        return [
+            tuple(ids[user.history[at]] for at in named_reasons(history_shares(losses[:, column])))
+            for column in range(len(rows))
+        ]

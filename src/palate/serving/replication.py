@@ -1,0 +1,261 @@
+"""Keep the snapshots of one process in step with the run folders and with the log that all processes share.
+
+A change is written to the log before it is true anywhere, and every process applies the log in its order. Additions are
+applied every few seconds, or when a request names an item that is not there yet; removals and erased users before the
+next answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from palate.core.errors import ConfigError, did_you_mean
+from palate.core.files import inside
+from palate.serving.catalog_log import CatalogEvent, CatalogLog, FieldValue
+from palate.serving.catalog_updates import CatalogUpdate, LoggedChange, drop_unknown_fields, fold_updates
+from palate.serving.events import EventStore
+from palate.serving.images import StoredImage, image_file
+from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel
+from palate.serving.snapshot_builder import warm_up, with_items
+
+LOG = logging.getLogger("palate.serving")
+
+
+class Replication:
+    """The snapshots that answer in this process.
+
+    Two locks guard them: ``updating`` lets one thread at a time change the catalogue, which may take seconds;
+    ``_syncing`` guards positions in the log and the publication of snapshots, which takes milliseconds, so that a
+    removal never waits for an addition. Requests take no lock: they read one snapshot, which only removals change.
+
+    Args:
+        runs: name -> run folder, or a link to one; :data:`.MAIN` is the run that is served.
+        open_run: restores a run folder.
+        events: the shared event store, which knows erased users.
+        catalog_log: the shared log of the catalogue.
+        images: folder of the images of added items.
+    """
+
+    def __init__(
+        self,
+        runs: Mapping[str, Path],
+        open_run: Callable[[Path], ModelSnapshot],
+        events: EventStore,
+        catalog_log: CatalogLog,
+        images: Path,
+    ) -> None:
+        self.events, self.catalog_log, self.images = events, catalog_log, images
+        self.database = catalog_log.database
+        self._open_run = open_run
+        self._updating, self._syncing = threading.RLock(), threading.Lock()
+        self._erased: set[str] = set()
+        self._removals: list[CatalogEvent] = []
+        self._warm = self._behind = False
+        # places in the log: up to which it is applied, and up to which removals are known; the last erased user
+        self._applied = self._synced = self._last_erased = 0
+        self._version = self.database.version()
+        self.snapshots = {name: open_run(folder) for name, folder in runs.items()}
+        self.apply_log()
+        self.sync_removals()
+        self._stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    @property
+    def snapshot(self) -> ModelSnapshot:
+        """The latest snapshot of the run that is served."""
+        return self.snapshots[MAIN]
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the models that can answer: the run's, members of a composed model, and further runs."""
+        return [*self.snapshot.models, *(name for name in self.snapshots if name != MAIN)]
+
+    def resolve(self, name: str | None, items: Iterable[str] = ()) -> ResolvedModel:
+        """The model that answers a request, after what other processes removed is removed here.
+
+        Args:
+            name: name of the model, the run's own by default.
+            items: ids of items that the request names; the log is applied where one is not here yet.
+
+        Raises:
+            ConfigError: for an unknown name.
+        """
+        if self.database.version() != self._version:
+            self.sync_removals()
+        resolved = self.latest(name)
+        if self._behind and any(resolved.snapshot.row(item) < 0 for item in items):
+            self.apply_log()
+            resolved = self.latest(name)
+        return resolved
+
+    def latest(self, name: str | None) -> ResolvedModel:
+        """The model called ``name`` as this process knows it, the run's own by default.
+
+        Raises:
+            ConfigError: for an unknown name.
+        """
+        if name is not None and name in self.snapshots:
+            return ResolvedModel(self.snapshots[name], self.snapshots[name].served_model(None))
+        snapshot = self.snapshot
+        if name is not None and name not in snapshot.models:
+            raise ConfigError("no such model here", key=name, hint=did_you_mean(name, self.model_names))
+        return ResolvedModel(snapshot, snapshot.served_model(name))
+
+    def is_erased(self, user: str) -> bool:
+        """Whether a user was erased since the runs were made, by any process."""
+        return bool(self._erased) and self.events.erasure_token(user) in self._erased
+
+    def put(
+        self, ids: Sequence[str], fields: Sequence[Mapping[str, FieldValue]], images: Sequence[StoredImage | None]
+    ) -> list[bool]:
+        """Add or change items, all or none; they can be recommended when this returns.
+
+        Args:
+            ids: item ids, each once.
+            fields: column -> value for each item; columns that are not named keep their values.
+            images: image of each item; None keeps the image.
+
+        Returns:
+            Whether each item is new.
+
+        Raises:
+            DataError: for a column that the catalogue lacks or that names files, or a value that does not fit.
+        """
+        files = [None if image is None else image.path for image in images]
+        with self._updating:
+            self.apply_log()
+            is_new = np.array([self.snapshot.row(item) < 0 for item in ids], bool)
+            update = CatalogUpdate(list(ids), list(fields), files, is_new, np.full(len(ids), time.time()))
+            # made before it is logged: what cannot be used is refused before another process reads of it
+            successor = with_items(self.snapshot, update)
+            hashes = [None if image is None else image.hash for image in images]
+            places = self.catalog_log.put(list(zip(ids, fields, hashes)))
+            if places and places[0] == self._applied + 1 and len(self.snapshots) == 1:
+                self._publish({MAIN: successor}, places[-1])
+            else:
+                self.apply_log()
+        return [bool(new) for new in is_new]
+
+    def remove(self, item: str) -> None:
+        """Take an item out of every answer, here at once and in other processes before their next answer."""
+        self.catalog_log.drop(item)
+        self.sync_removals()
+
+    def apply_log(self) -> None:
+        """Apply the log up to its end."""
+        with self._updating:
+            log = self.catalog_log.since(self._applied)
+            if not log:
+                return
+            update, removed = self._folded(log)
+            successors = dict(self.snapshots)
+            if len(update):
+                successors = {name: _updated(snapshot, update) for name, snapshot in self.snapshots.items()}
+            self._publish(successors, log[-1].id, removed)
+
+    def sync_removals(self) -> None:
+        """Learn of erased users and removed items; quick, and true of the next answer."""
+        with self._syncing:
+            # read before the log is: what is written in between is read twice rather than never
+            self._version = self.database.version()
+            self._last_erased, tokens = self.events.erased_since(self._last_erased)
+            self._erased.update(tokens)
+            news = self.catalog_log.since(self._synced)
+            self._behind |= any(event.kind == "put" for event in news)
+            removals = [event for event in news if event.kind == "drop"]
+            self._removals += removals
+            _remove(self.snapshots.values(), [event.item for event in removals])
+            self._synced = news[-1].id if news else self._synced
+
+    @contextmanager
+    def unchanged(self) -> Iterator[Mapping[str, ModelSnapshot]]:
+        """The snapshots, which no thread of this process replaces meanwhile."""
+        with self._updating:
+            yield self.snapshots
+
+    def warm_up(self) -> None:
+        """Load what first requests would wait for, here and in runs that are reloaded later."""
+        self._warm = True
+        for snapshot in self.snapshots.values():
+            warm_up(snapshot)
+
+    def watch(self, poll_seconds: float) -> None:
+        """Apply the log, and reload runs that were replaced, in the background.
+
+        Args:
+            poll_seconds: seconds between checks.
+        """
+        self._watcher = threading.Thread(target=self._poll, args=(poll_seconds,), daemon=True, name="watch")
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def _poll(self, seconds: float) -> None:
+        while not self._stopped.wait(seconds):
+            # whatever goes wrong in the background, the last good snapshots go on answering
+            try:
+                if self.catalog_log.last() != self._applied:
+                    self.apply_log()
+                for name, snapshot in list(self.snapshots.items()):
+                    if snapshot.is_outdated():
+                        self._reload_run(name)
+            except Exception:
+                LOG.exception("the log or a run could not be loaded; the last snapshots go on answering")
+
+    def _reload_run(self, name: str) -> None:
+        """Publish the run that lies in a folder now; the former snapshot answers until it is ready."""
+        fresh = self._open_run(self.snapshots[name].folder)
+        if self._warm:
+            warm_up(fresh)
+        with self._updating:
+            self.apply_log()
+            # what is logged meanwhile is applied to all snapshots afterwards
+            update, removed = self._folded(event for event in self.catalog_log.since(0) if event.id <= self._applied)
+            self._publish({name: _updated(fresh, update) if len(update) else fresh}, self._applied, removed)
+            LOG.info("%s: now %s", name, fresh.fingerprint)
+
+    def _publish(self, successors: Mapping[str, ModelSnapshot], place: int, removed: Iterable[str] = ()) -> None:
+        """Let these snapshots answer, which hold the log up to ``place``; removals synced meanwhile hold there too."""
+        with self._syncing:
+            for snapshot in successors.values():
+                snapshot.commit()
+            self._removals = [event for event in self._removals if event.id > place]
+            _remove(successors.values(), [*removed, *(event.item for event in self._removals)])
+            self._applied, self._synced = place, max(self._synced, place)
+            self._behind = self._synced > place
+            self.snapshots = {**self.snapshots, **successors}
+
+    def _folded(self, log: Iterable[CatalogEvent]) -> tuple[CatalogUpdate, list[str]]:
+        return fold_updates(
+            LoggedChange(event.item, event.fields if event.kind == "put" else None, self._image(event), event.time)
+            for event in log
+        )
+
+    def _image(self, event: CatalogEvent) -> Path | None:
+        return None if event.image is None else inside(self.images, image_file(event.image))
+
+
+def _updated(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
+    """The next snapshot, without values that its catalogue has no place for."""
+    fitting, n_dropped = drop_unknown_fields(snapshot.items, update)
+    if n_dropped:
+        LOG.warning("%s: %d values of added items do not fit its catalogue and are left out", snapshot.run, n_dropped)
+    return with_items(snapshot, fitting)
+
+
+def _remove(snapshots: Iterable[ModelSnapshot], items: Sequence[str]) -> None:
+    for snapshot in snapshots:
+        rows = np.array([row for row in map(snapshot.row, items) if row >= 0], np.int64)
+        if len(rows):
+            snapshot.remove(np.unique(rows))

@@ -1,0 +1,319 @@
+"""The recommender service: a run in use, the events logged in it and the items added to it, shared by processes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from palate.core.errors import ConfigError, DataError
+from palate.features.store import FeatureStore
+from palate.serving.catalog_log import CatalogLog, FieldValue
+from palate.serving.catalog_updates import check_item_ids
+from palate.serving.database import Database
+from palate.serving.erase import ErasedUser, UserEraser
+from palate.serving.events import Event, EventStore
+from palate.serving.explain import explain
+from palate.serving.filters import FilterValue
+from palate.serving.images import sanitize_image, store_image
+from palate.serving.recommend import Recommender
+from palate.serving.replication import Replication
+from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
+from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
+from palate.serving.snapshot_builder import open_snapshot
+from palate.serving.stages import Pipeline, stages
+from palate.serving.user_state import UserState, anonymous_user, known_user
+
+__all__ = ["FoundItem", "RecommenderService", "UnknownItem"]
+
+STAGES = ("match", "boost", "diversify")
+"""Names of the stages, in order."""
+
+
+class FoundItem(NamedTuple):
+    """An item, and the model that was resolved for it.
+
+    Attributes:
+        snapshot: the snapshot.
+        model: model that answers.
+        row: row of the item in the snapshot.
+    """
+
+    snapshot: ModelSnapshot
+    model: ServedModel
+    row: int
+
+
+class RecommenderService:
+    """Answers by the latest snapshot; a change is logged first and then applied by every process.
+
+    Args:
+        run: run folder, or a link to one.
+        state: folder of events, added items, images and indexes; created if missing.
+        events: URL of the database, by default SQLite in ``state``.
+        extra_runs: folders of further runs that can answer, addressed by their folders' names.
+        order: names of the stages, in order.
+        poll_seconds: seconds between checks of ``run`` and of the log of other processes; 0 disables them.
+        index_url: URL of a Qdrant server that holds the index, instead of a folder in ``state``.
+
+    Attributes:
+        events: the event store.
+        catalog_log: the log of added and removed items.
+        replication: the snapshots that answer.
+        secret: bytes known to this state folder alone.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        state: str | Path,
+        events: str | None = None,
+        extra_runs: Sequence[str | Path] = (),
+        order: Sequence[str] = STAGES,
+        poll_seconds: float = 0.25,
+        index_url: str | None = None,
+    ) -> None:
+        self.run, self.state = Path(run), Path(state)
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
+        self.secret = _secret(self.state / "secret")
+        self.events = EventStore(self.database, self.secret)
+        self.catalog_log = CatalogLog(self.database)
+        pipeline = Pipeline([stages.get(name)() for name in order], stages.get("popular")())
+        self.recommender = Recommender(pipeline)
+        store, indexes, self.images = (self.state / name for name in ("features", "index", "pictures"))
+        self.replication = Replication(
+            {MAIN: self.run, **{Path(folder).name: Path(folder) for folder in extra_runs}},
+            lambda folder: open_snapshot(folder, indexes, FeatureStore(store), index_url),
+            self.events,
+            self.catalog_log,
+            self.images,
+        )
+        self.eraser = UserEraser(self.events, self.replication, self.state / "scrub.lock")
+        self.eraser.finish_pending()
+        if poll_seconds:
+            self.replication.watch(poll_seconds)
+
+    @property
+    def snapshot(self) -> ModelSnapshot:
+        """The latest snapshot of the run that is served."""
+        return self.replication.snapshot
+
+    @property
+    def snapshots(self) -> Mapping[str, ModelSnapshot]:
+        """The latest snapshots, by name of the run."""
+        return self.replication.snapshots
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the models that can answer: the run's, members of a composed model, and further runs."""
+        return self.replication.model_names
+
+    def recommend(self, request: RecommendRequest) -> RecommendResponse:
+        """A list of items; popular ones where nothing is known of the user.
+
+        Args:
+            request: the request.
+
+        Raises:
+            UnknownItem: for an item of the history, or to search for, that does not exist.
+            PalateError: for any other request that cannot be answered; the message says why.
+        """
+        return self._recommend(self.replication.resolve(request.model, request.items), request)
+
+    def is_fast(self, request: RecommendRequest) -> bool:
+        """Whether a list is a matter of milliseconds, to judge by the lists before it.
+
+        Args:
+            request: the request; one for an unknown model is refused fast.
+        """
+        try:
+            resolved = self.replication.latest(request.model)
+        except ConfigError:
+            return True
+        return self.database.is_local and self.recommender.is_fast(resolved, request)
+
+    def similar_items(
+        self,
+        item: str,
+        k: int = 10,
+        filters: Mapping[str, FilterValue] | None = None,
+        model: str | None = None,
+    ) -> RecommendResponse:
+        """Items for a user who took only ``item``; by content where the model takes no history.
+
+        Args:
+            item: item id.
+            k: length of the list.
+            filters: column -> values or bounds.
+            model: name of the model that answers, the run's own by default.
+
+        Raises:
+            UnknownItem: if the item does not exist.
+            ConfigError: for an unknown model.
+            PalateError: if the run cannot compare items by content.
+        """
+        found = self.find_item(item, model)
+        request = RecommendRequest(k, history=[item], filters=filters or {}, model=model)
+        if found.model.new_users:
+            return self._recommend(ResolvedModel(found.snapshot, found.model), request)
+        return self.recommend(RecommendRequest(k, similar_to=item, filters=filters or {}))
+
+    def explain(
+        self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
+    ) -> Explanation:
+        """Explain the score of an item.
+
+        Args:
+            item: item id.
+            user: user id.
+            history: item ids of an anonymous user, instead of ``user``.
+            model: name of the model that answers, the run's own by default.
+
+        Raises:
+            UnknownItem: if the item, or one of the history, does not exist.
+            ConfigError: for an unknown model.
+            UnsupportedError: if the model only lists items.
+        """
+        snapshot, served, row = self.find_item(item, model)
+        return explain(ResolvedModel(snapshot, served), self.user_state(snapshot, user, history), row)
+
+    def log_events(self, events: Iterable[Event]) -> int:
+        """Log events; they are on disk when this returns.
+
+        Args:
+            events: events of users; an item that was removed may still have some.
+
+        Returns:
+            Number of events.
+
+        Raises:
+            UnknownItem: for an item that never existed.
+        """
+        events = list(events)
+        if any(event.item not in self.snapshot.rows for event in events):
+            self.replication.apply_log()
+        for at, event in enumerate(events):
+            if event.item not in self.snapshot.rows:
+                raise UnknownItem("no such item", row=at + 1, key=event.item)
+        self.events.add(events)
+        return len(events)
+
+    def put_items(self, records: Sequence[tuple[str, Mapping[str, FieldValue], bytes | None]]) -> list[str]:
+        """Add or change items, all or none; they can be recommended when this returns.
+
+        Args:
+            records: (id, column -> value, image bytes or None); what is not named keeps its value.
+
+        Returns:
+            ``added`` or ``updated`` for each.
+
+        Raises:
+            DataError: for an id given twice, an unknown column, or a value that does not fit.
+            FeatureError: for an image that cannot be read.
+        """
+        images = [None if data is None else store_image(self.images, sanitize_image(data)) for *_, data in records]
+        ids = [item for item, *_ in records]
+        check_item_ids(self.snapshot.items, ids)
+        is_new = self.replication.put(ids, [fields for _, fields, _ in records], images)
+        return ["added" if new else "updated" for new in is_new]
+
+    def remove_item(self, item: str) -> None:
+        """Take an item out of every answer, here at once and in other processes before their next answer.
+
+        Args:
+            item: item id.
+
+        Raises:
+            UnknownItem: if the item does not exist.
+        """
+        self.find_item(item)
+        self.replication.remove(item)
+
+    def erase_user(self, user: str) -> ErasedUser:
+        """Erase a user's events, history and vectors.
+
+        Args:
+            user: user id.
+
+        Returns:
+            Number of events, and whether a run knew the user.
+        """
+        return self.eraser.erase(user)
+
+    def resolve_model(self, name: str | None, items: Iterable[str] = ()) -> ResolvedModel:
+        """The model that answers a request; see :meth:`.Replication.resolve`.
+
+        Args:
+            name: name of the model, the run's own by default.
+            items: ids of items that the request names.
+
+        Raises:
+            ConfigError: for an unknown name.
+        """
+        return self.replication.resolve(name, items)
+
+    def find_item(self, item: str, model: str | None = None) -> FoundItem:
+        """An item, also one that another process has just added, and the model that answers.
+
+        Args:
+            item: item id.
+            model: name of the model, the run's own by default.
+
+        Raises:
+            UnknownItem: if the item does not exist.
+            ConfigError: for an unknown model.
+        """
+        snapshot, served = self.replication.resolve(model, [item])
+        return FoundItem(snapshot, served, snapshot.require_row(item))
+
+    def user_state(self, snapshot: ModelSnapshot, user: str | None, history: Sequence[str] | None) -> UserState:
+        """The user of a request, in rows of a snapshot.
+
+        Args:
+            snapshot: the snapshot.
+            user: user id.
+            history: item ids of an anonymous user, instead of ``user``; oldest first.
+
+        Raises:
+            DataError: if there are both a user and a history.
+            UnknownItem: for an item of the history that does not exist.
+        """
+        if user is None:
+            for item in history or ():
+                snapshot.require_row(item)
+            return anonymous_user(snapshot, history or ())
+        if history is not None:
+            raise DataError("give a user or a history, not both", key="history")
+        row = -1 if self.replication.is_erased(user) else snapshot.users.get(user, -1)
+        return known_user(snapshot, row, self.events.for_user(user))
+
+    def warm_up(self) -> None:
+        """Load what first requests would wait for, before the service is reported ready."""
+        self.replication.warm_up()
+
+    def close(self) -> None:
+        """Stop watching, and release threads and files."""
+        self.replication.close()
+        self.recommender.pipeline.close()
+        self.database.close()
+
+    def _recommend(self, resolved: ResolvedModel, request: RecommendRequest) -> RecommendResponse:
+        if request.similar_to is not None:
+            resolved.snapshot.require_row(request.similar_to)
+        user = self.user_state(resolved.snapshot, request.user, request.history)
+        return self.recommender.recommend(resolved, user, request)
+
+
+def _secret(file: Path) -> bytes:
+    """Bytes that this state folder alone knows, made by the first process that opens it."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+            handle.write(secrets.token_bytes(32))
+            handle.flush()
+            os.fsync(handle.fileno())
+    except FileExistsError:
+        pass
+    return file.read_bytes()

@@ -1,0 +1,99 @@
+"""A model that only lists, as beam search does, serves lists; what needs scores is refused or left out by name."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from palate.core.batch import RaggedArray, UserBatch
+from palate.core.errors import UnsupportedError
+from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.serving.requests import RecommendRequest
+
+
+class Lists(Scorer):
+    """The lists of another scorer, without its scores of single items."""
+
+    def __init__(self, base):
+        super().__init__(base.n_items)
+        self.base = base
+
+    @property
+    def can_score(self):
+        return False
+
+    def scorable(self):
+        return self.base.scorable()
+
+    def score(self, users, items=None):
+        raise AssertionError("a model that only lists was asked for scores")
+
+    def topk(self, users, k, exclude=None, allowed=None):
+        return self.base.topk(users, k, exclude, allowed)
+
+
+@pytest.fixture
+def service(opened):
+    """A service with the model ``lists``, which lists as the run's own model does."""
+    service = opened("knn")
+    models = service.snapshot.models
+    models["lists"] = dataclasses.replace(models["main"], name="lists", scorer=Lists(models["main"].scorer), index=None)
+    return service
+
+
+@pytest.fixture
+def user(service):
+    return next(iter(service.snapshot.users))
+
+
+def ids(response):
+    return [item.id for item in response.items]
+
+
+@pytest.mark.parametrize("options", [{}, {"novelty": 0.7}, {"freshness": 1.0}, {"diversity": 0.5}])
+def test_lists_and_sliders_are_those_of_a_model_that_scores(service, user, options):
+    expected = service.recommend(RecommendRequest(8, user=user, **options))
+    listed = service.recommend(RecommendRequest(8, user=user, model="lists", **options))
+    assert ids(listed) == ids(expected) and listed.source == expected.source and listed.notes == ()
+    history = ids(expected)[:2]
+    listed = service.recommend(RecommendRequest(5, history=history, model="lists", filters={"price": {"min": 40}}))
+    expected = service.recommend(RecommendRequest(5, history=history, filters={"price": {"min": 40}}))
+    assert ids(listed) == ids(expected) and listed.source == "match"
+    assert ids(service.similar_items(history[0], 5, model="lists")) == ids(service.similar_items(history[0], 5))
+
+
+def test_reasons_are_left_out_by_name(service, user):
+    response = service.recommend(RecommendRequest(5, user=user, include_reasons=True, model="lists"))
+    assert response.source == "match" and all(item.reasons == () for item in response.items)
+    assert [note for note in response.notes if note.startswith("include_reasons:") and "'lists'" in note] == list(
+        response.notes
+    )
+    scored = service.recommend(RecommendRequest(5, user=user, include_reasons=True))
+    assert scored.notes == () and any(item.reasons for item in scored.items)
+
+
+def test_a_search_leaves_the_user_out_by_name(service, user):
+    response = service.recommend(RecommendRequest(5, user=user, text="lamp", model="lists", include_seen=True))
+    assert response.source == "match" and ids(response) == ids(service.recommend(RecommendRequest(5, text="lamp")))
+    assert len(response.notes) == 1 and response.notes[0].startswith("user:") and "'lists'" in response.notes[0]
+    assert service.recommend(RecommendRequest(5, text="lamp", model="lists")).notes == ()
+
+
+def test_an_explanation_is_refused_by_name(service, user):
+    item = ids(service.recommend(RecommendRequest(1, user=user)))[0]
+    with pytest.raises(UnsupportedError, match=r"explanation needs scores.*'lists' only lists"):
+        service.explain(item, user=user, model="lists")
+
+
+def test_padding_keeps_lists_and_their_limits(service):
+    base = Lists(service.snapshot.models["main"].scorer)
+    padded, size = PaddedScorer(base, base.n_items + 3), base.n_items
+    assert not padded.can_score and not padded.scorable()[size:].any()
+    users = UserBatch(np.array([-1]), RaggedArray.of([[1, size + 1, 2]]))
+    known = UserBatch(np.array([-1]), RaggedArray.of([[1, 2]]))
+    allowed = np.ones(size + 3, bool)
+    allowed[4] = False
+    rows, scores = padded.topk(users, 6, RaggedArray.of([[3, size + 2]]), allowed)
+    expected = base.topk(known, 6, RaggedArray.of([[3]]), allowed[:size])
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
