@@ -50,8 +50,15 @@ def test_the_check_of_docstrings_sees_what_is_raised():
 
     import check_docstrings
 
-    source = "def f(x):\n    if x:\n        raise ValueError('x')\n\n\ndef g():\n    def h():\n        raise ValueError('x')\n"
-    found = {
-        name: check_docstrings.raises(one) for name, one in check_docstrings.public_functions(ast.parse(source).body)
-    }
+    source = """
+def f(x):
+    if x:
+        raise ValueError('x')
+
+def g():
+    def h():
+        raise ValueError('x')
+"""
+    functions = check_docstrings.public_functions(ast.parse(source).body)
+    found = {name: check_docstrings.raises(one) for name, one in functions}
     assert found == {"f": True, "g": False}
