@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from palate.contracts import models, pretrainers
+from palate.batches.registry import batch_kinds
+from palate.contracts import generators, models, pretrainers, tasks
 from palate.core.encoder import encoders
 from palate.data.load import readers
+from palate.modules.towers import towers
+from palate.serving.stages.stage import stages
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+REGISTRIES = (models, pretrainers, generators, tasks, batch_kinds, readers, encoders, towers, stages)
 
 
 def rows(page: str) -> list[list[str]]:
@@ -49,7 +53,7 @@ def test_names_of_code_in_pages_exist(page):
     text = page.read_text(encoding="utf-8")
     if page.name == "CHANGELOG.md":
         pytest.skip("it names what was renamed")
-    groups = {registry.group for registry in (models, pretrainers, readers, encoders)}
+    groups = {registry.group for registry in REGISTRIES}
     for name in set(re.findall(r"`(palate(?:\.[A-Za-z_][A-Za-z0-9_]*)+)(?=[`(])", text)):
         if name not in groups | {"palate.yaml"} and "NAME" not in name and not _exists(name, importlib.import_module):
             pytest.fail(f"{page.name}: {name} does not exist")
