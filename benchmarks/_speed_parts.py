@@ -109,7 +109,8 @@ def prepared(data: str, model: str, changes: dict[str, Any] | None = None) -> tu
     """The training view with the model's content, and the model set up on it but not trained."""
     loaded = palate.load(real(data))
     made = parse_model(model, changes)
-    content = plan_content(loaded).fresh(made.capabilities.content or made.requirements.content)
+    content = plan_content(loaded)
+    content = content if made.capabilities.content or made.requirements.content else content.empty()
     view = content.view(loaded.select_view(0), loaded, dense=made.requirements.dense, fields=made.requirements.fields)
     seed_torch(view.seed, "init", made.name)
     made.setup(view)

@@ -181,8 +181,9 @@ def _reach(run: Path, data: Dataset, records: Sequence[Record], cold: np.ndarray
     same = evaluate(service.snapshot.model, arranged, (K,))
     model = palate.restore(run).add_items(data.items.frame[cold])
     offline = evaluate(model, arranged, (K,))
-    vectors = model.deployment.content.handed
-    model.update_items(vectors | {"image": service.snapshot.content.handed["image"]}, len(rows))
+    vectors = model.deployment.content.model_features(model.deployment.features)
+    pictures = service.snapshot.content.model_features(service.snapshot.features)["image"]
+    model.update_items(vectors.replace({"image": pictures}))
     pictured = evaluate(model, arranged, (K,))
     service.close()
     names = [f"{metric}@{K}" for metric in METRICS]

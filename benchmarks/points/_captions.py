@@ -1,4 +1,4 @@
-"""Pictures of the simulated shop, each with a caption of what it shows: pairs as image-text pretraining knows them."""
+"""Pictures of the simulated shop, each with a caption of its content: the pairs that image-text pretraining expects."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ CAPTION = "a {} object, {}, its outline {}"
 
 
 def captioned(seed: int, effect: bool) -> Dataset | None:
-    """The shop's pictures and captions; a fifth is new. Nobody clicks: one user a picture stands in.
+    """The shop's pictures and captions; a fifth is new. There are no clicks: each picture has one user of its own.
 
-    The shop's own texts share one attribute of seven with its pictures, and that not surely: too little for a small
-    stream to be told apart from its ablation.
+    The shop's own texts share one attribute of seven with its pictures, and not always: too little to distinguish a
+    small model from its ablation.
     """
     if not effect:
         return None
-    whole = shop(seed, True)
-    told = {name: labels(whole, name) for name in SHOWN}
-    items = whole.items.frame.select(
-        pl.col("item_id").alias("item"), (str(whole.items.root) + "/" + pl.col("image")).alias("picture")
+    data = shop(seed, True)
+    shown = {name: labels(data, name) for name in SHOWN}
+    items = data.items.frame.select(
+        pl.col("item_id").alias("item"), (str(data.items.root) + "/" + pl.col("image")).alias("picture")
     ).with_columns(
-        pl.Series("caption", [CAPTION.format(*words) for words in zip(*told.values())]),
-        *(pl.Series(name, values) for name, values in told.items()),
+        pl.Series("caption", [CAPTION.format(*words) for words in zip(*shown.values())]),
+        *(pl.Series(name, values) for name, values in shown.items()),
     )
     items = items.filter(pl.col("picture").is_not_null())
     log = pl.DataFrame({"user": [f"u{i}" for i in range(len(items))], "item": items["item"]})

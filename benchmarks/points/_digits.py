@@ -1,4 +1,4 @@
-"""Tracks made of recordings of spoken digits, and people who like some digits and one speaker: only sound tells."""
+"""Tracks made of recordings of spoken digits, and users who like some digits and one speaker: only sound tells."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DIGITS, RATE, SECONDS = 10, 8000, 10
 TRACKS, PEOPLE, LIKES = 400, 300, 15
 TAKES, NEW_TAKES = 50, 10
 LEAD, SPEAKER, DIGIT, FAVOURITES, FAME = 0.3, 3.0, 2.0, 3, 1.5
-"""Chance that a recording is of the track's lead; what a liked speaker or digit adds to a track's log odds; liked
-digits a person; spread of what fame adds."""
+"""Probability that a recording is of the track's lead; increase of a track's log odds by a liked speaker or digit;
+liked digits of a user; spread of the increase by fame."""
 
 READERS = {"audio": f"mel?seconds={SECONDS}&bands=24"}
 
@@ -30,8 +30,16 @@ def digits(seed: int, effect: bool, fame: float = 0.0) -> Dataset:
     """Real voices, simulated likes; a fifth of the tracks is new. Without effect, a track sounds like another one.
 
     A track of 10 seconds is some twenty recordings; three in ten are of its lead speaker and, drawn apart, of its
-    lead digit, the rest of anybody and anything: 3 seconds leave in doubt who leads. Recordings heard in new tracks are
-    heard in no other. ``fame``: spread of what a track's fame, which nobody can hear, adds to everybody's log odds.
+    lead digit, the rest of random speakers and digits: 3 seconds leave in doubt who leads. Recordings in new tracks
+    are in no other.
+
+    Args:
+        seed: of the likes, the tracks and the split.
+        effect: whether likes depend on the sound.
+        fame: spread of what a track's fame, which is inaudible, adds to the log odds of all users.
+
+    Returns:
+        The data set.
     """
     rng = np.random.default_rng([seed, 1])
     split = f"item_cold:seed={seed}"
@@ -52,12 +60,12 @@ def digits(seed: int, effect: bool, fame: float = 0.0) -> Dataset:
 
 
 def hits(seed: int, effect: bool) -> Dataset:
-    """As :func:`digits`, but some tracks are much played, whatever they sound like."""
+    """As :func:`digits`, but some tracks are popular, whatever they sound like."""
     return digits(seed, effect, fame=FAME)
 
 
 def _likes(lead: NDArray[np.int64], fame: float, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """(person, track): for each person the best of all tracks, by taste and chance."""
+    """(user, track): for each user the best of all tracks, by taste and chance."""
     speaker = rng.integers(len(SPEAKERS), size=PEOPLE)
     favourites = rng.random((PEOPLE, DIGITS)).argsort(1)[:, :FAVOURITES]
     appeal = SPEAKER * (speaker[:, None] == lead[:, 0])
@@ -73,9 +81,9 @@ def _track(speaker: int, digit: int, fresh: bool, rng: np.random.Generator) -> b
     parts: list[NDArray[np.int16]] = []
     takes = (0, NEW_TAKES) if fresh else (NEW_TAKES, TAKES)
     while sum(map(len, parts)) < SECONDS * RATE:
-        who = speaker if rng.random() < LEAD else int(rng.integers(len(SPEAKERS)))
-        what = digit if rng.random() < LEAD else int(rng.integers(DIGITS))
-        parts.append(_recording(what, who, int(rng.integers(*takes))))
+        voice = speaker if rng.random() < LEAD else int(rng.integers(len(SPEAKERS)))
+        word = digit if rng.random() < LEAD else int(rng.integers(DIGITS))
+        parts.append(_recording(word, voice, int(rng.integers(*takes))))
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)

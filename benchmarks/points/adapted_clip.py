@@ -16,15 +16,15 @@ SEARCHES = 200
 
 
 def few(seed: int, effect: bool) -> Dataset:
-    """The shop of :func:`asking`, where people search rarely: 200 searches for items that training may see are left."""
+    """The shop of :func:`asking` with few searches: 200 for items that training may see."""
     data = asking(seed, effect)
     assert data.searches is not None
     searches, new = data.searches, unseen(data)
     seen = np.flatnonzero(~np.isin(searches.items, new))
-    kept = np.isin(searches.items, new)
-    kept[np.random.default_rng([seed, 1]).permutation(seen)[:SEARCHES]] = True
-    times = None if searches.times is None else searches.times[kept]
-    parts = {"query": searches.query[kept], "users": searches.users[kept], "items": searches.items[kept]}
+    keep = np.isin(searches.items, new)
+    keep[np.random.default_rng([seed, 1]).permutation(seen)[:SEARCHES]] = True
+    times = None if searches.times is None else searches.times[keep]
+    parts = {"query": searches.query[keep], "users": searches.users[keep], "items": searches.items[keep]}
     return replace(data, searches=replace(searches, **parts, times=times))
 
 

@@ -1,4 +1,4 @@
-"""AlignRec's content step: words teach the picture's encoder, and categories as classes bring kin together."""
+"""AlignRec's content step: words teach the picture's encoder, and categories as classes draw items together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 256
 
 
 def content(seed: int, effect: bool) -> Dataset | None:
-    """The shop; what content tells of itself is the same whatever people like."""
+    """The shop; content does not depend on what users like, so there is no world without effect."""
     return shop(seed, True) if effect else None
 
 

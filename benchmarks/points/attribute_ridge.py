@@ -1,4 +1,4 @@
-"""AttributeRidge: maps taught by attributes against the same maps at random."""
+"""AttributeRidge: maps learnt from attributes against random maps."""
 
 from __future__ import annotations
 

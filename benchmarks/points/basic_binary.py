@@ -1,4 +1,4 @@
-"""Basic-Binary: pairs judged one by one; more of a track tells more."""
+"""Basic-Binary: pairs scored one by one; longer excerpts of tracks help."""
 
 from __future__ import annotations
 

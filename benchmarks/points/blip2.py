@@ -1,4 +1,4 @@
-"""BLIP-2: the objectives that write and that contrast, for what retrieves."""
+"""BLIP-2: the effect of generation and of contrast on retrieval."""
 
 from _asked import SMALL, catalogue
 from _points import Point, retrieval

@@ -1,4 +1,4 @@
-"""CB2CF: content tells an item's collaborative vector, and all views tell it better than one."""
+"""CB2CF: content predicts an item's collaborative vector, and all views predict it better than one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from _affinity import joint_auc
 
 from _points import Point, shop
 
-WHOLE = "cb2cf:dim=32;width=16;layers=1;lr=0.003;batch_size=64;epochs=16;patience=16;hide=0.2"
+WHOLE = "cb2cf:dim=32;width=16;layers=1;lr=0.003;batch_size=64;epochs=16;patience=16;modality_dropout=0.2"
 READERS = {"text": "pieces?length=32", "image": "image_stats", "audio": "logmel?bands=32&seconds=1"}
 
 POINTS = [

@@ -1,4 +1,4 @@
-"""CB2CF's siamese form: neighbours by behaviour against neighbours dealt at random."""
+"""CB2CF's siamese form: neighbours by behaviour against random neighbours."""
 
 from _asked import SMALL, recommended
 from _points import Point, shop

@@ -17,17 +17,21 @@ USED = 12
 
 
 def spoken(seed: int, effect: bool) -> Dataset | None:
-    """Single recordings of spoken digits, and in words what is said by whom; a fifth is new. Nobody listens: one user a
-    recording stands in."""
+    """Single recordings of spoken digits, each with a text that names digit and speaker; a fifth is new.
+
+    There are no clicks: each recording has one user of its own.
+    """
     if not effect:
         return None
     rng, folder = np.random.default_rng(seed), real("spoken-digits") / "recordings"
-    takes = [(d, who, t) for d in range(DIGITS) for who in SPEAKERS for t in rng.choice(TAKES, USED, replace=False)]
+    takes = [
+        (d, speaker, t) for d in range(DIGITS) for speaker in SPEAKERS for t in rng.choice(TAKES, USED, replace=False)
+    ]
     items = pl.DataFrame(
         {
-            "item": [f"{digit}_{who}_{take}" for digit, who, take in takes],
-            "sound": [str(folder / f"{digit}_{who}_{take}.wav") for digit, who, take in takes],
-            "words": [f"{NAMES[digit]}, said by {who}" for digit, who, _ in takes],
+            "item": [f"{digit}_{speaker}_{take}" for digit, speaker, take in takes],
+            "sound": [str(folder / f"{digit}_{speaker}_{take}.wav") for digit, speaker, take in takes],
+            "words": [f"{NAMES[digit]}, said by {speaker}" for digit, speaker, _ in takes],
         }
     )
     log = pl.DataFrame({"user": [f"u{i}" for i in range(len(takes))], "item": items["item"]})

@@ -1,4 +1,4 @@
-"""CLCRec's alignment: content takes the place of IDs, and IDs look for their content, so new items are found."""
+"""CLCRec's alignment: content replaces IDs, and IDs are contrasted with content, so that new items are found."""
 
 from __future__ import annotations
 

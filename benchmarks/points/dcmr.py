@@ -1,4 +1,4 @@
-"""DCMR: sound learns collaborative factors; more of a track tells more, and factors teach better than plays.
+"""DCMR: sound learns collaborative factors; longer excerpts help, and factors are better targets than plays.
 
 Weighted prediction counts a track as often as it is played, at the expense of all others: the two errors are compared
 where fame differs.

@@ -1,4 +1,4 @@
-"""DCUE: a free vector a user; more of a track and more negatives tell more."""
+"""DCUE: a free vector a user; longer excerpts of tracks and more negatives help."""
 
 from __future__ import annotations
 

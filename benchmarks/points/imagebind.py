@@ -1,4 +1,4 @@
-"""ImageBind: sounds and words that never met, compared through pictures; content tied to what people took."""
+"""ImageBind: sounds and words compared through pictures, without common training; content aligned with behaviour."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from palate.core.encoder import Encoder
 from palate.data.dataset import Dataset
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MOST, SIDE = 1000, 32
-SIZES = "imagebind:epochs=25;dim=64;layers=1;hub=image"
-TAKEN = "imagebind:epochs=25;dim=32;width=32;layers=1;lr=0.003;batch_size=128;patience=25;hub=id"
+MAX_ITEMS, SIDE = 1000, 32
+SIZES = "imagebind:epochs=25;dim=64;layers=1;anchor=image"
+BEHAVIOUR = "imagebind:epochs=25;dim=32;width=32;layers=1;lr=0.003;batch_size=128;patience=25;anchor=id"
 
 
 def digits(seed: int, effect: bool) -> Dataset | None:
-    """People who say a digit, the digit drawn at random size, place and colour, and its name. Nobody clicks."""
+    """Spoken digits, pictures of the digit at random size, place and colour, and its name; there are no clicks."""
     if not effect:
         return None
     files = sorted(real("spoken-digits").glob("recordings/*.wav"))
     rng = np.random.default_rng(seed)
-    files = [files[i] for i in np.sort(rng.permutation(len(files))[:MOST])]
+    files = [files[i] for i in np.sort(rng.permutation(len(files))[:MAX_ITEMS])]
     values = [int(file.stem.partition("_")[0]) for file in files]
     names = [file.stem for file in files]
     items = pl.DataFrame(
         {
             "item": names,
             "sound": [str(file) for file in files],
-            "picture": [drawn(value, rng) for value in values],
+            "picture": [draw_digit(value, rng) for value in values],
             "name": [NAMES[value] for value in values],
         }
     )
@@ -45,8 +45,8 @@ def digits(seed: int, effect: bool) -> Dataset | None:
     return palate.Dataset.from_frames(items, log, columns=columns, split=f"item_cold:seed={seed}")
 
 
-def drawn(value: int, rng: np.random.Generator) -> bytes:
-    """A PNG."""
+def draw_digit(value: int, rng: np.random.Generator) -> bytes:
+    """PNG of a digit."""
     ground, ink = rng.integers(0, 100, 3), rng.integers(150, 256, 3)
     image = Image.new("RGB", (SIDE, SIDE), tuple(map(int, ground)))
     place = tuple(map(float, rng.uniform(2, 12, 2)))
@@ -57,13 +57,13 @@ def drawn(value: int, rng: np.random.Generator) -> bytes:
     return out.getvalue()
 
 
-def named(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-    """Whether the name nearest to a new sound, of the ten, is its own: 1 or 0."""
+def name_accuracy(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
+    """1 if the nearest of the ten names to a new sound is its own, else 0."""
     new = unseen(data)
     sounds = vectors(encoders["audio"], "audio", data, new).values
     nearest = (sounds @ encoders["text"].encode(list(NAMES)).values.T).argmax(1)
     truth = data.items.frame["name"].to_list()
-    return np.array([NAMES[found] == truth[row] for found, row in zip(nearest, new)], np.float64)
+    return np.array([NAMES[name] == truth[row] for name, row in zip(nearest, new)], np.float64)
 
 
 POINTS = [
@@ -73,7 +73,7 @@ POINTS = [
         data=digits,
         whole=SIZES,
         ablation=f"{SIZES};shuffled=true",
-        judge=named,
+        judge=name_accuracy,
         supervision="self",
         readers={"image": f"pixels?side={SIDE}", "text": "pieces?size=60&length=8", "audio": "mel?bands=32&seconds=1"},
         real=True,
@@ -82,8 +82,8 @@ POINTS = [
         system="imagebind",
         claim="With what people took as the hub, words and pictures tell who takes a new item",
         data=shop,
-        whole=TAKEN,
-        ablation=f"{TAKEN};shuffled=true",
+        whole=BEHAVIOUR,
+        ablation=f"{BEHAVIOUR};shuffled=true",
         judge=cold_recall("text", "image"),
         supervision="full",
         readers={"image": "pixels?side=32", "text": "pieces?length=32"},

@@ -1,4 +1,4 @@
-"""Metric-1vsN: more of a track tells more; more negatives rank better and decide worse."""
+"""Metric-1vsN: longer excerpts of tracks help; more negatives rank better and classify worse."""
 
 from __future__ import annotations
 

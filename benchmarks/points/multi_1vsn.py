@@ -1,4 +1,4 @@
-"""Multi-1vsN: a choice among tracks; more of a track and more negatives tell more."""
+"""Multi-1vsN: a choice among tracks; longer excerpts of tracks and more negatives help."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ LABELLED = 0.1
 
 
 def sparse(seed: int, effect: bool) -> Dataset:
-    """The simulated shop, in which attributes are stated of one item in ten."""
+    """The simulated shop, in which one item in ten has attributes."""
     data = shop(seed, effect)
-    stated = pl.Series(np.random.default_rng([seed, 1]).random(data.n_items) < LABELLED)
-    columns = [pl.when(stated).then(pl.col(name)).alias(name) for name in data.items.columns("attributes")]
+    labelled = pl.Series(np.random.default_rng([seed, 1]).random(data.n_items) < LABELLED)
+    columns = [pl.when(labelled).then(pl.col(name)).alias(name) for name in data.items.columns("attributes")]
     return replace(data, items=replace(data.items, frame=data.items.frame.with_columns(columns)))
 
 

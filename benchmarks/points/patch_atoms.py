@@ -1,4 +1,4 @@
-"""PatchAtoms: what patches of garments teach without a label, and which of its parts it needs."""
+"""PatchAtoms: patches of garments without labels, and the effect of each of its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KIND = probe("image", "kind")
 
 
 def point(claim: str, ablation: str) -> Point:
-    """On photos of garments."""
+    """Point on photos of garments."""
     return Point("patch_atoms", claim, clothing, ATOMS, ablation, KIND, supervision="self", readers=SMALL, real=True)
 
 

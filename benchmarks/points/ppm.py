@@ -1,4 +1,4 @@
-"""PPM's encoders: what queries teach words, and entities pictures, each against a tower that was not taught."""
+"""PPM's encoders: texts trained by queries and pictures trained by entities, each against an untrained tower."""
 
 from _asked import SMALL, searching
 from _points import Point, cold_recall

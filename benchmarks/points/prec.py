@@ -1,4 +1,4 @@
-"""PREC: what each of its three masked tasks buys."""
+"""PREC: the effect of each of its three masked tasks."""
 
 from _kinship import kinship
 from _points import Point, cold_recall, shop

@@ -1,4 +1,4 @@
-"""RecoBERT: what titles and descriptions teach, without any behaviour."""
+"""RecoBERT: matching titles with descriptions and masked words, without behaviour."""
 
 from collections.abc import Mapping
 
@@ -19,14 +19,16 @@ READERS = {"text": "pieces?size=2000&length=40"}
 RIVALS = 16
 
 
-def belonging(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
+def description_rank(
+    model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int
+) -> NDArray[np.float64]:
     """Reciprocal rank of a new title's own description among 16 of new items."""
     encoder = encoders["text"]
     assert isinstance(model, RecoBERT) and isinstance(encoder, Tower)
     columns = [columns for _, _, columns in model.columns(data.items).values()]
-    sides = [encoder.of.encode(data.items.raw("text", unseen(data), names)) for names in columns]
-    both = sides[0].present & sides[1].present
-    titles, bodies = (torch.from_numpy(side.values[both]).long().to(model.device) for side in sides)
+    parts = [encoder.of.encode(data.items.raw("text", unseen(data), names)) for names in columns]
+    both = parts[0].present & parts[1].present
+    titles, bodies = (torch.from_numpy(part.values[both]).long().to(model.device) for part in parts)
     scores = torch.stack([model.match(titles, bodies.roll(shift, 0))[2] for shift in range(RIVALS)], 1).cpu().numpy()
     return 1.0 / (scores >= scores[:, :1]).sum(1)
 
@@ -38,7 +40,7 @@ POINTS = [
         data=shop,
         whole=WHOLE,
         ablation=f"{WHOLE};tdm=0",
-        judge=belonging,
+        judge=description_rank,
         readers=READERS,
     ),
     Point(

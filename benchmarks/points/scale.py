@@ -20,26 +20,30 @@ from palate.modules.towers import pooled
 READERS = {"image": "pixels?side=48", "text": "pieces?size=4000&length=32", "audio": "mel?bands=32&seconds=1"}
 SIZES = "scale:dim=64;width=64;batch_size=64;epochs=40;patience=40"
 OWN = ("material", "purpose")
-"""Attributes that words tell and neither pictures nor sounds do."""
+"""Attributes that texts name and neither pictures nor sounds show."""
 CHUNK = 256
 
 
-def kept(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
-    """Of a new item's attributes that words alone tell, the share that a linear classifier names.
+def text_attribute_accuracy(
+    model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int
+) -> NDArray[np.float64]:
+    """Accuracy of a linear classifier of the attributes of new items that only texts name.
 
-    It is asked of the mean state of the words' own Transformer: what is projected from there is for contrast alone.
+    It reads the mean state of the text's own Transformer: the projection after it serves contrast alone.
     """
     assert isinstance(model, SCALE)
     encoder = encoders["text"]
     assert isinstance(encoder, Tower)
-    found, new = encoder.of.encode(data.items.raw("text", np.arange(data.n_items))), unseen(data)
-    ids = torch.from_numpy(found.values.astype(np.float32))
+    features, new = encoder.of.encode(data.items.raw("text", np.arange(data.n_items))), unseen(data)
+    ids = torch.from_numpy(features.values.astype(np.float32))
     with torch.inference_mode():
         values = torch.cat([pooled(model.sides["text"](part)) for part in ids.split(CHUNK)]).numpy()
-    asked = new[found.present[new]]
-    known = np.setdiff1d(np.flatnonzero(found.present), new)
+    queries = new[features.present[new]]
+    known = np.setdiff1d(np.flatnonzero(features.present), new)
     truth = [labels(data, name) for name in OWN]
-    return np.mean([classify(values[known], names[known], values[asked]) == names[asked] for names in truth], axis=0)
+    return np.mean(
+        [classify(values[known], names[known], values[queries]) == names[queries] for names in truth], axis=0
+    )
 
 
 POINTS = [
@@ -55,7 +59,7 @@ POINTS = [
     )
     for claim, without, judge in (
         ("Contrast lets one modality of an item find another", "objectives=[masked]", retrieval("image", "text")),
-        ("Masked modelling keeps what words alone tell", "objectives=[contrast]", kept),
+        ("Masked modelling keeps what words alone tell", "objectives=[contrast]", text_attribute_accuracy),
         (
             "Learnt weights leave aside sounds, which say little of the rest",
             "harmonised=false",

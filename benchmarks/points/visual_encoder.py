@@ -1,4 +1,4 @@
-"""VisualEncoder: what each of its three stages buys."""
+"""VisualEncoder: the effect of each of its three stages."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ SHOWN = 0.1
 
 
 def half_shown(seed: int, effect: bool) -> Dataset:
-    """The shop, but of the clicks on known items of every other colour a tenth is left to learn from, as if those had
-    hardly been shown. What is asked of new items is untouched."""
+    """The shop with a tenth of the clicks on known items of every other colour, as if these had hardly been shown.
+
+    The evaluation on new items is unchanged.
+    """
     data = shop(seed, effect)
     _, colour = np.unique(labels(data, "colour"), return_inverse=True)
     rare = (colour % 2 == 1) & data.split.visible_items
     frame = data.interactions.frame
     items, first = frame["item"].to_numpy(), frame["item"].is_first_distinct().to_numpy()
     keep = ~rare[items] | first | (np.random.default_rng(seed).random(len(frame)) < SHOWN)
-    made = replace(data, interactions=replace(data.interactions, frame=frame.filter(pl.Series(keep))))
+    thinned = replace(data, interactions=replace(data.interactions, frame=frame.filter(pl.Series(keep))))
     # an item without any click would be drawn into another part
-    assert (made.split.visible_items == data.split.visible_items).all()
-    return made
+    assert (thinned.split.visible_items == data.split.visible_items).all()
+    return thinned
 
 
 POINTS = [

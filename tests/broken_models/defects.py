@@ -15,10 +15,14 @@ from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
 from palate.core.files import write_text
+from palate.core.item_features import ItemFeatures
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
+from palate.models.match.lgmrec import LGMRec
 from palate.models.match.lightgcn import LightGCN
+from palate.models.match.shared.item_graph import item_graph
 from palate.models.match.vbpr import VBPR
+from palate.modules.propagate import propagate
 from palate.ranking.scorer import Scorer, VectorScorer
 
 PLANTED: list[tuple[type[Any], type[Any], str]] = []
@@ -57,7 +61,8 @@ class LeaksColdContent(VBPR):
 
     def setup(self, train: Any) -> None:
         super().setup(train)
-        self.content.fit({name: train.all_features[name] for name in self.content.names}, train.n_items)
+        everything = {name: train.all_features[name] for name in self.content.names}
+        self.content.fit(ItemFeatures.of(everything, train.n_items))
 
 
 @plant("dropout_changes_what_is_learned")
@@ -93,7 +98,7 @@ class ReadsAbsentRows(VBPR):
     def setup(self, train: Any) -> None:
         super().setup(train)
         everything = {n: Features(train.features[n].values, np.ones(train.n_items, bool)) for n in self.content.names}
-        self.content.fit(everything, train.n_items)
+        self.content.fit(ItemFeatures.of(everything, train.n_items))
 
 
 class CentredScorer(VectorScorer):
@@ -191,10 +196,10 @@ class RemembersThePast(EASE):
 class NewItemsAreNaN(VBPR):
     """Divides by a norm that new items do not have yet."""
 
-    def update_items(self, content: Any, n_items: int) -> None:
-        super().update_items(content, n_items)
-        if "final_items" in self._buffers and self.input_spec is not None and n_items > self.input_spec.n_items:
-            self.get_buffer("final_items")[self.input_spec.n_items :] = torch.nan
+    def update_items(self, features: ItemFeatures) -> None:
+        super().update_items(features)
+        if self.final_items is not None and self.input_spec is not None:
+            self.final_items[self.input_spec.n_items :] = torch.nan
 
 
 @plant("an_appended_item_is_scored_or_refused")
@@ -333,3 +338,35 @@ class DoubledUsers(LightGCN):
     def setup(self, train: Any) -> None:
         super().setup(train)
         self.register_buffer("doubled", torch.zeros(0))
+
+
+@plant("what_is_kept_of_content_follows_dropout")
+@plant("what_is_kept_of_content_follows_training")
+class GraphBuiltOnce(VBPR):
+    """Smooths items over a content graph that stays as it was when the model was set up."""
+
+    def setup(self, train: Any) -> None:
+        super().setup(train)
+        self.hop = item_graph(train, self.content, 3)
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        terms = super().loss(batch)
+        smooth = (propagate(self.hop, self.items) - self.items).square().mean()
+        return {**terms, "loss": terms["loss"] + smooth, "smooth": smooth}
+
+
+@plant("what_is_kept_of_content_follows_dropout")
+class DerivesOnce(LGMRec):
+    """Derives what it keeps of content a single time."""
+
+    def derive(self) -> None:
+        if not hasattr(self, "smooth"):
+            super().derive()
+
+
+@plant("what_is_kept_of_content_follows_training")
+class KeepsUntrainedVectors(LGMRec):
+    """Reads what it kept also where vectors are trained."""
+
+    def _smooth_content(self) -> list[Tensor]:
+        return self.smooth

@@ -8,7 +8,7 @@ import pytest
 from cases import CHECKS
 from defects import PLANTED
 
-for part in ("settings", "fitting", "scores", "serving", "items", "leaks", "saving", "gaps"):
+for part in ("settings", "fitting", "scores", "serving", "items", "leaks", "saving", "gaps", "derived"):
     importlib.import_module(f"checks_{part}")
 
 

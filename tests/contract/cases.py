@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.ranking.scorer import Scorer
 
 Check = Callable[["Case"], None]
@@ -85,12 +85,12 @@ class Case:
         """A dataset by name; one that the model can learn from when it needs content."""
         return variant(name)
 
-    def content(self, data: Dataset) -> Content:
+    def content(self, data: Dataset) -> ContentPlan:
         """Encoders that need no installation beyond the core."""
         have = {name: spec for name, spec in ENCODERS.items() if name in data.items.modalities}
         plan = plan_content(data, have)
-        plan.fields = {name: entry for name, entry in plan.fields.items() if not entry[1].startswith("minilm")}
-        return plan
+        fields = {name: spec for name, spec in plan.fields.items() if not spec.encoder.startswith("minilm")}
+        return replace(plan, fields=fields)
 
     def fit(self, data: Dataset | str = "plain", seed: int = 0, **changes: Any) -> Matcher:
         """A fit of its own, which a check may change."""

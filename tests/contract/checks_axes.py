@@ -16,11 +16,11 @@ from palate.contracts import Matcher, Model, models
 from palate.core.config import AdaptedConfig, ContentConfig
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
-from palate.core.tuning import FUSIONS, Plan, parse_plan
-from palate.features.encoders.pieces import Pieces
+from palate.core.tuning import FUSIONS, TuningSpec, parse_tuning
+from palate.features.encoders.pieces import WordPiece
 from palate.features.encoders.tower import Tower, tower_network
-from palate.features.plan import Content
-from palate.training.adapt import adapt
+from palate.features.plan import ContentPlan
+from palate.training.adapt import trainable_content
 
 PLANS = ("partial:1", "full", "lora:2", "adapter:4", "prompt:2")
 MIXED = (*((plan, "late") for plan in PLANS), *(("frozen", fusion) for fusion in FUSIONS[1:]), ("lora:2", "early"))
@@ -38,29 +38,17 @@ def reads(kind: type[Model]) -> bool:
 @cache
 def tower() -> Tower:
     """A text tower with random weights for the ``described`` world."""
-    pieces = Pieces(size=80, length=6).fit(variant("described").items.raw("text"))
+    pieces = WordPiece(size=80, length=6).fit(variant("described").items.raw("text"))
     assert pieces.vocabulary is not None
     network = {"kind": "text", "vocabulary": len(pieces.vocabulary), "dim": 8, "heads": 2, "length": 6}
     seed_torch(0, "tower")
-    return Tower(pieces, network, 6).take_weights(tower_network(network, 6).state_dict(), "tiny")
+    return Tower(pieces, network, 6).load_weights(tower_network(network, 6).state_dict(), "tiny")
 
 
-class Ready(Content):
-    """Content whose texts are read by :func:`tower`."""
-
-    def fresh(self, read: bool = True) -> Content:
-        return Ready(self.plan, self.store, {})
-
-    def view(self, *args: Any, **more: Any) -> Any:
-        seen = super().view(*args, **more)
-        self.fitted["text"] = tower()
-        self.vectors = self.encode(args[1].items)
-        return seen.with_features({name: self.vectors[name] for name in self.plan})
-
-
-def content_of(case: Case) -> Content:
+def content_of(case: Case) -> ContentPlan:
+    """A plan whose texts are read by :func:`tower`."""
     found = case.content(case.data("described"))
-    return Ready(found.plan, found.store, {})
+    return ContentPlan(found.features, found.store, encoders={"text": tower()})
 
 
 def adapted(case: Case, tuning: str, fusion: str, **more: Any) -> Matcher:
@@ -123,15 +111,17 @@ def content_that_nothing_can_train_is_refused(case: Case) -> None:
 def every_trained_weight_of_the_content_gets_a_gradient(case: Case) -> None:
     data = case.data("described")
     for tuning, fusion in MIXED:
-        model, content = case.new(tuning=tuning, fusion=fusion, fused_dim=8), content_of(case)
-        view = content.view(data.select_view(0), data, dense=case.kind.requirements.dense)
-        view, source = adapt(model, view, data, content)
+        model, view = case.new(tuning=tuning, fusion=fusion, fused_dim=8), data.select_view(0)
+        content, features = content_of(case).fit(view, data, dense=case.kind.requirements.dense)
+        source = trainable_content(model, content, features, data.items, view.seed)
+        view = content.training_view(view, features).with_features(source.vectors)
         seed_torch(0, "init", model.name)
         model.setup(view)
         model.attach_encoders(source)
         model.train()
         (phase,) = model.phases()
-        assert {id(p) for p in phase.slow} <= {id(p) for p in phase.parameters}
+        scales = {id(p): group.lr_scale for group in phase.param_groups for p in group.parameters}
+        assert all(scales[id(p)] == model.config.pretrained_lr for p in source.network.pretrained())
         reached: set[str] = set()
         # what is zero at first (the up half of an update, the last joint layer) hides what lies behind it for a step
         for _ in range(3):
@@ -170,7 +160,7 @@ def trained_content_learns_saves_and_reads_new_items(case: Case) -> None:
 def trained_content_is_the_same_bits_from_the_same_seed(case: Case) -> None:
     first, second = adapted(case, "lora:2", "early"), adapted(case, "lora:2", "early")
     assert same_state(first, second)
-    a, b = first.deployment.content.adapted, second.deployment.content.adapted
+    a, b = first.deployment.content.trained, second.deployment.content.trained
     assert a.identity == b.identity and a.trained().keys() == b.trained().keys()
 
 
@@ -179,20 +169,20 @@ def frozen_weights_stay_and_trained_ones_move(case: Case) -> None:
     start = tower().state()[0]
     for tuning in PLANS:
         model = adapted(case, tuning, "late", lr=0.05, pretrained_lr=1.0)
-        network = model.deployment.content.adapted
+        network = model.deployment.content.trained
         assert all(np.array_equal(value, start[name]) for name, value in tower().state()[0].items()), "encoder changed"
-        wanted = parse_plan(tuning)
-        assert network.plan == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
-        plain = adapted(case, tuning, "late", epochs=0).deployment.content
-        assert any(not torch.equal(p, plain.adapted.trained()[name]) for name, p in network.trained().items())
-        assert not np.array_equal(plain.vectors["text"].values, model.deployment.content.vectors["text"].values)
-        assert np.array_equal(plain.vectors["image"].values, model.deployment.content.vectors["image"].values)
+        wanted = parse_tuning(tuning)
+        assert network.tuning == wanted and (bool(network.pretrained()) == (wanted.kind in ("full", "partial")))
+        plain = adapted(case, tuning, "late", epochs=0).deployment
+        assert any(not torch.equal(p, plain.content.trained.trained()[name]) for name, p in network.trained().items())
+        assert not np.array_equal(plain.features["text"].values, model.deployment.features["text"].values)
+        assert np.array_equal(plain.features["image"].values, model.deployment.features["image"].values)
 
 
 @check(tunes)
 def frozen_and_late_is_what_the_model_was(case: Case) -> None:
     model = case.fitted("described")
-    assert model.deployment.content.adapted is None and str(Plan()) == small(case.kind).get("tuning", "frozen")
+    assert model.deployment.content.trained is None and str(TuningSpec()) == small(case.kind).get("tuning", "frozen")
 
 
 @check(lambda kind: "members" in kind.Config.model_fields)

@@ -12,8 +12,8 @@ from tiny_world import BLANK, N_ITEMS, NO_AUDIO, NO_IMAGE, arrivals
 import palate
 from palate.core.config import ContentConfig
 from palate.core.errors import ConfigError
-from palate.features.adapted import FUSED
 from palate.features.impute import Kind
+from palate.features.trainable import FUSED
 
 KINDS: tuple[Kind, ...] = ("ridge", "mlp", "infonce")
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -55,22 +55,24 @@ def dropout_leaves_content_whole_once_training_is_over(case: Case) -> None:
     model = case.fit("item_cold", modality_dropout=0.5)
     users = people(case.data("item_cold"))
     before = scores(model.scorer(), users)
-    model.update_items(model.deployment.content.handed, N_ITEMS)
+    model.update_items(model.deployment.content.model_features(model.deployment.features))
     np.testing.assert_allclose(scores(model.scorer(), users), before, **CLOSE)
 
 
 @check(reads)
 def imputation_fills_gaps_and_is_saved_with_the_run(case: Case) -> None:
     model = case.fit(impute="ridge")
-    handed = model.deployment.content.handed
+    handed = model.deployment.content.model_features(model.deployment.features)
     for name, gaps in (("image", NO_IMAGE), ("audio", NO_AUDIO)):
-        filled = handed[name].present & ~model.deployment.content.vectors[name].present
+        filled = handed[name].present & ~model.deployment.features[name].present
         assert set(np.flatnonzero(filled)) == set(gaps) - {3, BLANK}, "3 and the blank have neither"
         assert np.isfinite(handed[name].values).all() and handed[name].values[filled].any(1).all()
     assert not model.scorer().scorable()[BLANK]
     found, known = seen_scores(model, case.data()), model.scorer().scorable()
     again = palate.restore(model.save(case.folder / "run-imputed"))
-    assert np.array_equal(again.deployment.content.handed["image"].values, handed["image"].values)
+    assert np.array_equal(
+        again.deployment.content.model_features(again.deployment.features)["image"].values, handed["image"].values
+    )
     np.testing.assert_allclose(seen_scores(again, case.data())[:, known], found[:, known], **CLOSE)
 
 
@@ -94,8 +96,8 @@ def every_kind_of_imputation_is_reproducible(case: Case) -> None:
 def new_items_with_gaps_are_imputed(case: Case) -> None:
     model = case.fit("described", impute="ridge")
     model.add_items(arrivals())
-    handed = model.deployment.content.handed
-    assert not model.deployment.content.vectors["image"].present[N_ITEMS:].any(), "they came without a picture"
+    handed = model.deployment.content.model_features(model.deployment.features)
+    assert not model.deployment.features["image"].present[N_ITEMS:].any(), "they came without a picture"
     assert handed["image"].present[N_ITEMS:].tolist() == [True, False], "of the blank one nothing is predicted"
     assert model.scorer().scorable()[N_ITEMS:].tolist() == [True, False]
     found = model.recommend(["u00"], k=N_ITEMS + 2)
@@ -108,7 +110,7 @@ def dropout_reaches_content_that_is_trained(case: Case) -> None:
         whole, first, second = (adapted(case, tuning, fusion, modality_dropout=rate) for rate in (0.0, 0.5, 0.5))
         assert same_state(first, second) and not same_state(first, whole), (tuning, fusion)
         a, b = first.deployment.content, second.deployment.content
-        assert a.adapted.identity == b.adapted.identity != whole.deployment.content.adapted.identity
+        assert a.trained.identity == b.trained.identity != whole.deployment.content.trained.identity
         known, found = first.scorer().scorable(), seen_scores(first, case.data("described"))
         assert np.array_equal(known, whole.scorer().scorable()) and np.isfinite(found[:, known]).all()
         again = palate.restore(first.save(case.folder / f"run-dropout-axes-{place}"))
@@ -126,7 +128,7 @@ def vectors_that_training_would_change_are_not_imputed(case: Case) -> None:
 def gaps_are_filled_before_modalities_meet(case: Case) -> None:
     settings = {"fusion": "intermediate", "fused_dim": 8, "epochs": 0}
     plain, filled = (case.fit("described", impute=kind, **settings) for kind in ("none", "ridge"))
-    before, after = (model.deployment.content.vectors[FUSED] for model in (plain, filled))
+    before, after = (model.deployment.features[FUSED] for model in (plain, filled))
     gaps = np.isin(np.arange(N_ITEMS), [*NO_IMAGE, *NO_AUDIO])
     differs = np.abs(before.values - after.values).max(1) > 1e-4
     assert differs[gaps & before.present].any() and not differs[~gaps].any()
@@ -135,7 +137,9 @@ def gaps_are_filled_before_modalities_meet(case: Case) -> None:
     for model in (filled, again):
         model.add_items(arrivals())
         assert model.scorer().scorable()[N_ITEMS:].tolist() == [True, False]
-    a, b = (model.deployment.content.handed[FUSED].values for model in (filled, again))
+    a, b = (
+        model.deployment.content.model_features(model.deployment.features)[FUSED].values for model in (filled, again)
+    )
     assert np.array_equal(a, b)
     lean = plain.deployment.content.encode(filled.deployment.items, np.array([N_ITEMS]))[FUSED].values
     assert not np.allclose(a[N_ITEMS], lean[0], atol=1e-4), "its picture was filled as well"

@@ -9,6 +9,7 @@ from tiny_world import BLANK, COLD, N_ITEMS, NO_AUDIO, NO_IMAGE, arrivals, grown
 
 from palate.contracts import Matcher, models
 from palate.core.errors import DataError, UnsupportedError
+from palate.core.item_features import ItemFeatures
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -16,7 +17,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def extended(case: Case, data: str = "plain", twin: int = COLD) -> Matcher:
     """A fit with a twin of item ``twin`` and a blank item appended, as content only."""
     model = case.restored(data)
-    model.update_items(grown(case.data(data).items, twin), N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(grown(case.data(data).items, twin)))
     return model
 
 
@@ -114,7 +115,7 @@ def appending_items_moves_no_other_score(case: Case) -> None:
 def appending_twice_is_appending_once(case: Case) -> None:
     model = extended(case)
     once = scores(model.scorer(), people(case.data()))
-    model.update_items(grown(case.data().items, COLD), N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(grown(case.data().items, COLD)))
     np.testing.assert_allclose(scores(model.scorer(), people(case.data())), once, **CLOSE)
 
 
@@ -163,5 +164,5 @@ def a_refused_addition_leaves_everything_as_it_was(case: Case) -> None:
         with pytest.raises(UnsupportedError):
             model.add_items(arrivals())
     assert len(model.deployment.items) == N_ITEMS
-    assert all(len(found) == N_ITEMS for found in model.deployment.content.vectors.values())
+    assert all(len(found) == N_ITEMS for found in model.deployment.features.values())
     assert model.recommend(["u00"], k=N_ITEMS).equals(before)

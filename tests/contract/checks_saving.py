@@ -16,6 +16,7 @@ import palate
 from palate.contracts import Matcher
 from palate.core.errors import ArtefactError
 from palate.core.files import read_tensors
+from palate.core.item_features import ItemFeatures
 from palate.training.erase import erase_user
 from palate.training.saving import save
 
@@ -168,10 +169,10 @@ def what_only_training_reads_is_not_saved(case: Case) -> None:
     assert model.state_dict().keys() == case.fitted().saved_tensors().keys()
     assert not model.training_tensors()
     if model.capabilities.new_items:
-        features, n_items = grown(data.items, COLD), N_ITEMS + 2
+        features = ItemFeatures.of(grown(data.items, COLD))
         fitted = case.fit()
         for one in (model, fitted):
-            one.update_items(features, n_items)
+            one.update_items(features)
         assert np.array_equal(*(scores(one.scorer(), people(data)) for one in (model, fitted)))
 
 

@@ -11,8 +11,9 @@ from cases import Case, check, small
 from pydantic import ValidationError
 
 from palate.contracts import Matcher
-from palate.core.config import TrainedConfig
+from palate.core.config import TrainedConfig, search_space
 from palate.core.errors import ConfigError, NotFittedError, UnsupportedError
+from palate.training.tune import distribution
 
 
 def refused(kind: type[Any], **settings: Any) -> ConfigError:
@@ -101,10 +102,18 @@ def paper_and_docstrings_are_there(case: Case) -> None:
 
 
 @check()
-def every_setting_is_documented(case: Case) -> None:
+def every_setting_is_described(case: Case) -> None:
     fields = case.kind.Config.model_fields
-    missing = [name for name, field in fields.items() if not field.description]
-    assert not missing, f"give each setting Field(default, description=...), missing for: {missing}"
+    missing = [name for name, setting in fields.items() if not setting.description]
+    assert not missing, f"give these settings a description, Field(default, description=...): {missing}"
+    assert case.kind.Config.__doc__, "the Config has no docstring"
+    for name, ranges in search_space(case.kind.Config).items():
+        options = distribution(ranges, fields[name].annotation in (int, int | None))
+        for value in getattr(options, "choices", None) or (options.low, options.high):
+            assert not isinstance(value, str) or fields[name].annotation is not float, (
+                f"{name}: {ranges!r} gives {value!r}"
+            )
+            case.kind(**{name: value})
 
 
 @check()

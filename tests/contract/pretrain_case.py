@@ -17,7 +17,7 @@ from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
 from palate.simulation.world import World
 from palate.training.pretrain import pretrain
@@ -75,7 +75,7 @@ class Ground:
         plan = {
             m: (m, spec, None) for m, spec in {**READERS, **readers(model.name)}.items() if m in found.items.modalities
         }
-        content = Content(plan, self.store, model.columns(found.items))
+        content = ContentPlan(plan, self.store, model.columns(found.items))
         return content.view(found.select_view(0), found, fields=True, queries=model.requirements.queries)
 
     def ready(self, name: str, view: TrainView | None = None, **changes: Any) -> tuple[Pretrainer, np.ndarray]:

@@ -37,6 +37,10 @@ TRAINED = (
     "Content that is trained must reach the loss: read it through self.content inside loss() (rows, linear, projected, "
     "all_rows), not from copies made in setup()."
 )
+KEPT = (
+    "What is computed from content once (a graph, smoothed vectors) belongs into derive(), which is called again whenever "
+    "content changes, or say graph_of_initial_content = True where it is meant to stay."
+)
 IMPUTED = (
     "Read content through update_items() and the training view, which hold imputed vectors, and keep no other copy."
 )
@@ -78,6 +82,10 @@ REMEDIES: dict[str, str] = {
             "dropout_changes_what_is_learned",
         ),
         TRAINED,
+    ),
+    **dict.fromkeys(
+        ("what_is_kept_of_content_follows_dropout", "what_is_kept_of_content_follows_training"),
+        KEPT,
     ),
     "members_cannot_train_the_content_they_share": "Fit members by training.fit.fit_member, which refuses it.",
     **dict.fromkeys(
@@ -266,7 +274,7 @@ REMEDIES: dict[str, str] = {
     "@models.register('<name>') and name = '<name>', so that one import finds it.",
     "paper_and_docstrings_are_there": "Give the module a docstring (paper, equation, what is chosen otherwise), the class "
     "one line, and paper = 'Authors, Title, Venue year'.",
-    "every_setting_is_documented": SETTINGS,
+    "every_setting_is_described": SETTINGS,
     "file_fits_on_a_few_screens": "Keep a model within 200 lines: move parts that others could use to modules/ or losses/, "
     "or make it a package, models/match/<name>/model.py.",
     "capabilities_agree_with_requirements": "new_items, Requirements(content=True) and Requirements(dense=True) need "

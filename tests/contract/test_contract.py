@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import checks_axes  # noqa: F401
+import checks_derived  # noqa: F401
 import checks_fitting  # noqa: F401
 import checks_gaps  # noqa: F401
 import checks_items  # noqa: F401

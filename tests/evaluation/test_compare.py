@@ -12,14 +12,14 @@ import palate.evaluation.compare as module
 from palate.core.batch import RaggedArray
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.evaluation.compare import compare
 from palate.evaluation.compare_report import markdown
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import hide_content
 from palate.evaluation.sweep import sweep_rows
-from palate.features.adapted import FUSED
-from palate.features.plan import plan_content
+from palate.features.plan import ContentPlan, plan_content
+from palate.features.trainable import FUSED
 from palate.metrics.bootstrap import compare_paired, holm
 from palate.training.deployment import Deployment
 
@@ -138,76 +138,75 @@ def test_a_sweep_leaves_a_table_a_plot_and_tests_by_rate(cold):
 class _Told:
     """Stands in for a model: remembers the content it is handed."""
 
-    def __init__(self, data, content):
-        self.name = "stand-in"
-        self.deployment = Deployment(data.items, data.users.ids, RaggedArray.of([]), content, {})
-        self.content = None
+    def __init__(self, data, content, features):
+        self.name, self.content = "stand-in", None
+        seen = RaggedArray.build(data.positives.users, data.positives.items, data.n_users)
+        self.deployment = Deployment(data.items, data.users.ids, seen, content, features, {})
 
-    def update_items(self, content, n_items):
-        self.content = content
+    def update_items(self, features):
+        self.content = features
 
 
-def _hidden(data, content, rate, **options):
-    model = _Told(data, content)
+def _hidden(data, content, features, rate, **options):
+    model = _Told(data, content, features)
     hide_content(model, data, rate, 3, **options)
     return model.content
 
 
 def test_whole_modalities_of_candidates_are_missing_and_the_last_one_stays():
     data = make_shop(150, 60, split="item_cold")
-    content = plan_content(data, LIGHT)
-    content.view(data.select_view(0), data, fields=True)
+    content, features = plan_content(data, LIGHT).fit(data.select_view(0), data, fields=True)
     cold = data.split.test_candidates
-    some, more = (_hidden(data, content, rate) for rate in (0.4, 0.8))
-    single = [name for name in content.vectors if len(content.sources[name]) == 1]
+    some, more = (_hidden(data, content, features, rate) for rate in (0.4, 0.8))
+    single = [name for name in features if len(features.sources[name]) == 1]
     lost: dict[tuple[str, ...], np.ndarray] = {}
     for name in single:
-        had, left = content.vectors[name].present, some[name].present
+        had, left = features[name].present, some[name].present
         assert not (left & ~had).any() and np.array_equal(left[~cold], had[~cold]), "what it was fitted on stays"
         assert not (more[name].present & ~left).any(), "gaps only grow with the rate"
-        lost.setdefault(content.sources[name], np.zeros(len(had), bool))[had & ~left] = True
+        lost.setdefault(features.sources[name], np.zeros(len(had), bool))[had & ~left] = True
     for name in single:
-        assert not some[name].present[lost[content.sources[name]]].any(), "with a modality go all its features"
+        assert not some[name].present[lost[features.sources[name]]].any(), "with a modality go all its features"
     assert all(0 < rows.sum() < cold.sum() for rows in lost.values())
-    had, left = (np.any([found[name].present for name in single], axis=0) for found in (content.vectors, more))
+    had, left = (np.any([found[name].present for name in single], axis=0) for found in (features, more))
     assert np.array_equal(had, left), "the last one stays"
 
 
 def test_only_named_modalities_may_be_missing():
     data = make_shop(150, 60, split="item_cold")
-    content = plan_content(data, LIGHT)
-    content.view(data.select_view(0), data)
-    found = _hidden(data, content, 1.0, modalities=["image"])
+    content, features = plan_content(data, LIGHT).fit(data.select_view(0), data)
+    found = _hidden(data, content, features, 1.0, modalities=["image"])
     cold = data.split.test_candidates
-    assert np.array_equal(found["text"].present, content.vectors["text"].present)
-    assert not (found["image"].present & cold & content.vectors["text"].present).any()
+    assert np.array_equal(found["text"].present, features["text"].present)
+    assert not (found["image"].present & cold & features["text"].present).any()
     with pytest.raises(ConfigError, match="no such modality"):
-        _hidden(data, content, 1.0, modalities=["imige"])
+        _hidden(data, content, features, 1.0, modalities=["imige"])
 
 
 def test_columns_read_together_are_encoded_again_without_what_is_missing():
     data = make_shop(150, 60, split="item_cold")
     column = {kind: data.items.columns(kind)[0] for kind in ("text", "attributes")}
-    content = plan_content(data, LIGHT)
-    content.fields = {"both": ("text", "hash?dim=32", tuple(column.values()))}
-    content.view(data.select_view(0), data, fields=True)
-    assert content.sources["both"] == ("text", "attributes")
+    plan = plan_content(data, LIGHT)
+    plan = ContentPlan(plan.features, plan.store, {"both": ("text", "hash?dim=32", tuple(column.values()))})
+    content, features = plan.fit(data.select_view(0), data, fields=True)
+    assert features.sources["both"] == ("text", "attributes")
     gone = {"text": np.arange(len(data.items)) == 4}
-    left = content.without(data.items, gone).vectors["both"]
-    alone = content.fitted["both"].encode(data.items.raw("text", np.array([4]), (column["attributes"],)))
+    left = content.drop_modalities(features, data.items, gone)["both"]
+    alone = content.encoders["both"].encode(data.items.raw("text", np.array([4]), (column["attributes"],)))
     assert np.array_equal(left.values[4], alone.values[0]) and left.present[4] == alone.present[0]
-    assert np.array_equal(np.delete(left.values, 4, 0), np.delete(content.vectors["both"].values, 4, 0))
+    assert np.array_equal(np.delete(left.values, 4, 0), np.delete(features["both"].values, 4, 0))
 
 
 def test_gaps_reach_content_that_has_met_and_are_filled_before_it_does():
     data = make_shop(150, 60, split="item_cold")
     cold, found = data.split.test_candidates, {}
     for kind in ("none", "ridge"):
-        content = plan_content(data, LIGHT)
-        content.view(data.select_view(0), data, impute=kind)
+        content, features = plan_content(data, LIGHT).fit(data.select_view(0), data, impute=kind)
         seed_torch(0, "met")
-        content.settle(content.adapt(data.items, parse_plan("frozen"), "intermediate", 8))
-        whole, found[kind] = content.vectors[FUSED], _hidden(data, content, 1.0, modalities=["image"])[FUSED]
+        trainable = content.trainable(features, data.items, parse_tuning("frozen"), "intermediate", 8)
+        content, features = content.finalize(trainable)
+        whole = features[FUSED]
+        found[kind] = _hidden(data, content, features, 1.0, modalities=["image"])[FUSED]
         moved = np.abs(found[kind].values - whole.values).max(1) > 1e-4
         assert moved[cold].any() and not moved[~cold].any() and np.array_equal(found[kind].present, whole.present)
     assert np.abs(found["none"].values - found["ridge"].values)[cold].max() > 1e-3

@@ -16,11 +16,11 @@ import hf_tiny
 import palate
 from palate.contracts import models, pretrainers
 from palate.core.errors import UnsupportedError
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.features.encoders.make import make_encoder
+from palate.features.initialization import InitSpec
 from palate.features.plan import plan_content
 from palate.features.saved import load_encoder
-from palate.features.start import Start
 from palate.training.pretrain import pretrain
 
 STARTS = [
@@ -102,7 +102,7 @@ def test_one_epoch_moves_it_and_the_folder_needs_no_checkpoint(made, shop, tmp_p
 def test_low_rank_moves_only_maps_of_layers_and_only_by_a_low_rank(made, shop, tmp_path, system, modality, name):
     name = f"{name}?seconds=1" if name == "wav2vec2" else name
     found = run(made, shop, tmp_path / "out", system, modality, name, "lora:2")
-    before = Start.of(make_encoder(f"hf:{made}/{name}", modality), modality).weights
+    before = InitSpec.of(make_encoder(f"hf:{made}/{name}", modality), modality).weights
     after = {key.removeprefix("tower."): array for key, array in found.state()[0].items() if key.startswith("tower.")}
     assert after.keys() == before.keys()
     moved = {key: after[key] - before[key].numpy() for key in before if np.any(after[key] != before[key].numpy())}
@@ -110,7 +110,7 @@ def test_low_rank_moves_only_maps_of_layers_and_only_by_a_low_rank(made, shop, t
     assert all(np.linalg.matrix_rank(change, tol=1e-6) <= 2 for change in moved.values())
 
 
-def test_what_has_no_list_of_layers_is_refused(made, shop, tmp_path):
+def test_checkpoints_without_a_list_of_layers_are_refused(made, shop, tmp_path):
     with pytest.raises(UnsupportedError, match="albert") as caught:
         run(made, shop, tmp_path / "out", "clip", "text", "albert")
     assert "bert, roberta" in caught.value.hint and "image: vit" in caught.value.hint
@@ -129,15 +129,15 @@ def test_a_recommender_trains_a_checkpoint_along(made, shop, tmp_path, modality,
     again = palate.restore(tmp_path / "run").recommend(users=["u1"], k=5)
     assert again["item"].to_list() == wanted["item"].to_list()
     np.testing.assert_allclose(again["score"].to_numpy(), wanted["score"].to_numpy(), atol=1e-5)
-    assert len(model.deployment.content.adapted.trained())
+    assert len(model.deployment.content.trained.trained())
 
 
 @pytest.mark.parametrize(("modality", "name"), [("image", "clip"), ("audio", "clap"), ("text", "bert")])
-def test_what_was_pretrained_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
+def test_pretrained_towers_can_stop_between_layers_too(made, shop, tmp_path, modality, name):
     found = run(made, shop, tmp_path / "out", "clap" if modality == "audio" else "clip", modality, name)
     raws = [raw for raw in shop.items.raw(modality) if raw is not None]
-    inputs = torch.from_numpy(found.reader.encode(raws).values)
-    network = found.network().prepare(parse_plan("partial:1"), tuple(inputs.shape[1:])).eval()
+    inputs = torch.from_numpy(found.preprocessor.encode(raws).values)
+    network = found.network().prepare(parse_tuning("partial:1"), tuple(inputs.shape[1:])).eval()
     assert network.split == 1
     with torch.no_grad():
         np.testing.assert_allclose(network(network.lower(inputs)).numpy(), found.encode(raws).values, atol=1e-5)

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 import hf_tiny
 
 from palate.core.errors import ConfigError, FeatureError, PalateError, UnsupportedError
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder, save_encoder
 
@@ -302,18 +302,18 @@ def test_a_checkpoint_in_stages_gives_its_own_vectors(made, picture_bytes, modal
     encoder = make_encoder(f"hf:{made}/{spec}", modality)
     assert encoder.trainable
     wanted = encoder.encode(raws).values
-    inputs = torch.from_numpy(encoder.reader.encode(raws).values)
+    inputs = torch.from_numpy(encoder.preprocessor.encode(raws).values)
     for plan in ("full", "partial:1", "frozen", "lora:2", "adapter:4"):
-        network = encoder.network().prepare(parse_plan(plan), tuple(inputs.shape[1:])).eval()
+        network = encoder.network().prepare(parse_tuning(plan), tuple(inputs.shape[1:])).eval()
         with torch.no_grad():
             state = (inputs, None) if network.split is None else network.lower(inputs)
             np.testing.assert_allclose(network(state).numpy(), wanted, atol=2e-5)
     network = encoder.network()
     if not network.tower.accepts_prefix:
         with pytest.raises(ConfigError, match="learnt positions"):
-            network.prepare(parse_plan("prompt:2"), tuple(inputs.shape[1:]))
+            network.prepare(parse_tuning("prompt:2"), tuple(inputs.shape[1:]))
         return
-    prompted = network.prepare(parse_plan("prompt:2"), tuple(inputs.shape[1:])).eval()
+    prompted = network.prepare(parse_tuning("prompt:2"), tuple(inputs.shape[1:])).eval()
     with torch.no_grad():
         vectors, tokens = prompted((inputs, None)), prompted.tokens((inputs, None))[0]
     assert vectors.shape == wanted.shape and np.abs(vectors.numpy() - wanted).max() > 1e-5
@@ -324,9 +324,9 @@ def test_low_rank_updates_are_all_that_is_trained_and_find_every_linear_map_of_t
     for modality, name in (("image", "dinov2"), ("audio", "clap"), ("audio", "wav2vec2"), ("text", "clip")):
         network = make_encoder(f"hf:{made}/{name}", modality).network()
         maps = sum(isinstance(m, torch.nn.Linear) for block in network.stages.blocks() for m in block.modules())
-        reader = make_encoder(f"hf:{made}/{name}", modality).reader
+        reader = make_encoder(f"hf:{made}/{name}", modality).preprocessor
         raw = {"text": TEXTS, "image": picture_bytes, "audio": [wav_bytes(waves()[0])]}[modality][:1]
-        network.prepare(parse_plan("lora:2"), reader.encode(raw).values.shape[1:])
+        network.prepare(parse_tuning("lora:2"), reader.encode(raw).values.shape[1:])
         moved = {key for key, parameter in network.named_parameters() if parameter.requires_grad}
         assert len(moved) == 2 * maps > 0 and all(key.endswith((".up", ".down")) for key in moved)
 
@@ -335,7 +335,7 @@ def test_a_checkpoint_that_cannot_stop_between_blocks_says_so(made):
     albert, tokens = make_encoder(f"hf:{made}/albert", "text"), make_encoder(f"hf:{made}/vit?output=tokens", "image")
     for encoder, match, hint in ((albert, "albert", "bert, roberta"), (tokens, "tokens", "pooled")):
         assert not encoder.trainable
-        for ask in (lambda encoder=encoder: encoder.reader, encoder.network):
+        for ask in (lambda encoder=encoder: encoder.preprocessor, encoder.network):
             with pytest.raises(UnsupportedError, match=match) as caught:
                 ask()
             assert hint in caught.value.hint

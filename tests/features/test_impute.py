@@ -56,7 +56,7 @@ def test_predictions_beat_the_mean(fitted):
     assert error < 0.3, error
 
 
-def test_what_is_there_is_untouched_and_what_is_nowhere_stays_absent(fitted):
+def test_present_content_is_untouched_and_items_without_any_stay_absent(fitted):
     whole = lacking(lacking(world(seed=1), "image", [1, 2]), "text", [2, 3])
     found = fitted(whole)
     for name, one in whole.items():
@@ -68,13 +68,13 @@ def test_what_is_there_is_untouched_and_what_is_nowhere_stays_absent(fitted):
     assert all(found is full[name] for name, found in fitted(full).items()), "without gaps nothing is copied"
 
 
-def test_an_empty_column_of_a_modality_that_is_there_is_no_gap(fitted):
+def test_an_empty_column_of_a_present_modality_is_not_a_gap(fitted):
     whole = world(seed=1)
     whole["words"] = whole["words"].mask_rows(np.arange(400) != 7)
     assert not fitted(lacking(whole, "image", [9]))["words"].present[7]
 
 
-def test_values_of_what_is_absent_are_not_read(fitted):
+def test_values_of_absent_rows_are_not_read(fitted):
     clean = lacking(world(seed=1), "image", [5])
     dirty = dict(clean)
     for name in ("image", "both"):
@@ -117,20 +117,20 @@ def test_it_learns_from_items_with_gaps():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_a_modality_that_nobody_had_nothing_is_predicted(kind):
+def test_a_modality_without_any_item_is_not_predicted(kind):
     imputer = Imputer(kind, SOURCES).fit(lacking(world(), "image", np.arange(400)))
     found = imputer(lacking(world(seed=1), "image", [5]))
     assert not found["image"].present[5] and not found["both"].present[5]
 
 
-def test_a_feature_that_is_gone_is_named(fitted):
+def test_a_missing_feature_is_named_in_the_error(fitted):
     content = world()
     del content["words"]
-    with pytest.raises(DataError, match="not here"):
+    with pytest.raises(DataError, match="is missing"):
         fitted(content)
 
 
-def test_nobody_loses_the_last_modality_and_losses_only_grow():
+def test_the_last_modality_is_kept_and_losses_only_grow():
     rng = np.random.default_rng(0)
     draws, present = rng.random((3, 500)), rng.random((3, 500)) < 0.7
     low, high = (modality_dropout_mask(draws, present, rate) for rate in (0.3, 0.9))

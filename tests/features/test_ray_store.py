@@ -1,4 +1,4 @@
-"""Encoding by Ray Data: the bits of one process, faults where they belong, nothing encoded twice."""
+"""Encoding by Ray Data: the bits of one process, failures where they belong, nothing encoded twice."""
 
 import json
 
@@ -28,7 +28,7 @@ def equal(one, other):
     assert one.identity == other.identity
 
 
-def test_workers_leave_the_bits_of_one_process_and_encode_only_what_lacks(tmp_path):
+def test_workers_give_the_bits_of_one_process_and_encode_only_missing_content(tmp_path):
     encoder = make_encoder("tfidf?dim=8", "text").fit(TEXTS)
     for name in ("alone", "ray"):
         FeatureStore(tmp_path / name).encode(encoder, TEXTS[:18], batch_size=6)
@@ -40,7 +40,7 @@ def test_workers_leave_the_bits_of_one_process_and_encode_only_what_lacks(tmp_pa
     assert {path.name for path in (tmp_path / "ray").rglob(".*")} == {".lock"}, "no encoder is left behind"
 
 
-def test_faults_are_reported_by_row(tmp_path, monkeypatch):
+def test_failures_are_reported_by_row(tmp_path, monkeypatch):
     (tmp_path / "media").mkdir()
     for row in (0, 2):
         (tmp_path / "media" / f"{row}.png").write_bytes(saved(picture(32 + row), "PNG"))
@@ -48,11 +48,11 @@ def test_faults_are_reported_by_row(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     raws, found = ["0.png", "1.png", None, "2.png", "none.png"], []
     for store in (FeatureStore("alone"), RayStore("ray")):
-        faults = []
-        found.append((store.encode(ImageStats(), raws, root="media", faults=faults), faults))
+        failures = []
+        found.append((store.encode(ImageStats(), raws, root="media", failures=failures), failures))
     equal(found[0][0], found[1][0])
-    assert [fault.row for fault in found[1][1]] == [1, 4]
-    assert [(fault.row, fault.reason) for fault in found[0][1]] == [(f.row, f.reason) for f in found[1][1]]
+    assert [failure.row for failure in found[1][1]] == [1, 4]
+    assert [(failure.row, failure.reason) for failure in found[0][1]] == [(f.row, f.reason) for f in found[1][1]]
 
 
 def test_at_least_one_worker(tmp_path):

@@ -70,7 +70,7 @@ def test_each_content_is_encoded_once(tmp_path, place):
     assert more.identity == encoder.identity == first.identity
 
 
-def test_a_whole_segment_is_mapped_and_a_large_result_leaves_memory(tmp_path):
+def test_a_complete_segment_is_mapped_and_a_large_result_leaves_memory(tmp_path):
     store = FeatureStore(tmp_path)
     texts = [f"text {i}" for i in range(50)]
     mapped = store.encode(HashedNgrams(64), texts)
@@ -118,14 +118,16 @@ def test_bad_content_is_absent_with_a_reason_and_not_tried_again(tmp_path):
     bad.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     raws = [good, bad, None, tmp_path / "shop" / "gone.png", good.read_bytes(), "../a.png", bad, Path("a.png"), 7]
     for _ in range(2):
-        faults = []
-        found = FeatureStore(tmp_path / "store").encode(ImageStats(), raws, root=tmp_path / "shop", faults=faults)
+        failures = []
+        found = FeatureStore(tmp_path / "store").encode(ImageStats(), raws, root=tmp_path / "shop", failures=failures)
         assert found.present.tolist() == [True, False, False, False, True, False, False, True, False]
         np.testing.assert_array_equal(found.values[0], found.values[4])
         np.testing.assert_array_equal(found.values[0], found.values[7])
-        assert [fault.row for fault in faults] == [1, 3, 5, 6, 8]
-        reasons = [fault.reason for fault in faults]
-        for reason, part in zip(reasons, ("damaged PNG", "no such file", "'..'", "damaged PNG", "int"), strict=True):
+        assert [failure.row for failure in failures] == [1, 3, 5, 6, 8]
+        reasons = [failure.reason for failure in failures]
+        for reason, part in zip(
+            reasons, ("damaged PNG", "no such file", "leaves the data folder", "damaged PNG", "int"), strict=True
+        ):
             assert part in reason
     with pytest.raises(FeatureError, match=r"row 2.*damaged PNG"):
         FeatureStore(None).encode(ImageStats(), raws[:3], root=tmp_path / "shop", on_bad="error")
@@ -256,7 +258,7 @@ def test_given_matrices():
     assert half.values.dtype == np.float16
 
 
-def test_the_store_tells_what_a_shelf_is(tmp_path):
+def test_the_store_describes_the_encoder_of_a_folder(tmp_path):
     encoder = HashedNgrams(16)
     FeatureStore(tmp_path).encode(encoder, TEXTS)
     facts = json.loads(next(tmp_path.rglob("encoder.json")).read_text())

@@ -7,9 +7,9 @@ import pytest
 
 from palate.core.encoder import encoders
 from palate.core.errors import ConfigError, FeatureError, NotFittedError
-from palate.features.encoders._text import MAX_CHARS
 from palate.features.encoders.hash import HashedNgrams
 from palate.features.encoders.make import make_encoder
+from palate.features.encoders.text import MAX_CHARS
 from palate.features.encoders.tfidf import TfIdfText
 from palate.features.encoders.tfidf_attributes import TfIdfAttributes
 from palate.features.saved import load_encoder, save_encoder
@@ -137,7 +137,8 @@ def test_hashed_words_equal_a_plain_count():
 
 def test_tfidf_equals_the_formula():
     encoder = TfIdfText(dim=100, min_df=1, max_df=1.0, pairs=False)
-    matrix = encoder.fit_matrix(["lamp lamp red", None, "lamp chair", "red red red red"]).toarray()
+    texts = ["lamp lamp red", None, "lamp chair", "red red red red"]
+    matrix = encoder.fit(texts).transform_matrix(texts).toarray()
     terms = encoder.space.weights.terms
     assert terms == ["chair", "lamp", "red"]
     idf = np.log(4 / np.array([2.0, 3.0, 3.0])) + 1
@@ -191,7 +192,7 @@ def test_attributes():
         encoder.encode(["genre"])
 
 
-def test_fitted_encoders_do_not_refit_and_say_what_they_saw(tmp_path):
+def test_fitted_encoders_do_not_refit_and_record_the_hash_of_their_content(tmp_path):
     one, two = TfIdfText(min_df=1).fit(PLAIN[:4]), TfIdfText(min_df=1).fit(PLAIN)
     assert one.fitted_on != two.fitted_on and one.identity != two.identity
     assert TfIdfText(min_df=1).fit(PLAIN).identity == two.identity

@@ -7,7 +7,7 @@ import torch
 import palate
 from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
 
 SECTIONS = {
@@ -58,14 +58,14 @@ def news(split="random:seed=0", silent=(), bare=(), sections=True, bodies=True, 
     return palate.Dataset.from_frames(pl.DataFrame(frame), table, columns=columns, split=split, relations=relations)
 
 
-def made(name, **settings):
+def build(name, **settings):
     return pretrainers.get(name)(**{**SMALL, **settings})
 
 
-def ready(name, data, **settings):
+def set_up(name, data, **settings):
     """A model that is set up and not trained, and its view."""
-    model = made(name, **settings)
-    content = Content({"text": ("text", READERS["text"], None)}, FeatureStore(None), model.columns(data.items))
+    model = build(name, **settings)
+    content = ContentPlan({"text": ("text", READERS["text"], None)}, FeatureStore(None), model.columns(data.items))
     view = content.view(data.select_view(0), data, fields=True)
     torch.manual_seed(0)
     model.setup(view)

@@ -10,7 +10,7 @@ from PIL import Image
 import palate
 from palate.contracts import pretrainers
 from palate.data.relations import Edges, Relations
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 40)}
@@ -53,21 +53,21 @@ def shop(split="item_cold:seed=0", titled=True, photos=True, times=False):
 
 
 def view_of(data, seed=0, readers=READERS):
-    content = Content(
+    content = ContentPlan(
         {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}, FeatureStore(None)
     )
     return content.view(data.select_view(seed), data)
 
 
-def made(name, **settings):
+def build(name, **settings):
     return pretrainers.get(name)(**{**SMALL, **settings})
 
 
-def ready(name, data, **settings):
+def set_up(name, data, **settings):
     """A model that is set up and not trained, and its view."""
     view = view_of(data)
     torch.manual_seed(0)
-    model = made(name, **settings)
+    model = build(name, **settings)
     model.setup(view)
     return model.eval(), view
 

@@ -6,7 +6,7 @@ import torch
 
 from palate.core.content import Features
 from palate.models.match.content_kernel import aligned as module
-from palate.models.match.content_kernel.aligned import AlignedKernel, _aligned, _together
+from palate.models.match.content_kernel.aligned import AlignedKernel, _alignment_weights, _co_occurrences
 from palate.models.match.content_kernel.directions import Directions
 
 ITEMS, USERS = 60, 600
@@ -91,7 +91,7 @@ def test_without_categories_behaviour_names_the_groups():
     kernel = AlignedKernel({"image": 20}, {"image": "descriptor"})
     kernel.fit(content, np.arange(len(kind)), matrix)
     groups, known = kernel.learned.read(content, np.arange(len(kind)))
-    assert kernel.learned.found == 3
+    assert kernel.learned.count == 3
     assert known.tolist() == here.tolist() and float(groups[:5].abs().sum()) == 0
     for k in range(3):
         assert len(groups[here & (kind == k)].argmax(1).unique()) == 1
@@ -104,7 +104,7 @@ def test_pictures_that_behaviour_does_not_follow_make_no_groups():
     content = {"image": Features(picture, np.ones(len(picture), bool), identity="x")}
     kernel = AlignedKernel({"image": 20}, {"image": "descriptor"})
     kernel.fit(content, np.arange(len(picture)), matrix)
-    assert kernel.learned.found == 0
+    assert kernel.learned.count == 0
 
 
 def test_a_kernel_read_again_is_the_same_to_the_bit():
@@ -120,7 +120,7 @@ def test_a_kernel_read_again_is_the_same_to_the_bit():
 
 def test_co_occurrence_is_a_damped_cosine():
     matrix = sp.csr_array(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 0]], np.float32))
-    one, two, found = _together(matrix, np.random.default_rng(0))
+    one, two, found = _co_occurrences(matrix, np.random.default_rng(0))
     assert list(zip(one.tolist(), two.tolist())) == [(0, 1), (0, 2), (1, 2)]
     np.testing.assert_allclose(found, [2 / np.sqrt(5 * 6), 1 / np.sqrt(5 * 4), 1 / np.sqrt(6 * 4)])
 
@@ -128,9 +128,9 @@ def test_co_occurrence_is_a_damped_cosine():
 def test_a_sample_of_pairs_keeps_the_sum(monkeypatch):
     monkeypatch.setattr(module, "PAIRS", 300)
     matrix = sp.csr_array((np.random.default_rng(0).random((200, 40)) < 0.3).astype(np.float32))
-    _, _, some = _together(matrix, np.random.default_rng(1))
+    _, _, some = _co_occurrences(matrix, np.random.default_rng(1))
     monkeypatch.setattr(module, "PAIRS", 10**6)
-    _, _, every = _together(matrix, np.random.default_rng(1))
+    _, _, every = _co_occurrences(matrix, np.random.default_rng(1))
     assert len(some) == 300 and abs(some.sum() / every.sum() - 1) < 0.05
 
 
@@ -155,7 +155,7 @@ def test_directions_weigh_what_is_left_within_groups():
 def test_without_any_agreement_no_term_has_weight():
     terms = torch.from_numpy(np.random.default_rng(2).normal(size=(3, 50)).astype(np.float32))
     target = -terms.sum(0)
-    assert _aligned(terms, (terms @ target).numpy() / 50, float(target.mean())).tolist() == [0, 0, 0]
+    assert _alignment_weights(terms, (terms @ target).numpy() / 50, float(target.mean())).tolist() == [0, 0, 0]
 
 
 def test_where_nobody_took_two_items_the_first_block_stands_alone():

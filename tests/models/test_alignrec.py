@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, batch, features, log_sigmoid_loss, numpy, propagated, view
 
+from palate.core.item_features import ItemFeatures
 from palate.models.match.alignrec import AlignRec
 
 
@@ -96,13 +97,13 @@ def test_new_items_are_the_mean_of_their_neighbours():
     train = view()
     model = _model(train)
     model.on_fit_end()
-    model.update_items(train.features, N_ITEMS)
+    model.update_items(ItemFeatures.of(train.features, N_ITEMS))
     before = model.scorer().item_vectors().clone()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for name, found in more.items():
         found.values[:N_ITEMS], found.present[:N_ITEMS] = train.features[name].values, train.features[name].present
         found.present[N_ITEMS + 1] = False
-    model.update_items(more, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(more, N_ITEMS + 2))
     after = model.scorer()
     assert torch.equal(after.item_vectors()[:N_ITEMS], before)
     own_group = before[0 : N_ITEMS - 1 : 4]

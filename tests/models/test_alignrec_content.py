@@ -30,7 +30,7 @@ def sorted_items(train=None, kinds=3, unknown=()):
     return train
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("alignrec_content")(**{**SMALL, **settings})
     model.setup(train or view())
@@ -39,13 +39,13 @@ def made(train=None, **settings):
 
 def test_hidden_words_by_hand():
     """All words hidden and shown as [MASK]: guessed from the picture and from where they are."""
-    model = made(words=0.999, alone=0).eval()
+    model = build(words=0.999, alone=0).eval()
     ids = model.ids(ROWS)
     with torch.no_grad():
         found = []
         for seed in range(30):
             torch.manual_seed(seed)
-            total, count = model.hidden_words(ROWS)
+            total, count = model.masked_words(ROWS)
             found.append(float(total))
             assert count == 8
         masked = torch.where(ids >= 5, 4, ids)
@@ -57,19 +57,19 @@ def test_hidden_words_by_hand():
 
 
 def test_hidden_cells_by_hand():
-    model = made(cells=0.999, alone=0).eval()
+    model = build(cells=0.999, alone=0).eval()
     with torch.no_grad():
         every = torch.ones(4, 4, dtype=torch.bool)
         states = model.stream({"text": model.text(ROWS), "image": model.picture(ROWS, every)})
         chances = model.guess_code(states["image"]).log_softmax(2)
         codes = model.codes.ids("image", ROWS)
-        total, count = model.hidden_cells(ROWS)
+        total, count = model.masked_cells(ROWS)
     assert count == 16
     assert float(total) == pytest.approx(-float(chances.gather(2, codes[:, :, None]).sum()), rel=1e-4)
 
 
 def test_what_is_hidden_is_not_read_and_the_other_modality_is_shown_whole():
-    model = made().eval()
+    model = build().eval()
     maps, hidden = model.inputs.read("image", ROWS), torch.tensor([[True, False, False, True]] * 4)
     other = maps.clone()
     other[:, :, :16, :16] = 0.9
@@ -78,18 +78,18 @@ def test_what_is_hidden_is_not_read_and_the_other_modality_is_shown_whole():
     seen = []
     model.stream.forward = lambda parts: seen.append(parts) or {m: v for m, (v, _) in parts.items()}
     model.config = model.config.model_copy(update={"alone": 0.0})
-    model.hidden_words(ROWS)
+    model.masked_words(ROWS)
     assert seen[-1]["image"][1].all() and torch.equal(seen[-1]["image"][0], model.picture(ROWS)[0])
-    model.hidden_cells(ROWS)
+    model.masked_cells(ROWS)
     assert torch.equal(seen[-1]["text"][0], model.text(ROWS)[0])
     model.config = model.config.model_copy(update={"alone": 1.0})
-    model.hidden_words(ROWS)
-    model.hidden_cells(ROWS)
+    model.masked_words(ROWS)
+    model.masked_cells(ROWS)
     assert not seen[-2]["image"][1].any() and not seen[-1]["text"][1].any()
 
 
 def test_modalities_have_nets_of_their_own_but_in_the_last_block():
-    model = made()
+    model = build()
     first, last = (set(block.nets) for block in model.stream.blocks)
     assert first == {"text", "image"} and last == {"common"}
     parts = {"text": model.text(ROWS), "image": model.picture(ROWS)}
@@ -104,7 +104,7 @@ def test_modalities_have_nets_of_their_own_but_in_the_last_block():
 
 
 def test_categories_are_classes():
-    model = made(sorted_items(unknown=[1]), category="kind", alignment=0.5, tau=0.3).eval()
+    model = build(sorted_items(unknown=[1]), category="kind", alignment=0.5, tau=0.3).eval()
     rows = torch.tensor([0, 1, 2, 8, 9, 16])
     assert model.classes[rows].tolist() == [2, -1, 2, 1, 1, 0]
     with torch.no_grad():
@@ -114,14 +114,14 @@ def test_categories_are_classes():
     assert float(out["category"]) == pytest.approx(float(expected), rel=1e-4)
     assert float(out["loss"]) == pytest.approx(sum(float(out[k]) for k in ("words", "cells", "category")), rel=1e-4)
     for settings in ({"category": ""}, {"category": "kind", "alignment": 0}):
-        off = made(sorted_items(), **settings)
+        off = build(sorted_items(), **settings)
         assert set(off.loss(ExampleBatch(ROWS[:, None]))) == {"loss", "words", "cells"}
         assert [p.shape for p in off.parameters()] == [p.shape for p in model.parameters()]
 
 
 def test_a_hidden_colour_is_read_from_the_other_modality():
-    model = made(view(24, names=("blue", "yellow")), alone=0.2)
-    rows = torch.from_numpy(model.trained)
+    model = build(view(24, names=("blue", "yellow")), alone=0.2)
+    rows = torch.from_numpy(model.train_items)
     for phase, steps in zip(model.phases(), (30, 60)):
         optimiser = torch.optim.Adam(phase.parameters, 2e-3)
         for _ in range(steps):
@@ -150,8 +150,8 @@ def test_a_hidden_colour_is_read_from_the_other_modality():
 
 
 def test_missing_modalities_are_left_out():
-    model = made(sorted_items(view(no_picture=[0, 1], no_text=[2])), category="kind")
-    assert set(model.trained) | set(model.kept) == set(range(48)) and not set(model.kept) & {0, 1, 2}
+    model = build(sorted_items(view(no_picture=[0, 1], no_text=[2])), category="kind")
+    assert set(model.train_items) | set(model.eval_items) == set(range(48)) and not set(model.eval_items) & {0, 1, 2}
     for rows in (ROWS, ROWS[:2], ROWS[2:3]):
         model.zero_grad()
         model.loss(ExampleBatch(rows[:, None]))["loss"].backward()
@@ -172,7 +172,7 @@ def test_missing_modalities_are_left_out():
 
 def test_data_without_pictures_words_or_the_category_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="items with image"):
-        made(view(image=False))
+        build(view(image=False))
     model = pretrainers.get("alignrec_content")(**SMALL, category="kidn")
     with pytest.raises(ConfigError, match="kind"):
         pretrain(model, categorised(), tmp_path / "out", readers=READERS, device="cpu")

@@ -1,4 +1,4 @@
-"""The four audio networks: objectives by hand, listeners are not known by the track, sound finds its people."""
+"""The four audio networks: objectives by hand, user vectors leave out the scored track, sound finds its listeners."""
 
 import io
 import wave
@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 import palate
 from palate.core.batch import ExampleBatch, RaggedArray
@@ -22,7 +22,7 @@ RATE, TONES, TRACKS, PEOPLE = 8000, (300, 700, 1400), 90, 30
 
 
 def network(name, data=None, **settings):
-    return ready(name, data or shop(), **{"modality": "image", **settings})
+    return set_up(name, data or shop(), **{"modality": "image", **settings})
 
 
 def sound(samples):
@@ -55,7 +55,7 @@ def test_the_objectives_by_hand():
     softmax = -np.log(np.exp(0.5) / np.exp([0.5, 0.4, -0.9]).sum())
     for name, wanted in zip(NETWORKS, (logistic, 0.1, softmax, 0.1)):
         model, _ = network(name, data)
-        assert float(model.compare(pos, neg)) == pytest.approx(wanted, abs=1e-6)
+        assert float(model.ranking_loss(pos, neg)) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_parts_of_the_four_networks():
@@ -73,7 +73,7 @@ def test_parts_of_the_four_networks():
         RelevanceNetwork,
         CosineRelevance,
     ]
-    assert [model.unit for model in parts] == [False, True, False, True]
+    assert [model.normalize for model in parts] == [False, True, False, True]
 
 
 def test_layers_read_the_concatenation():
@@ -90,7 +90,7 @@ def test_layers_read_the_concatenation():
         )
 
 
-def test_a_listener_is_known_by_all_but_the_track_in_question():
+def test_a_user_vector_leaves_out_the_scored_track():
     torch.manual_seed(0)
     people = HistoryUserEncoder(RaggedArray.of([[0, 1, 2], [1], []]), 4, 4, 3).eval()
     users, asked = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
@@ -111,19 +111,19 @@ def test_the_loss_compares_a_positive_with_tracks_not_taken(name):
     model.rng = np.random.default_rng(0)
     drawn = model.negatives.draw(rows[:, 0].numpy(), 4, np.random.default_rng(0))
     assert not view.matrix.toarray()[rows[:, :1].numpy(), drawn].any()
-    assert not np.isin(drawn, model.held.kept).any()
+    assert not np.isin(drawn, model.held_out.eval_items).any()
     with torch.no_grad():
         users = model.people(rows[:, 0], rows[:, 1])
         tracks = torch.cat([rows[:, 1:], torch.from_numpy(drawn)], dim=1)
         scores = torch.cat([model.relevance(u[None], model.encode(of)[None]) for of, u in zip(tracks, users)])
-        wanted = model.compare(scores[:, 0], scores[:, 1:])
+        wanted = model.ranking_loss(scores[:, 0], scores[:, 1:])
         found = model.loss(ExampleBatch(rows))["loss"]
     assert float(found) == pytest.approx(float(wanted), abs=1e-5)
 
 
-def test_kept_tracks_are_in_no_example_and_in_no_history():
+def test_held_out_tracks_are_in_no_example_and_in_no_history():
     model, view = network("metric_1vsn")
-    kept = model.held.kept
+    kept = model.held_out.eval_items
     assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
     assert not np.isin(model.people.history.items, kept).any()
 
@@ -140,9 +140,9 @@ def test_what_is_not_heard_changes_nothing():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_content_finds_its_people(name, tmp_path):
+def test_content_finds_its_users(name, tmp_path):
     data = shop()
-    model = made(name, modality="image", epochs=20, batch_size=64, patience=20)
+    model = build(name, modality="image", epochs=20, batch_size=64, patience=20)
     encoder = pretrain(model, data, tmp_path / name, readers=READERS)["image"]
     assert model.validation_score() > 0.65
     raws = data.items.raw("image")
@@ -151,18 +151,18 @@ def test_content_finds_its_people(name, tmp_path):
     np.testing.assert_array_equal(again.encode(raws[:5]).values, encoder.encode(raws[:5]).values)
 
 
-def test_more_of_a_track_tells_more(tmp_path):
+def test_longer_excerpts_help(tmp_path):
     """With .15 seconds heard, all tracks begin alike; with .4 they do not. Judged by new tracks."""
     data = tunes(mute=(0, 1, 2))
     new = np.flatnonzero(~data.select_view().visible_items)
     new, found = new[new > 2], {}
     for seconds in (0.15, 0.4):
-        model = made("metric_1vsn", seconds=seconds, epochs=8, batch_size=64)
+        model = build("metric_1vsn", seconds=seconds, epochs=8, batch_size=64)
         folder = tmp_path / str(seconds)
         encoder = pretrain(model, data, folder, readers={"audio": "mel?bands=16&seconds=0.4"})["audio"]
         raws = data.items.raw("audio", new)
         found[seconds] = same_colour(encoder, raws, new % 3)
-        assert not np.isin(model.held.trained, (0, 1, 2)).any()
+        assert not np.isin(model.held_out.train_items, (0, 1, 2)).any()
         again = load_encoder(folder / "audio")
         np.testing.assert_array_equal(again.encode(raws[:5]).values, encoder.encode(raws[:5]).values)
         assert not encoder.encode([None]).present.any()
@@ -171,7 +171,7 @@ def test_more_of_a_track_tells_more(tmp_path):
 
 def test_a_catalogue_without_sound_is_refused():
     with pytest.raises(ConfigError, match="found text, image"):
-        made("metric_1vsn").setup(view_of(shop()))
+        build("metric_1vsn").setup(view_of(shop()))
 
 
 def test_people_who_took_every_track_teach_nothing():

@@ -17,7 +17,7 @@ SMALL = {"dim": 16, "width": 8, "layers": 1, "queries": 3, "batch_size": 20, "lr
 ROWS = torch.tensor([0, 1, 2, 3])
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("blip2")(**{**SMALL, **settings})
     model.setup(train or view())
@@ -26,7 +26,7 @@ def made(train=None, **settings):
 
 def test_contrast_by_hand():
     """s_ij is the best query's cosine over tau, and apart from each other both sides are what is exported alone."""
-    model = made(tau=0.5, objectives=("itc",)).eval()
+    model = build(tau=0.5, objectives=("itc",)).eval()
     with torch.no_grad():
         queries, _ = model.former(model.tower(model.inputs.read("image", ROWS))[0], None)
         texts = model.texts(ROWS)
@@ -42,7 +42,7 @@ def test_contrast_by_hand():
 
 def test_matching_by_hand():
     """With two items the wrong partner is the other one."""
-    model = made().eval()
+    model = build().eval()
     rows = ROWS[:2]
     with torch.no_grad():
         image, ids = model.tower(model.inputs.read("image", rows))[0], model.ids(rows)
@@ -59,7 +59,7 @@ def test_matching_by_hand():
 
 def test_writing_by_hand():
     """The text's own words are targets up to [SEP]; it opens with the mask, which no text holds."""
-    model = made().eval()
+    model = build().eval()
     with torch.no_grad():
         image, ids = model.tower(model.inputs.read("image", ROWS[:1]))[0], model.ids(ROWS[:1])
         assert ids.tolist() == [[2, 5, 9, 3, 0, 0]] and model.vocabulary == 12
@@ -85,7 +85,7 @@ def test_hard_negatives_are_similar_and_never_the_item_or_its_twin():
 
 
 def test_a_batch_without_negatives_still_learns():
-    model = made()
+    model = build()
     for rows in (ROWS[:1], torch.tensor([0, 12])):
         loss = model.loss(ExampleBatch(rows[:, None]))["loss"]
         loss.backward()
@@ -94,8 +94,8 @@ def test_a_batch_without_negatives_still_learns():
 
 def test_pictures_find_the_words_for_their_colour():
     """Two colours, 11 items each: who knows the colour alone has a contrast of log 11, who knows nothing of log 22."""
-    model = made(view(24, names=("blue", "yellow")), tau=0.5)
-    rows = torch.from_numpy(model.trained)
+    model = build(view(24, names=("blue", "yellow")), tau=0.5)
+    rows = torch.from_numpy(model.train_items)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(90):
         optimiser.zero_grad()
@@ -111,16 +111,16 @@ def test_pictures_find_the_words_for_their_colour():
 
 
 def test_items_that_lack_a_modality_are_left_out():
-    model = made(view(no_picture=[0, 1], no_text=[2]))
-    assert set(model.trained) | set(model.kept) == set(range(3, 48))
-    assert not set(model.trained) & set(model.kept)
+    model = build(view(no_picture=[0, 1], no_text=[2]))
+    assert set(model.train_items) | set(model.eval_items) == set(range(3, 48))
+    assert not set(model.train_items) & set(model.eval_items)
 
 
 def test_data_without_pictures_or_words_are_refused():
     with pytest.raises(ConfigError, match="items with text"):
-        made(view(text=False))
+        build(view(text=False))
     with pytest.raises(ConfigError, match="dim"):
-        made(dim=10)
+        build(dim=10)
 
 
 def test_exported_encoders_read_one_modality(tmp_path):

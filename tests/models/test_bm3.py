@@ -4,6 +4,7 @@ import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, propagated, view
 
 from palate.core.config import parse_config
+from palate.core.item_features import ItemFeatures
 from palate.models.match.bm3 import BM3
 from palate.models.match.shared.node_tables import byte_dropout
 
@@ -79,7 +80,7 @@ def test_new_items_are_described_by_content_at_the_usual_length():
     before = model.get_buffer("final_items").clone()
     rng = np.random.default_rng(1)
     content = {"image": features(rng, N_ITEMS + 2, (N_ITEMS + 1,)), "text": features(rng, N_ITEMS + 2, (N_ITEMS + 1,))}
-    model.update_items(content, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(content, N_ITEMS + 2))
     items = model.get_buffer("final_items")
     torch.testing.assert_close(items[: N_ITEMS - 1], before[: N_ITEMS - 1])
     assert items[N_ITEMS].norm() == pytest.approx(before[: N_ITEMS - 1].norm(dim=1).mean().item(), rel=1e-4)

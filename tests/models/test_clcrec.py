@@ -6,6 +6,7 @@ import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, view
 
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.models.match.clcrec import CLCRec
 from palate.training.loop import train
 
@@ -89,7 +90,7 @@ def test_items_nobody_took_score_by_content_and_new_ones_too():
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for found in more.values():
         found.present[N_ITEMS + 1] = False
-    model.update_items(more, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(more, N_ITEMS + 2))
     scorer = model.scorer()
     assert scorer.scorable()[: N_ITEMS + 1].all() and not scorer.scorable()[N_ITEMS + 1]
     users = as_users(view_, list(range(N_USERS)))

@@ -1,10 +1,10 @@
-"""CLCRec's alignment: its terms by hand, each can be left out, kept items stay unknown, content finds its people."""
+"""CLCRec's alignment: its terms by hand, each can be left out, held-out items stay unseen, content finds its users."""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
@@ -25,7 +25,7 @@ def parts():
 
 
 def test_the_terms_by_hand():
-    model, _ = ready(NAME, shop(), share=0.3, tau=0.5, tau_user=2.0, reg=0.1)
+    model, _ = set_up(NAME, shop(), share=0.3, tau=0.5, tau_user=2.0, reg=0.1)
     users, ids, content, place, has, swapped, taken = parts()
     found = model.terms(users, ids, content, place, has, swapped, taken)
     first = []
@@ -43,7 +43,7 @@ def test_the_terms_by_hand():
 
 
 def test_positives_without_content_take_no_part_in_the_contrast():
-    model, _ = ready(NAME, shop())
+    model, _ = set_up(NAME, shop())
     users, ids, content, _, has, swapped, taken = parts()
     found = model.terms(users, ids, content, torch.tensor([1, 1]), has, swapped, taken)
     assert float(found["content"]) == 0 and bool(found["loss"].isfinite())
@@ -53,23 +53,23 @@ def test_positives_without_content_take_no_part_in_the_contrast():
 def test_content_learns_from_either_part(settings, learns):
     """Without the contrast and without content in place of IDs nothing reaches the encoders."""
     torch.manual_seed(1)
-    model, view = ready(NAME, shop(titled=False), hide=0.0, candidates=16, **settings)
+    model, view = set_up(NAME, shop(titled=False), modality_dropout=0.0, candidates=16, **settings)
     model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:16])))["loss"].backward()
     grads = [float(p.grad.abs().sum()) for p in model.views.parameters() if p.grad is not None]
     assert (sum(grads) > 0) == learns
     assert float(model.people.grad.abs().sum()) > 0
 
 
-def test_kept_items_are_no_examples_and_no_candidates():
-    model, view = ready(NAME, shop())
-    kept = model.held.kept
+def test_held_out_items_are_neither_examples_nor_candidates():
+    model, view = set_up(NAME, shop())
+    kept = model.held_out.eval_items
     assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
     assert not np.isin(model.pool, kept).any()
 
 
-def test_content_finds_its_people(tmp_path):
+def test_content_finds_its_users(tmp_path):
     data = shop(titled=False)
-    model = made(NAME, epochs=25, patience=25, batch_size=64, candidates=32)
+    model = build(NAME, epochs=25, patience=25, batch_size=64, candidates=32)
     encoders = pretrain(model, data, tmp_path / "clcrec", readers=READERS)
     assert model.validation_score() > 0.7
     assert set(encoders) == {"image", "text"}
@@ -81,8 +81,8 @@ def test_content_finds_its_people(tmp_path):
 
 def test_items_without_any_content_keep_their_ids():
     """Every third item has nothing: it is an example and a candidate by its ID alone."""
-    model, view = ready(NAME, shop(titled=False, photos=False), candidates=64)
-    blank = np.flatnonzero(~model.views.known.any(1).numpy() & view.warm_items)
+    model, view = set_up(NAME, shop(titled=False, photos=False), candidates=64)
+    blank = np.flatnonzero(~model.views.presence.any(1).numpy() & view.warm_items)
     assert len(blank) and np.isin(blank, model.pool).all() and np.isin(blank, model.examples(view)[:, 1]).all()
     rows = model.examples(view)
     with torch.no_grad():
@@ -93,4 +93,4 @@ def test_items_without_any_content_keep_their_ids():
 def test_a_catalogue_without_content_is_refused():
     view = view_of(shop())
     with pytest.raises(ConfigError, match="found none"):
-        made(NAME).setup(view.with_features({}))
+        build(NAME).setup(view.with_features({}))

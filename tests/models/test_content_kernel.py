@@ -9,6 +9,7 @@ from tiny_view import RUN
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.data.relations import Relations
 from palate.data.views import TrainView
 from palate.models.match.content_kernel import ContentKernel
@@ -63,7 +64,7 @@ def test_a_new_item_is_scored_by_its_kernel_row():
     model = fitted(view)
     before = model.scorer().score(view.user_batch(np.arange(4)))
     more = np.vstack([values, [2.0, -1.0]]).astype(np.float32)
-    model.update_items({"text": Features(more, np.ones(4, bool))}, 4)
+    model.update_items(ItemFeatures.of({"text": Features(more, np.ones(4, bool))}, 4))
     after = model.scorer().score(view.user_batch(np.arange(4)))
     torch.testing.assert_close(after[:, :3], before)
     centred, fresh = unit(values - values.mean(0)), unit(more[3:] - values.mean(0))

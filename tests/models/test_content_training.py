@@ -9,6 +9,7 @@ from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
 from palate.contracts import models
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import seed_torch
 from palate.metrics.held_out import validate
 from palate.training.loop import train
@@ -38,7 +39,7 @@ def test_learns_repeats_and_restores(name):
     twin.build(model.input_spec)
     twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
-    twin.update_items(data.features, N_ITEMS)
+    twin.update_items(ItemFeatures.of(data.features, N_ITEMS))
     users = as_users(data, list(range(N_USERS)))
     torch.testing.assert_close(model.scorer().score(users), twin.scorer().score(users))
     rng = np.random.default_rng(5)
@@ -47,7 +48,7 @@ def test_learns_repeats_and_restores(name):
         for key, old in data.features.items()
     }
     for one in (model, twin):
-        one.update_items(grown, N_ITEMS + 4)
+        one.update_items(ItemFeatures.of(grown, N_ITEMS + 4))
     scores = twin.scorer().score(users)
     torch.testing.assert_close(model.scorer().score(users), scores)
     best = scores[:, N_ITEMS:].argmax(1).numpy()

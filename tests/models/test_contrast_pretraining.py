@@ -14,7 +14,7 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
 from palate.training import loop
@@ -60,7 +60,7 @@ def frame(colours, images):
     return palate.Dataset.from_frames(items, log, columns=columns, split="item_cold:seed=0")
 
 
-def made(name="clip", **settings):
+def build(name="clip", **settings):
     return pretrainers.get(name)(**{**SMALL, **settings})
 
 
@@ -68,18 +68,18 @@ def made(name="clip", **settings):
 def trained(tmp_path_factory):
     data, colours = shop()
     out = tmp_path_factory.mktemp("pretrained") / "clip"
-    model = made(epochs=40, patience=40, tau=0.5)
+    model = build(epochs=40, patience=40, tau=0.5)
     return data, colours, out, model, pretrain(model, data, out, readers=READERS)
 
 
 def test_the_loss_is_clips():
     """Two items, cosines by hand: 1/2 [CE(rows) + CE(columns)] of exp(s) cos."""
     data, _ = shop()
-    model = made(tau=0.5)
-    content = Content({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
+    model = build(tau=0.5)
+    content = ContentPlan({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
     model.setup(content.view(data.select_view(0), data))
     model.eval()
-    rows = torch.from_numpy(model.trained[:2])
+    rows = torch.from_numpy(model.train_items[:2])
     with torch.no_grad():
         a, b = model.vectors("image", rows), model.vectors("text", rows)
         logits = (a @ b.T) / 0.5
@@ -114,7 +114,7 @@ def test_items_that_the_split_hides_are_not_seen(trained, tmp_path):
     _, _, _, _, encoders = trained
     grey = picture("blue", np.random.default_rng(9))
     data, _ = shop(hidden=grey)
-    other = pretrain(made(epochs=40, patience=40, tau=0.5), data, tmp_path / "other", readers=READERS)
+    other = pretrain(build(epochs=40, patience=40, tau=0.5), data, tmp_path / "other", readers=READERS)
     raw = [picture("red", np.random.default_rng(3))]
     np.testing.assert_array_equal(other["image"].encode(raw).values, encoders["image"].encode(raw).values)
 
@@ -122,44 +122,44 @@ def test_items_that_the_split_hides_are_not_seen(trained, tmp_path):
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     data, _ = shop()
     file = tmp_path / "checkpoint.safetensors"
-    whole = pretrain(made(epochs=4), data, tmp_path / "whole", readers=READERS)
-    epoch = loop._Phase.epoch
+    whole = pretrain(build(epochs=4), data, tmp_path / "whole", readers=READERS)
+    epoch = loop._PhaseRun.epoch
 
     def killed(phase):
         if phase.state.epoch == 2:
             raise KeyboardInterrupt
         return epoch(phase)
 
-    monkeypatch.setattr(loop._Phase, "epoch", killed)
+    monkeypatch.setattr(loop._PhaseRun, "epoch", killed)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(made(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file, checkpoint_seconds=-1)
+        pretrain(build(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file, checkpoint_seconds=-1)
     assert file.exists() and not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(loop._Phase, "epoch", epoch)
-    resumed = pretrain(made(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file)
+    monkeypatch.setattr(loop._PhaseRun, "epoch", epoch)
+    resumed = pretrain(build(epochs=4), data, tmp_path / "resumed", readers=READERS, checkpoint=file)
     assert resumed["image"].identity == whole["image"].identity and not file.exists()
 
 
-def test_every_modality_meets_at_the_hub():
-    model = made("imagebind", hub="text")
-    assert model.wanted() == (("text", "image"), ("text", "audio"))
-    assert made("clap").wanted() == (("audio", "text"),)
+def test_every_modality_is_paired_with_the_anchor():
+    model = build("imagebind", anchor="text")
+    assert model.modality_pairs() == (("text", "image"), ("text", "audio"))
+    assert build("clap").modality_pairs() == (("audio", "text"),)
 
 
 def test_partners_can_be_dealt_at_random(tmp_path):
     data, _ = shop()
     plan = {modality: (modality, spec, None) for modality, spec in READERS.items()}
-    view = Content(plan, FeatureStore(None)).view(data.select_view(0), data)
+    view = ContentPlan(plan, FeatureStore(None)).view(data.select_view(0), data)
     torch.manual_seed(0)
-    dealt, own = made(shuffled=True), made()
+    dealt, own = build(shuffled=True), build()
     for model in (dealt, own):
         model.setup(view)
-    partners = dealt.partners["image", "text"].numpy()
-    assert np.array_equal(np.sort(partners[dealt.trained]), dealt.trained)
-    assert (partners[dealt.trained] != dealt.trained).mean() > 0.9
-    assert np.array_equal(partners[dealt.kept], dealt.kept)
+    partners = dealt.positives["image", "text"].numpy()
+    assert np.array_equal(np.sort(partners[dealt.train_items]), dealt.train_items)
+    assert (partners[dealt.train_items] != dealt.train_items).mean() > 0.9
+    assert np.array_equal(partners[dealt.eval_items], dealt.eval_items)
     own.load_state_dict(dealt.state_dict())
-    rows = torch.from_numpy(dealt.trained[:4])
-    own.partners["image", "text"][rows] = dealt.partners["image", "text"][rows]
+    rows = torch.from_numpy(dealt.train_items[:4])
+    own.positives["image", "text"][rows] = dealt.positives["image", "text"][rows]
     dealt.eval(), own.eval()
     batch = ExampleBatch(rows[:, None])
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_partners_can_be_dealt_at_random(tmp_path):
 
 def test_where_nothing_is_held_out_every_epoch_is_run(tmp_path):
     data, _ = shop()
-    pretrain(made(held=0, epochs=3, patience=1), data, tmp_path / "out", readers=READERS, device="cpu")
+    pretrain(build(held=0, epochs=3, patience=1), data, tmp_path / "out", readers=READERS, device="cpu")
     history = read_json(tmp_path / "out" / "pretrained.json")["history"]
     assert len(history) == 3 and not any("valid" in epoch for epoch in history)
 
@@ -176,5 +176,5 @@ def test_where_nothing_is_held_out_every_epoch_is_run(tmp_path):
 def test_data_without_the_modalities_is_refused(tmp_path):
     data, _ = shop()
     with pytest.raises(ConfigError, match="audio with text"):
-        pretrain(made("clap"), data, tmp_path / "clap", readers=READERS)
+        pretrain(build("clap"), data, tmp_path / "clap", readers=READERS)
     assert not (tmp_path / "clap").exists()

@@ -6,6 +6,7 @@ import tiny_view
 import torch
 from tiny_view import RUN
 
+from palate.core.item_features import ItemFeatures
 from palate.metrics.held_out import validate
 from palate.models.match.ease import dense_gram, ease_weights, inverse
 from palate.models.match.ease_content import EASEContent
@@ -107,7 +108,7 @@ def test_a_new_item_gets_the_mean_of_its_neighbours():
         name: type(f)(np.concatenate([f.values, f.values[:1]]), np.append(f.present, True))
         for name, f in train.features.items()
     }
-    model.update_items(twin, tiny_view.N_ITEMS + 1)
+    model.update_items(ItemFeatures.of(twin, tiny_view.N_ITEMS + 1))
     scorer = model.scorer()
     assert scorer.n_items == tiny_view.N_ITEMS + 1 and scorer.scorable()[-1]
     scores = scorer.score(tiny_view.as_users(train, [0, 1, 2, 3]))[:, -1]

@@ -1,4 +1,4 @@
-"""DCMR and CB2CF: factorisation and losses by hand, kept items stay unknown, content finds its factors."""
+"""DCMR and CB2CF: factorisation and losses by hand, held-out items stay unseen, content finds its factors."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError, DataError
@@ -56,48 +56,48 @@ def test_weighted_prediction_is_the_sum_over_all_users():
 def test_the_losses_of_dcmr_are_those_of_its_objectives():
     data = shop()
     for name in ("mse", "wpe"):
-        model, _ = ready("dcmr", data, objective=name)
-        rows = torch.from_numpy(model.held.trained[:3])
+        model, _ = set_up("dcmr", data, objective=name)
+        rows = torch.from_numpy(model.held_out.train_items[:3])
         with torch.no_grad():
             y = model.encode(rows)
             found = float(model.loss(ExampleBatch(rows[:, None]))["loss"])
         taken = torch.from_numpy(model.matrix.toarray()[:, rows.numpy()])
-        errors = (1 + 27.6 * taken) * (taken - model.people @ y.T).square()
-        wanted = errors.sum() / 3 if name == "wpe" else (y - model.goals[rows]).square().sum() / 3
+        errors = (1 + 27.6 * taken) * (taken - model.user_factors @ y.T).square()
+        wanted = errors.sum() / 3 if name == "wpe" else (y - model.targets[rows]).square().sum() / 3
         assert found == pytest.approx(float(wanted), rel=1e-4)
 
 
 def test_dcmr_reads_one_modality_and_sound_comes_first():
     data = shop()
-    assert ready("dcmr", data)[0].views.modalities == ("image",)
-    assert ready("dcmr", data, modality="text")[0].views.modalities == ("text",)
+    assert set_up("dcmr", data)[0].views.modalities == ("image",)
+    assert set_up("dcmr", data, modality="text")[0].views.modalities == ("text",)
     with pytest.raises(ConfigError, match="found text, image"):
-        ready("dcmr", data, modality="audio")
+        set_up("dcmr", data, modality="audio")
 
 
-def test_nothing_tells_of_kept_items():
-    model, view = ready("cb2cf", shop())
-    kept = model.held.kept
+def test_held_out_items_do_not_affect_the_factors():
+    model, view = set_up("cb2cf", shop())
+    kept = model.held_out.eval_items
     assert len(kept) and not set(kept) & set(model.examples(view)[:, 0])
-    assert not model.goals[kept].any() and model.matrix[:, kept].nnz == 0
-    assert model.held.taken.any(1).all() and not model.held.taken.all(1).any()
+    assert not model.targets[kept].any() and model.matrix[:, kept].nnz == 0
+    assert model.held_out.relevant.any(1).all() and not model.held_out.relevant.all(1).any()
     assert view.visible_items[kept].all()
 
 
-@pytest.mark.parametrize("hide", [0.0, 0.5, 1.0])
-def test_hiding_leaves_one_modality_at_least(hide):
-    model, view = ready("cb2cf", shop(titled=False), hide=hide)
-    rows = torch.from_numpy(np.flatnonzero(view.visible_items & model.views.known.numpy().any(1)))
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_hiding_leaves_one_modality_at_least(dropout):
+    model, view = set_up("cb2cf", shop(titled=False), modality_dropout=dropout)
+    rows = torch.from_numpy(np.flatnonzero(view.visible_items & model.views.presence.numpy().any(1)))
     shown = []
     model.views.combine.register_forward_pre_hook(lambda module, given: shown.append(given[1]))
     model.views.train()(rows)
-    known = model.views.known[rows]
+    known = model.views.presence[rows]
     assert shown[0].any(1).all() and not (shown[0] & ~known).any()
     counts = shown[0].sum(1)
-    if hide == 0.5:
+    if dropout == 0.5:
         assert (counts == 1).any() and (counts == 2).any()
     else:
-        assert torch.equal(counts, known.sum(1) if hide == 0 else torch.ones_like(counts))
+        assert torch.equal(counts, known.sum(1) if dropout == 0 else torch.ones_like(counts))
     model.views.eval()(rows)
     assert torch.equal(shown[1], known)
 
@@ -119,7 +119,7 @@ def test_what_is_masked_is_not_read(kind):
 @pytest.mark.parametrize("name", ["dcmr", "cb2cf"])
 def test_content_finds_its_factors(name, tmp_path):
     data = shop(titled=False)
-    model = made(name, epochs=15, patience=15)
+    model = build(name, epochs=15, patience=15)
     encoders = pretrain(model, data, tmp_path / name, readers=READERS)
     assert model.validation_score() > 0.8
     assert set(encoders) == ({"image"} if name == "dcmr" else {"image", "text"})
@@ -132,9 +132,9 @@ def test_content_finds_its_factors(name, tmp_path):
 
 def test_an_encoder_of_one_modality_is_the_model_on_items_with_that_alone(tmp_path):
     data = shop(photos=False)
-    model = made("cb2cf", epochs=2)
+    model = build("cb2cf", epochs=2)
     encoder = pretrain(model, data, tmp_path / "cb2cf", readers=READERS)["text"]
-    rows = model.held.trained[:6]
+    rows = model.held_out.train_items[:6]
     found = encoder.encode(data.items.raw("text", rows)).values
     np.testing.assert_allclose(found, model.eval().encode_all(rows).numpy(), atol=1e-5)
     assert not np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
@@ -143,23 +143,23 @@ def test_an_encoder_of_one_modality_is_the_model_on_items_with_that_alone(tmp_pa
 def test_data_without_content_or_behaviour_is_refused():
     view = view_of(shop())
     with pytest.raises(ConfigError, match="at least 2 items"):
-        made("cb2cf").setup(replace(view, users=view.users[:0], items=view.items[:0], times=None))
+        build("cb2cf").setup(replace(view, users=view.users[:0], items=view.items[:0], times=None))
     with pytest.raises(ConfigError, match="found none"):
-        made("cb2cf").setup(replace(view, features={}))
+        build("cb2cf").setup(replace(view, features={}))
 
 
 def test_a_view_that_is_not_shown_changes_nothing():
     data = shop(titled=False)
-    model, view = ready("cb2cf", data, views=("text",))
+    model, view = set_up("cb2cf", data, views=("text",))
     assert model.views.modalities == ("text", "image")
-    assert not model.views.known[:, 1].any() and model.views.known[:, 0].any()
+    assert not model.views.presence[:, 1].any() and model.views.presence[:, 0].any()
     assert model.views.towers["image"] is not None
-    assert set(model.held.trained) <= set(np.flatnonzero(view.features["text"].present))
+    assert set(model.held_out.train_items) <= set(np.flatnonzero(view.features["text"].present))
 
 
-def test_shuffled_goals_are_those_of_other_items():
+def test_shuffled_targets_are_those_of_other_items():
     data = shop()
-    (model, _), (other, _) = ready("cb2cf", data), ready("cb2cf", data, shuffled=True)
-    trained = model.held.trained
-    assert not torch.equal(model.goals[trained], other.goals[trained])
-    np.testing.assert_allclose(np.sort(model.goals[trained], axis=0), np.sort(other.goals[trained], axis=0))
+    (model, _), (other, _) = set_up("cb2cf", data), set_up("cb2cf", data, shuffled=True)
+    trained = model.held_out.train_items
+    assert not torch.equal(model.targets[trained], other.targets[trained])
+    np.testing.assert_allclose(np.sort(model.targets[trained], axis=0), np.sort(other.targets[trained], axis=0))

@@ -5,6 +5,7 @@ from tiny_view import GROUPS, N_ITEMS, N_USERS, as_users, batch, log_sigmoid_los
 
 from palate.core.config import parse_config
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.data.relations import Edges, Relations
 from palate.features.item_content import ItemContent
 from palate.models.match.freedom import FREEDOM
@@ -36,7 +37,7 @@ def mean_graph(train, k=3):
 def test_item_graph_is_a_weighted_mean_over_neighbours_with_the_item_itself():
     train = view()
     content = ItemContent({"image": 6, "text": 6}, standardise=False)
-    content.fit(train.features, N_ITEMS)
+    content.fit(ItemFeatures.of(train.features, N_ITEMS))
     graph = item_graph(train, content, 3)
     np.testing.assert_allclose(graph.to_scipy().toarray(), mean_graph(train), atol=1e-6)
 
@@ -90,7 +91,7 @@ def test_a_new_item_is_the_mean_of_its_content_neighbours():
     values[:N_ITEMS] = view().features["text"].values
     values[N_ITEMS, 1] = 1
     text = Features(values, np.arange(N_ITEMS + 2) != N_ITEMS + 1)
-    model.update_items({"text": text}, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of({"text": text}, N_ITEMS + 2))
     unit = values[:N_ITEMS] / np.linalg.norm(values[:N_ITEMS], axis=1, keepdims=True)
     near = np.argsort(-unit[:, 1])[:3]
     assert (near % GROUPS == 1).all()
@@ -109,10 +110,10 @@ def test_items_hidden_in_fitting_arrive_and_leave_again():
     model = fitted(train.with_features(shown))
     assert model.scorer().scorable().sum() == N_ITEMS - 4
     alone = model.vectors()[1]
-    model.update_items(everything, N_ITEMS)
+    model.update_items(ItemFeatures.of(everything, N_ITEMS))
     assert model.scorer().scorable().all()
     torch.testing.assert_close(model.vectors()[1][hidden], alone[hidden])
-    model.update_items(shown, N_ITEMS)
+    model.update_items(ItemFeatures.of(shown, N_ITEMS))
     torch.testing.assert_close(model.vectors()[1], alone)
     assert model.scorer().scorable().sum() == N_ITEMS - 4
 
@@ -123,9 +124,9 @@ def test_without_any_vectors_the_given_graph_is_enough():
     train = view(relations=Relations({"knn_text": edges})).with_features({})
     model = fitted(train)
     assert set(model.loss(batch([0], [4], [[2]]))) == {"loss", "bpr"}
-    model.update_items({}, N_ITEMS)
+    model.update_items(ItemFeatures.of({}, N_ITEMS))
     model.on_fit_end()
-    model.update_items({}, N_ITEMS + 1)
+    model.update_items(ItemFeatures.of({}, N_ITEMS + 1))
     assert not model.scorer().scorable()[-1]
 
 

@@ -1,10 +1,10 @@
-"""ImageBind with items' behaviour as the hub: who is tied to what, the loss by hand, what content learns of taste."""
+"""ImageBind with items' behaviour as the anchor: pairs, the loss by hand, content that learns taste."""
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from taste import ITEMS, READERS, colour_of, made, ready, same_colour, shop, view_of
+from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 import palate
 from palate.core.batch import ExampleBatch
@@ -17,14 +17,14 @@ def cosines(a, b):
     return torch.nn.functional.normalize(a, dim=1) @ torch.nn.functional.normalize(b, dim=1).T
 
 
-def test_every_modality_is_tied_to_the_projected_factors_of_an_item():
-    model, view = ready("imagebind", shop(), hub="id", tau=0.5)
-    assert model.ties == [("id", "text"), ("id", "image")] and model.reads() == ("text", "image", "audio")
-    rows = torch.from_numpy(model.trained[:5])
+def test_every_modality_is_paired_with_the_projected_factors_of_an_item():
+    model, view = set_up("imagebind", shop(), anchor="id", tau=0.5)
+    assert model.used_pairs == [("id", "text"), ("id", "image")] and model.reads() == ("text", "image", "audio")
+    rows = torch.from_numpy(model.train_items[:5])
     with torch.no_grad():
         wanted = []
-        for spoke in ("text", "image"):
-            scores = cosines(model.ids[rows] @ model.project.weight.T, model.vectors(spoke, rows)) / 0.5
+        for partner in ("text", "image"):
+            scores = cosines(model.ids[rows] @ model.project.weight.T, model.vectors(partner, rows)) / 0.5
             wanted += [(torch.logsumexp(x, 1) - x.diagonal()).mean() for x in (scores, scores.T)]
         found = model.loss(ExampleBatch(rows[:, None]))
     assert float(found["loss"]) == pytest.approx(float(torch.stack(wanted).mean()), abs=1e-5)
@@ -32,14 +32,14 @@ def test_every_modality_is_tied_to_the_projected_factors_of_an_item():
     assert model.ids.shape == (view.n_items, 8) and "ids" not in dict(model.named_parameters())
 
 
-def test_items_that_nobody_took_and_modalities_that_are_missing_are_no_part_of_a_tie():
-    model, view = ready("imagebind", shop(titled=False), hub="id")
+def test_items_without_positives_and_missing_modalities_are_in_no_pair():
+    model, view = set_up("imagebind", shop(titled=False), anchor="id")
     taken = np.isin(np.arange(ITEMS), view.items)
     assert not taken.all() and not model.ids.numpy()[~taken].any()
     titled = np.arange(ITEMS) % 3 != 0
-    assert np.array_equal(model.both["id", "text"], taken & titled & view.visible_items)
-    assert np.array_equal(model.both["id", "image"], taken & view.visible_items)
-    assert taken[model.trained].all() and taken[model.kept].all()
+    assert np.array_equal(model.has_both["id", "text"], taken & titled & view.visible_items)
+    assert np.array_equal(model.has_both["id", "image"], taken & view.visible_items)
+    assert taken[model.train_items].all() and taken[model.eval_items].all()
     lonely = np.flatnonzero(~titled & taken)[:4]
     with torch.no_grad():
         assert set(model.loss(ExampleBatch(torch.from_numpy(lonely)[:, None]))) == {"loss", "id-image"}
@@ -51,7 +51,7 @@ def test_content_learns_what_people_take_together_and_nothing_from_ids_dealt_at_
     photos = data.items.raw("image")
     found = {}
     for shuffled in (False, True):
-        model = made("imagebind", hub="id", shuffled=shuffled, epochs=40, patience=40, width=4)
+        model = build("imagebind", anchor="id", shuffled=shuffled, epochs=40, patience=40, width=4)
         out = tmp_path / str(shuffled)
         encoders = pretrain(model, data, out, readers={**READERS, "text": "pieces?size=60&length=3"})
         assert set(encoders) == {"text", "image"}
@@ -73,5 +73,5 @@ def test_behaviour_that_relates_no_items_is_refused():
     items = pl.DataFrame({"item": [f"i{i}" for i in range(6)], "title": [f"a {colour_of(i)} lamp" for i in range(6)]})
     log = pl.DataFrame({"user": [f"u{i}" for i in range(6)], "item": items["item"]})
     data = palate.Dataset.from_frames(items, log, columns={"item": "id", "title": "text"}, split="item_cold:seed=0")
-    with pytest.raises(ConfigError, match="nobody took two"):
-        made("imagebind", hub="id").setup(view_of(data))
+    with pytest.raises(ConfigError, match="no user took two"):
+        build("imagebind", anchor="id").setup(view_of(data))

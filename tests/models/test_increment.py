@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from tiny_view import RUN
 
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.ease_content import EASEContent
 from palate.models.match.freedom import FREEDOM
-from palate.models.match.shared.columns import Columns, changed_rows
+from palate.models.match.shared.columns import Columns
 
 FIXED = dict(sharpness=2.0, ridge=0.3, l2=5.0, mix=0.2, popularity=0.15)
 MODELS = {
@@ -79,16 +80,16 @@ def test_bit_by_bit_is_as_good_as_at_once(fitted, name, steps, seed):
     rng = np.random.default_rng(seed)
     content = dict(view.features)
     model = shared_copy(base)
-    model.update_items(content, view.n_items)
+    model.update_items(ItemFeatures.of(content, view.n_items))
     model.scorer()
     for adds, updates in steps:
         content = changed(content, rng, adds, updates)
         model = shared_copy(model)
-        model.update_items(content, len(content["text"]))
+        model.update_items(ItemFeatures.of(content, len(content["text"])))
         model.scorer()
     size = len(content["text"])
     whole = shared_copy(base)
-    whole.update_items(content, size)
+    whole.update_items(ItemFeatures.of(content, size))
     (found, able), (wanted, could) = scores(model, view, size), scores(whole, view, size)
     np.testing.assert_array_equal(able, could)
     scale = np.abs(wanted[:, could]).max()
@@ -99,7 +100,7 @@ def test_bit_by_bit_is_as_good_as_at_once(fitted, name, steps, seed):
 def test_what_was_made_before_stays_as_it_is(fitted, name):
     base, view = fitted[name]
     model = shared_copy(base)
-    model.update_items(dict(view.features), view.n_items)
+    model.update_items(ItemFeatures.of(dict(view.features), view.n_items))
     batch = view.user_batch(np.arange(view.n_users))
     scorer = model.scorer()
     before = scorer.score(batch).clone()
@@ -108,7 +109,7 @@ def test_what_was_made_before_stays_as_it_is(fitted, name):
     content = dict(view.features)
     for adds, updates in ((2, ()), (1, (0, 3)), (0, (view.n_items,))):
         content = changed(content, rng, adds, updates)
-        other.update_items(content, len(content["text"]))
+        other.update_items(ItemFeatures.of(content, len(content["text"])))
         other.scorer().score(batch)
     assert torch.equal(scorer.score(batch), before)
     assert torch.equal(model.scorer().score(batch), before)
@@ -117,35 +118,12 @@ def test_what_was_made_before_stays_as_it_is(fitted, name):
 def test_added_items_leave_the_columns_of_others_bit_for_bit(fitted):
     base, view = fitted["kernel"]
     model = shared_copy(base)
-    model.update_items(dict(view.features), view.n_items)
-    old = model._carry().out
+    model.update_items(ItemFeatures.of(dict(view.features), view.n_items))
+    old = model._current_table().out
     later = shared_copy(model)
-    later.update_items(changed(dict(view.features), np.random.default_rng(1), 1, ()), view.n_items + 1)
-    assert later._carry().out.base.data_ptr() == old.base.data_ptr()
-    assert torch.equal(later._carry().out.whole()[:, : view.n_items], old.whole())
-
-
-def test_which_rows_changed():
-    values = np.arange(6000, dtype=np.float32).reshape(3000, 2)
-    old = {"text": Features(values, np.ones(3000, bool))}
-    assert changed_rows(old, old).tolist() == []
-    same = {"text": Features(values.copy(), np.ones(3000, bool))}
-    assert changed_rows(old, same).tolist() == []
-    other, here = np.concatenate([values, values[:1]]), np.ones(3001, bool)
-    other[2999, 1], here[7] = -1, False
-    assert changed_rows(old, {"text": Features(other, here)}).tolist() == [7, 2999, 3000]
-    assert changed_rows(old, {"text": Features(other[:, :1], here)}) is None
-    assert changed_rows(old, {"text": Features(other, here, identity="another")}) is None
-    assert changed_rows(old, {**same, "image": same["text"]}) is None
-    assert changed_rows({**same, "image": same["text"]}, same) is None
-    assert changed_rows({}, {}) is None
-
-
-def test_a_longer_view_of_the_same_memory_has_the_same_rows():
-    room = np.zeros((10, 2), np.float32)
-    old = {"text": Features(room[:8], np.ones(8, bool))}
-    assert changed_rows(old, {"text": Features(room[:9], np.ones(9, bool))}).tolist() == [8]
-    assert changed_rows(old, {"text": Features(room[1:9], np.ones(8, bool))}).tolist() == []
+    later.update_items(ItemFeatures.of(changed(dict(view.features), np.random.default_rng(1), 1, ()), view.n_items + 1))
+    assert later._current_table().out.base.data_ptr() == old.base.data_ptr()
+    assert torch.equal(later._current_table().out.dense()[:, : view.n_items], old.dense())
 
 
 @given(seed=st.integers(0, 999))
@@ -163,7 +141,7 @@ def test_columns_are_a_table(seed):
         grown[:, : table.shape[1]] = table
         grown[:, rows] = fresh
         table, columns = grown, columns.replaced(rows, fresh, size)
-        assert torch.equal(columns.whole(), table)
+        assert torch.equal(columns.dense(), table)
         torch.testing.assert_close(columns.times(left), left @ table)
         some = torch.from_numpy(rng.integers(0, size, 5))
         assert torch.equal(columns.take(some), table[:, some])

@@ -13,7 +13,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
-from palate.models.pretrain._properties import Properties
+from palate.models.pretrain.shared.properties import Properties
 from palate.modules.interactive import AttentionPooling, CoAttention
 from palate.modules.triples import Triples
 from palate.training.pretrain import pretrain
@@ -42,18 +42,18 @@ def known(told=True, n=N, **shape):
     return found
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("k3m")(**{**SMALL, **settings})
     model.setup(train or known())
     return model
 
 
-def test_properties_are_relations_to_what_is_no_item():
-    found = Properties.of(known())
-    assert found.names == ("coloured", "sized") and found.first.tolist() == [0, 4, 7]
-    assert [found.stated[i].tolist() for i in range(4)] == [[0, 4], [1], [2, 5], [3]]
-    assert found.padded(8)[:2].tolist() == [[0, 4], [1, -1]] and found.padded(1).shape == (N, 1)
+def test_properties_are_relations_to_entities():
+    found = Properties.from_view(known())
+    assert found.names == ("coloured", "sized") and found.offsets.tolist() == [0, 4, 7]
+    assert [found.values[i].tolist() for i in range(4)] == [[0, 4], [1], [2, 5], [3]]
+    assert found.padded_values(8)[:2].tolist() == [[0, 4], [1, -1]] and found.padded_values(1).shape == (N, 1)
     assert found.classes("sized")[:4].tolist() == [4, -1, 5, -1]
     with pytest.raises(ConfigError, match="sised"):
         found.classes("sised")
@@ -103,13 +103,13 @@ def test_triples_by_hand():
         assert len(ranks) == 3 and int((d <= d[1]).sum()) in ranks[2:].tolist()
 
 
-def test_asked_triples_are_not_shown():
-    model = made(asked=1.0, hide=0, objectives=("lpm",)).eval()
+def test_predicted_triples_are_not_aggregated():
+    model = build(asked=1.0, modality_dropout=0, objectives=("lpm",)).eval()
     shown = []
     model.triples.aggregate = lambda items, stated: shown.append(stated) or items
     model.loss(ExampleBatch(ROWS[:, None]))
     assert (shown[0] == -1).all()
-    model = made(asked=0.5).eval()
+    model = build(asked=0.5).eval()
     model.triples.aggregate = lambda items, stated: shown.append(stated) or items
     model.triples.hinge = lambda items, stated, asked, *_: shown.append((stated, asked)) or items.sum()
     model.loss(ExampleBatch(ROWS[:, None]))
@@ -118,7 +118,7 @@ def test_asked_triples_are_not_shown():
 
 
 def test_masked_words_and_regions_by_hand():
-    model = made(masked=0.999, hide=0).eval()
+    model = build(masked=0.999, modality_dropout=0).eval()
     shown = torch.ones(4, 2, dtype=torch.bool)
     ids, pictures = model.ids(ROWS), model.inputs.read("image", ROWS)
     seen = {}
@@ -142,7 +142,7 @@ def test_masked_words_and_regions_by_hand():
 
 @pytest.mark.parametrize("fusion", ["both", "initial", "interactive"])
 def test_what_is_not_shown_changes_nothing(fusion):
-    model = made(moments=fusion).eval()
+    model = build(moments=fusion).eval()
     ids, pictures = model.ids(ROWS), model.inputs.read("image", ROWS)
     words = torch.tensor([[True, False]]).expand(4, -1)
     with torch.no_grad():
@@ -154,9 +154,9 @@ def test_what_is_not_shown_changes_nothing(fusion):
 
 
 def test_missing_modalities_and_hiding():
-    model = made(known(no_picture=[0, 1], no_text=[2]), hide=0.5)
-    assert set(model.trained) | set(model.kept) == set(range(N)) and not set(model.kept) & {0, 1, 2}
-    shown = torch.stack([model.shown(ROWS) for _ in range(50)])
+    model = build(known(no_picture=[0, 1], no_text=[2]), modality_dropout=0.5)
+    assert set(model.train_items) | set(model.eval_items) == set(range(N)) and not set(model.eval_items) & {0, 1, 2}
+    shown = torch.stack([model.visible(ROWS) for _ in range(50)])
     assert (shown[:, 0] == torch.tensor([True, False])).all() and (shown[:, 2] == torch.tensor([False, True])).all()
     assert shown[:, 3].any(1).all() and 5 < int((~shown[:, 3]).any(1).sum()) < 45
     for rows in (ROWS, ROWS[:2], ROWS[2:3]):
@@ -166,16 +166,16 @@ def test_missing_modalities_and_hiding():
         assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-def test_data_that_state_nothing_are_refused():
+def test_data_without_properties_are_refused():
     with pytest.raises(ConfigError, match="objectives"):
-        made(known(told=False))
-    model = made(known(told=False), objectives=("mlm", "mom"))
-    assert not model.phases()[0].validate and made().phases()[0].validate
+        build(known(told=False))
+    model = build(known(told=False), objectives=("mlm", "mom"))
+    assert not model.phases()[0].validate and build().phases()[0].validate
     with pytest.raises(ConfigError, match="items with image"):
-        made(known(image=False))
+        build(known(image=False))
 
 
-def test_knowledge_is_told_from_content_and_encoders_travel(tmp_path):
+def test_knowledge_is_predicted_from_content_and_encoders_are_restored(tmp_path):
     colours = {"coloured": relations(60).edges["coloured"]}
     data = replace(shop(60), relations=Relations(colours))
     model = pretrainers.get("k3m")(**SMALL, epochs=40, patience=40)

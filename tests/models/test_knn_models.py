@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.metrics.held_out import validate
 from palate.models.match.content_knn import ContentKNN
-from palate.models.match.item_knn import ItemKNN, neighbours_by_takers
+from palate.models.match.item_knn import ItemKNN, neighbours_by_users
 from palate.ranking.scorer import Scorer
 
 
@@ -26,7 +28,7 @@ def test_neighbours_are_the_largest_shrunk_cosines():
     norm = np.sqrt(count.diagonal())
     cosine = count / (norm[:, None] * norm[None, :] + 2.0)
     np.fill_diagonal(cosine, 0)
-    ids, values = neighbours_by_takers(train.matrix, 4, shrink=2.0, block=3)
+    ids, values = neighbours_by_users(train.matrix, 4, shrink=2.0, block=3)
     for item in range(N_ITEMS):
         order = np.argsort(-cosine[item], kind="stable")[:4]
         order = order[cosine[item, order] > 0]
@@ -41,7 +43,7 @@ def test_powers_weigh_long_histories_and_popular_items_down():
     count = weighed.diagonal().copy()
     wanted = weighed / np.outer(count, count).clip(1e-9) ** 0.25
     np.fill_diagonal(wanted, 0)
-    ids, values = neighbours_by_takers(train.matrix, N_ITEMS, user_power=1.0, item_power=0.25, block=5)
+    ids, values = neighbours_by_users(train.matrix, N_ITEMS, user_power=1.0, item_power=0.25, block=5)
     dense = np.zeros((N_ITEMS, N_ITEMS))
     owner = np.repeat(np.arange(N_ITEMS)[:, None], N_ITEMS, axis=1)
     dense[owner[ids >= 0], ids[ids >= 0]] = values[ids >= 0]
@@ -119,7 +121,7 @@ def test_content_knn_takes_new_items_and_keeps_its_statistics():
         found.values[:N_ITEMS] = train.features[name].values
         found.present[:N_ITEMS] = train.features[name].present
     more["text"].present[N_ITEMS + 1] = more["image"].present[N_ITEMS + 1] = False
-    model.update_items(more, N_ITEMS + 4)
+    model.update_items(ItemFeatures.of(more, N_ITEMS + 4))
     scorer = model.scorer()
     after = scorer.score(as_users(train, [0, 1, 2, 3]))
     np.testing.assert_allclose(after[:, :N_ITEMS], before, atol=1e-6)
@@ -130,3 +132,13 @@ def test_content_knn_takes_new_items_and_keeps_its_statistics():
 def test_content_knn_names_a_wrong_feature():
     with pytest.raises(ConfigError, match="imagge"):
         _solved(ContentKNN(weights={"imagge": 1.0}), view())
+
+
+def test_statistics_of_a_run_of_an_earlier_version_are_read():
+    model = ContentKNN()
+    model.setup(view())
+    width = len(model.columns.get_buffer("mean_1"))
+    model.load_tensors({"mean_1": torch.full((width,), 2.0), "inverse_1": torch.full((width,), 3.0)})
+    state = model.state_dict()
+    assert (state["columns.mean_1"] == 2).all() and (state["columns.scale_1"] == 3).all()
+    assert "mean_1" not in state and "inverse_1" not in state

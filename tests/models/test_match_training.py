@@ -9,8 +9,10 @@ from tiny_view import N_ITEMS, N_USERS, as_users, features, view
 
 from palate.contracts import models
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import seed_torch
 from palate.metrics.held_out import validate
+from palate.models.match.vbpr import VBPR
 from palate.training.loop import train
 
 NAMES = ("bpr", "simplex", "lightgcn", "vbpr", "freedom", "bm3")
@@ -46,7 +48,7 @@ def test_a_restored_model_scores_the_same_and_takes_new_items(name):
     twin.build(model.input_spec)
     twin.load_extra_state(model.extra_state())
     twin.load_tensors({key: value.clone() for key, value in model.state_dict().items()})
-    twin.update_items(data.features, N_ITEMS)
+    twin.update_items(ItemFeatures.of(data.features, N_ITEMS))
     users = as_users(data, list(range(N_USERS)))
     torch.testing.assert_close(model.scorer().score(users), twin.scorer().score(users))
     if not kind.capabilities.new_items:
@@ -57,9 +59,20 @@ def test_a_restored_model_scores_the_same_and_takes_new_items(name):
         for name, old in data.features.items()
     }
     for one in (model, twin):
-        one.update_items(grown, N_ITEMS + 4)
+        one.update_items(ItemFeatures.of(grown, N_ITEMS + 4))
     scores = twin.scorer().score(users)
     torch.testing.assert_close(model.scorer().score(users), scores)
     # new row N_ITEMS + g has the content of group g, which users of group g should prefer among the new
     best = scores[:, N_ITEMS:].argmax(1).numpy()
     assert (best == np.arange(N_USERS) % 4).mean() > 0.5
+
+
+def test_statistics_of_a_run_of_an_earlier_version_are_read():
+    model, older = VBPR(dim=4), VBPR(dim=4)
+    for one in (model, older):
+        one.setup(view())
+    state = model.state_dict()
+    assert "content.standardiser.mean_0" in state
+    older.load_tensors({name.replace("standardiser.", ""): tensor + 1 for name, tensor in state.items()})
+    for name, tensor in older.state_dict().items():
+        assert torch.equal(tensor, state[name] + 1), name

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, batch, features, log_sigmoid_loss, numpy, view
 
+from palate.core.item_features import ItemFeatures
 from palate.models.match.mmgcn import MMGCN
 
 
@@ -90,13 +91,13 @@ def test_new_items_are_scored_by_content_and_leave_the_others_alone():
     train = view()
     model = _model(train)
     model.on_fit_end()
-    model.update_items(train.features, N_ITEMS)
+    model.update_items(ItemFeatures.of(train.features, N_ITEMS))
     before = model.scorer().item_vectors().clone()
     more = {name: features(np.random.default_rng(1), N_ITEMS + 2) for name in ("image", "text")}
     for name, found in more.items():
         found.values[:N_ITEMS], found.present[:N_ITEMS] = train.features[name].values, train.features[name].present
         found.present[N_ITEMS + 1] = False
-    model.update_items(more, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(more, N_ITEMS + 2))
     after = model.scorer()
     np.testing.assert_allclose(after.item_vectors()[:N_ITEMS], before, atol=1e-6)
     assert after.item_vectors()[N_ITEMS].norm() > 0

@@ -8,6 +8,7 @@ from tiny_view import RUN
 
 from palate.core.content import Features, concat
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.features.item_content import ItemContent
 from palate.models.match.alignrec import AlignRec
 from palate.models.match.blend.members import member_of
@@ -25,7 +26,7 @@ def content(dropout, standardise=True):
     view = tiny_view.view()
     features = {**view.features, "text.words": view.features["text"]}
     made = ItemContent({name: found.dim for name, found in features.items()}, standardise, dropout)
-    made.fit(features, N)
+    made.fit(ItemFeatures.of(features, N))
     return made
 
 
@@ -102,7 +103,7 @@ def test_items_with_gaps_are_scored_by_the_regression_that_never_saw_the_missing
     full = naive.scorer().score(users)
     gaps = copies(view, rows)
     for model in (robust, naive):
-        model.update_items(gaps, N + 2)
+        model.update_items(ItemFeatures.of(gaps, N + 2))
     found, plain = robust.scorer().score(users), naive.scorer().score(users)
     expected = alone.scorer().score(users)[:, rows]
     np.testing.assert_allclose(found[:, N:], expected, rtol=1e-4, atol=1e-6)
@@ -114,7 +115,7 @@ def test_items_with_gaps_are_scored_by_the_regression_that_never_saw_the_missing
 def test_a_group_without_weight_serves_items_that_have_nothing_else():
     view = tiny_view.view()
     model = solved(view, modality_dropout=0.1, media={"image": 0.0})
-    model.update_items(copies(view, [5]), N + 1)
+    model.update_items(ItemFeatures.of(copies(view, [5]), N + 1))
     found = model.scorer().score(tiny_view.as_users(view, list(range(8))))
     assert found[:, N].std() > 0
 
@@ -122,14 +123,14 @@ def test_a_group_without_weight_serves_items_that_have_nothing_else():
 def test_aligned_kernels_are_reduced_too():
     view = tiny_view.view()
     model = solved(view, modality_dropout=0.1, kernel="aligned", media={"directions": 1.0})
-    model.update_items(copies(view, [5, 6]), N + 2)
+    model.update_items(ItemFeatures.of(copies(view, [5, 6]), N + 2))
     assert np.isfinite(model.scorer().score(tiny_view.as_users(view, [0, 1])).numpy()).all()
 
 
 def test_an_item_graph_is_the_mean_over_what_is_left():
     view = tiny_view.view()
     made = ItemContent({name: found.dim for name, found in view.features.items()}, False)
-    made.fit(view.features, N)
+    made.fit(ItemFeatures.of(view.features, N))
 
     def dense(weights, dropout=0.0):
         return item_graph(view, made, 4, weights, dropout=dropout).to_scipy().toarray()
@@ -160,5 +161,5 @@ def test_features_of_absent_rows_may_hold_anything():
     values = view.features["image"].values.copy()
     values[3] = np.nan
     made = ItemContent({"image": 6}, True, 0.5)
-    made.fit({"image": Features(values, view.features["image"].present)}, N)
+    made.fit(ItemFeatures.of({"image": Features(values, view.features["image"].present)}, N))
     assert bool(torch.isfinite(made.train().rows("image")[0]).all())

@@ -80,7 +80,7 @@ def test_loss_by_hand():
 
 
 def test_atoms_start_as_patches_and_untrained_ones_do_not():
-    made = []
+    changed = []
     for whiten in (True, False):
         torch.manual_seed(0)
         model = pretrainers.get("patch_atoms")(**SETTINGS, whiten=whiten)
@@ -88,15 +88,15 @@ def test_atoms_start_as_patches_and_untrained_ones_do_not():
         model.setup(view)
         before = model.tower.atoms.detach().clone()
         model.on_epoch(0, np.random.default_rng(0))
-        made.append(not torch.equal(before, model.tower.atoms))
-        assert not np.isin(model.examples(view), model.held.kept).any()
+        changed.append(not torch.equal(before, model.tower.atoms))
+        assert not np.isin(model.examples(view), model.held_out.eval_items).any()
         now = model.tower.white.clone()
         model.on_epoch(1, np.random.default_rng(0))
         assert torch.equal(now, model.tower.white)
-    assert made == [True, False]
+    assert changed == [True, False]
 
 
-def test_pictures_without_a_label_find_their_like(tmp_path):
+def test_similar_pictures_are_near_without_labels(tmp_path):
     data = shop()
     model = pretrainers.get("patch_atoms")(**SETTINGS)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
@@ -107,26 +107,26 @@ def test_pictures_without_a_label_find_their_like(tmp_path):
     assert again.present.tolist() == [True] * 5 + [False]
     np.testing.assert_array_equal(again.values[:5], encoders["image"].encode(raws[:5]).values)
     assert 0 < model.validation_score() <= 1
-    seen = encoders["image"].encode([raws[row] for row in model.held.trained]).values.astype(np.float64)
+    seen = encoders["image"].encode([raws[row] for row in model.held_out.train_items]).values.astype(np.float64)
     spread = np.cov(seen.T)
     assert np.abs(seen.mean(0)).max() < 1e-4 and (np.diff(spread.diagonal()) <= 1e-9).all()
     assert np.abs(spread - np.diag(spread.diagonal())).max() < 1e-3 * spread.max()
     wide = pretrainers.get("patch_atoms")(**{**SETTINGS, "width": 0})
     raw = pretrain(wide, data, tmp_path / "wide", readers=READERS, device="cpu")["image"]
-    whole = raw.encode([raws[row] for row in model.held.trained]).values
+    whole = raw.encode([raws[row] for row in model.held_out.train_items]).values
     assert raw.dim == 48 and seen.var(0).sum() > 0.5 * whole.var(0).sum()
 
 
 def test_components_are_found_all_over_the_catalogue(monkeypatch):
-    monkeypatch.setattr("palate.models.pretrain.patch_atoms.MOST", 4)
+    monkeypatch.setattr("palate.models.pretrain.patch_atoms.MAX_COMPONENT_ITEMS", 4)
     torch.manual_seed(0)
     model = pretrainers.get("patch_atoms")(**SETTINGS)
     model.setup(view_of(shop()))
     asked = []
     read = model.inputs.read
     model.inputs.read = lambda modality, rows: asked.extend(rows.tolist()) or read(modality, rows)
-    model.condense()
-    trained = model.held.trained
+    model.solve_head()
+    trained = model.held_out.train_items
     assert len(asked) <= 4 and min(asked) == trained[0] and max(asked) >= trained[len(trained) // 2]
 
 

@@ -14,11 +14,11 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
-from palate.models.pretrain._entities import entities_of
-from palate.models.pretrain._queries import Queries, alike
+from palate.models.pretrain.shared.entities import entity_matrix
+from palate.models.pretrain.shared.queries import Queries, false_negatives
 from palate.modules.pair_reader import sample_pairs
 from palate.training.pretrain import pretrain
 
@@ -47,10 +47,10 @@ def searched(typed=True, **settings):
 
 def view_of(data):
     plan = {m: (m, spec, None) for m, spec in READERS.items() if m in data.items.modalities}
-    return Content(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
+    return ContentPlan(plan, FeatureStore(None)).view(data.select_view(), data, queries=True)
 
 
-def ready(name, view=None, **settings):
+def set_up(name, view=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get(name)(**{**SIZES, **settings})
     model.setup(view or view_of(searched()))
@@ -70,25 +70,27 @@ def test_queries_are_what_was_typed_or_the_text_of_the_item_before():
     assert all(words[query] == f"something {colour_of(item)}" for query, item in typed.pairs)
     assert all(query % 4 == item % 4 for query, item in before.pairs)
     some = np.arange(ITEMS) < 30
-    assert (before.between(some, ~some)[:, 0] < 30).all() and (before.between(some, ~some)[:, 1] >= 30).all()
-    with pytest.raises(ConfigError, match="searched for"):
+    assert (before.pairs_between(some, ~some)[:, 0] < 30).all() and (
+        before.pairs_between(some, ~some)[:, 1] >= 30
+    ).all()
+    with pytest.raises(ConfigError, match="no searches"):
         Queries(view_of(searched(typed=False)), "typed", "x")
 
 
 def test_entities_are_targets_of_relations_or_words():
     view = view_of(searched())
-    hues = entities_of(view, "auto", "x")
+    hues = entity_matrix(view, "auto", "x")
     assert hues.shape == (ITEMS, 4)
     assert (hues.sum(1)[view.visible_items] == 1).all() and not hues.sum(1)[~view.visible_items].any()
-    words = entities_of(view, "words", "x")
+    words = entity_matrix(view, "words", "x")
     assert words.shape[1] >= 4 and words.sum(0).min() >= 2 and words.sum(0).max() <= view.visible_items.sum() / 2
-    with pytest.raises(ConfigError, match="no names"):
-        entities_of(replace(view, relations=Relations()), "relations", "x")
+    with pytest.raises(ConfigError, match="found no entities"):
+        entity_matrix(replace(view, relations=Relations()), "relations", "x")
 
 
-def test_rows_of_the_same_words_or_item_are_alike():
+def test_rows_of_the_same_words_or_item_are_false_negatives():
     words, items = torch.tensor([[1, 2], [1, 2], [3, 0]]), torch.tensor([7, 8, 8])
-    assert alike(words, items).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
+    assert false_negatives(words, items).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
 
 
 def test_drawn_pairs_are_allowed_and_even():
@@ -102,7 +104,7 @@ def test_drawn_pairs_are_allowed_and_even():
 
 def test_query_matching_by_hand():
     """Three queries of two items: the same words and the same item are no negatives."""
-    model = ready("ppm", tau=0.5)
+    model = set_up("ppm", tau=0.5)
     ids, items = torch.tensor([[2, 5, 3], [2, 5, 3], [2, 6, 3]]), torch.tensor([0, 1, 1])
     with torch.no_grad():
         q, t = model.vectors("text", ids), model.vectors("text", model.inputs.read("text", items))
@@ -114,8 +116,8 @@ def test_query_matching_by_hand():
 
 
 def test_entity_prediction_by_hand():
-    model = ready("ppm", tau=0.25)
-    items = torch.from_numpy(model.named[:2])
+    model = set_up("ppm", tau=0.25)
+    items = torch.from_numpy(model.entity_items[:2])
     with torch.no_grad():
         model.bias.copy_(torch.tensor([0.1, 0.0, -0.2, 0.3]))
         seen = model.vectors("image", model.inputs.read("image", items))
@@ -127,18 +129,18 @@ def test_entity_prediction_by_hand():
 def test_halves_of_ppm_are_apart():
     view = view_of(searched())
     for off, other in (("matching", "prediction"), ("prediction", "matching")):
-        model = ready("ppm", view, **{off: False})
+        model = set_up("ppm", view, **{off: False})
         assert set(model.loss(all_rows(model))) == {"loss", other}
         model.loss(all_rows(model))["loss"].backward()
         silent = model.parts["text" if off == "matching" else "image"]
         assert all(p.grad is None for p in silent.parameters()) and 0 <= model.validation_score() <= 1
     with pytest.raises(ConfigError, match="matching or prediction"):
-        ready("ppm", view, matching=False, prediction=False)
+        set_up("ppm", view, matching=False, prediction=False)
 
 
 def test_the_base_reads_pairs_by_hand():
-    model = ready("adapted_clip", tau=0.5)
-    items = torch.from_numpy(model.trained[:2])
+    model = set_up("adapted_clip", tau=0.5)
+    items = torch.from_numpy(model.train_items[:2])
     assert not torch.equal(*model.ids(items))
     batch = ExampleBatch(torch.stack([torch.full((2,), -1), items], 1))
     with torch.no_grad():
@@ -161,8 +163,11 @@ def test_the_base_reads_pairs_by_hand():
 
 
 def test_scores_are_distilled_by_hand():
-    model = ready("adapted_clip", rivals=1)
-    items, cosines = torch.from_numpy(model.trained[:3]), torch.tensor([[0.1, 0.5, 0.2], [0.0, 0.3, 0.4], [0.9, 0, 0]])
+    model = set_up("adapted_clip", rivals=1)
+    items, cosines = (
+        torch.from_numpy(model.train_items[:3]),
+        torch.tensor([[0.1, 0.5, 0.2], [0.0, 0.3, 0.4], [0.9, 0, 0]]),
+    )
     ids, pictures = model.queries.ids(torch.zeros(3, dtype=torch.int64)), model.inputs.read("image", items)
     with torch.no_grad():
         model.steep.fill_(2.0), model.shift.fill_(-1.0)
@@ -173,11 +178,11 @@ def test_scores_are_distilled_by_hand():
             tokens = [(part[0][[k]], part[1][[k]]) for part, k in ((words, i), (regions, j))]
             chance, logit = teacher.match_logits(*tokens).sigmoid()[0], 2 * cosines[i, j] - 1
             total += chance * F.softplus(-logit) + (1 - chance) * F.softplus(logit)
-        assert float(model.taught(cosines, ids, pictures)) == pytest.approx(float(total / 6), rel=1e-4)
+        assert float(model.distillation(cosines, ids, pictures)) == pytest.approx(float(total / 6), rel=1e-4)
 
 
 def test_the_relevance_model_starts_from_the_base_once_and_stands_still_later():
-    model = ready("adapted_clip")
+    model = set_up("adapted_clip")
     batch = all_rows(model)
     with torch.no_grad():
         model.base.match.weight.add_(1.0)
@@ -197,35 +202,35 @@ def test_the_relevance_model_starts_from_the_base_once_and_stands_still_later():
 
 def test_stages_can_be_left_out_at_the_same_budget():
     view = view_of(searched())
-    phases = ready("adapted_clip", view, epochs=3).phases()
+    phases = set_up("adapted_clip", view, epochs=3).phases()
     assert [(p.name, p.epochs, p.validate) for p in phases] == [
         ("base", 3, True),
         ("relevance", 3, False),
         ("retrieval", 3, True),
     ]
-    model = ready("adapted_clip", view, epochs=3, stages=("retrieval", "base"))
+    model = set_up("adapted_clip", view, epochs=3, stages=("retrieval", "base"))
     assert [(p.name, p.epochs) for p in model.phases()] == [("base", 3), ("retrieval", 6)]
     assert set(model.retrieval_loss(all_rows(model))) == {"loss", "itc"}
-    whole = ready("adapted_clip", view)
+    whole = set_up("adapted_clip", view)
     assert set(whole.retrieval_loss(all_rows(whole))) == {"loss", "itc", "kd"}
-    assert "kd" not in ready("adapted_clip", view, distil=0).retrieval_loss(all_rows(whole))
+    assert "kd" not in set_up("adapted_clip", view, distil=0).retrieval_loss(all_rows(whole))
 
 
 @pytest.mark.parametrize("typed", [True, False])
 @pytest.mark.parametrize("name", BOTH)
-def test_kept_items_are_in_no_example(name, typed):
-    model = ready(name, view_of(searched(typed=typed)))
-    kept = model.held.kept if name == "ppm" else model.kept
+def test_held_out_items_are_in_no_example(name, typed):
+    model = set_up(name, view_of(searched(typed=typed)))
+    kept = model.held_out.eval_items if name == "ppm" else model.eval_items
     rows = model.examples(None)
     assert len(kept) and not np.isin(rows[:, 1], kept).any()
-    assert len(model.asked) and np.isin(model.asked[:, 1], kept).all()
+    assert len(model.eval_pairs) and np.isin(model.eval_pairs[:, 1], kept).all()
     if not typed:
-        assert not np.isin(rows[:, 0], kept).any() and not np.isin(model.asked[:, 0], kept).any()
+        assert not np.isin(rows[:, 0], kept).any() and not np.isin(model.eval_pairs[:, 0], kept).any()
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_missing_content_and_small_batches_are_normal(name):
-    model = ready(name, view_of(searched(titled=False)))
+    model = set_up(name, view_of(searched(titled=False)))
     rows = all_rows(model).rows
     phases = [phase.loss for phase in model.phases()]
     for part in (rows, rows[:1], rows[-1:], rows[rows[:, 0] >= 0][:2], rows[rows[:, 0] < 0][:1]):
@@ -239,22 +244,22 @@ def test_missing_content_and_small_batches_are_normal(name):
 @pytest.mark.parametrize("name", BOTH)
 def test_data_without_what_is_needed_are_refused(name):
     with pytest.raises(ConfigError, match="items with image"):
-        ready(name, view_of(searched(photos=False)))
-    with pytest.raises(ConfigError, match="searched for"):
-        ready(name, view_of(searched(typed=False)), queries="typed")
+        set_up(name, view_of(searched(photos=False)))
+    with pytest.raises(ConfigError, match="no searches"):
+        set_up(name, view_of(searched(typed=False)), queries="typed")
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_encoders_learn_and_travel(name, tmp_path):
+def test_encoders_learn_and_are_restored(name, tmp_path):
     data = searched()
     model = pretrainers.get(name)(**SIZES, epochs=8 if name == "ppm" else 3)
-    made = pretrain(model, data, tmp_path / name, readers=READERS, device="cpu")
+    encoders = pretrain(model, data, tmp_path / name, readers=READERS, device="cpu")
     photos, titles = data.items.raw("image"), ["something red", "a blue lamp", "an unheard word zzz"]
-    assert same_colour(made["image"], photos, [colour_of(i) for i in range(ITEMS)]) > 0.7
+    assert same_colour(encoders["image"], photos, [colour_of(i) for i in range(ITEMS)]) > 0.7
     for modality, raws in (("image", photos[:3]), ("text", titles)):
         again = load_encoder(tmp_path / name / modality)
         found = again.encode([*raws, None])
         assert found.present.tolist() == [True] * 3 + [False]
-        np.testing.assert_array_equal(found.values, made[modality].encode([*raws, None]).values)
+        np.testing.assert_array_equal(found.values, encoders[modality].encode([*raws, None]).values)
         np.testing.assert_allclose(again.encode(raws[:1]).values, found.values[:1], atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(found.values[:3], axis=1), 1, atol=1e-5)

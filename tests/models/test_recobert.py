@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 import torch.nn.functional as F
-from newsroom import COLD, ITEMS, READERS, as_saved, made, news, ready, same_section
+from newsroom import COLD, ITEMS, READERS, as_saved, build, news, same_section, set_up
 
 import palate
 from palate.core.batch import ExampleBatch
@@ -26,8 +26,8 @@ def means(model, titled, described):
 
 def test_matching_by_hand(monkeypatch):
     """Items 1 and 2 differ in both texts: matched as they are, then with their titles swapped."""
-    model, _ = ready("recobert", news(), mlm=0)
-    model.hide = lambda ids: (ids, ids < 0)
+    model, _ = set_up("recobert", news(), mlm=0)
+    model.mask_tokens = lambda ids: (ids, ids < 0)
     rows = torch.tensor([1, 2])
     own = torch.tensor([0, 1])
     with torch.no_grad():
@@ -43,8 +43,8 @@ def test_matching_by_hand(monkeypatch):
 
 def test_equal_texts_belong_together(monkeypatch):
     """Items 4 and 12 have the same title, so a swap of their bodies is no mismatch."""
-    model, _ = ready("recobert", news(), mlm=0)
-    model.hide = lambda ids: (ids, ids < 0)
+    model, _ = set_up("recobert", news(), mlm=0)
+    model.mask_tokens = lambda ids: (ids, ids < 0)
     rows = torch.tensor([4, 12])
     assert torch.equal(*model.text(0, rows))
     own = torch.tensor([0, 1])
@@ -55,12 +55,12 @@ def test_equal_texts_belong_together(monkeypatch):
 
 
 def test_words_are_guessed_from_both_texts():
-    model, _ = ready("recobert", news(), tdm=0)
+    model, _ = set_up("recobert", news(), tdm=0)
     rows = torch.tensor([1, 2])
     ids, _ = concat_texts(model.text(0, rows), model.text(1, rows), 5)
     hidden = torch.zeros_like(ids, dtype=torch.bool)
     hidden[:, 2] = True
-    model.hide = lambda ids: (ids.masked_fill(hidden, 4), hidden)
+    model.mask_tokens = lambda ids: (ids.masked_fill(hidden, 4), hidden)
     with torch.no_grad():
         states = model.stream(ids.masked_fill(hidden, 4))[0][:, 2]
         logits = model.guess(states, model.stream.reader.words.weight)
@@ -74,20 +74,20 @@ def test_the_title_is_the_first_text_column_or_the_one_named():
     log = pl.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
     kinds = {"item": "id", "body": "text", "tags": "text", "name": "text"}
     items = palate.Dataset.from_frames(frame, log, columns=kinds).items
-    assert made("recobert").columns(items) == {
+    assert build("recobert").columns(items) == {
         "title": ("text", "as:text", ("body",)),
         "body": ("text", "as:text", ("tags", "name")),
     }
-    assert made("recobert", title="name").columns(items)["body"][2] == ("body", "tags")
+    assert build("recobert", title="name").columns(items)["body"][2] == ("body", "tags")
     with pytest.raises(ConfigError, match="no such text column"):
-        made("recobert", title="nmae").columns(items)
+        build("recobert", title="nmae").columns(items)
     one = news(bodies=False)
     with pytest.raises(ConfigError, match="found title"):
-        made("recobert").columns(one.items)
+        build("recobert").columns(one.items)
 
 
 def test_both_columns_are_read_with_the_words_of_all_texts():
-    model, _ = ready("recobert", news())
+    model, _ = set_up("recobert", news())
     ids = model.ids(torch.tensor([1]))[0]
     title, body = model.text(0, torch.tensor([1]))[0], model.text(1, torch.tensor([1]))[0]
     said = [int(i) for i in ids if i >= 5]
@@ -96,7 +96,7 @@ def test_both_columns_are_read_with_the_words_of_all_texts():
 
 
 def test_total_score_by_hand():
-    model, _ = ready("recobert", news())
+    model, _ = set_up("recobert", news())
     rows = torch.tensor([2, 3, 5, 9])
     seed = torch.tensor([1])
     with torch.no_grad():
@@ -120,9 +120,9 @@ def test_standardising_leaves_out_what_is_unknown():
 
 
 def test_items_with_one_text_learn_words_alone():
-    model, view = ready("recobert", news(silent=[1], bare=[2, 3, 6]))
+    model, view = set_up("recobert", news(silent=[1], bare=[2, 3, 6]))
     rows = model.examples(view)[:, 0]
-    assert len(model.kept) and not np.isin(rows, [*model.kept, 1]).any() and np.isin([2, 3, 6], rows).all()
+    assert len(model.eval_items) and not np.isin(rows, [*model.eval_items, 1]).any() and np.isin([2, 3, 6], rows).all()
     for some in ([2, 3, 6], [2, 4], [4, 2, 5, 7, 8]):
         model.zero_grad()
         terms = model.loss(ExampleBatch(torch.tensor(some)[:, None]))
@@ -133,7 +133,7 @@ def test_items_with_one_text_learn_words_alone():
 
 def told_apart(model):
     """Share of titles nearer to their own body than to one of another section."""
-    rows = torch.from_numpy(np.flatnonzero(model.both))
+    rows = torch.from_numpy(np.flatnonzero(model.has_both))
     own = model.match(model.text(0, rows), model.text(1, rows))[2]
     nearer = []
     for shift in (1, 2, 3):
@@ -144,11 +144,11 @@ def told_apart(model):
 
 
 def test_pieces_that_no_whole_text_shows_are_unknown():
-    model, _ = ready("recobert", news())
-    body = model.sides[1]
+    model, _ = set_up("recobert", news())
+    body = model.columns_read[1]
     values = np.array(body.values)
     values[:, 2] = model.vocabulary + 3
-    model.sides = (model.sides[0], replace(body, values=values))
+    model.columns_read = (model.columns_read[0], replace(body, values=values))
     rows = torch.tensor([1, 2, 3])
     assert model.text(1, rows)[:, 2].tolist() == [1, 1, 1]
     assert model.loss(ExampleBatch(rows[:, None]))["loss"].isfinite()
@@ -156,9 +156,9 @@ def test_pieces_that_no_whole_text_shows_are_unknown():
 
 def test_titles_find_their_bodies(tmp_path):
     data = news(COLD)
-    model = made("recobert", epochs=60, patience=60)
+    model = build("recobert", epochs=60, patience=60)
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
-    untrained, _ = ready("recobert", data)
+    untrained, _ = set_up("recobert", data)
     assert told_apart(model) > told_apart(untrained) and 0 < model.validation_score() <= 1
     assert same_section(encoders["text"], data) > 0.8
     values, again, alone = as_saved(tmp_path / "out" / "text", encoders["text"], data)
@@ -175,8 +175,8 @@ def test_titles_find_their_bodies(tmp_path):
 
 def test_data_without_two_texts_are_refused():
     with pytest.raises(ConfigError, match="two text columns"):
-        ready("recobert", news(bodies=False))
+        set_up("recobert", news(bodies=False))
     with pytest.raises(ConfigError, match="at least 2 items"):
-        ready("recobert", news(bare=range(1, ITEMS)))
+        set_up("recobert", news(bare=range(1, ITEMS)))
     with pytest.raises(ConfigError, match="both weights"):
-        ready("recobert", news(), tdm=0, mlm=0)
+        set_up("recobert", news(), tdm=0, mlm=0)

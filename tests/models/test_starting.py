@@ -67,20 +67,20 @@ def test_nothing_learnt_is_the_encoder_it_started_from(checkpoint, tmp_path):
 @pytest.mark.parametrize("tuning", ["full", "partial:1", "lora:2"])
 def test_what_is_left_behind_needs_no_checkpoint(checkpoint, tmp_path, tuning):
     copy = shutil.copytree(checkpoint, tmp_path / "checkpoint")
-    made = run(tmp_path / "out", copy, tuning)["text"]
+    trained = run(tmp_path / "out", copy, tuning)["text"]
     texts = ["a red lamp", "a blue lamp"]
     before = make_encoder(f"hf:{checkpoint}?normalize=true", "text").encode(texts).values
-    after = made.encode(texts).values
+    after = trained.encode(texts).values
     assert np.abs(after - before).max() > 1e-4
     shutil.rmtree(copy)
     np.testing.assert_array_equal(load_encoder(tmp_path / "out" / "text").encode(texts).values, after)
 
 
 def test_low_rank_moves_weights_by_a_low_rank(checkpoint, tmp_path):
-    made = run(tmp_path / "out", checkpoint, "lora:2")["text"]
+    trained = run(tmp_path / "out", checkpoint, "lora:2")["text"]
     before = transformers.BertModel.from_pretrained(checkpoint, add_pooling_layer=False).state_dict()
     moved = {}
-    for name, array in made.state()[0].items():
+    for name, array in trained.state()[0].items():
         if name.startswith("tower."):
             key = name.removeprefix("tower.stages.").replace("layers.", "encoder.layer.", 1).removeprefix("enter.")
             moved[key] = array - before[key].numpy()
@@ -90,9 +90,9 @@ def test_low_rank_moves_weights_by_a_low_rank(checkpoint, tmp_path):
 
 
 def test_partial_leaves_what_is_below_alone(checkpoint, tmp_path):
-    made = run(tmp_path / "out", checkpoint, "partial:1")["text"].state()[0]
+    trained = run(tmp_path / "out", checkpoint, "partial:1")["text"].state()[0]
     before = run(tmp_path / "before", checkpoint, epochs=0)["text"].state()[0]
-    moved = {name for name in made if name.startswith("tower.") and not np.array_equal(made[name], before[name])}
+    moved = {name for name in trained if name.startswith("tower.") and not np.array_equal(trained[name], before[name])}
     places = {name.split("layers.")[1].split(".")[0] for name in moved}
     assert moved and all("layers." in name for name in moved) and places == {"1"}
 

@@ -17,7 +17,7 @@ SMALL = {"dim": 16, "layers": 1, "batch_size": 32, "lr": 3e-3, "classes": 4}
 ROWS = torch.tensor([0, 1, 2, 3])
 
 
-def made(train=None, **settings):
+def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("uniter")(**{**SMALL, **settings})
     model.setup(train or view())
@@ -26,7 +26,7 @@ def made(train=None, **settings):
 
 def test_masked_regions_by_hand():
     """All regions hidden: their features and classes are guessed from the words and from where they are."""
-    model = made(masked=0.999, alone=0).eval()
+    model = build(masked=0.999, alone=0).eval()
     hidden = torch.ones(4, 4, dtype=torch.bool)
     with torch.no_grad():
         _, regions = model.stream([model.words(model.ids(ROWS)), model.picture(ROWS, hidden)])
@@ -41,7 +41,7 @@ def test_masked_regions_by_hand():
 
 
 def test_matching_by_hand(monkeypatch):
-    model = made(wra=0.5).eval()
+    model = build(wra=0.5).eval()
     rows = ROWS[:2]
     with torch.no_grad():
         text, image = model.words(model.ids(rows)), model.picture(rows)
@@ -59,7 +59,7 @@ def test_matching_by_hand(monkeypatch):
 
 
 def test_items_with_the_same_words_are_no_mismatch(monkeypatch):
-    model = made(wra=0).eval()
+    model = build(wra=0).eval()
     rows = torch.tensor([0, 12])
     assert torch.equal(*model.ids(rows))
     monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(shape))
@@ -71,7 +71,7 @@ def test_items_with_the_same_words_are_no_mismatch(monkeypatch):
 
 @pytest.mark.parametrize("conditional", [True, False])
 def test_one_modality_is_masked_at_a_time(conditional):
-    model = made(conditional=conditional, alone=0).eval()
+    model = build(conditional=conditional, alone=0).eval()
     shown = {}
     model.picture, picture = lambda rows, hidden: shown.update(hidden=hidden) or picture(rows, hidden), model.picture
     words = model.words.forward
@@ -85,9 +85,9 @@ def test_one_modality_is_masked_at_a_time(conditional):
 
 
 def test_missing_modalities_are_left_out_of_what_needs_them():
-    model = made(view(no_picture=[0, 1], no_text=[2]), alone=0)
-    assert set(model.trained) | set(model.kept) == set(range(48))
-    assert not set(model.kept) & {0, 1, 2}
+    model = build(view(no_picture=[0, 1], no_text=[2]), alone=0)
+    assert set(model.train_items) | set(model.eval_items) == set(range(48))
+    assert not set(model.eval_items) & {0, 1, 2}
     _, hidden, _ = model.masked(ROWS, words=False)
     _, chosen, _ = model.masked(ROWS, words=True)
     assert hidden.any(1).tolist() == [False, False, True, True]
@@ -101,7 +101,7 @@ def test_missing_modalities_are_left_out_of_what_needs_them():
 
 
 def test_one_task_a_batch_and_the_same_ones_for_the_same_epoch():
-    model = made()
+    model = build()
     drawn = []
     for task in model.config.tasks:
         setattr(model, task, lambda rows, task=task: drawn.append(task) or rows.sum())
@@ -113,8 +113,8 @@ def test_one_task_a_batch_and_the_same_ones_for_the_same_epoch():
 
 
 def test_a_hidden_colour_is_read_from_the_picture():
-    model = made(view(24, names=("blue", "yellow")), masked=0.4, alone=0.1)
-    rows = torch.from_numpy(model.trained)
+    model = build(view(24, names=("blue", "yellow")), masked=0.4, alone=0.1)
+    rows = torch.from_numpy(model.train_items)
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     for _ in range(90):
         optimiser.zero_grad()
@@ -137,11 +137,11 @@ def test_a_hidden_colour_is_read_from_the_picture():
 
 def test_data_without_pictures_or_words_are_refused():
     with pytest.raises(ConfigError, match="items with image"):
-        made(view(image=False))
+        build(view(image=False))
     with pytest.raises(ConfigError, match="at least 2 items"):
-        made(view(n=3, no_picture=[0, 1]))
+        build(view(n=3, no_picture=[0, 1]))
     with pytest.raises(ConfigError, match="tasks"):
-        made(tasks=("ocr",))
+        build(tasks=("ocr",))
 
 
 def test_exported_encoders_read_one_modality(tmp_path):

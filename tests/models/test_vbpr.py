@@ -5,6 +5,7 @@ from tiny_view import N_ITEMS, as_users, batch, features, log_sigmoid_loss, nump
 
 from palate.core.config import parse_config
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.models.match.vbpr import VBPR
 
 
@@ -66,12 +67,12 @@ def test_an_item_nobody_took_scores_by_content_alone_and_content_free_strangers_
     model.on_fit_end()
     rng = np.random.default_rng(1)
     arrived = {"image": features(rng, N_ITEMS + 2, (N_ITEMS, N_ITEMS + 1)), "text": features(rng, N_ITEMS + 2, (21,))}
-    model.update_items(arrived, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of(arrived, N_ITEMS + 2))
     scorer = model.scorer()
     assert scorer.scorable().tolist() == [True] * (N_ITEMS + 1) + [False]
     scores = scorer.score(as_users(view(), [0, 1]))
     assert scores.shape == (2, N_ITEMS + 2) and torch.isfinite(scores).all()
-    model.update_items({"text": arrived["text"]}, N_ITEMS + 2)
+    model.update_items(ItemFeatures.of({"text": arrived["text"]}, N_ITEMS + 2))
     assert model.scorer().scorable().tolist() == [True] * (N_ITEMS + 1) + [False]
 
 

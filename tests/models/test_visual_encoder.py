@@ -1,4 +1,4 @@
-"""VisualEncoder: its stages by hand, whom negatives come from, what each stage trains, pictures that find partners."""
+"""VisualEncoder: its stages by hand, negatives, the parameters of each stage, pictures that find partners."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from palate.core.batch import ExampleBatch
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
-from palate.models.pretrain._clicked import Clicked
-from palate.models.pretrain._properties import Properties
+from palate.models.pretrain.shared.clicks import CoClicks
+from palate.models.pretrain.shared.properties import Properties
 from palate.modules.momentum_encoder import project
 from palate.training.pretrain import pretrain
 
@@ -29,7 +29,7 @@ def halves(**shape):
     return replace(shop(**shape), relations=Relations({"half": edges}))
 
 
-def made(data, **settings):
+def build(data, **settings):
     view = view_of(data)
     torch.manual_seed(0)
     model = pretrainers.get("visual_encoder")(**{**SETTINGS, **settings})
@@ -37,28 +37,28 @@ def made(data, **settings):
     return model, view
 
 
-def test_goals_are_the_other_view_by_a_slow_copy():
-    model, _ = made(halves(), momentum=0.5)
+def test_targets_are_the_other_view_by_the_momentum_encoder():
+    model, _ = build(halves(), momentum=0.5)
     boot = model.bootstrap
     before = [p.clone() for p in boot.target.parameters()]
     with torch.no_grad():
         for p in boot.online.parameters():
             p.add_(0.1 * torch.randn_like(p))
     one, other = torch.randn(2, 4, 3, 16, 16)
-    predicted, goals = boot(one, other)
+    predicted, targets = boot(one, other)
     for old, now, online in zip(before, boot.target.parameters(), boot.online.parameters()):
         torch.testing.assert_close(now, (old + online) / 2)
     with torch.no_grad():
-        torch.testing.assert_close(goals, project(boot.target, torch.cat([other, one])), atol=1e-4, rtol=1e-3)
-    assert predicted.requires_grad and not goals.requires_grad
+        torch.testing.assert_close(targets, project(boot.target, torch.cat([other, one])), atol=1e-4, rtol=1e-3)
+    assert predicted.requires_grad and not targets.requires_grad
 
 
 def test_clicks_by_hand():
-    model, _ = made(halves(), tau=0.5)
+    model, _ = build(halves(), tau=0.5)
     model.eval()
     counts = torch.tensor([[False, True, False], [True, False, True]])
     drawn = torch.tensor([0, 1]), torch.tensor([4, 5, 8]), counts
-    model.clicked.draw = lambda rows, negatives, pool: drawn
+    model.co_clicks.sample = lambda rows, negatives, pool: drawn
     with torch.no_grad():
         found = float(model.clicks_loss(ExampleBatch(ROWS))["loss"])
         a, b = (model.corrected(model.base(rows)) for rows in drawn[:2])
@@ -71,12 +71,12 @@ def test_clicks_by_hand():
 @pytest.mark.parametrize("pool", ["class", "both", "all"])
 def test_negatives_are_hard_and_never_taken(pool):
     view = view_of(halves())
-    classes = Properties.of(view).classes("half")
+    classes = Properties.from_view(view).classes("half")
     assert classes.tolist() == [i % 4 // 2 if seen else -1 for i, seen in enumerate(view.visible_items)]
     items = np.flatnonzero(view.warm_items)
-    clicked = Clicked(view, items, classes)
+    clicked = CoClicks(view, items, classes)
     torch.manual_seed(0)
-    anchors, candidates, counts = (part.numpy() for part in clicked.draw(torch.from_numpy(items), 4, pool))
+    anchors, candidates, counts = (part.numpy() for part in clicked.sample(torch.from_numpy(items), 4, pool))
     assert len(anchors) == len(items) and counts.any(1).all()
     partners = candidates[: len(items)]
     assert (partners != anchors).all() and (partners % 4 == anchors % 4).all()
@@ -86,50 +86,49 @@ def test_negatives_are_hard_and_never_taken(pool):
     drawn = classes[candidates[len(items) :]].reshape(len(items), 4)
     assert ((drawn == classes[anchors][:, None]).all()) == (pool != "all")
     person = np.full(len(items), 1)
-    free = clicked.counts(anchors, person, candidates, alike=False)
+    free = clicked.negative_mask(anchors, person, candidates, same_class=False)
     assert (free == (view.matrix[[1]].toarray()[0][candidates] == 0)).all()
 
 
-def test_stages_train_what_they_say():
-    model, view = made(halves())
+def test_each_stage_trains_its_own_parameters():
+    model, view = build(halves())
     stages = {phase.name: set(map(id, phase.parameters)) for phase in model.phases()}
     tower, correction = (set(map(id, model.part[name].parameters())) for name in ("tower", "combine"))
     assert list(stages) == ["views", "clicks", "exposure"]
     assert stages["clicks"] == tower <= stages["views"]
     assert stages["exposure"] == correction and not correction & stages["views"]
     assert not any(p.requires_grad for p in model.bootstrap.target.parameters())
-    assert (
-        not np.isin(model.examples(view), model.held.kept).any() and np.isin(model.asked[:, 1], model.held.kept).all()
-    )
-    assert not np.isin(model.asked[:, 0], model.held.kept).any() and len(model.asked)
-    assert [phase.name for phase in made(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
+    assert not np.isin(model.examples(view), model.held_out.eval_items).any()
+    assert np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
+    assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any() and len(model.eval_pairs)
+    assert [phase.name for phase in build(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
 
 
-def test_exposure_draws_heads_to_their_likes_in_the_tail():
-    model, view = made(halves())
+def test_exposure_draws_heads_to_similar_tail_items():
+    model, view = build(halves())
     model.eval()
-    exposed, frozen = model.exposed, model.before_exposure()
+    exposed, frozen = model.exposure, model.before_exposure()
     assert exposed.head.any() and view.popularity[exposed.head].min() > view.popularity[exposed.tail].max()
-    heads, tails = exposed.pairs(torch.from_numpy(model.held.trained), frozen)
+    heads, tails = exposed.nearest_tail(torch.from_numpy(model.held_out.train_items), frozen)
     assert set(heads.tolist()) == set(np.flatnonzero(exposed.head)) and not frozen.requires_grad
-    classes, unit = model.clicked.classes, F.normalize(frozen, dim=1)
+    classes, unit = model.co_clicks.classes, F.normalize(frozen, dim=1)
     assert (classes[heads] == classes[tails]).all()
     for head, tail in zip(heads, tails):
         rivals = [t for t in exposed.tail if classes[t] == classes[head]]
         assert float(unit[head] @ unit[tail]) == pytest.approx(max(float(unit[head] @ unit[t]) for t in rivals))
-    terms = model.exposure_loss(ExampleBatch(torch.from_numpy(model.held.trained)[:, None]))
+    terms = model.exposure_loss(ExampleBatch(torch.from_numpy(model.held_out.train_items)[:, None]))
     assert float(terms["loss"].detach()) == pytest.approx(float((terms["clicks"] + 0.5 * terms["debias"]).detach()))
     terms["loss"].backward()
     assert all(p.grad is None for p in model.part["tower"].parameters())
 
 
-def test_data_that_lack_what_a_stage_needs_are_refused():
+def test_data_unsuitable_for_a_stage_are_refused():
     with pytest.raises(ConfigError, match="with a picture"):
-        made(halves(photos=False))
+        build(halves(photos=False))
     with pytest.raises(ConfigError, match="category"):
-        made(halves(), category="category")
-    assert made(halves(), category="")[0].clicked.classes.tolist() == made(halves())[0].clicked.classes.tolist()
-    assert set(made(shop(), category="")[0].clicked.classes) == {0}
+        build(halves(), category="category")
+    assert build(halves(), category="")[0].co_clicks.classes.tolist() == build(halves())[0].co_clicks.classes.tolist()
+    assert set(build(shop(), category="")[0].co_clicks.classes) == {0}
     view = view_of(halves())
     first = np.unique(view.users, return_index=True)[1]
     model = pretrainers.get("visual_encoder")(**SETTINGS)
@@ -147,7 +146,7 @@ def test_pictures_find_their_partners(tmp_path):
     again = load_encoder(tmp_path / "out" / "image").encode([*raws[:5], None])
     assert again.present.tolist() == [True] * 5 + [False]
     np.testing.assert_array_equal(again.values[:5], encoders["image"].encode(raws[:5]).values)
-    seen = model.held.trained[:5]
+    seen = model.held_out.train_items[:5]
     found = encoders["image"].encode([raws[row] for row in seen]).values
     np.testing.assert_allclose(found, model.vectors(seen).numpy(), atol=1e-5)
     assert 0 < model.validation_score() <= 1

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from palate.core.errors import ConfigError
-from palate.core.tuning import Plan, parse_plan
+from palate.core.tuning import TuningSpec, parse_tuning
 from palate.modules.adapters import Bottleneck, LowRank, Prompt, add_low_rank
 from palate.modules.modality_fusion import ModalityFusion
 from palate.modules.network import Network
@@ -43,11 +43,11 @@ def inputs(kind, n=3):
 
 
 def test_plans_are_read_and_written():
-    assert parse_plan("lora") == Plan("lora", 8) and str(parse_plan("lora:4")) == "lora:4"
-    assert not parse_plan("frozen").trains and str(parse_plan("full")) == "full"
+    assert parse_tuning("lora") == TuningSpec("lora", 8) and str(parse_tuning("lora:4")) == "lora:4"
+    assert not parse_tuning("frozen").trains and str(parse_tuning("full")) == "full"
     for wrong in ("", "partial", "lora:0", "full:1", "lora:x", "tuned"):
         with pytest.raises(ValueError, match=r"known|needs"):
-            parse_plan(wrong)
+            parse_tuning(wrong)
 
 
 def test_a_low_rank_update_is_the_product_of_its_halves():
@@ -98,7 +98,7 @@ def test_stages_give_what_the_tower_gives(kind):
         whole = found.head((tokens, mask))
         assert torch.allclose(found((x, None)), whole, atol=1e-5)
         for n in (1, 2, 9):
-            split = network(kind).prepare(Plan("partial", n), TOWERS[kind][1]).eval()
+            split = network(kind).prepare(TuningSpec("partial", n), TOWERS[kind][1]).eval()
             state = (x, None) if split.split is None else split.lower(x)
             assert torch.allclose(split(state), whole, atol=1e-5), n
 
@@ -106,7 +106,7 @@ def test_stages_give_what_the_tower_gives(kind):
 @pytest.mark.parametrize("kind", TOWERS)
 @pytest.mark.parametrize("plan", ["frozen", "partial:1", "full", "lora:2", "adapter:3", "prompt:2"])
 def test_a_plan_trains_what_it_says(kind, plan):
-    parsed, x = parse_plan(plan), inputs(kind)
+    parsed, x = parse_tuning(plan), inputs(kind)
     plain = network(kind)
     if kind == "words" and parsed.kind in ("prompt", "lora"):
         with pytest.raises(ConfigError, match=r"learnt positions|no linear map"):
@@ -135,7 +135,7 @@ def test_the_split_point_is_named_by_the_weights_below_it_alone():
         found = network("text")
         with torch.no_grad():
             change(found)
-        return found.prepare(Plan("partial", n), (5,)).lower_key()
+        return found.prepare(TuningSpec("partial", n), (5,)).lower_key()
 
     same = key(lambda found: None)
     assert key(lambda found: found.head.layer.weight.add_(1)) == same

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import Identity
 
-from palate.core.tuning import Plan
+from palate.core.tuning import TuningSpec
 from palate.modules.masking import apply_mask, sample_mask, sample_mismatched_pairs
 from palate.modules.network import Network
 from palate.modules.region_labeller import RegionLabeller
@@ -118,10 +118,12 @@ def test_a_stream_over_words_can_stop_between_layers():
     whole = made.stream([made.reader(ids)])[0]
     torch.testing.assert_close(made(ids)[0], whole)
     for kind, amount, trained in (("partial", 1, 1), ("frozen", 0, 0), ("full", 0, 2)):
-        network = Network(SingleModalityStream(words, 8, 2, 2), Identity(), "it").prepare(Plan(kind, amount), (5,))
+        network = Network(SingleModalityStream(words, 8, 2, 2), Identity(), "it").prepare(
+            TuningSpec(kind, amount), (5,)
+        )
         layers = network.stages.blocks()
         assert sum(all(p.requires_grad for p in layer.parameters()) for layer in layers) == trained
-    network = Network(made, Identity(), "it").prepare(Plan("prompt", 3), (5,)).eval()
+    network = Network(made, Identity(), "it").prepare(TuningSpec("prompt", 3), (5,)).eval()
     with torch.no_grad():
         values, mask = network.tokens((ids, None))
     assert values.shape == (3, 5, 8) and mask.tolist() == (ids != 0).tolist()

@@ -345,13 +345,13 @@ def test_words_need_words_and_a_space(opened):
 def test_words_change_what_is_shown(shared_run, opened):
     service = opened(shared_run)
     snapshot = service.snapshot
-    row = int(np.flatnonzero(snapshot.content.vectors["image"].present)[0])
+    row = int(np.flatnonzero(snapshot.features["image"].present)[0])
     found = ids(service.recommend(RecommendRequest(5, similar_to=snapshot.ids[row], text="made of glass")))
-    words = snapshot.content.fitted["text"].encode(["made of glass"]).values[0]
-    query = snapshot.content.vectors["image"].values[row] + words
+    words = snapshot.content.encoders["text"].encode(["made of glass"]).values[0]
+    query = snapshot.features["image"].values[row] + words
     total, there = np.zeros(len(snapshot)), np.zeros(len(snapshot))
     for name in ("text", "image"):
-        vectors = snapshot.content.vectors[name]
+        vectors = snapshot.features[name]
         scores = vectors.values @ query
         scores = (scores - scores[vectors.present].mean()) / scores[vectors.present].std()
         total += np.where(vectors.present, scores, 0)

@@ -1,5 +1,7 @@
 """Content that is trained with a matcher: what is encoded when, the store's split points, resuming, learning."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,13 @@ from trained_content import COLD, N_ITEMS, bits, catalogue, content, encoder_fol
 
 from palate.contracts import models
 from palate.core.errors import ArtefactError
-from palate.core.tuning import parse_plan
-from palate.features.adapted import FUSED, Adapted
-from palate.features.encoders.pieces import Pieces
+from palate.core.item_features import ItemFeatures
+from palate.core.tuning import parse_tuning
+from palate.features.encoders.pieces import WordPiece
 from palate.features.item_content import ItemContent
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.store import FeatureStore
+from palate.features.trainable import FUSED, TrainableEncoders
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +30,8 @@ def make(name="vbpr", **settings):
 
 def ready(folder, tuning="full", fusion="late", split=None):
     data = catalogue(split)
-    found = content(data, folder)
-    found.view(data.select_view(0), data)
-    return data, found, found.adapt(data.items, parse_plan(tuning), fusion, 8)
+    found, features = content(data, folder).fit(data.select_view(0), data)
+    return data, found, found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)
 
 
 def test_rows_are_encoded_apart_and_in_any_order(folder):
@@ -43,7 +45,7 @@ def test_rows_are_encoded_apart_and_in_any_order(folder):
                     assert torch.allclose(made, whole[name][rows], atol=1e-5), (tuning, fusion)
 
 
-def test_an_absent_modality_is_no_vector_and_an_item_with_one_of_two_is_there(folder):
+def test_an_absent_modality_has_no_vector_and_an_item_with_one_of_two_is_present(folder):
     _, _, late = ready(folder)
     assert not late.vectors["text"].present[5] and not late.vectors["image"].present[7]
     assert not late.vectors["text"].values[5].any()
@@ -64,13 +66,13 @@ def test_untrained_vectors_are_those_of_the_encoder(folder):
 def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_evaluation(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=True)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source)
     held.train()
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
     before = held.rows("text")[0].clone()
-    held.attend(torch.tensor([3, 1, 3]))
+    held.encode_batch(torch.tensor([3, 1, 3]))
     assert calls == [2]
     values, present = held.rows("text", torch.tensor([0, 1, 5]))
     assert values.requires_grad and present.tolist() == [True, True, False]
@@ -79,7 +81,7 @@ def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_eval
         for p in source.network.parameters():
             if p.grad is not None:
                 p -= p.grad
-    held.attend(torch.tensor([1]))
+    held.encode_batch(torch.tensor([1]))
     after = held.rows("text")[0]
     assert torch.equal(after[[0, 3]], before[[0, 3]]) and not torch.equal(after[1], before[1])
     calls.clear()
@@ -96,12 +98,12 @@ def test_only_the_rows_of_a_step_have_gradients_and_the_rest_is_of_the_last_eval
 def test_a_step_encodes_no_more_rows_than_it_may(folder):
     _, _, source = ready(folder)
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source, limit=4)
     calls: list[int] = []
     source.network.register_forward_hook(lambda module, given, out: calls.append(len(given[1])))
     held.train()
-    held.attend(torch.arange(10))
+    held.encode_batch(torch.arange(10))
     assert calls == [4]
 
 
@@ -110,21 +112,21 @@ def test_content_that_is_hidden_stays_hidden_while_it_is_trained(folder):
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, standardise=False)
     seen = np.arange(N_ITEMS) != 2
     visible = {name: found.mask_rows(seen) for name, found in source.vectors.items()}
-    held.fit(visible, N_ITEMS)
+    held.fit(ItemFeatures.of(visible, N_ITEMS))
     held.attach_encoders(source)
-    held.load(visible, N_ITEMS)
+    held.load(ItemFeatures.of(visible, N_ITEMS))
     held.train()
-    held.attend(torch.tensor([0, 1]))
+    held.encode_batch(torch.tensor([0, 1]))
     held.eval()
     values, present = held.rows("text")
     assert not present[2] and present[0]
-    held.load(source.vectors, N_ITEMS)
+    held.load(ItemFeatures.of(source.vectors, N_ITEMS))
     assert held.present("text")[2] and bits(held.rows("text")[0][0]) == bits(values[0])
 
 
 def dropping(source, dropout=0.6):
     held = ItemContent({name: found.dim for name, found in source.vectors.items()}, False, dropout)
-    held.fit(source.vectors, N_ITEMS)
+    held.fit(ItemFeatures.of(source.vectors, N_ITEMS))
     held.attach_encoders(source)
     return held
 
@@ -137,12 +139,12 @@ def test_a_dropped_modality_has_no_gradient_and_nothing_is_dropped_afterwards(fo
     masks = {name: held.present(name) for name in held.names}
     lost = torch.from_numpy(source.inputs["text"].present) & ~masks["text"]
     assert 0 < int(lost.sum()) < N_ITEMS and torch.stack([*masks.values()]).any(0).all(), "every item keeps one"
-    held.attend(lost.nonzero().squeeze(1))
+    held.encode_batch(lost.nonzero().squeeze(1))
     values, present = held.rows("text", rows)
     assert torch.equal(present, masks["text"]) and not values[lost].any()
     values.sum().backward()
     assert not any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
-    held.attend(masks["text"].nonzero().squeeze(1))
+    held.encode_batch(masks["text"].nonzero().squeeze(1))
     held.rows("text", rows)[0].square().sum().backward()
     assert any(p.grad.any() for p in source.network.parameters() if p.grad is not None)
     held.eval()
@@ -153,7 +155,7 @@ def test_a_dropped_modality_has_no_gradient_and_nothing_is_dropped_afterwards(fo
 
 
 @pytest.mark.parametrize("fusion", ["intermediate", "early"])
-def test_a_modality_is_dropped_before_it_meets_the_others(folder, fusion):
+def test_a_modality_is_dropped_before_fusion(folder, fusion):
     _, _, source = ready(folder, "frozen", fusion)
     held, rows = dropping(source), torch.arange(N_ITEMS)
     whole = held.eval().rows(FUSED)[0].clone()
@@ -163,11 +165,11 @@ def test_a_modality_is_dropped_before_it_meets_the_others(folder, fusion):
     assert present.all(), "every item keeps one"
     moved = (during - whole).abs().amax(1) > 1e-5
     assert 0 < int(moved.sum()) < N_ITEMS and not moved[[5, 7]].any(), "5 and 7 have one modality"
-    held.attend(rows)
+    held.encode_batch(rows)
     fresh = held.rows(FUSED)[0]
     assert fresh.requires_grad and torch.allclose(fresh, during, atol=1e-5), "a step reads what the epoch drew"
     torch.manual_seed(1)
-    assert not torch.equal(held.train().rows(FUSED)[0], during), "every epoch draws anew"
+    assert not torch.equal(held.train().rows(FUSED)[0], during), "every epoch draws again"
     assert torch.allclose(held.eval().rows(FUSED)[0], whole, atol=1e-5)
 
 
@@ -176,11 +178,10 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     data = catalogue()
 
     def adapt(tuning, encoder=None, fusion="late"):
-        found = Content(content(data, folder).plan, store)
-        found.view(data.select_view(0), data)
+        found, features = ContentPlan(content(data, folder).features, store).fit(data.select_view(0), data)
         if encoder is not None:
-            found.fitted["text"] = encoder
-        return found.adapt(data.items, parse_plan(tuning), fusion, 8)
+            found = replace(found, encoders={**found.encoders, "text": encoder})
+        return found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)
 
     states = adapt("partial:1").inputs["text"]
     assert states.kind == "tokens" and states.values.shape[1] == 8 and len(states) == N_ITEMS
@@ -188,14 +189,14 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     weights = {name: torch.from_numpy(np.array(value)) for name, value in other.state()[0].items()}
     weights["head.weight"] += 1
     weights["tower.layers.layers.1.linear1.weight"] += 1
-    kept = tower().take_weights(weights, "other head")
+    kept = tower().load_weights(weights, "other head")
     with monkeypatch.context() as patch:
         patch.setattr(
-            Pieces, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
+            WordPiece, "embed", lambda self, contents: 1 / 0 if len(contents) > 1 else np.ones((1, 8), np.float32)
         )
         assert adapt("partial:1", kept).inputs["text"].identity == states.identity, "nothing is encoded again"
     weights["tower.words.weight"] += 1
-    assert adapt("partial:1", tower().take_weights(weights, "x")).inputs["text"].identity != states.identity
+    assert adapt("partial:1", tower().load_weights(weights, "x")).inputs["text"].identity != states.identity
     assert adapt("partial:2").inputs["text"].identity != states.identity
 
 
@@ -222,10 +223,10 @@ def test_killed_training_of_content_resumes_to_the_same_bits(folder, tmp_path, m
     again = make(**settings).fit(data, content=content(data, folder), **options)
     a, b = whole.state_dict(), again.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
-    assert whole.deployment.content.adapted.identity == again.deployment.content.adapted.identity
+    assert whole.deployment.content.trained.identity == again.deployment.content.trained.identity
 
 
-def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
+def test_training_a_random_tower_learns_to_rank_new_items_by_their_titles(folder):
     """Taste is one word of a title, which a random tower drowns in the others."""
     data = catalogue(COLD, n_items=90)
     split = data.split.test_candidates
@@ -234,7 +235,7 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
         model = make(epochs=40, lr=0.02, reg=0.0, tuning=tuning)
         model.fit(data, content=plan_content(data, {"text": folder, "image": "none"}), metric="ndcg@10")
         table = model.scorer().score(data.select_view().user_batch(np.arange(30))).numpy()
-        cold = np.flatnonzero(split & model.deployment.content.vectors["text"].present)
+        cold = np.flatnonzero(split & model.deployment.features["text"].present)
         own = np.arange(30)[:, None] % 3 == cold[None] % 3
         scores[tuning] = float(
             np.mean([(table[u, cold][own[u]][:, None] > table[u, cold][~own[u]][None]).mean() for u in range(30)])
@@ -242,23 +243,23 @@ def test_training_a_random_tower_finds_what_the_titles_say_of_new_items(folder):
     assert scores["full"] > 0.9 and scores["full"] > scores["frozen"], scores
 
 
-def test_a_hidden_modality_is_hidden_before_it_meets_the_others(folder):
+def test_a_missing_modality_is_dropped_before_fusion(folder):
     data = catalogue()
     model = make(tuning="frozen", fusion="intermediate").fit(data, content=content(data, folder))
-    whole, everyone = model.deployment.content, np.ones(N_ITEMS, bool)
-    found = whole.without(data.items, {"image": everyone}).vectors[FUSED]
+    fitted, features, everyone = model.deployment.content, model.deployment.features, np.ones(N_ITEMS, bool)
+    found = fitted.drop_modalities(features, data.items, {"image": everyone})[FUSED]
     assert found.present.sum() == N_ITEMS - 1, "the item without a text has nothing left"
-    assert not np.array_equal(found.values, whole.vectors[FUSED].values)
-    all_of_it = whole.without(data.items, {"image": ~everyone}).vectors[FUSED]
-    assert np.allclose(all_of_it.values, whole.vectors[FUSED].values, atol=1e-6)
+    assert not np.array_equal(found.values, features[FUSED].values)
+    complete = fitted.drop_modalities(features, data.items, {"image": ~everyone})[FUSED]
+    assert np.allclose(complete.values, features[FUSED].values, atol=1e-6)
 
 
-def test_weights_of_another_plan_are_refused(folder, tmp_path):
+def test_weights_of_another_tuning_are_refused(folder, tmp_path):
     _, found, source = ready(folder, "lora:2")
     source.network.save(tmp_path / "adapted")
-    back = Adapted.load(tmp_path / "adapted", found.fitted)
+    back = TrainableEncoders.load(tmp_path / "adapted", found.encoders)
     assert back.identity == source.network.identity
     text = (tmp_path / "adapted" / "adapted.json").read_text()
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        Adapted.load(tmp_path / "adapted", found.fitted)
+        TrainableEncoders.load(tmp_path / "adapted", found.encoders)

@@ -12,9 +12,9 @@ import torch
 from palate.core.content import Features
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
-from palate.features.encoders.pieces import Pieces
+from palate.features.encoders.pieces import WordPiece
 from palate.features.encoders.tower import Tower, tower_network
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.features.saved import save_encoder
 
 N_USERS, N_ITEMS, TASTES = 30, 24, 3
@@ -52,7 +52,7 @@ def catalogue(split: str | None = None, seed: int = 0, n_items: int = N_ITEMS) -
 
 def tower(layers: int = 2, seed: int = 0, **more: int) -> Tower:
     """A text tower with random weights over pieces of the catalogue's titles."""
-    pieces = Pieces(size=60, length=8).fit(catalogue().items.raw("text"))
+    pieces = WordPiece(size=60, length=8).fit(catalogue().items.raw("text"))
     assert pieces.vocabulary is not None
     network = {
         "kind": "text",
@@ -64,7 +64,7 @@ def tower(layers: int = 2, seed: int = 0, **more: int) -> Tower:
     }
     seed_torch(seed, "tower")
     made = Tower(pieces, {**network, **more}, 6)
-    return made.take_weights(tower_network(network, 6).state_dict(), "tiny")
+    return made.load_weights(tower_network(network, 6).state_dict(), "tiny")
 
 
 @cache
@@ -75,7 +75,7 @@ def encoder_folder(root: Path) -> str:
     return str(folder)
 
 
-def content(data: Dataset, folder: str) -> Content:
+def content(data: Dataset, folder: str) -> ContentPlan:
     """Texts through the saved tower, pictures as given."""
     return plan_content(data, {"text": folder})
 

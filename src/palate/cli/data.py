@@ -62,13 +62,17 @@ def encode(
     loaded = palate.load(data, layout)
     place = store or default_store(data)
     kept = place if ray is None else RayStore(place, ray)
-    content = plan_content(loaded, show.encoders(encoder), kept)
-    view = content.view(loaded.select_view(), loaded)
+    content, features = plan_content(loaded, show.encoders(encoder), kept).fit(loaded.select_view(), loaded)
     rows = [
-        {"feature": name, "encoder": content.plan[name][1], "width": found.dim, "present": int(found.present.sum())}
-        for name, found in view.all_features.items()
+        {
+            "feature": name,
+            "encoder": content.plan[name].encoder,
+            "width": found.dim,
+            "present": int(found.present.sum()),
+        }
+        for name, found in features.items()
     ]
-    faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.faults]
+    faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.failures]
     if json:
         show.emit({"features": rows, "faults": faults}, True)
         return

@@ -11,7 +11,7 @@ from palate.cli import show
 
 if TYPE_CHECKING:
     from palate.data.dataset import Dataset
-    from palate.features.plan import Content
+    from palate.features.plan import ContentPlan
 
 R = TypeVar("R")
 
@@ -50,7 +50,7 @@ class ContentOptions(DataOptions):
 
     encoder: show.Encoders = None
 
-    def content(self, data: Dataset) -> Content:
+    def content(self, data: Dataset) -> ContentPlan:
         """Plan the encoders of ``data``."""
         from palate.features.plan import plan_content
 

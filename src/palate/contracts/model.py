@@ -16,12 +16,12 @@ from palate.contracts.task import Task, tasks
 from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource
 from palate.core.config import ContentConfig, ModelConfig, TrainedConfig, parse_config
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
 from palate.data.views import TrainView
-from palate.features.adapted import Source
+from palate.features.trainable import TrainableContent
 
 
 class Model(nn.Module):
@@ -82,7 +82,7 @@ class Model(nn.Module):
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         self.build(InputSpec(train.n_users, train.n_items, dims))
 
-    def attach_encoders(self, source: Source) -> None:
+    def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.
 
         Args:
@@ -177,17 +177,16 @@ class Model(nn.Module):
     def on_fit_end(self) -> None:
         """Keep what scoring needs and drop what only training needed; called once after training."""
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        """Take content for all ``n_items`` rows, also rows unseen in fitting. Nothing is retrained.
+    def update_items(self, features: ItemFeatures) -> None:
+        """Take the content of all items, also of items unseen in fitting. Nothing is retrained.
 
         Args:
-            content: features by name, ``n_items`` rows each.
-            n_items: rows of the catalogue.
+            features: of all items of the catalogue.
 
         Raises:
             UnsupportedError: for new rows in a model that cannot score new items.
         """
-        if self.input_spec is not None and n_items != self.input_spec.n_items:
+        if self.input_spec is not None and features.n_items != self.input_spec.n_items:
             able = [name for name, kind in models.items() if kind.capabilities.new_items]
             raise UnsupportedError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
 
@@ -258,12 +257,16 @@ class Model(nn.Module):
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the tensors of ``state_dict``; buffers take the saved shape.
 
+        A module whose tensors had other names in earlier versions has ``older_names``: older name -> name of today.
+
         Args:
             tensors: name -> tensor.
         """
         for name, tensor in tensors.items():
             owner, _, leaf = name.rpartition(".")
             module = self.get_submodule(owner)
+            inner, _, leaf = getattr(module, "older_names", {}).get(leaf, leaf).rpartition(".")
+            module = module.get_submodule(inner)
             if isinstance(getattr(module, leaf, None), nn.Parameter):
                 setattr(module, leaf, nn.Parameter(tensor, requires_grad=False))
             else:

@@ -15,9 +15,9 @@ from palate.contracts.spec import InputSpec, Requirements
 from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource, ImpressionBatch
 from palate.core.config import TrainedConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.schema import Schema
 from palate.data.views import TrainView
@@ -104,9 +104,9 @@ class Ranker(Model):
         rows = scores.view(-1, self.config.negatives + 1)
         return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
         """Take new rows of items; of their fields nothing is known."""
-        self.tables.grow(n_items)
+        self.tables.grow(features.n_items)
 
     def artifacts(self) -> Mapping[str, Artifact]:
         """The schema of fields, with its vocabularies."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, did_you_mean
-from .tuning import Fusion, parse_plan
+from .tuning import Fusion, parse_tuning
 
 ScheduleName = Literal["constant", "linear", "cosine"]
 
@@ -76,7 +76,7 @@ class ContentConfig(ModelConfig):
     @field_validator("tuning")
     @classmethod
     def _known_plan(cls, value: str) -> str:
-        return str(parse_plan(value))
+        return str(parse_tuning(value))
 
     @model_validator(mode="after")
     def _vectors_to_predict(self) -> Self:

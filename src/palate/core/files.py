@@ -139,10 +139,15 @@ def digest(*parts: bytes | str) -> str:
     return state.hexdigest()
 
 
-def file_digest(path: str | Path) -> str:
-    """A 128-bit content hash of a file, read in blocks."""
+def file_digest(path: str | Path, prefix: bytes = b"") -> str:
+    """A 128-bit content hash of a file, read in blocks.
+
+    Args:
+        path: of the file.
+        prefix: is hashed before the content.
+    """
     with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(prefix, digest_size=16)).hexdigest()
 
 
 def folder_digests(folder: str | Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How much of an encoder is trained with a recommender, and where modalities meet: two axes of any content model."""
+"""Which weights of an encoder are trained with a recommender, and where modalities are fused."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FORMS = "frozen, partial:<n>, full, lora:<rank>, adapter:<width>, prompt:<length
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What of an encoder is trained.
+class TuningSpec:
+    """Which weights of an encoder are trained.
 
     Attributes:
         kind: ``frozen``, ``partial``, ``full``, ``lora``, ``adapter`` or ``prompt``.
-        amount: upper blocks, rank, width or positions; 0 where it has no meaning.
+        amount: upper blocks, rank, width or positions; 0 for kinds without a size.
     """
 
     kind: str = "frozen"
@@ -38,22 +38,25 @@ class Plan:
 
     @property
     def trains(self) -> bool:
-        """Whether anything of the encoder is trained."""
+        """Whether any weight is trained, of the encoder or added to it."""
         return self.kind != "frozen"
 
 
-def parse_plan(text: str) -> Plan:
-    """``lora:4`` as a plan; ``lora``, ``adapter`` and ``prompt`` have a default size.
+def parse_tuning(text: str) -> TuningSpec:
+    """Parse a tuning such as ``lora:4``; ``lora``, ``adapter`` and ``prompt`` have a default size.
+
+    Args:
+        text: as in settings.
 
     Raises:
-        ValueError: for anything else, with the known forms.
+        ValueError: for any other text, with the known forms.
     """
     kind, colon, amount = text.partition(":")
     if kind not in _DEFAULTS or (colon and kind not in _AMOUNTS):
         raise ValueError(f"no such tuning, known: {FORMS}")
     size = amount if colon else _DEFAULTS[kind]
     if kind not in _AMOUNTS:
-        return Plan(kind)
+        return TuningSpec(kind)
     if size is None or not str(size).isdigit() or int(size) < 1:
         raise ValueError(f"{kind}:<n> needs the {_AMOUNTS[kind]}, at least 1")
-    return Plan(kind, int(size))
+    return TuningSpec(kind, int(size))

@@ -293,6 +293,7 @@ class Dataset:
             partial(self._visible_users, parts),
             partial(self.items.restrict, shown),
             None if queried is None else partial(self._ranking_queries, parts, queried),
+            None if candidates is None else partial(self.items.restrict, visible_items | candidates),
         )
         until = None if times is None or not len(times) else int(times.max())
         return TrainView(

@@ -104,12 +104,15 @@ class TrainingTables:
         build_users: builds the users' catalogue without the rows that fitting may not see.
         build_items: builds the items' catalogue without the rows that fitting may not see.
         build_queries: builds the validation events as questions of ranking; None in a refit.
+        build_queried_items: builds the items' own columns with those of items that validation asks about; None where
+            validation asks about no hidden item.
     """
 
     build_events: Callable[[], tuple[Events, BoolArray]]
     build_users: Callable[[], Catalog]
     build_items: Callable[[], Catalog]
     build_queries: Callable[[], RankingQueries] | None = None
+    build_queried_items: Callable[[], Catalog] | None = None
 
     @cached_property
     def events(self) -> tuple[Events, BoolArray]:

@@ -231,7 +231,8 @@ def _open(
             return dict(saved)
     model = restore(folder / cell["key"] / "run")
     if gaps.rate:
-        deployment_of(model).content.store = store
+        deployment = deployment_of(model)
+        deployment.content = deployment.content.with_store(store)
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
     arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}

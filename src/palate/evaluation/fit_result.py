@@ -9,7 +9,7 @@ from pathlib import Path
 from palate.contracts import Judgement, Model
 from palate.data.dataset import Dataset
 from palate.evaluation.evaluate import evaluate
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.training.fit import fit
 
 
@@ -31,7 +31,7 @@ class FitResult:
 def fit_one(
     model: Model,
     data: Dataset,
-    content: Content,
+    content: ContentPlan,
     seed: int,
     test: bool,
     checkpoint: Path | None = None,

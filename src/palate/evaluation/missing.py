@@ -38,9 +38,10 @@ def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities
     modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
     alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
     """
-    content = deployment_of(model).content
-    parts = content.parts(data.items)
-    known = list(dict.fromkeys(modality for name in parts for modality in content.sources[name]))
+    deployment = deployment_of(model)
+    content, features = deployment.content, deployment.features
+    parts = content.modality_features(features, data.items)
+    known = list(dict.fromkeys(modality for name in parts for modality in parts.sources[name]))
     unknown = sorted(set(modalities or ()) - set(data.items.modalities))
     if unknown:
         hint = did_you_mean(unknown[0], data.items.modalities)
@@ -49,8 +50,9 @@ def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities
         return
     candidates = data.split.test_candidates
     asked = np.ones(data.n_items, bool) if candidates is None else candidates
-    present = modalities_of(parts, content.sources, known)
+    present = modalities_of(parts, parts.sources, known)
     draws = np.stack([rng_for(seed, "missing", modality).random(data.n_items) for modality in known])
     draws[[modalities is not None and modality not in modalities for modality in known]] = 1.0
     gone = present & ~modality_dropout_mask(draws, present, rate) & asked
-    model.update_items(content.without(data.items, dict(zip(known, gone))).handed, data.n_items)
+    left = content.drop_modalities(features, data.items, dict(zip(known, gone)))
+    model.update_items(content.model_features(left))

@@ -69,11 +69,11 @@ def template_context(data: Dataset, fits: Mapping[str, FitResult]) -> dict[str, 
         "features": [
             (
                 n,
-                deployment.content.used[n][1] if n in deployment.content.used else "stand-in",
+                deployment.content.plan[n].encoder if n in deployment.content.plan else "stand-in",
                 f.dim,
                 _share(f),
             )
-            for n, f in deployment.content.vectors.items()
+            for n, f in deployment.features.items()
         ],
         "counts": [("users", data.n_users), ("items", data.n_items), ("positives", len(data.positives))],
         "about": {key: value for key, value in deployment.about.items() if key != "rule"}
@@ -141,7 +141,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _faults(fit: FitResult) -> list[tuple[str, Any]]:
-    return list(deployment_of(fit.model).content.faults)
+    return list(deployment_of(fit.model).content.failures)
 
 
 def _share(features: Any) -> float:

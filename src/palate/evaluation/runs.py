@@ -21,7 +21,7 @@ from palate.data.tables import read_table
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
 from palate.evaluation.report import write_report
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
 from palate.training.deployment import log_of
@@ -37,7 +37,7 @@ def run_fit(
     model: str,
     out: str | Path,
     *,
-    content: Content,
+    content: ContentPlan,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     init_from: str | None = None,

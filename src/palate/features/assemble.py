@@ -1,4 +1,4 @@
-"""Rows from many segments to one result: a map of one file where that is possible, else a copy."""
+"""Rows of many segments as one result: a map of one file if it holds exactly these rows, else a copy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.content import Features
-
-from .segment import Segment
+from palate.features.segment import Segment
 
 Place = tuple[int, int] | None
 IntArray = NDArray[np.int64]
@@ -24,17 +23,20 @@ def assemble(
     ram: int,
     folder: Path | None,
 ) -> Features:
-    """Features of the rows at ``places`` (segment, row), None being absent.
+    """Features of rows of segments.
 
     Args:
+        segments: of one encoder.
+        places: (number of the segment, row) of each row of the result; None where it is absent.
         blank: kind, dtype, width and identity of the result.
-        ram: bytes above which the values live in an unnamed temporary file in ``folder`` instead of memory.
+        ram: bytes above which the values are kept in an unnamed temporary file in ``folder`` instead of memory.
+        folder: None keeps them in memory.
     """
     where = np.array([place or (-1, 0) for place in places], dtype=np.int64).reshape(-1, 2)
     present = where[:, 0] >= 0
     for number in np.unique(where[present, 0]):
-        gone = np.fromiter(segments[number].absent, np.int64)
-        present &= ~((where[:, 0] == number) & np.isin(where[:, 1], gone))
+        absent = np.fromiter(segments[number].absent, np.int64)
+        present &= ~((where[:, 0] == number) & np.isin(where[:, 1], absent))
     sizes = _sizes(segments, where, present) if blank.kind == "tokens" else None
     values = _one_segment(segments, where)
     if values is None:
@@ -71,7 +73,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype, ram: int, folder: Path | Non
     size = int(np.prod(shape)) * dtype.itemsize
     if folder is None or size <= ram:
         return np.zeros(shape, dtype)
-    # Unnamed: it goes with the process, also when that is killed, and can never be taken for an entry.
+    # unnamed, so that it ends with the process, even a killed one, and can never be taken for a segment
     with tempfile.TemporaryFile(dir=folder) as handle:
         return np.memmap(handle, dtype, "w+", shape=shape)
 
@@ -79,7 +81,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype, ram: int, folder: Path | Non
 def _copy(
     values: NDArray, segments: Sequence[Segment], where: IntArray, present: NDArray[np.bool_], sizes: IntArray | None
 ) -> None:
-    begins = None if sizes is None else np.concatenate([[0], np.cumsum(sizes)])
+    offsets = None if sizes is None else np.concatenate([[0], np.cumsum(sizes)])
     order = np.flatnonzero(present)
     if not len(order):
         return
@@ -87,11 +89,11 @@ def _copy(
     numbers, firsts = np.unique(where[order, 0], return_index=True)
     for number, rows in zip(numbers, np.split(order, firsts[1:]), strict=True):
         segment, inside = segments[number], where[rows, 1]
-        if sizes is None or begins is None:
+        if sizes is None or offsets is None:
             values[rows] = segment.values[inside]
         else:
             starts = np.concatenate([[0], np.cumsum(_lengths(segment))])[inside]
-            values[_spans(begins[rows], sizes[rows])] = segment.values[_spans(starts, sizes[rows])]
+            values[_spans(offsets[rows], sizes[rows])] = segment.values[_spans(starts, sizes[rows])]
 
 
 def _spans(starts: IntArray, lengths: IntArray) -> IntArray:

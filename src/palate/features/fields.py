@@ -1,4 +1,4 @@
-"""Content column by column: which columns are worth a feature of their own, and how each is encoded."""
+"""Columns that get a feature of their own, and how each is encoded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ NEARLY_UNIQUE = 0.95
 
 
 def plan_fields(items: Catalog, modalities: Collection[str]) -> dict[str, Field]:
-    """Field name -> how to encode it, for ``modalities`` in use; empty for catalogues above ``MAX_ITEMS`` rows.
+    """Choose single columns to encode; none in catalogues above ``MAX_ITEMS`` rows.
 
     Words of each text column, its meaning where a sentence encoder is installed, numbers as numbers, other attributes
-    as their values, and one sentence of texts and categories together. Columns that name every row differently carry
-    no kinship and are left out.
+    as their values, and one sentence of texts and categories together. Columns whose values are nearly all different
+    say nothing of similarity and are left out.
+
+    Args:
+        items: the catalogue.
+        modalities: that are in use.
+
+    Returns:
+        Name of the field -> how it is encoded.
     """
     if len(items) > MAX_ITEMS:
         return {}

@@ -15,8 +15,8 @@ def given(matrix: NDArray, present: NDArray[np.bool_] | None = None, name: str =
 
     Args:
         matrix: one row an entity; converted to float32 unless float16/32 (float32 memory maps stay mapped).
-        present: bool [n]; default all. Rows that are absent may hold anything and come back zero.
-        name: what errors call the matrix.
+        present: bool [n]; default all. Rows that are absent may hold any values and become zero.
+        name: of the matrix in errors.
 
     Raises:
         FeatureError: for a wrong shape, and for NaN or infinite values, with row and column.

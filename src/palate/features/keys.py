@@ -1,8 +1,7 @@
-"""Content hashes: what makes two pieces of raw content the same."""
+"""Content hashes, by which the store recognises raw content."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +12,25 @@ import numpy as np
 from palate.core.content import MODALITIES
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError
-from palate.core.files import digest
-
-from .encoders._base import Fault
-from .media.source import resolve_media
+from palate.core.files import digest, file_digest
+from palate.features.encoders.base import EncodingFailure
+from palate.features.media.source import media_resolver
 
 _MEDIA = ("image", "audio", "video")
-_CHUNK = 2**20
 
 
 def keys_of(
     raws: Sequence[Raw], modality: str, root: str | Path | None
-) -> tuple[list[Raw], list[str | None], list[Fault]]:
-    """Raw content with paths resolved, a hash each (None where absent or out of reach), and what is out of reach.
+) -> tuple[list[Raw], list[str | None], list[EncodingFailure]]:
+    """Content hashes of raw content.
+
+    Args:
+        raws: content of one modality.
+        modality: one of :data:`palate.core.content.MODALITIES`.
+        root: folder that media paths are relative to and may not leave; None trusts them.
+
+    Returns:
+        The content with paths resolved, a hash each (None where it is absent or cannot be read), and failures.
 
     Raises:
         FeatureError: for an unknown modality.
@@ -34,22 +39,27 @@ def keys_of(
         raise FeatureError(f"unknown modality {modality!r}", hint=f"known: {', '.join(MODALITIES)}")
     sources: list[Raw] = []
     keys: list[str | None] = []
-    faults: list[Fault] = []
+    failures: list[EncodingFailure] = []
+    resolve = media_resolver(root)
     for row, raw in enumerate(raws):
         source, key = raw, None
         try:
             if modality in _MEDIA and isinstance(raw, str | Path):
-                source = resolve_media(root, raw)
+                source = resolve(raw)
             key = None if raw is None else content_hash(source, modality)
         except FeatureError as error:
-            faults.append(Fault(row, error.message, error.file))
+            failures.append(EncodingFailure(row, error.message, error.file))
         sources.append(source)
         keys.append(key)
-    return sources, keys, faults
+    return sources, keys, failures
 
 
 def content_hash(raw: Raw, modality: str) -> str:
     """Hash of one piece of content; equal bytes give equal hashes, whether from memory or from a file.
+
+    Args:
+        raw: content that is present.
+        modality: the word for it in errors.
 
     Raises:
         FeatureError: for a file that cannot be read, or content of a wrong type.
@@ -69,14 +79,10 @@ def _file_hash(path: Path) -> str:
     try:
         if not path.is_file():
             raise FeatureError("no such file" if not path.exists() else "not a regular file", file=path)
-        state = hashlib.blake2b(digest_size=16)
-        state.update(path.stat().st_size.to_bytes(8, "little"))
-        with open(path, "rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                state.update(chunk)
+        # the hash of the bytes in memory, which digest() prefixes with their number
+        return file_digest(path, prefix=path.stat().st_size.to_bytes(8, "little"))
     except (OSError, ValueError) as error:
         raise FeatureError(f"cannot be read ({error})", file=str(path)[:200]) from error
-    return state.hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A feature store whose missing content is encoded by Ray Data, in processes of one machine or of several."""
+"""A feature store that encodes missing content by Ray Data, in processes of one machine or of several."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ConfigError, MissingDependencyError
 from palate.core.files import TEMP_PREFIX
 from palate.core.progress import progress
-
-from .saved import load_encoder, save_encoder
-from .store import FeatureStore, _Shelf
+from palate.features.saved import load_encoder, save_encoder
+from palate.features.store import EncoderSegments, FeatureStore
 
 ADDRESS = "RAY_ADDRESS"
 """Environment variable of Ray: a running cluster to join; without it one is started on this machine."""
 
 
 class RayStore(FeatureStore):
-    """Like :class:`FeatureStore`; what is missing is divided among processes, a segment each time.
+    """A :class:`FeatureStore` that divides missing content among processes, a segment at a time.
 
     The segments are those that one process would make. Ray is started with the first of them, without a dashboard and
-    without reports to its makers, and ends with this process.
+    without usage reports, and ends with this process.
 
     Args:
         folder: where files go; all machines must see it, and the media, under the same path.
         workers: processes that encode at once, each on one core.
-        dtype, ram: as in :class:`FeatureStore`.
+        dtype: as in :class:`FeatureStore`.
+        ram: as in :class:`FeatureStore`.
+
+    Raises:
+        ConfigError: for fewer than one worker.
     """
 
     def __init__(
@@ -48,32 +51,32 @@ class RayStore(FeatureStore):
 
     def _fill(
         self,
-        shelf: _Shelf,
+        stored: EncoderSegments,
         name: str,
         encoder: Encoder,
         sources: Sequence[Raw],
         keys: Sequence[str | None],
-        lacking: Sequence[int],
+        missing: Sequence[int],
         batch_size: int,
     ) -> None:
         assert self.folder is not None
-        ray = _started(self.workers)
+        ray = _start_ray(self.workers)
         parts = [
-            Part([_whole(sources[row]) for row in lacking[start : start + batch_size]])
-            for start in range(0, len(lacking), batch_size)
+            Part([_absolute(sources[row]) for row in missing[start : start + batch_size]])
+            for start in range(0, len(missing), batch_size)
         ]
-        # a name that is swept away should this process be killed
-        with TemporaryDirectory(prefix=TEMP_PREFIX, dir=self.folder / name) as aside:
-            save_encoder(Path(aside) / "encoder", encoder)
+        # under this prefix the next writer removes it if this process is killed
+        with TemporaryDirectory(prefix=TEMP_PREFIX, dir=self.folder / name) as temporary:
+            save_encoder(Path(temporary) / "encoder", encoder)
             pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(parts)))
-            given = (self.folder, self.dtype.name, Path(aside) / "encoder")
-            done = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
-                Worker, fn_constructor_args=given, compute=pool, num_cpus=1
+            arguments = (self.folder, self.dtype.name, Path(temporary) / "encoder")
+            encoded = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
+                Worker, fn_constructor_args=arguments, compute=pool, num_cpus=1
             )
-            with progress(f"encode {encoder.modality} ({encoder.name})", len(lacking)) as advance:
-                for row in done.iter_rows():
+            with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
+                for row in encoded.iter_rows():
                     advance(int(row["encoded"]))
-        self._opened(name, encoder)
+        self._read_segments(name, encoder)
 
 
 @dataclass(frozen=True)
@@ -84,34 +87,49 @@ class Part:
 
 
 class Worker:
-    """One process: takes a part at a time and leaves its vectors in the store."""
+    """One process, which encodes a part at a time into the store.
+
+    Args:
+        folder: of the store.
+        dtype: of the store.
+        encoder: folder of a saved encoder.
+    """
 
     def __init__(self, folder: Path, dtype: Literal["float32", "float16"], encoder: Path) -> None:
         self.store, self.encoder = FeatureStore(folder, dtype), load_encoder(encoder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, int]:
-        """How much of a row ``{"item": Part}`` was encoded; its faults are in the store, for who asked to report."""
+        """Encode one part; failures are kept in the store.
+
+        Args:
+            row: ``{"item": Part}``.
+
+        Returns:
+            ``{"encoded": number of entities}``.
+        """
         raws = row["item"].raws
-        self.store.encode(self.encoder, raws, batch_size=len(raws), faults=[])
+        self.store.encode(self.encoder, raws, batch_size=len(raws), failures=[])
         return {"encoded": len(raws)}
 
 
-def _whole(raw: Raw) -> Raw:
-    """Workers are at home in another folder."""
+def _absolute(raw: Raw) -> Raw:
+    """Paths that workers, which run in another folder, can open."""
     return raw.resolve() if isinstance(raw, Path) else raw
 
 
-def _started(workers: int) -> Any:
+def _start_ray(workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise MissingDependencyError("ray", extra="distributed") from error
-    # else it says of every data set how it will run, and that parts are no table
+    # otherwise it logs the plan of every data set
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     if not ray.is_initialized():
-        here = {} if os.environ.get(ADDRESS) else {"address": "local", "num_cpus": workers, "include_dashboard": False}
-        ray.init(logging_level=logging.WARNING, **here)
+        options = (
+            {} if os.environ.get(ADDRESS) else {"address": "local", "num_cpus": workers, "include_dashboard": False}
+        )
+        ray.init(logging_level=logging.WARNING, **options)
     return ray

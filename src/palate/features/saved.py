@@ -1,4 +1,4 @@
-"""Encoders as folders: JSON and safetensors, so that new items are encoded the same way anywhere."""
+"""Encoders as folders of JSON and safetensors, so that new items are encoded the same way anywhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 from palate.core.encoder import Encoder, FittedEncoder, encoders
 from palate.core.errors import ArtefactError, ConfigError
 from palate.core.files import atomic_folder, read_json, read_tensors, write_json, write_tensors
-
-from .encoders._base import ContentEncoder
-from .encoders.pca import Pca
-from .encoders.tower import Tower
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.pca import Pca
+from palate.features.encoders.tower import Tower
 
 FORMAT = 1
 FACTS = "encoder.json"
@@ -24,14 +23,18 @@ _ARRAYS, _CHECKPOINT = "state.safetensors", "checkpoint"
 
 
 def save_encoder(folder: str | Path, encoder: Encoder) -> None:
-    """Write ``encoder``: options, fitted state, and a checkpoint that exists only on this machine; it appears whole.
+    """Write options, fitted state, and a checkpoint that exists only on this machine; the folder appears complete.
+
+    Args:
+        folder: is created or replaced.
+        encoder: with a registered name.
 
     Raises:
         ConfigError: for encoders made in code, which have no registered name.
     """
     if not isinstance(encoder, ContentEncoder):
         raise ConfigError(f"{type(encoder).__name__} cannot be saved by name", key=encoder.name)
-    with atomic_folder(folder) as aside:
+    with atomic_folder(folder) as temporary:
         facts: dict[str, Any] = {
             "format": FORMAT,
             "name": encoder.name,
@@ -44,18 +47,21 @@ def save_encoder(folder: str | Path, encoder: Encoder) -> None:
         if isinstance(encoder, FittedEncoder | Tower) and encoder.fitted_on is not None:
             arrays, facts["state"] = encoder.state()
             tensors = {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
-            write_tensors(aside / _ARRAYS, tensors)
+            write_tensors(temporary / _ARRAYS, tensors)
         if isinstance(encoder, Pca | Tower):
-            save_encoder(aside / INNER, encoder.of)
-        encoder.copy_files(aside / _CHECKPOINT)
-        write_json(aside / FACTS, facts)
+            save_encoder(temporary / INNER, encoder.of)
+        encoder.copy_files(temporary / _CHECKPOINT)
+        write_json(temporary / FACTS, facts)
 
 
 def load_encoder(folder: str | Path) -> Encoder:
     """Read what :func:`save_encoder` wrote.
 
+    Args:
+        folder: of the encoder.
+
     Raises:
-        ArtefactError: when it is damaged, of a newer format, or would no longer give the same vectors.
+        ArtefactError: if it is damaged, of a newer format, or would no longer give the same vectors.
     """
     folder = Path(folder)
     file = folder / FACTS
@@ -67,7 +73,7 @@ def load_encoder(folder: str | Path) -> Encoder:
     if facts["format"] > FORMAT:
         raise ArtefactError(f"written by a newer format {facts['format']}", file=file, hint="upgrade palate")
     try:
-        encoder = _built(folder, facts)
+        encoder = _build(folder, facts)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ArtefactError(f"an incomplete encoder ({type(error).__name__}: {error})", file=file) from error
     if isinstance(encoder, Tower):
@@ -81,7 +87,7 @@ def load_encoder(folder: str | Path) -> Encoder:
     return encoder
 
 
-def _built(folder: Path, facts: Mapping[str, Any]) -> Encoder:
+def _build(folder: Path, facts: Mapping[str, Any]) -> Encoder:
     options = dict(facts["options"])
     if facts["name"] in ("pca", "tower"):
         options["of"] = load_encoder(folder / INNER)

@@ -1,4 +1,4 @@
-"""One batch of encoded content as one file: whole or absent, checked before it is believed.
+"""One batch of encoded content as one file, complete or absent, and verified when it is read.
 
 A segment is a safetensors file (``values``, and ``lengths`` for tokens). Its metadata lists the content hashes in
 order, what is absent and why, and a checksum over all of it.
@@ -32,8 +32,8 @@ class Segment:
         keys: content hashes, in row order.
         values: pooled [n, d], map [n, C, H, W], or tokens [sum of lengths, d]; memory-mapped when read from a file.
         lengths: int64 [n] for tokens, else None.
-        absent: row -> reason ("" where the content simply says nothing to this encoder).
-        kind: what an entry is.
+        absent: row -> reason ("" where nothing in the content is known to the encoder).
+        kind: of the features.
     """
 
     keys: list[str]
@@ -44,13 +44,30 @@ class Segment:
 
     @classmethod
     def of(cls, keys: Sequence[str], features: Features, reasons: Mapping[int, str], dtype: np.dtype) -> Segment:
-        """From what an encoder returned for content with these hashes."""
+        """A segment of what an encoder returned.
+
+        Args:
+            keys: content hashes, in row order.
+            features: of the same rows.
+            reasons: row -> why it could not be encoded.
+            dtype: of the values that are kept.
+        """
         absent = {int(row): reasons.get(int(row), "") for row in np.flatnonzero(~features.present)}
         values = np.ascontiguousarray(features.values, dtype=dtype)
         return cls(list(keys), values, features.lengths, absent, features.kind)
 
     def write(self, folder: Path) -> Path:
-        """Write under a fresh name; the file appears whole or not at all."""
+        """Write under a new name; the file appears complete or not at all.
+
+        Args:
+            folder: of the encoder in the store.
+
+        Returns:
+            The file.
+
+        Raises:
+            ArtefactError: if it cannot be written.
+        """
         from safetensors.numpy import save_file
 
         tensors: dict[str, Any] = {"values": self.values}
@@ -62,9 +79,9 @@ class Segment:
         metadata = {"format": FORMAT, "index": index, "checksum": _checksum(index, self.values, self.lengths)}
         path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
-            # a wait for the disk would cost more than most batches, and whoever reads checks every byte
-            with atomic_path(path, sync=False) as aside:
-                save_file(tensors, str(aside), metadata=metadata)
+            # waiting for the disk would take longer than most batches, and every reader checks every byte
+            with atomic_path(path, sync=False) as temporary:
+                save_file(tensors, str(temporary), metadata=metadata)
         except OSError as error:
             raise ArtefactError(f"features cannot be written ({error})", file=path) from error
         return path
@@ -73,8 +90,11 @@ class Segment:
     def read(cls, path: Path) -> Segment:
         """Map a segment into memory after checking every byte of it.
 
+        Args:
+            path: of the file.
+
         Raises:
-            ArtefactError: when the file is truncated, altered, or something else.
+            ArtefactError: if the file is truncated, altered, or no segment.
         """
         metadata, entries, start = _header(path)
         if metadata.get("format") != FORMAT:

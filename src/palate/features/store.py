@@ -1,4 +1,4 @@
-"""The feature store: every piece of content is encoded once per encoder, and survives a kill at any moment."""
+"""The feature store: every piece of content is encoded once per encoder; an interrupted run keeps what it encoded."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
 from palate.core.files import digest, sweep_leftovers, write_json
 from palate.core.progress import progress
-
-from .assemble import assemble
-from .encoders._base import ContentEncoder, Fault
-from .encoders.tower import Tower
-from .keys import keys_of
-from .segment import SUFFIX, Segment
+from palate.features.assemble import assemble
+from palate.features.encoders.base import ContentEncoder, EncodingFailure
+from palate.features.encoders.tower import Tower
+from palate.features.keys import keys_of
+from palate.features.segment import SUFFIX, Segment
 
 log = logging.getLogger("palate")
 OnBad = Literal["absent", "error"]
@@ -30,14 +29,21 @@ BATCH = 128
 
 
 @dataclass(eq=False)
-class _Shelf:
-    """All segments of one encoder, and where each content hash is."""
+class EncoderSegments:
+    """All segments of one encoder.
+
+    Attributes:
+        segments: in the order in which they were read.
+        place: content hash -> number of its segment, and row in it.
+        files: names of the files that were read.
+    """
 
     segments: list[Segment] = field(default_factory=list)
     place: dict[str, tuple[int, int]] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
 
     def add(self, segment: Segment) -> None:
+        """Append a segment; content that an earlier one holds stays where it is."""
         number = len(self.segments)
         self.segments.append(segment)
         for row, key in enumerate(segment.keys):
@@ -47,8 +53,9 @@ class _Shelf:
 class FeatureStore:
     """Vectors by content hash and encoder identity, in a folder (or in memory).
 
-    Each batch is one append-only file that appears whole; a killed run continues where it was. Two processes may write
-    at once: they see each other's finished batches, and at worst encode a batch twice, to the same bits.
+    Each batch is one append-only file that appears complete or not at all; an interrupted run continues after its last
+    batch. Several processes may write at once: they see each other's finished batches, and at worst encode a batch
+    twice, to the same bits.
 
     Args:
         folder: where files go; None keeps everything in memory.
@@ -57,6 +64,9 @@ class FeatureStore:
 
     Attributes:
         damaged: files that failed their check; their content is encoded again.
+
+    Raises:
+        ConfigError: for another dtype.
     """
 
     def __init__(
@@ -70,7 +80,7 @@ class FeatureStore:
         self.folder = None if folder is None else Path(folder)
         self.dtype, self.ram = np.dtype(dtype), ram
         self.damaged: list[Path] = []
-        self._shelves: dict[str, _Shelf] = {}
+        self._segments: dict[str, EncoderSegments] = {}
 
     def encode(
         self,
@@ -80,105 +90,114 @@ class FeatureStore:
         root: str | Path | None = None,
         batch_size: int = BATCH,
         on_bad: OnBad = "absent",
-        faults: list[Fault] | None = None,
+        failures: list[EncodingFailure] | None = None,
     ) -> Features:
-        """Vectors of ``raws``, row by row; only content that the store lacks is encoded.
+        """Encode content that the store lacks, and return the vectors of all rows.
 
         Args:
+            encoder: fitted, where it needs fitting.
+            raws: content of the encoder's modality, None where it is absent.
             root: folder that media paths are relative to and may not leave; None trusts them.
-            batch_size: entities in one segment, the most that a kill can cost.
-            on_bad: what unusable content becomes: absent, or a :class:`FeatureError`.
-            faults: receives one :class:`Fault` for every row with unusable content, in row order.
+            batch_size: entities in one segment, the most that an interruption can lose.
+            on_bad: unusable content becomes ``absent``, or is an ``error``.
+            failures: receives one :class:`EncodingFailure` for every row with unusable content, in row order.
 
         Returns:
             Features aligned with ``raws``; values may be a read-only memory map.
+
+        Raises:
+            ConfigError: for a batch size below 1.
+            FeatureError: for unusable content with ``on_bad="error"``, and for an encoder that gives non-finite values.
+            ArtefactError: if the folder cannot be used.
         """
         if batch_size < 1:
             raise ConfigError(f"at least 1, not {batch_size}", key="batch_size")
-        sources, keys, found = keys_of(raws, encoder.modality, root)
-        if found and on_bad == "error":
-            raise _raised(found[0])
+        sources, keys, invalid = keys_of(raws, encoder.modality, root)
+        if invalid and on_bad == "error":
+            raise _error(invalid[0])
         name = self._name(encoder)
         with self._writing(name):
-            shelf = self._opened(name, encoder)
-            lacking = _first_rows(keys, shelf)
-            if lacking:
-                self._fill(shelf, name, encoder, sources, keys, lacking, batch_size)
-        found += [
-            Fault(row, reason, _file(sources[row]))
+            stored = self._read_segments(name, encoder)
+            missing = _missing_rows(keys, stored)
+            if missing:
+                self._fill(stored, name, encoder, sources, keys, missing, batch_size)
+        invalid += [
+            EncodingFailure(row, reason, _file(sources[row]))
             for row, key in enumerate(keys)
-            if key and (reason := _reason(shelf, key))
+            if key and (reason := _reason(stored, key))
         ]
-        found.sort(key=lambda fault: fault.row)
-        if found and on_bad == "error":
-            raise _raised(found[0])
-        if faults is not None:
-            faults += found
-        elif found:
-            log.warning("%s: %d unusable, treated as absent; first: %s", encoder.name, len(found), _raised(found[0]))
+        invalid.sort(key=lambda failure: failure.row)
+        if invalid and on_bad == "error":
+            raise _error(invalid[0])
+        if failures is not None:
+            failures += invalid
+        elif invalid:
+            log.warning("%s: %d unusable, treated as absent; first: %s", encoder.name, len(invalid), _error(invalid[0]))
         identity = encoder.identity + ("" if self.dtype == np.float32 else f":{self.dtype.name}")
-        places = [shelf.place[key] if key else None for key in keys]
-        width = np.zeros((0, encoder.dim), self.dtype)
-        blank = Features(width, np.zeros(0, bool), encoder.kind, np.zeros(0, np.int64), identity, encoder.fitted_on)
+        places = [stored.place[key] if key else None for key in keys]
+        empty = np.zeros((0, encoder.dim), self.dtype)
+        blank = Features(empty, np.zeros(0, bool), encoder.kind, np.zeros(0, np.int64), identity, encoder.fitted_on)
         folder = None if self.folder is None else self.folder / name
-        return assemble(shelf.segments, places, blank, self.ram, folder)
+        return assemble(stored.segments, places, blank, self.ram, folder)
 
     def _fill(
         self,
-        shelf: _Shelf,
+        stored: EncoderSegments,
         name: str,
         encoder: Encoder,
         sources: Sequence[Raw],
         keys: Sequence[str | None],
-        lacking: Sequence[int],
+        missing: Sequence[int],
         batch_size: int,
     ) -> None:
-        with progress(f"encode {encoder.modality} ({encoder.name})", len(lacking)) as advance:
-            for start in range(0, len(lacking), batch_size):
-                rows = lacking[start : start + batch_size]
-                features, faults = self._made(encoder, [sources[row] for row in rows])
+        """Encode the rows ``missing`` of ``sources``, batch by batch, into new segments."""
+        with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
+            for start in range(0, len(missing), batch_size):
+                rows = missing[start : start + batch_size]
+                features, failures = self._encode_batch(encoder, [sources[row] for row in rows])
                 _check_range(features, self.dtype, encoder.name)
-                reasons = {fault.row: fault.reason for fault in faults}
+                reasons = {failure.row: failure.reason for failure in failures}
                 segment = Segment.of([str(keys[row]) for row in rows], features, reasons, self.dtype)
                 if self.folder is not None:
                     path = segment.write(self.folder / name)
-                    shelf.files.add(path.name)
+                    stored.files.add(path.name)
                     segment = Segment.read(path)
-                shelf.add(segment)
+                stored.add(segment)
                 advance(len(rows))
 
-    def _made(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[Fault]]:
-        """Towers on encoders with networks of their own take from the store what those made before."""
-        if isinstance(encoder, Tower) and encoder.reader.trainable and encoder.reader.kind == "pooled":
-            faults: list[Fault] = []
-            return encoder.refine(self.encode(encoder.reader, raws, faults=faults)), faults
+    def _encode_batch(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[EncodingFailure]]:
+        """Towers over encoders that have networks of their own read those encoders' vectors from the store."""
+        if isinstance(encoder, Tower) and encoder.preprocessor.trainable and encoder.preprocessor.kind == "pooled":
+            failures: list[EncodingFailure] = []
+            return encoder.encode_inputs(self.encode(encoder.preprocessor, raws, failures=failures)), failures
         if isinstance(encoder, ContentEncoder):
-            return encoder.encode_known(raws)
+            return encoder.encode_valid(raws)
         return encoder.encode(raws), []
 
-    def _opened(self, name: str, encoder: Encoder) -> _Shelf:
-        shelf = self._shelves.setdefault(name, _Shelf())
+    def _read_segments(self, name: str, encoder: Encoder) -> EncoderSegments:
+        """Segments of ``encoder``, those that other processes wrote meanwhile included."""
+        stored = self._segments.setdefault(name, EncoderSegments())
         if self.folder is None:
-            return shelf
+            return stored
         folder = self.folder / name
         if not (folder / "encoder.json").exists():
             write_json(folder / "encoder.json", {"identity": encoder.identity, "settings": encoder.settings})
         # Names are random, so sorting them gives every process the same choice where two hold the same content.
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
-            if path.name in shelf.files:
+            if path.name in stored.files:
                 continue
-            shelf.files.add(path.name)
+            stored.files.add(path.name)
             try:
-                shelf.add(Segment.read(path))
+                stored.add(Segment.read(path))
             except ArtefactError as error:
                 self.damaged.append(path)
                 log.warning("%s; its content is encoded again", error)
                 _set_aside(path)
-        return shelf
+        return stored
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        """Hold a shared lock; whoever finds nobody else writing sweeps what a killed writer left."""
+        """Hold a shared lock; the only writer removes the temporary files of interrupted ones."""
         if self.folder is None:
             yield
             return
@@ -189,7 +208,7 @@ class FeatureStore:
         except OSError as error:
             if not folder.is_dir():
                 raise ArtefactError(f"the feature store cannot be used ({error})", file=folder) from error
-            # A read-only store still serves what it holds.
+            # a read-only store can still be read
             yield
             return
         try:
@@ -216,12 +235,12 @@ def _lock_and_sweep(handle: int, folder: Path) -> None:
     fcntl.flock(handle, fcntl.LOCK_SH)
 
 
-def _first_rows(keys: Sequence[str | None], shelf: _Shelf) -> list[int]:
-    """The first row of each content that the shelf lacks."""
+def _missing_rows(keys: Sequence[str | None], stored: EncoderSegments) -> list[int]:
+    """The first row of each content that the segments lack."""
     seen: set[str] = set()
     rows = []
     for row, key in enumerate(keys):
-        if key is not None and key not in shelf.place and key not in seen:
+        if key is not None and key not in stored.place and key not in seen:
             seen.add(key)
             rows.append(row)
     return rows
@@ -235,17 +254,17 @@ def _check_range(features: Features, dtype: np.dtype, name: str) -> None:
         raise FeatureError("values do not fit float16", key=name, hint="use a store of float32")
 
 
-def _reason(shelf: _Shelf, key: str) -> str:
-    number, row = shelf.place[key]
-    return shelf.segments[number].absent.get(row, "")
+def _reason(stored: EncoderSegments, key: str) -> str:
+    number, row = stored.place[key]
+    return stored.segments[number].absent.get(row, "")
 
 
 def _file(raw: Raw) -> str | None:
     return str(raw) if isinstance(raw, Path) else None
 
 
-def _raised(fault: Fault) -> FeatureError:
-    return FeatureError(fault.reason, file=fault.file, row=fault.row + 1)
+def _error(failure: EncodingFailure) -> FeatureError:
+    return FeatureError(failure.reason, file=failure.file, row=failure.row + 1)
 
 
 def _set_aside(path: Path) -> None:

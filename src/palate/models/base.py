@@ -11,7 +11,7 @@ import polars as pl
 from palate.contracts import Matcher, Model, Ranker
 from palate.core.content import Features
 from palate.data.dataset import Dataset
-from palate.features.plan import Content
+from palate.features.plan import ContentPlan
 from palate.training.deployment import OnUnknown, deployment_of, rank_candidates
 from palate.training.fit import fit
 from palate.training.saving import save
@@ -25,7 +25,7 @@ class FittableModel(Model):
         data: Dataset,
         *,
         seed: int = 0,
-        content: Content | None = None,
+        content: ContentPlan | None = None,
         checkpoint: str | Path | None = None,
         device: str = "auto",
         metric: str | None = None,

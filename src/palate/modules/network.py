@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from palate.core.errors import ConfigError
 from palate.core.files import digest
-from palate.core.tuning import Plan
+from palate.core.tuning import TuningSpec
 from palate.modules.adapters import Bottleneck, Prompt, add_low_rank
 from palate.modules.towers import State, Tokens
 
@@ -81,7 +81,7 @@ class Network(nn.Module):
         self.adapters = nn.ModuleList()
         self.prompt: Prompt | None = None
         self.split: int | None = None
-        self.plan = Plan()
+        self.plan = TuningSpec()
 
     @property
     def stages(self) -> LayeredTower:
@@ -89,7 +89,7 @@ class Network(nn.Module):
         assert isinstance(self.tower, LayeredTower)
         return self.tower
 
-    def prepare(self, plan: Plan, shape: tuple[int, ...], tokens: bool = False) -> Network:
+    def prepare(self, plan: TuningSpec, shape: tuple[int, ...], tokens: bool = False) -> Network:
         """Freeze parameters and add new ones as ``plan`` says.
 
         Args:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray
 from palate.core.content import Features
 from palate.core.errors import DataError, did_you_mean
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import MEDIA_KINDS, Catalog
 from palate.data.ids import IdMap
-from palate.features.plan import Content
+from palate.features.fitted import FittedContent
 from palate.serving.catalog_log import FieldValue
 
 
@@ -64,23 +65,26 @@ class UpdatedCatalog(NamedTuple):
 
     Attributes:
         items: the catalogue.
-        content: its feature vectors.
+        features: its feature vectors.
         rows: int64 [n], rows of the items of the update.
         new_rows: id -> row of the items that were added.
     """
 
     items: Catalog
-    content: Content
+    features: ItemFeatures
     rows: IntArray
     new_rows: dict[str, int]
 
 
-def apply_update(items: Catalog, content: Content, known: Mapping[str, int], update: CatalogUpdate) -> UpdatedCatalog:
+def apply_update(
+    items: Catalog, content: FittedContent, features: ItemFeatures, known: Mapping[str, int], update: CatalogUpdate
+) -> UpdatedCatalog:
     """Add and change items, and encode their content.
 
     Args:
         items: the catalogue.
-        content: its feature vectors; changed in place, so give a copy.
+        content: the run's encoders.
+        features: feature vectors of ``items``.
         known: id -> row; rows beyond ``items`` are not known yet.
         update: items to add or change.
 
@@ -101,12 +105,8 @@ def apply_update(items: Catalog, content: Content, known: Mapping[str, int], upd
         series = [updated.frame[name].scatter(spots, table[name].gather(changed)) for name in columns]
         updated = replace(updated, frame=updated.frame.with_columns(series))
     to_encode = _encodable(items, table, rows, update)
-    # trained networks read some of what the run holds by row: they are told that these are not its rows
-    encoded = content.encode(to_encode, None if content.adapted is None else np.arange(len(update)))
-    content.vectors = {
-        name: _with_rows(vectors, encoded.get(name), rows, len(updated)) for name, vectors in content.vectors.items()
-    }
-    return UpdatedCatalog(updated, content, rows, {update.ids[at]: int(rows[at]) for at in added})
+    vectors = features.with_rows(rows, content.encode_new(to_encode), len(updated))
+    return UpdatedCatalog(updated, vectors, rows, {update.ids[at]: int(rows[at]) for at in added})
 
 
 def editable_columns(items: Catalog) -> list[str]:

@@ -56,7 +56,7 @@ def content_similarity(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[n
     if query.text is not None and has_image:
         return _changed_by_text(snapshot, query)
     if query.item is not None:
-        vectors = {name: snapshot.content.vectors[name] for name in snapshot.stats.modality_features}
+        vectors = {name: snapshot.features[name] for name in snapshot.stats.modality_features}
         own = {name: features.take(np.array([query.item])) for name, features in vectors.items()}
         return _mean([_cosines(snapshot, n, one.values[0]) for n, one in own.items() if one.present[0]])
     modality, raw = ("text", query.text) if query.text is not None else ("image", query.image)
@@ -86,7 +86,7 @@ def _changed_by_text(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.
     if query.image is not None:
         shown = _encode(snapshot, image, "image", query.image)
     else:
-        features = snapshot.content.vectors[image].take(np.array([query.item]))
+        features = snapshot.features[image].take(np.array([query.item]))
         if not features.present[0]:
             raise FeatureError("this item has no image that a text could change")
         shown = features.values[0].astype(np.float32)
@@ -95,13 +95,13 @@ def _changed_by_text(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.
 
 
 def _encoders(snapshot: ModelSnapshot) -> dict[str, Encoder]:
-    fitted = snapshot.content.fitted
+    fitted = snapshot.content.encoders
     return {name: fitted[name] for name in snapshot.stats.modality_features if name in fitted}
 
 
 def _shared_space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
     """Features of text and image whose encoders share a space."""
-    if snapshot.content.adapted is not None:
+    if snapshot.content.trained is not None:
         return None
     by_space: dict[tuple[str, int], dict[str, str]] = {}
     for name, encoder in _encoders(snapshot).items():
@@ -115,7 +115,7 @@ def _shared_space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
 
 def _feature(snapshot: ModelSnapshot, modality: str) -> str:
     """The feature by which items are searched for a text or an image."""
-    used = snapshot.content.used
+    used = snapshot.content.plan
     names = [name for name in _encoders(snapshot) if used.get(name, ("",))[0] == modality]
     if not names:
         what = "texts" if modality == "text" else "images"
@@ -126,8 +126,8 @@ def _feature(snapshot: ModelSnapshot, modality: str) -> str:
 def _encode(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes | None) -> NDArray[np.float32]:
     """The vector of ``raw`` as items have theirs in feature ``name``."""
     content = snapshot.content
-    if content.adapted is None:
-        features = content.fitted[name].encode([raw])
+    if content.trained is None:
+        features = content.encoders[name].encode([raw])
     else:
         features = _as_item(snapshot, name, modality, raw)
     if not features.present[0] or not np.any(features.values[0]):
@@ -146,13 +146,13 @@ def _as_item(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes
     schema = snapshot.items.frame.schema
     frame = frame.with_columns(pl.Series(c, [None], dtype=t) for c, t in schema.items() if c not in columns)
     item = Catalog(frame, IdMap(pl.Series(["query"])), snapshot.items.kinds)
-    features: Features = snapshot.content.encode(item, np.zeros(1, np.int64))[name]
+    features: Features = snapshot.content.encode_new(item)[name]
     return features
 
 
 def _cosines(snapshot: ModelSnapshot, name: str, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standardised over items that have the feature; NaN for the others."""
-    features = snapshot.content.vectors[name]
+    features = snapshot.features[name]
     cosines = (features.values @ _unit(vector).astype(features.values.dtype)) / snapshot.stats.vector_norms(name)
     present = cosines[features.present]
     mean, spread = (float(present.mean()), float(present.std())) if len(present) else (0.0, 0.0)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
-from palate.features.adapted import FUSED
 from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.trainable import FUSED
 from palate.serving.requests import Explanation, HistoryShare, SharedValue
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
 from palate.serving.user_state import UserState
@@ -209,10 +210,10 @@ def _modality_shares(
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
     """Shares of modalities and of behaviour, by copies of the item that come after the last row."""
     snapshot, served = resolved
-    model, content, size = snapshot.model, snapshot.content.handed, len(snapshot)
+    model, content, size = snapshot.model, snapshot.content.model_features(snapshot.features), len(snapshot)
     if not model.capabilities.new_items or FUSED in content:
         return (), None
-    sources = snapshot.content.sources
+    sources = content.sources
     present = [name for name, features in content.items() if features.kind == "pooled" and features.present[row]]
     modalities = sorted({source for name in present for source in sources.get(name, (name,))})
     if not modalities:
@@ -221,7 +222,7 @@ def _modality_shares(
     missing: list[str | None] = [None, *modalities]
     extended = shared_copy(model)
     copies = {n: _with_copies(features, row, missing, sources.get(n, (n,))) for n, features in content.items()}
-    extended.update_items(copies, size + len(missing))
+    extended.update_items(ItemFeatures.of(copies, size + len(missing)))
     with torch.inference_mode():
         scorer = extended.scorer()
         scorer = scorer.members().get(served.name, scorer)

@@ -50,7 +50,8 @@ class Recommender:
             if resolved.model.can_score:
                 reasons = self._reasons(resolved, user, rows)
             else:
-                notes.append(f"include_reasons: the model {resolved.model.name!r} lists items without scores of single items")
+                name = resolved.model.name
+                notes.append(f"include_reasons: the model {name!r} lists items without scores of single items")
         titles = snapshot.stats.titles
         items = tuple(
             RecommendedItem(snapshot.ids[row], titles[row], float(score), because)

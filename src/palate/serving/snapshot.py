@@ -17,8 +17,9 @@ from palate.contracts import Matcher
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError, DataError, UnsupportedError, did_you_mean
 from palate.core.files import digest
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
-from palate.features.plan import Content
+from palate.features.fitted import FittedContent
 from palate.ranking.scorer import Scorer
 from palate.serving.index.vector_index import VectorIndex
 from palate.serving.snapshot_stats import CatalogStats
@@ -95,7 +96,8 @@ class ModelSnapshot:
         fingerprint: hash of the run's content.
         model: the run's model, extended to ``items``.
         items: catalogue, with added items.
-        content: feature vectors of ``items``.
+        content: the run's encoders.
+        features: feature vectors of ``items``.
         deployment: the run's deployment, as restored.
         rows: external item id as text -> row; shared with later snapshots, which may know more rows.
         users: external user id as text -> row.
@@ -113,7 +115,8 @@ class ModelSnapshot:
     fingerprint: str
     model: Matcher
     items: Catalog
-    content: Content
+    content: FittedContent
+    features: ItemFeatures
     deployment: Deployment
     rows: dict[str, int]
     users: Mapping[str, int]
@@ -130,7 +133,7 @@ class ModelSnapshot:
     @cached_property
     def stats(self) -> CatalogStats:
         """Statistics of the catalogue."""
-        return CatalogStats(self.items, self.content, self.deployment.seen, self.added_at)
+        return CatalogStats(self.items, self.features, self.deployment.seen, self.added_at)
 
     @property
     def ids(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,7 +57,7 @@ def open_snapshot(
     erased = set(read_json(resolved / "manifest.json").get("forgotten", ()))
     items = deployment.items
     if store is not None:
-        deployment.content.store = store
+        deployment.content = deployment.content.with_store(store)
     snapshot = ModelSnapshot(
         folder,
         resolved,
@@ -67,6 +66,7 @@ def open_snapshot(
         model,
         items,
         deployment.content,
+        deployment.features,
         deployment,
         {str(item): row for row, item in enumerate(items.ids.ids.to_list())},
         {str(user): row for row, user in enumerate(deployment.users.ids.to_list()) if row not in erased},
@@ -90,11 +90,12 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     Raises:
         DataError: for a column that the catalogue lacks or that names files, or a value that does not fit.
     """
-    items, content, rows, new_rows = apply_update(snapshot.items, copy(snapshot.content), snapshot.rows, update)
+    content = snapshot.content
+    items, features, rows, new_rows = apply_update(snapshot.items, content, snapshot.features, snapshot.rows, update)
     model = snapshot.model
     if model.capabilities.new_items:
         model = shared_copy(model)
-        model.update_items(content.handed, len(items))
+        model.update_items(content.model_features(features))
     n_new = len(items) - len(snapshot)
     active = np.concatenate([snapshot.active, np.zeros(n_new, bool)])
     active[rows] = True
@@ -106,7 +107,7 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
         snapshot,
         model=model,
         items=items,
-        content=content,
+        features=features,
         active=active,
         added_at=added_at,
         images=images,
@@ -121,10 +122,9 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
 
 def warm_up(snapshot: ModelSnapshot) -> None:
     """Load and compute what the first requests, or the first added item, would wait for."""
-    content, ids = copy(snapshot.content), snapshot.ids[:WARM_UP_ITEMS]
-    content.store = FeatureStore(None)
+    content, ids = snapshot.content.with_store(FeatureStore(None)), snapshot.ids[:WARM_UP_ITEMS]
     unchanged = CatalogUpdate(ids, [{}] * len(ids), [None] * len(ids), np.zeros(len(ids), bool), snapshot.added_at)
-    apply_update(snapshot.items, content, snapshot.rows, unchanged)
+    apply_update(snapshot.items, content, snapshot.features, snapshot.rows, unchanged)
     snapshot.stats.precompute()
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.content import MODALITIES
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
-from palate.features.plan import Content
 from palate.serving.filters import Filters
 
 TIMES = ("first_seen", "released", "release_date", "created", "created_at", "added", "date", "year", "timestamp")
@@ -27,13 +27,15 @@ class CatalogStats:
 
     Args:
         items: the catalogue, with added items.
-        content: its feature vectors.
+        features: its feature vectors.
         seen: items that each user took before the run was made.
         added_at: float64 [items], when items were added, seconds since 1970; 0 for items of the run.
     """
 
-    def __init__(self, items: Catalog, content: Content, seen: RaggedArray, added_at: NDArray[np.float64]) -> None:
-        self.items, self.content, self.seen, self.added_at = items, content, seen, added_at
+    def __init__(
+        self, items: Catalog, features: ItemFeatures, seen: RaggedArray, added_at: NDArray[np.float64]
+    ) -> None:
+        self.items, self.features, self.seen, self.added_at = items, features, seen, added_at
         self._norms: dict[str, NDArray[np.float32]] = {}
 
     def precompute(self, like: CatalogStats | None = None) -> None:
@@ -101,7 +103,7 @@ class CatalogStats:
     @property
     def modality_features(self) -> list[str]:
         """Names of the features of whole modalities: those of single columns repeat their content."""
-        vectors = self.content.vectors
+        vectors = self.features
         pooled = [name for name in vectors if vectors[name].kind == "pooled"]
         return [name for name in pooled if name in MODALITIES] or pooled
 
@@ -111,7 +113,7 @@ class CatalogStats:
         Args:
             rows: int64 [n].
         """
-        parts = [self.content.vectors[name].values[rows].astype(np.float32) for name in self.modality_features]
+        parts = [self.features[name].values[rows].astype(np.float32) for name in self.modality_features]
         parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in parts]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 1), np.float32)
 
@@ -122,6 +124,6 @@ class CatalogStats:
             name: name of the feature.
         """
         if name not in self._norms:
-            values = self.content.vectors[name].values.astype(np.float32)
+            values = self.features[name].values.astype(np.float32)
             self._norms[name] = np.maximum(np.linalg.norm(values, axis=1), 1e-9)
         return self._norms[name]

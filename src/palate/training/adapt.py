@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from palate.contracts import Model
 from palate.core.config import AdaptedConfig
-from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import seed_torch
-from palate.core.tuning import Fusion, Plan, parse_plan
-from palate.data.dataset import Dataset
-from palate.data.views import TrainView
-from palate.features.adapted import Source
-from palate.features.plan import Content
+from palate.core.tuning import Fusion, TuningSpec, parse_tuning
+from palate.data.catalog import Catalog
+from palate.features.fitted import FittedContent
+from palate.features.trainable import TrainableContent
 
 
-def requested_adaptation(model: Model) -> tuple[Plan, Fusion] | None:
+def requested_adaptation(model: Model) -> tuple[TuningSpec, Fusion] | None:
     """What a model's settings ask to be done to its encoders.
 
     Args:
@@ -24,29 +23,30 @@ def requested_adaptation(model: Model) -> tuple[Plan, Fusion] | None:
     """
     if not model.capabilities.tuning or not isinstance(model.config, AdaptedConfig):
         return None
-    plan, fusion = parse_plan(model.config.tuning), model.config.fusion
+    plan, fusion = parse_tuning(model.config.tuning), model.config.fusion
     return (plan, fusion) if plan.trains or fusion != "late" else None
 
 
-def adapt(
-    model: Model, view: TrainView, data: Dataset, content: Content, run: RunContext
-) -> tuple[TrainView, Source | None]:
+def trainable_content(
+    model: Model, content: FittedContent, features: ItemFeatures, items: Catalog, seed: int
+) -> TrainableContent | None:
     """Make the networks that encode content while a model is trained, where its settings ask for any.
 
     Args:
         model: not yet set up.
-        view: with content.
-        data: whose items are encoded.
-        content: encoders.
-        run: seed of what starts at random.
+        content: encoders to start from.
+        features: of all ``items``.
+        items: the catalogue.
+        seed: of weights that start at random.
 
     Returns:
-        The view with the vectors that the networks give before training, and the networks; None where nothing of the
-        content is trained.
+        The networks, and the vectors that they give before training; None where nothing of the content is trained.
+
+    Raises:
+        ConfigError: if nothing can be trained.
     """
-    wanted = requested_adaptation(model)
-    if wanted is None or not isinstance(model.config, AdaptedConfig):
-        return view, None
-    seed_torch(run.seed, "adapt", model.name)
-    source = content.adapt(data.items, *wanted, model.config.fused_dim)
-    return view.with_features(source.vectors), source
+    requested = requested_adaptation(model)
+    if requested is None or not isinstance(model.config, AdaptedConfig):
+        return None
+    seed_torch(seed, "adapt", model.name)
+    return content.trainable(features, items, *requested, model.config.fused_dim)

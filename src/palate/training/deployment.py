@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -17,12 +16,13 @@ from palate.contracts import Matcher, Model, Ranker, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.events import Events
 from palate.data.ids import IdMap
+from palate.features.fitted import FittedContent
 from palate.features.given import given
-from palate.features.plan import Content
 from palate.training.log import FitLog
 
 OnUnknown = Literal["error", "skip", "fallback"]
@@ -36,7 +36,8 @@ class Deployment:
         items: catalogue snapshot.
         users: ids of the user table.
         seen: everything each user took.
-        content: encoders and vectors.
+        content: fitted encoders.
+        features: vectors of ``items``.
         about: data name, hash, split, seed.
         log: what happened in fitting.
     """
@@ -44,19 +45,22 @@ class Deployment:
     items: Catalog
     users: IdMap
     seen: RaggedArray
-    content: Content
+    content: FittedContent
+    features: ItemFeatures
     about: dict[str, Any]
     log: FitLog | None = None
 
     @classmethod
-    def from_data(cls, data: Dataset, content: Content, seed: int, log: FitLog | None) -> Deployment:
+    def from_data(
+        cls, data: Dataset, content: FittedContent, features: ItemFeatures, seed: int, log: FitLog | None
+    ) -> Deployment:
         """Deploy on everything that is known: all parts of the split count as seen."""
         p = data.positives
         seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
         about |= {"positive": str(data.positive), "layout": data.layout}
         about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
-        return cls(data.items, data.users.ids, seen, content, about, log)
+        return cls(data.items, data.users.ids, seen, content, features, about, log)
 
     def recommend(
         self,
@@ -130,9 +134,9 @@ class Deployment:
             for name, found in (features or {}).items()
         }
         grown = self.items.append(table, id_column, ready)
-        content = copy(self.content)
-        model.update_items(content.grow(grown), len(grown))
-        self.content, self.items = content, grown
+        features = self.content.append_items(self.features, grown)
+        model.update_items(self.content.model_features(features))
+        self.features, self.items = features, grown
 
     def _batch(
         self, users: Any, history: Iterable[Any] | None, on_unknown: OnUnknown

@@ -17,12 +17,14 @@ from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
+from palate.core.item_features import ItemFeatures
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
-from palate.features.adapted import Source
-from palate.features.plan import Content, plan_content
-from palate.training.adapt import adapt, requested_adaptation
+from palate.features.fitted import FittedContent
+from palate.features.plan import ContentPlan, plan_content
+from palate.features.trainable import TrainableContent
+from palate.training.adapt import requested_adaptation, trainable_content
 from palate.training.checkpoint import Progress
 from palate.training.deployment import Deployment
 from palate.training.log import FitLog
@@ -38,7 +40,7 @@ def fit(
     data: Dataset,
     *,
     seed: int = 0,
-    content: Content | None = None,
+    content: ContentPlan | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
     metric: str | None = None,
@@ -78,45 +80,56 @@ def fit(
     wanted = required_artifacts(model.requirements.artifacts, artifacts or {}, model.name)
     model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
-    content = (content or plan_content(data)).fresh(model.capabilities.content or model.requirements.content)
-    if model.requirements.content and not (content.names or data.relations.edges):
+    plan = content or plan_content(data)
+    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    if model.requirements.content and not (plan.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     log = FitLog(metric=metric)
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
     given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
-    name = _fingerprint(model, data, content, seed, metric, given)
+    name = _fingerprint(model, data, plan, seed, metric, given)
     run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
     weights = None if init_from is None else read_parameters(init_from)
-    impute = model.config.impute if isinstance(model.config, ContentConfig) else "none"
-    dense, fields = model.requirements.dense, model.requirements.fields
-    view = content.view(data.select_view(seed), data, dense=dense, fields=fields, impute=impute)
-    view, source = adapt(model, view, data, content, run)
+    view, fitted, features, source = _encode(model, plan, data.select_view(seed), data, seed)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
     state = _timed(model, view, _stage(run, folder, "select"), log, source, weights)
     log.history = state.history if state else []
     if view.valid is not None:
-        _meet_all_items(model, data, content)
+        _meet_all_items(model, fitted, features)
         log.valid = model.task.validate(model, view, metric)
     log.selected = model.selected_settings() | _best_epochs(model, state, metric)
     again = data.refit_view(seed) if refit else None
     if again is not None:
         successor = model.clone(log.selected)
         successor.use_artifacts(wanted)
-        view = content.view(again, data, dense=dense, fields=fields, impute=impute)
-        view, source = adapt(successor, view, data, content, run)
+        view, fitted, features, source = _encode(successor, plan, again, data, seed)
         _timed(successor, view, _stage(run, folder, "refit"), log, source, weights)
         _renew(model, successor)
     log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.on_fit_end()
     if source is not None:
-        content.settle(source)
-    _meet_all_items(model, data, content)
-    model.deployment = Deployment.from_data(data, content, seed, log)
+        fitted, features = fitted.finalize(source)
+    _meet_all_items(model, fitted, features)
+    model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.eval()
     return model
+
+
+def _encode(
+    model: Model, plan: ContentPlan, view: TrainView, data: Dataset, seed: int
+) -> tuple[TrainView, FittedContent, ItemFeatures, TrainableContent | None]:
+    """Content of one stage: the view that shows it, fitted encoders, features of all items, networks to train."""
+    impute = model.config.impute if isinstance(model.config, ContentConfig) else "none"
+    dense, fields = model.requirements.dense, model.requirements.fields
+    content, features = plan.fit(view, data, dense=dense, fields=fields, impute=impute)
+    view = content.training_view(view, features)
+    trainable = trainable_content(model, content, features, data.items, seed)
+    if trainable is not None:
+        view, features = view.with_features(trainable.vectors), trainable.vectors
+    return view, content, features, trainable
 
 
 def fit_member(model: Model, view: TrainView, run: RunContext) -> dict[str, Any]:
@@ -152,7 +165,7 @@ def _timed(
     view: TrainView,
     run: RunContext,
     log: FitLog,
-    source: Source | None,
+    source: TrainableContent | None,
     weights: dict[str, torch.Tensor] | None,
 ) -> Progress | None:
     started = time.perf_counter()
@@ -165,7 +178,7 @@ def _fit_once(
     model: Model,
     view: TrainView,
     run: RunContext,
-    source: Source | None = None,
+    source: TrainableContent | None = None,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> Progress | None:
     seed_torch(run.seed, "init", model.name)
@@ -187,9 +200,9 @@ def _renew(model: Model, other: Model) -> None:
     model.__dict__.update(other.__dict__)
 
 
-def _meet_all_items(model: Model, data: Dataset, content: Content) -> None:
+def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures) -> None:
     """Hand over content that was hidden in fitting, as a new item's would be."""
-    model.update_items(content.handed, data.n_items)
+    model.update_items(content.model_features(features))
 
 
 def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:
@@ -200,6 +213,6 @@ def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str,
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def _fingerprint(model: Model, data: Dataset, content: Content, seed: int, metric: str, given: Sequence[str]) -> str:
-    settings = json.dumps([model.config.model_dump(), content.plan, content.fields], sort_keys=True, default=str)
+def _fingerprint(model: Model, data: Dataset, plan: ContentPlan, seed: int, metric: str, given: Sequence[str]) -> str:
+    settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)

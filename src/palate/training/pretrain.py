@@ -17,13 +17,14 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import atomic_folder, digest, write_json
 from palate.core.seeding import isolated, seed_torch
-from palate.core.tuning import parse_plan
+from palate.core.tuning import parse_tuning
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
-from palate.features.plan import Content, find_encoder
+from palate.features.feature_spec import feature_specs
+from palate.features.initialization import InitSpec, initialize_towers, pretrained_weights
+from palate.features.plan import ContentPlan, find_encoder
 from palate.features.saved import save_encoder
-from palate.features.start import Start, prime, started_weights
 from palate.features.store import FeatureStore
 from palate.training import distributed
 from palate.training.loop import train
@@ -72,8 +73,8 @@ def pretrain(
     if start and not model.supports_init:
         able = ", ".join(name for name, kind in pretrainers.items() if kind.supports_init)
         raise ConfigError(f"{model.name} builds networks of its own", key="start", hint=f"these can start: {able}")
-    starts = {m: Start.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
-    wanted |= {m: found.reading for m, found in starts.items()}
+    starts = {m: InitSpec.of(find_encoder(spec, m), m) for m, spec in (start or {}).items()}
+    wanted |= {m: found.preprocessor_spec for m, found in starts.items()}
     readable = set(data.items.modalities) & set(model.reads())
     plan = {m: (m, spec, None) for m, spec in wanted.items() if m in readable}
     if lacking := sorted(starts.keys() - plan.keys()):
@@ -84,17 +85,19 @@ def pretrain(
             f"{model.name} learns from {wants}; the items have none", key="data", hint="see palate check DATA"
         )
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    content = Content(plan, shelf, model.columns(data.items))
     started = time.perf_counter()
-    view = content.view(data.select_view(seed), data, fields=True, queries=model.requirements.queries)
+    chosen = data.select_view(seed)
+    columns = feature_specs(model.columns(data.items))
+    content, features = ContentPlan(feature_specs(plan), shelf, columns).fit(chosen, data, fields=True)
+    view = content.training_view(chosen, features, model.requirements.queries)
     inputs = {m: replace(f, network=starts[m].network) if m in starts else f for m, f in view.features.items()}
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
     model.setup(view)
-    how = parse_plan(tuning)
-    prime(model, starts, how, view.features)
-    model.pretrained_parameters, model.pretrained_lr_scale = started_weights(model), pretrained_lr
+    how = parse_tuning(tuning)
+    initialize_towers(model, starts, how, view.features)
+    model.pretrained_parameters, model.pretrained_lr_scale = pretrained_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
     facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None
@@ -102,14 +105,14 @@ def pretrain(
     state = train(model, view, run)
     model.eval()
     fitted_on = digest(data.hash, view.visible_items.tobytes())
-    made = model.export(content.fitted, fitted_on)
+    made = model.export(content.encoders, fitted_on)
     if distributed.start()[0]:
         return made
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
         manifest = _manifest(model, data, view, state.history)
-        manifest |= {"readers": {m: reader.identity for m, reader in content.fitted.items()}}
+        manifest |= {"readers": {m: reader.identity for m, reader in content.encoders.items()}}
         manifest |= {"start": {m: found.identity for m, found in starts.items()}, "tuning": str(how)}
         write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
     if file is not None:

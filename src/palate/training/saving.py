@@ -32,7 +32,7 @@ from palate.core.files import (
 )
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
-from palate.features.plan import Content
+from palate.features.saved_content import load_content, save_content
 from palate.training.deployment import Deployment, deployment_of
 from palate.training.log import FitLog
 
@@ -70,7 +70,7 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
         pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
         seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
         write_tensors(aside / "seen.safetensors", seen)
-        fitted.content.save(aside / "encoders")
+        save_content(aside / "encoders", fitted.content, fitted.features)
         shape = {
             "n_users": spec.n_users,
             "n_items": spec.n_items,
@@ -113,18 +113,18 @@ def restore(folder: str | Path) -> Model:
     model = kind(**config["settings"])
     shape = manifest["shape"]
     items = _load_catalog(folder / "items")
-    content = Content.load(folder / "encoders")
+    content, features = load_content(folder / "encoders", len(items))
     model.use_artifacts(load_artifacts(folder / "artifacts"))
     model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {})))
     model.load_extra_state(manifest["facts"])
     model.load_tensors(read_tensors(folder / "model.safetensors"))
     model.drop_training_tensors()
-    model.update_items(content.handed, len(items))
+    model.update_items(content.model_features(features))
     users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None
     lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
-    model.deployment = Deployment(items, users, lists, content, manifest["about"], log)
+    model.deployment = Deployment(items, users, lists, content, features, manifest["about"], log)
     model.eval()
     return model
 

@@ -15,7 +15,7 @@ from palate.core.errors import ConfigError, MissingDependencyError, did_you_mean
 from palate.core.files import digest, write_json, write_text
 from palate.core.progress import track
 from palate.data.dataset import Dataset
-from palate.features.plan import Content, plan_content
+from palate.features.plan import ContentPlan, plan_content
 from palate.training.deployment import log_of
 from palate.training.fit import fit
 
@@ -30,7 +30,7 @@ def tune(
     space: Mapping[str, str] | None,
     seed: int,
     out: str | Path,
-    content: Content | None = None,
+    content: ContentPlan | None = None,
 ) -> dict[str, Any]:
     """Search settings by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); test stays sealed.
 

@@ -15,6 +15,7 @@ from palate.contracts.task import Part
 from palate.core.batch import IntArray
 from palate.core.context import RunContext
 from palate.core.errors import DataError
+from palate.core.item_features import ItemFeatures
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries, TrainView
 from palate.evaluation.slices import item_slices, sliced_recall, user_slices
@@ -55,11 +56,11 @@ class MatchTask(Task[Matcher]):
         def judge() -> float:
             # tensors made in inference mode could not be trained on again, so content changes hands outside it
             if hidden:
-                model.update_items(view.all_features, view.n_items)
+                model.update_items(ItemFeatures.of(view.all_features, view.n_items))
             with torch.inference_mode():
                 score = validate(model.scorer(), queries, run.metric)
             if hidden:
-                model.update_items(view.visible, view.n_items)
+                model.update_items(ItemFeatures.of(view.visible, view.n_items))
             return score
 
         return judge

@@ -55,14 +55,14 @@ class TagTask(Task[Tagger]):
 
     def validator(self, model: Tagger, view: TrainView, run: RunContext) -> Callable[[], float] | None:
         """Labels of items that the view hides, where it hides any."""
-        hidden = np.flatnonzero(~view.visible_items)
-        if not len(hidden) or view.valid is None or view.valid.candidates is None:
+        tables, queries = view.tables, view.valid
+        if queries is None or queries.candidates is None or tables is None or tables.build_queried_items is None:
             return None
-        rows = hidden[view.valid.candidates[hidden]]
+        rows, items = np.flatnonzero(queries.candidates), tables.build_queried_items()
 
         def judge() -> float:
             content = {name: features.take(rows) for name, features in view.all_features.items()}
-            values = _per_item(model.tag(content), label_matrix(view.items_table, model, rows))[run.metric]
+            values = _per_item(model.tag(content), label_matrix(items, model, rows))[run.metric]
             return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
         return judge
@@ -82,7 +82,7 @@ class TagTask(Task[Tagger]):
     def judge(self, model: Tagger, data: Dataset, questions: TagQueries) -> Judgement:
         """Tag all items that are asked about."""
         started = time.perf_counter()
-        vectors = deployment_of(model).content.vectors
+        vectors = deployment_of(model).features
         probabilities = model.tag({name: features.take(questions.rows) for name, features in vectors.items()})
         seconds = time.perf_counter() - started
         truth = label_matrix(questions.items, model, questions.rows)

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ._base import ContentEncoder
-from ._hashing import mix, runs, windows
-from ._text import clean_text
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.ngram_hashes import mix, runs, windows
+from palate.features.encoders.text import clean_text
 
 _SPACES = re.compile(r"\s+")
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -32,8 +31,12 @@ class HashedNgrams(ContentEncoder):
 
     Args:
         dim: buckets.
-        chars_from, chars_to: lengths of character n-grams (spaces included).
+        chars_from: length of the shortest character n-grams (spaces included).
+        chars_to: length of the longest.
         words: also words and pairs of neighbouring words.
+
+    Raises:
+        ConfigError: for fewer than 2 buckets, or n-grams of no length.
     """
 
     name, modality, version = "hash", "text", 1
@@ -67,18 +70,21 @@ class HashedNgrams(ContentEncoder):
         return out
 
     def _block(self, texts: list[str]) -> NDArray[np.float32]:
-        codes, owners = _codes(texts)
-        found = [windows(codes, owners, n) for n in range(self.options["chars_from"], self.options["chars_to"] + 1)]
+        codes, letter_owners = _codes(texts)
+        hashed = [
+            windows(codes, letter_owners, n) for n in range(self.options["chars_from"], self.options["chars_to"] + 1)
+        ]
         if self.options["words"]:
             plain = [f" {_NOT_WORD.sub(' ', text).strip()} " for text in texts]
-            keys, whose = runs(*_codes(plain), _BLANK)
+            keys, owners = runs(*_codes(plain), _BLANK)
             pairs = mix(keys[:-1] * np.uint64(3) + keys[1:])
-            found += [(keys, whose), (pairs[whose[:-1] == whose[1:]], whose[:-1][whose[:-1] == whose[1:]])]
-        keys = np.concatenate([found_keys for found_keys, _ in found])
-        rows = np.concatenate([found_rows for _, found_rows in found])
+            together = owners[:-1] == owners[1:]
+            hashed += [(keys, owners), (pairs[together], owners[:-1][together])]
+        keys = np.concatenate([keys for keys, _ in hashed])
+        rows = np.concatenate([owners for _, owners in hashed])
         bucket = (keys % np.uint64(self.dim)).astype(np.int64)
         sign = 1.0 - 2.0 * (keys >> np.uint64(63)).astype(np.float64)
-        # Counts are whole numbers, exact in any order: a row never depends on its neighbours.
+        # Counts are whole numbers, exact in any order: a row never depends on other rows.
         flat = np.bincount(rows * self.dim + bucket, weights=sign, minlength=len(texts) * self.dim)
         counts = flat.reshape(len(texts), self.dim)
         values = np.sign(counts) * np.sqrt(np.abs(counts))

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import HfEncoder, Output
-from .hf_waves import HfWaves
+from palate.features.architectures import AUDIO
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_encoder import HfEncoder, Output
+from palate.features.encoders.hf_waves import HfFeatureExtractor
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_audio")
@@ -25,20 +25,25 @@ class HfAudio(HfEncoder):
 
     Pooled: CLAP, the projected audio embedding; wav2vec 2.0, HuBERT and WavLM, the mean of the last hidden states over
     time. Tokens: the last hidden states over time (for CLAP, of its last feature map). Clips of equal length share a
-    forward pass, so that nothing is padded and no clip depends on its neighbours.
+    forward pass, so that nothing is padded and no clip depends on the others.
 
     Args:
+        source: folder or hub id.
+        output: ``pooled`` or ``tokens``.
         seconds: read from the start at most; CLAP never reads beyond its own window, where the library would draw a
             random one.
+        normalize: scale pooled vectors to unit length.
+        batch: clips in one forward pass.
+        device: ``auto`` takes CUDA when there is one.
+        revision: of a hub id.
+
+    Raises:
+        ConfigError: for ``seconds`` of 0 or less.
+        FeatureError: if there is no such checkpoint, or its type has no audio tower.
     """
 
     name, modality = "hf_audio", "audio"
-    towers = {
-        "clap": "ClapAudioModelWithProjection",
-        "wav2vec2": "Wav2Vec2Model",
-        "hubert": "HubertModel",
-        "wavlm": "WavLMModel",
-    }
+    architectures, config_part = AUDIO, "audio_config"
 
     def __init__(
         self,
@@ -60,42 +65,37 @@ class HfAudio(HfEncoder):
         return {**super().settings, "decoding": VERSION}
 
     @property
-    def dim(self) -> int:
-        inner = self.sub("audio_config")
-        return int(inner["projection_dim"] if self.pooled and self.model_type == "clap" else inner["hidden_size"])
+    def preprocessor(self) -> ContentEncoder:
+        self.check_trainable()
+        return self._extractor
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
-        return self._waves.read(raw)
+        return self._extractor.read(raw)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
         sizes = np.array([content.size for content in contents])
         out: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(contents)
         for size in np.unique(sizes):
             for rows, inputs in self.in_batches(contents, np.flatnonzero(sizes == size)):
-                for row, made in zip(rows, self._forward(torch.from_numpy(np.stack(inputs))), strict=True):
-                    out[row] = made
+                for row, vectors in zip(rows, self._forward(torch.from_numpy(np.stack(inputs))), strict=True):
+                    out[row] = vectors
         return out
 
     def _forward(self, inputs: Tensor) -> list[NDArray[np.float32]]:
-        inputs = inputs.to(self.device)
+        inputs, output = inputs.to(self.device), self.architecture.vector_output
         with torch.inference_mode():
-            if self.model_type == "clap":
+            if output is not None:
                 longer = torch.zeros(len(inputs), 1, dtype=torch.bool, device=self.device)
-                made = self._model(input_features=inputs, is_longer=longer)
+                outputs = self._model(input_features=inputs, is_longer=longer)
                 if self.pooled:
-                    return list(self.finish(made.audio_embeds))
-                states = made.last_hidden_state.flatten(2).transpose(1, 2)
+                    return list(self.normalized(getattr(outputs, output)))
+                states = outputs.last_hidden_state.flatten(2).transpose(1, 2)
             else:
                 states = self._model(inputs).last_hidden_state
                 if self.pooled:
-                    return list(self.finish(states.mean(1)))
+                    return list(self.normalized(states.mean(1)))
         return list(states.float().cpu().numpy())
 
-    @property
-    def reader(self) -> ContentEncoder:
-        self.refuse_fixed()
-        return self._waves
-
     @cached_property
-    def _waves(self) -> HfWaves:
-        return HfWaves(str(self.folder), self.options["seconds"])
+    def _extractor(self) -> HfFeatureExtractor:
+        return HfFeatureExtractor(str(self.folder), self.options["seconds"])

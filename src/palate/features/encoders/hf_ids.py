@@ -1,4 +1,4 @@
-"""Texts as token ids of a checkpoint's own tokenizer: what its network takes in."""
+"""Texts as token ids of a checkpoint's own tokenizer: the inputs of its network."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ._hf import HfReader, load_part
-from ._text import clean_text
+from palate.features.encoders.hf_preprocessor import HfPreprocessor
+from palate.features.encoders.text import clean_text
+from palate.features.hub import load_tokenizer
 
 CHARS_PER_TOKEN = 64
 
 
 @encoders.register("hf_ids")
-class HfIds(HfReader):
+class HfTokenizer(HfPreprocessor):
     """Ids + 1 as whole float32 numbers [max_length], 0 beyond a text's end.
 
     Args:
-        source: folder of a checkpoint; its weights are not read. max_length: tokens at most.
+        source: folder of a checkpoint; its weights are not read.
+        max_length: tokens at most.
+
+    Raises:
+        ConfigError: for a length below 1.
+        FeatureError: if there is no such folder.
     """
 
     name, modality = "hf_ids", "text"
@@ -37,7 +42,7 @@ class HfIds(HfReader):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tokenizer": self.key, "max_length": self.options["max_length"]}
+        return {"tokenizer": self.files_digest, "max_length": self.options["max_length"]}
 
     @property
     def dim(self) -> int:
@@ -47,17 +52,15 @@ class HfIds(HfReader):
         return clean_text(raw, self.dim * CHARS_PER_TOKEN)
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        made = self.tokenizer(contents, padding="max_length", truncation=True, max_length=self.dim)
-        ids = np.array(made["input_ids"])
+        encoded = self.tokenizer(contents, padding="max_length", truncation=True, max_length=self.dim)
+        ids = np.array(encoded["input_ids"])
         # SigLIP's tokenizer gives no mask
-        real = np.array(made["attention_mask"]) if "attention_mask" in made else ids != self.tokenizer.pad_token_id
-        found: NDArray[np.float32] = ((ids + 1) * real).astype(np.float32)
-        return found
+        masked = "attention_mask" in encoded
+        real = np.array(encoded["attention_mask"]) if masked else ids != self.tokenizer.pad_token_id
+        values: NDArray[np.float32] = ((ids + 1) * real).astype(np.float32)
+        return values
 
     @cached_property
     def tokenizer(self) -> Any:
-        """As transformers loads it."""
-        tokenizer = load_part("AutoTokenizer", self.folder)
-        if tokenizer.pad_token_id is None:
-            raise ConfigError("the tokenizer has no padding token", key=str(self.folder))
-        return tokenizer
+        """The tokenizer of transformers."""
+        return load_tokenizer(self.folder)

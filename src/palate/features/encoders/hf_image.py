@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from palate.core.encoder import Raw, encoders
-
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import HfEncoder
-from .hf_pixels import HfPixels
+from palate.features.architectures import IMAGE
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_encoder import HfEncoder
+from palate.features.encoders.hf_pixels import HfImageProcessor
+from palate.features.media.source import VERSION
 
 
 @encoders.register("hf_image")
@@ -28,50 +28,38 @@ class HfImage(HfEncoder):
     """
 
     name, modality = "hf_image", "image"
-    towers = {
-        "clip": "CLIPVisionModelWithProjection",
-        "siglip": "SiglipVisionModel",
-        "vit": "ViTModel",
-        "dinov2": "Dinov2Model",
-    }
+    architectures, config_part = IMAGE, "vision_config"
 
     @property
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "decoding": VERSION}
 
     @property
-    def dim(self) -> int:
-        inner = self.sub("vision_config")
-        return int(inner["projection_dim"] if self.pooled and self.model_type == "clip" else inner["hidden_size"])
+    def preprocessor(self) -> ContentEncoder:
+        self.check_trainable()
+        return self._processor
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
-        return self._pixels.read(raw)
+        return self._processor.read(raw)
 
     def pixels(self, pictures: list[Image.Image]) -> NDArray[np.float32]:
-        """float32 [n, 3, H, W] as the checkpoint wants them."""
-        return self._pixels.pixels(pictures)
+        """float32 [n, 3, H, W] as the checkpoint expects them."""
+        return self._processor.pixels(pictures)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
         for _, pixels in self.in_batches(contents, np.arange(len(contents))):
             inputs = torch.from_numpy(np.stack(pixels)).to(self.device)
             with torch.inference_mode():
-                made = self._model(pixel_values=inputs)
+                outputs = self._model(pixel_values=inputs)
             if not self.pooled:
-                out += list(made.last_hidden_state.float().cpu().numpy())
-            elif self.model_type == "clip":
-                out += list(self.finish(made.image_embeds))
-            elif self.model_type == "vit":
-                out += list(self.finish(made.last_hidden_state[:, 0]))
+                out += list(outputs.last_hidden_state.float().cpu().numpy())
+            elif self.architecture.vector_output is not None:
+                out += list(self.normalized(getattr(outputs, self.architecture.vector_output)))
             else:
-                out += list(self.finish(made.pooler_output))
+                out += list(self.normalized(outputs.last_hidden_state[:, 0]))
         return out
 
-    @property
-    def reader(self) -> ContentEncoder:
-        self.refuse_fixed()
-        return self._pixels
-
     @cached_property
-    def _pixels(self) -> HfPixels:
-        return HfPixels(str(self.folder))
+    def _processor(self) -> HfImageProcessor:
+        return HfImageProcessor(str(self.folder))

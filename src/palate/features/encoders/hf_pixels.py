@@ -1,4 +1,4 @@
-"""Pictures as a checkpoint's own preprocessing leaves them: what its network takes in."""
+"""Pictures after a checkpoint's own preprocessing: the inputs of its network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from PIL import Image
 
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._hf import HfReader, load_part
-from ._media import media_source
+from palate.features.encoders.hf_preprocessor import HfPreprocessor
+from palate.features.hub import load_pretrained
+from palate.features.media import open_image
+from palate.features.media.source import VERSION, media_source
 
 
 @encoders.register("hf_pixels")
-class HfPixels(HfReader):
+class HfImageProcessor(HfPreprocessor):
     """float32 [3, H, W], resized, cropped and scaled as the checkpoint was trained; PIL only.
 
     Args:
@@ -32,24 +31,23 @@ class HfPixels(HfReader):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"preprocessing": self.key, "decoding": VERSION}
+        return {"preprocessing": self.files_digest, "decoding": VERSION}
 
     @property
     def dim(self) -> int:
         return 3
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
-        one: NDArray[np.float32] = self.pixels([open_image(media_source(raw, "an image"))])[0]
-        return one
+        pixels: NDArray[np.float32] = self.pixels([open_image(media_source(raw, "an image"))])[0]
+        return pixels
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         return np.stack(contents)
 
     def pixels(self, pictures: list[Image.Image]) -> NDArray[np.float32]:
         """float32 [n, 3, H, W]."""
-        made = self._processor(images=pictures, return_tensors="np")["pixel_values"]
-        return np.asarray(made, np.float32)
+        return np.asarray(self._processor(images=pictures, return_tensors="np")["pixel_values"], np.float32)
 
     @cached_property
     def _processor(self) -> Any:
-        return load_part("AutoImageProcessor", self.folder, backend="pil")
+        return load_pretrained("AutoImageProcessor", self.folder, backend="pil")

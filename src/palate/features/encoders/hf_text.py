@@ -13,20 +13,15 @@ from torch import Tensor
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
-from palate.modules.stages import Pooling as Pooled
-
-from ._base import ContentEncoder
-from ._hf import HfEncoder, Output, load_part
-from ._text import clean_text
-from .hf_ids import CHARS_PER_TOKEN, HfIds
+from palate.features.architectures import TEXT
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_encoder import HfEncoder, Output
+from palate.features.encoders.hf_ids import CHARS_PER_TOKEN, HfTokenizer
+from palate.features.encoders.text import clean_text
+from palate.features.hub import load_tokenizer
+from palate.modules.stages import Pooling as TokenPooling
 
 Pooling = Literal["auto", "mean", "cls"]
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "clap")
-_PROJECTED = {
-    "clip": "CLIPTextModelWithProjection",
-    "siglip": "SiglipTextModel",
-    "clap": "ClapTextModelWithProjection",
-}
 
 
 @encoders.register("hf_text")
@@ -38,26 +33,22 @@ class HfText(HfEncoder):
     checkpoint's own sentence-transformers settings say so. Tokens: the last hidden states of real tokens.
 
     Args:
+        source: folder or hub id.
+        output: ``pooled`` or ``tokens``.
         pooling: for BERT types; ``auto`` reads ``1_Pooling/config.json`` and falls back to the mean.
-        max_length: tokens at most; default: what the checkpoint was made for.
+        max_length: tokens at most; default: as many as the checkpoint was made for.
+        normalize: scale pooled vectors to unit length.
+        batch: texts in one forward pass.
+        device: ``auto`` takes CUDA when there is one.
+        revision: of a hub id.
+
+    Raises:
+        ConfigError: for an unknown pooling, or a length below 1.
+        FeatureError: if there is no such checkpoint, or its type has no text tower.
     """
 
     name, modality = "hf_text", "text"
-    towers = {
-        **_PROJECTED,
-        "bert": "BertModel",
-        "roberta": "RobertaModel",
-        "xlm-roberta": "XLMRobertaModel",
-        "camembert": "CamembertModel",
-        "distilbert": "DistilBertModel",
-        "mpnet": "MPNetModel",
-        "electra": "ElectraModel",
-        "albert": "AlbertModel",
-        "deberta": "DebertaModel",
-        "deberta-v2": "DebertaV2Model",
-        "modernbert": "ModernBertModel",
-        "nomic_bert": "NomicBertModel",
-    }
+    architectures, config_part = TEXT, "text_config"
 
     def __init__(
         self,
@@ -80,24 +71,30 @@ class HfText(HfEncoder):
         self.options |= {"pooling": self.pooling, "max_length": self.max_length}
 
     @property
-    def dim(self) -> int:
-        inner = self.sub("text_config")
-        if not self.pooled or self.model_type not in ("clip", "clap", "siglip"):
-            return int(inner.get("hidden_size") or inner["dim"])
-        if self.model_type == "siglip":
-            return int(inner.get("projection_size") or inner["hidden_size"])
-        return int(inner["projection_dim"])
+    def preprocessor(self) -> ContentEncoder:
+        self.check_trainable()
+        return HfTokenizer(str(self.folder), self.max_length)
+
+    @property
+    def pad_token_id(self) -> int:
+        return int(self._tokenizer.pad_token_id)
+
+    @property
+    def pooling_mode(self) -> TokenPooling | None:
+        if self.architecture.pooling is None:
+            return None
+        return "first" if self.pooling == "cls" else "mean"
 
     def read(self, raw: Raw) -> str | None:
         return clean_text(raw, self.max_length * CHARS_PER_TOKEN)
 
     def embed(self, contents: list[Any]) -> list[NDArray[np.float32]]:
-        # Neighbours in length share a batch: little padding, and the order depends on the texts alone.
+        # Texts of similar length share a batch: little padding, and the order depends on the texts alone.
         sizes = np.array([len(text) for text in contents])
         out: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(contents)
         for rows, texts in self.in_batches(contents, np.argsort(sizes, kind="stable")):
-            for row, made in zip(rows, self._forward(texts), strict=True):
-                out[row] = made
+            for row, vectors in zip(rows, self._forward(texts), strict=True):
+                out[row] = vectors
         return out
 
     def _forward(self, texts: list[str]) -> list[NDArray[np.float32]]:
@@ -112,45 +109,25 @@ class HfText(HfEncoder):
         else:
             real = inputs["attention_mask"].bool()
         with torch.inference_mode():
-            made = self._model(**inputs)
+            outputs = self._model(**inputs)
         if not self.pooled:
-            return [
-                states[mask].float().cpu().numpy() for states, mask in zip(made.last_hidden_state, real, strict=True)
-            ]
-        return list(self.finish(self._pool(made, real)))
+            states = outputs.last_hidden_state
+            return [tokens[mask].float().cpu().numpy() for tokens, mask in zip(states, real, strict=True)]
+        return list(self.normalized(self._pool(outputs, real)))
 
-    def _pool(self, made: Any, real: Tensor) -> Tensor:
-        if self.model_type in ("clip", "clap"):
-            projected: Tensor = made.text_embeds
-            return projected
-        if self.model_type == "siglip":
-            headed: Tensor = made.pooler_output
-            return headed
-        states: Tensor = made.last_hidden_state
+    def _pool(self, outputs: Any, real: Tensor) -> Tensor:
+        if self.architecture.vector_output is not None:
+            vectors: Tensor = getattr(outputs, self.architecture.vector_output)
+            return vectors
+        states: Tensor = outputs.last_hidden_state
         if self.pooling == "cls":
             return states[:, 0]
         weight = real.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
 
-    @property
-    def reader(self) -> ContentEncoder:
-        self.refuse_fixed()
-        return HfIds(str(self.folder), self.max_length)
-
-    @property
-    def pad(self) -> int:
-        return int(self._tokenizer.pad_token_id)
-
-    @property
-    def choice(self) -> Pooled | None:
-        if self.model_type in _PROJECTED:
-            return None
-        return "first" if self.pooling == "cls" else "mean"
-
     def _positions(self) -> int:
-        inner = self.sub("text_config")
-        known = int(inner.get("max_position_embeddings") or 512)
-        offset = int(inner.get("pad_token_id") or 0) + 1 if self.model_type in _OFFSET_POSITIONS else 0
+        known = int(self.tower_config.get("max_position_embeddings") or 512)
+        offset = int(self.tower_config.get("pad_token_id") or 0) + 1 if self.architecture.position_offset else 0
         return max(1, known - offset)
 
     def _default_length(self) -> int:
@@ -165,7 +142,4 @@ class HfText(HfEncoder):
 
     @cached_property
     def _tokenizer(self) -> Any:
-        tokenizer = load_part("AutoTokenizer", self.folder)
-        if tokenizer.pad_token_id is None:
-            raise ConfigError("the tokenizer has no padding token", key=self.source)
-        return tokenizer
+        return load_tokenizer(self.folder)

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_video
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._hf import Output
-from ._media import media_source
-from .hf_image import HfImage
+from palate.features.encoders.base import ContentEncoder
+from palate.features.encoders.hf_encoder import Output
+from palate.features.encoders.hf_image import HfImage
+from palate.features.media import read_video
+from palate.features.media.source import VERSION, media_source
 
 
 @encoders.register("hf_video")
@@ -23,7 +21,17 @@ class HfVideo(ContentEncoder):
     """Evenly spaced frames through an image tower; pooled: the mean over the frames there are; tokens: one a frame.
 
     Args:
-        frames: sampled at most. The other arguments are those of ``hf_image``.
+        source: folder or hub id of a checkpoint with a vision tower.
+        output: ``pooled`` or ``tokens``.
+        frames: sampled at most.
+        normalize: scale the vectors of frames to unit length.
+        batch: frames in one forward pass.
+        device: ``auto`` takes CUDA when there is one.
+        revision: of a hub id.
+
+    Raises:
+        ConfigError: for an unknown output, or no frames.
+        FeatureError: if there is no such checkpoint, or its type has no vision tower.
     """
 
     name, modality, version = "hf_video", "video", 1

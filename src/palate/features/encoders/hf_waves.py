@@ -1,4 +1,4 @@
-"""Sounds as a checkpoint's own preprocessing leaves them: what its network takes in."""
+"""Sounds after a checkpoint's own preprocessing: the inputs of its network."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from numpy.typing import NDArray
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
+from palate.features.encoders.hf_preprocessor import HfPreprocessor
+from palate.features.hub import load_pretrained
+from palate.features.media import read_audio
+from palate.features.media.source import VERSION, media_source
 from palate.modules.checkpoint import receptive_field
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._hf import HfReader, load_part
-from ._media import media_source
 
 
 @encoders.register("hf_waves")
-class HfWaves(HfReader):
-    """CLAP: log-mel maps float32 [C, frames, bands]. Others: samples float32 [N + 1], the last how many are there.
+class HfFeatureExtractor(HfPreprocessor):
+    """CLAP: log-mel maps float32 [C, frames, bands]. Others: samples float32 [N + 1], the last one their number.
 
     Args:
         source: folder of a checkpoint; its weights are not read.
         seconds: read from the start at most; CLAP never reads beyond its own window, where the library would draw a
             random one. Every sound takes the space of the longest.
+
+    Raises:
+        ConfigError: for ``seconds`` of 0 or less.
+        FeatureError: if there is no such folder, or its configuration cannot be read.
     """
 
     name, modality = "hf_waves", "audio"
@@ -37,17 +40,17 @@ class HfWaves(HfReader):
             raise ConfigError(f"above 0, not {seconds}", key="seconds")
         super().__init__(source)
         self.options |= {"seconds": seconds}
-        self.config = load_part("AutoConfig", self.folder)
+        self.config = load_pretrained("AutoConfig", self.folder)
         self.mel = self.config.model_type.startswith("clap")
         self.kind: Kind = "map" if self.mel else "pooled"
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"preprocessing": self.key, "seconds": self.options["seconds"], "decoding": VERSION}
+        return {"preprocessing": self.files_digest, "seconds": self.options["seconds"], "decoding": VERSION}
 
     @property
     def dim(self) -> int:
-        return (4 if self._fusion else 1) if self.mel else self._most + 1
+        return (4 if self._fusion else 1) if self.mel else self._max_samples + 1
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
         rate, seconds = self._rate, self.options["seconds"]
@@ -55,12 +58,12 @@ class HfWaves(HfReader):
             seconds = min(seconds, self._extractor.nb_max_samples / rate)
         samples = read_audio(media_source(raw, "audio"), rate, seconds=seconds)[: int(seconds * rate)]
         if self.mel:
-            more = {} if self._fusion else {"truncation": "rand_trunc"}
-            made = self._extractor(samples, sampling_rate=rate, return_tensors="np", **more)["input_features"]
+            options = {} if self._fusion else {"truncation": "rand_trunc"}
+            inputs = self._extractor(samples, sampling_rate=rate, return_tensors="np", **options)["input_features"]
         else:
-            samples = np.pad(samples, (0, max(0, self._least - len(samples))))
-            made = self._extractor(samples, sampling_rate=rate, return_tensors="np")["input_values"]
-        return np.asarray(made[0], np.float32)
+            samples = np.pad(samples, (0, max(0, self._min_samples - len(samples))))
+            inputs = self._extractor(samples, sampling_rate=rate, return_tensors="np")["input_values"]
+        return np.asarray(inputs[0], np.float32)
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         if self.mel:
@@ -75,12 +78,12 @@ class HfWaves(HfReader):
         return int(self._extractor.sampling_rate)
 
     @property
-    def _least(self) -> int:
+    def _min_samples(self) -> int:
         return receptive_field(self.config.conv_kernel, self.config.conv_stride)
 
     @property
-    def _most(self) -> int:
-        return max(int(self.options["seconds"] * self._rate), self._least)
+    def _max_samples(self) -> int:
+        return max(int(self.options["seconds"] * self._rate), self._min_samples)
 
     @property
     def _fusion(self) -> bool:
@@ -88,4 +91,4 @@ class HfWaves(HfReader):
 
     @cached_property
     def _extractor(self) -> Any:
-        return load_part("AutoFeatureExtractor", self.folder)
+        return load_pretrained("AutoFeatureExtractor", self.folder)

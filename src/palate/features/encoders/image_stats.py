@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from ._picture import DIM, SIDE, describe, small
+from palate.features.encoders.base import MediaEncoder
+from palate.features.encoders.image_descriptors import DIM, SIDE, describe, small
+from palate.features.media import open_image
+from palate.features.media.source import media_source
 
 
 @encoders.register("image_stats")
-class ImageStats(ContentEncoder):
-    """One vector a picture, see :func:`palate.features.encoders._picture.describe` for its blocks."""
+class ImageStats(MediaEncoder):
+    """One vector a picture; :func:`palate.features.encoders.image_descriptors.describe` lists its blocks."""
 
     name, modality, version = "image_stats", "image", 1
 
@@ -26,15 +24,8 @@ class ImageStats(ContentEncoder):
         self.options: dict[str, Any] = {}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {"decoding": VERSION}
-
-    @property
     def dim(self) -> int:
         return DIM
 
     def read(self, raw: Raw) -> NDArray[np.float32]:
         return describe(*small(open_image(media_source(raw, "an image"), near=2 * SIDE)))
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)

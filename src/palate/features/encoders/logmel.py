@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_audio
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
+from palate.features.encoders.base import MediaEncoder
+from palate.features.media import read_audio
+from palate.features.media.source import media_source
 
 RATE = 16_000
 WINDOW, HOP, _FFT = 400, 160, 512
@@ -23,13 +21,17 @@ _FLOOR = 1e-8
 
 
 @encoders.register("logmel")
-class LogMel(ContentEncoder):
+class LogMel(MediaEncoder):
     """Mean, deviation, mean absolute change and deviation of change over time of each log-mel band.
 
     16 kHz mono, 25 ms Hann windows every 10 ms, ``bands`` triangular mel filters up to 8 kHz, in units of 20 dB.
 
     Args:
-        bands: mel bands. seconds: read from the start at most.
+        bands: mel bands.
+        seconds: read from the start at most.
+
+    Raises:
+        ConfigError: for bands or seconds out of range.
     """
 
     name, modality, version = "logmel", "audio", 1
@@ -38,10 +40,6 @@ class LogMel(ContentEncoder):
         if not 4 <= bands <= 128 or not seconds > 0:
             raise ConfigError(f"logmel needs 4 to 128 bands and seconds above 0, got {bands} and {seconds}")
         self.options: dict[str, Any] = {"bands": bands, "seconds": seconds}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
 
     @property
     def dim(self) -> int:
@@ -53,12 +51,17 @@ class LogMel(ContentEncoder):
         change = np.diff(mel, axis=0) if len(mel) > 1 else np.zeros_like(mel)
         return np.concatenate([mel.mean(0) + 2, mel.std(0), np.abs(change).mean(0), change.std(0)]).astype(np.float32)
 
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)
-
 
 def log_mel(samples: NDArray[np.float32], bands: int) -> NDArray[np.float64]:
-    """Log-mel power [frames, bands], log10; silence is -8, and a full-scale tone about 3."""
+    """Log-mel power of a sound.
+
+    Args:
+        samples: float32 [n] at 16 kHz.
+        bands: mel bands.
+
+    Returns:
+        float64 [frames, bands], log10; silence is -8, and a full-scale tone about 3.
+    """
     padded = np.concatenate([samples, np.zeros(max(0, WINDOW - len(samples)), np.float32)])
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1]

@@ -10,10 +10,14 @@ from palate.core.errors import ConfigError, did_you_mean
 
 
 def make_encoder(spec: str, modality: str) -> Encoder:
-    """Build the encoder that ``spec`` describes.
+    """Build an encoder from its specification.
 
     Examples: ``minilm``, ``tfidf?dim=256``, ``hf:openai/clip-vit-base-patch32?output=tokens``, ``pca:minilm?dim=64``.
     ``hf`` picks the tower of ``modality``; the argument of ``pca`` is another specification.
+
+    Args:
+        spec: specification.
+        modality: that the encoder must read.
 
     Raises:
         ConfigError: for an unknown name, option or value, and for an encoder of another modality.
@@ -47,9 +51,9 @@ def _typed(kind: type[Encoder], key: str, value: str, spec: str) -> Any:
     known = _arguments(kind)
     if key not in known or key in ("source", "of"):
         raise ConfigError(f"no such option in {spec!r}", key=key, hint=did_you_mean(key, known) if known else None)
-    wanted = known[key]
-    choices = [choice for choice in get_args(wanted) if isinstance(choice, type) and choice is not type(None)]
-    target = choices[0] if choices else wanted
+    hint = known[key]
+    choices = [choice for choice in get_args(hint) if isinstance(choice, type) and choice is not type(None)]
+    target = choices[0] if choices else hint
     if target is bool:
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ConfigError(f"true or false expected, not {value!r}", key=key)

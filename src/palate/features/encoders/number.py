@@ -1,4 +1,4 @@
-"""One number as it is: for models that measure distance along a column such as a year or a price."""
+"""One number as a feature, for models that measure distance along a column such as a year or a price."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
-
-from ._base import ContentEncoder
+from palate.features.encoders.base import ContentEncoder
 
 
 @encoders.register("number")

@@ -12,18 +12,22 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, FeatureError, NotFittedError
 from palate.core.files import digest
-
-from ._base import ContentEncoder, FittedContentEncoder
+from palate.features.encoders.base import ContentEncoder, FittedContentEncoder
 
 _BATCH = 256
 
 
 @encoders.register("pca")
 class Pca(FittedContentEncoder):
-    """Centred projection on the leading principal components of what an inner encoder, itself not fitted, gives.
+    """Centred projection on the leading principal components of the vectors of an inner encoder, itself not fitted.
 
     Args:
-        of: the inner encoder. dim: components at most. whiten: give every component unit variance.
+        of: the inner encoder.
+        dim: components at most.
+        whiten: give every component unit variance.
+
+    Raises:
+        ConfigError: for an inner encoder that is fitted or gives no vectors, or fewer than one component.
     """
 
     name, version = "pca", 1
@@ -57,12 +61,23 @@ class Pca(FittedContentEncoder):
         return ((np.asarray(self.of.embed(contents), np.float64) - self.mean) @ self.components).astype(np.float32)
 
     def fit(self, batch: Sequence[Raw]) -> Pca:
-        """Encode ``batch`` with the inner encoder and learn from what is there."""
-        parts = [self.of.encode_known(batch[start : start + _BATCH])[0] for start in range(0, len(batch), _BATCH)]
+        """Encode ``batch`` with the inner encoder and learn from the rows that have content.
+
+        Raises:
+            FeatureError: for fewer than 2 rows with content.
+        """
+        parts = [self.of.encode_valid(batch[start : start + _BATCH])[0] for start in range(0, len(batch), _BATCH)]
         return self.fit_features([part for part in parts if part.present.any()])
 
     def fit_features(self, parts: Sequence[Features]) -> Pca:
-        """Learn from vectors that the inner encoder has already made (for example from the feature store)."""
+        """Learn from vectors that the inner encoder has already made (for example from the feature store).
+
+        Args:
+            parts: features of the inner encoder.
+
+        Raises:
+            FeatureError: for fewer than 2 rows with content.
+        """
         rows = [np.asarray(part.values[part.present], np.float64) for part in parts]
         values = np.concatenate(rows) if rows else np.zeros((0, self.of.dim))
         if len(values) < 2:
@@ -92,7 +107,7 @@ class Pca(FittedContentEncoder):
 def _principal(
     centred: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.int64]], NDArray[np.float64]]]:
-    """Variances, and the unit directions of chosen ones; by the smaller of the two Gram matrices."""
+    """Variances, and a function to the unit directions of chosen ones, by the smaller of the two Gram matrices."""
     n, d = centred.shape
     if d <= n:
         variance, vectors = np.linalg.eigh(centred.T @ centred / (n - 1))

@@ -1,4 +1,4 @@
-"""Texts as ids of word pieces learnt from the catalogue: what text towers are trained on."""
+"""Texts as ids of word pieces learnt from the catalogue, the inputs of text towers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, content_key, encoders
 from palate.core.errors import ConfigError, NotFittedError
-
-from ..vocabulary import SPECIAL, Vocabulary
-from ._base import FittedContentEncoder
-from ._text import clean_text
+from palate.features.encoders.base import FittedContentEncoder
+from palate.features.encoders.text import clean_text
+from palate.features.vocabulary import SPECIAL, Vocabulary
 
 
 @encoders.register("pieces")
-class Pieces(FittedContentEncoder):
-    """Ids [length] as whole float32 numbers, 0 beyond the text's end, see ``palate.features.vocabulary``.
+class WordPiece(FittedContentEncoder):
+    """Ids [length] as whole float32 numbers, 0 beyond the text's end; see :mod:`palate.features.vocabulary`.
 
     Args:
-        size: pieces at most. length: ids kept of each text.
+        size: pieces at most.
+        length: ids kept of each text.
+
+    Raises:
+        ConfigError: if there is no room for the special pieces.
     """
 
     name, modality, version = "pieces", "text", 2
@@ -39,7 +42,7 @@ class Pieces(FittedContentEncoder):
     def read(self, raw: Raw) -> str | None:
         return clean_text(raw) or None
 
-    def fit(self, batch: Sequence[Raw]) -> Pieces:
+    def fit(self, batch: Sequence[Raw]) -> WordPiece:
         self.vocabulary = Vocabulary.learn(self.contents(batch), int(self.options["size"]))
         self.fitted_on = content_key(batch)
         return self

@@ -1,4 +1,4 @@
-"""Pictures as small maps of pixels: what image towers are trained on."""
+"""Pictures as small maps of pixels, the inputs of image towers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from PIL import Image
 from palate.core.content import Kind
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import open_image
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
+from palate.features.encoders.base import MediaEncoder
+from palate.features.media import open_image
+from palate.features.media.source import media_source
 
 
 @encoders.register("pixels")
-class Pixels(ContentEncoder):
+class Pixels(MediaEncoder):
     """RGB in [-1, 1], float32 [3, side, side]; the whole picture is fitted into the square, so nothing is cropped away.
 
     Args:
         side: pixels.
+
+    Raises:
+        ConfigError: for a side out of range.
     """
 
     name, modality, version = "pixels", "image", 1
@@ -35,10 +36,6 @@ class Pixels(ContentEncoder):
         self.options: dict[str, Any] = {"side": side}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
-
-    @property
     def dim(self) -> int:
         return 3
 
@@ -47,6 +44,3 @@ class Pixels(ContentEncoder):
         image = open_image(media_source(raw, "an image"), near=side)
         small = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
         return (np.asarray(small, np.float32).transpose(2, 0, 1) / np.float32(127.5)) - np.float32(1)
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)

@@ -1,4 +1,4 @@
-"""tf-idf of words and word pairs, fitted on what may be seen."""
+"""tf-idf of words and word pairs, fitted on visible items."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError, NotFittedError
 from palate.core.files import digest
-
-from ._base import FittedContentEncoder
-from ._terms import COUNTS, TermSpace, counts_hash
-from ._text import clean_text
+from palate.features.encoders.base import FittedContentEncoder
+from palate.features.encoders.term_space import COUNTS, TermSpace, counts_hash
+from palate.features.encoders.text import clean_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
 class TermEncoder(FittedContentEncoder):
-    """Shared by tf-idf encoders: subclasses say what the terms of an entity are.
+    """Base of tf-idf encoders; subclasses define the terms of an entity.
 
     Dense vectors are the tf-idf rows themselves while the vocabulary has at most ``dim`` terms, else their projection
     on ``dim`` leading singular directions; :meth:`transform_matrix` always gives the full sparse rows.
@@ -36,10 +35,10 @@ class TermEncoder(FittedContentEncoder):
 
     @abstractmethod
     def counts(self, contents: list[Any]) -> pl.DataFrame:
-        """Columns row, term, count."""
+        """Terms of what :meth:`read` returned, as columns row, term, count."""
 
     def learn(self, contents: list[Any]) -> None:
-        """Fit what :meth:`counts` needs (bin edges); nothing by default."""
+        """Fit the statistics that :meth:`counts` needs (bin edges); none by default."""
 
     @property
     def dim(self) -> int:
@@ -55,16 +54,15 @@ class TermEncoder(FittedContentEncoder):
         self.fitted_on = digest(counts_hash(counts, len(contents)), json.dumps(learnt, sort_keys=True))
         return self
 
-    def fit_matrix(self, batch: Sequence[Raw]) -> csr_matrix:
-        """Fit, and return the sparse rows of ``batch``."""
-        self.fit(batch)
-        return self.transform_matrix(batch)
-
     def transform_matrix(self, batch: Sequence[Raw]) -> csr_matrix:
-        """CSR float32 [n, terms], L2-normed rows; absent and unusable entities are empty rows."""
+        """Sparse rows of ``batch``: CSR float32 [n, terms], L2-normed; absent and unusable entities are empty rows.
+
+        Raises:
+            NotFittedError: before fitting.
+        """
         space = self._space()
         readable = [(row, self.contents([raw])) for row, raw in enumerate(batch)]
-        kept = [(row, found[0]) for row, found in readable if found]
+        kept = [(row, contents[0]) for row, contents in readable if contents]
         counts = self.counts([content for _, content in kept])
         rows = pl.Series("row", [row for row, _ in kept], pl.Int64)
         return space.weights.matrix(counts.with_columns(rows.gather(counts["row"])), len(batch))
@@ -91,8 +89,14 @@ class TfIdfText(TermEncoder):
     """Words of two letters or more and pairs of neighbours, case folded.
 
     Args:
-        dim: width of the dense vectors at most. min_df: rows that a term must occur in.
-        max_df: share of rows above which a term says nothing. max_terms: vocabulary at most. pairs: word pairs too.
+        dim: width of the dense vectors at most.
+        min_df: rows that a term must occur in.
+        max_df: share of rows above which a term is left out.
+        max_terms: vocabulary at most.
+        pairs: word pairs too.
+
+    Raises:
+        ConfigError: for a value out of range.
     """
 
     name, modality, version = "tfidf", "text", 1
@@ -127,12 +131,22 @@ class TfIdfText(TermEncoder):
 
 
 def check_term_options(dim: int, min_df: int, max_df: float, max_terms: int) -> None:
-    """Refuse settings that no vocabulary can meet."""
-    for key, value, fine in (
+    """Check the settings of a vocabulary.
+
+    Args:
+        dim: width of the dense vectors at most.
+        min_df: rows that a term must occur in.
+        max_df: share of rows above which a term is left out.
+        max_terms: vocabulary at most.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+    for key, value, valid in (
         ("dim", dim, dim >= 1),
         ("min_df", min_df, min_df >= 1),
         ("max_df", max_df, 0 < max_df <= 1),
         ("max_terms", max_terms, max_terms >= 1),
     ):
-        if not fine:
+        if not valid:
             raise ConfigError(f"out of range: {value}", key=key)

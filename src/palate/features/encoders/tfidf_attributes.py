@@ -1,4 +1,4 @@
-"""tf-idf of attributes: categories, lists and numbers, fitted on what may be seen."""
+"""tf-idf of attributes: categories, lists and numbers, fitted on visible items."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
-
-from ._terms import COUNTS
-from ._text import clean_text
-from .tfidf import TermEncoder, check_term_options
+from palate.features.encoders.term_space import COUNTS
+from palate.features.encoders.text import clean_text
+from palate.features.encoders.tfidf import TermEncoder, check_term_options
 
 SEPARATORS = re.compile(r"\s*[,|;]\s*")
 _MIN_DISTINCT = 12
@@ -32,7 +31,15 @@ class TfIdfAttributes(TermEncoder):
     half a bin, so that neighbours share a term.
 
     Args:
-        dim: width of the dense vectors at most. min_df, max_df, max_terms: as in ``tfidf``. bins: of numbers.
+        dim: width of the dense vectors at most.
+        min_df: rows that a term must occur in.
+        max_df: share of rows above which a term is left out.
+        max_terms: vocabulary at most.
+        bins: quantile bins of numbers.
+
+    Raises:
+        ConfigError: for a value out of range of the vocabulary.
+        FeatureError: for fewer than one bin.
     """
 
     name, modality, version = "tfidf_attributes", "attributes", 1
@@ -51,8 +58,8 @@ class TfIdfAttributes(TermEncoder):
     def read(self, raw: Raw) -> dict[str, list[str] | float] | None:
         if not isinstance(raw, Mapping):
             raise FeatureError(f"attributes expected as a mapping, not {type(raw).__name__}")
-        found = {str(key): attribute_values(value) for key, value in raw.items()}
-        return {key: value for key, value in found.items() if value != []} or None
+        values = {str(key): attribute_values(value) for key, value in raw.items()}
+        return {key: value for key, value in values.items() if value != []} or None
 
     def learn(self, contents: list[Any]) -> None:
         columns: dict[str, list[list[str] | float]] = {}
@@ -98,7 +105,7 @@ class TfIdfAttributes(TermEncoder):
 
 
 def attribute_values(value: Any) -> list[str] | float:
-    """A number, or the values of one cell without case: of a list, or separated by a comma, ``|`` or ``;``."""
+    """The value of one cell: a number, or lower-case values of a list or separated by a comma, ``|`` or ``;``."""
     if isinstance(value, bool):
         return [str(value).lower()]
     if isinstance(value, int | float | np.number):

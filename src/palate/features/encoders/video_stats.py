@@ -1,4 +1,4 @@
-"""Pictures of a video over time, and how much moves where: no fitting, no download (needs PyAV to decode)."""
+"""Picture descriptors of a video's frames and motion by place: no fitting, no download (needs PyAV to decode)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import ConfigError
-
-from ..media import read_video
-from ..media.source import VERSION
-from ._base import ContentEncoder
-from ._media import media_source
-from ._picture import DIM, SIDE, describe, small
+from palate.features.encoders.base import MediaEncoder
+from palate.features.encoders.image_descriptors import DIM, SIDE, describe, small
+from palate.features.media import read_video
+from palate.features.media.source import media_source
 
 _MOTION_GRID = 4
 
 
 @encoders.register("video_stats")
-class VideoStats(ContentEncoder):
+class VideoStats(MediaEncoder):
     """Mean and deviation of the frames' picture descriptors, then motion energy on a 4 x 4 grid and its deviation.
 
     Motion energy is the mean absolute change of luminance between neighbouring sampled frames.
 
     Args:
         frames: sampled at most.
+
+    Raises:
+        ConfigError: for no frames.
     """
 
     name, modality, version = "video_stats", "video", 1
@@ -35,10 +36,6 @@ class VideoStats(ContentEncoder):
         if frames < 1:
             raise ConfigError(f"at least one frame is needed, not {frames}", key="frames")
         self.options: dict[str, Any] = {"frames": frames}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.options, "decoding": VERSION}
 
     @property
     def dim(self) -> int:
@@ -50,9 +47,6 @@ class VideoStats(ContentEncoder):
         looks = np.stack([describe(*plane) for plane in planes])
         grey = np.stack([rgb.mean(2) for rgb, _ in planes])
         return np.concatenate([looks.mean(0), looks.std(0), _motion(grey)]).astype(np.float32)
-
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
-        return np.stack(contents)
 
 
 def _motion(grey: NDArray[np.float32]) -> NDArray[np.float32]:

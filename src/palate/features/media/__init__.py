@@ -1,10 +1,10 @@
-"""Decoding of files that nobody vouches for: pictures, sound and video, within limits, each fault with its reason."""
+"""Decoding of untrusted files: pictures, sound and video, within limits, each failure with its reason."""
 
-from .audio import read_audio
-from .image import open_image
-from .probe import probe_media
-from .source import LIMITS, Limits, load_bytes, resolve_media, sniff
-from .video import read_video
+from palate.features.media.audio import read_audio
+from palate.features.media.image import open_image
+from palate.features.media.probe import probe_media
+from palate.features.media.source import LIMITS, Limits, load_bytes, media_resolver, sniff
+from palate.features.media.video import read_video
 
 __all__ = [
     "LIMITS",
@@ -14,6 +14,6 @@ __all__ = [
     "probe_media",
     "read_audio",
     "read_video",
-    "resolve_media",
+    "media_resolver",
     "sniff",
 ]

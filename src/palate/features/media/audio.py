@@ -1,4 +1,4 @@
-"""Sound: untrusted bytes to mono samples at one rate."""
+"""Decode sound: untrusted bytes to mono samples at one rate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.errors import FeatureError, MissingDependencyError
-
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _RATES = (1_000, 768_000)
@@ -26,19 +25,25 @@ def read_audio(
     """Decode one sound file to mono float32 [samples] in about [-1, 1] at ``rate`` Hz.
 
     WAV, FLAC, OGG and MP3 by content, through soundfile; PCM WAV needs only the standard library. Channels are
-    averaged. At most ``seconds`` (and never more than ``limits.seconds``) from the start are read.
+    averaged.
+
+    Args:
+        source: bytes, or a path that is already resolved.
+        rate: samples a second.
+        seconds: read from the start at most, and never more than ``limits.seconds``.
+        limits: beyond which a file is refused.
 
     Raises:
         FeatureError: with the reason and, for paths, the file.
-        MissingDependencyError: for compressed formats when soundfile is not installed.
+        MissingDependencyError: for compressed formats if soundfile is not installed.
     """
     data = load_bytes(source, limits.audio_bytes)
     kind = expect(data, FORMATS, source, "sound")
-    most = min(limits.seconds, seconds if seconds is not None else limits.seconds)
+    longest = min(limits.seconds, seconds if seconds is not None else limits.seconds)
     if find_spec("soundfile") is not None:
-        samples, native = _by_soundfile(data, most, kind, source)
+        samples, native = _by_soundfile(data, longest, kind, source)
     elif kind == "WAV":
-        samples, native = _by_wave(data, most, source)
+        samples, native = _by_wave(data, longest, source)
     else:
         raise MissingDependencyError("soundfile", "audio")
     mono = samples.mean(axis=1, dtype=np.float32)

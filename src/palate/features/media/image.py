@@ -1,4 +1,4 @@
-"""Pictures: untrusted bytes to an upright RGB image."""
+"""Decode pictures: untrusted bytes to an upright RGB image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from palate.core.errors import FeatureError
-
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 WORKING_SIDE = 4096
-"""Larger pictures are shrunk by a whole factor while they are read, so that what follows has bounded memory."""
+"""Larger pictures are shrunk by a whole factor while they are read, to bound the memory of further steps."""
 
-# What Pillow's parsers raise on hostile bytes; anything else would be a fault of ours and must surface.
+# errors of Pillow's parsers on hostile bytes; any other is a bug and must surface
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, RuntimeError,
     AttributeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
@@ -42,9 +41,9 @@ def open_image(source: bytes | str | Path, *, near: int | None = None, limits: L
     is unpacked, colour profiles are ignored. Pictures with a side above ``WORKING_SIDE`` come back shrunk.
 
     Args:
-        source: bytes, or a path that is already resolved (see :func:`resolve_media`).
+        source: bytes, or a path that is already resolved (see :func:`media_resolver`).
         near: a shorter side that is enough; JPEG is then decoded at a half, quarter or eighth where that suffices.
-        limits: what is refused.
+        limits: beyond which a file is refused.
 
     Raises:
         FeatureError: with the reason and, for paths, the file.
@@ -65,12 +64,12 @@ def open_image(source: bytes | str | Path, *, near: int | None = None, limits: L
 def _unpacked(
     data: bytes, kind: str, near: int | None, limits: Limits, source: object
 ) -> tuple[Image.Image, Image.Transpose | None]:
-    """The pixels at no more than the working size, and how to turn them; the full size lives only in here."""
+    """The pixels at no more than the working size, and how to turn them; only here is the picture at full size."""
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         _check_size(image.size, limits.pixels if kind == "JPEG" else limits.whole_pixels, limits.side, source)
         if kind == "JPEG":
             image.draft("RGB", _smaller(image.size, near))
-        # Before the EXIF data are looked at: for PNG that would decode too, and hide that decoding failed.
+        # before EXIF is read: for PNG that decodes too, and would hide a failure to decode
         image.load()
         return _shrunk(image), _turn(image)
 
@@ -89,12 +88,12 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return _TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     except _BROKEN:
-        # Pixels are sound even where the camera's notes are not.
+        # damaged EXIF data do not make the pixels unusable
         return None
 
 
 def _smaller(size: tuple[int, int], near: int | None) -> tuple[int, int]:
-    """What JPEG may be decoded at: within ``WORKING_SIDE``, and no larger than ``near`` asks for."""
+    """Size at which JPEG may be decoded: within ``WORKING_SIDE``, and no larger than ``near`` needs."""
     factor = max(-(-max(size) // WORKING_SIDE), 1 if near is None else min(size) // near)
     return max(1, size[0] // max(1, factor)), max(1, size[1] // max(1, factor))
 
@@ -104,12 +103,12 @@ def _shrunk(image: Image.Image) -> Image.Image:
     if factor < 2:
         return image
     if image.mode in ("1", "P", "PA"):
-        # Palette numbers cannot be averaged; nearest neighbour keeps memory down before colours are looked up.
+        # palette numbers cannot be averaged; nearest neighbour bounds memory before colours are looked up
         size = (max(1, image.width // factor), max(1, image.height // factor))
         return image.resize(size, Image.Resampling.NEAREST)
     if image.mode.startswith("I;16"):
         return image.resize((max(1, image.width // factor), max(1, image.height // factor)), Image.Resampling.NEAREST)
-    # In strips: pictures with transparency are averaged through a copy of what is averaged.
+    # in strips: pictures with transparency are averaged through a copy
     shrunk = Image.new(image.mode, (-(-image.width // factor), -(-image.height // factor)))
     rows = 128 * factor
     for top in range(0, image.height, rows):
@@ -128,7 +127,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         deep = np.asarray(image).astype(np.float32)
         if not np.isfinite(deep).all():
             raise ValueError("non-finite pixels")
-        # Pillow hands out 16-bit grey as its raw range; 257 maps 65535 to 255.
+        # Pillow gives 16-bit grey in its raw range; 257 maps 65535 to 255
         grey = np.clip(np.rint(deep / 257.0), 0, 255).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
     return image.convert("RGB") if image.mode != "RGB" else image.copy()

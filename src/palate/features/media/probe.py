@@ -1,4 +1,4 @@
-"""Is one media file readable? For checking data without encoding it."""
+"""Check whether a media file can be decoded, without encoding it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from pathlib import Path
 
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError, PalateError
-
-from .audio import read_audio
-from .image import open_image
-from .source import resolve_media
-from .video import read_video
+from palate.features.media.audio import read_audio
+from palate.features.media.image import open_image
+from palate.features.media.source import media_resolver
+from palate.features.media.video import read_video
 
 
 def probe_media(raw: Raw, modality: str, root: str | Path | None = None) -> str | None:
-    """Why ``raw`` cannot be decoded, or None where it can (or is absent, or is not media)."""
+    """The reason why a media file cannot be decoded; None if it can, or is absent, or is not media.
+
+    Args:
+        raw: path or bytes.
+        modality: ``image``, ``audio`` or ``video``; any other is not looked at.
+        root: folder of the catalogue; None trusts paths as they are.
+    """
     if raw is None or modality not in ("image", "audio", "video"):
         return None
     try:
         if not isinstance(raw, bytes | str | Path):
             raise FeatureError(f"{modality} must be a path or bytes, not {type(raw).__name__}")
-        source = raw if isinstance(raw, bytes) else resolve_media(root, raw)
+        source = raw if isinstance(raw, bytes) else media_resolver(root)(raw)
         if modality == "image":
             open_image(source, near=32)
         elif modality == "audio":

@@ -1,13 +1,16 @@
-"""Where media bytes may come from, how many, and what they are by content."""
+"""Media files: where they may lie, how large they may be, and which format their content has."""
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from palate.core.errors import FeatureError
+from palate.core.encoder import Raw
+from palate.core.errors import DataError, FeatureError
+from palate.data.media import MediaRoot
 
 VERSION = 1
 """Part of the identity of every media encoder: raise it when decoding changes what comes out."""
@@ -15,15 +18,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Limits:
-    """What is decoded at most; beyond it a file is refused before its pixels or samples are unpacked.
+    """Limits of decoding; beyond them a file is refused before its pixels or samples are unpacked.
 
     Attributes:
-        image_bytes, audio_bytes, video_bytes: file size.
+        image_bytes: size of a picture file.
+        audio_bytes: size of a sound file.
+        video_bytes: size of a video file.
         pixels: width x height by the header, of a JPEG picture or a video frame.
         whole_pixels: the same for other pictures, which cannot be decoded at a fraction of their size.
         side: longest side of a picture by its header.
-        seconds: audio beyond this is not read.
-        frames: video frames decoded at most.
+        seconds: seconds of a sound that are read.
+        frames: video frames that are decoded.
     """
 
     image_bytes: int = 64 * 2**20
@@ -75,7 +80,11 @@ _TEXTS = ((b"<svg", "SVG"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"
 
 
 def sniff(data: bytes) -> str | None:
-    """The format by content, for example ``"JPEG"``; None where the first bytes say nothing. Names never count."""
+    """The format by content, for example ``"JPEG"``; None if the first bytes are of no known format.
+
+    Args:
+        data: the file, or its first bytes. The name of the file is not looked at.
+    """
     for magic, offset, name in _MAGIC:
         if data.startswith(magic, offset) and (offset != 8 or data.startswith(b"RIFF")):
             return name
@@ -83,41 +92,57 @@ def sniff(data: bytes) -> str | None:
     return next((name for mark, name in _TEXTS if mark in head), None)
 
 
-def resolve_media(root: str | Path | None, value: str | Path) -> Path:
-    """The file that a catalogue names, inside the catalogue's folder.
+def media_resolver(root: str | Path | None) -> Callable[[str | Path], Path]:
+    """A function from what a catalogue names to a path inside its folder.
 
     Args:
-        root: folder of the catalogue; None trusts ``value`` as it is (paths written by the caller's own code).
-        value: relative to ``root``, or absolute.
+        root: folder of the catalogue; None trusts paths as they are (written by the caller's own code).
+
+    Returns:
+        A function that raises :class:`FeatureError` for a path that leaves the folder, links followed, or that cannot
+        be a path. The file need not exist.
+    """
+    check = MediaRoot(None if root is None else Path(root))
+
+    def resolve(value: str | Path) -> Path:
+        try:
+            # a relative root that a caller has already joined must not be joined twice
+            joined = root is not None and Path(value).is_relative_to(root) and not (Path(root) / value).exists()
+            return check(os.path.abspath(value) if joined else str(value))
+        except DataError as error:
+            raise FeatureError(error.message, file=str(value)[:200], hint=error.hint) from error
+        except (OSError, ValueError) as error:
+            raise FeatureError(f"an unusable path ({_reason(error)})", file=str(value)[:200]) from error
+
+    return resolve
+
+
+def media_source(raw: Raw, modality: str) -> bytes | Path:
+    """Raw media as bytes or path; the feature store has checked that the path lies in the catalogue's folder.
+
+    Args:
+        raw: bytes or a path.
+        modality: the word for it in errors, for example ``an image``.
 
     Raises:
-        FeatureError: for absolute paths elsewhere, ``..``, and links that lead out of ``root``.
+        FeatureError: if it is neither.
     """
-    if "\0" in str(value):
-        raise FeatureError("a path with a NUL character", key=repr(str(value)))
-    path = Path(value)
-    if root is None:
-        return path
-    root = Path(root)
-    if ".." in path.parts:
-        raise FeatureError("a path with '..'", file=str(value), hint="media must lie inside the catalogue's folder")
-    try:
-        base = root.resolve()
-        # A relative root that a caller has already joined must not be joined twice.
-        joined = not path.is_absolute() and path.is_relative_to(root) and not (base / path).exists()
-        full = (path if joined else base / path).resolve()
-    except (OSError, RuntimeError) as error:
-        raise FeatureError(f"an unusable path ({_why(error)})", file=str(value)[:200]) from error
-    if not full.is_relative_to(base):
-        raise FeatureError(f"leads out of {root}", file=str(value), hint="media must lie inside the catalogue's folder")
-    return full
+    if isinstance(raw, bytes | Path):
+        return raw
+    if isinstance(raw, str):
+        return Path(raw)
+    raise FeatureError(f"{modality} expected as a path or bytes, not {type(raw).__name__}")
 
 
 def load_bytes(source: bytes | str | Path, limit: int) -> bytes:
-    """The bytes of ``source``; missing, special, empty and oversized files are refused by name.
+    """The bytes of a file.
+
+    Args:
+        source: bytes, or a path that is already resolved.
+        limit: bytes at most.
 
     Raises:
-        FeatureError: with the reason.
+        FeatureError: for missing, special, empty and oversized files.
     """
     if isinstance(source, bytes):
         if not source:
@@ -126,17 +151,17 @@ def load_bytes(source: bytes | str | Path, limit: int) -> bytes:
             raise FeatureError(f"{len(source):,} bytes, more than the limit of {limit:,}")
         return source
     try:
-        found = Path(source).stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = Path(source).stat()
+        if not stat.S_ISREG(status.st_mode):
             raise FeatureError("not a regular file", file=source)
-        if found.st_size > limit:
-            raise FeatureError(f"{found.st_size:,} bytes, more than the limit of {limit:,}", file=source)
+        if status.st_size > limit:
+            raise FeatureError(f"{status.st_size:,} bytes, more than the limit of {limit:,}", file=source)
         with open(source, "rb") as handle:
             data = handle.read(limit + 1)
     except FileNotFoundError as error:
         raise FeatureError("no such file", file=source) from error
     except (OSError, ValueError) as error:
-        raise FeatureError(f"cannot be read ({_why(error)})", file=str(source)[:200]) from error
+        raise FeatureError(f"cannot be read ({_reason(error)})", file=str(source)[:200]) from error
     if not data:
         raise FeatureError("empty (0 bytes)", file=source)
     if len(data) > limit:
@@ -149,14 +174,25 @@ def named(source: object) -> str | None:
     return None if isinstance(source, bytes) else str(source)
 
 
-def expect(data: bytes, accepted: Sequence[str], source: object, what: str) -> str:
-    """The sniffed format, which must be one of ``accepted``."""
-    found = sniff(data)
-    if found is not None and found in accepted:
-        return found
-    seen = f"content is {found}" if found else "unknown content"
-    raise FeatureError(f"not a readable {what}: {seen}", file=named(source), hint=f"accepted: {', '.join(accepted)}")
+def expect(data: bytes, accepted: Sequence[str], source: object, medium: str) -> str:
+    """The format by content, which must be an accepted one.
+
+    Args:
+        data: the file.
+        accepted: formats.
+        source: path or bytes, for errors.
+        medium: ``picture``, ``sound`` or ``video``, for errors.
+
+    Raises:
+        FeatureError: for any other format.
+    """
+    format_found = sniff(data)
+    if format_found is not None and format_found in accepted:
+        return format_found
+    content = f"content is {format_found}" if format_found else "unknown content"
+    hint = f"accepted: {', '.join(accepted)}"
+    raise FeatureError(f"not a readable {medium}: {content}", file=named(source), hint=hint)
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Video: untrusted bytes to a few evenly spaced frames, by PyAV."""
+"""Decode video: untrusted bytes to a few evenly spaced frames, by PyAV."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 from PIL import Image
 
 from palate.core.errors import FeatureError, MissingDependencyError
-
-from .image import open_image
-from .source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.image import open_image
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
 
 FORMATS = ("MP4", "MATROSKA", "AVI", "GIF")
-# The demuxer is named, never probed: playlists and other formats that open further files are out of reach.
+# the demuxer is named, never probed, so that no playlist or other format that opens further files is read
 _DEMUXERS = {"MP4": "mov", "MATROSKA": "matroska", "AVI": "avi", "GIF": "gif"}
 _SEEK_FROM = 30.0
 
@@ -24,17 +23,20 @@ _SEEK_FROM = 30.0
 def read_video(
     source: bytes | str | Path, n_frames: int, *, side: int | None = None, limits: Limits = LIMITS
 ) -> list[Image.Image]:
-    """Up to ``n_frames`` RGB frames, evenly spaced over the whole video (fewer if it has fewer).
+    """Decode up to ``n_frames`` RGB frames, evenly spaced over the video (fewer if it has fewer).
 
     MP4/MOV, Matroska/WebM, AVI and GIF by content. Videos above half a minute are sampled by seeking, shorter ones
     are decoded through.
 
     Args:
+        source: bytes, or a path that is already resolved.
+        n_frames: at most.
         side: shrink frames so that the longer side is at most this.
+        limits: beyond which a file is refused.
 
     Raises:
         FeatureError: with the reason and, for paths, the file.
-        MissingDependencyError: when PyAV is not installed.
+        MissingDependencyError: if PyAV is not installed.
     """
     if find_spec("av") is None:
         raise MissingDependencyError("av", "encoders")
@@ -55,8 +57,8 @@ def read_video(
             _check_size(stream.codec_context, limits, source)
             length = float(container.duration or 0) / av.time_base
             if length > _SEEK_FROM:
-                found = _by_seeking(container, stream, length, n_frames)
-                pictures = [_picture(frame, side, limits, source) for frame in found]
+                frames = _by_seeking(container, stream, length, n_frames)
+                pictures = [_picture(frame, side, limits, source) for frame in frames]
             else:
                 pictures = _decoded_through(container, stream, n_frames, side, limits, source)
     except FeatureError:
@@ -93,18 +95,18 @@ def _decoded_through(
     container: Any, stream: Any, n_frames: int, side: int | None, limits: Limits, source: object
 ) -> list[Image.Image]:
     """Even sampling of a stream of unknown length: keep every ``stride``-th frame, double the stride when full."""
-    kept: list[Image.Image] = []
+    pictures: list[Image.Image] = []
     stride = 1
     for number, frame in enumerate(container.decode(stream)):
         if number >= limits.frames:
             break
         if number % stride == 0:
-            kept.append(_picture(frame, side, limits, source))
-            if len(kept) >= 4 * n_frames:
-                kept, stride = kept[::2], stride * 2
-    if len(kept) <= n_frames:
-        return kept
-    return [kept[int((i + 0.5) * len(kept) / n_frames)] for i in range(n_frames)]
+            pictures.append(_picture(frame, side, limits, source))
+            if len(pictures) >= 4 * n_frames:
+                pictures, stride = pictures[::2], stride * 2
+    if len(pictures) <= n_frames:
+        return pictures
+    return [pictures[int((i + 0.5) * len(pictures) / n_frames)] for i in range(n_frames)]
 
 
 def _picture(frame: Any, side: int | None, limits: Limits, source: object) -> Image.Image:

@@ -29,7 +29,8 @@ from palate.features.item_content import ItemContent
 from palate.losses.contrastive import info_nce, similarity_preserving
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows
-from palate.models.match.shared.arrivals import NeighbourConfig, NeighbourMatcher
+from palate.models.match.shared.cold import FromNeighbours
+from palate.models.match.shared.content_matcher import ContentMatcher, NeighbourConfig
 from palate.models.match.shared.item_graph import item_graph
 from palate.models.match.shared.node_tables import node_rows, xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @models.register("alignrec")
-class AlignRec(NeighbourMatcher):
+class AlignRec(ContentMatcher):
     """Aligned ID and content representations."""
 
     name = "alignrec"
@@ -49,23 +50,20 @@ class AlignRec(NeighbourMatcher):
     requirements = Requirements(content=True, dense=True)
     user_parameters = ("table",)
     training_only = ("table", "norms.*", "maps.*", "gate.*")
+    graph_of_initial_content = True
 
     class Config(NeighbourConfig):
-        """Settings.
+        """Settings of AlignRec."""
 
-        Attributes:
-            layers: LightGCN propagations. k: content neighbours, the item included. weights: modality -> share of the
-                item graph. cca, uia, similarity: weights of the alignments. tau: of CCA. reg: of the half squares.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        cca: float = Field(0.01, ge=0)
-        uia: float = Field(0.1, ge=0)
-        similarity: float = Field(0.1, ge=0)
-        tau: float = Field(0.2, gt=0)
-        reg: float = Field(1e-4, ge=0)
-        standardise: bool = True
+        layers: int = Field(2, ge=0, description="propagations of LightGCN", json_schema_extra={"search": "1,2,3"})
+        cca: float = Field(0.01, ge=0, description="weight of content-category alignment")
+        uia: float = Field(0.1, ge=0, description="weight of user-item alignment")
+        similarity: float = Field(0.1, ge=0, description="weight of similarity preservation")
+        tau: float = Field(0.2, gt=0, description="temperature of content-category alignment")
+        reg: float = Field(
+            1e-4, ge=0, description="weight of the half squares", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 
@@ -78,11 +76,12 @@ class AlignRec(NeighbourMatcher):
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
         self.gate = nn.Linear(dim, dim)
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromNeighbours(self.config.k, self.config.weights)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, n_users, n_items = self.config, train.n_users, train.n_items
-        self.content.fit({name: train.features[name] for name in self.content.names}, n_items)
+        self.read_content(train)
         near = item_graph(train, self.content, c.k, c.weights, "cosine", c.modality_dropout)
         empty = Graph.from_pairs([0], [0], (n_items, n_items), [0.0])
         self.near: Graph = empty if near is None else near
@@ -101,7 +100,7 @@ class AlignRec(NeighbourMatcher):
         ids = self.table[self.n_users :]
         total, count = torch.zeros_like(ids), ids.new_zeros(len(ids), 1)
         for (name, (values, present)), norm, layer in zip(self.seen.items(), self.norms, self.maps):
-            values = self.content.whole(name, values)
+            values = self.content.all_rows(name, values)
             total = total + layer(norm(values.to(ids.device))) * present[:, None]
             count = count + present[:, None]
         return ids * torch.sigmoid(self.gate(total / count.clamp(min=1))) * (count > 0)
@@ -116,7 +115,7 @@ class AlignRec(NeighbourMatcher):
     def vectors(self) -> tuple[Tensor, Tensor]:
         ids, content, _ = self.branches()
         final = ids + content
-        return final[: self.n_users], self.with_arrivals(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         c = self.config
@@ -134,7 +133,7 @@ class AlignRec(NeighbourMatcher):
             items = batch.items.unique()
             terms = []
             for name, (values, present) in self.seen.items():
-                values = self.content.whole(name, values).detach()
+                values = self.content.all_rows(name, values).detach()
                 terms.append(similarity_preserving(q[items], values[items.to(values.device)], present[items]))
             out["similarity"] = c.similarity * torch.stack(terms).mean()
         return {"loss": torch.stack([*out.values()]).sum(), **out}

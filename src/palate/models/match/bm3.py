@@ -12,7 +12,6 @@ P(f_m), brought to the usual length: the loss pulls exactly that to the item.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,13 +21,13 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
-from palate.core.content import Features
 from palate.core.tuning import FUSIONS
-from palate.features.item_content import CopiedConfig, ItemContent
+from palate.features.item_content import ItemContent
 from palate.losses.contrastive import bootstrap_cosine
 from palate.losses.regularise import norm_rows
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher, TrainableFeaturesConfig
 from palate.models.match.shared.node_tables import byte_dropout, node_rows, xavier_tables
-from palate.models.match.shared.vectors import VectorMatcher
 from palate.modules.graph import Graph, bipartite
 from palate.modules.propagate import light_propagate
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @models.register("bm3")
-class BM3(VectorMatcher):
+class BM3(ContentMatcher):
     """Bootstrapped multimodal matching."""
 
     name = "bm3"
@@ -49,44 +48,45 @@ class BM3(VectorMatcher):
     training_only = ("table",)
     presets = {"faithful": {"train_content": True, "standardise": False}, "tuned": {"standardise": True}}
 
-    class Config(CopiedConfig):
-        """Settings.
+    class Config(TrainableFeaturesConfig):
+        """Settings of BM3."""
 
-        Attributes:
-            layers: propagations. dropout: of targets. modal_weight: w. reg: of the norms.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        dropout: float = Field(0.5, ge=0, lt=1)
-        modal_weight: float = Field(2.0, ge=0)
-        reg: float = Field(1e-2, ge=0)
-        standardise: bool = True
+        layers: int = Field(2, ge=0, description="propagations", json_schema_extra={"search": "1,2,3"})
+        dropout: float = Field(
+            0.5,
+            ge=0,
+            lt=1,
+            description="share of entries dropped from targets",
+            json_schema_extra={"search": "0.0..0.8"},
+        )
+        modal_weight: float = Field(2.0, ge=0, description="w, weight of the modal terms")
+        reg: float = Field(
+            1e-2, ge=0, description="weight of the norm penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         dim = self.config.dim
-        self.n_users, self.n_fitted = shape.n_users, shape.n_items
+        self.n_users = shape.n_users
         self.table = xavier_tables(shape.n_users, shape.n_items, dim)
         self.predictor = nn.Linear(dim, dim)
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in shape.features.values())
         for layer in (self.predictor, *self.maps):
             nn.init.xavier_normal_(layer.weight)
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromContent(mean_length=True)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.register_buffer("warm", torch.from_numpy(train.warm_items))
-        seen = {name: train.features[name] for name in self.content.names}
-        self.content.fit(seen, train.n_items, self.config.train_content)
-        self._know(train.n_items)
+        self.read_content(train, self.config.train_content)
         self.graph: Graph = bipartite(train.users, train.items, train.n_users, train.n_items)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         final, n = light_propagate(self.graph, self.table, self.config.layers), self.n_users
-        return self.predictor(final[:n]), self._with_content(self.predictor(final[n:] + self.table[n:]))
+        return self.predictor(final[:n]), self.complete(self.predictor(final[n:] + self.table[n:]))
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         final, n = light_propagate(self.graph, self.table, self.config.layers), self.n_users
@@ -106,37 +106,15 @@ class BM3(VectorMatcher):
         return {"loss": match + self.config.modal_weight * modal + reg, "match": match, "modal": modal, "reg": reg}
 
     def on_fit_end(self) -> None:
+        # new items are described by the vectors as they are, not by the copies that were trained
         self.content.freeze()
         super().on_fit_end()
 
     def _target(self, x: Tensor) -> Tensor:
         return byte_dropout(x.detach(), self.config.dropout) if self.training else x.detach()
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        self.content.load(content, n_items)
-        self._know(n_items)
-        if "final_items" in self._buffers:
-            with torch.no_grad():
-                kept = self.get_buffer("final_items")[: self.n_fitted]
-                self.register_buffer("final_items", self._with_content(kept).cpu())
-
-    def _with_content(self, items: Tensor) -> Tensor:
-        """``items`` [fitted, d] grown to all items; those nobody took are described by their content."""
-        known, warm = self.get_buffer("known").cpu(), self.get_buffer("warm").cpu()
-        warm = torch.cat([warm, warm.new_zeros(len(known) - len(warm))])
-        rows = (known & ~warm).nonzero().squeeze(1).to(self.device)
-        if len(known) > len(items):
-            items = torch.cat([items, items.new_zeros(len(known) - len(items), items.shape[1])])
-        if not len(rows):
-            return items
-        total = torch.zeros(len(rows), self.config.dim, device=self.device)
+    def describe(self, rows: Tensor) -> Tensor:
+        total = torch.zeros(len(rows), self.config.dim, device=rows.device)
         for _, z, present in self.content.projected(self.maps, rows):
             total = total + F.normalize(self.predictor(z), dim=1) * present[:, None]
-        usual = items[warm.to(items.device)].norm(dim=1).mean()
-        return items.index_copy(0, rows.to(items.device), (F.normalize(total, dim=1)).to(items.device) * usual)
-
-    def _know(self, n_items: int) -> None:
-        known = self.content.any_present(n_items)
-        warm = self.get_buffer("warm").cpu()
-        known[: len(warm)] |= warm
-        self.register_buffer("known", known)
+        return F.normalize(total, dim=1)

@@ -23,7 +23,8 @@ from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.modules.graph import Graph, user_item
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @models.register("clcrec")
-class CLCRec(DescribedMatcher):
+class CLCRec(ContentMatcher):
     """Contrastive learning for cold-start recommendation."""
 
     name = "clcrec"
@@ -44,23 +45,21 @@ class CLCRec(DescribedMatcher):
     presets = {"paper": {"batch_size": 256, "standardise": False}, "tuned": {"batch_size": 256, "standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of CLCRec."""
 
-        Attributes:
-            hidden: width of the content encoder's hidden layer. candidates: warm items drawn for each batch.
-            share: weight of L1, the rest is L2's. replaced: share of candidates whose ID gives way to content in L2.
-            tau: temperature of L1. tau_user: of L2. reg: of mean norms. standardise: columns of the features.
-        """
-
-        batch_size: int = Field(256, ge=0)
-        hidden: int = Field(256, ge=1)
-        candidates: int = Field(512, ge=0)
-        share: float = Field(0.5, ge=0, le=1)
-        replaced: float = Field(0.5, ge=0, le=1)
-        tau: float = Field(0.2, gt=0)
-        tau_user: float = Field(1.0, gt=0)
-        reg: float = Field(0.1, ge=0)
-        standardise: bool = True
+        batch_size: int = Field(
+            256, ge=0, description="positives of a batch; 0 lets it grow with the data, at most 64 batches an epoch"
+        )
+        hidden: int = Field(256, ge=1, description="width of the content encoder's hidden layer")
+        candidates: int = Field(512, ge=0, description="warm items drawn for each batch")
+        share: float = Field(0.5, ge=0, le=1, description="weight of L1; the rest is the weight of L2")
+        replaced: float = Field(0.5, ge=0, le=1, description="share of candidates whose ID gives way to content in L2")
+        tau: float = Field(0.2, gt=0, description="temperature of L1")
+        tau_user: float = Field(1.0, gt=0, description="temperature of L2")
+        reg: float = Field(
+            0.1, ge=0, description="weight of the mean norms", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 
@@ -69,12 +68,13 @@ class CLCRec(DescribedMatcher):
         c = self.config
         self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_users, c.dim)))
         self.items = nn.Parameter(nn.init.xavier_normal_(torch.empty(shape.n_items, c.dim)))
-        whole = nn.init.xavier_normal_(torch.empty(c.hidden, max(sum(shape.features.values()), 1)))
-        self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
+        weight = nn.init.xavier_normal_(torch.empty(c.hidden, max(sum(shape.features.values()), 1)))
+        self.maps = nn.ParameterList(part.contiguous() for part in weight.split([*shape.features.values()], 1))
         self.bias = nn.Parameter(torch.zeros(c.hidden))
         self.out = nn.Linear(c.hidden, c.dim)
         nn.init.xavier_normal_(self.out.weight)
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
+        self.cold = FromContent()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -83,7 +83,14 @@ class CLCRec(DescribedMatcher):
         self.taken: Graph = user_item(train.users, train.items, train.n_users, train.n_items, norm="none")
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Content vectors [b, dim] of items ``rows`` and whether there is any content, bool [b]."""
+        """Content vectors.
+
+        Args:
+            rows: int64 [b], items.
+
+        Returns:
+            float32 [b, dim], and bool [b], whether an item has any content.
+        """
         total, count = self.bias.new_zeros(len(rows), len(self.bias)), self.bias.new_zeros(len(rows), 1)
         for name, weight in zip(self.content.names, self.maps):
             values, present = self.content.rows(name, rows)
@@ -93,7 +100,7 @@ class CLCRec(DescribedMatcher):
         return self.out(hidden), count.squeeze(1) > 0
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        return self.users, self.with_content(self.items)
+        return self.users, self.complete(self.items)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         c, pool = self.config, self.warm_rows.to(batch.items.device)
@@ -123,8 +130,8 @@ class CLCRec(DescribedMatcher):
         items = graph.indices[torch.arange(len(rows), device=users.device) - first + start[rows]].long()
         column = torch.searchsorted(candidates, items).clamp(max=len(candidates) - 1)
         mask = torch.zeros(len(users), len(candidates), dtype=torch.bool, device=users.device)
-        found = candidates[column] == items
-        mask[rows[found], column[found]] = True
+        matched = candidates[column] == items
+        mask[rows[matched], column[matched]] = True
         mask[torch.arange(len(users), device=users.device), place] = False
         return mask
 

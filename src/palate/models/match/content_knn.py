@@ -22,11 +22,12 @@ from torch import Tensor
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
+from palate.core.item_features import ItemFeatures
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
+from palate.modules.standardise import Standardiser
 from palate.ranking.scorer import Scorer, mean_of
 from palate.training.selection import choose
 
@@ -40,14 +41,15 @@ class ProfileScorer(Scorer):
     """score = mean unit content of the history, by modality, times an item's.
 
     Args:
-        units: for each modality float32 [N, d_m], unit rows, zero where absent. present: bool [N] of each.
+        units: for each modality float32 [N, d_m], unit rows, zero where absent.
+        present: for each modality bool [N].
         weights: of each modality.
     """
 
     def __init__(self, units: list[Tensor], present: list[Tensor], weights: list[float]) -> None:
         super().__init__(len(units[0]))
         self.units, self.present, self.weights = units, present, weights
-        share = torch.stack([w * here.float() for w, here in zip(weights, present)]).sum(0)
+        share = torch.stack([w * mask.float() for w, mask in zip(weights, present)]).sum(0)
         scale = torch.where(share > 0, sum(weights) / share.clamp_min(1e-12), 0.0)
         self.known: NDArray[np.bool_] = (share > 0).cpu().numpy()
         self.items = torch.cat([w * unit for w, unit in zip(weights, units)], 1) * scale[:, None]
@@ -57,9 +59,9 @@ class ProfileScorer(Scorer):
 
     def user_vectors(self, users: UserBatch) -> Tensor:
         profiles = []
-        for unit, here in zip(self.units, self.present):
+        for unit, present in zip(self.units, self.present):
             # the mean is over items that have the modality: the share of those is the mean of the mask
-            share = mean_of(here[:, None].to(unit.dtype), users.history)
+            share = mean_of(present[:, None].to(unit.dtype), users.history)
             profiles.append(mean_of(unit, users.history) / share.clamp_min(1e-12))
         return torch.cat(profiles, 1)
 
@@ -69,7 +71,7 @@ class ProfileScorer(Scorer):
 
 @models.register("content_knn")
 class ContentKNN(Recommender):
-    """What resembles your history; no behaviour of others."""
+    """Items that resemble a user's history; no behaviour of other users."""
 
     name = "content_knn"
     paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
@@ -77,49 +79,60 @@ class ContentKNN(Recommender):
     requirements = Requirements(content=True, dense=True)
 
     class Config(ContentConfig):
-        """weights: feature or modality -> weight. scaling: of each. What is not given is chosen on validation.
+        """Settings of content neighbours; None chooses on validation."""
 
-        grid: weights tried for a feature beside the best one, which has weight 1. With ``modality_dropout`` they are
-        chosen while items lack modalities at that rate, and none is 0.
-        """
-
-        weights: dict[str, float] | None = None
-        scaling: dict[str, Scaling] | None = None
-        grid: tuple[float, ...] = Field((0.0, 0.25, 0.5, 1.0), min_length=1)
+        weights: dict[str, float] | None = Field(None, description="feature or modality -> weight")
+        scaling: dict[str, Scaling] | None = Field(
+            None, description="feature or modality -> how its columns are scaled"
+        )
+        grid: tuple[float, ...] = Field(
+            (0.0, 0.25, 0.5, 1.0),
+            min_length=1,
+            description="weights tried for each feature but the best one, which has weight 1; with modality_dropout "
+            "they are chosen while items lack modalities at that rate, and none is 0",
+        )
 
     config: Config
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self.content = ItemContent(shape.features, False, self.config.modality_dropout)
-        for place, width in enumerate(shape.features.values()):
-            self.register_buffer(f"mean_{place}", torch.zeros(width))
-            self.register_buffer(f"inverse_{place}", torch.ones(width))
+        self.columns = Standardiser(shape.features)
         self._weights: dict[str, float] = {}
         self._scaling: dict[str, Scaling] = {}
 
+    @property
+    def older_names(self) -> dict[str, str]:
+        """Names of buffers in runs of earlier versions -> names of today."""
+        places = range(len(self.content.names))
+        means = {f"mean_{place}": f"columns.mean_{place}" for place in places}
+        return means | {f"inverse_{place}": f"columns.scale_{place}" for place in places}
+
     def solve(self, train: TrainView, run: RunContext) -> bool:
+        """Choose scaling and weights.
+
+        Args:
+            train: all that training may see.
+            run: metric that validation maximises.
+
+        Raises:
+            ConfigError: if a setting names a feature that the data do not have.
+        """
         names = self.content.names
         for given in (self.config.weights or {}), (self.config.scaling or {}):
             known = {*names, *(name.partition(".")[0] for name in names)}
             for name in given:
                 if name not in known:
                     raise ConfigError("no such feature", key=name, hint=did_you_mean(name, known))
-        for place, name in enumerate(names):
-            seen = train.features[name].values[train.features[name].present].astype(np.float32)
-            if len(seen):
-                deviation = seen.std(0)
-                self.get_buffer(f"mean_{place}").copy_(torch.from_numpy(seen.mean(0)))
-                inverse = 1 / np.where(deviation > 1e-6, deviation, 1)
-                self.get_buffer(f"inverse_{place}").copy_(torch.from_numpy(inverse))
+        self.columns.fit(train.features)
         self._weights = {name: 1.0 for name in names}
-        self._scaling = {name: _own(self.config.scaling, name, "centre") for name in names}
+        self._scaling = {name: _setting_of(self.config.scaling, name, "centre") for name in names}
         # validation asks about items hidden in fitting: their content arrives as a new item's would
-        self.update_items(train.all_features or train.features, train.n_items)
+        self.update_items(ItemFeatures.of(train.all_features or train.features, train.n_items))
         self.content.train()
         self._choose(train, run)
         self.content.eval()
-        self.update_items(train.features, train.n_items)
+        self.update_items(ItemFeatures.of(train.features, train.n_items))
         return True
 
     def _choose(self, train: TrainView, run: RunContext) -> None:
@@ -127,12 +140,12 @@ class ContentKNN(Recommender):
         alone: dict[str, float] = {}
 
         for name in names:
-            given = _own(self.config.scaling, name, None)
-            tried: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
+            given = _setting_of(self.config.scaling, name, None)
+            candidates: tuple[Scaling, ...] = ("centre", "none", "standardise") if given is None else (given,)
             self._weights = {other: float(other == name) for other in names}
-            self._scaling[name], alone[name] = choose(train, tried, partial(self._with_scaling, name), run.metric)
+            self._scaling[name], alone[name] = choose(train, candidates, partial(self._with_scaling, name), run.metric)
         if self.config.weights is not None:
-            self._weights = {name: _own(self.config.weights, name, 1.0) for name in names}
+            self._weights = {name: _setting_of(self.config.weights, name, 1.0) for name in names}
         elif train.valid is None:
             self._weights = dict.fromkeys(names, 1.0)
         else:
@@ -162,8 +175,8 @@ class ContentKNN(Recommender):
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._weights, self._scaling = dict(state["weights"]), dict(state["scaling"])
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        self.content.load(content, n_items)
+    def update_items(self, features: ItemFeatures) -> None:
+        self.content.load(features)
 
     def scorer(self) -> Scorer:
         used = [name for name in self.content.names if self._weights[name] > 0] or list(self.content.names[:1])
@@ -174,15 +187,14 @@ class ContentKNN(Recommender):
 
     def _units(self, name: str) -> tuple[Tensor, Tensor]:
         values, present = self.content.rows(name)
-        place, scaling = self.content.names.index(name), self._scaling[name]
-        if scaling != "none":
-            values = values - self.get_buffer(f"mean_{place}")
-        if scaling == "standardise":
-            values = values * self.get_buffer(f"inverse_{place}")
+        if self._scaling[name] == "centre":
+            values = self.columns.centre(name, values)
+        if self._scaling[name] == "standardise":
+            values = self.columns(name, values)
         return F.normalize(values, dim=1) * present[:, None], present
 
 
-def _own(given: Mapping[str, Any] | None, name: str, default: Any) -> Any:
-    """What is given for a feature, else for its modality (before the dot), else ``default``."""
-    found = given or {}
-    return found.get(name, found.get(name.partition(".")[0], default))
+def _setting_of(given: Mapping[str, Any] | None, name: str, default: Any) -> Any:
+    """The setting given for a feature, else for its modality (before the dot), else ``default``."""
+    settings = given or {}
+    return settings.get(name, settings.get(name.partition(".")[0], default))

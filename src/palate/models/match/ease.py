@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 
 class ItemItemScorer(Scorer):
-    """score = history row x weights. Args: weights float32 [N, N]; known bool [N]."""
+    """score = history row x weights.
+
+    Args:
+        weights: float32 [N, N].
+        known: bool [N], items that can be scored.
+    """
 
     def __init__(self, weights: Tensor, known: NDArray[np.bool_]) -> None:
         super().__init__(len(weights))
@@ -57,11 +62,16 @@ class EASE(Recommender):
     deterministic = True
 
     class Config(ModelConfig):
-        """l2: regularisation, None chooses from ``grid`` on validation. max_items: refuse larger catalogues."""
+        """Settings of EASE."""
 
-        l2: float | None = Field(None, gt=0)
-        grid: tuple[float, ...] = (50.0, 100.0, 200.0, 400.0, 800.0)
-        max_items: int = 25_000
+        l2: float | None = Field(
+            None,
+            gt=0,
+            description="regularisation; None chooses from grid on validation",
+            json_schema_extra={"search": "10..2000:log"},
+        )
+        grid: tuple[float, ...] = Field((50.0, 100.0, 200.0, 400.0, 800.0), description="values of l2 tried")
+        max_items: int = Field(25_000, description="larger catalogues are refused")
 
     config: Config
 
@@ -86,7 +96,16 @@ class EASE(Recommender):
 
 
 def refuse_large(n_items: int, limit: int, name: str) -> None:
-    """A dense items x items model says what it would take before it takes it."""
+    """Refuse a catalogue for which a dense items x items matrix would be too large.
+
+    Args:
+        n_items: items of the catalogue.
+        limit: items at most.
+        name: of the model.
+
+    Raises:
+        ConfigError: with the size of the matrix.
+    """
     if n_items > limit:
         raise ConfigError(
             f"{name} would hold a {n_items:,} x {n_items:,} matrix ({n_items**2 * 4 / 2**30:.1f} GiB)",
@@ -96,13 +115,25 @@ def refuse_large(n_items: int, limit: int, name: str) -> None:
 
 
 def dense_gram(matrix: sp.csr_array) -> NDArray[np.float32]:
-    """float32 [N, N] of X^T X."""
+    """X^T X, float32 [N, N].
+
+    Args:
+        matrix: X, [users, N].
+    """
     gram: NDArray[np.float32] = (matrix.T @ matrix).toarray().astype(np.float32)
     return gram
 
 
 def inverse(gram: NDArray[np.float32], l2: float) -> Tensor:
-    """float32 [N, N], (gram + l2 I)^-1 by Cholesky in LAPACK, in place on one copy; O(N^3) time."""
+    """(gram + l2 I)^-1, float32 [N, N], by Cholesky in LAPACK, in place on one copy; O(N^3) time.
+
+    Args:
+        gram: float32 [N, N], symmetric.
+        l2: regularisation.
+
+    Raises:
+        ConfigError: if the matrix is not positive definite.
+    """
     regular = gram.T.copy(order="F")
     regular.flat[:: len(regular) + 1] += l2
     factor, failed = spotrf(regular, lower=1, overwrite_a=1, clean=0)
@@ -120,7 +151,12 @@ def inverse(gram: NDArray[np.float32], l2: float) -> Tensor:
 
 
 def ease_weights(gram: NDArray[np.float32], l2: float) -> Tensor:
-    """float32 [N, N]: B of the paper."""
+    """B of the paper, float32 [N, N].
+
+    Args:
+        gram: float32 [N, N], see :func:`dense_gram`.
+        l2: regularisation.
+    """
     weights = inverse(gram, l2)
     weights /= -weights.diagonal().clone()[None, :]
     weights.diagonal().zero_()

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.tuning import FUSIONS
-from palate.features.item_content import CopiedConfig, ItemContent
+from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
-from palate.models.match.shared.arrivals import NeighbourConfig, NeighbourMatcher
+from palate.models.match.shared.cold import FromNeighbours
+from palate.models.match.shared.content_matcher import ContentMatcher, NeighbourConfig, TrainableFeaturesConfig
 from palate.models.match.shared.item_graph import item_graph
 from palate.models.match.shared.node_tables import node_rows, xavier_tables
 from palate.modules.edges import EdgeSampler
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @models.register("freedom")
-class FREEDOM(NeighbourMatcher):
+class FREEDOM(ContentMatcher):
     """LightGCN on a denoised graph + one hop over content neighbours."""
 
     name = "freedom"
@@ -44,26 +45,24 @@ class FREEDOM(NeighbourMatcher):
     requirements = Requirements(content=True)
     user_parameters = ("table",)
     training_only = ("table", "maps.*")
+    graph_of_initial_content = True
     presets = {
         "faithful": {"modal_weight": 1e-3, "train_content": True, "standardise": False},
         "tuned": {"standardise": True},
     }
 
-    class Config(CopiedConfig, NeighbourConfig):
-        """Settings.
+    class Config(TrainableFeaturesConfig, NeighbourConfig):
+        """Settings of FREEDOM."""
 
-        Attributes:
-            layers: propagations. edge_dropout: share of edges left out of an epoch.
-            k: content neighbours, the item included. weights: modality -> share of the item graph.
-            hop: weight of the content hop. standardise: columns of the features.
-            modal_weight: of the modal terms; None is 0 for frozen content, else .001: they alone train it.
-        """
-
-        layers: int = Field(2, ge=0)
-        edge_dropout: float = Field(0.8, ge=0, lt=1)
-        hop: float = Field(1.0, ge=0)
-        modal_weight: float | None = Field(None, ge=0)
-        standardise: bool = False
+        layers: int = Field(2, ge=0, description="propagations", json_schema_extra={"search": "1,2,3"})
+        edge_dropout: float = Field(0.8, ge=0, lt=1, description="share of edges left out of an epoch")
+        hop: float = Field(1.0, ge=0, description="weight of the content hop")
+        modal_weight: float | None = Field(
+            None,
+            ge=0,
+            description="weight of the modal terms; None is 0 for frozen content, else .001, as they alone train it",
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
         @property
         def modal(self) -> float:
@@ -85,12 +84,12 @@ class FREEDOM(NeighbourMatcher):
         judged = shape.features.values() if self.config.modal else ()
         self.maps = nn.ModuleList(nn.Linear(width, self.config.dim) for width in judged)
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromNeighbours(self.config.k, self.config.weights)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, n_users, n_items = self.config, train.n_users, train.n_items
-        seen = {name: train.features[name] for name in self.content.names}
-        self.content.fit(seen, n_items, c.train_content and c.modal > 0)
+        self.read_content(train, c.train_content and c.modal > 0)
         hop = item_graph(train, self.content, c.k, c.weights, dropout=c.modality_dropout)
         described = torch.zeros(n_items, dtype=torch.bool) if hop is None else hop.degrees > 0
         self.hop = None if hop is None else _among_nodes(hop, n_users, c.hop)
@@ -110,7 +109,7 @@ class FREEDOM(NeighbourMatcher):
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         final = self._nodes(self.graph)
-        return final[: self.n_users], self.with_arrivals(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         u, pos, neg = node_rows(self._nodes(self.thinned), batch, self.n_users)

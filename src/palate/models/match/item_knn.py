@@ -39,7 +39,9 @@ class NeighbourScorer(Scorer):
     """score = history row x sparse weights.
 
     Args:
-        neighbours: int [N, k], -1 for padding. weights: float32 [N, k], above zero. known: bool [N].
+        neighbours: int [N, k], -1 for padding.
+        weights: float32 [N, k], above zero.
+        known: bool [N], items that can be scored.
     """
 
     def __init__(self, neighbours: IntArray, weights: NDArray[np.float32], known: Bools) -> None:
@@ -61,10 +63,10 @@ class NeighbourScorer(Scorer):
     def topk(
         self, users: UserBatch, k: int, exclude: RaggedArray | None = None, allowed: Bools | None = None
     ) -> tuple[IntArray, NDArray[np.float32]]:
-        found = [self._topk(users, k, exclude, allowed, s) for s in range(0, len(users), BLOCK)]
-        if not found:
+        blocks = [self._topk(users, k, exclude, allowed, start) for start in range(0, len(users), BLOCK)]
+        if not blocks:
             return super().topk(users, k, exclude, allowed)
-        return np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found])
+        return np.concatenate([ids for ids, _ in blocks]), np.concatenate([scores for _, scores in blocks])
 
     def _topk(
         self, users: UserBatch, k: int, exclude: RaggedArray | None, allowed: Bools | None, start: int
@@ -102,20 +104,20 @@ class ItemKNN(Recommender):
     presets = {"faithful": {}, "walk": {"user_power": None, "item_power": None, "shrink": 0.0}}
 
     class Config(ModelConfig):
-        """k: neighbours an item votes for. shrink: of rare pairs. None chooses from the grid on validation.
+        """Settings of ItemKNN; None chooses from a grid on validation."""
 
-        user_power: how much less an event of a long history counts. item_power: how much less a popular item counts.
-        k_grid, shrink_grid, user_grid, item_grid: values tried.
-        """
-
-        k: int | None = Field(None, ge=1)
-        shrink: float | None = Field(None, ge=0)
-        user_power: float | None = Field(0.0, ge=0)
-        item_power: float | None = Field(0.5, ge=0)
-        k_grid: tuple[int, ...] = (20, 50, 100, 200)
-        shrink_grid: tuple[float, ...] = (0.0, 10.0, 50.0)
-        user_grid: tuple[float, ...] = (0.0, 0.5, 1.0)
-        item_grid: tuple[float, ...] = (0.5, 0.25, 0.0)
+        k: int | None = Field(None, ge=1, description="neighbours kept of each item")
+        shrink: float | None = Field(None, ge=0, description="added to the normaliser, against chance in rare pairs")
+        user_power: float | None = Field(0.0, ge=0, description="exponent by which an active user's events count less")
+        item_power: float | None = Field(
+            0.5,
+            ge=0,
+            description="exponent of the takers of both items in the normaliser; less than 1/2 prefers popular items",
+        )
+        k_grid: tuple[int, ...] = Field((20, 50, 100, 200), description="values of k tried")
+        shrink_grid: tuple[float, ...] = Field((0.0, 10.0, 50.0), description="values of shrink tried")
+        user_grid: tuple[float, ...] = Field((0.0, 0.5, 1.0), description="values of user_power tried")
+        item_grid: tuple[float, ...] = Field((0.5, 0.25, 0.0), description="values of item_power tried")
 
     config: Config
 
@@ -129,19 +131,19 @@ class ItemKNN(Recommender):
         )
 
         def widest(user_power: float, item_power: float, shrink: float) -> tuple[IntArray, NDArray[np.float32]]:
-            return neighbours_by_takers(train.matrix, max(ks), shrink, user_power, item_power)
+            return neighbours_by_users(train.matrix, max(ks), shrink, user_power, item_power)
 
-        found = {setting: widest(*setting) for setting in product(*grids)}
+        searched = {setting: widest(*setting) for setting in product(*grids)}
 
         def scorer(candidate: tuple[tuple[float, float, float], int]) -> NeighbourScorer:
             setting, k = candidate
-            neighbours, weights = found[setting]
+            neighbours, weights = searched[setting]
             return NeighbourScorer(neighbours[:, :k], weights[:, :k], known)
 
-        candidates = list(product(found, ks))
+        candidates = list(product(searched, ks))
         best = candidates[0] if len(candidates) == 1 else choose(train, candidates, scorer, run.metric)[0]
         (self._user_power, self._item_power, self._shrink), self._k = best
-        neighbours, weights = found[best[0]]
+        neighbours, weights = searched[best[0]]
         self.register_buffer("neighbours", torch.from_numpy(neighbours[:, : self._k].astype(np.int32)))
         self.register_buffer("weights", torch.from_numpy(weights[:, : self._k].copy()))
         self.register_buffer("known", torch.from_numpy(known))
@@ -158,7 +160,7 @@ class ItemKNN(Recommender):
         return NeighbourScorer(neighbours, weights, known)
 
 
-def neighbours_by_takers(
+def neighbours_by_users(
     matrix: sp.csr_array,
     k: int,
     shrink: float = 0.0,
@@ -166,25 +168,30 @@ def neighbours_by_takers(
     item_power: float = 0.5,
     block: int = 2048,
 ) -> tuple[IntArray, NDArray[np.float32]]:
-    """The ``k`` items most similar to each by who took them, itself left out.
+    """The ``k`` items most similar to each by their users, itself left out.
 
     Args:
         matrix: [users, items] of ones.
+        k: neighbours.
+        shrink: added to the normaliser.
+        user_power: exponent by which an active user's events count less.
+        item_power: exponent of the users of both items in the normaliser.
+        block: items whose neighbours are searched at a time.
 
     Returns:
         ``neighbours`` int64 [items, k], -1 where there are fewer, and ``weights`` float32 [items, k], best first.
     """
     taken = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32) ** np.float32(-user_power)
     by_item = sp.csr_array(matrix.T)
-    weighed = sp.csr_array((taken[by_item.indices], by_item.indices, by_item.indptr), shape=by_item.shape)
-    norm = np.asarray(weighed.sum(axis=1), np.float32).reshape(-1) ** np.float32(item_power)
-    ids, found = [], []
+    weighted = sp.csr_array((taken[by_item.indices], by_item.indices, by_item.indptr), shape=by_item.shape)
+    norm = np.asarray(weighted.sum(axis=1), np.float32).reshape(-1) ** np.float32(item_power)
+    ids, similarities = [], []
     for start in range(0, by_item.shape[0], block):
-        pairs = weighed[start : start + block] @ matrix
+        pairs = weighted[start : start + block] @ matrix
         owner = start + np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         value = pairs.data / (norm[owner] * norm[pairs.indices] + np.float32(shrink))
         value[owner == pairs.indices] = 0
         best = ragged_topk(pairs.indptr, pairs.indices, value, k)
         ids.append(best[0])
-        found.append(np.maximum(best[1], 0))
-    return np.concatenate(ids), np.concatenate(found)
+        similarities.append(np.maximum(best[1], 0))
+    return np.concatenate(ids), np.concatenate(similarities)

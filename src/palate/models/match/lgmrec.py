@@ -27,7 +27,8 @@ from palate.features.item_content import ItemContent
 from palate.losses.blocked import factored_info_nce
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.models.match.shared.node_tables import xavier_tables
 from palate.modules.graph import Graph, bipartite, user_item
 from palate.modules.propagate import light_propagate, propagate
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 Hyper = list[tuple[Tensor, Tensor]]
-"""For each modality: how much of each hyperedge a node holds [nodes, edges], and the hyperedges' vectors [edges, d]."""
+"""For each modality: share of each hyperedge in a node [nodes, edges], and the hyperedges' vectors [edges, d]."""
 
 
 @models.register("lgmrec")
-class LGMRec(DescribedMatcher):
+class LGMRec(ContentMatcher):
     """Local and global graph learning."""
 
     name = "lgmrec"
@@ -52,25 +53,20 @@ class LGMRec(DescribedMatcher):
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of LGMRec."""
 
-        Attributes:
-            layers, modal_layers, hyper_layers: propagations of IDs, of content, over hyperedges.
-            hyperedges: of each modality. keep: share of assignments kept in training. alpha: length of the global part.
-            tau: of the assignments and the contrast. contrast: its weight (a sum over the batch). reg: of the norms.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(2, ge=0)
-        modal_layers: int = Field(2, ge=0)
-        hyper_layers: int = Field(1, ge=1)
-        hyperedges: int = Field(4, ge=1)
-        keep: float = Field(0.5, gt=0, le=1)
-        alpha: float = Field(0.3, ge=0)
-        tau: float = Field(0.2, gt=0)
-        contrast: float = Field(1e-4, ge=0)
-        reg: float = Field(1e-6, ge=0)
-        standardise: bool = False
+        layers: int = Field(2, ge=0, description="propagations of IDs", json_schema_extra={"search": "1,2,3"})
+        modal_layers: int = Field(2, ge=0, description="propagations of content")
+        hyper_layers: int = Field(1, ge=1, description="propagations over hyperedges")
+        hyperedges: int = Field(4, ge=1, description="hyperedges of each modality")
+        keep: float = Field(0.5, gt=0, le=1, description="share of assignments to hyperedges kept in training")
+        alpha: float = Field(0.3, ge=0, description="length of the global part")
+        tau: float = Field(0.2, gt=0, description="temperature of the assignments and of the contrast")
+        contrast: float = Field(1e-4, ge=0, description="weight of the contrast, a sum over the batch")
+        reg: float = Field(
+            1e-6, ge=0, description="weight of the norm penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
     config: Config
 
@@ -81,6 +77,7 @@ class LGMRec(DescribedMatcher):
         self.maps = nn.ParameterList(self._matrix(self.config.dim, width) for width in shape.features.values())
         self.edges = nn.ParameterList(self._matrix(self.config.hyperedges, width) for width in shape.features.values())
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromContent()
         for place in range(len(shape.features)):
             self.register_buffer(f"latent_{place}", torch.zeros(self.config.hyperedges, self.config.dim))
 
@@ -113,14 +110,14 @@ class LGMRec(DescribedMatcher):
         return light_propagate(self.graph, nodes, self.config.modal_layers, "last")
 
     def _smooth_content(self) -> list[Tensor]:
-        """Of each modality; made anew at every step where content is trained."""
+        """``A^L [mean of own items; item content]`` of each modality, at every step again where content is trained."""
         if self.content.network is None:
             return self.smooth
-        found = []
+        smooth = []
         for name, (present, taken) in zip(self.content.names, self.seen):
             values = torch.where(present[:, None], self.content.rows(name)[0], 0)
-            found.append(self._smoothed(values, taken))
-        return found
+            smooth.append(self._smoothed(values, taken))
+        return smooth
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         nodes = light_propagate(self.graph, self.table, self.config.layers)
@@ -128,7 +125,7 @@ class LGMRec(DescribedMatcher):
         for place, (_, latent) in enumerate(hyper):
             self.get_buffer(f"latent_{place}").copy_(latent.detach())
         final = self._fused(nodes, torch.arange(len(nodes), device=nodes.device), hyper)
-        return final[: self.n_users], self.with_content(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         nodes = light_propagate(self.graph, self.table, self.config.layers)
@@ -140,10 +137,10 @@ class LGMRec(DescribedMatcher):
         contrast = rank.new_zeros(())
         for first, second in combinations(range(len(hyper)) if self.config.contrast else (), 2):
             both = self.seen[first][0] & self.seen[second][0]
-            everyone = torch.cat([both.new_ones(self.n_users), both])
-            for side, asked in ((slice(None, self.n_users), batch.users), (slice(self.n_users, None), batch.items)):
-                a, b = ((held[side], latent) for held, latent in (hyper[first], hyper[second]))
-                contrast = contrast + factored_info_nce(a, b, asked, everyone[side], self.config.tau)
+            nodes_with_both = torch.cat([both.new_ones(self.n_users), both])
+            for part, rows in ((slice(None, self.n_users), batch.users), (slice(self.n_users, None), batch.items)):
+                a, b = ((held[part], latent) for held, latent in (hyper[first], hyper[second]))
+                contrast = contrast + factored_info_nce(a, b, rows, nodes_with_both[part], self.config.tau)
         loss = rank + self.config.contrast * contrast + reg
         return {"loss": loss, "bpr": rank, "contrast": contrast / len(batch), "reg": reg}
 
@@ -153,7 +150,7 @@ class LGMRec(DescribedMatcher):
             logits = self.content.linear(name, torch.arange(self.n_fitted, device=nodes.device), weight)[0]
             logits = logits * present[:, None]
             both = torch.cat([propagate(taken, logits), logits])
-            # a modality that a node knows nothing of puts it in no hyperedge
+            # a node without a modality is in none of its hyperedges
             has = torch.cat([(taken.degrees > 0).to(present.device), present])
             held = self._assign(both) * has[:, None]
             mine = held[self.n_users :]
@@ -172,18 +169,18 @@ class LGMRec(DescribedMatcher):
         final = F.embedding(rows, nodes)
         for smooth, weight in zip(self._smooth_content(), self.maps):
             final = final + F.normalize(F.linear(F.embedding(rows, smooth.to(rows.device)), weight), dim=1)
-        whole = torch.zeros_like(final)
+        overall = torch.zeros_like(final)
         for held, latent in hyper:
-            whole = whole + F.embedding(rows, held) @ latent
+            overall = overall + F.embedding(rows, held) @ latent
         alpha: float = self.config.alpha
-        return final + alpha * F.normalize(whole, dim=1)
+        return final + alpha * F.normalize(overall, dim=1)
 
     def describe(self, rows: Tensor) -> Tensor:
-        local = whole = torch.zeros(len(rows), self.config.dim, device=self.device)
+        local = overall = torch.zeros(len(rows), self.config.dim, device=self.device)
         for place, name in enumerate(self.content.names):
             z, present = self.content.linear(name, rows, self.maps[place])
             held = F.softmax(self.content.linear(name, rows, self.edges[place])[0] / self.config.tau, dim=1)
             local = local + F.normalize(z, dim=1) * present[:, None]
-            whole = whole + (held @ self.get_buffer(f"latent_{place}")) * present[:, None]
+            overall = overall + (held @ self.get_buffer(f"latent_{place}")) * present[:, None]
         alpha: float = self.config.alpha
-        return local + alpha * F.normalize(whole, dim=1)
+        return local + alpha * F.normalize(overall, dim=1)

@@ -38,11 +38,15 @@ class LightGCN(VectorMatcher):
     presets = {"faithful": {}, "paper": {"penalty": "squares"}}
 
     class Config(TrainedConfig):
-        """layers: propagations. reg: weight of the penalty. penalty: ``norm`` or ``squares``."""
+        """Settings of LightGCN."""
 
-        layers: int = Field(3, ge=0)
-        reg: float = Field(1e-4, ge=0)
-        penalty: Literal["norm", "squares"] = "norm"
+        layers: int = Field(3, ge=0, description="propagations", json_schema_extra={"search": "1,2,3"})
+        reg: float = Field(
+            1e-4, ge=0, description="weight of the penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        penalty: Literal["norm", "squares"] = Field(
+            "norm", description="norms of the public code, or half squares of the paper"
+        )
 
     config: Config
 

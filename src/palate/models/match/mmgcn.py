@@ -25,7 +25,8 @@ from palate.core.config import AdaptedConfig
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
-from palate.models.match.shared.described import DescribedMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 from palate.models.match.shared.node_tables import node_rows
 from palate.modules.graph import Graph
 from palate.modules.modal_convolution import ModalConvolution
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @models.register("mmgcn")
-class MMGCN(DescribedMatcher):
+class MMGCN(ContentMatcher):
     """Graph convolution by modality."""
 
     name = "mmgcn"
@@ -47,19 +48,25 @@ class MMGCN(DescribedMatcher):
     presets = {"faithful": {"learn_ids": False, "reg": 0.0}, "paper": {"learn_ids": True, "reg": 1e-3}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of MMGCN."""
 
-        Attributes:
-            layers: of each modality. learn_ids: whether IDs and preferences are trained. reg: weight of their mean
-                squares. first: modality -> width its content is first mapped to; others enter as they are.
-            standardise: columns of the features.
-        """
-
-        layers: int = Field(3, ge=1)
-        learn_ids: bool = False
-        reg: float = Field(0.0, ge=0)
-        first: dict[str, int] = Field(default_factory=lambda: {"image": 256, "video": 256})
-        standardise: bool = False
+        layers: int = Field(
+            3, ge=1, description="graph convolutions of each modality", json_schema_extra={"search": "1,2,3"}
+        )
+        learn_ids: bool = Field(
+            False, description="train IDs and preferences; otherwise they stay at their random start"
+        )
+        reg: float = Field(
+            0.0,
+            ge=0,
+            description="weight of the mean squares of IDs and preferences",
+            json_schema_extra={"search": "1e-6..1e-1:log"},
+        )
+        first: dict[str, int] = Field(
+            default_factory=lambda: {"image": 256, "video": 256},
+            description="modality -> width its content is first mapped to; others enter as they are",
+        )
+        standardise: bool = Field(False, description="standardise the columns of features")
 
     config: Config
 
@@ -74,6 +81,7 @@ class MMGCN(DescribedMatcher):
             ModalConvolution(shape.n_users, width, first, c.dim, c.layers, c.learn_ids) for width, first in widths
         )
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
+        self.cold = FromContent()
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
@@ -99,7 +107,7 @@ class MMGCN(DescribedMatcher):
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         final = self._nodes()
-        return final[: self.n_users], self.with_content(final[self.n_users :])
+        return final[: self.n_users], self.complete(final[self.n_users :])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         rows = torch.cat([batch.users, batch.items + self.n_users, batch.negatives[:, 0] + self.n_users])
@@ -107,9 +115,9 @@ class MMGCN(DescribedMatcher):
         rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
         if not self.config.learn_ids:
             return {"loss": rank, "bpr": rank}
-        known = [part.square().mean() for part in node_rows(self.ids, batch, self.n_users)]
-        known += [branch.preference.square().mean() for branch in self.convolutions()]
-        reg = self.config.reg * torch.stack(known).sum()
+        squares = [part.square().mean() for part in node_rows(self.ids, batch, self.n_users)]
+        squares += [branch.preference.square().mean() for branch in self.convolutions()]
+        reg = self.config.reg * torch.stack(squares).sum()
         return {"loss": rank + reg, "bpr": rank, "reg": reg}
 
     def _nodes(self, rows: Tensor | None = None) -> Tensor:
@@ -117,18 +125,18 @@ class MMGCN(DescribedMatcher):
         n = len(self.ids) if rows is None else len(rows)
         total, count = self.ids.new_zeros(n, self.config.dim), self.ids.new_zeros(n, 1)
         users = torch.ones(self.n_users, dtype=torch.bool, device=self.ids.device)
-        somewhere = self._somewhere()
+        described = self._described()
         for name, branch, (values, present, graph) in zip(self.content.names, self.convolutions(), self.seen):
-            values = self.content.whole(name, values)
+            values = self.content.all_rows(name, values)
             has = torch.cat([users, present])
-            # an item without any content is still described, by who took it
-            counts = torch.cat([users, present | ~somewhere])[:, None]
+            # an item without any content still has a vector, from its users
+            counts = torch.cat([users, present | ~described])[:, None]
             counts = counts if rows is None else counts[rows]
             total = total + branch(values, has, self.ids, graph, rows) * counts
             count = count + counts
         return total / count.clamp(min=1)
 
-    def _somewhere(self) -> Tensor:
+    def _described(self) -> Tensor:
         return torch.stack([present for _, present, _ in self.seen]).any(0)
 
     def describe(self, rows: Tensor) -> Tensor:

@@ -25,7 +25,11 @@ BLOCK = 4096
 
 
 class CountScorer(Scorer):
-    """The same scores for everybody, so one ranking of the catalogue serves all. Args: counts float32 [N]."""
+    """The same scores for every user, so that one ranking of the catalogue serves all.
+
+    Args:
+        counts: float32 [N], scores of items.
+    """
 
     def __init__(self, counts: Tensor) -> None:
         super().__init__(len(counts))
@@ -51,8 +55,8 @@ class CountScorer(Scorer):
             taken = RaggedArray.of([[]] * len(rows)) if exclude is None else exclude.take(rows)
             free = np.ones((len(rows), min(len(ranking), k + int(taken.lengths.max()))), bool)
             at = place[taken.items]
-            met = at < free.shape[1]
-            free[taken.owners()[met], at[met]] = False
+            ranked = at < free.shape[1]
+            free[taken.owners()[ranked], at[ranked]] = False
             rank = free.cumsum(axis=1)
             row, column = np.nonzero(free & (rank <= k))
             ids[start + row, rank[row, column] - 1] = ranking[column]

@@ -43,16 +43,15 @@ class SimpleX(VectorMatcher):
     training_only = ("users",)
 
     class Config(TrainedConfig):
-        """negatives: drawn for each positive. margin, neg_weight: of the loss. gamma: share of the ID half.
+        """Settings of SimpleX."""
 
-        reg: weight of the half squares.
-        """
-
-        negatives: int = Field(64, ge=1)
-        margin: float = Field(0.4, ge=-1, le=1)
-        neg_weight: float = Field(10.0, ge=0)
-        gamma: float = Field(0.5, ge=0, le=1)
-        reg: float = Field(1e-6, ge=0)
+        negatives: int = Field(64, ge=1, description="items drawn for each positive")
+        margin: float = Field(0.4, ge=-1, le=1, description="cosine above which a negative counts")
+        neg_weight: float = Field(10.0, ge=0, description="weight of the negatives in the loss")
+        gamma: float = Field(0.5, ge=0, le=1, description="share of the user's own vector beside the history")
+        reg: float = Field(
+            1e-6, ge=0, description="weight of the half squares", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
 
     config: Config
 

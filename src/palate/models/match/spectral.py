@@ -6,7 +6,7 @@ score(u, i) = sum over a history j of (d_j + t_i)^-1/2 v_j S^filter v_i^T (d_i +
 is half a propagation, which trusts weak directions less. GF-CF adds a filter over neighbours; that is ``item_knn``.
 Without the damping t, sparse graphs yield directions of a few rare users and items instead of those that many share;
 the mean degree is a good t (Qin and Rohe, NeurIPS 2013).
-No user has parameters, so a visitor is scored as anybody else. Time O(pairs * dim), memory O((users + items) * dim).
+No user has parameters, so a visitor is scored like any user. Time O(pairs * dim), memory O((users + items) * dim).
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ Setting = tuple[int, float, float]
 
 
 class HistoryScorer(Scorer):
-    """A user is the sum of what the history says. Args: taken, goods float32 [N, d]. known: bool [N]."""
+    """A user is the sum of the vectors of the history.
+
+    Args:
+        taken: float32 [N, d], vectors of items in a history.
+        goods: float32 [N, d], vectors of items to be scored.
+        known: bool [N], items that can be scored.
+    """
 
     def __init__(self, taken: Tensor, goods: Tensor, known: NDArray[np.bool_]) -> None:
         super().__init__(len(goods))
@@ -65,21 +71,18 @@ class Spectral(Recommender):
     presets = {"lowpass": {"filter": 0.0, "popularity": 0.5, "damping": 0.0}}
 
     class Config(ModelConfig):
-        """dim: directions kept. filter: power of their singular values. popularity: power of an item's pairs.
+        """Settings of spectral filtering; None chooses from a grid on validation."""
 
-        damping: pairs added to everybody's own, in mean numbers of pairs of a user or item.
-        None chooses from the grids on validation. rounds: passes of the iteration that finds the directions.
-        dim_grid, filter_grid, popularity_grid: values tried.
-        """
-
-        dim: int | None = Field(None, ge=1)
-        filter: float | None = Field(None, ge=0)
-        popularity: float | None = Field(None, ge=0)
-        damping: float = Field(1.0, ge=0)
-        dim_grid: tuple[int, ...] = (8, 16, 32, 64, 128)
-        filter_grid: tuple[float, ...] = (0.0, 1.0)
-        popularity_grid: tuple[float, ...] = (0.5, 0.25)
-        rounds: int = Field(20, ge=1)
+        dim: int | None = Field(None, ge=1, description="directions kept", json_schema_extra={"search": "32,64,128"})
+        filter: float | None = Field(None, ge=0, description="power of the singular values")
+        popularity: float | None = Field(None, ge=0, description="power of an item's number of pairs")
+        damping: float = Field(
+            1.0, ge=0, description="pairs added to those of every user and item, in units of the mean number"
+        )
+        dim_grid: tuple[int, ...] = Field((8, 16, 32, 64, 128), description="values of dim tried")
+        filter_grid: tuple[float, ...] = Field((0.0, 1.0), description="values of filter tried")
+        popularity_grid: tuple[float, ...] = Field((0.5, 0.25), description="values of popularity tried")
+        rounds: int = Field(20, ge=1, description="passes of the iteration that finds the directions")
 
     config: Config
 
@@ -120,8 +123,10 @@ def spectrum(
     """Singular triplets of (D_u + t_u)^-1/2 R (D_i + t_i)^-1/2, where t is ``damping`` times the mean degree.
 
     Args:
-        train: whose training pairs are R; D counts them.
-        dim, rounds: as in :func:`palate.modules.spectral.truncated_svd`.
+        train: its training pairs are R; D counts them.
+        dim: as in :func:`palate.modules.spectral.truncated_svd`.
+        damping: pairs added to those of every user and item, in units of the mean number.
+        rounds: as in :func:`palate.modules.spectral.truncated_svd`.
 
     Returns:
         users float32 [n_users, r], values [r], items [n_items, r], and d_i + t_i as float32 [n_items, 1], at least 1.

@@ -8,7 +8,6 @@ items apart; the ``tuned`` preset standardises columns, ``faithful`` does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,19 +18,19 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
-from palate.core.content import Features
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
 from palate.losses.regularise import norm_rows
-from palate.models.match.shared.vectors import VectorMatcher
+from palate.models.match.shared.cold import FromContent
+from palate.models.match.shared.content_matcher import ContentMatcher
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
 @models.register("vbpr")
-class VBPR(VectorMatcher):
+class VBPR(ContentMatcher):
     """ID embeddings and a linear map of frozen content, side by side."""
 
     name = "vbpr"
@@ -43,16 +42,18 @@ class VBPR(VectorMatcher):
     presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
-        """Settings.
+        """Settings of VBPR."""
 
-        Attributes:
-            reg: weight of the norm penalty on both halves. standardise: columns of the features.
-            content_scale: factor on projected content, which otherwise starts far larger than the ID half.
-        """
-
-        reg: float = Field(1e-3, ge=0)
-        content_scale: float = Field(1.0, gt=0)
-        standardise: bool = True
+        reg: float = Field(
+            1e-3,
+            ge=0,
+            description="weight of the norm penalty on both halves",
+            json_schema_extra={"search": "1e-6..1e-1:log"},
+        )
+        content_scale: float = Field(
+            1.0, gt=0, description="factor on projected content, which otherwise starts far larger than the ID half"
+        )
+        standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
 
@@ -61,19 +62,17 @@ class VBPR(VectorMatcher):
         dim, width = self.config.dim, sum(shape.features.values())
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_users, 2 * dim)))
         self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_items, dim)))
-        whole = nn.init.xavier_normal_(torch.empty(dim, max(width, 1)))
-        self.maps = nn.ParameterList(part.contiguous() for part in whole.split([*shape.features.values()], 1))
+        weight = nn.init.xavier_normal_(torch.empty(dim, max(width, 1)))
+        self.maps = nn.ParameterList(part.contiguous() for part in weight.split([*shape.features.values()], 1))
         self.bias = nn.Parameter(torch.zeros(dim))
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
+        self.cold = FromContent(own_width=dim)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.register_buffer("warm", torch.from_numpy(train.warm_items))
-        self.content.fit({name: train.features[name] for name in self.content.names}, train.n_items)
-        self._know(train.n_items)
+        self.read_content(train)
 
-    def project(self, rows: Tensor) -> Tensor:
-        """Content half [b, dim] of items ``rows``; zero where nothing is present."""
+    def describe(self, rows: Tensor) -> Tensor:
         total = self.bias.new_zeros(len(rows), self.config.dim)
         count = self.bias.new_zeros(len(rows), 1)
         for name, weight in zip(self.content.names, self.maps):
@@ -85,34 +84,12 @@ class VBPR(VectorMatcher):
         return (total * (scale * full / count.clamp(min=1)) + self.bias) * (count > 0)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        known = self.get_buffer("known")
-        chunks = torch.arange(len(known), device=self.bias.device).split(8192)
-        content = torch.cat([self.project(rows) for rows in chunks])
-        ids = content.new_zeros(len(known), self.config.dim)
-        warm = self.get_buffer("warm")
-        if "final_items" in self._buffers:
-            users, own = self.get_buffer("final_users"), self.get_buffer("final_items")[: len(warm), : self.config.dim]
-        else:
-            users, own = self.users, self.items * warm[:, None]
-        ids[: len(warm)] = own
-        return users, torch.cat([ids, content], 1)
+        return self.users, self.complete(self.items * self.get_buffer("warm")[:, None])
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         rows = torch.cat([batch.items, batch.negatives[:, 0]])
         u = F.embedding(batch.users, self.users)
-        pos, neg = torch.cat([F.embedding(rows, self.items), self.project(rows)], 1).chunk(2)
+        pos, neg = torch.cat([F.embedding(rows, self.items), self.describe(rows)], 1).chunk(2)
         rank = bpr((u * pos).sum(-1), (u * neg).sum(-1))
         reg = self.config.reg * norm_rows(u, pos, neg)
         return {"loss": rank + reg, "bpr": rank, "reg": reg}
-
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        self.content.load(content, n_items)
-        self._know(n_items)
-        if "final_items" in self._buffers:
-            self.on_fit_end()
-
-    def _know(self, n_items: int) -> None:
-        known = self.content.any_present(n_items)
-        warm = self.get_buffer("warm").cpu()
-        known[: len(warm)] |= warm
-        self.register_buffer("known", known)

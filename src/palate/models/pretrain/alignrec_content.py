@@ -1,8 +1,8 @@
 """AlignRec's first step, inter-content alignment (Liu et al., CIKM 2024): one vector of an item's picture and text.
 
-Mask-then-predict after BEiT-3: hidden words are guessed while the whole picture is shown, the codes of hidden cells
-while the whole text is: L = -sum log P(word | other words, picture) - sum log P(code | other cells, text), a mean each.
-The Transformer is multiway: attention is shared, feed-forward nets are of each modality but in the last block. The
+Mask-then-predict after BEiT-3: masked words are predicted with the whole picture in view, the codes of masked cells
+with the whole text: L = -sum log P(word | other words, picture) - sum log P(code | other cells, text), a mean each.
+The Transformer is multiway: attention is shared, each modality has its own feed-forward nets but in the last block. The
 fused vector of an item is the mean of the states of all its tokens, of unit length (:meth:`AlignRecContent.fused`).
 
 Content-category alignment, the second of the paper's three, has two readings. The paper's ties content to the item's
@@ -10,14 +10,14 @@ Content-category alignment, the second of the paper's three, has two readings. T
 takes ``category`` as a *class*: items of one category are drawn together by the supervised contrastive loss on fused
 vectors, with weight ``alignment``. It is switched on by naming a column.
 
-Our choices. Small towers trained from scratch; BEiT-3 is taken pretrained. Visual tokens are codes of an autoencoder of
-single cells, learnt first. ``alone``: this share of examples lacks the other modality, since exported encoders read one
-alone; at 1 nothing aligns the two, which is the ablation.
+Our choices. Small towers trained from scratch; the paper uses a pretrained BEiT-3. Visual tokens are codes of an
+autoencoder of single cells, learnt first. ``alone``: this share of examples lacks the other modality, since exported
+encoders read one alone; at 1 nothing aligns the two, which is the ablation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,18 +31,16 @@ from palate.core.batch import ExampleBatch
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import torch_stream
-from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import supervised_contrastive
+from palate.models.pretrain.shared.codebooks import CodebookConfig, Codebooks
+from palate.models.pretrain.shared.held_out import token_likelihood
+from palate.models.pretrain.shared.image_text import ImageTextPretrainer
+from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, word_and_region_readers
 from palate.modules.masking import apply_mask, sample_mask
 from palate.modules.multiway import Multiway
 from palate.modules.regions import Regions
 from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens, pooled
-
-from ._chance import held_chance
-from ._codes import CodeConfig, MapCodes
-from ._picture_text import PictureText
-from ._streams import FIRST_WORD, HEADS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,139 +52,145 @@ CLASSES, READER = "category", "tfidf_attributes?dim=4096"
 
 
 @pretrainers.register("alignrec_content")
-class AlignRecContent(PictureText):
+class AlignRecContent(ImageTextPretrainer):
     """Inter-content alignment by mask-then-predict, with categories as classes if wanted."""
 
     name = "alignrec_content"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
-    judged = 200
+    max_eval_items = 200
 
-    class Config(PictureText.Config, CodeConfig):
-        """Settings.
+    class Config(ImageTextPretrainer.Config, CodebookConfig):
+        """Settings of mask-then-predict and of the categories."""
 
-        Attributes:
-            words, cells: share of each that is hidden. alone: see the module.
-            category: attribute column whose values are classes, "" for none. alignment: weight of that loss.
-            tau: its temperature.
-        """
-
-        words: float = Field(0.5, gt=0, lt=1)
-        cells: float = Field(0.4, gt=0, lt=1)
-        alone: float = Field(0.3, ge=0, le=1)
-        category: str = ""
-        alignment: float = Field(0.5, ge=0)
-        tau: float = Field(0.1, gt=0)
+        words: float = Field(0.5, gt=0, lt=1, description="share of the words masked")
+        cells: float = Field(0.4, gt=0, lt=1, description="share of the cells of a picture masked")
+        alone: float = Field(0.3, ge=0, le=1, description="share of the examples that lack the other modality")
+        category: str = Field("", description="attribute column whose values are classes; empty for none")
+        alignment: float = Field(0.5, ge=0, description="weight of the loss of the classes")
+        tau: float = Field(0.1, gt=0, description="temperature of the loss of the classes")
 
     config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        """Read the category column, if one is named.
+
+        Args:
+            items: the catalogue.
+
+        Returns:
+            Name -> (modality, reader, columns).
+
+        Raises:
+            ConfigError: if there is no such column of attributes.
+        """
         column = self.config.category
         if not column:
             return {}
-        known = items.columns("attributes")
-        if column not in known:
-            raise ConfigError("no such column of attributes", key=column, hint=did_you_mean(column, known))
+        attributes = items.columns("attributes")
+        if column not in attributes:
+            raise ConfigError("no such column of attributes", key=column, hint=did_you_mean(column, attributes))
         return {CLASSES: ("attributes", READER, (column,))}
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         c, d = self.config, self.config.dim
-        pictured = self.trained[self.inputs.present("image")[self.trained]]
-        draws = torch_stream(train.seed, "codes", self.name)
-        self.codes = MapCodes(self.inputs, ["image"], pictured, c.codes, draws)
+        with_image = self.train_items[self.inputs.present("image")[self.train_items]]
+        generator = torch_stream(train.seed, "codes", self.name)
+        self.codes = Codebooks(self.inputs, ["image"], with_image, c.codes, generator)
         self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = Multiway(("text", "image"), d, c.layers, HEADS)
         self.guess_word, self.guess_code = WordHead(d, self.vocabulary), nn.Linear(d, c.codes)
-        self.grid = self.codes.ids("image", torch.from_numpy(pictured[:1])).shape[1]
+        self.grid = self.codes.ids("image", torch.from_numpy(with_image[:1])).shape[1]
         self.classes = torch.full((train.n_items,), -1)
         if c.category:
-            found = train.fields[CLASSES]
-            _, kinds = np.unique(found.values[found.present], axis=0, return_inverse=True)
-            self.classes[torch.from_numpy(found.present)] = torch.from_numpy(kinds.ravel())
+            column = train.fields[CLASSES]
+            _, codes = np.unique(column.values[column.present], axis=0, return_inverse=True)
+            self.classes[torch.from_numpy(column.present)] = torch.from_numpy(codes.ravel())
 
-    def useful(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return text | image
 
     def phases(self) -> list[Phase]:
-        c, codes = self.config, {id(p) for p in self.codes.parameters()}
+        codes = {id(p) for p in self.codes.parameters()}
         own = [p for p in self.parameters() if id(p) not in codes]
-        return [*self.codes.phases(c), self.phase("align", groups=own)]
+        return [*self.codes.phases(self.config), self.phase("align", groups=own)]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, rows = self.config, batch.rows[:, 0]
-        parts = {"words": self.hidden_words(rows), "cells": self.hidden_cells(rows)}
-        out = {name: total / max(count, 1) for name, (total, count) in parts.items()}
+        terms = {"words": self.masked_words(rows), "cells": self.masked_cells(rows)}
+        out = {name: total / max(count, 1) for name, (total, count) in terms.items()}
         if c.category and c.alignment:
             vectors = self.vectors(self.text(rows), self.picture(rows))
             out["category"] = c.alignment * supervised_contrastive(vectors, self.classes.to(rows.device)[rows], c.tau)
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def text(self, rows: Tensor, hidden: Tensor | None = None) -> Tokens:
-        """Embedded words, those in ``hidden`` (bool [B, T]) corrupted."""
+        """Embedded words; those in ``hidden`` (bool [B, T]) are masked."""
         ids = self.ids(rows)
-        shown = ids if hidden is None else apply_mask(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
-        tokens: Tokens = self.words(shown)
+        masked = ids if hidden is None else apply_mask(ids, hidden, MASK, (FIRST_WORD, self.vocabulary))
+        tokens: Tokens = self.words(masked)
         return tokens
 
     def picture(self, rows: Tensor, hidden: Tensor | None = None) -> Tokens:
-        """Embedded cells, without those in ``hidden`` (bool [B, R]); none of items without a picture."""
+        """Embedded cells without those in ``hidden`` (bool [B, R]); items without a picture have none."""
         tokens, mask = self.regions(self.inputs.read("image", rows), hidden)
         return tokens, mask & self.has("image", rows)[:, None]
 
-    def accompanied(self, part: Tokens) -> Tokens:
-        """``part``, taken away from some examples."""
-        kept = torch.rand(len(part[1]), device=part[1].device) >= self.config.alone
-        return part[0], part[1] & kept[:, None]
+    def drop_context(self, tokens: Tokens) -> Tokens:
+        """Drop the tokens of the other modality from a share ``alone`` of the examples."""
+        keep = torch.rand(len(tokens[1]), device=tokens[1].device) >= self.config.alone
+        return tokens[0], tokens[1] & keep[:, None]
 
-    def hidden_words(self, rows: Tensor) -> tuple[Tensor, int]:
-        """Sum of cross-entropies of hidden words, and their number."""
+    def masked_words(self, rows: Tensor) -> tuple[Tensor, int]:
+        """Sum of the cross-entropies of masked words, and their number."""
         ids = self.ids(rows)
         hidden = sample_mask(ids >= FIRST_WORD, self.config.words)
-        states = self.stream({"text": self.text(rows, hidden), "image": self.accompanied(self.picture(rows))})
+        states = self.stream({"text": self.text(rows, hidden), "image": self.drop_context(self.picture(rows))})
         logits = self.guess_word(states["text"][hidden], self.words.words.weight)
         return F.cross_entropy(logits, ids[hidden], reduction="sum"), len(logits)
 
-    def hidden_cells(self, rows: Tensor) -> tuple[Tensor, int]:
-        """Sum of cross-entropies of hidden cells' codes, and their number."""
+    def masked_cells(self, rows: Tensor) -> tuple[Tensor, int]:
+        """Sum of the cross-entropies of masked cells' codes, and their number."""
         hidden = sample_mask(self.has("image", rows)[:, None].expand(-1, self.grid), self.config.cells)
-        states = self.stream({"text": self.accompanied(self.text(rows)), "image": self.picture(rows, hidden)})
+        states = self.stream({"text": self.drop_context(self.text(rows)), "image": self.picture(rows, hidden)})
         logits = self.guess_code(states["image"][hidden])
         return F.cross_entropy(logits, self.codes.ids("image", rows)[hidden], reduction="sum"), len(logits)
 
     def vectors(self, text: Tokens, picture: Tokens) -> Tensor:
-        """Fused vectors float32 [B, d] of unit length."""
+        """Fused unit vectors float32 [B, d]."""
         states = self.stream({"text": text, "image": picture})
         mask = torch.cat([text[1], picture[1]], 1)
         return F.normalize(pooled((torch.cat([states["text"], states["image"]], 1), mask)), dim=1)
 
     def fused(self, ids: Tensor, pictures: Tensor, has_text: Tensor, has_picture: Tensor) -> Tensor:
-        """Fused vectors float32 [B, d] of what the readers made of any items, also of items that training did not see.
+        """Fused vectors of any items, also of items that training did not see.
 
         Args:
-            ids: [B, T]. pictures: [B, 3, S, S]. has_text, has_picture: bool [B], what an item lacks is not read.
+            ids: token ids [B, T].
+            pictures: float [B, 3, S, S].
+            has_text: bool [B]; absent text is not read.
+            has_picture: bool [B]; absent pictures are not read.
+
+        Returns:
+            Unit vectors float32 [B, d].
         """
         with torch.inference_mode():
-            (words, said), (regions, shown) = self.words(ids), self.regions(pictures)
-            return self.vectors((words, said & has_text[:, None]), (regions, shown & has_picture[:, None]))
+            (words, text_mask), (regions, image_mask) = self.words(ids), self.regions(pictures)
+            text, image = text_mask & has_text[:, None], image_mask & has_picture[:, None]
+            return self.vectors((words, text), (regions, image))
 
     def validation_score(self) -> float:
-        """Geometric mean of P(what was hidden) over held-out items."""
-        rows = torch.from_numpy(self.kept).to(self.device)
-        return held_chance([lambda: self.hidden_words(rows), lambda: self.hidden_cells(rows)])
+        """Geometric mean of P(masked token) over held-out items."""
+        rows = torch.from_numpy(self.eval_items).to(self.device)
+        return token_likelihood([lambda: self.masked_words(rows), lambda: self.masked_cells(rows)])
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
-        d = self.config.dim
-        kinds: dict[str, tuple[nn.Module, dict[str, Any]]] = {
-            "text": (self.words, {"kind": "words", "vocabulary": self.vocabulary, "dim": d, "length": self.length}),
-            "image": (self.regions, {"kind": "regions", "dim": d}),
-        }
+        d, configs = self.config.dim, word_and_region_readers(self.vocabulary, self.length, self.config.dim)
         out: dict[str, Encoder] = {}
-        for modality, (reader, kind) in kinds.items():
-            network = {"kind": "multiway", "modality": modality, "reader": kind, "dim": d}
+        for modality, module in (("text", self.words), ("image", self.regions)):
+            network = {"kind": "multiway", "modality": modality, "reader": configs[modality], "dim": d}
             network |= {"layers": self.config.layers, "heads": HEADS}
-            weights = nn.ModuleDict({"reader": reader, "stream": self.stream}).state_dict()
+            tower = nn.ModuleDict({"reader": module, "stream": self.stream})
             other = ".nets.image." if modality == "text" else ".nets.text."
-            own = {f"tower.{name}": tensor for name, tensor in weights.items() if other not in name}
-            own |= {"head.weight": torch.eye(d), "head.bias": torch.zeros(d)}
-            out[modality] = Tower(readers[modality], network, d).take_weights(own, fitted_on)
+            out[modality] = mean_state_encoder(readers[modality], network, tower, fitted_on, without=(other,))
         return out

@@ -8,12 +8,11 @@ Our choices: convolutions over time of log-mel maps instead of CNN14, two Transf
 from __future__ import annotations
 
 from palate.contracts import pretrainers
-
-from ._contrast import Contrastive
+from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
 
 
 @pretrainers.register("clap")
-class CLAP(Contrastive):
+class CLAP(ContrastivePretrainer):
     """Sounds and texts in one space."""
 
     name = "clap"

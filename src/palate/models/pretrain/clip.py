@@ -1,4 +1,4 @@
-"""CLIP (Radford et al., ICML 2021): picture and text of one thing are each other's label among the batch's.
+"""CLIP (Radford et al., ICML 2021): an item's picture and its text find each other among those of the batch.
 
 L = 1/2 [CE(rows) + CE(columns)] of exp(s) cos(image, text), s learnt from log(1/.07) and clipped at log 100.
 
@@ -9,12 +9,11 @@ mean of tokens instead of [EOS]); Adam with early stopping on held-out retrieval
 from __future__ import annotations
 
 from palate.contracts import pretrainers
-
-from ._contrast import Contrastive
+from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
 
 
 @pretrainers.register("clip")
-class CLIP(Contrastive):
+class CLIP(ContrastivePretrainer):
     """Pictures and texts in one space."""
 
     name = "clip"

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import scipy.sparse as sp
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.losses.factors import weighted_prediction
-
-from ._factors import FactorRegression
-from ._inputs import ItemInputs
+from palate.models.pretrain.shared.factors import FactorRegression
+from palate.models.pretrain.shared.inputs import ItemInputs
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-ORDER = ("audio", "image", "text")
+PREFERRED = ("audio", "image", "text")
 
 
 @pretrainers.register("dcmr")
@@ -39,33 +39,32 @@ class DCMR(FactorRegression):
     presets = {"mse": {"objective": "mse"}, "wpe": {"objective": "wpe"}}
 
     class Config(FactorRegression.Config):
-        """Settings.
+        """Settings of the regression."""
 
-        Attributes:
-            modality: the one to learn from; ``first`` is the first of audio, image, text that the items have.
-            objective: squared error of factors, or of weighted predictions.
-        """
-
-        modality: Literal["first", "audio", "image", "text"] = "first"
-        objective: Literal["mse", "wpe"] = "mse"
+        modality: Literal["first", "audio", "image", "text"] = Field(
+            "first", description="modality to learn from; first is the first of audio, image, text that items have"
+        )
+        objective: Literal["mse", "wpe"] = Field(
+            "mse", description="squared error of factors (mse), or of weighted predictions (wpe)"
+        )
 
     config: Config
 
-    def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
-        asked = ORDER if self.config.modality == "first" else (self.config.modality,)
-        return tuple(modality for modality in asked if modality in inputs)[:1]
+    def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
+        candidates = PREFERRED if self.config.modality == "first" else (self.config.modality,)
+        return tuple(modality for modality in candidates if modality in inputs)[:1]
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.takers = sp.csr_array(self.matrix.T)
-        self.register_buffer("gram", self.people.T @ self.people, persistent=False)
+        self.users_of_item = sp.csr_array(self.matrix.T)
+        self.register_buffer("gram", self.user_factors.T @ self.user_factors, persistent=False)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         if self.config.objective == "mse":
             return super().loss(batch)
         rows = batch.rows[:, 0]
-        taken = self.takers[rows.cpu().numpy()]
+        taken = self.users_of_item[rows.cpu().numpy()]
         owners = torch.from_numpy(np.repeat(np.arange(len(rows)), np.diff(taken.indptr))).to(rows.device)
-        people = self.people[torch.from_numpy(taken.indices.astype(np.int64)).to(rows.device)]
+        users = self.user_factors[torch.from_numpy(taken.indices.astype(np.int64)).to(rows.device)]
         assert isinstance(self.gram, Tensor)
-        return {"loss": weighted_prediction(self.encode(rows), self.gram, people, owners, self.config.confidence)}
+        return {"loss": weighted_prediction(self.encode(rows), self.gram, users, owners, self.config.confidence)}

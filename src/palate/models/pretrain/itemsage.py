@@ -6,11 +6,11 @@ random ones, each with s - log Q of how it was drawn. Every kind of engagement i
 loss and no head of its own.
 
 Our choices: a query goes through the same network, as a product or as words alone (the paper's come from fixed PinSage
-and SearchSage). Features are towers trained along or, as in the paper, frozen vectors. Tasks are ``next`` (what a user
-took after it), ``search`` (what they took for words they typed) and each item-item relation of the data; Q is counted,
-not sketched; no graph embedding. The paper's ablations are settings: ``combine``, ``softmaxes``, ``tasks``,
-``modalities``, ``blocks``. Modalities are hidden at random in training, so that each can be exported as an encoder of
-its own and the net does not learn items by heart from all they show.
+and SearchSage). Features are towers trained along or, as in the paper, frozen vectors. Tasks are ``next`` (the product
+a user took after it), ``search`` (the product they took for words they typed) and each item-item relation of the data;
+Q is counted, not sketched; no graph embedding. The paper's ablations are settings: ``combine``, ``softmaxes``,
+``tasks``, ``modalities``, ``blocks``. Modalities are dropped at random in training, so that each can be exported as an
+encoder of its own and the net does not memorise items by all that they show.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
 from palate.losses.ranking import sampled_softmax
-
-from ._held import reciprocal_rank
-from ._inputs import ItemInputs
-from ._items import ItemPretrainer
-from ._pairs import among, next_pairs
-from ._queries import Queries
+from palate.models.pretrain.shared.held_out import reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.interactions import next_pairs, pairs_within
+from palate.models.pretrain.shared.items import ItemPretrainer
+from palate.models.pretrain.shared.queries import Queries
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-JUDGED = 1000
+MAX_EVAL_PAIRS = 1000
 NEXT, SEARCH = "next", "search"
 
 
@@ -51,97 +50,115 @@ class ItemSage(ItemPretrainer):
     requirements = Requirements(content=True, queries=True)
 
     class Config(ItemPretrainer.Config):
-        """Settings.
+        """Settings of the Transformer, the softmaxes and the tasks."""
 
-        Attributes:
-            combine: how modalities meet. blocks, heads: of the Transformer. tau: temperature.
-            random: negatives of L_neg.
-            softmaxes: both apart, one alone, or one over the union (``mixed``).
-            tasks: which to learn from. modalities: in which products are shown; queries are words. All if empty.
-        """
-
-        combine: Literal["transformer", "perceptron", "mean"] = "transformer"
-        blocks: int = Field(1, ge=1)
-        heads: int = Field(4, ge=1)
-        tau: float = Field(0.1, gt=0)
-        random: int = Field(256, ge=1)
-        softmaxes: Literal["both", "batch", "random", "mixed"] = "both"
-        tasks: tuple[str, ...] = ()
-        modalities: tuple[Literal["text", "image", "audio"], ...] = ()
+        combine: Literal["transformer", "perceptron", "mean"] = Field(
+            "transformer", description="fusion of the modalities"
+        )
+        blocks: int = Field(1, ge=1, description="layers of the Transformer")
+        heads: int = Field(4, ge=1, description="attention heads of the Transformer")
+        tau: float = Field(0.1, gt=0, description="temperature", json_schema_extra={"search": "0.03..0.5:log"})
+        random: int = Field(256, ge=1, description="random negatives of a batch, in L_neg")
+        softmaxes: Literal["both", "batch", "random", "mixed"] = Field(
+            "both", description="both softmaxes, one of them, or a single one over all negatives (mixed)"
+        )
+        tasks: tuple[str, ...] = Field((), description="tasks to learn from; all if empty")
+        modalities: tuple[Literal["text", "image", "audio"], ...] = Field(
+            (), description="modalities that products show, all if empty; queries are words nevertheless"
+        )
 
     config: Config
 
-    def wanted(self, inputs: ItemInputs) -> tuple[str, ...]:
+    def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         shown: tuple[str, ...] = self.config.modalities or tuple(inputs.features)
-        typed = ("text",) if self.searched and self.asks(SEARCH) else ()
+        typed = ("text",) if self.has_searches and self.includes(SEARCH) else ()
         return tuple(m for m in inputs.features if m in shown or m in typed)
 
-    def unshown(self) -> tuple[str, ...]:
+    def query_only(self) -> tuple[str, ...]:
         return () if not self.config.modalities or "text" in self.config.modalities else ("text",)
 
-    def combination(self) -> dict[str, Any]:
+    def fusion_config(self) -> dict[str, Any]:
         c = self.config
         if c.combine == "transformer":
             return {"kind": "transformer", "dim": c.dim, "width": c.width, "layers": c.blocks, "heads": c.heads}
         return {"kind": c.combine, "dim": c.width if c.combine == "mean" else c.dim, "width": c.width}
 
     def setup(self, train: TrainView) -> None:
-        self.searched = train.query_features is not None and bool(len(train.searches or ()))
+        """Build the towers, and collect the tasks.
+
+        Args:
+            train: training view.
+
+        Raises:
+            ConfigError: if a named task does not exist or no task has pairs, or as in :meth:`ItemPretrainer.setup`.
+        """
+        self.has_searches = train.query_features is not None and bool(len(train.searches or ()))
         super().setup(train)
-        self.n_items, held = train.n_items, self.held
-        # the whole catalogue, for what nobody took yet is found as well
-        self.pool = np.setdiff1d(np.flatnonzero(self.views.known.numpy().any(1)), held.kept)
+        self.n_items, held_out = train.n_items, self.held_out
+        # random negatives come from the whole catalogue, since items without positives are ranked as well
+        self.pool = np.setdiff1d(np.flatnonzero(self.views.presence.numpy().any(1)), held_out.eval_items)
         pairs = self.engagement(train)
         # rows of queries come after those of items, and none of them is held out
         rows = np.arange(max([self.n_items, *(int(of.max()) + 1 for of in pairs.values() if len(of))]))
-        trained, kept = np.isin(rows, held.trained) | (rows >= self.n_items), np.isin(rows, held.kept)
-        known = {name: found for name, of in pairs.items() if len(found := among(of, trained))}
-        self.tasks = {name: of for name, of in known.items() if self.asks(name)}
+        trained = np.isin(rows, held_out.train_items) | (rows >= self.n_items)
+        kept_out = np.isin(rows, held_out.eval_items)
+        usable = {name: within for name, of in pairs.items() if len(within := pairs_within(of, trained))}
+        self.tasks = {name: of for name, of in usable.items() if self.includes(name)}
         if not self.tasks:
             raise ConfigError(f"{self.name} found no pairs of items with content", key="tasks")
-        # a task that is left out leaves its share of an epoch to the others
-        self.size = max(map(len, known.values())) * len(known) // len(self.tasks)
-        asked = [of[trained[of[:, 0]] & kept[of[:, 1]]] for name, of in pairs.items() if self.asks(name)]
-        self.asked = rng_for(train.seed, "asked", self.name).permutation(np.concatenate(asked))[:JUDGED]
+        # a task that is left out gives its share of an epoch to the others
+        self.size = max(map(len, usable.values())) * len(usable) // len(self.tasks)
+        candidates = [of[trained[of[:, 0]] & kept_out[of[:, 1]]] for name, of in pairs.items() if self.includes(name)]
+        rng = rng_for(train.seed, "asked", self.name)
+        self.eval_pairs = rng.permutation(np.concatenate(candidates))[:MAX_EVAL_PAIRS]
         drawn = sum(np.bincount(of[:, 1], minlength=train.n_items) / len(of) for of in self.tasks.values())
         chance = torch.from_numpy(np.asarray(drawn) / len(self.tasks)).float()
         self.register_buffer("log_chance", chance.clamp(min=torch.finfo(chance.dtype).tiny).log(), persistent=False)
 
     def engagement(self, train: TrainView) -> dict[str, IntArray]:
-        """(query, product) pairs int64 [n, 2] of each task."""
-        found = {NEXT: next_pairs(train, rng_for(train.seed, "next", self.name))}
+        """Pairs of each task.
+
+        Args:
+            train: training view.
+
+        Returns:
+            Task -> (query, product) int64 [n, 2].
+
+        Raises:
+            ConfigError: if a task named in the settings does not exist.
+        """
+        pairs = {NEXT: next_pairs(train, rng_for(train.seed, "next", self.name))}
         for name, edges in train.relations.edges.items():
             if edges.target_kind == "item" and not name.startswith("knn_"):
-                pairs = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
-                found[name] = pairs[pairs[:, 0] != pairs[:, 1]]
-        if self.searched:
+                related = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
+                pairs[name] = related[related[:, 0] != related[:, 1]]
+        if self.has_searches:
             self.queries = Queries(train, "typed", self.name)
-            found[SEARCH] = self.queries.pairs + np.array([self.n_items, 0])
+            pairs[SEARCH] = self.queries.pairs + np.array([self.n_items, 0])
         for name in self.config.tasks:
-            if name not in found:
-                raise ConfigError(
-                    f"{self.name} has no such task in these data", key=name, hint=did_you_mean(name, found)
-                )
-        return found
+            if name not in pairs:
+                hint = did_you_mean(name, pairs)
+                raise ConfigError(f"{self.name} found no such task in the data", key=name, hint=hint)
+        return pairs
 
-    def asks(self, task: str) -> bool:
-        """Whether to learn from it."""
+    def includes(self, task: str) -> bool:
+        """Whether a task is among those to learn from."""
         return not self.config.tasks or task in self.config.tasks
 
     def encode(self, rows: Tensor) -> Tensor:
         """Unit vectors float32 [B, width] of items, and of queries by their words."""
-        said = rows >= self.n_items
-        if not said.any():
+        is_query = rows >= self.n_items
+        if not is_query.any():
             return super().encode(rows)
         out = torch.zeros(len(rows), self.config.width, device=rows.device)
-        typed = np.asarray(self.queries.values[(rows[said] - self.n_items).cpu().numpy()], np.float32)
-        out[said] = vectors_of(self.views.part("text"), torch.from_numpy(typed).to(rows.device))
-        if not said.all():
-            out[~said] = super().encode(rows[~said])
+        words = np.asarray(self.queries.values[(rows[is_query] - self.n_items).cpu().numpy()], np.float32)
+        out[is_query] = vectors_of(self.views.part("text"), torch.from_numpy(words).to(rows.device))
+        if not is_query.all():
+            out[~is_query] = super().encode(rows[~is_query])
         return out
 
     def examples(self, view: TrainView) -> IntArray:
-        """(query, product): tasks repeated to the same size, so that batches hold equal shares."""
+        """(query, product) int64 [n, 2]; tasks are repeated to the same size, so that batches hold equal shares."""
         return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
@@ -150,36 +167,40 @@ class ItemSage(ItemPretrainer):
         rows, place = torch.cat([batch.rows.T.reshape(-1), drawn]).unique(return_inverse=True)
         vectors = self.encode(rows)[place]
         n = len(batch)
-        asked, given = vectors[:n], vectors[n:]
-        scores, products = asked @ given.T, rows[place[n:]]
-        return self.terms(scores, batch.rows, products)
+        queries, products = vectors[:n], vectors[n:]
+        return self.terms(queries @ products.T, batch.rows, rows[place[n:]])
 
     def terms(self, scores: Tensor, pairs: Tensor, products: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss.
+        """Terms of the loss.
 
         Args:
-            scores: cosines [B, B + r] of queries with the batch's products, then with random ones.
-            pairs: int64 [B, 2], query and product. products: int64 [B + r], which items the columns are.
+            scores: float [B, B + r], cosines of queries with the batch's products, then with random ones.
+            pairs: int64 [B, 2], query and product.
+            products: int64 [B + r], the items of the columns.
+
+        Returns:
+            ``loss``, and the softmaxes by name.
         """
         c, n = self.config, len(pairs)
         assert isinstance(self.log_chance, Tensor)
         own = scores[:, :n].diagonal()
-        # neither the product again nor the query itself is a negative
-        counts = (products != pairs[:, 1:]) & (products != pairs[:, :1])
+        # neither the product itself nor the query is a negative
+        mask = (products != pairs[:, 1:]) & (products != pairs[:, :1])
         uniform = scores.new_full((scores.shape[1] - n,), -float(np.log(len(self.pool))))
         log_q = torch.cat([self.log_chance[products[:n]], uniform])
-        made = {"batch": (slice(0, n), log_q[:n]), "random": (slice(n, None), uniform.mean().expand(n))}
-        made["mixed"] = (slice(None), log_q[:n])
+        columns = {"batch": (slice(0, n), log_q[:n]), "random": (slice(n, None), uniform.mean().expand(n))}
+        columns["mixed"] = (slice(None), log_q[:n])
         chosen = ("batch", "random") if c.softmaxes == "both" else (c.softmaxes,)
         out = {
             name: sampled_softmax(
-                own, scores[:, part], log_q_pos=log_pos, log_q_neg=log_q[part], mask=counts[:, part], tau=c.tau
+                own, scores[:, part], log_q_pos=log_pos, log_q_neg=log_q[part], mask=mask[:, part], tau=c.tau
             )
-            for name, (part, log_pos) in ((name, made[name]) for name in chosen)
+            for name, (part, log_pos) in ((name, columns[name]) for name in chosen)
         }
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 
     def validation_score(self) -> float:
-        """Mean reciprocal rank of kept products among the kept items, over all tasks."""
-        place = torch.from_numpy(np.searchsorted(self.held.kept, self.asked[:, 1])).to(self.device)
-        return reciprocal_rank(self.encode_all(self.asked[:, 0]), self.encode_all(self.held.kept), place)
+        """Mean reciprocal rank of held-out products among the held-out items, over all tasks."""
+        items = self.held_out.eval_items
+        target = torch.from_numpy(np.searchsorted(items, self.eval_pairs[:, 1])).to(self.device)
+        return reciprocal_rank(self.encode_all(self.eval_pairs[:, 0]), self.encode_all(items), target)

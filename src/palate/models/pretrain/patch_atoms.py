@@ -1,13 +1,15 @@
-"""PatchAtoms (after Coates, Lee & Ng, AISTATS 2011): small patches of pictures are gathered around atoms.
+"""PatchAtoms (after Coates, Lee & Ng, AISTATS 2011): small patches of pictures are clustered around atoms.
 
-A random patch, evened out and whitened by the patches of the training pictures, is z; L = 1 - max_k cos(z, a_k): every
-patch draws its nearest atom (spherical k-means). A picture's vector is how strongly each atom answers in each cell of a
-coarse grid, see :class:`palate.modules.patches.PatchTower`; of these the ``width`` first principal components over the
-training pictures are exported, for thousands of numbers a picture are too many to keep. No label and no click is read.
+A random patch, contrast-normalised and whitened by the patches of the training pictures, is z;
+L = 1 - max_k cos(z, a_k): every patch draws its nearest atom (spherical k-means). A picture's vector is how strongly
+each atom responds in each cell of a coarse grid, see :class:`palate.modules.patches.PatchTower`; of these the ``width``
+first principal components over the training pictures are exported, since thousands of numbers a picture are too many to
+keep. Neither labels nor clicks are read.
 
-Our choices: atoms follow the gradient in batches and start as patches, so that few stay idle; answers are rooted and
-averaged with those to the mirrored picture. ``whiten`` false leaves patches as they are, ``grid`` 1 forgets places:
-each switches one part of the method off. Nothing stops early: how near patches come is no matter of retrieval.
+Our choices: atoms follow the gradient in batches and start as patches, so that few stay idle; responses are rooted and
+averaged with those to the mirrored picture. ``whiten`` false leaves patches as they are, ``grid`` 1 drops positions:
+each switches one part of the method off. There is no early stopping: the distance of patches to atoms does not measure
+retrieval.
 """
 
 from __future__ import annotations
@@ -25,11 +27,10 @@ from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
+from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.modules.patches import PatchTower, sample_patches
 from palate.modules.towers import pooled
-
-from ._held import HeldOut, reciprocal_rank
-from ._inputs import ItemInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 CHUNK = 256
-FIRST = 60_000
+WHITENING_PATCHES = 60_000
 """Patches at most that whitening is computed from."""
-MOST = 4000
-"""Pictures at most whose components are found; time grows with the third power."""
+MAX_COMPONENT_ITEMS = 4000
+"""Pictures at most that principal components are computed from; time grows with the third power."""
 
 
 @pretrainers.register("patch_atoms")
@@ -51,26 +52,19 @@ class PatchAtoms(Pretrainer):
     paper = "Coates, Lee & Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS 2011"
 
     class Config(TrainedConfig):
-        """Settings.
+        """Settings of the patches and the grid."""
 
-        Attributes:
-            atoms: how many. size: of patches, in pixels of the reader. grid: cells on a side in which they are counted.
-            threshold: below it an atom is silent. width: of vectors; 0 keeps all ``atoms * grid ** 2`` numbers.
-            whiten: make all directions of patches equally strong. patches: of each picture at a time.
-            held: share of the pictures kept out to judge.
-        """
-
-        atoms: int = Field(400, ge=2)
-        size: int = Field(8, ge=2, le=8)
-        grid: int = Field(4, ge=1)
-        threshold: float = Field(0.5, ge=0)
-        width: int = Field(512, ge=0)
-        whiten: bool = True
-        patches: int = Field(32, ge=1)
-        held: float = Field(0.1, ge=0, lt=1)
-        lr: float = Field(0.03, gt=0)
-        batch_size: int = Field(128, ge=1)
-        epochs: int = Field(10, ge=0)
+        atoms: int = Field(400, ge=2, description="number of atoms")
+        size: int = Field(8, ge=2, le=8, description="side of a patch, in pixels of the reader")
+        grid: int = Field(4, ge=1, description="cells on a side in which responses are averaged")
+        threshold: float = Field(0.5, ge=0, description="response below which an atom is silent")
+        width: int = Field(512, ge=0, description="width of the vectors; 0 keeps all atoms * grid ** 2 numbers")
+        whiten: bool = Field(True, description="whiten patches")
+        patches: int = Field(32, ge=1, description="patches drawn from each picture of a batch")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the pictures held out for validation")
+        lr: float = Field(0.03, gt=0, description="learning rate")
+        batch_size: int = Field(128, ge=1, description="pictures a step")
+        epochs: int = Field(10, ge=0, description="epochs; there is no early stopping")
 
     config: Config
 
@@ -78,43 +72,49 @@ class PatchAtoms(Pretrainer):
         return ("image",)
 
     def setup(self, train: TrainView) -> None:
+        """Build the layer, and hold out pictures.
+
+        Args:
+            train: training view.
+
+        Raises:
+            ConfigError: if fewer than 2 items have a picture.
+        """
         c = self.config
         self.inputs = ItemInputs(train.features)
-        pictured = self.inputs.pictured(self.name)
-        wide = c.atoms * c.grid**2
-        self.width = c.width or wide
+        items = self.inputs.with_image(self.name)
+        responses = c.atoms * c.grid**2
+        self.width = c.width or responses
         self.network = {
-            "kind": "patches", "dim": wide, "size": c.size, "grid": c.grid, "threshold": c.threshold,
+            "kind": "patches", "dim": responses, "size": c.size, "grid": c.grid, "threshold": c.threshold,
         }  # fmt: skip
         self.part = tower_network(self.network, self.width)
-        # found in closed form when all else is trained
+        # solved in closed form after training
         self.part["head"].requires_grad_(False)
-        self.held = HeldOut(train, pictured, c.held, self.name)
+        self.held_out = HeldOut(train, items, c.held, self.name)
 
     @property
     def tower(self) -> PatchTower:
-        """What is trained."""
-        found = self.part["tower"]
-        assert isinstance(found, PatchTower)
-        return found
+        """The layer of atoms."""
+        tower = self.part["tower"]
+        assert isinstance(tower, PatchTower)
+        return tower
 
     def phases(self) -> list[Phase]:
-        c = self.config
-        return [Phase("patches", self.loss, [self.tower.atoms], c.lr, epochs=c.epochs, validate=False)]
+        return [self.phase("patches", groups=[self.tower.atoms], validate=False)]
 
     def examples(self, view: TrainView) -> IntArray:
-        return self.held.trained[:, None]
+        return self.held_out.train_items[:, None]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         if epoch == 0 and self.config.whiten:
-            rows = torch.from_numpy(rng.permutation(self.held.trained)).to(self.device)
-            count = max(FIRST // len(rows), 1)
-            found = [self.cut(part, count) for part in rows[:FIRST].split(CHUNK)]
-            whole = torch.cat(found)
-            self.tower.initialize(whole[torch.from_numpy(rng.permutation(len(whole))).to(self.device)])
+            rows = torch.from_numpy(rng.permutation(self.held_out.train_items)).to(self.device)
+            count = max(WHITENING_PATCHES // len(rows), 1)
+            patches = torch.cat([self.cut(part, count) for part in rows[:WHITENING_PATCHES].split(CHUNK)])
+            self.tower.initialize(patches[torch.from_numpy(rng.permutation(len(patches))).to(self.device)])
 
     def cut(self, rows: Tensor, count: int) -> Tensor:
-        """Random patches of pictures."""
+        """``count`` random patches of each picture."""
         return sample_patches(self.inputs.read("image", rows), self.config.size, count)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
@@ -123,34 +123,35 @@ class PatchAtoms(Pretrainer):
 
     @torch.no_grad()
     def validation_score(self) -> float:
-        """Mean reciprocal rank of a held-out picture among all of them, asked by its mirrored and cropped self."""
-        if not len(self.held.kept):
+        """Mean reciprocal rank of a held-out picture among all of them, for its mirrored and cropped copy."""
+        if not len(self.held_out.eval_items):
             return float("nan")
-        pictures = self.inputs.read("image", torch.from_numpy(self.held.kept).to(self.device))
+        pictures = self.inputs.read("image", torch.from_numpy(self.held_out.eval_items).to(self.device))
         side = pictures.shape[3]
         inner = pictures[:, :, side // 8 : side - side // 8, side // 8 : side - side // 8]
-        asked = F.interpolate(inner.flip(3), pictures.shape[2:], mode="bilinear")
-        a, b = (vectors_of(self.part, x) for x in (asked, pictures))
+        copies = F.interpolate(inner.flip(3), pictures.shape[2:], mode="bilinear")
+        a, b = (vectors_of(self.part, x) for x in (copies, pictures))
         return reciprocal_rank(a, b, torch.arange(len(a), device=a.device))
 
     @torch.no_grad()
-    def condense(self) -> None:
-        """Make the head those directions in which pictures differ most."""
-        head, trained = self.part["head"], self.held.trained
+    def solve_head(self) -> None:
+        """Set the head to the principal components of the training pictures' responses."""
+        head, items = self.part["head"], self.held_out.train_items
         if isinstance(head, nn.Linear):
-            # spread over the catalogue, which may be in order of kind
-            rows = torch.from_numpy(trained[:: -(-len(trained) // MOST)]).to(self.device)
-            found = torch.cat([pooled(self.tower(self.inputs.read("image", part))) for part in rows.split(CHUNK)])
-            centre = found.mean(0)
-            wide = found - centre
-            strength, sides = torch.linalg.eigh((wide @ wide.T).double())
-            kept = min(self.width, len(rows) - 1, wide.shape[1])
-            mix = (sides[:, -kept:] / strength[-kept:].sqrt()).flip(1).to(wide.dtype)
-            head.weight.zero_()[:kept] = mix.T @ wide
-            head.bias.copy_(-head.weight @ centre)
+            # evenly spaced rows, since the catalogue may be in order of kind
+            rows = torch.from_numpy(items[:: -(-len(items) // MAX_COMPONENT_ITEMS)]).to(self.device)
+            parts = [pooled(self.tower(self.inputs.read("image", part))) for part in rows.split(CHUNK)]
+            responses = torch.cat(parts)
+            mean = responses.mean(0)
+            centred = responses - mean
+            eigenvalues, eigenvectors = torch.linalg.eigh((centred @ centred.T).double())
+            count = min(self.width, len(rows) - 1, centred.shape[1])
+            mix = (eigenvectors[:, -count:] / eigenvalues[-count:].sqrt()).flip(1).to(centred.dtype)
+            head.weight.zero_()[:count] = mix.T @ centred
+            head.bias.copy_(-head.weight @ mean)
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         if self.config.epochs:
-            self.condense()
-        made = Tower(readers["image"], self.network, self.width, unit=False)
-        return {"image": made.take_weights(self.part.state_dict(), fitted_on)}
+            self.solve_head()
+        encoder = Tower(readers["image"], self.network, self.width, unit=False)
+        return {"image": encoder.load_weights(self.part.state_dict(), fitted_on)}

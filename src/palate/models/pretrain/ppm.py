@@ -1,14 +1,15 @@
-"""PPM's encoders (Gao et al., WWW 2024): words learn from what people searched for, pictures from what items are.
+"""PPM's encoders (Gao et al., WWW 2024): texts learn from searches, pictures from the entities of items.
 
 - Query matching (text): a query and the title of the item taken after it. Symmetric cross-entropy of
-  exp(s) cos(f(query), f(title)) over the batch, one tower f for both; the same words or the same item are no negatives.
+  exp(s) cos(f(query), f(title)) over the batch, one tower f for both; rows with the same words or the same item are not
+  negatives.
 - Entity prediction (pictures): p(e | picture) = softmax of exp(s') cos(g(picture), w_e) + b_e over all entities,
   L = -mean over the item's entities of log p(e | picture).
 
-The paper says what is matched and predicted, not by which loss: both are our choice, as are small towers for BERT and
-ResNet. Entities are the targets of relations that are no items (a knowledge graph) or, without any, the words of the
-item's own text. Where nobody searched, the title of an item asks for the one its user took next. The two halves share
-no weights. What follows in the paper, a model of clicks on these vectors alone, is a ranker and not here.
+The paper names the inputs and targets, not the losses: both are our choice, as are small towers for BERT and
+ResNet. Entities are the targets of relations that are not items (a knowledge graph) or, without any, the words of the
+item's own text. Without searches, the title of an item is the query for the one its user took next. The two halves
+share no weights. The rest of the paper, a model of clicks on these vectors alone, is a ranker and not here.
 """
 
 from __future__ import annotations
@@ -28,19 +29,18 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
-
-from ._contrast import MOST_SCALE
-from ._entities import Names, entities_of
-from ._held import HeldOut, reciprocal_rank
-from ._inputs import ItemInputs
-from ._queries import Queries, Source, alike
+from palate.models.pretrain.shared.contrastive import MAX_SCALE
+from palate.models.pretrain.shared.entities import EntitySource, entity_matrix
+from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
+from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.queries import Queries, QuerySource, false_negatives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from palate.data.views import TrainView
 
-CHUNK, NOBODY = 256, -1
+CHUNK, NO_QUERY = 256, -1
 
 
 @pretrainers.register("ppm")
@@ -52,27 +52,26 @@ class PPM(Pretrainer):
     requirements = Requirements(content=True, queries=True)
 
     class Config(TrainedConfig):
-        """Settings.
+        """Settings of both halves."""
 
-        Attributes:
-            matching, prediction: which halves are trained; a tower of the other stays as it was drawn.
-            queries: see :class:`Queries`. entities: see :func:`entities_of`. dim, layers: of the towers.
-            width: of the vectors. tau: first temperature; it is learnt. held: share of items kept out to judge.
-        """
-
-        matching: bool = True
-        prediction: bool = True
-        queries: Source = "auto"
-        entities: Names = "auto"
-        dim: int = Field(128, ge=8)
-        width: int = Field(64, ge=2)
-        layers: int = Field(2, ge=1)
-        tau: float = Field(0.07, gt=0)
-        held: float = Field(0.1, ge=0, lt=1)
-        lr: float = Field(5e-4, gt=0)
-        batch_size: int = Field(256, ge=2)
-        epochs: int = Field(60, ge=0)
-        patience: int = Field(8, ge=1)
+        matching: bool = Field(True, description="train the text tower; else it stays as it was initialised")
+        prediction: bool = Field(True, description="train the image tower; else it stays as it was initialised")
+        queries: QuerySource = Field(
+            "auto",
+            description="typed words, the text of the previous item (next), or typed if there are any (auto)",
+        )
+        entities: EntitySource = Field(
+            "auto", description="source of entities: targets of relations, words of texts, or what there is (auto)"
+        )
+        dim: int = Field(128, ge=8, description="width of the towers")
+        width: int = Field(64, ge=2, description="width of the vectors")
+        layers: int = Field(2, ge=1, description="layers of the text tower")
+        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
+        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out for validation")
+        lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+        batch_size: int = Field(256, ge=2, description="examples a step")
+        epochs: int = Field(60, ge=0, description="epochs at most")
+        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
     config: Config
 
@@ -80,40 +79,48 @@ class PPM(Pretrainer):
         return ("text", "image")
 
     def setup(self, train: TrainView) -> None:
+        """Build the towers, and collect queries and entities.
+
+        Args:
+            train: training view.
+
+        Raises:
+            ConfigError: if both halves are off, a half's modality is absent, or neither queries nor entities are found.
+        """
         c = self.config
         self.inputs = ItemInputs(train.features)
         halves = [m for m, on in (("text", c.matching), ("image", c.prediction)) if on]
         missing = [m for m in halves if m not in self.inputs]
         if missing or not halves:
-            what = f"items with {missing[0]}" if missing else "matching or prediction"
-            raise ConfigError(f"{self.name} needs {what}", key="model", hint="turn off matching or prediction")
-        there = {m: self.inputs.present(m) for m in self.inputs.features if m in ("text", "image")}
-        self.held = HeldOut(train, np.flatnonzero(np.any([*there.values()], axis=0)), c.held, self.name)
+            needed = f"items with {missing[0]}" if missing else "matching or prediction"
+            raise ConfigError(f"{self.name} needs {needed}", key="model", hint="turn off matching or prediction")
+        present = {m: self.inputs.present(m) for m in self.inputs.features if m in ("text", "image")}
+        self.held_out = HeldOut(train, np.flatnonzero(np.any([*present.values()], axis=0)), c.held, self.name)
         rows = np.arange(train.n_items)
-        kept, trained = np.isin(rows, self.held.kept), np.isin(rows, self.held.trained)
-        self.pairs = self.asked = np.zeros((0, 2), np.int64)
-        self.named = self.shown = rows[:0]
+        held_out, trained = np.isin(rows, self.held_out.eval_items), np.isin(rows, self.held_out.train_items)
+        self.pairs = self.eval_pairs = np.zeros((0, 2), np.int64)
+        self.entity_items = self.eval_entity_items = rows[:0]
         if c.matching:
-            self.queries, text = Queries(train, c.queries, self.name), there["text"]
-            self.pairs = self.queries.between(trained, trained & text)
-            self.asked = self.queries.between(trained, kept & text)
-            self.titled = rows[kept & text]
+            self.queries, text = Queries(train, c.queries, self.name), present["text"]
+            self.pairs = self.queries.pairs_between(trained, trained & text)
+            self.eval_pairs = self.queries.pairs_between(trained, held_out & text)
+            self.eval_titles = rows[held_out & text]
         if c.prediction:
-            self.entities = entities_of(train, c.entities, self.name)
-            known = there["image"] & (np.diff(self.entities.indptr) > 0)
-            self.named, self.shown = rows[trained & known], rows[kept & known]
-        if not len(self.pairs) and not len(self.named):
+            self.entities = entity_matrix(train, c.entities, self.name)
+            usable = present["image"] & (np.diff(self.entities.indptr) > 0)
+            self.entity_items, self.eval_entity_items = rows[trained & usable], rows[held_out & usable]
+        if not len(self.pairs) and not len(self.entity_items):
             raise ConfigError(f"{self.name} found neither queries nor entities of items with content", key="model")
-        self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in there}
+        self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in present}
         self.parts = nn.ModuleDict({m: tower_network(network, c.width) for m, network in self.networks.items()})
         self.scales = nn.ParameterList(nn.Parameter(torch.tensor(math.log(1 / c.tau))) for _ in range(2))
         width = self.entities.shape[1] if c.prediction else 0
         self.directions, self.bias = nn.Parameter(torch.randn(width, c.width)), nn.Parameter(torch.zeros(width))
 
     def examples(self, view: TrainView) -> IntArray:
-        """(query, item), and (-1, item) for items that entities are predicted of."""
-        alone = np.stack([np.full(len(self.named), NOBODY), self.named], axis=1)
-        return np.concatenate([self.pairs, alone]).astype(np.int64)
+        """(query, item), and (-1, item) for items whose entities are predicted, int64 [n, 2]."""
+        single = np.stack([np.full(len(self.entity_items), NO_QUERY), self.entity_items], axis=1)
+        return np.concatenate([self.pairs, single]).astype(np.int64)
 
     def vectors(self, modality: str, inputs: Tensor) -> Tensor:
         """Unit vectors float32 [B, width]."""
@@ -122,8 +129,8 @@ class PPM(Pretrainer):
         return vectors_of(part, inputs)
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
-        asked = batch.rows[:, 0] != NOBODY
-        pairs, items = batch.rows[asked], batch.rows[~asked, 1]
+        has_query = batch.rows[:, 0] != NO_QUERY
+        pairs, items = batch.rows[has_query], batch.rows[~has_query, 1]
         out = {}
         if len(pairs) > 1:
             out["matching"] = self.matching(self.queries.ids(pairs[:, 0]), pairs[:, 1])
@@ -131,46 +138,46 @@ class PPM(Pretrainer):
             out["prediction"] = self.prediction(items)
         return {"loss": torch.stack([*out.values()]).sum() if out else self.scales[0] * 0, **out}
 
-    def matching(self, asked: Tensor, items: Tensor) -> Tensor:
-        """Contrast of queries' token ids [B, T] with the titles of ``items`` [B]."""
-        queries, titles = self.vectors("text", asked), self.vectors("text", self.inputs.read("text", items))
-        tau = 1 / self.scales[0].exp().clamp(max=MOST_SCALE)
-        return info_nce(queries, titles, tau, symmetric=True, false_negatives=alike(asked, items))
+    def matching(self, ids: Tensor, items: Tensor) -> Tensor:
+        """Contrast of queries, as token ids [B, T], with the titles of ``items`` [B]."""
+        queries, titles = self.vectors("text", ids), self.vectors("text", self.inputs.read("text", items))
+        tau = 1 / self.scales[0].exp().clamp(max=MAX_SCALE)
+        return info_nce(queries, titles, tau, symmetric=True, false_negatives=false_negatives(ids, items))
 
     def prediction(self, items: Tensor) -> Tensor:
         """Cross-entropy of the entities of ``items`` [B], each item's own of equal weight."""
         own = torch.from_numpy(self.entities[items.cpu().numpy()].toarray()).to(items.device)
-        found = self.logits(items).log_softmax(1)
-        return -((found * own).sum(1) / own.sum(1)).mean()
+        log_probabilities = self.logits(items).log_softmax(1)
+        return -((log_probabilities * own).sum(1) / own.sum(1)).mean()
 
     def logits(self, items: Tensor) -> Tensor:
-        """Of all entities [B, E]."""
-        scale = self.scales[1].exp().clamp(max=MOST_SCALE)
-        found = self.vectors("image", self.inputs.read("image", items))
-        cosines = found @ nn.functional.normalize(self.directions, dim=1).T
+        """Logits float32 [B, E] of all entities."""
+        scale = self.scales[1].exp().clamp(max=MAX_SCALE)
+        vectors = self.vectors("image", self.inputs.read("image", items))
+        cosines = vectors @ nn.functional.normalize(self.directions, dim=1).T
         return torch.addcmul(self.bias, scale, cosines)
 
     def validation_score(self) -> float:
-        """Mean of what can be asked of kept items: the reciprocal rank of a query's item, precision of entities."""
+        """Mean of two measures on held-out items: reciprocal rank of a query's item, precision of entities."""
         scores = []
         with torch.inference_mode():
-            if len(self.asked):
-                rows = torch.from_numpy(self.asked[:, 0]).to(self.device).split(CHUNK)
-                titles = torch.from_numpy(self.titled).to(self.device).split(CHUNK)
+            if len(self.eval_pairs):
+                rows = torch.from_numpy(self.eval_pairs[:, 0]).to(self.device).split(CHUNK)
+                titles = torch.from_numpy(self.eval_titles).to(self.device).split(CHUNK)
                 a = torch.cat([self.vectors("text", self.queries.ids(part)) for part in rows])
                 b = torch.cat([self.vectors("text", self.inputs.read("text", part)) for part in titles])
-                place = torch.from_numpy(np.searchsorted(self.titled, self.asked[:, 1])).to(self.device)
-                scores.append(reciprocal_rank(a, b, place))
-            if len(self.shown):
-                parts = torch.from_numpy(self.shown).to(self.device).split(CHUNK)
+                target = torch.from_numpy(np.searchsorted(self.eval_titles, self.eval_pairs[:, 1])).to(self.device)
+                scores.append(reciprocal_rank(a, b, target))
+            if len(self.eval_entity_items):
+                parts = torch.from_numpy(self.eval_entity_items).to(self.device).split(CHUNK)
                 ranks = torch.cat([self.logits(part) for part in parts]).argsort(1, descending=True).argsort(1)
-                own = torch.from_numpy(self.entities[self.shown].toarray()).to(self.device)
+                own = torch.from_numpy(self.entities[self.eval_entity_items].toarray()).to(self.device)
                 count = own.sum(1, keepdim=True)
                 scores.append(float(((own & (ranks < count)).sum(1) / count[:, 0]).mean()))
         return float(np.mean(scores)) if scores else float("nan")
 
     def export(self, readers: Mapping[str, Encoder], fitted_on: str) -> dict[str, Encoder]:
         return {
-            m: Tower(readers[m], self.networks[m], self.config.width).take_weights(part.state_dict(), fitted_on)
+            m: Tower(readers[m], self.networks[m], self.config.width).load_weights(part.state_dict(), fitted_on)
             for m, part in self.parts.items()
         }

@@ -1,4 +1,4 @@
-"""PREC (Liu, Zhu, Dai & Wu, COLING 2022): a news encoder that guesses words, categories and clicked news.
+"""PREC (Liu, Zhu, Dai & Wu, COLING 2022): a news encoder that predicts words, categories and clicked news.
 
 h = Transformer(words), v_i = W sum_t a_t h_t (additive attention); a user's clicks v_1 .. v_m go through a second
 Transformer. L = L_token + a L_attribute + b L_item:
@@ -11,7 +11,7 @@ Our choices, where the published description leaves them open. No attribute is a
 and the encoder reads text alone. An item with several values of an attribute has them as equal shares of the target.
 Masked words are in a pass of their own, categories and clicks see whole texts. Candidates are the different items of
 the batch; others of the same history do not count. Weights a and b are 1. A small Transformer from scratch stands for
-BERT. The user encoder stays inside; what leaves is the news vector. A weight of 0 takes a task away.
+BERT. The news vector is exported, the user encoder is not. A weight of 0 switches a task off.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
+from palate.models.pretrain.shared.documents import MaskedDocuments, weighted_sum
+from palate.models.pretrain.shared.held_out import HeldOut
+from palate.models.pretrain.shared.interactions import history_examples, profile_weights
+from palate.models.pretrain.shared.streams import HEADS
+from palate.models.pretrain.shared.topics import topic_columns, topic_labels
 from palate.modules.attended import Attended
 from palate.modules.masking import sample_mask
 from palate.modules.stream import SingleModalityStream, SingleStream
-
-from ._documents import MaskedDocuments, weighted
-from ._held import HeldOut
-from ._histories import histories, pasts
-from ._streams import HEADS
-from ._topics import topic_columns, topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,24 +54,19 @@ class PREC(MaskedDocuments):
     )
 
     class Config(MaskedDocuments.Config):
-        """Settings.
+        """Settings of the three tasks."""
 
-        Attributes:
-            width: of news vectors. clicks: in one example. hidden: share of the clicks replaced. tau: temperature.
-            token, attribute, item: weights of the tasks, 0 for none.
-        """
-
-        width: int = Field(64, ge=8, multiple_of=HEADS)
-        clicks: int = Field(10, ge=2)
-        hidden: float = Field(0.2, gt=0, lt=1)
-        tau: float = Field(0.1, gt=0)
-        token: float = Field(1.0, ge=0)
-        attribute: float = Field(1.0, ge=0)
-        item: float = Field(1.0, ge=0)
-        # clicks are not understood for many steps, then all at once: small steps or little patience end before that
-        lr: float = Field(2e-3, gt=0)
-        batch_size: int = Field(32, ge=2)
-        patience: int = Field(20, ge=1)
+        width: int = Field(64, ge=8, multiple_of=HEADS, description="width of the news vectors")
+        clicks: int = Field(10, ge=2, description="clicks of an example at most")
+        hidden: float = Field(0.2, gt=0, lt=1, description="share of the clicks masked")
+        tau: float = Field(0.1, gt=0, description="temperature of the item task")
+        token: float = Field(1.0, ge=0, description="weight of the token task; 0 switches it off")
+        attribute: float = Field(1.0, ge=0, description="weight of the attribute task; 0 switches it off")
+        item: float = Field(1.0, ge=0, description="weight of the item task; 0 switches it off")
+        # the item task learns nothing for many steps, then suddenly: small steps or little patience stop before that
+        lr: float = Field(2e-3, gt=0, description="learning rate", json_schema_extra={"search": "5e-4..1e-2:log"})
+        batch_size: int = Field(32, ge=2, description="examples a step")
+        patience: int = Field(20, ge=1, description="validations without gain after which training stops")
 
     config: Config
 
@@ -92,83 +86,105 @@ class PREC(MaskedDocuments):
         return tower.reader
 
     def setup(self, train: TrainView) -> None:
+        """Build both Transformers, and cut histories into examples.
+
+        Args:
+            train: training view.
+
+        Raises:
+            ConfigError: if all weights are 0, a task has no categories or no histories to learn from, or as in
+                :meth:`DocumentPretrainer.setup`.
+        """
         super().setup(train)
         c = self.config
         if not c.token + c.attribute + c.item:
-            raise ConfigError("all weights are 0, nothing is left to learn", key="token, attribute, item")
-        self.held = HeldOut(train, np.flatnonzero(train.warm_items & self.told), c.held, self.name)
-        self.topics = topics(train.fields)
+            raise ConfigError("all weights are 0, there is nothing to learn", key="token, attribute, item")
+        self.held_out = HeldOut(train, np.flatnonzero(train.warm_items & self.has_text), c.held, self.name)
+        self.topics = topic_labels(train.fields)
         if c.attribute and not self.topics:
-            raise ConfigError(f"{self.name} needs items with categories", key="attribute", hint="0 leaves them out")
-        self.guess_value = nn.ModuleList(nn.Linear(c.width, known.shape[1]) for known in self.topics.values())
+            raise ConfigError(f"{self.name} needs items with categories", key="attribute", hint="set attribute=0")
+        self.guess_value = nn.ModuleList(nn.Linear(c.width, labels.shape[1]) for labels in self.topics.values())
         self.users = SingleStream(c.width, 1, HEADS)
         self.blank = nn.Parameter(torch.empty(c.width).normal_(std=0.02))
         self.places = nn.Parameter(torch.empty(c.clicks, c.width).normal_(std=0.02))
-        trained = self.told.copy()
-        trained[self.held.kept] = False
-        self.rows = histories(train, trained, c.clicks, self.name)
-        self.pasts = pasts(train, self.held.users, trained)
+        allowed = self.has_text.copy()
+        allowed[self.held_out.eval_items] = False
+        self.rows = history_examples(train, allowed, c.clicks, self.name)
+        self.profiles = profile_weights(train, self.held_out.users, allowed)
         if c.item and not self.rows[:, 0].any():
-            raise ConfigError(f"{self.name} needs people who clicked several items", key="item", hint="0 does without")
+            raise ConfigError(f"{self.name} needs users who clicked several items", key="item", hint="set item=0")
 
     def examples(self, view: TrainView) -> IntArray:
-        """[n, 1 + clicks]: 1 if one person's clicks in order follow, 0 if items without any; rows of items, or -1."""
+        """int64 [n, 1 + clicks]: 1 and one user's clicks in order, or 0 and items without a user; -1 is padding."""
         return self.rows
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         c, clicks = self.config, batch.rows[:, 1:]
-        items, place = clicks[clicks >= 0].unique(return_inverse=True)
+        items, index = clicks[clicks >= 0].unique(return_inverse=True)
         where = torch.full_like(clicks, -1)
-        where[clicks >= 0] = place
+        where[clicks >= 0] = index
         vectors = self.encode(items) if c.attribute or c.item else items
-        return weighted(
+        return weighted_sum(
             {
-                "token": (c.token, lambda: self.tokens(self.ids(items))),
-                "attribute": (c.attribute, lambda: self.attributes(items, vectors)),
-                "item": (c.item, lambda: self.clicked(where[batch.rows[:, 0] > 0], vectors)),
+                "token": (c.token, lambda: self.token_task(self.ids(items))),
+                "attribute": (c.attribute, lambda: self.attribute_task(items, vectors)),
+                "item": (c.item, lambda: self.item_task(where[batch.rows[:, 0] > 0], vectors)),
             }
         )
 
-    def tokens(self, ids: Tensor) -> Tensor:
-        """Masked words."""
-        shown, hidden = self.hide(ids)
-        return self.guessed(self.stream(shown)[0], hidden, ids)
+    def token_task(self, ids: Tensor) -> Tensor:
+        """Mean cross-entropy of masked words of ids int64 [B, T]."""
+        masked, hidden = self.mask_tokens(ids)
+        return self.mlm_loss(self.stream(masked)[0], hidden, ids)
 
-    def attributes(self, items: Tensor, vectors: Tensor) -> Tensor:
-        """Masked attributes: cross-entropy of each column's values, mean over columns."""
+    def attribute_task(self, items: Tensor, vectors: Tensor) -> Tensor:
+        """Cross-entropy of each column's values, mean over columns; vectors [n, width] of ``items`` int64 [n]."""
         pairs = zip(self.guess_value, self.topics.values())
-        found = [share_cross_entropy(head(vectors), known.to(items.device)[items]) for head, known in pairs]
-        return torch.stack(found).mean()
+        losses = [share_cross_entropy(head(vectors), labels.to(items.device)[items]) for head, labels in pairs]
+        return torch.stack(losses).mean()
 
-    def clicked(self, where: Tensor, vectors: Tensor) -> Tensor:
-        """Masked items.
+    def item_task(self, where: Tensor, vectors: Tensor) -> Tensor:
+        """Mean cross-entropy of masked clicks.
 
         Args:
-            where: int64 [B, clicks], rows of ``vectors``, or -1. vectors: [n, width], of the candidates.
+            where: int64 [B, clicks], rows of ``vectors``, or -1.
+            vectors: float [n, width], of the candidates.
+
+        Returns:
+            A scalar; 0 without clicks.
         """
         if not len(where):
             return vectors.sum() * 0
-        there = where >= 0
-        hidden = sample_mask(there, self.config.hidden)
-        states = self.read(where, hidden, vectors)[hidden]
+        present = where >= 0
+        hidden = sample_mask(present, self.config.hidden)
+        states = self.user_states(where, hidden, vectors)[hidden]
         scores = F.normalize(states, dim=1) @ F.normalize(vectors, dim=1).T / self.config.tau
         owner = hidden.nonzero()[:, 0]
         own = torch.zeros(len(where), len(vectors), dtype=torch.bool, device=where.device)
-        own[there.nonzero()[:, 0], where[there]] = True
-        truth = where[hidden]
-        rivals = ~own[owner]
-        rivals[torch.arange(len(truth)), truth] = True
-        found = F.cross_entropy(scores.masked_fill(~rivals, -torch.inf), truth, reduction="sum")
-        return found / max(len(truth), 1)
+        own[present.nonzero()[:, 0], where[present]] = True
+        target = where[hidden]
+        candidates = ~own[owner]
+        candidates[torch.arange(len(target)), target] = True
+        total = F.cross_entropy(scores.masked_fill(~candidates, -torch.inf), target, reduction="sum")
+        return total / max(len(target), 1)
 
-    def read(self, where: Tensor, hidden: Tensor, vectors: Tensor) -> Tensor:
-        """States [B, clicks, width] of clicks, of which those ``hidden`` (bool [B, clicks]) are not known."""
-        known = torch.where(hidden[:, :, None], self.blank, vectors[where.clamp(min=0)])
-        states: Tensor = self.users([(known + self.places, where >= 0)])[0]
+    def user_states(self, where: Tensor, hidden: Tensor, vectors: Tensor) -> Tensor:
+        """States of the second Transformer.
+
+        Args:
+            where: int64 [B, clicks], rows of ``vectors``, or -1.
+            hidden: bool [B, clicks], clicks that are masked.
+            vectors: float [n, width].
+
+        Returns:
+            float [B, clicks, width].
+        """
+        visible = torch.where(hidden[:, :, None], self.blank, vectors[where.clamp(min=0)])
+        states: Tensor = self.users([(visible + self.places, where >= 0)])[0]
         return states
 
     def validation_score(self) -> float:
-        """AUC over users of the kept items, by the mean of the vectors of what they clicked in training."""
-        items, shares = self.pasts
-        people = torch.from_numpy(shares).to(self.device) @ self.encode_all(items)
-        return self.held.auc(people @ self.encode_all(self.held.kept).T)
+        """AUC over users of the held-out items, by the mean of the vectors of their clicks in training."""
+        items, weights = self.profiles
+        users = torch.from_numpy(weights).to(self.device) @ self.encode_all(items)
+        return self.held_out.auc(users @ self.encode_all(self.held_out.eval_items).T)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, RankerConfig, models
 from palate.core.batch import ImpressionBatch
-from palate.core.content import Features
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import FUSIONS
 from palate.data.views import TrainView
 from palate.models.base import RankingModel
@@ -49,7 +49,7 @@ class NRMS(RankingModel):
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
-        self.update_items(dict(train.features), train.n_items)
+        self.update_items(ItemFeatures.of(train.features, train.n_items))
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
@@ -67,9 +67,9 @@ class NRMS(RankingModel):
         self.dropout = nn.Dropout(c.dropout)
         self.bank: ContentBank | None = None
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        super().update_items(content, n_items)
-        known = {name: found for name, found in content.items() if name in self.features}
+    def update_items(self, features: ItemFeatures) -> None:
+        super().update_items(features)
+        known = features.select(self.features)
         self.bank = ContentBank(known).to(self.device) if known else None
 
     def news(self, rows: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, Rer
 from palate.contracts.parse import parse_model
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
+from palate.core.item_features import ItemFeatures
 from palate.data.views import TrainView
 from palate.models.base import Recommender
 from palate.ranking.mmr import mmr_lists
@@ -77,8 +77,8 @@ class MMR(Recommender, Reranker):
     def on_fit_end(self) -> None:
         self.base.on_fit_end()
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        self.base.update_items(content, n_items)
+    def update_items(self, features: ItemFeatures) -> None:
+        self.base.update_items(features)
 
     def user_tensors(self) -> dict[str, slice]:
         return {f"base.{name}": rows for name, rows in self.base.user_tensors().items()}

@@ -1,4 +1,4 @@
-"""Blend: several members, weighted apart for warm and for cold items."""
+"""Blend: several members, weighted separately for warm and for cold items."""
 
 from palate.models.match.blend.model import Blend
 from palate.models.match.blend.scorer import BlendScorer

@@ -1,4 +1,4 @@
-"""Members of a blend: which the data allows, and how they are built."""
+"""Members of a blend: which of them the data allow, and how they are built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ def member_of(name: str, settings: Mapping[str, Any], dropout: float = 0.0) -> M
     """An unfitted member from ``name`` or ``name@preset``; ``settings`` win over the preset.
 
     Args:
-        dropout: ``modality_dropout`` of members that know it.
+        name: of the model, with or without a preset.
+        settings: setting -> value.
+        dropout: ``modality_dropout`` of members that have this setting.
+
+    Raises:
+        ConfigError: for an unknown model, preset or setting, a model that does not recommend items, or ``impute``,
+            which is a setting of the blend.
     """
     base, _, preset = name.partition("@")
     kind = models.get(base)
@@ -37,9 +43,16 @@ def member_of(name: str, settings: Mapping[str, Any], dropout: float = 0.0) -> M
 
 
 def members_for(train: TrainView) -> list[str]:
-    """The members this data allows: content models need content, dense closed forms a catalogue they can hold."""
+    """Default members that the data allow: content models need content, dense closed forms a catalogue of their size.
+
+    Args:
+        train: all that training may see.
+
+    Returns:
+        Names of models, with presets; never empty.
+    """
     content = bool(train.features) or bool(train.relations.edges)
-    found = []
+    names = []
     for name in MEMBERS:
         kind = models.get(name.partition("@")[0])
         limit = kind.Config.model_fields.get("max_items")
@@ -49,5 +62,5 @@ def members_for(train: TrainView) -> list[str]:
             and (content or not kind.requirements.content)
             and (bool(train.features) or not kind.requirements.dense)
         ):
-            found.append(name)
-    return found or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])
+            names.append(name)
+    return names or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])

@@ -1,4 +1,4 @@
-"""Blend, the default: several members, weighted apart for warm and for cold items.
+"""Blend, the default: several members, weighted separately for warm and for cold items.
 
 Scores are standardised per user over the items known in training, so that adding items changes no score. Weights are
 chosen on the warm and on the cold part of validation. A member that has no score for an item is left out of that
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
+from palate.core.item_features import ItemFeatures
 from palate.models.base import Recommender
 from palate.models.match.blend.members import member_of, members_for
 from palate.models.match.blend.scorer import BlendScorer
@@ -30,7 +31,8 @@ from palate.training.fit import fit_member
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-ENOUGH = 30
+MIN_POSITIVES = 30
+"""Validation positives of a slice below which its weights stay equal."""
 
 
 @models.register("blend")
@@ -43,16 +45,21 @@ class Blend(Recommender):
     requirements = Requirements(fields=True)
 
     class Config(ContentConfig):
-        """members: model names, None takes those the data allows. settings: member -> its settings.
+        """Settings of the blend.
 
-        warm_weights, cold_weights: one a member, None chooses on validation. ``modality_dropout`` holds for all
-        members whose settings do not say otherwise.
+        ``modality_dropout`` holds for all members whose settings do not say otherwise.
         """
 
-        members: tuple[str, ...] | None = None
-        settings: dict[str, dict[str, Any]] = {}
-        warm_weights: tuple[float, ...] | None = None
-        cold_weights: tuple[float, ...] | None = None
+        members: tuple[str, ...] | None = Field(
+            None, description="model names, name@preset allowed; None takes those that the data allow"
+        )
+        settings: dict[str, dict[str, Any]] = Field({}, description="member -> its settings")
+        warm_weights: tuple[float, ...] | None = Field(
+            None, description="a weight for each member, for items with behaviour; None chooses on validation"
+        )
+        cold_weights: tuple[float, ...] | None = Field(
+            None, description="a weight for each member, for items without behaviour; None chooses on validation"
+        )
 
     config: Config
 
@@ -64,9 +71,17 @@ class Blend(Recommender):
         self.requirements = Requirements(fields=True, dense=any(kind.requirements.dense for kind in kinds))  # type: ignore[misc]
 
     def setup(self, train: TrainView) -> None:
+        """Choose the members.
+
+        Args:
+            train: all that training may see.
+
+        Raises:
+            ConfigError: if there are no members, or one cannot be built.
+        """
         self._names = list(self.config.members or members_for(train))
         if not self._names:
-            raise ConfigError("no member is left for this data", key="members")
+            raise ConfigError("the blend has no members", key="members", hint="name at least one model")
         super().setup(train)
         self.register_buffer("warm", torch.from_numpy(train.warm_items))
 
@@ -81,31 +96,31 @@ class Blend(Recommender):
             chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():
-            self.update_items(train.all_features, train.n_items)
+            self.update_items(ItemFeatures.of(train.all_features, train.n_items))
         scorers = [member.scorer() for member in self._matchers()]
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
         self._weights = self._choose(train, scorers, run.metric)
         if not train.visible_items.all():
-            self.update_items(train.visible, train.n_items)
+            self.update_items(ItemFeatures.of(train.visible, train.n_items))
         return True
 
     def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
         equal = [1.0 / len(scorers)] * len(scorers)
-        found = {}
+        weights = {}
         for part, given, items in (
             ("warm", self.config.warm_weights, train.warm_items),
             ("cold", self.config.cold_weights, ~train.warm_items),
         ):
-            found[part] = list(given or equal)
+            weights[part] = list(given or equal)
             if given is not None or train.valid is None:
                 continue
-            if items[train.valid.relevant.items].sum() < ENOUGH:
+            if items[train.valid.relevant.items].sum() < MIN_POSITIVES:
                 continue
             scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            found[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
-        return found
+            weights[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
+        return weights
 
     def selected_settings(self) -> dict[str, Any]:
         weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
@@ -115,10 +130,11 @@ class Blend(Recommender):
         for member in self._matchers():
             member.on_fit_end()
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
+        n_items = features.n_items
         for member in self._matchers():
             if member.capabilities.new_items or member.input_spec is None or n_items == member.input_spec.n_items:
-                member.update_items(content, n_items)
+                member.update_items(features)
         warm = self.get_buffer("warm")
         if n_items > len(warm):
             grown = torch.cat([warm, warm.new_zeros(n_items - len(warm))])
@@ -149,9 +165,17 @@ class Blend(Recommender):
         return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Build the members and restore their state.
+
+        Args:
+            state: from :meth:`extra_state`.
+
+        Raises:
+            ConfigError: before :meth:`build`.
+        """
         self._weights = {part: list(values) for part, values in state["weights"].items()}
         if self.input_spec is None:
-            raise ConfigError("build first")
+            raise ConfigError("the blend is not built", hint="call build(shape) first")
         self._names = list(state["names"])
         self.build(self.input_spec)
         for member, nested, features in zip(self._matchers(), state["members"], state["features"]):

@@ -16,14 +16,14 @@ from palate.ranking.scorer import Scorer
 
 
 class BlendScorer(Scorer):
-    """A weighted mean of members' standardised scores.
+    """Weighted mean of members' standardised scores; a member without a score for an item is left out of its mean.
 
     Args:
-        scorers: the members' scorers.
-        known: int64 rows of each member's training-time items.
-        warm_weights: float32 [M], weights of the members for warm items.
-        cold_weights: float32 [M], weights of the members for cold items.
-        warm: bool [N].
+        scorers: the M members.
+        known: int64 items of each member over which its scores are standardised.
+        warm_weights: float32 [M], for items with behaviour.
+        cold_weights: float32 [M], for items without.
+        warm: bool [N], items with behaviour.
         names: the members' names.
     """
 
@@ -44,6 +44,15 @@ class BlendScorer(Scorer):
         self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
 
     def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
+        """Weighted mean of the members' standardised scores, float32 [B, N].
+
+        Args:
+            users: B users.
+            items: int64 [n], the items to score; None scores all.
+
+        Raises:
+            ConfigError: if no member has a weight.
+        """
         total: Tensor | None = None
         for index, scorer in enumerate(self.scorers):
             column = self.weights[:, index]
@@ -52,7 +61,9 @@ class BlendScorer(Scorer):
             part = torch.where(column > 0, standardise(scorer.score(users), self.known[index]), 0.0) * column
             total = part if total is None else total + part
         if total is None:
-            raise ConfigError("every member of the blend has weight 0", key="warm_weights")
+            raise ConfigError(
+                "every member of the blend has weight 0", key="warm_weights", hint="give one a weight above 0"
+            )
         return total if items is None else total[:, torch.as_tensor(items)]
 
     def scorable(self) -> NDArray[np.bool_]:

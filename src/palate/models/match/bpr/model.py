@@ -53,20 +53,24 @@ class BPR(VectorMatcher):
     }
 
     class Config(TrainedConfig):
-        """reg: weight of the penalty. penalty: ``norm`` or ``squares``.
+        """Settings of BPR."""
 
-        optimiser: ``adam`` over shuffled batches, or ``sgd`` over blocks of users, which wants ``squares`` and a
-        larger ``lr``: its steps add over the pairs of a block, they are no mean.
-        """
-
-        reg: float = Field(1e-2, ge=0)
-        penalty: Literal["norm", "squares"] = "norm"
-        optimiser: Literal["adam", "sgd"] = "adam"
+        reg: float = Field(
+            1e-2, ge=0, description="weight of the penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
+        )
+        penalty: Literal["norm", "squares"] = Field(
+            "norm", description="norms of the public code, or half squares of the paper"
+        )
+        optimiser: Literal["adam", "sgd"] = Field(
+            "adam",
+            description="adam over shuffled batches, or sgd over blocks of users, which needs penalty squares and a "
+            "larger lr: its steps add over the pairs of a block instead of averaging them",
+        )
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
             if self.optimiser == "sgd" and (self.penalty != "squares" or self.weight_decay or self.lr * self.reg >= 1):
-                raise ValueError("optimiser sgd wants penalty squares, no weight_decay and lr * reg below 1")
+                raise ValueError("optimiser sgd needs penalty squares, weight_decay 0 and lr * reg below 1")
             return self
 
     config: Config

@@ -56,7 +56,17 @@ class PairSweep:
 
     @torch.no_grad()
     def run(self, users: Tensor, items: Tensor, lr: float, rng: np.random.Generator) -> dict[str, float]:
-        """Move ``users`` [n_users, d] and ``items`` [n_items, d] in place; returns the mean loss without penalty."""
+        """Train one epoch.
+
+        Args:
+            users: float32 [n_users, d], changed in place.
+            items: float32 [n_items, d], changed in place.
+            lr: learning rate.
+            rng: draws negatives and the order of blocks.
+
+        Returns:
+            ``loss``, the mean over pairs without the penalty.
+        """
         device, n = items.device, self.n_items
         self.columns[1::2] = self.negatives.draw(rng)
         columns = torch.from_numpy(self.columns).to(device)
@@ -96,9 +106,9 @@ class PairSweep:
         turned = sp.csr_array((self.entries, columns, self.starts.astype(self.index)), shape=shape).tocsc()
         return torch.from_numpy(turned.indptr), torch.from_numpy(turned.indices), torch.from_numpy(turned.data)
 
-    def _decay(self, most: int, lr: float, device: torch.device) -> tuple[Tensor, Tensor]:
-        """For a row met 0, 1 .. ``most`` times: what stays of it [most + 1, 1], and the factor on its slopes."""
-        times = torch.arange(most + 1, dtype=torch.float32, device=device).unsqueeze(1)
+    def _decay(self, largest: int, lr: float, device: torch.device) -> tuple[Tensor, Tensor]:
+        """For a row met 0, 1 .. ``largest`` times: what stays of it [largest + 1, 1], and the factor on its slopes."""
+        times = torch.arange(largest + 1, dtype=torch.float32, device=device).unsqueeze(1)
         rate = lr * self.reg
         if rate == 0:
             return torch.ones_like(times), torch.full_like(times, lr)
@@ -113,5 +123,5 @@ def _csr(ptr: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -
 
 
 def _weighted(rows: Tensor, table: Tensor, ptr: Tensor, weights: Tensor) -> Tensor:
-    found: Tensor = F.embedding_bag(rows, table, ptr, mode="sum", per_sample_weights=weights, include_last_offset=True)
-    return found
+    sums: Tensor = F.embedding_bag(rows, table, ptr, mode="sum", per_sample_weights=weights, include_last_offset=True)
+    return sums

@@ -1,10 +1,10 @@
-"""Groups of items that content shows and behaviour knows: what a catalogue without categories would have called them.
+"""Groups of items, learnt from content and behaviour, in place of categories that a catalogue lacks.
 
     M = E[C(i, j) f(i) f(j)^T],  f the whitened directions of content,  z = V sqrt(e) f over the leading (e, V) of M
     group(i) = nearest of k-means' centres to z(i)
 
-M is the least-squares metric that predicts from content who is taken together; its negative eigenvalues are noise, and
-say how large a positive one must be. There is one group more than there are such directions. Our own choice.
+M is the least-squares metric that predicts from content which items are taken together; its negative eigenvalues are
+noise and show how large a positive one must be. There is one group more than there are such directions. Our own choice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from palate.core.content import Features
 from palate.models.match.content_kernel.directions import Directions, pair_moment
+from palate.models.match.shared.columns import Rows
 
 GROUPS = 32
 """Groups at most."""
@@ -30,7 +31,12 @@ RESTARTS = 5
 
 
 class LearnedGroups(nn.Module):
-    """Args: widths: feature name -> width. kinds: feature name -> kind of its block."""
+    """The groups of the module's formula.
+
+    Args:
+        widths: feature name -> width.
+        kinds: feature name -> kind of its block.
+    """
 
     def __init__(self, widths: Mapping[str, int], kinds: Mapping[str, str]) -> None:
         super().__init__()
@@ -39,20 +45,24 @@ class LearnedGroups(nn.Module):
         self.register_buffer("centres", torch.full((GROUPS, GROUPS - 1), torch.inf))
 
     @property
-    def found(self) -> int:
+    def count(self) -> int:
         """Number of groups, 0 where behaviour shows none."""
         return int(self.get_buffer("centres")[:, 0].isfinite().sum())
 
     def fit(
         self,
         content: Mapping[str, Features],
-        rows: NDArray[np.int64],
+        rows: Rows,
         share: NDArray[np.float64],
-        together: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+        together: tuple[Rows, Rows, NDArray[np.float64]],
     ) -> None:
-        """Fit on the items ``rows``.
+        """Find the groups.
 
-        ``share`` [n] is how much each counts (sum 1), ``together`` are pairs of places and C weighted by both.
+        Args:
+            content: feature name -> vectors of all items.
+            rows: int64 [n], items to fit on.
+            share: [n], weight of each item; they sum to 1.
+            together: pairs of places in ``rows`` and C, weighted by both items.
         """
         self.get_buffer("centres").fill_(torch.inf)
         if not self.directions.names:
@@ -76,26 +86,32 @@ class LearnedGroups(nn.Module):
         project = project / (phi @ project).square().sum(1).mean().sqrt()
         self.get_buffer("project").zero_()[:, : len(e)] = project.float()
         places = (phi @ project).numpy()
-        here = self._here(content, rows)
-        tried = [kmeans2(places[here], len(e) + 1, minit="++", iter=50, rng=seed) for seed in range(RESTARTS)]
-        centres, _ = min(tried, key=lambda found: float(((places[here] - found[0][found[1]]) ** 2).sum()))
+        described = self._described(content, rows)
+        runs = [kmeans2(places[described], len(e) + 1, minit="++", iter=50, rng=seed) for seed in range(RESTARTS)]
+        centres, _ = min(runs, key=lambda run: float(((places[described] - run[0][run[1]]) ** 2).sum()))
         self.get_buffer("centres")[: len(centres)] = 0.0
         self.get_buffer("centres")[: len(centres), : len(e)] = torch.from_numpy(centres).float()
 
-    def read(self, content: Mapping[str, Features], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """One-hot groups float32 [n, GROUPS], and bool [n]: whether an item has any content to tell by.
+    def read(self, content: Mapping[str, Features], rows: Rows) -> tuple[Tensor, Tensor]:
+        """Groups of items.
 
-        Without groups every row is zero and counts as there, so that no two items are alike by what they lack.
+        Args:
+            content: feature name -> vectors of all items.
+            rows: int64 [n], items.
+
+        Returns:
+            One-hot groups float32 [n, GROUPS], and bool [n], whether an item has any content. Without groups every row
+            is zero and every item counts as having content, so that no two items are alike by what they lack.
         """
         out = torch.zeros(len(rows), GROUPS)
-        if not self.found:
+        if not self.count:
             return out, torch.ones(len(rows), dtype=torch.bool)
-        here = torch.from_numpy(self._here(content, rows))
+        described = torch.from_numpy(self._described(content, rows))
         z = self.directions.read(content, rows) @ self.get_buffer("project")
-        nearest = torch.cdist(z, self.get_buffer("centres")[: self.found]).argmin(1)
+        nearest = torch.cdist(z, self.get_buffer("centres")[: self.count]).argmin(1)
         out[torch.arange(len(rows)), nearest] = 1.0
-        return out * here[:, None], here
+        return out * described[:, None], described
 
-    def _here(self, content: Mapping[str, Features], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _described(self, content: Mapping[str, Features], rows: Rows) -> NDArray[np.bool_]:
         masks = [content[name].present[rows] for name in self.directions.names]
         return np.any(masks, axis=0) if masks else np.zeros(len(rows), bool)

@@ -1,4 +1,4 @@
-"""Content kernel: what a user's smoothed profile says about any item, by kernel ridge regression on content.
+"""Content kernel: kernel ridge regression from content to users' smoothed profiles, which scores any item.
 
     h_u = unit(unit(EASE(y_u)) + m unit(y_u)) + c unit(popularity)        over the items seen in fitting
     score(u, i) = h_u (K + ridge I)^-1 k_i,   K = exp(sum_g w_g (mean similarity of the blocks of group g - 1))
@@ -11,24 +11,23 @@ New items need their kernel row only, new users their history only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
-from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.core.tuning import Fusion
+from palate.core.item_features import ItemFeatures
 from palate.models.base import Recommender
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
+from palate.models.match.content_kernel.config import KernelConfig
 from palate.models.match.content_kernel.profiles import KernelScorer
 from palate.models.match.content_kernel.search import search_kernel
-from palate.models.match.content_kernel.table import Carried, Fit, carried
+from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
 from palate.models.match.ease import dense_gram, ease_weights, refuse_large
 from palate.ranking.scorer import Scorer
 
@@ -66,71 +65,49 @@ class ContentKernel(Recommender):
         },
     }
 
-    class Config(ContentConfig):
-        """None chooses on items held out as if new. ``features`` restricts to names that start with one of these.
-
-        sharpness: w of words and attributes (or the only group). media: group -> weight. ridge, l2 (of EASE), mix: m,
-        popularity: c. max_items: refuse larger catalogues. select_users: users judged in selection.
-        ``sharpness_grid``, ``ridge_grid``, ``l2_grid``, ``mix_grid``, ``popularity_grid`` and ``media_grid`` are tried.
-        judge: choose on items held out as if new (``cold``), or on validation as it is (``warm``). The preset ``raw``
-        leaves behaviour out of the profile, which complements EASE on items that have behaviour. kernel: ``product`` is
-        the formula above; ``aligned`` learns from behaviour what makes K (see ``_aligned``), and its a is
-        ``media: {directions: a}``. With ``modality_dropout``, at any rate, items that lack modalities are scored by a
-        regression on the features they have (see ``_reduced``), which is what dropout would approach.
-        """
-
-        fusion: Fusion = "intermediate"
-        sharpness: float | None = None
-        ridge: float | None = None
-        l2: float | None = None
-        mix: float | None = None
-        popularity: float | None = None
-        media: dict[str, float] | None = None
-        features: tuple[str, ...] | None = None
-        sharpness_grid: tuple[float, ...] = (2.0, 1.0, 4.0)
-        ridge_grid: tuple[float, ...] = (0.3, 0.1, 0.03)
-        l2_grid: tuple[float, ...] = (300.0, 100.0, 1000.0)
-        mix_grid: tuple[float, ...] = (0.3, 0.1, 0.0)
-        popularity_grid: tuple[float, ...] = (0.15, 0.0, 0.3)
-        media_grid: tuple[float, ...] = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
-        judge: Literal["cold", "warm"] = "cold"
-        kernel: Literal["product", "aligned"] = "product"
-        max_items: int = 12_000
-        select_users: int = 2_000
-
-    config: Config
+    Config = KernelConfig
+    config: KernelConfig
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         self._kinds: dict[str, str] = {}
-        self._content: Mapping[str, Features] = {}
-        self._made: Carried | None = None
+        self._features = ItemFeatures({})
+        self._table: KernelTable | None = None
 
     def setup(self, train: TrainView) -> None:
+        """Select features and build the kernel.
+
+        Args:
+            train: all that training may see.
+
+        Raises:
+            ConfigError: if the catalogue is too large, or no feature is left.
+        """
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
-        self._content = {n: f for n, f in {**train.features, **train.fields}.items() if self._wanted(n) and len(f)}
-        self._content = {n: f for n, f in self._content.items() if f.kind == "pooled" and f.present.any()}
-        if not self._content:
+        visible = {**train.features, **train.fields}
+        wanted = {n: f for n, f in visible.items() if self._selected(n) and f.kind == "pooled" and f.present.any()}
+        self._features = ItemFeatures.of(wanted, train.n_items)
+        if not self._features:
             raise ConfigError("no content feature is left", key="features", hint="encode text, pictures or attributes")
-        self._kinds = {name: kind_of(name, found) for name, found in self._content.items()}
-        self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._content}
-        self._make_kernel({name: found.dim for name, found in self._content.items()})
+        self._kinds = {name: kind_of(name, vectors) for name, vectors in self._features.items()}
+        self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._features}
+        self._make_kernel({name: vectors.dim for name, vectors in self._features.items()})
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
-        chosen = self._given() or search_kernel(self.kernel, self._content, train, self.config, run.metric)
+        chosen = self._given() or search_kernel(self.kernel, self._features, train, self.config, run.metric)
         rows = np.flatnonzero(train.visible_items)
-        self.kernel.fit(self._content, rows, train.matrix)
+        self.kernel.fit(self._features, rows, train.matrix)
         self._settings = chosen
         matrix = sp.csr_array(train.matrix[:, rows])
-        gram = self.kernel.combine(self.kernel.means(self._content, rows, rows), chosen["weights"])
+        gram = self.kernel.combine(self.kernel.means(self._features, rows, rows), chosen["weights"])
         gram.diagonal().add_(chosen["ridge"])
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
         self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
         popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
         self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
-        self._made = None
+        self._table = None
         return True
 
     def _given(self) -> dict[str, Any] | None:
@@ -149,44 +126,43 @@ class ContentKernel(Recommender):
             **{key: s[key] for key in ("ridge", "l2", "mix", "popularity")},
         }
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
-        if not self._kinds:
-            return
-        self._content = {name: content[name] for name in self._kinds if name in content}
+    def update_items(self, features: ItemFeatures) -> None:
+        if self._kinds:
+            self._features = features.select(self._kinds)
 
     def on_fit_end(self) -> None:
-        # a restored run makes its table of the whole content at once: so does the fitted model, to the same bits
-        self._made = None
+        # a restored run computes its table from all content at once, and the fitted model must have the same bits
+        self._table = None
 
-    def _carry(self) -> Carried:
-        """(K + ridge I)^-1 K over all items; made when a scorer first asks after content arrived."""
-        if self._made is None or self._made.content is not self._content:
-            if not self._content:
-                raise ConfigError("content has not arrived", hint="call extend")
-            by = Fit(
+    def _current_table(self) -> KernelTable:
+        """(K + ridge I)^-1 K over all items, computed for the first scorer after content arrived."""
+        if self._table is None or self._table.features is not self._features:
+            if not self._features:
+                raise ConfigError("the items' content is not loaded", hint="call update_items(features) first")
+            fit = KernelFit(
                 self.kernel,
                 self.get_buffer("rows").numpy(),
                 self._settings,
                 self.get_buffer("solver"),
                 self._sources if self.config.modality_dropout else None,
             )
-            self._made = carried(by, self._content, self._made)
-        return self._made
+            self._table = update_table(fit, self._features, self._table)
+        return self._table
 
     def scorer(self) -> Scorer:
-        made = self._carry()
-        place = torch.full((made.out.size,), -1)
+        table = self._current_table()
+        place = torch.full((table.out.size,), -1)
         place[self.get_buffer("rows")] = torch.arange(len(self.get_buffer("rows")))
         smooth, popular = self.get_buffer("smooth"), self.get_buffer("popular")
-        return KernelScorer(smooth, made.out, popular, place, self._settings["mix"], made.known)
+        return KernelScorer(smooth, table.out, popular, place, self._settings["mix"], table.known)
 
     def extra_state(self) -> dict[str, Any]:
         own = {"settings": self._settings, "kinds": self._kinds, "widths": self._widths}
-        return own | {"sources": {name: list(made_of) for name, made_of in self._sources.items()}}
+        return own | {"sources": {name: list(sources) for name, sources in self._sources.items()}}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._settings, self._kinds = dict(state["settings"]), dict(state["kinds"])
-        self._sources = {name: tuple(made_of) for name, made_of in state.get("sources", {}).items()}
+        self._sources = {name: tuple(sources) for name, sources in state.get("sources", {}).items()}
         self._make_kernel(state["widths"])
 
     def _make_kernel(self, widths: Mapping[str, int]) -> None:
@@ -194,5 +170,5 @@ class ContentKernel(Recommender):
         kind = AlignedKernel if self.config.kernel == "aligned" else BlockKernel
         self.kernel: AlignedKernel | BlockKernel = kind(widths, self._kinds)
 
-    def _wanted(self, name: str) -> bool:
+    def _selected(self, name: str) -> bool:
         return self.config.features is None or name.startswith(self.config.features)

@@ -1,80 +1,109 @@
-"""Choose the settings of a content kernel: group weights, ridge, and the head of the profile."""
+"""Choose the settings of a content kernel: weights of groups, ridge, and how profiles are made."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from palate.core.content import Features
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
-from palate.models.match.content_kernel.profiles import heads, sparse_product
+from palate.models.match.content_kernel.config import KernelConfig
+from palate.models.match.content_kernel.profiles import sparse_product, user_profiles
 from palate.models.match.ease import dense_gram, ease_weights
 from palate.training.selection import dense_metric, pseudo_cold
 
 if TYPE_CHECKING:
-    from palate.data.views import TrainView
-
+    from palate.data.views import EvaluationQueries, TrainView
 
 SEARCH_ROWS = 4_000
 """Fitting items used in the search at most; every candidate setting costs their number cubed."""
 
 
 def search_kernel(
-    kernel: BlockKernel | AlignedKernel, mine: Mapping[str, Features], train: TrainView, c: Any, metric: str
+    kernel: BlockKernel | AlignedKernel,
+    features: Mapping[str, Features],
+    train: TrainView,
+    config: KernelConfig,
+    metric: str,
 ) -> dict[str, Any]:
-    """Choose on items that the fit does not see: the protocol's own, else a fifth of the training items."""
-    view, held = pseudo_cold(train, c.select_users)
-    if c.judge == "warm" and train.valid is not None:
-        view, held = train, train.sampled(c.select_users).valid or train.valid
+    """Choose on items that the fit does not see: the protocol's own, else a fifth of the training items.
+
+    Args:
+        kernel: is fitted to the items of the search.
+        features: feature name -> vectors that the model reads.
+        train: all that training may see.
+        config: settings that are given, and the grids of the others.
+        metric: what is maximised.
+
+    Returns:
+        ``weights`` of the kernel's groups, ``ridge``, ``l2``, ``mix`` and ``popularity``.
+    """
+    view, held = pseudo_cold(train, config.select_users)
+    if config.judge == "warm" and train.valid is not None:
+        view, held = train, train.sampled(config.select_users).valid or train.valid
     rows = np.flatnonzero(view.visible_items)
     if len(rows) > SEARCH_ROWS:
         rows = np.sort(np.random.default_rng([train.seed, 2]).choice(rows, SEARCH_ROWS, replace=False))
-    asked = rows if held.candidates is None else np.flatnonzero(held.candidates)
-    content = train.all_features if not train.visible_items.all() else mine
-    content = {name: content[name] for name in mine}
+    candidates = rows if held.candidates is None else np.flatnonzero(held.candidates)
+    content = train.all_features if not train.visible_items.all() else features
+    content = {name: content[name] for name in features}
     kernel.fit(content, rows, view.matrix)
-    own, cross = kernel.means(content, rows, rows), kernel.means(content, rows, asked)
+    own, cross = kernel.means(content, rows, rows), kernel.means(content, rows, candidates)
     matrix = sp.csr_array(view.matrix[:, rows])
-    place = np.full(train.n_items, -1)
-    place[rows] = np.arange(len(rows))
-    y = torch.zeros(len(held), len(rows))
-    at = place[held.users.history.items]
-    y[torch.from_numpy(held.users.history.owners()[at >= 0]), torch.from_numpy(at[at >= 0])] = 1.0
+    y = _histories(held, rows, train.n_items)
     popular = torch.nn.functional.normalize(torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32)), dim=0)
-    value = dense_metric(held, asked, metric)
+    value = dense_metric(held, candidates, metric)
     gram = dense_gram(matrix)
-    smoothed = {l2: sparse_product(y, ease_weights(gram, l2)) for l2 in _grid(c.l2, c.l2_grid)}
-    tops = [(l2, m) for l2 in smoothed for m in _grid(c.mix, c.mix_grid)]
-    best: tuple[float, dict[str, Any]] = (-1.0, {})
+    smoothed = {l2: sparse_product(y, ease_weights(gram, l2)) for l2 in _grid(config.l2, config.l2_grid)}
+    best: tuple[float, dict[str, Any]] = (-np.inf, {})
 
-    def judge(weights: dict[str, float], ridge: float, heads_only: list[tuple[float, float]], pops: Any) -> None:
+    def judge(
+        weights: dict[str, float], ridge: float, profiles: list[tuple[float, float]], popularities: Sequence[float]
+    ) -> None:
+        """Keep the best of the profiles, (l2, mix) each, and weights of popularity with one kernel."""
         nonlocal best
         gram_k = kernel.combine(own, weights)
         gram_k.diagonal().add_(ridge)
         out = torch.cholesky_solve(kernel.combine(cross, weights), torch.linalg.cholesky(gram_k))
         common = popular @ out
-        for l2, mix in heads_only:
-            scores = heads(y, smoothed[l2], mix) @ out
-            for pop in pops:
-                found = value(scores + pop * common)
-                if found > best[0]:
-                    best = (found, dict(weights=dict(weights), ridge=ridge, l2=l2, mix=mix, popularity=pop))
+        for l2, mix in profiles:
+            scores = user_profiles(y, smoothed[l2], mix) @ out
+            for popularity in popularities:
+                score = value(scores + popularity * common)
+                if score > best[0]:
+                    best = (score, dict(weights=dict(weights), ridge=ridge, l2=l2, mix=mix, popularity=popularity))
 
     groups = kernel.groups
-    for sharp, ridge in itertools.product(_grid(c.sharpness, c.sharpness_grid), _grid(c.ridge, c.ridge_grid)):
-        judge({groups[0]: sharp}, ridge, tops, _grid(c.popularity, c.popularity_grid))
+    profiles = [(l2, mix) for l2 in smoothed for mix in _grid(config.mix, config.mix_grid)]
+    popularities = _grid(config.popularity, config.popularity_grid)
+    sharpness, ridges = _grid(config.sharpness, config.sharpness_grid), _grid(config.ridge, config.ridge_grid)
+    for sharp, ridge in itertools.product(sharpness, ridges):
+        judge({groups[0]: sharp}, ridge, profiles, popularities)
     for group in groups[1:]:
         base = best[1]
-        for extra in (c.media[group],) if c.media and group in c.media else c.media_grid[1:]:
-            tried = {**base["weights"], group: extra}
-            judge(tried, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
+        given = (config.media or {}).get(group)
+        for weight in config.media_grid[1:] if given is None else (given,):
+            weights = {**base["weights"], group: weight}
+            judge(weights, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
     return best[1]
+
+
+def _histories(held: EvaluationQueries, rows: NDArray[np.int64], n_items: int) -> Tensor:
+    """Histories over the items ``rows`` as rows of ones, float32 [queries, len(rows)]."""
+    place = np.full(n_items, -1)
+    place[rows] = np.arange(len(rows))
+    at = place[held.users.history.items]
+    y = torch.zeros(len(held), len(rows))
+    y[torch.from_numpy(held.users.history.owners()[at >= 0]), torch.from_numpy(at[at >= 0])] = 1.0
+    return y
 
 
 def _grid(value: float | None, grid: tuple[float, ...]) -> tuple[float, ...]:

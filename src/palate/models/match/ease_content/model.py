@@ -19,14 +19,15 @@ from torch import Tensor
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.core.tuning import Fusion
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.models.match.ease import ItemItemScorer, inverse, refuse_large
 from palate.models.match.ease_content.prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
-from palate.models.match.shared.nearest import ArrivalsScorer, Near, nearest
+from palate.models.match.ease_content.scorer import ArrivalsScorer
+from palate.models.match.shared.nearest import Near, nearest
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
@@ -49,26 +50,31 @@ class EASEContent(Recommender):
     requirements = Requirements(content=True)
 
     class Config(ContentConfig):
-        """None chooses on validation.
+        """Settings of EASE with content; None chooses from a grid on validation.
 
-        l2: regularisation. prior: b. widen: a. power: exponent of the activity weight. k: neighbours.
-        ``*_grid``: values tried. weights: modality -> weight in S. max_items: refuse larger catalogues.
-        select_users: validation users used. With ``modality_dropout`` S is the mean over what it leaves of modalities.
+        With ``modality_dropout`` S is the mean over what it leaves of modalities.
         """
 
-        fusion: Fusion = "intermediate"
-        l2: float | None = Field(None, gt=0)
-        prior: float | None = Field(None, ge=0)
-        widen: float | None = Field(None, ge=0)
-        power: float | None = None
-        k: int = Field(10, ge=1)
-        weights: dict[str, float] | None = None
-        l2_grid: tuple[float, ...] = (200.0, 400.0, 100.0, 50.0)
-        power_grid: tuple[float, ...] = (0.5, 0.0)
-        prior_grid: tuple[float, ...] = (0.1, 0.2, 0.05, 0.0)
-        widen_grid: tuple[float, ...] = (0.3, 0.0)
-        max_items: int = 25_000
-        select_users: int = 5_000
+        fusion: Fusion = Field("intermediate", description="where the modalities of an item are fused")
+        l2: float | None = Field(None, gt=0, description="regularisation", json_schema_extra={"search": "10..2000:log"})
+        prior: float | None = Field(
+            None,
+            ge=0,
+            description="b, weight of the content graph in the prior mean",
+            json_schema_extra={"search": "0.0..0.5"},
+        )
+        widen: float | None = Field(None, ge=0, description="a, share of content neighbours added to histories")
+        power: float | None = Field(None, description="exponent of the users' activity weight")
+        k: int = Field(10, ge=1, description="content neighbours of an item, the item included")
+        weights: dict[str, float] | None = Field(
+            None, description="modality -> weight in S; None takes .1 for pictures and video, .9 for others"
+        )
+        l2_grid: tuple[float, ...] = Field((200.0, 400.0, 100.0, 50.0), description="values of l2 tried")
+        power_grid: tuple[float, ...] = Field((0.5, 0.0), description="values of power tried")
+        prior_grid: tuple[float, ...] = Field((0.1, 0.2, 0.05, 0.0), description="values of prior tried")
+        widen_grid: tuple[float, ...] = Field((0.3, 0.0), description="values of widen tried")
+        max_items: int = Field(25_000, description="larger catalogues are refused")
+        select_users: int = Field(5_000, description="validation users that settings are chosen on, at most")
 
     config: Config
 
@@ -80,7 +86,7 @@ class EASEContent(Recommender):
     def setup(self, train: TrainView) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train)
-        self.content.fit(train.features, train.n_items)
+        self.content.fit(ItemFeatures.of(train.features, train.n_items))
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
@@ -138,9 +144,9 @@ class EASEContent(Recommender):
     def selected_settings(self) -> dict[str, Any]:
         return dict(zip(("l2", "power", "prior", "widen"), self._setting))
 
-    def update_items(self, content: Mapping[str, Features], n_items: int) -> None:
+    def update_items(self, features: ItemFeatures) -> None:
         known = self.get_buffer("known")
-        self._near = nearest(self.content, content, n_items, known, self.config.k, self.config.weights, self._near)
+        self._near = nearest(self.content, features, known, self.config.k, self.config.weights, self._near)
 
     def scorer(self) -> Scorer:
         weights, known = self.get_buffer("weights"), self.get_buffer("known")

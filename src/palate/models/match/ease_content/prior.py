@@ -1,4 +1,4 @@
-"""The linear algebra of EASE with content: weighted Gram matrix, content prior, widened histories, arrivals."""
+"""The linear algebra of EASE with content: weighted Gram matrix, content prior, widened histories."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def weighted_gram(matrix: sp.csr_array, power: float) -> NDArray[np.float32]:
-    """float32 [N, N], X^T W X with W = diag(n_u^-power), scaled so that sum_u w_u n_u = sum_u n_u."""
+    """X^T W X, float32 [N, N], with W = diag(n_u^-power), scaled so that sum_u w_u n_u = sum_u n_u.
+
+    Args:
+        matrix: X, [users, N].
+        power: exponent of the activity weight.
+    """
     counts = np.diff(matrix.indptr).astype(np.float64)
     w = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
     w *= counts.sum() / max(float(w @ counts), 1e-12)
@@ -31,11 +36,19 @@ def weighted_gram(matrix: sp.csr_array, power: float) -> NDArray[np.float32]:
 def prior_graph(
     train: TrainView, content: ItemContent, k: int, weights: Mapping[str, float] | None, dropout: float = 0.0
 ) -> sp.csr_array:
-    """S: the content graph made symmetric, D^-1/2 A D^-1/2, no diagonal; empty without content."""
-    found = item_graph(train, content, k, weights, "cosine", dropout)
-    if found is None:
+    """S [N, N]: the content graph made symmetric, D^-1/2 A D^-1/2, no diagonal; empty without content.
+
+    Args:
+        train: all that training may see.
+        content: loaded with what training may see.
+        k: content neighbours of an item, the item included.
+        weights: modality -> weight.
+        dropout: probability that an item lacks a modality.
+    """
+    graph = item_graph(train, content, k, weights, "cosine", dropout)
+    if graph is None:
         return sp.csr_array((train.n_items, train.n_items), dtype=np.float32)
-    adjacency = sp.csr_array(found.to_scipy())
+    adjacency = sp.csr_array(graph.to_scipy())
     adjacency = sp.csr_array(adjacency + adjacency.T)
     adjacency.setdiag(0)
     adjacency.eliminate_zeros()
@@ -44,18 +57,34 @@ def prior_graph(
 
 
 def row_normalised(graph: sp.csr_array) -> sp.csr_array:
-    """T: rows of S that sum to one."""
+    """T [N, N]: S with rows that sum to one.
+
+    Args:
+        graph: S.
+    """
     return sp.csr_array(sp.diags_array(power_of(graph.sum(axis=1), -1.0)) @ graph, dtype=np.float32)
 
 
 def power_of(sums: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:
-    """Elementwise power, 0 where the sum is 0."""
+    """Elementwise power, 0 where the sum is 0.
+
+    Args:
+        sums: sums of rows.
+        exponent: the power.
+    """
     values = np.asarray(sums, np.float64)
     return np.where(values > 0, np.maximum(values, 1e-12) ** exponent, 0.0)
 
 
 def prior_weights(p: Tensor, graph: sp.csr_array, l2: float, prior: float) -> Tensor:
-    """B of the module's formula; O(N nnz(S)) time beside two N x N matrices."""
+    """B of :mod:`palate.models.match.ease_content.model`, [N, N]; O(N nnz(S)) time, two more N x N matrices.
+
+    Args:
+        p: P, [N, N].
+        graph: S, [N, N].
+        l2: regularisation.
+        prior: b.
+    """
     a = torch.from_numpy(np.ascontiguousarray((graph.T @ p.numpy().T).T)) if prior else torch.zeros_like(p)
     a.mul_(prior).sub_(p).mul_(l2)
     a.addcmul_(p, ((1 + a.diagonal()) / p.diagonal())[None, :], value=-1.0)
@@ -64,5 +93,11 @@ def prior_weights(p: Tensor, graph: sp.csr_array, l2: float, prior: float) -> Te
 
 
 def widened(weights: Tensor, wide: sp.csr_array, amount: float) -> Tensor:
-    """(I + a T) B."""
+    """(I + a T) B, [N, N].
+
+    Args:
+        weights: B.
+        wide: T.
+        amount: a.
+    """
     return weights + amount * torch.from_numpy(wide @ weights.numpy()) if amount else weights

@@ -1,4 +1,4 @@
-"""One item-item graph from content: given neighbours where the data has them, cosine k-NN elsewhere, mixed."""
+"""One item-item graph from content: given neighbours where the data have them, cosine k-NN elsewhere, mixed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ DEFAULT_WEIGHTS = {"image": 0.1, "video": 0.1}
 
 
 def modality_weight(name: str, weights: Mapping[str, float]) -> float:
-    """The weight of feature ``name``: its own, else its modality's (before the dot), else .1 for pictures, .9."""
+    """The weight of a feature: its own, else its modality's (before the dot), else .1 for pictures and video, .9.
+
+    Args:
+        name: of the feature.
+        weights: feature or modality -> weight.
+    """
     modality = name.partition(".")[0]
     return weights.get(name, weights.get(modality, DEFAULT_WEIGHTS.get(modality, 0.9)))
 
@@ -44,10 +49,12 @@ def item_graph(
     seen. Rows sum to one, or are empty where an item has no content.
 
     Args:
-        content: loaded with what may be seen.
+        train: all that training may see.
+        content: loaded with what training may see.
+        k: neighbours, the item included.
         weights: modality -> weight, see :func:`modality_weight`; scaled to sum to one.
         edge: ``binary`` (FREEDOM) or ``cosine`` edges before normalisation.
-        dropout: chance that a modality is missing; the mixture is the mean over what is left.
+        dropout: probability that an item lacks a modality; the mixture is the mean over what is left.
 
     Returns:
         [n_items, n_items], or None when there is no content at all.
@@ -60,13 +67,14 @@ def item_graph(
     for name in content.names:
         if name not in graphs and bool(content.present(name).any()):
             values, present = content.rows(name)
-            found = nearest_neighbours(values, present.cpu().numpy(), k)
-            graphs[name] = neighbour_graph(*found, weights=edge, norm="row")
+            neighbours = nearest_neighbours(values, present.cpu().numpy(), k)
+            graphs[name] = neighbour_graph(*neighbours, weights=edge, norm="row")
     if not graphs:
         return None
     shares = np.array([modality_weight(name, weights or {}) for name in graphs])
-    whole = mix_graphs(list(graphs.values()), list(shares / shares.sum()))
-    return _expected(graphs, shares, dropout) if dropout else whole
+    if dropout:
+        return _expected(graphs, shares, dropout)
+    return mix_graphs(list(graphs.values()), list(shares / shares.sum()))
 
 
 def _expected(graphs: Mapping[str, Graph], weights: NDArray[np.float64], dropout: float) -> Graph:
@@ -83,7 +91,14 @@ def _expected(graphs: Mapping[str, Graph], weights: NDArray[np.float64], dropout
 
 
 def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary") -> Graph:
-    """The ``k - 1`` strongest given neighbours of each item and the item itself, row-normalised."""
+    """The ``k - 1`` strongest given neighbours of each item and the item itself, row-normalised.
+
+    Args:
+        edges: from items to items.
+        n_items: number of items.
+        k: neighbours, the item included.
+        edge: ``binary``, or ``cosine`` to keep the given weights.
+    """
     source, target = edges.source, edges.target
     other = source != target
     source, target, weight = source[other], target[other], edges.weight[other]
@@ -98,7 +113,7 @@ def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary"
     return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
 
 
-Deployment = Mapping[str, tuple[Tensor, Tensor]]
+UnitVectors = Mapping[str, tuple[Tensor, Tensor]]
 """Feature -> rows int64 [m] that may be neighbours, and their unit vectors [m, d]."""
 
 
@@ -112,19 +127,27 @@ def arrivals_graph(
     """Each arrived item's ``k`` nearest fitted items by cosine, averaged within and mixed over modalities.
 
     Args:
-        content: loaded with all items. arrived: int64 [a], rows to describe. fitted: bool [n_items], rows that may be
-            neighbours.
+        content: loaded with all items.
+        arrived: int64 [a], items that look for neighbours.
+        fitted: bool [n_items], items that may be neighbours.
+        k: neighbours.
+        weights: modality -> share in the mixture.
 
     Returns:
         [a, n_items] with rows that sum to one (empty where an item has no content), or None when nothing arrived.
     """
     device = content.present(content.names[0]).device if content.names else torch.device("cpu")
-    asked = {name: content.rows(name, arrived.to(device)) for name in content.names if len(arrived)}
-    return near_graph(fitted_vectors(content, fitted) if asked else {}, asked, len(fitted), k, weights)
+    queries = {name: content.rows(name, arrived.to(device)) for name in content.names if len(arrived)}
+    return near_graph(fitted_vectors(content, fitted) if queries else {}, queries, len(fitted), k, weights)
 
 
-def fitted_vectors(content: ItemContent, fitted: Tensor) -> Deployment:
-    """What :func:`near_graph` compares with: the fitted items' vectors, by feature."""
+def fitted_vectors(content: ItemContent, fitted: Tensor) -> UnitVectors:
+    """Unit vectors of the fitted items, which :func:`near_graph` searches.
+
+    Args:
+        content: loaded with all items.
+        fitted: bool [n_items].
+    """
     out = {}
     for name in content.names:
         values, present = content.rows(name)
@@ -135,26 +158,35 @@ def fitted_vectors(content: ItemContent, fitted: Tensor) -> Deployment:
 
 
 def near_graph(
-    fitted: Deployment,
-    asked: Mapping[str, tuple[Tensor, Tensor]],
+    fitted: UnitVectors,
+    queries: Mapping[str, tuple[Tensor, Tensor]],
     n_items: int,
     k: int = 10,
     weights: Mapping[str, float] | None = None,
     block: int = 1024,
 ) -> Graph | None:
-    """The graph of :func:`arrivals_graph` for items with vectors [a, d] and masks [a] ``asked``, by feature.
+    """The graph of :func:`arrivals_graph`, for given vectors. A row depends on its own item only. O(a m d).
 
-    A row depends on its own item only. O(a m d).
+    Args:
+        fitted: what is searched, from :func:`fitted_vectors`.
+        queries: feature name -> vectors [a, d] and mask [a] of the items that look for neighbours.
+        n_items: columns of the graph.
+        k: neighbours.
+        weights: modality -> share in the mixture.
+        block: items searched at a time.
+
+    Returns:
+        [a, n_items], or None when no item has content.
     """
     graphs, shares = [], []
     for name, (base, known) in fitted.items():
-        values, present = asked[name]
-        there = present.cpu().nonzero().squeeze(1)
-        if not len(there):
+        values, present = queries[name]
+        described = present.cpu().nonzero().squeeze(1)
+        if not len(described):
             continue
-        query, width = F.normalize(values, dim=1)[there.to(values.device)], min(k, len(base))
+        query, width = F.normalize(values, dim=1)[described.to(values.device)], min(k, len(base))
         best = torch.cat([(part @ known.T).topk(width, dim=1).indices.cpu() for part in query.split(block)])
-        rows, size = there.repeat_interleave(width), (len(present), n_items)
+        rows, size = described.repeat_interleave(width), (len(present), n_items)
         graphs.append(Graph.from_pairs(rows, base[best].reshape(-1), size).normalised("row"))
         shares.append(modality_weight(name, weights or {}))
     if not graphs:

@@ -1,24 +1,19 @@
-"""What all matchers with a dot-product score share: final vectors, kept once training is over."""
+"""Matchers that score by a dot product; the final vectors are kept once training is over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from fnmatch import fnmatchcase as fnmatch
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Self
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from palate.batches.pairs import PairBatches
-from palate.contracts import Phase
-from palate.core.batch import BatchSource, PairBatch, RaggedArray
-from palate.core.config import AdaptedConfig, TrainedConfig
+from palate.contracts import InputSpec
+from palate.core.batch import BatchSource, RaggedArray
+from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
-from palate.features.adapted import Source
-from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.ranking.scorer import Scorer, VectorScorer, mean_of
 
@@ -29,71 +24,72 @@ if TYPE_CHECKING:
 class VectorMatcher(Recommender):
     """A matcher that scores with user . item. Subclasses give :meth:`vectors`.
 
-    After training the final vectors are buffers, so a saved run needs no graph.
+    After training the final vectors are buffers, so a saved run needs no graph. For a model that reads content see
+    :class:`palate.models.match.shared.content_matcher.ContentMatcher`.
 
-    Class attributes:
+    Attributes:
+        negatives: items drawn for each training positive.
         user_parameters: parameters whose first ``n_users`` rows belong to users.
         training_only: tensors that scoring does not read once the final vectors exist, as ``fnmatch`` patterns.
+        known: bool [n_items], items that can be scored.
+        final_users: float32 [n_users, d], None before the end of training.
+        final_items: float32 [n_items, d], None before the end of training.
     """
 
     negatives: ClassVar[int] = 1
-    content: ItemContent
-    config: TrainedConfig
     user_parameters: ClassVar[tuple[str, ...]] = ()
     training_only: ClassVar[tuple[str, ...]] = ()
 
-    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
-        """Training positives with ``negatives`` draws each."""
-        return PairBatches(train, self.negatives)
+    config: TrainedConfig
+    known: Tensor
+    final_users: Tensor | None
+    final_items: Tensor | None
+
+    def build(self, shape: InputSpec) -> None:
+        super().build(shape)
+        self.register_buffer("final_users", None)
+        self.register_buffer("final_items", None)
 
     def setup(self, train: TrainView) -> None:
         super().setup(train)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
-    def attach_encoders(self, source: Source) -> None:
-        if not isinstance(getattr(self, "content", None), ItemContent):
-            super().attach_encoders(source)
-        self.content.attach_encoders(source, _adapted(self).encode_rows)
+    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+        """Training positives with ``negatives`` draws each.
 
-    def phases(self) -> list[Phase]:
-        found, content = super().phases(), getattr(self, "content", None)
-        if not isinstance(content, ItemContent) or content.network is None:
-            return found
-        slow = content.network.pretrained()
-        return [
-            replace(
-                phase,
-                loss=partial(_attending, content, phase.loss),
-                groups=phase.slowed(slow, _adapted(self).pretrained_lr),
-            )
-            for phase in found
-        ]
+        Args:
+            train: holds the positives.
+            run: not read.
+        """
+        return PairBatches(train, self.negatives)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """(users [n_users, d], items [n_items, d]) from the present weights."""
-        raise UnsupportedError(f"{self.name} has no vectors")
+        """Vectors from the present weights.
+
+        Returns:
+            Users [n_users, d] and items [n_items, d].
+
+        Raises:
+            UnsupportedError: for a subclass that does not override it.
+        """
+        raise UnsupportedError(f"{self.name} has no vectors: override vectors()")
 
     def fold_in(self, items: Tensor, history: RaggedArray) -> Tensor:
-        """A visitor's vector [B, d] from a history; ``items`` are the final item vectors."""
+        """Vectors of users that training did not see.
+
+        Args:
+            items: float32 [n_items, d], final item vectors.
+            history: items that each of B users took.
+
+        Returns:
+            float32 [B, d]; by default the mean of the items.
+        """
         return mean_of(items, history)
-
-    def derive(self) -> None:
-        """Make what is kept of content between steps; called again whenever dropout takes other parts of it away."""
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        dropout: float = getattr(self.config, "modality_dropout", 0.0)
-        if dropout and self.input_spec is not None and "final_users" not in self._buffers:
-            self.derive()
-        return self
 
     def on_fit_end(self) -> None:
         with torch.no_grad():
             users, items = self.vectors()
-        self.register_buffer("final_users", users.detach().cpu().clone())
-        self.register_buffer("final_items", items.detach().cpu().clone())
-        if isinstance(getattr(self, "content", None), ItemContent):
-            self.content.freeze()
+        self.final_users, self.final_items = users.detach().cpu().clone(), items.detach().cpu().clone()
 
     def user_tensors(self) -> dict[str, slice]:
         n_users = self.input_spec.n_users if self.input_spec else 0
@@ -101,27 +97,12 @@ class VectorMatcher(Recommender):
 
     def training_tensors(self) -> set[str]:
         patterns = self.training_only
-        return {name for name in self.state_dict() if any(fnmatch(name, pattern) for pattern in patterns)}
+        return {name for name in self.state_dict() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
     def scorer(self) -> Scorer:
-        if "final_users" in self._buffers:
-            users, items = self.get_buffer("final_users"), self.get_buffer("final_items")
-        else:
+        users, items = self.final_users, self.final_items
+        if users is None or items is None:
             with torch.no_grad():
                 users, items = (part.detach() for part in self.vectors())
-        known = self.get_buffer("known").cpu().numpy()
-        return VectorScorer(users, items, lambda history: self.fold_in(items, history), known)
-
-
-def _adapted(model: VectorMatcher) -> AdaptedConfig:
-    if not isinstance(model.config, AdaptedConfig):
-        raise UnsupportedError(f"{model.name} reads content, but its Config does not extend AdaptedConfig")
-    return model.config
-
-
-def _attending(
-    content: ItemContent, loss: Callable[[PairBatch], Mapping[str, Tensor]], batch: PairBatch
-) -> Mapping[str, Tensor]:
-    """``loss`` of a batch whose items' content is encoded with gradients."""
-    content.attend(torch.cat([batch.items, batch.negatives.flatten()]))
-    return loss(batch)
+        vectors = items
+        return VectorScorer(users, items, lambda history: self.fold_in(vectors, history), self.known.cpu().numpy())

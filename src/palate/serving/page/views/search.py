@@ -113,7 +113,7 @@ def _render(request: Request, service: RecommenderService, state: SearchState) -
         shared_space=shares_space(snapshot),
         remedy=REMEDY,
         examples=[] if state.has_query else [item_card(snapshot, row) for row in popular],
-        has_images=any(kind == "image" for kind, *_ in snapshot.content.used.values()),
+        has_images=any(kind == "image" for kind, *_ in snapshot.content.plan.values()),
     )
 
 
