@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
+import palate
 from palate.core.errors import ArtefactError, ConfigError, DataError
 from palate.core.files import digest
 from palate.simulation import PRESETS, Truth, World, gallery, pictures
@@ -251,3 +252,17 @@ def test_presets_are_frozen():
         parts = (schema.categories, schema.attributes, dict(schema.visibility), dict(schema.importance))
         pinned[name] = (config.version, digest(config.hash, *map(repr, parts)))
     assert pinned == {"shop": (2, "a77c19efe724f49dd2bcb90117d4705a")}
+
+
+def test_news_are_texts_in_labelled_impressions(tmp_path):
+    folder = World.make(preset="news", seed=1, n_items=120, n_users=60, interactions_per_user=4).write(
+        tmp_path / "news"
+    )
+    data = palate.load(folder)
+    assert set(data.items.modalities) == {"text", "attributes"} and data.interactions.has("impression")
+    events = data.select_view().events
+    assert 0.01 < float(events.label.mean()) < 0.5 and events.position is not None and events.impression is not None
+    shown = np.unique(events.impression, return_counts=True)[1]
+    assert shown.max() == 10
+    words = " ".join(data.items.frame["description"].drop_nulls().to_list())
+    assert "the harbour" in words and "{word}" not in words

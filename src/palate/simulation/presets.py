@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest
+from palate.simulation.news import NEWS
 from palate.simulation.schema import Schema
 from palate.simulation.shop import SHOP
 
@@ -95,8 +96,15 @@ class WorldConfig(BaseModel):
         return digest(self.model_dump_json())
 
 
-SCHEMAS: dict[str, Schema] = {"shop": SHOP}
-PRESETS: dict[str, WorldConfig] = {"shop": WorldConfig()}
+SCHEMAS: dict[str, Schema] = {"shop": SHOP, "news": NEWS}
+PRESETS: dict[str, WorldConfig] = {
+    "shop": WorldConfig(),
+    "news": WorldConfig(
+        preset="news", version=1, n_items=1200, n_users=1500, interactions_per_user=15.0, days=30, new_items=0.5,
+        new_from=0.6, new_users=0.1, near_duplicates=0.0, missing={"text": 0.02}, missing_cheap={}, price_weight=0.0,
+        policy=(0.3, 0.3, 0.2, 0.2), fresh_days=4, slate=10, searches=0.0,
+    ),
+}  # fmt: skip
 
 
 def configure(preset: str, overrides: dict[str, Any]) -> WorldConfig:

@@ -15,13 +15,16 @@ from palate.simulation.presets import WorldConfig
 from palate.simulation.shop import BRANDS
 from palate.simulation.tastes import Population
 
-VERBS = {"material": "made_of", "purpose": "used_for", "shape": "shaped", "era": "styled"}
+VERBS = {
+    "material": "made_of", "purpose": "used_for", "shape": "shaped", "era": "styled",
+    "place": "happened_in", "theme": "about", "tone": "toned", "form": "is_a",
+}  # fmt: skip
 
 
 def make_relations(items: Items, population: Population, config: WorldConfig, neighbours: int = 10) -> pl.DataFrame:
     """Make the table (source, relation, target, weight).
 
-    ``belongs_to`` and ``sold_by`` follow the catalogue; ``made_of``, ``used_for``, ``shaped`` and ``styled`` repeat
+    ``belongs_to`` and ``sold_by`` follow the catalogue; ``made_of``, ``used_for`` and the like repeat
     the values that the text shows, right or wrong; ``bought_together`` (weight: cosine) comes from customers of the
     season before, who are in no log: no split of the log can leak through it. Items that arrived since have no such
     edge.
@@ -37,7 +40,8 @@ def make_relations(items: Items, population: Population, config: WorldConfig, ne
         _triples(ids, "belongs_to", pl.Series(items.schema.leaves).gather(leaf)),
         _triples(ids, "sold_by", pl.Series(BRANDS).gather(items.brand[items.content].astype(np.int64))),
     ]
-    for name, verb in VERBS.items():
+    stated_names = [name for name in VERBS if name in items.schema.visibility["text"]]
+    for name, verb in ((name, VERBS[name]) for name in stated_names):
         codes = items.shown["text"][:, items.schema.column(name)]
         stated = np.flatnonzero((codes != HIDDEN) & items.present["text"])
         values = pl.Series(items.schema.values(name)).gather(codes[stated].astype(np.int64))

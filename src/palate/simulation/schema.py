@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from palate.core.errors import ConfigError, did_you_mean
 
 Codes = NDArray[np.int8]
+Words = Mapping[str, Mapping[str, tuple[str, ...]]]
 LEAF = "subcategory"
 
 
@@ -56,6 +57,8 @@ class Schema:
         visibility: modality -> attribute -> clarity, the probability that the modality shows the true value.
             An attribute that is not listed for a modality is not shown by it at all.
         importance: mean weight of an attribute in users' tastes; also for ``subcategory``.
+        words: attribute -> value -> several words for it, so that no single token is the attribute.
+        claims: attribute -> voice -> sentences that say a ``{word}``.
 
     Raises:
         ConfigError: categories differ in size, or a modality shows an unknown attribute.
@@ -65,6 +68,8 @@ class Schema:
     attributes: tuple[Attribute, ...]
     visibility: Mapping[str, Mapping[str, float]]
     importance: Mapping[str, float]
+    words: Words = field(default_factory=dict)
+    claims: Words = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len({len(category.leaves) for category in self.categories}) != 1:

@@ -9,7 +9,8 @@ import numpy as np
 from palate.core.seeding import rng_for
 from palate.simulation.items import HIDDEN, Items
 from palate.simulation.presets import WorldConfig
-from palate.simulation.shop import BRANDS, VOICES, WORDS
+from palate.simulation.schema import Schema
+from palate.simulation.shop import BRANDS, VOICES
 
 # templates are short, so that the facts of a text weigh more than the voice of its brand
 OPENINGS = {
@@ -17,32 +18,6 @@ OPENINGS = {
     "warm": ("We love this {leaf}.", "A {leaf} with heart."),
     "technical": ("{leaf}, series {number}.", "Model {number}: {leaf}."),
     "playful": ("Meet your {leaf}!", "Psst, a {leaf}!"),
-}
-CLAIMS = {
-    "shape": {
-        "plain": ("It is {word}.", "Outline: {word}."),
-        "warm": ("Its {word} form feels lovely.", "So {word}."),
-        "technical": ("Geometry: {word}.", "Outline {word}."),
-        "playful": ("And {word}!", "So {word} it hurts."),
-    },
-    "material": {
-        "plain": ("It is made of {word}.", "Made of {word}."),
-        "warm": ("Made with care of {word}.", "Honest {word}."),
-        "technical": ("Material: {word}.", "Body of {word}."),
-        "playful": ("Hello, {word}!", "All {word}, all the way."),
-    },
-    "purpose": {
-        "plain": ("It is for {word}.", "Use it for {word}."),
-        "warm": ("Lovely for {word}.", "Made for {word}."),
-        "technical": ("Use: {word}.", "Rated for {word}."),
-        "playful": ("Made for {word}!", "Your ally for {word}."),
-    },
-    "era": {
-        "plain": ("The style is {word}.", "It looks {word}."),
-        "warm": ("A {word} soul.", "It has {word} charm."),
-        "technical": ("Style: {word}.", "Design {word}."),
-        "playful": ("Totally {word}.", "{word}? You bet."),
-    },
 }
 # sentences with attribute words that are unrelated to the item; the last three name a value drawn at random
 ASIDES = (
@@ -122,10 +97,10 @@ def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
     length = len(sentences[0])
     for name in (order[i] for i in rng.permutation(len(order))):
         if name == "aside":
-            sentence = _aside(rng)
+            sentence = _aside(schema, rng)
         else:
-            word = _pick(WORDS[name][stated[name]], rng)
-            template = _pick(CLAIMS[name][voice], rng)
+            word = _pick(schema.words[name][stated[name]], rng)
+            template = _pick(schema.claims[name][voice], rng)
             start = length + 1 + template.index("{word}")
             sentence = template.format(word=word)
             facts.append(Fact("description", start, start + len(word), name, stated[name], stated[name] == truth[name]))
@@ -153,7 +128,7 @@ def write_query(items: Items, row: int, draw: float) -> str:
     names = tuple(schema.visibility["text"])
     share, place = np.modf(draw * len(names))
     name = names[int(place)]
-    words = WORDS[name][schema.values(name)[items.codes[source, schema.column(name)]]]
+    words = schema.words[name][schema.values(name)[items.codes[source, schema.column(name)]]]
     share, place = np.modf(share * len(words))
     template = QUERIES[int(share * len(QUERIES))]
     return template.format(word=words[int(place)], leaf=schema.leaves[items.leaf[source]])
@@ -163,14 +138,14 @@ def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _aside(rng: np.random.Generator) -> str:
-    group = _pick(tuple(WORDS), rng)
-    word = _pick(_pick_words(group, rng), rng)
+def _aside(schema: Schema, rng: np.random.Generator) -> str:
+    group = _pick(tuple(schema.words), rng)
+    word = _pick(_pick_words(schema, group, rng), rng)
     return _pick(ASIDES, rng).format(number=int(rng.integers(2, 30)), colour=_pick(COLOURS, rng), word=word)
 
 
-def _pick_words(group: str, rng: np.random.Generator) -> tuple[str, ...]:
-    return WORDS[group][_pick(tuple(WORDS[group]), rng)]
+def _pick_words(schema: Schema, group: str, rng: np.random.Generator) -> tuple[str, ...]:
+    return schema.words[group][_pick(tuple(schema.words[group]), rng)]
 
 
 def _tags(rng: np.random.Generator) -> list[str]:

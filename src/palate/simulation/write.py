@@ -94,14 +94,14 @@ def _write_media(items: Items, config: WorldConfig, folder: Path, table: pl.Data
     texts = {
         name: pl.Series(values, dtype=pl.String) for name, values in zip(("title", "description", "tags"), zip(*copies))
     }
-    media = {name: pl.Series(values, dtype=pl.String) for name, values in paths.items()}
+    media = {name: pl.Series(paths[name], dtype=pl.String) for name in paths if name in items.schema.visibility}
     return table.with_columns(**texts, **media)
 
 
 def _write_pictures(
     items: Items, row: int, config: WorldConfig, folder: Path, subfolder: str, item_id: str
 ) -> str | None:
-    if not items.present["image"][row]:
+    if "image" not in items.present or not items.present["image"][row]:
         return None
     (folder / subfolder).mkdir(parents=True, exist_ok=True)
     for view in range(config.views):
@@ -111,7 +111,7 @@ def _write_pictures(
 
 
 def _write_sound(items: Items, row: int, config: WorldConfig, folder: Path, path: str) -> str | None:
-    if not items.present["audio"][row]:
+    if "audio" not in items.present or not items.present["audio"][row]:
         return None
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     clip = sounds.synthesise(items, row, config)
@@ -180,20 +180,28 @@ class _Table:
 def _settings(config: WorldConfig) -> dict[str, Any]:
     items: dict[str, Any] = {"file": "items.parquet", "id": "item_id"}
     if config.media:
-        items |= {"text": ["title", "description", "tags"], "image": "image", "audio": "audio"}
+        items["text"] = ["title", "description", "tags"]
+        items |= {name: name for name in ("image", "audio") if name in config.schema_.visibility}
     items["attributes"] = ["category", "subcategory", "brand", "price"]
+    log: dict[str, Any] = {"file": "interactions.parquet", "user": "user_id", "item": "item_id", "time": "timestamp"}
+    positive: dict[str, Any] = {"event": ["click", "save", "cart", "purchase"]}
+    if config.preset == "news":
+        # of a click on news, the articles beside it are half of what it says
+        log |= {"file": "impressions.parquet", "label": "clicked", "impression": "impression_id"}
+        log |= {"position": "position", "propensity": "propensity"}
+        positive = {"label": ">=1"}
+    else:
+        log["event"] = "event"
     return {
         "name": f"{config.preset}-v{config.version}",
         "items": items,
         "users": {"file": "users.parquet", "id": "user_id", "attributes": ["locale", "age_band", "style"]},
-        "interactions": {
-            "file": "interactions.parquet", "user": "user_id", "item": "item_id", "time": "timestamp", "event": "event",
-        },
+        "interactions": log,
         "relations": {
             "file": "relations.parquet", "source": "source", "relation": "relation", "target": "target",
             "weight": "weight",
         },
-        "positive": {"event": ["click", "save", "cart", "purchase"]},
+        "positive": positive,
         "split": {"kind": "temporal", "valid": 0.1, "test": 0.1},
     }  # fmt: skip
 
