@@ -139,7 +139,7 @@ def test_an_added_item_is_recommended_and_the_run_stays_whole(kin_run, shop, ask
         assert (run / name).read_bytes() == (kin_run[0] / name).read_bytes()
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["openings_of_test"] == 0 and manifest["added_items"] == 1 and manifest["command"]
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="exists already"):
         call("add", run, tmp_path / "new.csv")
     assert len(pl.read_parquet(run / "items" / "items.parquet")) == N_ITEMS + 1
 
