@@ -15,7 +15,8 @@ from _points import ITEMS, USERS, Judge, cold_recall, shop, unseen, vectors
 from palate.contracts import Pretrainer
 from palate.core.encoder import Encoder
 from palate.data.dataset import Dataset
-from palate.simulation.words import QUERIES, WORDS
+from palate.simulation.shop import WORDS
+from palate.simulation.words import QUERIES
 from palate.simulation.world import World
 
 SMALL = {"image": "pixels?side=32", "text": "pieces?size=2000&length=40"}

@@ -59,7 +59,7 @@ def epochs(data: str, model: str, count: int) -> dict[str, Any]:
         begin(epoch, rng)
 
     object.__setattr__(made, "on_epoch", on_epoch)
-    train(made, replace(view, valid=None), RunContext(view.seed))
+    train(made, replace(view, valid=None), RunContext())
     marks.append(clocks())
     spans = [(two[0] - one[0], two[1] - one[1]) for one, two in pairwise(marks[1:])]
     made.eval()
@@ -111,9 +111,9 @@ def prepared(data: str, model: str, changes: dict[str, Any] | None = None) -> tu
     made = parse_model(model, changes)
     content = plan_content(loaded)
     content = content if made.capabilities.content or made.requirements.content else content.empty()
-    view = content.view(loaded.select_view(0), loaded, dense=made.requirements.dense, fields=made.requirements.fields)
-    seed_torch(view.seed, "init", made.name)
-    made.setup(view)
+    view = content.view(loaded.select_view(), loaded, dense=made.requirements.dense, fields=made.requirements.fields)
+    seed_torch(0, "init", made.name)
+    made.setup(view, RunContext())
     return view, made
 
 

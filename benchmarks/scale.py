@@ -53,13 +53,13 @@ def work(cell: str, folder: Path, judged: int) -> dict[str, Any]:
     place, text = CELLS[cell]
     started = time.perf_counter()
     data = palate.load(folder if place == "world" else real("amazon-baby"))
-    view = data.select_view(0).sampled(judged)
+    view = data.select_view().sampled(judged, 0)
     read = time.perf_counter() - started
     started, cpu = time.perf_counter(), time.process_time()
     model = parse_model(text)
     assert isinstance(model, Matcher) and view.valid is not None
     seed_torch(0, "init", model.name)
-    model.setup(view)
+    model.setup(view, RunContext())
     run = RunContext(0, data.spec.headline)
     solved = model.solve(view, run)
     spent = time.process_time() - cpu

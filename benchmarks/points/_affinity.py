@@ -48,7 +48,7 @@ def precision(modality: str) -> Judge:
 
     def judge(model: Pretrainer, encoders: Mapping[str, Encoder], data: Dataset, seed: int) -> NDArray[np.float64]:
         rng = np.random.default_rng(seed)
-        view = data.select_view(seed)
+        view = data.select_view()
         users, taken = _eval_users(data)
         seen = np.flatnonzero(view.warm_items)
         seen_scores = _affinity(model, users, vectors(encoders[modality], modality, data, seen).values)

@@ -14,6 +14,7 @@ from palate.contracts import Capabilities
 from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.files import write_text
 from palate.core.item_features import ItemFeatures
 from palate.models.match.bpr import BPR
@@ -59,8 +60,8 @@ class LeaksTest(EASE):
 class LeaksColdContent(VBPR):
     """Takes column statistics over items that should be hidden."""
 
-    def setup(self, train: Any) -> None:
-        super().setup(train)
+    def setup(self, train: Any, run: RunContext) -> None:
+        super().setup(train, run)
         everything = {name: train.all_features[name] for name in self.content.names}
         self.content.fit(ItemFeatures.of(everything, train.n_items))
 
@@ -69,8 +70,8 @@ class LeaksColdContent(VBPR):
 class DeafToDropout(VBPR):
     """Takes the setting and does nothing with it."""
 
-    def setup(self, train: Any) -> None:
-        super().setup(train)
+    def setup(self, train: Any, run: RunContext) -> None:
+        super().setup(train, run)
         self.content.dropout = 0.0
 
 
@@ -95,8 +96,8 @@ class ZerosForMissing(VBPR):
 class ReadsAbsentRows(VBPR):
     """Takes whatever the file holds in a row that is marked as absent."""
 
-    def setup(self, train: Any) -> None:
-        super().setup(train)
+    def setup(self, train: Any, run: RunContext) -> None:
+        super().setup(train, run)
         everything = {n: Features(train.features[n].values, np.ones(train.n_items, bool)) for n in self.content.names}
         self.content.fit(ItemFeatures.of(everything, train.n_items))
 
@@ -157,10 +158,10 @@ class SwallowsSettings(BPR):
 class MutatesInput(VBPR):
     """Standardises the caller's array in place."""
 
-    def setup(self, train: Any) -> None:
+    def setup(self, train: Any, run: RunContext) -> None:
         for found in train.features.values():
             found.values[found.present] *= 1.01
-        super().setup(train)
+        super().setup(train, run)
 
 
 class NoisyScorer(VectorScorer):
@@ -335,8 +336,8 @@ class DoubledUsers(LightGCN):
         users = self.get_buffer("final_users")
         self.register_buffer("doubled", torch.cat([2 * users, users.new_zeros(1, users.shape[1])]))
 
-    def setup(self, train: Any) -> None:
-        super().setup(train)
+    def setup(self, train: Any, run: RunContext) -> None:
+        super().setup(train, run)
         self.register_buffer("doubled", torch.zeros(0))
 
 
@@ -345,8 +346,8 @@ class DoubledUsers(LightGCN):
 class GraphBuiltOnce(VBPR):
     """Smooths items over a content graph that stays as it was when the model was set up."""
 
-    def setup(self, train: Any) -> None:
-        super().setup(train)
+    def setup(self, train: Any, run: RunContext) -> None:
+        super().setup(train, run)
         self.hop = item_graph(train, self.content, 3)
 
     def loss(self, batch: Any) -> dict[str, Tensor]:

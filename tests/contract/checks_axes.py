@@ -14,6 +14,7 @@ from tiny_world import arrivals, variant
 import palate
 from palate.contracts import Matcher, Model, models
 from palate.core.config import AdaptedConfig, ContentConfig
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import FUSIONS, TuningSpec, parse_tuning
@@ -111,12 +112,12 @@ def content_that_nothing_can_train_is_refused(case: Case) -> None:
 def every_trained_weight_of_the_content_gets_a_gradient(case: Case) -> None:
     data = case.data("described")
     for tuning, fusion in MIXED:
-        model, view = case.new(tuning=tuning, fusion=fusion, fused_dim=8), data.select_view(0)
+        model, view = case.new(tuning=tuning, fusion=fusion, fused_dim=8), data.select_view()
         content, features = content_of(case).fit(view, data, dense=case.kind.requirements.dense)
-        source = trainable_content(model, content, features, data.items, view.seed)
+        source = trainable_content(model, content, features, data.items, 0)
         view = content.training_view(view, features).with_features(source.vectors)
         seed_torch(0, "init", model.name)
-        model.setup(view)
+        model.setup(view, RunContext())
         model.attach_encoders(source)
         model.train()
         (phase,) = model.phases()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Model
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.data.views import TrainView
 from palate.models.match.shared.content_matcher import ContentMatcher
 
@@ -67,7 +68,7 @@ def set_up(case: Case, view: TrainView, **settings: Any) -> ContentMatcher:
     model = case.new(**raw, **settings)
     assert isinstance(model, ContentMatcher)
     torch.manual_seed(0)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model
 
 

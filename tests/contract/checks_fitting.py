@@ -12,6 +12,7 @@ import torch
 from cases import Case, batch_for, check, people, same_state, scores, seen_scores, small, trained
 from tiny_world import N_USERS, broken_vector, memory_mapped, no_training_rows
 
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, DataError, FeatureError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
@@ -36,9 +37,9 @@ def ready(case: Case, **changes: Any) -> tuple[torch.nn.Module, TrainView]:
     """A model that is set up but not trained, and its view."""
     data = case.data()
     model = case.new(**changes)
-    view = case.content(data).view(data.select_view(0), data, dense=case.kind.requirements.dense)
+    view = case.content(data).view(data.select_view(), data, dense=case.kind.requirements.dense)
     seed_torch(0, "init", model.name)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model, view
 
 
@@ -200,16 +201,16 @@ def training_moves_the_parameters(case: Case) -> None:
 
 
 @check(lambda kind: trained(kind) and bool(kind.presets))
-def a_sweep_depends_on_its_generator_alone_and_moves_its_parameters(case: Case) -> None:
+def a_whole_epoch_depends_on_its_generator_alone_and_moves_its_parameters(case: Case) -> None:
     for settings in case.kind.presets.values():
         ends = []
         for _ in range(2):
             model, _ = ready(case, **settings)
             start = {name: p.detach().clone() for name, p in model.named_parameters()}
             for phase in model.phases():
-                if phase.sweep is None:
+                if phase.train_epoch is None:
                     continue
-                means = phase.sweep(phase.lr, np.random.default_rng(3))
+                means = phase.train_epoch(phase.lr, np.random.default_rng(3))
                 assert np.isfinite(means["loss"])
                 own = {id(p) for p in phase.parameters}
                 for name, p in model.named_parameters():

@@ -53,7 +53,7 @@ def content_of_cold_items_does_not_change_the_fit(case: Case) -> None:
 @check()
 def hidden_content_is_absent_in_the_view(case: Case) -> None:
     data = case.data("item_cold")
-    view = case.content(data).view(data.select_view(0), data, dense=case.kind.requirements.dense)
+    view = case.content(data).view(data.select_view(), data, dense=case.kind.requirements.dense)
     hidden = ~view.visible_items
     assert hidden.sum() > 6
     for found in (*view.features.values(), *getattr(view, "fields", {}).values()):

@@ -12,6 +12,7 @@ import palate
 from palate.contracts import Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.seeding import seed_torch
 from palate.data.dataset import Dataset
@@ -76,15 +77,15 @@ class Ground:
             m: (m, spec, None) for m, spec in {**READERS, **readers(model.name)}.items() if m in found.items.modalities
         }
         content = ContentPlan(plan, self.store, model.columns(found.items))
-        return content.view(found.select_view(0), found, fields=True, queries=model.requirements.queries)
+        return content.view(found.select_view(), found, fields=True, queries=model.requirements.queries)
 
     def ready(self, name: str, view: TrainView | None = None, **changes: Any) -> tuple[Pretrainer, np.ndarray]:
         """A model that is set up but not trained, and its examples."""
         model = self.new(name, **changes)
         seed_torch(0, "init", name)
         given = self.view(model) if view is None else view
-        model.setup(given)
-        return model, model.examples(given)
+        model.setup(given, RunContext())
+        return model, model.examples(given, RunContext())
 
 
 def poisoned(view: TrainView) -> TrainView:

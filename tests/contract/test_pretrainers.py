@@ -96,7 +96,7 @@ def test_the_seed_decides_every_bit(name, ground, tmp_path):
 def test_hidden_items_are_not_seen(name, ground, tmp_path):
     """Other titles and pictures of the items that the split hides: the same vectors to the bit."""
     data = ground.data()
-    hidden = ~data.select_view(0).visible_items
+    hidden = ~data.select_view().visible_items
     frame = data.items.frame
     shuffled = np.arange(len(frame))
     shuffled[hidden] = np.roll(shuffled[hidden], 1)
@@ -215,7 +215,7 @@ def test_the_manifest_says_what_was_learnt_from(name, ground):
     _, encoders, out = ground.trained(name)
     facts = json.loads((out / "pretrained.json").read_text())
     assert facts["model"] == name and facts["hash"] == data.hash and facts["split"] == str(data.spec)
-    fit = data.select_view(0).visible_items
+    fit = data.select_view().visible_items
     corpus = facts["corpus"]
     assert corpus["items"] == int(fit.sum())
     for modality in encoders:

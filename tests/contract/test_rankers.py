@@ -101,9 +101,9 @@ def test_unseen_items_and_values_are_scored(name):
 @each
 def test_every_weight_has_a_gradient(name):
     model, data = make(name), shop()
-    view = data.select_view(0)
+    view = data.select_view()
     torch.manual_seed(0)
-    model.setup(view)
+    model.setup(view, RunContext())
     source = model.batches(view, RunContext())
     model.train()
     reached: set[str] = set()
@@ -124,7 +124,7 @@ def test_settings_are_described(name):
 
 
 def test_batches_are_pure_and_hold_no_later_click():
-    view = shop().select_view(0)
+    view = shop().select_view()
     for negatives in (0, 3):
         source = ImpressionBatches(view, Schema.fit(view), 50, negatives)
         rows = np.array([3, 40, 11])

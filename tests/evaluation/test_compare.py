@@ -155,7 +155,7 @@ def _hidden(data, content, features, rate, **options):
 
 def test_whole_modalities_of_candidates_are_missing_and_the_last_one_stays():
     data = make_shop(150, 60, split="item_cold")
-    content, features = plan_content(data, LIGHT).fit(data.select_view(0), data, fields=True)
+    content, features = plan_content(data, LIGHT).fit(data.select_view(), data, fields=True)
     cold = data.split.test_candidates
     some, more = (_hidden(data, content, features, rate) for rate in (0.4, 0.8))
     single = [name for name in features if len(features.sources[name]) == 1]
@@ -174,7 +174,7 @@ def test_whole_modalities_of_candidates_are_missing_and_the_last_one_stays():
 
 def test_only_named_modalities_may_be_missing():
     data = make_shop(150, 60, split="item_cold")
-    content, features = plan_content(data, LIGHT).fit(data.select_view(0), data)
+    content, features = plan_content(data, LIGHT).fit(data.select_view(), data)
     found = _hidden(data, content, features, 1.0, modalities=["image"])
     cold = data.split.test_candidates
     assert np.array_equal(found["text"].present, features["text"].present)
@@ -188,7 +188,7 @@ def test_columns_read_together_are_encoded_again_without_what_is_missing():
     column = {kind: data.items.columns(kind)[0] for kind in ("text", "attributes")}
     plan = plan_content(data, LIGHT)
     plan = ContentPlan(plan.features, plan.store, {"both": ("text", "hash?dim=32", tuple(column.values()))})
-    content, features = plan.fit(data.select_view(0), data, fields=True)
+    content, features = plan.fit(data.select_view(), data, fields=True)
     assert features.sources["both"] == ("text", "attributes")
     gone = {"text": np.arange(len(data.items)) == 4}
     left = content.drop_modalities(features, data.items, gone)["both"]
@@ -201,7 +201,7 @@ def test_gaps_reach_content_that_has_met_and_are_filled_before_it_does():
     data = make_shop(150, 60, split="item_cold")
     cold, found = data.split.test_candidates, {}
     for kind in ("none", "ridge"):
-        content, features = plan_content(data, LIGHT).fit(data.select_view(0), data, impute=kind)
+        content, features = plan_content(data, LIGHT).fit(data.select_view(), data, impute=kind)
         seed_torch(0, "met")
         trainable = content.trainable(features, data.items, parse_tuning("frozen"), "intermediate", 8)
         content, features = content.finalize(trainable)

@@ -56,28 +56,28 @@ def later(data: Dataset):
 def test_a_plan_can_be_fitted_again_and_again():
     data = shop()
     plan = plan_of(data)
-    first, again = (plan.fit(data.select_view(0), data, fields=True)[1] for _ in range(2))
+    first, again = (plan.fit(data.select_view(), data, fields=True)[1] for _ in range(2))
     assert list(first) == ["text", "image", "attributes", "both"] and first.n_items == N
     assert all(np.array_equal(first[name].values, again[name].values) for name in first)
     assert first.sources["both"] == ("text", "attributes") and first.sources["image"] == ("image",)
     assert not len(again.changed_since(first))
-    assert plan.empty().fit(data.select_view(0), data)[1].n_items == N
+    assert plan.empty().fit(data.select_view(), data)[1].n_items == N
     with pytest.raises(ConfigError, match="unknown modality"):
         plan_content(data, {"texts": "hash"})
 
 
 def test_an_encoder_that_exists_is_used_in_place_of_the_specification():
     data = shop()
-    content, features = plan_of(data).fit(data.select_view(0), data)
+    content, features = plan_of(data).fit(data.select_view(), data)
     encoder = content.encoders["text"]
     plan = ContentPlan({"text": FeatureSpec("text", "minilm")}, FeatureStore(None), encoders={"text": encoder})
-    other, vectors = plan.fit(data.select_view(0), data)
+    other, vectors = plan.fit(data.select_view(), data)
     assert other.encoders["text"] is encoder and np.array_equal(vectors["text"].values, features["text"].values)
 
 
 def test_only_new_items_are_encoded_and_the_first_ones_stay(monkeypatch):
     data = shop()
-    content, features = plan_of(data).fit(data.select_view(0), data, fields=True)
+    content, features = plan_of(data).fit(data.select_view(), data, fields=True)
     encoded: list[int] = []
     real = FeatureStore.encode
     monkeypatch.setattr(
@@ -93,7 +93,7 @@ def test_only_new_items_are_encoded_and_the_first_ones_stay(monkeypatch):
 
 def test_rows_that_a_view_may_not_see_are_hidden_in_it_alone():
     data = shop("item_cold:seed=1,valid=0.2,test=0.2")
-    view = data.select_view(0)
+    view = data.select_view()
     content, features = plan_of(data).fit(view, data, fields=True)
     shown = content.training_view(view, features)
     hidden = ~view.visible_items
@@ -104,7 +104,7 @@ def test_rows_that_a_view_may_not_see_are_hidden_in_it_alone():
 
 def test_missing_modalities_are_dropped_and_columns_that_are_left_are_encoded_again():
     data = shop()
-    content, features = plan_of(data).fit(data.select_view(0), data, fields=True)
+    content, features = plan_of(data).fit(data.select_view(), data, fields=True)
     missing = {"text": np.arange(N) == 2, "attributes": np.arange(N) == 4}
     left = content.drop_modalities(features, data.items, missing)
     assert not left["text"].present[2] and not left["attributes"].present[4] and left["both"].present[[2, 4]].all()
@@ -121,7 +121,7 @@ def neighbours() -> Relations:
 
 def test_features_of_relations_are_kept_for_known_items_and_absent_for_others(tmp_path):
     data = shop(relations=neighbours())
-    content, features = plan_of(data).fit(data.select_view(0), data, dense=True)
+    content, features = plan_of(data).fit(data.select_view(), data, dense=True)
     assert "audio" in features and features["audio"].present.any() and "audio" in content.main
     some = content.encode(data.items, np.array([4, 1]))
     assert np.array_equal(some["audio"].values, features["audio"].values[[4, 1]])
@@ -136,7 +136,7 @@ def test_features_of_relations_are_kept_for_known_items_and_absent_for_others(tm
 @pytest.mark.parametrize("fusion", ["late", "intermediate"])
 def test_content_is_saved_with_its_features_and_encodes_the_same(tmp_path, fusion):
     data = shop()
-    content, features = plan_of(data).fit(data.select_view(0), data, impute="ridge")
+    content, features = plan_of(data).fit(data.select_view(), data, impute="ridge")
     if fusion == "intermediate":
         from palate.core.tuning import parse_tuning
 
@@ -157,7 +157,7 @@ def test_content_is_saved_with_its_features_and_encodes_the_same(tmp_path, fusio
 
 def test_a_run_without_features_knows_how_many_items_it_has(tmp_path):
     data = shop()
-    content, features = plan_of(data).empty().fit(data.select_view(0), data)
+    content, features = plan_of(data).empty().fit(data.select_view(), data)
     save_content(tmp_path / "encoders", content, features)
     again, same = load_content(tmp_path / "encoders", N)
     assert same.n_items == N and again.append_items(same, later(data)).n_items == N + 2

@@ -6,6 +6,7 @@ import torch
 
 import palate
 from palate.contracts import pretrainers
+from palate.core.context import RunContext
 from palate.data.relations import Edges, Relations
 from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
@@ -66,9 +67,9 @@ def set_up(name, data, **settings):
     """A model that is set up and not trained, and its view."""
     model = build(name, **settings)
     content = ContentPlan({"text": ("text", READERS["text"], None)}, FeatureStore(None), model.columns(data.items))
-    view = content.view(data.select_view(0), data, fields=True)
+    view = content.view(data.select_view(), data, fields=True)
     torch.manual_seed(0)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model.eval(), view
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 import palate
 from palate.contracts import pretrainers
+from palate.core.context import RunContext
 from palate.data.relations import Edges, Relations
 from palate.features.plan import ContentPlan
 from palate.features.store import FeatureStore
@@ -56,7 +57,7 @@ def view_of(data, seed=0, readers=READERS):
     content = ContentPlan(
         {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}, FeatureStore(None)
     )
-    return content.view(data.select_view(seed), data)
+    return content.view(data.select_view(), data)
 
 
 def build(name, **settings):
@@ -68,7 +69,7 @@ def set_up(name, data, **settings):
     view = view_of(data)
     torch.manual_seed(0)
     model = build(name, **settings)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model.eval(), view
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, batch, features, log_sigmoid_loss, numpy, propagated, view
 
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.models.match.alignrec import AlignRec
 
@@ -12,7 +13,7 @@ from palate.models.match.alignrec import AlignRec
 def _model(train, **settings):
     torch.manual_seed(0)
     model = AlignRec(**({"dim": 8, "k": 3, "standardise": False} | settings))
-    model.setup(train)
+    model.setup(train, RunContext())
     return model
 
 

@@ -11,6 +11,7 @@ import palate
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import supervised_contrastive
@@ -33,7 +34,7 @@ def sorted_items(train=None, kinds=3, unknown=()):
 def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("alignrec_content")(**{**SMALL, **settings})
-    model.setup(train or view())
+    model.setup(train or view(), RunContext())
     return model
 
 
@@ -191,7 +192,7 @@ def test_exported_encoders_read_one_modality_and_hidden_items_have_no_class(tmp_
     data = categorised()
     model = pretrainers.get("alignrec_content")(**SMALL, epochs=2, category="kind")
     encoders = pretrain(model, data, tmp_path / "out", readers=READERS, device="cpu")
-    seen = torch.from_numpy(data.select_view(0).visible_items)
+    seen = torch.from_numpy(data.select_view().visible_items)
     assert torch.equal(model.classes >= 0, seen) and len(model.classes[seen].unique()) == 4
     titles, photos = ["a red lamp", "a blue lamp"], data.items.raw("image")[:2]
     for modality, raw in (("text", titles), ("image", photos)):

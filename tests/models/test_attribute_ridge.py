@@ -9,6 +9,7 @@ from taste import COLOURS, ITEMS, colour_of, picture, same_colour
 
 import palate
 from palate.contracts import pretrainers
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, vectors_of
 from palate.features.plan import ContentPlan
@@ -49,9 +50,9 @@ def shop(titled=True, labelled=True, sizes=False):
 def set_up(data, readers=READERS, **settings):
     model = pretrainers.get("attribute_ridge")(least=2, **settings)
     plan = {m: (m, spec, None) for m, spec in readers.items() if m in data.items.modalities}
-    view = ContentPlan(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(0), data, fields=True)
+    view = ContentPlan(plan, FeatureStore(None), model.columns(data.items)).view(data.select_view(), data, fields=True)
     torch.manual_seed(0)
-    model.setup(view)
+    model.setup(view, RunContext())
     return model
 
 

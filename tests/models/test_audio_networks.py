@@ -11,6 +11,7 @@ from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, v
 
 import palate
 from palate.core.batch import ExampleBatch, RaggedArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.modules.towers import AudioTower
@@ -107,7 +108,7 @@ def test_a_user_vector_leaves_out_the_scored_track():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_loss_compares_a_positive_with_tracks_not_taken(name):
     model, view = network(name)
-    rows = torch.from_numpy(model.examples(view)[:5])
+    rows = torch.from_numpy(model.examples(view, RunContext())[:5])
     model.rng = np.random.default_rng(0)
     drawn = model.negatives.draw(rows[:, 0].numpy(), 4, np.random.default_rng(0))
     assert not view.matrix.toarray()[rows[:, :1].numpy(), drawn].any()
@@ -124,7 +125,7 @@ def test_the_loss_compares_a_positive_with_tracks_not_taken(name):
 def test_held_out_tracks_are_in_no_example_and_in_no_history():
     model, view = network("metric_1vsn")
     kept = model.held_out.eval_items
-    assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
+    assert len(kept) and not np.isin(model.examples(view, RunContext())[:, 1], kept).any()
     assert not np.isin(model.people.history.items, kept).any()
 
 
@@ -171,11 +172,11 @@ def test_longer_excerpts_help(tmp_path):
 
 def test_a_catalogue_without_sound_is_refused():
     with pytest.raises(ConfigError, match="found text, image"):
-        build("metric_1vsn").setup(view_of(shop()))
+        build("metric_1vsn").setup(view_of(shop()), RunContext())
 
 
 def test_people_who_took_every_track_teach_nothing():
     model, view = network("metric_1vsn")
     model.negatives.exhausted[:] = True
     with pytest.raises(ConfigError, match="did not take every track"):
-        model.examples(view)
+        model.examples(view, RunContext())

@@ -9,6 +9,7 @@ import torch
 from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.data.views import EvaluationQueries
 from palate.models.match.blend import Blend, BlendScorer
@@ -161,14 +162,14 @@ def test_a_blend_of_two_closed_forms_is_solved_selected_and_refitted():
     train = tiny_view.view(absent=())
     settings = {"ease": {"l2": 3.0}, "ease_content": {"l2": 3.0, "prior": 0.2, "widen": 0.0, "power": 0.5, "k": 3}}
     model = Blend(members=("ease", "ease_content"), settings=settings, cold_weights=(0.0, 1.0))
-    model.setup(train)
+    model.setup(train, RunContext())
     assert model.solve(train, RUN)
     chosen = model.selected_settings()
     assert chosen["members"] == ("ease", "ease_content") and chosen["cold_weights"] == (0.0, 1.0)
     assert sum(chosen["warm_weights"]) == pytest.approx(1)
     again = model.clone(chosen)
     refit = replace(train, valid=None)
-    again.setup(refit)
+    again.setup(refit, RunContext())
     assert again.solve(refit, RUN)
     users = train.user_batch(np.arange(4))
     torch.testing.assert_close(again.scorer().score(users), model.scorer().score(users))

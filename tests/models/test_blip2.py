@@ -8,6 +8,7 @@ from paired_items import COLOURS, READERS, shop, view
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.modules.masking import sample_hard_negatives
@@ -20,7 +21,7 @@ ROWS = torch.tensor([0, 1, 2, 3])
 def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("blip2")(**{**SMALL, **settings})
-    model.setup(train or view())
+    model.setup(train or view(), RunContext())
     return model
 
 

@@ -4,6 +4,7 @@ import torch
 from tiny_view import N_ITEMS, N_USERS, as_users, batch, features, numpy, propagated, view
 
 from palate.core.config import parse_config
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.models.match.bm3 import BM3
 from palate.models.match.shared.node_tables import byte_dropout
@@ -12,7 +13,7 @@ from palate.models.match.shared.node_tables import byte_dropout
 def fitted(**settings):
     torch.manual_seed(0)
     model = BM3(**{"dim": 4, "standardise": False, **settings})
-    model.setup(view())
+    model.setup(view(), RunContext())
     return model
 
 

@@ -5,6 +5,7 @@ from tiny_view import batch, log_sigmoid_loss, numpy, view
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.config import parse_config
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.match.bpr import BPR
 from palate.models.match.bpr.pair_sweep import PairSweep
@@ -14,7 +15,7 @@ from palate.models.match.simplex import SimpleX
 def fitted(kind, **settings):
     torch.manual_seed(0)
     model = kind(dim=4, **settings)
-    model.setup(view())
+    model.setup(view(), RunContext())
     return model
 
 
@@ -36,14 +37,14 @@ def test_bpr_presets_parse_and_start_small():
         parse_config(BPR.Config, settings, "bpr")
     torch.manual_seed(0)
     model = BPR(dim=64)
-    model.setup(view())
+    model.setup(view(), RunContext())
     assert model.users.std().item() == pytest.approx(np.sqrt(2 / (24 + 64)), rel=0.1)
 
 
 def test_one_block_moves_down_the_gradient_of_the_loss():
     train, model = view(), fitted(BPR, reg=0.0)
     start = model.users.detach().clone(), model.items.detach().clone()
-    sweep = PairSweep(train, 10**6, 0.0)
+    sweep = PairSweep(train, 10**6, 0.0, 0)
     users, items = (table.clone() for table in start)
     found = sweep.run(users, items, 0.3, np.random.default_rng(4))
     drawn = sweep.negatives.draw(np.random.default_rng(4))
@@ -57,7 +58,7 @@ def test_one_block_moves_down_the_gradient_of_the_loss():
 
 
 def test_a_row_met_often_moves_as_single_steps_would():
-    sweep = PairSweep(view(), 10**6, 0.5)
+    sweep = PairSweep(view(), 10**6, 0.5, 0)
     times, slope, start = torch.tensor([0, 1, 7, 100_000]), 0.8, 2.0
     keep, gain = (part[times, 0] for part in sweep._decay(100_000, 0.2, torch.device("cpu")))
     moved = keep * start + gain * slope * times
@@ -76,7 +77,7 @@ def test_blocks_of_any_size_sort_the_groups_and_repeat(size):
     for _ in range(2):
         model = fitted(BPR)
         users, items = model.users.detach().clone(), model.items.detach().clone()
-        sweep, rng = PairSweep(train, size, 0.01), np.random.default_rng(0)
+        sweep, rng = PairSweep(train, size, 0.01, 0), np.random.default_rng(0)
         losses = [sweep.run(users, items, 0.1, rng)["loss"] for _ in range(40)]
         assert losses[-1] < 0.5 * losses[0]
         tables.append((users, items))

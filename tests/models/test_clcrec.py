@@ -14,7 +14,7 @@ from palate.training.loop import train
 def _model(view_, **settings):
     torch.manual_seed(0)
     model = CLCRec(**({"dim": 8, "hidden": 12, "candidates": 0, "standardise": False} | settings))
-    model.setup(view_)
+    model.setup(view_, RunContext())
     return model
 
 

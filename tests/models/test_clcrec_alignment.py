@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.training.pretrain import pretrain
@@ -54,7 +55,7 @@ def test_content_learns_from_either_part(settings, learns):
     """Without the contrast and without content in place of IDs nothing reaches the encoders."""
     torch.manual_seed(1)
     model, view = set_up(NAME, shop(titled=False), modality_dropout=0.0, candidates=16, **settings)
-    model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:16])))["loss"].backward()
+    model.loss(ExampleBatch(torch.from_numpy(model.examples(view, RunContext())[:16])))["loss"].backward()
     grads = [float(p.grad.abs().sum()) for p in model.views.parameters() if p.grad is not None]
     assert (sum(grads) > 0) == learns
     assert float(model.people.grad.abs().sum()) > 0
@@ -63,7 +64,7 @@ def test_content_learns_from_either_part(settings, learns):
 def test_held_out_items_are_neither_examples_nor_candidates():
     model, view = set_up(NAME, shop())
     kept = model.held_out.eval_items
-    assert len(kept) and not np.isin(model.examples(view)[:, 1], kept).any()
+    assert len(kept) and not np.isin(model.examples(view, RunContext())[:, 1], kept).any()
     assert not np.isin(model.pool, kept).any()
 
 
@@ -83,8 +84,12 @@ def test_items_without_any_content_keep_their_ids():
     """Every third item has nothing: it is an example and a candidate by its ID alone."""
     model, view = set_up(NAME, shop(titled=False, photos=False), candidates=64)
     blank = np.flatnonzero(~model.views.presence.any(1).numpy() & view.warm_items)
-    assert len(blank) and np.isin(blank, model.pool).all() and np.isin(blank, model.examples(view)[:, 1]).all()
-    rows = model.examples(view)
+    assert (
+        len(blank)
+        and np.isin(blank, model.pool).all()
+        and np.isin(blank, model.examples(view, RunContext())[:, 1]).all()
+    )
+    rows = model.examples(view, RunContext())
     with torch.no_grad():
         out = model.loss(ExampleBatch(torch.from_numpy(rows[np.isin(rows[:, 1], blank)][:4])))
     assert float(out["content"]) == 0 and bool(out["loss"].isfinite())
@@ -93,4 +98,4 @@ def test_items_without_any_content_keep_their_ids():
 def test_a_catalogue_without_content_is_refused():
     view = view_of(shop())
     with pytest.raises(ConfigError, match="found none"):
-        build(NAME).setup(view.with_features({}))
+        build(NAME).setup(view.with_features({}), RunContext())

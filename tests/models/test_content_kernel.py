@@ -8,6 +8,7 @@ from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.data.relations import Relations
@@ -33,7 +34,7 @@ def three_items(values, present=(True, True, True)):
 
 def fitted(view, **changes):
     model = ContentKernel(**{**SETTINGS, **changes})
-    model.setup(view)
+    model.setup(view, RunContext())
     assert model.solve(view, RUN)
     return model
 
@@ -137,12 +138,12 @@ def test_the_exponential_multiplies_groups():
 def test_settings_are_chosen_on_items_held_out_and_all_are_named():
     train = tiny_view.view(absent=())
     model = ContentKernel(sharpness_grid=(2.0,), ridge_grid=(0.3, 0.1), l2_grid=(10.0,), media_grid=(0.0, 0.3))
-    model.setup(train)
+    model.setup(train, RunContext())
     model.solve(train, RUN)
     chosen = model.selected_settings()
     assert set(chosen) == {"sharpness", "media", "ridge", "l2", "mix", "popularity"}
     again = model.clone(chosen)
-    assert again.setup(train) is None and again._given() is not None
+    assert again.setup(train, RunContext()) is None and again._given() is not None
 
 
 def test_data_without_content_are_refused():

@@ -21,7 +21,7 @@ OWN = {"clcrec": {"reg": 0.0, "candidates": 16, "replaced": 0.3}, "alignrec": {"
 def trained(name):
     model, data = models.get(name)(**SETTINGS, **OWN[name]), view()
     seed_torch(0, "init", name)
-    model.setup(data)
+    model.setup(data, RunContext())
     train(model, data, RunContext(0, "recall@3"))
     return model.eval(), data
 

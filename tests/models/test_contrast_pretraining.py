@@ -12,6 +12,7 @@ from PIL import Image
 import palate
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.files import read_json
 from palate.features.plan import ContentPlan, plan_content
@@ -42,7 +43,7 @@ def shop(hidden=None):
     images = [picture(colour, rng) for colour in colours]
     data = frame(colours, images)
     if hidden is not None:
-        unseen = np.flatnonzero(~data.select_view(0).visible_items)
+        unseen = np.flatnonzero(~data.select_view().visible_items)
         for row in unseen:
             images[row] = hidden
         data = frame(colours, images)
@@ -77,7 +78,7 @@ def test_the_loss_is_clips():
     data, _ = shop()
     model = build(tau=0.5)
     content = ContentPlan({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
-    model.setup(content.view(data.select_view(0), data))
+    model.setup(content.view(data.select_view(), data), RunContext())
     model.eval()
     rows = torch.from_numpy(model.train_items[:2])
     with torch.no_grad():
@@ -106,7 +107,7 @@ def test_what_is_exported_encodes_like_any_other(trained):
     np.testing.assert_array_equal(again.encode(raw).values, encoders["image"].encode(raw).values)
     assert not again.encode([None, raw[0]]).present[0]
     content = plan_content(data, {"image": str(out / "image"), "text": str(out / "text")})
-    view = content.view(data.select_view(0), data)
+    view = content.view(data.select_view(), data)
     assert view.features["image"].dim == 8 and view.features["text"].identity == encoders["text"].identity
 
 
@@ -148,11 +149,11 @@ def test_every_modality_is_paired_with_the_anchor():
 def test_partners_can_be_dealt_at_random(tmp_path):
     data, _ = shop()
     plan = {modality: (modality, spec, None) for modality, spec in READERS.items()}
-    view = ContentPlan(plan, FeatureStore(None)).view(data.select_view(0), data)
+    view = ContentPlan(plan, FeatureStore(None)).view(data.select_view(), data)
     torch.manual_seed(0)
     dealt, own = build(shuffled=True), build()
     for model in (dealt, own):
-        model.setup(view)
+        model.setup(view, RunContext())
     partners = dealt.positives["image", "text"].numpy()
     assert np.array_equal(np.sort(partners[dealt.train_items]), dealt.train_items)
     assert (partners[dealt.train_items] != dealt.train_items).mean() > 0.9

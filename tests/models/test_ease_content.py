@@ -6,6 +6,7 @@ import tiny_view
 import torch
 from tiny_view import RUN
 
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.metrics.held_out import validate
 from palate.models.match.ease import dense_gram, ease_weights, inverse
@@ -66,7 +67,7 @@ def test_b_is_a_minimum_of_the_objective():
 def test_without_prior_widening_and_weights_it_is_ease():
     train = tiny_view.view()
     model = EASEContent(l2=3.0, prior=0.0, widen=0.0, power=0.0, k=3)
-    model.setup(train)
+    model.setup(train, RunContext())
     assert model.solve(train, RUN)
     expected = ease_weights(dense_gram(train.matrix), 3.0)
     torch.testing.assert_close(model.get_buffer("weights"), expected, atol=1e-5, rtol=1e-4)
@@ -84,14 +85,14 @@ def test_widening_lends_a_history_its_content_neighbours():
 def test_settings_not_given_are_chosen_on_validation():
     train = tiny_view.view()
     model = EASEContent(k=3, power=0.5, widen=0.3, l2_grid=(500.0, 1.0, 0.01), prior_grid=(0.5, 0.0))
-    model.setup(train)
+    model.setup(train, RunContext())
     model.solve(train, RUN)
     chosen = model.selected_settings()
     assert (chosen["power"], chosen["widen"]) == (0.5, 0.3)
 
     def valid(**settings):
         single = EASEContent(k=3, **settings)
-        single.setup(train)
+        single.setup(train, RunContext())
         single.solve(train, RUN)
         return validate(single.scorer(), train.valid, "recall@3")
 
@@ -102,7 +103,7 @@ def test_settings_not_given_are_chosen_on_validation():
 def test_a_new_item_gets_the_mean_of_its_neighbours():
     train = tiny_view.view(absent=())
     model = EASEContent(l2=3.0, prior=0.2, widen=0.0, power=0.5, k=2)
-    model.setup(train)
+    model.setup(train, RunContext())
     model.solve(train, RUN)
     twin = {
         name: type(f)(np.concatenate([f.values, f.values[:1]]), np.append(f.present, True))

@@ -9,6 +9,7 @@ import torch
 from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, DataError
 from palate.features.saved import load_encoder
 from palate.losses.factors import factor_mse, weighted_prediction
@@ -78,7 +79,7 @@ def test_dcmr_reads_one_modality_and_sound_comes_first():
 def test_held_out_items_do_not_affect_the_factors():
     model, view = set_up("cb2cf", shop())
     kept = model.held_out.eval_items
-    assert len(kept) and not set(kept) & set(model.examples(view)[:, 0])
+    assert len(kept) and not set(kept) & set(model.examples(view, RunContext())[:, 0])
     assert not model.targets[kept].any() and model.matrix[:, kept].nnz == 0
     assert model.held_out.relevant.any(1).all() and not model.held_out.relevant.all(1).any()
     assert view.visible_items[kept].all()
@@ -143,9 +144,9 @@ def test_an_encoder_of_one_modality_is_the_model_on_items_with_that_alone(tmp_pa
 def test_data_without_content_or_behaviour_is_refused():
     view = view_of(shop())
     with pytest.raises(ConfigError, match="at least 2 items"):
-        build("cb2cf").setup(replace(view, users=view.users[:0], items=view.items[:0], times=None))
+        build("cb2cf").setup(replace(view, users=view.users[:0], items=view.items[:0], times=None), RunContext())
     with pytest.raises(ConfigError, match="found none"):
-        build("cb2cf").setup(replace(view, features={}))
+        build("cb2cf").setup(replace(view, features={}), RunContext())
 
 
 def test_a_view_that_is_not_shown_changes_nothing():

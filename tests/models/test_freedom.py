@@ -5,6 +5,7 @@ from tiny_view import GROUPS, N_ITEMS, N_USERS, as_users, batch, log_sigmoid_los
 
 from palate.core.config import parse_config
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.data.relations import Edges, Relations
 from palate.features.item_content import ItemContent
@@ -15,7 +16,7 @@ from palate.models.match.shared.item_graph import given_graph, item_graph
 def fitted(train=None, **settings):
     torch.manual_seed(0)
     model = FREEDOM(dim=4, **{"k": 3, **settings})
-    model.setup(train or view())
+    model.setup(train or view(), RunContext())
     return model
 
 

@@ -8,6 +8,7 @@ from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, v
 
 import palate
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.training.pretrain import pretrain
@@ -74,4 +75,4 @@ def test_behaviour_that_relates_no_items_is_refused():
     log = pl.DataFrame({"user": [f"u{i}" for i in range(6)], "item": items["item"]})
     data = palate.Dataset.from_frames(items, log, columns={"item": "id", "title": "text"}, split="item_cold:seed=0")
     with pytest.raises(ConfigError, match="no user took two"):
-        build("imagebind", anchor="id").setup(view_of(data))
+        build("imagebind", anchor="id").setup(view_of(data), RunContext())

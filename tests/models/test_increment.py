@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny_view import RUN
 
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
 from palate.models.match.content_kernel import ContentKernel
@@ -34,7 +35,7 @@ def fitted():
     for name, make in MODELS.items():
         view = tiny_view.view()
         model = make()
-        model.setup(view)
+        model.setup(view, RunContext())
         if name != "freedom":
             model.solve(view, RUN)
         model.eval()

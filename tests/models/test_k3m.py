@@ -10,6 +10,7 @@ from paired_items import COLOURS, READERS, shop, view
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
@@ -45,7 +46,7 @@ def known(told=True, n=N, **shape):
 def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("k3m")(**{**SMALL, **settings})
-    model.setup(train or known())
+    model.setup(train or known(), RunContext())
     return model
 
 

@@ -7,6 +7,7 @@ from tiny_view import N_ITEMS, N_USERS, RUN, as_users, features, view
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.metrics.held_out import validate
@@ -16,7 +17,7 @@ from palate.ranking.scorer import Scorer
 
 
 def _solved(model, train):
-    model.setup(train)
+    model.setup(train, RunContext())
     assert model.solve(train, RUN)
     return model
 
@@ -136,7 +137,7 @@ def test_content_knn_names_a_wrong_feature():
 
 def test_statistics_of_a_run_of_an_earlier_version_are_read():
     model = ContentKNN()
-    model.setup(view())
+    model.setup(view(), RunContext())
     width = len(model.columns.get_buffer("mean_1"))
     model.load_tensors({"mean_1": torch.full((width,), 2.0), "inverse_1": torch.full((width,), 3.0)})
     state = model.state_dict()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, batch, features, log_sigmoid_loss, numpy, propagated, view
 
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.losses.blocked import factored_info_nce
 from palate.models.match.lgmrec import LGMRec
@@ -17,7 +18,7 @@ def _unit(x):
 def _model(train, **settings):
     torch.manual_seed(0)
     model = LGMRec(**({"dim": 8, "layers": 2, "modal_layers": 1} | settings))
-    model.setup(train)
+    model.setup(train, RunContext())
     return model.eval()
 
 

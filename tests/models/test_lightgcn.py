@@ -4,6 +4,7 @@ import torch
 from tiny_view import N_USERS, as_users, batch, log_sigmoid_loss, numpy, propagated, view
 
 from palate.core.config import parse_config
+from palate.core.context import RunContext
 from palate.models.match.lightgcn import LightGCN
 
 
@@ -11,7 +12,7 @@ from palate.models.match.lightgcn import LightGCN
 def model():
     torch.manual_seed(0)
     made = LightGCN(dim=4, layers=2, reg=0.3)
-    made.setup(view())
+    made.setup(view(), RunContext())
     return made
 
 
@@ -46,7 +47,7 @@ def test_gradient_reaches_neighbours_and_items_nobody_took_stay_unknown(model):
 def test_tables_start_by_their_own_size():
     torch.manual_seed(0)
     model = LightGCN(dim=64)
-    model.setup(view())
+    model.setup(view(), RunContext())
     assert model.table[:N_USERS].abs().max() <= np.sqrt(6 / (N_USERS + 64))
     assert model.table[N_USERS:].abs().max() > np.sqrt(6 / (N_USERS + 64))
     for settings in LightGCN.presets.values():

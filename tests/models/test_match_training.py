@@ -23,7 +23,7 @@ def trained(name, seed=0, **settings):
     model = models.get(name)(**SETTINGS, **settings)
     data = view()
     seed_torch(seed, "init", name)
-    model.setup(data)
+    model.setup(data, RunContext())
     train(model, data, RunContext(seed, "recall@3"))
     model.eval()
     return model, data
@@ -70,7 +70,7 @@ def test_a_restored_model_scores_the_same_and_takes_new_items(name):
 def test_statistics_of_a_run_of_an_earlier_version_are_read():
     model, older = VBPR(dim=4), VBPR(dim=4)
     for one in (model, older):
-        one.setup(view())
+        one.setup(view(), RunContext())
     state = model.state_dict()
     assert "content.standardiser.mean_0" in state
     older.load_tensors({name.replace("standardiser.", ""): tensor + 1 for name, tensor in state.items()})

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_view import N_ITEMS, N_USERS, batch, features, log_sigmoid_loss, numpy, view
 
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.models.match.mmgcn import MMGCN
 
@@ -16,7 +17,7 @@ def _leaky(x):
 def _model(train, **settings):
     torch.manual_seed(0)
     model = MMGCN(**({"dim": 8, "layers": 2, "first": {"image": 5}} | settings))
-    model.setup(train)
+    model.setup(train, RunContext())
     return model
 
 

@@ -7,6 +7,7 @@ import torch
 from tiny_view import RUN
 
 from palate.core.content import Features, concat
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.features.item_content import ItemContent
@@ -71,7 +72,7 @@ def test_what_models_keep_of_content_follows_the_masks(kind):
     view = tiny_view.view()
     model = kind(dim=4, modality_dropout=0.7)
     torch.manual_seed(0)
-    model.setup(view)
+    model.setup(view, RunContext())
     with torch.no_grad():
         before = model.eval().vectors()[1]
         torch.manual_seed(1)
@@ -83,7 +84,7 @@ def test_what_models_keep_of_content_follows_the_masks(kind):
 
 def solved(view, **changes):
     model = ContentKernel(**{"sharpness": 2.0, **GIVEN, **changes})
-    model.setup(view)
+    model.setup(view, RunContext())
     assert model.solve(view, RUN)
     return model
 

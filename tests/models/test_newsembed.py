@@ -11,6 +11,7 @@ from newsroom import COLD, ITEMS, READERS, as_saved, build, news, same_section, 
 import palate
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.pretrain.shared.topics import item_labels, label_columns, number_columns, range_labels, topic_columns
 from palate.models.pretrain.shared.triplets import hard_negatives, mine_pairs, same_label_pairs
@@ -64,7 +65,7 @@ def test_triplets_by_hand():
 @pytest.mark.parametrize("setting", [{}, {"contrast": 0}, {"topics": 0}, {"hard": 0}])
 def test_each_part_can_be_left_out(setting):
     model, view = set_up("newsembed", news(), **WIDE, **setting)
-    rows = model.examples(view)
+    rows = model.examples(view, RunContext())
     assert ((rows[:, 2] >= 0).any()) == (setting != {"hard": 0})
     terms = model.loss(ExampleBatch(torch.from_numpy(rows[:8])))
     assert set(terms) == {"loss", "contrast", "topics"} - set(setting)
@@ -75,7 +76,7 @@ def test_each_part_can_be_left_out(setting):
 @pytest.mark.parametrize("source", ["behaviour", "relations", "categories"])
 def test_held_out_items_and_items_without_text_are_in_no_example(source):
     model, view = set_up("newsembed", news(silent=[4, 9]), **WIDE, sources=(source,))
-    rows = model.examples(view)
+    rows = model.examples(view, RunContext())
     assert len(model.eval_items) and not np.isin(rows, [*model.eval_items, 4, 9]).any()
     assert (
         np.isin(model.eval_pairs[:, 1], model.eval_items).all()

@@ -11,6 +11,7 @@ import torch
 from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, view_of
 
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.data.query_log import build_query_log
 from palate.features.encoders.tower import vectors_of
@@ -73,9 +74,9 @@ def test_tasks_have_equal_shares_and_can_be_chosen():
     data = shop()
     model, view = set_up("itemsage", data)
     assert set(model.tasks) == {"next", "bought_with"}
-    assert len(model.examples(view)) == 2 * model.size
+    assert len(model.examples(view, RunContext())) == 2 * model.size
     one, _ = set_up("itemsage", data, tasks=("bought_with",))
-    assert len(one.examples(view)) == len(model.examples(view))
+    assert len(one.examples(view, RunContext())) == len(model.examples(view, RunContext()))
     assert set(one.tasks) == {"bought_with"} and (np.diff(one.tasks["bought_with"]) % 4 == 0).all()
     with pytest.raises(ConfigError, match="no such task"):
         set_up("itemsage", data, tasks=("bought_wiht",))
@@ -96,11 +97,14 @@ def test_what_people_typed_is_a_task_of_itemsage():
     view, _ = typed_view()
     torch.manual_seed(0)
     model = build("itemsage", tasks=("search", "next"), modality_dropout=0).eval()
-    model.setup(view)
+    model.setup(view, RunContext())
     model.eval()
     asked, given = model.tasks["search"].T
     assert (asked >= ITEMS).all() and np.isin(given, model.held_out.train_items).all()
-    assert not np.isin(model.examples(view), model.held_out.eval_items).any() and 0 < model.validation_score() <= 1
+    assert (
+        not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
+        and 0 < model.validation_score() <= 1
+    )
     rows = torch.tensor([int(asked[0]), int(given[0]), int(asked[0])])
     with torch.no_grad():
         found = model.encode(rows)
@@ -108,7 +112,7 @@ def test_what_people_typed_is_a_task_of_itemsage():
         alone = vectors_of(model.views.part("text"), said.float())
         torch.testing.assert_close(found, torch.cat([alone, model.encode(rows[1:2]), alone]))
     model.train()
-    model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:8])))["loss"].backward()
+    model.loss(ExampleBatch(torch.from_numpy(model.examples(view, RunContext())[:8])))["loss"].backward()
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -116,7 +120,7 @@ def test_products_are_shown_in_chosen_modalities_while_queries_stay_words(frozen
     view = typed_view()[frozen]
     torch.manual_seed(0)
     model = build("itemsage", modalities=("image",), modality_dropout=0)
-    model.setup(view)
+    model.setup(view, RunContext())
     model.eval()
     assert set(model.tasks) == {"next", "bought_with", "search"} and set(model.views.modalities) == {"image", "text"}
     column = model.views.modalities.index("text")
@@ -128,7 +132,7 @@ def test_products_are_shown_in_chosen_modalities_while_queries_stay_words(frozen
         torch.testing.assert_close(model.encode(rows), before)
         assert bool(model.encode(torch.from_numpy(model.tasks["search"][:2, 0])).isfinite().all())
     quiet = build("itemsage", modalities=("image",), tasks=("next",))
-    quiet.setup(view)
+    quiet.setup(view, RunContext())
     assert quiet.views.modalities == ("image",)
 
 
@@ -139,7 +143,7 @@ def test_random_negatives_come_from_the_whole_catalogue():
     edges = type(view.relations)()
     view = replace(view, users=view.users[keep], items=view.items[keep], times=None, relations=edges)
     model = build("itemsage")
-    model.setup(view)
+    model.setup(view, RunContext())
     assert (
         lonely in model.pool
         and lonely not in model.held_out.train_items
@@ -175,7 +179,10 @@ def test_neighbours_have_no_direction_and_can_be_dealt_at_random():
 @pytest.mark.parametrize("name", BOTH)
 def test_held_out_items_are_in_no_example(name):
     model, view = set_up(name, shop())
-    assert len(model.held_out.eval_items) and not np.isin(model.examples(view), model.held_out.eval_items).any()
+    assert (
+        len(model.held_out.eval_items)
+        and not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
+    )
     assert len(model.eval_pairs) and np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
     assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any()
 
@@ -202,4 +209,4 @@ def test_people_who_took_one_item_each_teach_nothing(name):
         view, users=view.users[first], items=view.items[first], times=None, relations=type(view.relations)()
     )
     with pytest.raises(ConfigError, match=r"took several items|no pairs|at least 2"):
-        build(name).setup(lonely)
+        build(name).setup(lonely, RunContext())

@@ -8,6 +8,7 @@ from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.modules.patches import MIN_VARIANCE, WHITENING_EPS, PatchTower, normalize_contrast, sample_patches
@@ -70,7 +71,7 @@ def test_patches_are_cut_from_their_own_picture():
 def test_loss_by_hand():
     model = pretrainers.get("patch_atoms")(**SETTINGS)
     torch.manual_seed(0)
-    model.setup(view_of(shop()))
+    model.setup(view_of(shop()), RunContext())
     patches = torch.randn(20, 27)
     model.cut = lambda rows, count: patches
     found = float(model.loss(ExampleBatch(torch.arange(4)[:, None]))["loss"].detach())
@@ -85,11 +86,11 @@ def test_atoms_start_as_patches_and_untrained_ones_do_not():
         torch.manual_seed(0)
         model = pretrainers.get("patch_atoms")(**SETTINGS, whiten=whiten)
         view = view_of(shop())
-        model.setup(view)
+        model.setup(view, RunContext())
         before = model.tower.atoms.detach().clone()
         model.on_epoch(0, np.random.default_rng(0))
         changed.append(not torch.equal(before, model.tower.atoms))
-        assert not np.isin(model.examples(view), model.held_out.eval_items).any()
+        assert not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
         now = model.tower.white.clone()
         model.on_epoch(1, np.random.default_rng(0))
         assert torch.equal(now, model.tower.white)
@@ -121,7 +122,7 @@ def test_components_are_found_all_over_the_catalogue(monkeypatch):
     monkeypatch.setattr("palate.models.pretrain.patch_atoms.MAX_COMPONENT_ITEMS", 4)
     torch.manual_seed(0)
     model = pretrainers.get("patch_atoms")(**SETTINGS)
-    model.setup(view_of(shop()))
+    model.setup(view_of(shop()), RunContext())
     asked = []
     read = model.inputs.read
     model.inputs.read = lambda modality, rows: asked.extend(rows.tolist()) or read(modality, rows)

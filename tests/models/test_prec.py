@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from newsroom import COLD, READERS, as_saved, build, news, same_section, set_up
 
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
 from palate.models.pretrain.shared.interactions import history_examples, profile_weights
@@ -37,7 +38,7 @@ def test_examples_are_histories_in_order_and_then_the_rest():
     view = set_up("prec", news(), **WIDE)[1]
     useful = np.ones(view.n_items, bool)
     useful[[0, 5]] = False
-    rows = history_examples(view, useful, 4, "prec")
+    rows = history_examples(view, useful, 4, "prec", 0)
     taken, rest = rows[rows[:, 0] == 1, 1:], rows[rows[:, 0] == 0, 1:]
     assert ((taken >= 0).sum(1) > 1).all() and not np.isin(rows[:, 1:], [0, 5]).any()
     when = {(int(u), int(i)): t for u, i, t in zip(view.users, view.items, view.times)}
@@ -48,7 +49,9 @@ def test_examples_are_histories_in_order_and_then_the_rest():
     assert set(rows[:, 1:].ravel()) - {-1} == set(np.flatnonzero(useful))
     assert not set(rest.ravel()) & set(taken.ravel()) - {-1}
     timeless = replace(view, times=None)
-    assert np.array_equal(history_examples(timeless, useful, 4, "prec"), history_examples(timeless, useful, 4, "prec"))
+    assert np.array_equal(
+        history_examples(timeless, useful, 4, "prec", 0), history_examples(timeless, useful, 4, "prec", 0)
+    )
 
 
 def test_a_profile_is_the_mean_of_the_items_taken():
@@ -106,7 +109,7 @@ def test_masked_clicks_by_hand(monkeypatch):
 
 def test_held_out_items_and_items_without_text_are_in_no_example():
     model, view = set_up("prec", news(silent=[1, 2, 3]), **WIDE)
-    rows = model.examples(view)
+    rows = model.examples(view, RunContext())
     assert len(model.held_out.eval_items) and not np.isin(rows[:, 1:], [*model.held_out.eval_items, 1, 2, 3]).any()
     assert not np.isin(model.profiles[0], model.held_out.eval_items).any()
     for part in (rows[:5], np.array([[0, 5, 6, -1, -1]])):
@@ -119,7 +122,7 @@ def test_held_out_items_and_items_without_text_are_in_no_example():
 @pytest.mark.parametrize("off", ["token", "attribute", "item"])
 def test_each_task_can_be_left_out(off):
     model, view = set_up("prec", news(), **WIDE, **{off: 0})
-    terms = model.loss(ExampleBatch(torch.from_numpy(model.examples(view)[:6])))
+    terms = model.loss(ExampleBatch(torch.from_numpy(model.examples(view, RunContext())[:6])))
     left = {"token", "attribute", "item"} - {off}
     assert set(terms) == {"loss", *left}
     assert float(terms["loss"].detach()) == pytest.approx(sum(float(terms[name].detach()) for name in left), rel=1e-5)
@@ -145,6 +148,6 @@ def test_unsuitable_data_are_refused():
     with pytest.raises(ConfigError, match="all weights are 0"):
         set_up("prec", news(), token=0, attribute=0, item=0)
     model, view = set_up("prec", news(sections=False, clicks=False), **WIDE, attribute=0, item=0)
-    assert not model.examples(view)[:, 0].any()
+    assert not model.examples(view, RunContext())[:, 0].any()
     with pytest.raises(ConfigError, match="items with text"):
-        build("prec").setup(replace(view, features={}))
+        build("prec").setup(replace(view, features={}), RunContext())

@@ -12,6 +12,7 @@ from taste import ITEMS, READERS, SMALL, colour_of, same_colour, shop
 import palate
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.plan import ContentPlan
@@ -53,18 +54,18 @@ def view_of(data):
 def set_up(name, view=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get(name)(**{**SIZES, **settings})
-    model.setup(view or view_of(searched()))
+    model.setup(view or view_of(searched()), RunContext())
     return model.eval()
 
 
 def all_rows(model):
-    return ExampleBatch(torch.from_numpy(model.examples(None)))
+    return ExampleBatch(torch.from_numpy(model.examples(None, RunContext())))
 
 
 def test_queries_are_what_was_typed_or_the_text_of_the_item_before():
     view = view_of(searched())
-    typed, before = Queries(view, "auto", "x"), Queries(view, "next", "x")
-    assert typed.typed and not before.typed and not Queries(view_of(searched(typed=False)), "auto", "x").typed
+    typed, before = Queries(view, "auto", "x", 0), Queries(view, "next", "x", 0)
+    assert typed.typed and not before.typed and not Queries(view_of(searched(typed=False)), "auto", "x", 0).typed
     assert set(typed.pairs[:, 1]) <= set(view.items) and len(np.unique(typed.pairs, axis=0)) == len(typed.pairs)
     words = view.searches.queries.raw("text")
     assert all(words[query] == f"something {colour_of(item)}" for query, item in typed.pairs)
@@ -74,7 +75,7 @@ def test_queries_are_what_was_typed_or_the_text_of_the_item_before():
         before.pairs_between(some, ~some)[:, 1] >= 30
     ).all()
     with pytest.raises(ConfigError, match="no searches"):
-        Queries(view_of(searched(typed=False)), "typed", "x")
+        Queries(view_of(searched(typed=False)), "typed", "x", 0)
 
 
 def test_entities_are_targets_of_relations_or_words():
@@ -221,7 +222,7 @@ def test_stages_can_be_left_out_at_the_same_budget():
 def test_held_out_items_are_in_no_example(name, typed):
     model = set_up(name, view_of(searched(typed=typed)))
     kept = model.held_out.eval_items if name == "ppm" else model.eval_items
-    rows = model.examples(None)
+    rows = model.examples(None, RunContext())
     assert len(kept) and not np.isin(rows[:, 1], kept).any()
     assert len(model.eval_pairs) and np.isin(model.eval_pairs[:, 1], kept).all()
     if not typed:

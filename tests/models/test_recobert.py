@@ -11,6 +11,7 @@ from newsroom import COLD, ITEMS, READERS, as_saved, build, news, same_section, 
 
 import palate
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.pretrain.recobert import standardised
 from palate.modules.token_ids import concat_texts
@@ -121,7 +122,7 @@ def test_standardising_leaves_out_what_is_unknown():
 
 def test_items_with_one_text_learn_words_alone():
     model, view = set_up("recobert", news(silent=[1], bare=[2, 3, 6]))
-    rows = model.examples(view)[:, 0]
+    rows = model.examples(view, RunContext())[:, 0]
     assert len(model.eval_items) and not np.isin(rows, [*model.eval_items, 1]).any() and np.isin([2, 3, 6], rows).all()
     for some in ([2, 3, 6], [2, 4], [4, 2, 5, 7, 8]):
         model.zero_grad()

@@ -14,6 +14,7 @@ from paired_items import READERS, shop, view
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, DataError
 from palate.features.saved import load_encoder
 from palate.losses.contrastive import info_nce
@@ -40,7 +41,7 @@ def heard(no_sound=(), **shape):
 def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("scale")(**{**SMALL, **settings})
-    model.setup(train or heard())
+    model.setup(train or heard(), RunContext())
     return model
 
 

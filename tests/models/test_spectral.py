@@ -3,13 +3,14 @@ import pytest
 from tiny_view import N_ITEMS, N_USERS, RUN, as_users, numpy, view
 
 from palate.core.batch import RaggedArray, UserBatch
+from palate.core.context import RunContext
 from palate.metrics.held_out import validate
 from palate.models.match.spectral import Spectral
 
 
 def solved(train=None, **settings):
     model, train = Spectral(**settings), train or view()
-    model.setup(train)
+    model.setup(train, RunContext())
     assert model.solve(train, RUN)
     return model
 

@@ -9,6 +9,7 @@ from paired_items import READERS, shop, view
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.features.saved import load_encoder
 from palate.models.pretrain.shared.denoising import UnifiedVocabulary, map_target, text_target
@@ -35,7 +36,7 @@ def heard(train=None, silent=()):
 def build(train=None, **settings):
     torch.manual_seed(0)
     model = pretrainers.get("unified_io2")(**{**SMALL, **settings})
-    model.setup(train or heard())
+    model.setup(train or heard(), RunContext())
     return model
 
 

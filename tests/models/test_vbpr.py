@@ -5,6 +5,7 @@ from tiny_view import N_ITEMS, as_users, batch, features, log_sigmoid_loss, nump
 
 from palate.core.config import parse_config
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.models.match.vbpr import VBPR
 
@@ -12,7 +13,7 @@ from palate.models.match.vbpr import VBPR
 def fitted(**settings):
     torch.manual_seed(0)
     model = VBPR(dim=4, **settings)
-    model.setup(view(absent=(2, 3)))
+    model.setup(view(absent=(2, 3)), RunContext())
     with torch.no_grad():
         model.bias += torch.tensor([0.1, -0.2, 0.3, 0.0])
     return model
@@ -51,10 +52,13 @@ def test_what_an_absent_row_holds_has_no_effect():
     filler[[2, 3]] = np.nan
     torch.manual_seed(0)
     other = VBPR(dim=4)
-    other.setup(train.with_features({**train.features, "image": Features(filler, train.features["image"].present)}))
+    other.setup(
+        train.with_features({**train.features, "image": Features(filler, train.features["image"].present)}),
+        RunContext(),
+    )
     torch.manual_seed(0)
     model = VBPR(dim=4)
-    model.setup(train)
+    model.setup(train, RunContext())
     torch.testing.assert_close(model.vectors()[1], other.vectors()[1])
 
 

@@ -10,6 +10,7 @@ from taste import ITEMS, READERS, colour_of, same_colour, shop, view_of
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.data.relations import Edges, Relations
 from palate.features.saved import load_encoder
@@ -33,7 +34,7 @@ def build(data, **settings):
     view = view_of(data)
     torch.manual_seed(0)
     model = pretrainers.get("visual_encoder")(**{**SETTINGS, **settings})
-    model.setup(view)
+    model.setup(view, RunContext())
     return model, view
 
 
@@ -98,7 +99,7 @@ def test_each_stage_trains_its_own_parameters():
     assert stages["clicks"] == tower <= stages["views"]
     assert stages["exposure"] == correction and not correction & stages["views"]
     assert not any(p.requires_grad for p in model.bootstrap.target.parameters())
-    assert not np.isin(model.examples(view), model.held_out.eval_items).any()
+    assert not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
     assert np.isin(model.eval_pairs[:, 1], model.held_out.eval_items).all()
     assert not np.isin(model.eval_pairs[:, 0], model.held_out.eval_items).any() and len(model.eval_pairs)
     assert [phase.name for phase in build(shop(), stages=("views",), category="none")[0].phases()] == ["views"]
@@ -133,7 +134,7 @@ def test_data_unsuitable_for_a_stage_are_refused():
     first = np.unique(view.users, return_index=True)[1]
     model = pretrainers.get("visual_encoder")(**SETTINGS)
     with pytest.raises(ConfigError, match="took several"):
-        model.setup(replace(view, users=view.users[first], items=view.items[first]))
+        model.setup(replace(view, users=view.users[first], items=view.items[first]), RunContext())
 
 
 def test_pictures_find_their_partners(tmp_path):

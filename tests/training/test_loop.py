@@ -80,12 +80,12 @@ class Toy(Matcher):
 
 
 def toy_view() -> TrainView:
-    return small().select_view(0)
+    return small().select_view()
 
 
 def run(model: Toy, checkpoint=None, seconds: float = 0.0) -> Progress:
     torch.manual_seed(0)
-    model.setup(toy_view())
+    model.setup(toy_view(), RunContext())
     return train(model, toy_view(), RunContext(checkpoint=checkpoint, checkpoint_seconds=seconds, fingerprint="t"))
 
 
@@ -196,7 +196,7 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
 def test_phases_run_in_order_and_train_their_parameters_only(monkeypatch):
     torch.manual_seed(0)
     model = Toy(epochs=3)
-    model.setup(toy_view())
+    model.setup(toy_view(), RunContext())
     start = model.users.detach().clone()
     after: dict[str, torch.Tensor] = {}
     real = loop._PhaseRun.run_phase
@@ -355,7 +355,7 @@ def test_parameter_groups_have_rates_and_decays_of_their_own():
 
     torch.manual_seed(0)
     model = Grouped()
-    model.setup(toy_view())
+    model.setup(toy_view(), RunContext())
     start = model.users.detach().clone(), model.items.detach().clone()
     train(model, toy_view(), RunContext())
     assert torch.equal(model.users, start[0]) and not torch.equal(model.items, start[1])

@@ -30,7 +30,7 @@ def make(name="vbpr", **settings):
 
 def ready(folder, tuning="full", fusion="late", split=None):
     data = catalogue(split)
-    found, features = content(data, folder).fit(data.select_view(0), data)
+    found, features = content(data, folder).fit(data.select_view(), data)
     return data, found, found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)
 
 
@@ -56,7 +56,7 @@ def test_an_absent_modality_has_no_vector_and_an_item_with_one_of_two_is_present
 def test_untrained_vectors_are_those_of_the_encoder(folder):
     data = catalogue()
     plain = content(data, folder)
-    view = plain.view(data.select_view(0), data)
+    view = plain.view(data.select_view(), data)
     for tuning in ("full", "partial:1", "lora:2", "adapter:4"):
         _, _, source = ready(folder, tuning)
         assert np.allclose(source.vectors["text"].values, view.features["text"].values, atol=1e-5)
@@ -178,7 +178,7 @@ def test_the_store_keeps_split_points_by_the_weights_below_them(folder, tmp_path
     data = catalogue()
 
     def adapt(tuning, encoder=None, fusion="late"):
-        found, features = ContentPlan(content(data, folder).features, store).fit(data.select_view(0), data)
+        found, features = ContentPlan(content(data, folder).features, store).fit(data.select_view(), data)
         if encoder is not None:
             found = replace(found, encoders={**found.encoders, "text": encoder})
         return found.trainable(features, data.items, parse_tuning(tuning), fusion, 8)

@@ -73,11 +73,12 @@ class Model(nn.Module):
         """
         self.input_spec = shape
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Take sizes, graphs and content from the training view. Subclasses extend it.
 
         Args:
             train: all that training may see.
+            run: seed of what is drawn once.
         """
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         self.build(InputSpec(train.n_users, train.n_items, dims))

@@ -48,7 +48,7 @@ class Pretrainer(Model):
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
         """Rows of items that :meth:`examples` chooses."""
-        return ExampleBatches(self.examples(train))
+        return ExampleBatches(self.examples(train, run))
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         """Single columns to encode in addition to whole modalities.
@@ -66,11 +66,12 @@ class Pretrainer(Model):
         """Modalities that it can learn from; others are not even encoded."""
         return ("text", "image", "audio")
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """Rows of items int64 [n, m], one a training example; held-out ones are left out.
 
         Args:
             view: all that training may see.
+        run: seed of what is drawn.
 
         Raises:
             UnsupportedError: for a model without examples.

@@ -52,11 +52,12 @@ class Ranker(Model):
     tables: FieldTables
     _met: tuple[Catalog, Catalog] | None = None
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Fit the schema of fields on the training part, encode users and items, build.
 
         Args:
             train: all that training may see.
+            run: how to run.
         """
         schema = Schema.fit(train, min_count=self.config.min_count)
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}

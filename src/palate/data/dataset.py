@@ -236,23 +236,15 @@ class Dataset:
             raise DataError("no training positive is left", key=str(self.spec), hint="check --positive and --split")
         return split
 
-    def select_view(self, seed: int = 0) -> TrainView:
-        """The training part with validation questions: the stage in which everything is selected.
+    def select_view(self) -> TrainView:
+        """The training part with validation questions: the stage in which everything is selected."""
+        return self._view((TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates)
 
-        Args:
-            seed: seeds everything random in training.
-        """
-        return self._view((TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates, seed)
-
-    def refit_view(self, seed: int = 0) -> TrainView | None:
-        """The training and validation parts without questions; None in protocols that do not train again before test.
-
-        Args:
-            seed: seeds everything random in training.
-        """
+    def refit_view(self) -> TrainView | None:
+        """The training and validation parts without questions; None in protocols without a second training."""
         if not self.split.refit:
             return None
-        return self._view((TRAIN, VALID), self.split.refit_items, None, None, seed)
+        return self._view((TRAIN, VALID), self.split.refit_items, None, None)
 
     def test_queries(self) -> EvaluationQueries:
         """The test questions; opened once, after all selection. Callers count the openings."""
@@ -281,7 +273,6 @@ class Dataset:
         visible_items: BoolArray,
         queried: int | None,
         candidates: BoolArray | None,
-        seed: int,
     ) -> TrainView:
         data = self.positives
         keep = np.isin(self.split.part, parts)
@@ -307,7 +298,6 @@ class Dataset:
             valid=None
             if queried is None or not (self.split.part == queried).any()
             else self._queries(parts, queried, candidates),
-            seed=seed,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
             event_names=() if self.event_names is None else tuple(self.event_names.to_list()),

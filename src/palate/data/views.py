@@ -153,7 +153,6 @@ class TrainView:
             handed to :meth:`Model.update_items` as a new item's content would be, and never read in training.
         sources: modalities that each feature and field is made of.
         valid: validation questions, None in a refit.
-        seed: seeds everything random in training.
         searches: queries that led to training positives, None if no queries are known.
         query_features: their texts, encoded, for models that need them.
         event_codes: int64 [n], the type of the event of each training positive, or None.
@@ -174,7 +173,6 @@ class TrainView:
     all_features: Mapping[str, Features] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     valid: EvaluationQueries | None = None
-    seed: int = 0
     searches: QueryLog | None = None
     query_features: Features | None = None
     event_codes: IntArray | None = None
@@ -285,15 +283,16 @@ class TrainView:
         """All content that may be seen, features and fields."""
         return {**self.features, **self.fields}
 
-    def sampled(self, users: int) -> TrainView:
-        """This view with a sample of its validation questions, drawn by its seed.
+    def sampled(self, users: int, seed: int) -> TrainView:
+        """This view with a sample of its validation questions.
 
         Args:
             users: how many questions are kept at most.
+            seed: draws the sample.
         """
         if self.valid is None or len(self.valid) <= users:
             return self
-        rows = np.sort(np.random.default_rng([self.seed, 7]).choice(len(self.valid), users, replace=False))
+        rows = np.sort(np.random.default_rng([seed, 7]).choice(len(self.valid), users, replace=False))
         return replace(self, valid=self.valid.take(rows))
 
     def user_batch(self, rows: IntArray) -> UserBatch:

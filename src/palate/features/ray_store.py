@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from palate.core.errors import ConfigError, MissingDependencyError
 from palate.core.files import TEMP_PREFIX
 from palate.core.progress import progress
 from palate.features.saved import load_encoder, save_encoder
-from palate.features.store import EncoderSegments, FeatureStore
+from palate.features.store import EncoderSegments, FeatureStore, MissingContent
 
 ADDRESS = "RAY_ADDRESS"
 """Environment variable of Ray: a running cluster to join; without it one is started on this machine."""
@@ -49,22 +48,10 @@ class RayStore(FeatureStore):
             raise ConfigError(f"at least 1, not {workers}", key="workers")
         self.workers = workers
 
-    def _fill(
-        self,
-        stored: EncoderSegments,
-        name: str,
-        encoder: Encoder,
-        sources: Sequence[Raw],
-        keys: Sequence[str | None],
-        missing: Sequence[int],
-        batch_size: int,
-    ) -> None:
+    def _fill(self, stored: EncoderSegments, name: str, encoder: Encoder, missing: MissingContent) -> None:
         assert self.folder is not None
         ray = _start_ray(self.workers)
-        parts = [
-            Part([_absolute(sources[row]) for row in missing[start : start + batch_size]])
-            for start in range(0, len(missing), batch_size)
-        ]
+        parts = [Part([_absolute(raw) for raw in raws]) for _, raws in missing.batches()]
         # under this prefix the next writer removes it if this process is killed
         with TemporaryDirectory(prefix=TEMP_PREFIX, dir=self.folder / name) as temporary:
             save_encoder(Path(temporary) / "encoder", encoder)

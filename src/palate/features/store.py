@@ -50,6 +50,32 @@ class EncoderSegments:
             self.place.setdefault(key, (number, row))
 
 
+@dataclass(frozen=True, eq=False)
+class MissingContent:
+    """Content that is to be encoded.
+
+    Attributes:
+        raws: of a batch, in its order; only some of it is missing.
+        keys: content hash of each row.
+        rows: rows of content that no segment holds, each content once.
+        batch_size: rows in one segment.
+    """
+
+    raws: Sequence[Raw]
+    keys: Sequence[str | None]
+    rows: Sequence[int]
+    batch_size: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self) -> Iterator[tuple[list[str], list[Raw]]]:
+        """Hashes and content of each segment that is to be made."""
+        for start in range(0, len(self.rows), self.batch_size):
+            rows = self.rows[start : start + self.batch_size]
+            yield [str(self.keys[row]) for row in rows], [self.raws[row] for row in rows]
+
+
 class FeatureStore:
     """Vectors by content hash and encoder identity, in a folder (or in memory).
 
@@ -118,9 +144,9 @@ class FeatureStore:
         name = self._name(encoder)
         with self._writing(name):
             stored = self._read_segments(name, encoder)
-            missing = _missing_rows(keys, stored)
-            if missing:
-                self._fill(stored, name, encoder, sources, keys, missing, batch_size)
+            missing = MissingContent(sources, keys, _missing_rows(keys, stored), batch_size)
+            if len(missing):
+                self._fill(stored, name, encoder, missing)
         invalid += [
             EncodingFailure(row, reason, _file(sources[row]))
             for row, key in enumerate(keys)
@@ -140,30 +166,20 @@ class FeatureStore:
         folder = None if self.folder is None else self.folder / name
         return assemble(stored.segments, places, blank, self.ram, folder)
 
-    def _fill(
-        self,
-        stored: EncoderSegments,
-        name: str,
-        encoder: Encoder,
-        sources: Sequence[Raw],
-        keys: Sequence[str | None],
-        missing: Sequence[int],
-        batch_size: int,
-    ) -> None:
-        """Encode the rows ``missing`` of ``sources``, batch by batch, into new segments."""
+    def _fill(self, stored: EncoderSegments, name: str, encoder: Encoder, missing: MissingContent) -> None:
+        """Encode missing content, batch by batch, into new segments."""
         with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
-            for start in range(0, len(missing), batch_size):
-                rows = missing[start : start + batch_size]
-                features, failures = self._encode_batch(encoder, [sources[row] for row in rows])
+            for keys, raws in missing.batches():
+                features, failures = self._encode_batch(encoder, raws)
                 _check_range(features, self.dtype, encoder.name)
                 reasons = {failure.row: failure.reason for failure in failures}
-                segment = Segment.of([str(keys[row]) for row in rows], features, reasons, self.dtype)
+                segment = Segment.of(keys, features, reasons, self.dtype)
                 if self.folder is not None:
                     path = segment.write(self.folder / name)
                     stored.files.add(path.name)
                     segment = Segment.read(path)
                 stored.add(segment)
-                advance(len(rows))
+                advance(len(keys))
 
     def _encode_batch(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[EncodingFailure]]:
         """Towers over encoders that have networks of their own read those encoders' vectors from the store."""

@@ -92,7 +92,7 @@ def fit(
     name = _fingerprint(model, data, plan, seed, metric, given)
     run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
     weights = None if init_from is None else read_parameters(init_from)
-    view, fitted, features, source = _encode(model, plan, data.select_view(seed), data, seed)
+    view, fitted, features, source = _encode(model, plan, data.select_view(), data, seed)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
     log.seconds["encode"] = time.perf_counter() - started
     state = _timed(model, view, _stage(run, folder, "select"), log, source, weights)
@@ -101,7 +101,7 @@ def fit(
         _meet_all_items(model, fitted, features)
         log.valid = model.task.validate(model, view, metric)
     log.selected = model.selected_settings() | _best_epochs(model, state, metric)
-    again = data.refit_view(seed) if refit else None
+    again = data.refit_view() if refit else None
     if again is not None:
         successor = model.clone(log.selected)
         successor.use_artifacts(wanted)
@@ -182,7 +182,7 @@ def _fit_once(
     weights: dict[str, torch.Tensor] | None = None,
 ) -> Progress | None:
     seed_torch(run.seed, "init", model.name)
-    model.setup(view)
+    model.setup(view, run)
     if weights is not None and not model.initialize(weights):
         raise ConfigError(
             "no weight of this run fits the model", key="init_from", hint="start from a run of the same kind of model"

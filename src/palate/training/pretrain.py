@@ -86,7 +86,7 @@ def pretrain(
         )
     shelf = store if isinstance(store, FeatureStore) else FeatureStore(store)
     started = time.perf_counter()
-    chosen = data.select_view(seed)
+    chosen = data.select_view()
     columns = feature_specs(model.columns(data.items))
     content, features = ContentPlan(feature_specs(plan), shelf, columns).fit(chosen, data, fields=True)
     view = content.training_view(chosen, features, model.requirements.queries)
@@ -94,14 +94,15 @@ def pretrain(
     view = view.with_features(inputs, view.fields)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     seed_torch(seed, "init", model.name)
-    model.setup(view)
+    run = RunContext(seed, model.task.headline(data), device)
+    model.setup(view, run)
     how = parse_tuning(tuning)
     initialize_towers(model, starts, how, view.features)
     model.pretrained_parameters, model.pretrained_lr_scale = pretrained_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
     facts += [str(how), str(pretrained_lr), *(found.identity for found in starts.values())]
     file = Path(checkpoint) if checkpoint else None
-    run = RunContext(seed, model.task.headline(data), device, file, checkpoint_seconds, digest(*facts))
+    run = replace(run, checkpoint=file, checkpoint_seconds=checkpoint_seconds, fingerprint=digest(*facts))
     state = train(model, view, run)
     model.eval()
     fitted_on = digest(data.hash, view.visible_items.tobytes())
@@ -111,7 +112,7 @@ def pretrain(
     with atomic_folder(out) as aside:
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
-        manifest = _manifest(model, data, view, state.history)
+        manifest = _manifest(model, data, view, seed, state.history)
         manifest |= {"readers": {m: reader.identity for m, reader in content.encoders.items()}}
         manifest |= {"start": {m: found.identity for m, found in starts.items()}, "tuning": str(how)}
         write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
@@ -120,7 +121,9 @@ def pretrain(
     return made
 
 
-def _manifest(model: Pretrainer, data: Dataset, view: TrainView, history: list[dict[str, Any]]) -> dict[str, Any]:
+def _manifest(
+    model: Pretrainer, data: Dataset, view: TrainView, seed: int, history: list[dict[str, Any]]
+) -> dict[str, Any]:
     """What was learnt, and from what: nothing outside ``corpus`` was seen."""
     corpus = {
         "items": int(view.visible_items.sum()),
@@ -135,7 +138,7 @@ def _manifest(model: Pretrainer, data: Dataset, view: TrainView, history: list[d
         "data": data.name,
         "hash": data.hash,
         "split": str(data.spec),
-        "seed": view.seed,
+        "seed": seed,
         "corpus": corpus,
         "history": history,
         "versions": versions(),

@@ -36,15 +36,24 @@ def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Score
     return best
 
 
-def pseudo_cold(view: TrainView, max_users: int, share: float = 0.2) -> tuple[TrainView, EvaluationQueries]:
+def pseudo_cold(view: TrainView, max_users: int, seed: int, share: float = 0.2) -> tuple[TrainView, EvaluationQueries]:
     """A view and questions about items that its fit does not see.
 
     In item-cold protocols these are the validation questions themselves; elsewhere a ``share`` of the training items is
-    held out with all its behaviour, drawn by the view's seed.
+    held out with all its behaviour.
+
+    Args:
+        view: the training view.
+        max_users: users that are asked about at most.
+        seed: draws items and users.
+        share: share of the training items that is held out.
+
+    Raises:
+        ConfigError: when too few interactions are left to ask about.
     """
     if view.valid is not None and view.valid.candidates is not None and not view.visible_items.all():
-        return view, view.sampled(max_users).valid or view.valid
-    rng = np.random.default_rng([view.seed, 1])
+        return view, view.sampled(max_users, seed).valid or view.valid
+    rng = np.random.default_rng([seed, 1])
     warm = np.flatnonzero(view.warm_items & view.visible_items)
     cold = np.zeros(view.n_items, bool)
     cold[rng.choice(warm, max(1, int(share * len(warm))), replace=False)] = True

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.contrastive import bootstrap_cosine
@@ -79,8 +80,8 @@ class BM3(ContentMatcher):
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
         self.cold = FromContent(mean_length=True)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.read_content(train, self.config.train_content)
         self.graph: Graph = bipartite(train.users, train.items, train.n_users, train.n_items)
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.models.match.shared.cold import FromContent
@@ -76,8 +77,8 @@ class CLCRec(ContentMatcher):
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
         self.cold = FromContent()
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.read_content(train)
         self.warm_rows = torch.from_numpy(train.warm_items).nonzero().squeeze(1)
         self.taken: Graph = user_item(train.users, train.items, train.n_users, train.n_items, norm="none")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
@@ -86,8 +87,8 @@ class FREEDOM(ContentMatcher):
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
         self.cold = FromNeighbours(self.config.k, self.config.weights)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c, n_users, n_items = self.config, train.n_users, train.n_items
         self.read_content(train, c.train_content and c.modal > 0)
         hop = item_graph(train, self.content, c.k, c.weights, dropout=c.modality_dropout)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.blocked import factored_info_nce
@@ -85,8 +86,8 @@ class LGMRec(ContentMatcher):
     def _matrix(out: int, width: int) -> nn.Parameter:
         return nn.Parameter(nn.init.xavier_uniform_(torch.empty(out, width)))
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         n_users, n_items = train.n_users, train.n_items
         self.read_content(train)
         self.graph: Graph = bipartite(train.users, train.items, n_users, n_items)

@@ -14,6 +14,7 @@ from torch import Tensor
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.models.match.shared.node_tables import node_rows, xavier_tables
@@ -54,8 +55,8 @@ class LightGCN(VectorMatcher):
         super().build(shape)
         self.table = xavier_tables(shape.n_users, shape.n_items, self.config.dim)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.n_users = train.n_users
         self.graph: Graph = bipartite(train.users, train.items, train.n_users, train.n_items)
 

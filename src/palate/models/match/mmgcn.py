@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
@@ -83,8 +84,8 @@ class MMGCN(ContentMatcher):
         self.content = ItemContent(shape.features, c.standardise, c.modality_dropout)
         self.cold = FromContent()
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.read_content(train)
         self.ids.data[train.n_users :] *= self.get_buffer("warm")[:, None]
         self._positives = train.users, train.items

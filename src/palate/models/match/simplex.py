@@ -65,8 +65,8 @@ class SimpleX(VectorMatcher):
         self.items = nn.Parameter(torch.randn(shape.n_items, dim) * 1e-2)
         self.map = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim)))
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         shape = (train.n_users, train.n_items)
         self.history = Graph.from_pairs(train.users, train.items, shape).normalised("row")
 

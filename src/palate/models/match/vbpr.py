@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import AdaptedConfig
+from palate.core.context import RunContext
 from palate.core.tuning import FUSIONS
 from palate.features.item_content import ItemContent
 from palate.losses.ranking import bpr
@@ -68,8 +69,8 @@ class VBPR(ContentMatcher):
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
         self.cold = FromContent(own_width=dim)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.read_content(train)
 
     def describe(self, rows: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Phase, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.held_out import reciprocal_rank
 from palate.models.pretrain.shared.image_text_fusion import ImageTextFusionPretrainer, matching_loss
@@ -76,8 +77,8 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c, rows = self.config, np.arange(train.n_items)
         self.relevance = copy.deepcopy(self.base)
         # it scores pairs alone: no vectors, no masked words
@@ -85,7 +86,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
             unused.requires_grad_(False)
         self.register_buffer("copied", torch.tensor(False))
         self.steep, self.shift = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(0.0))
-        self.queries = Queries(train, c.queries, self.name)
+        self.queries = Queries(train, c.queries, self.name, run.seed)
         trained, held_out = np.isin(rows, self.train_items), np.isin(rows, self.eval_items)
         self.pairs = self.queries.pairs_between(trained, trained)
         self.eval_pairs = self.queries.pairs_between(trained, held_out)[:MAX_EVAL_PAIRS]
@@ -93,7 +94,7 @@ class AdaptedCLIP(ImageTextFusionPretrainer):
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return image
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """(query, item) of searches, and (-1, item) of all items, int64 [n, 2]."""
         single = np.stack([np.full(len(self.train_items), NO_QUERY), self.train_items], axis=1)
         return np.concatenate([self.pairs, single]).astype(np.int64)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import torch_stream
@@ -91,11 +92,11 @@ class AlignRecContent(ImageTextPretrainer):
             raise ConfigError("no such column of attributes", key=column, hint=did_you_mean(column, attributes))
         return {CLASSES: ("attributes", READER, (column,))}
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c, d = self.config, self.config.dim
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
-        generator = torch_stream(train.seed, "codes", self.name)
+        generator = torch_stream(run.seed, "codes", self.name)
         self.codes = Codebooks(self.inputs, ["image"], with_image, c.codes, generator)
         self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = Multiway(("text", "image"), d, c.layers, HEADS)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network
@@ -65,7 +66,7 @@ class AttributeRidge(Pretrainer):
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return label_columns(items, self.config.ranges)
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Take vectors and labels, and make the maps.
 
         Args:
@@ -112,7 +113,7 @@ class AttributeRidge(Pretrainer):
             Phase("ridge", self.loss, maps, self.config.lr, epochs=epochs, validate=False, train_epoch=self.solve_all)
         ]
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return np.unique(np.concatenate(list(self.rows.values())))[:, None]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
@@ -66,8 +67,8 @@ class BLIP2(ImageTextPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c, d = self.config, self.config.dim
         self.former_sizes = {"queries": c.queries, "layers": c.layers, "heads": HEADS}
         self.image_network: dict[str, Any] = {"kind": "image", "dim": d}

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 
 from palate.contracts import pretrainers
+from palate.core.context import RunContext
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.factors import FactorRegression
 
@@ -43,11 +44,11 @@ class CB2CF(FactorRegression):
         views = self.config.views
         return tuple(m for m in ("text", "image", "audio") if views and m not in views)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         if self.config.shuffled:
             items = self.held_out.train_items
-            other = rng_for(train.seed, "partners", self.name).permutation(items)
+            other = rng_for(run.seed, "partners", self.name).permutation(items)
             self.targets[torch.from_numpy(items)] = self.targets[torch.from_numpy(other)]
 
     def fusion_config(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.losses.pointwise import calibrated_cosine
@@ -52,7 +53,7 @@ class SiameseCB2CF(ItemPretrainer):
     def fusion_config(self) -> dict[str, Any]:
         return {"kind": "perceptron", "dim": self.config.dim, "width": self.config.width}
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the towers, and find the pairs.
 
         Args:
@@ -61,7 +62,7 @@ class SiameseCB2CF(ItemPretrainer):
         Raises:
             ConfigError: if no user took two items with content, or as in :meth:`ItemPretrainer.setup`.
         """
-        super().setup(train)
+        super().setup(train, run)
         c, held_out = self.config, self.held_out
         self.scale, self.shift = nn.Parameter(torch.tensor(c.scale)), nn.Parameter(torch.tensor(c.shift))
         pairs = neighbour_pairs(train.matrix, c.neighbours)
@@ -72,7 +73,7 @@ class SiameseCB2CF(ItemPretrainer):
             raise ConfigError(f"{self.name} needs users who took several items with content", key="model")
         if c.shuffled:
             other = rows.copy()
-            other[held_out.train_items] = rng_for(train.seed, "partners", self.name).permutation(held_out.train_items)
+            other[held_out.train_items] = rng_for(run.seed, "partners", self.name).permutation(held_out.train_items)
             self.pairs = np.stack([self.pairs[:, 0], other[self.pairs[:, 1]]], axis=1)
         self.eval_pairs = pairs[trained[pairs[:, 0]] & kept_out[pairs[:, 1]]][:MAX_EVAL_PAIRS]
         # the cosine of two items is symmetric: a pair counts whichever of them has the other as a neighbour
@@ -80,7 +81,7 @@ class SiameseCB2CF(ItemPretrainer):
         self.positive_keys = np.unique(both[:, 0] * train.n_items + both[:, 1])
         self.n_items = train.n_items
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.pairs
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.losses.contrastive import info_nce
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.items import ItemPretrainer
@@ -66,15 +67,15 @@ class CLCRecAlignment(ItemPretrainer):
     def fusion_config(self) -> dict[str, Any]:
         return {"kind": "perceptron", "dim": self.config.dim, "width": self.config.width}
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         width = self.config.width
         self.people = nn.Parameter(nn.init.xavier_normal_(torch.empty(train.n_users, width)))
         self.ids = nn.Parameter(nn.init.xavier_normal_(torch.empty(train.n_items, width)))
         self.matrix = train.matrix
         self.pool = np.setdiff1d(np.flatnonzero(train.warm_items), self.held_out.eval_items)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """(user, item) int64 [n, 2]."""
         rows = np.stack([view.users, view.items], axis=1)
         return rows[self.held_out.training_mask(view)]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.losses.factors import weighted_prediction
 from palate.models.pretrain.shared.factors import FactorRegression
 from palate.models.pretrain.shared.inputs import ItemInputs
@@ -54,8 +55,8 @@ class DCMR(FactorRegression):
         candidates = PREFERRED if self.config.modality == "first" else (self.config.modality,)
         return tuple(modality for modality in candidates if modality in inputs)[:1]
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.users_of_item = sp.csr_array(self.matrix.T)
         self.register_buffer("gram", self.user_factors.T @ self.user_factors, persistent=False)
 

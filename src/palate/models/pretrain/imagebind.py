@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.contracts import pretrainers
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.contrastive import ContrastivePretrainer
@@ -62,7 +63,7 @@ class ImageBind(ContrastivePretrainer):
     def reads(self) -> tuple[str, ...]:
         return tuple(modality for modality in super().reads() if modality != ID)
 
-    def extra_modalities(self, train: TrainView) -> dict[str, NDArray[np.bool_]]:
+    def extra_modalities(self, train: TrainView, run: RunContext) -> dict[str, NDArray[np.bool_]]:
         """Factorise the positives if the anchor is ``id``.
 
         Args:
@@ -81,7 +82,7 @@ class ImageBind(ContrastivePretrainer):
             raise ConfigError(
                 "behaviour relates no items: no user took two", key="anchor=id", hint="take a modality as anchor"
             )
-        rng = rng_for(train.seed, "factors", self.name)
+        rng = rng_for(run.seed, "factors", self.name)
         _, items = weighted_factors(train.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng)
         self.register_buffer("ids", torch.from_numpy(items), persistent=False)
         self.project = nn.Linear(c.width, c.width, bias=False)

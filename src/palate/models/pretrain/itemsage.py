@@ -24,6 +24,7 @@ from torch import Tensor
 
 from palate.contracts import Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import rng_for
 from palate.features.encoders.tower import vectors_of
@@ -83,7 +84,7 @@ class ItemSage(ItemPretrainer):
             return {"kind": "transformer", "dim": c.dim, "width": c.width, "layers": c.blocks, "heads": c.heads}
         return {"kind": c.combine, "dim": c.width if c.combine == "mean" else c.dim, "width": c.width}
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the towers, and collect the tasks.
 
         Args:
@@ -93,11 +94,11 @@ class ItemSage(ItemPretrainer):
             ConfigError: if a named task does not exist or no task has pairs, or as in :meth:`ItemPretrainer.setup`.
         """
         self.has_searches = train.query_features is not None and bool(len(train.searches or ()))
-        super().setup(train)
+        super().setup(train, run)
         self.n_items, held_out = train.n_items, self.held_out
         # random negatives come from the whole catalogue, since items without positives are ranked as well
         self.pool = np.setdiff1d(np.flatnonzero(self.views.presence.numpy().any(1)), held_out.eval_items)
-        pairs = self.engagement(train)
+        pairs = self.engagement(train, run)
         # rows of queries come after those of items, and none of them is held out
         rows = np.arange(max([self.n_items, *(int(of.max()) + 1 for of in pairs.values() if len(of))]))
         trained = np.isin(rows, held_out.train_items) | (rows >= self.n_items)
@@ -109,13 +110,13 @@ class ItemSage(ItemPretrainer):
         # a task that is left out gives its share of an epoch to the others
         self.size = max(map(len, usable.values())) * len(usable) // len(self.tasks)
         candidates = [of[trained[of[:, 0]] & kept_out[of[:, 1]]] for name, of in pairs.items() if self.includes(name)]
-        rng = rng_for(train.seed, "asked", self.name)
+        rng = rng_for(run.seed, "asked", self.name)
         self.eval_pairs = rng.permutation(np.concatenate(candidates))[:MAX_EVAL_PAIRS]
         drawn = sum(np.bincount(of[:, 1], minlength=train.n_items) / len(of) for of in self.tasks.values())
         chance = torch.from_numpy(np.asarray(drawn) / len(self.tasks)).float()
         self.register_buffer("log_chance", chance.clamp(min=torch.finfo(chance.dtype).tiny).log(), persistent=False)
 
-    def engagement(self, train: TrainView) -> dict[str, IntArray]:
+    def engagement(self, train: TrainView, run: RunContext) -> dict[str, IntArray]:
         """Pairs of each task.
 
         Args:
@@ -127,13 +128,13 @@ class ItemSage(ItemPretrainer):
         Raises:
             ConfigError: if a task named in the settings does not exist.
         """
-        pairs = {NEXT: next_pairs(train, rng_for(train.seed, "next", self.name))}
+        pairs = {NEXT: next_pairs(train, rng_for(run.seed, "next", self.name))}
         for name, edges in train.relations.edges.items():
             if edges.target_kind == "item" and not name.startswith("knn_"):
                 related = np.stack([edges.source, edges.target], axis=1).astype(np.int64)
                 pairs[name] = related[related[:, 0] != related[:, 1]]
         if self.has_searches:
-            self.queries = Queries(train, "typed", self.name)
+            self.queries = Queries(train, "typed", self.name, run.seed)
             pairs[SEARCH] = self.queries.pairs + np.array([self.n_items, 0])
         for name in self.config.tasks:
             if name not in pairs:
@@ -157,7 +158,7 @@ class ItemSage(ItemPretrainer):
             out[~is_query] = super().encode(rows[~is_query])
         return out
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """(query, product) int64 [n, 2]; tasks are repeated to the same size, so that batches hold equal shares."""
         return np.concatenate([np.resize(pairs, (self.size, 2)) for pairs in self.tasks.values()])
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Phase, pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.seeding import torch_stream
@@ -101,7 +102,7 @@ class K3M(ImageTextPretrainer):
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return text | image
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build both Transformers and the triples.
 
         Args:
@@ -111,7 +112,7 @@ class K3M(ImageTextPretrainer):
             ConfigError: if lpm is an objective and the items have neither attributes nor relations to entities, or as
                 in :meth:`ImageTextPretrainer.setup`.
         """
-        super().setup(train)
+        super().setup(train, run)
         c, d = self.config, self.config.dim
         properties = Properties.from_view(train)
         if "lpm" in c.objectives and not properties.names:
@@ -131,9 +132,7 @@ class K3M(ImageTextPretrainer):
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
         sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
         self.grid = regions(sample[:1])[1].shape[1]
-        self.detector = RegionLabeller(
-            regions.tower, sample, c.classes, torch_stream(train.seed, "detector", self.name)
-        )
+        self.detector = RegionLabeller(regions.tower, sample, c.classes, torch_stream(run.seed, "detector", self.name))
 
     def phases(self) -> list[Phase]:
         (phase,) = super().phases()

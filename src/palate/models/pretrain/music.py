@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import RaggedArray
+from palate.core.context import RunContext
 from palate.losses.ranking import hinge, sampled_softmax
 from palate.models.pretrain.shared.music import LearntRelevance, MusicPretrainer
 from palate.modules.users import CosineRelevance, UserTable
@@ -70,8 +71,8 @@ class Metric1vsN(MusicPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.relevance = CosineRelevance()
 
     def ranking_loss(self, pos: Tensor, neg: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.losses.labels import batch_topics
@@ -81,7 +82,7 @@ class NewsEmbed(DocumentPretrainer):
     def head(self) -> nn.Linear:
         return make_head(self.network(), self.config.width)
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the Transformer, and mine the pairs.
 
         Args:
@@ -91,7 +92,7 @@ class NewsEmbed(DocumentPretrainer):
             ConfigError: if both weights are 0, there are no topics or no pairs, or as in
                 :meth:`DocumentPretrainer.setup`.
         """
-        super().setup(train)
+        super().setup(train, run)
         c = self.config
         if not c.contrast + c.topics:
             raise ConfigError("both weights are 0, there is nothing to learn", key="contrast, topics")
@@ -101,7 +102,7 @@ class NewsEmbed(DocumentPretrainer):
         if c.topics and not self.labels.any():
             raise ConfigError(f"{self.name} needs items with categories", key="topics", hint="set topics=0")
         self.guess_topic = nn.Linear(self.width, max(self.labels.shape[1], 1))
-        rng = rng_for(train.seed, "mined", self.name)
+        rng = rng_for(run.seed, "mined", self.name)
         mined = np.concatenate([mine_pairs(train, source, categories, c.neighbours, rng) for source in c.sources])
         pairs = pairs_within(np.unique(mined, axis=0), self.has_text)
         items = rng.permutation(np.unique(pairs))
@@ -116,9 +117,9 @@ class NewsEmbed(DocumentPretrainer):
         candidates = pairs[trained[pairs[:, 0]] & ~trained[pairs[:, 1]]]
         self.eval_pairs = rng.permutation(candidates)[:MAX_EVAL_PAIRS]
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """(anchor, positive, hard negative) int64 [n, 3], -1 for no negative."""
-        c, rng = self.config, rng_for(view.seed, "rivals", self.name)
+        c, rng = self.config, rng_for(run.seed, "rivals", self.name)
         negatives = hard_negatives(self.pairs[:, 0], self.pool, self.positive_keys, self.labels.numpy(), c.hard, rng)
         return np.concatenate([self.pairs, negatives[:, None]], axis=1)
 

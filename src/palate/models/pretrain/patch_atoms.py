@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
@@ -71,7 +72,7 @@ class PatchAtoms(Pretrainer):
     def reads(self) -> tuple[str, ...]:
         return ("image",)
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the layer, and hold out pictures.
 
         Args:
@@ -91,7 +92,7 @@ class PatchAtoms(Pretrainer):
         self.part = tower_network(self.network, self.width)
         # solved in closed form after training
         self.part["head"].requires_grad_(False)
-        self.held_out = HeldOut(train, items, c.held, self.name)
+        self.held_out = HeldOut(train, items, c.held, self.name, run.seed)
 
     @property
     def tower(self) -> PatchTower:
@@ -103,7 +104,7 @@ class PatchAtoms(Pretrainer):
     def phases(self) -> list[Phase]:
         return [self.phase("patches", groups=[self.tower.atoms], validate=False)]
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.held_out.train_items[:, None]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from palate.contracts import Pretrainer, Requirements, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
@@ -78,7 +79,7 @@ class PPM(Pretrainer):
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the towers, and collect queries and entities.
 
         Args:
@@ -95,13 +96,13 @@ class PPM(Pretrainer):
             needed = f"items with {missing[0]}" if missing else "matching or prediction"
             raise ConfigError(f"{self.name} needs {needed}", key="model", hint="turn off matching or prediction")
         present = {m: self.inputs.present(m) for m in self.inputs.features if m in ("text", "image")}
-        self.held_out = HeldOut(train, np.flatnonzero(np.any([*present.values()], axis=0)), c.held, self.name)
+        self.held_out = HeldOut(train, np.flatnonzero(np.any([*present.values()], axis=0)), c.held, self.name, run.seed)
         rows = np.arange(train.n_items)
         held_out, trained = np.isin(rows, self.held_out.eval_items), np.isin(rows, self.held_out.train_items)
         self.pairs = self.eval_pairs = np.zeros((0, 2), np.int64)
         self.entity_items = self.eval_entity_items = rows[:0]
         if c.matching:
-            self.queries, text = Queries(train, c.queries, self.name), present["text"]
+            self.queries, text = Queries(train, c.queries, self.name, run.seed), present["text"]
             self.pairs = self.queries.pairs_between(trained, trained & text)
             self.eval_pairs = self.queries.pairs_between(trained, held_out & text)
             self.eval_titles = rows[held_out & text]
@@ -117,7 +118,7 @@ class PPM(Pretrainer):
         width = self.entities.shape[1] if c.prediction else 0
         self.directions, self.bias = nn.Parameter(torch.randn(width, c.width)), nn.Parameter(torch.zeros(width))
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """(query, item), and (-1, item) for items whose entities are predicted, int64 [n, 2]."""
         single = np.stack([np.full(len(self.entity_items), NO_QUERY), self.entity_items], axis=1)
         return np.concatenate([self.pairs, single]).astype(np.int64)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.losses.labels import share_cross_entropy
 from palate.models.pretrain.shared.documents import MaskedDocuments, weighted_sum
@@ -85,7 +86,7 @@ class PREC(MaskedDocuments):
         assert isinstance(tower, Attended) and isinstance(tower.reader, SingleModalityStream)
         return tower.reader
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build both Transformers, and cut histories into examples.
 
         Args:
@@ -95,11 +96,11 @@ class PREC(MaskedDocuments):
             ConfigError: if all weights are 0, a task has no categories or no histories to learn from, or as in
                 :meth:`DocumentPretrainer.setup`.
         """
-        super().setup(train)
+        super().setup(train, run)
         c = self.config
         if not c.token + c.attribute + c.item:
             raise ConfigError("all weights are 0, there is nothing to learn", key="token, attribute, item")
-        self.held_out = HeldOut(train, np.flatnonzero(train.warm_items & self.has_text), c.held, self.name)
+        self.held_out = HeldOut(train, np.flatnonzero(train.warm_items & self.has_text), c.held, self.name, run.seed)
         self.topics = topic_labels(train.fields)
         if c.attribute and not self.topics:
             raise ConfigError(f"{self.name} needs items with categories", key="attribute", hint="set attribute=0")
@@ -109,12 +110,12 @@ class PREC(MaskedDocuments):
         self.places = nn.Parameter(torch.empty(c.clicks, c.width).normal_(std=0.02))
         allowed = self.has_text.copy()
         allowed[self.held_out.eval_items] = False
-        self.rows = history_examples(train, allowed, c.clicks, self.name)
+        self.rows = history_examples(train, allowed, c.clicks, self.name, run.seed)
         self.profiles = profile_weights(train, self.held_out.users, allowed)
         if c.item and not self.rows[:, 0].any():
             raise ConfigError(f"{self.name} needs users who clicked several items", key="item", hint="set item=0")
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """int64 [n, 1 + clicks]: 1 and one user's clicks in order, or 0 and items without a user; -1 is padding."""
         return self.rows
 

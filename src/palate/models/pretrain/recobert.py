@@ -23,6 +23,7 @@ from torch import Tensor
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.seeding import rng_for
 from palate.losses.pointwise import cosine_match
@@ -88,7 +89,7 @@ class RecoBERT(MaskedDocuments):
             BODY: ("text", "as:text", tuple(column for column in texts if column != title)),
         }
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the Transformer, and hold out pairs of titles and descriptions.
 
         Args:
@@ -98,7 +99,7 @@ class RecoBERT(MaskedDocuments):
             ConfigError: if both weights are 0, fewer than 2 items have both texts, or as in
                 :meth:`DocumentPretrainer.setup`.
         """
-        super().setup(train)
+        super().setup(train, run)
         c = self.config
         if not c.tdm + c.mlm:
             raise ConfigError("both weights are 0, there is nothing to learn", key="tdm, mlm")
@@ -108,11 +109,11 @@ class RecoBERT(MaskedDocuments):
         self.has_both = self.columns_read[0].present & self.columns_read[1].present
         if self.has_both.sum() < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both title and description", key="model")
-        order = rng_for(train.seed, "held", self.name).permutation(np.flatnonzero(self.has_both))
+        order = rng_for(run.seed, "held", self.name).permutation(np.flatnonzero(self.has_both))
         self.eval_items = np.sort(order[: min(int(c.held * len(order)), MAX_EVAL_ITEMS)])
         self.train_items = np.setdiff1d(np.flatnonzero(self.has_text), self.eval_items)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.train_items[:, None]
 
     def text(self, column: int, rows: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for, torch_stream
@@ -87,7 +88,7 @@ class SCALE(Pretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build all Transformers, and hold out items.
 
         Args:
@@ -109,12 +110,12 @@ class SCALE(Pretrainer):
         several = np.flatnonzero(has.sum(1) > 1)
         if len(several) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with several modalities", key="model")
-        order = rng_for(train.seed, "held", self.name).permutation(several)
+        order = rng_for(run.seed, "held", self.name).permutation(several)
         self.eval_items = np.sort(order[: min(int(c.held * len(several)), MAX_EVAL_ITEMS)])
         self.train_items = np.setdiff1d(np.flatnonzero(has.any(1)), self.eval_items)
         self.readers, self.sides, self.tasks = dict[str, dict[str, Any]](), nn.ModuleDict(), nn.ModuleDict()
         for modality in self.modalities:
-            self._add(modality, train.seed)
+            self._add(modality, run.seed)
         self.heads = nn.ModuleDict({m: nn.Linear(d, c.width) for m in self.modalities})
         self.kinds = nn.ParameterDict({m: nn.Parameter(torch.randn(d) * 0.02) for m in self.modalities})
         self.importance = nn.ParameterDict({m: nn.Parameter(torch.zeros(())) for m in self.modalities})
@@ -133,7 +134,7 @@ class SCALE(Pretrainer):
             task = MaskedFeatures(tower.reader, d, sample, torch_stream(seed, "detector", self.name, modality))
         self.readers[modality], self.sides[modality], self.tasks[modality] = reader, tower, task
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.train_items[:, None]
 
     def phases(self) -> list[Phase]:

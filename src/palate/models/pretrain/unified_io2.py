@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for, torch_stream
@@ -96,7 +97,7 @@ class UnifiedIO2(Pretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build codebooks, encoder and decoder, and hold out items.
 
         Args:
@@ -116,7 +117,7 @@ class UnifiedIO2(Pretrainer):
                 f"{self.name} cannot write {', '.join(c.heads)}: the items have {found}", key="heads",
                 hint="see palate check DATA",
             )  # fmt: skip
-        order = rng_for(train.seed, "held", self.name).permutation(items)
+        order = rng_for(run.seed, "held", self.name).permutation(items)
         count = min(int(c.held * len(items)), MAX_EVAL_ITEMS)
         self.eval_items, self.train_items = np.sort(order[:count]), np.sort(order[count:])
         maps = [m for m in self.modalities if m != "text"]
@@ -124,17 +125,17 @@ class UnifiedIO2(Pretrainer):
             self.inputs.network("text", c.dim, c.layers) if "text" in self.inputs else {"vocabulary": 0, "length": 0}
         )
         self.vocabulary = UnifiedVocabulary(max(words["vocabulary"], len(SPECIAL) + 1), words["length"], maps, c.codes)
-        generator = torch_stream(train.seed, "codes", self.name)
+        generator = torch_stream(run.seed, "codes", self.name)
         self.codes = Codebooks(self.inputs, maps, self.train_items, c.codes, generator)
         senses = ModalityEmbedding(len(self.vocabulary), c.dim, self.modalities, c.rotary)
         self.net = UnifiedModel(senses, c.layers, HEADS, c.qk_norm)
-        self.draws = np.random.default_rng(train.seed)
+        self.draws = np.random.default_rng(run.seed)
 
     def possible(self, head: str, denoiser: str) -> bool:
         """Whether the modalities at hand allow a task."""
         return head == "text" or denoiser == "R" or (denoiser == "S" and len(self.modalities) > 1)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.train_items[:, None]
 
     def phases(self) -> list[Phase]:

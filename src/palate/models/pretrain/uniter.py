@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.seeding import torch_stream
 from palate.losses.transport import transport_distance
@@ -69,8 +70,8 @@ class UNITER(ImageTextPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c, d = self.config, self.config.dim
         self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = SingleStream(d, c.layers, HEADS)
@@ -79,9 +80,9 @@ class UNITER(ImageTextPretrainer):
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
         sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
         self.grid = self.regions(sample[:1])[1].shape[1]
-        generator = torch_stream(train.seed, "detector", self.name)
+        generator = torch_stream(run.seed, "detector", self.name)
         self.detector = RegionLabeller(self.regions.tower, sample, c.classes, generator)
-        self.draws = np.random.default_rng(train.seed)
+        self.draws = np.random.default_rng(run.seed)
 
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return text | image

@@ -26,6 +26,7 @@ from torch import Tensor
 from palate.contracts import Phase, Pretrainer, pretrainers
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
@@ -99,7 +100,7 @@ class VisualEncoder(Pretrainer):
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         return plan_fields(items, {"attributes"}) if set(self.config.stages) - {"views"} else {}
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the tower, hold out pictures, and collect pairs of clicks if a stage needs them.
 
         Args:
@@ -118,20 +119,20 @@ class VisualEncoder(Pretrainer):
         # the vector that is exported is the one the projector reads
         self.part["head"].requires_grad_(False).load_state_dict(identity_weights(c.dim))
         self.bootstrap = MomentumEncoder(self.part["tower"], c.dim, c.hidden, c.momentum)
-        self.held_out = HeldOut(train, items, c.held, self.name)
+        self.held_out = HeldOut(train, items, c.held, self.name, run.seed)
         self.frozen: Tensor | None = None
         self.eval_pairs = np.zeros((0, 2), np.int64)
         if set(c.stages) - {"views"}:
-            self._setup_clicks(train)
+            self._setup_clicks(train, run)
 
-    def _setup_clicks(self, train: TrainView) -> None:
+    def _setup_clicks(self, train: TrainView, run: RunContext) -> None:
         c, held_out = self.config, self.held_out
         classes = Properties.from_view(train).classes(c.category)
         self.co_clicks = CoClicks(train, held_out.train_items, classes)
         if not self.co_clicks.has_pairs:
             raise ConfigError(f"{self.name} needs users who took several pictured items of a class", key="stages")
         self.exposure = ExposureGroups(train.popularity, held_out.train_items, classes)
-        rng = rng_for(train.seed, "asked", self.name)
+        rng = rng_for(run.seed, "asked", self.name)
         self.eval_pairs = self.co_clicks.sample_eval_pairs(held_out.eval_items, train, rng)
 
     def phases(self) -> list[Phase]:
@@ -144,7 +145,7 @@ class VisualEncoder(Pretrainer):
         )
         return [phase for phase in phases if phase.name in c.stages]
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.held_out.train_items[:, None]
 
     def base(self, rows: Tensor) -> Tensor:

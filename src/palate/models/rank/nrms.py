@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Capabilities, InputSpec, RankerConfig, models
 from palate.core.batch import ImpressionBatch
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.core.tuning import FUSIONS
 from palate.data.views import TrainView
@@ -47,8 +48,8 @@ class NRMS(RankingModel):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.update_items(ItemFeatures.of(train.features, train.n_items))
 
     def build(self, shape: InputSpec) -> None:

@@ -63,9 +63,9 @@ class MMR(Recommender, Reranker):
         if self.base.input_spec is None:
             self.base.build(shape)
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         self.base = parse_model(self.config.base)  # type: ignore[assignment]
-        super().setup(train)
+        super().setup(train, run)
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         fit_member(self.base, train, run.member("base"))

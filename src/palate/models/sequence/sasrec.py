@@ -64,8 +64,8 @@ class SASRec(Recommender):
         self.encoder = nn.TransformerEncoder(block, c.blocks, nn.LayerNorm(c.dim), enable_nested_tensor=False)
         self.dropout = nn.Dropout(c.dropout)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.register_buffer("warm", torch.from_numpy(train.warm_items))
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:

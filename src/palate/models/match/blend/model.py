@@ -70,7 +70,7 @@ class Blend(Recommender):
         kinds = [models.get(name.partition("@")[0]) for name in self.config.members or ()]
         self.requirements = Requirements(fields=True, dense=any(kind.requirements.dense for kind in kinds))  # type: ignore[misc]
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Choose the members.
 
         Args:
@@ -82,7 +82,7 @@ class Blend(Recommender):
         self._names = list(self.config.members or members_for(train))
         if not self._names:
             raise ConfigError("the blend has no members", key="members", hint="name at least one model")
-        super().setup(train)
+        super().setup(train, run)
         self.register_buffer("warm", torch.from_numpy(train.warm_items))
 
     def build(self, shape: InputSpec) -> None:
@@ -101,12 +101,12 @@ class Blend(Recommender):
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
-        self._weights = self._choose(train, scorers, run.metric)
+        self._weights = self._choose(train, scorers, run)
         if not train.visible_items.all():
             self.update_items(ItemFeatures.of(train.visible, train.n_items))
         return True
 
-    def _choose(self, train: TrainView, scorers: list[Scorer], metric: str) -> dict[str, list[float]]:
+    def _choose(self, train: TrainView, scorers: list[Scorer], run: RunContext) -> dict[str, list[float]]:
         equal = [1.0 / len(scorers)] * len(scorers)
         weights = {}
         for part, given, items in (
@@ -118,8 +118,8 @@ class Blend(Recommender):
                 continue
             if items[train.valid.relevant.items].sum() < MIN_POSITIVES:
                 continue
-            scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, train.seed)
-            weights[part], _ = search_weights(scores, soft_metric(metric, relevant, counts))
+            scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, run.seed)
+            weights[part], _ = search_weights(scores, soft_metric(run.metric, relevant, counts))
         return weights
 
     def selected_settings(self) -> dict[str, Any]:

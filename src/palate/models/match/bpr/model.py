@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Phase, Requirements, models
 from palate.core.batch import PairBatch
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows, norm_rows
 from palate.models.match.bpr.pair_sweep import PairSweep
@@ -83,10 +84,10 @@ class BPR(VectorMatcher):
         nn.init.xavier_normal_(self.users)
         nn.init.xavier_normal_(self.items)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         if self.config.optimiser == "sgd":
-            self.blocks = PairSweep(train, batch_size(self, len(train)), self.config.reg)
+            self.blocks = PairSweep(train, batch_size(self, len(train)), self.config.reg, run.seed)
 
     def phases(self) -> list[Phase]:
         return [replace(phase, train_epoch=self._sweep if self.blocks else None) for phase in super().phases()]

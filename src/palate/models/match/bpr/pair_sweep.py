@@ -31,11 +31,12 @@ class PairSweep:
         train: positives; users are put into blocks at random, once.
         batch_size: positives a block, about.
         reg: weight of the penalty.
+        seed: of the run; it draws the blocks.
     """
 
-    def __init__(self, train: TrainView, batch_size: int, reg: float) -> None:
+    def __init__(self, train: TrainView, batch_size: int, reg: float, seed: int) -> None:
         self.n_items, self.reg = train.n_items, reg
-        order = rng_for(train.seed, "pair sweep").permutation(train.n_users)
+        order = rng_for(seed, "pair sweep").permutation(train.n_users)
         history = train.history.take(order)
         self.size = len(history.items)
         self.negatives = PairedNegatives(

@@ -74,7 +74,7 @@ class ContentKernel(Recommender):
         self._features = ItemFeatures({})
         self._table: KernelTable | None = None
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Select features and build the kernel.
 
         Args:
@@ -84,7 +84,7 @@ class ContentKernel(Recommender):
             ConfigError: if the catalogue is too large, or no feature is left.
         """
         refuse_large(train.n_items, self.config.max_items, self.name)
-        super().setup(train)
+        super().setup(train, run)
         visible = {**train.features, **train.fields}
         wanted = {n: f for n, f in visible.items() if self._selected(n) and f.kind == "pooled" and f.present.any()}
         self._features = ItemFeatures.of(wanted, train.n_items)
@@ -95,7 +95,7 @@ class ContentKernel(Recommender):
         self._make_kernel({name: vectors.dim for name, vectors in self._features.items()})
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
-        chosen = self._given() or search_kernel(self.kernel, self._features, train, self.config, run.metric)
+        chosen = self._given() or search_kernel(self.kernel, self._features, train, self.config, run)
         rows = np.flatnonzero(train.visible_items)
         self.kernel.fit(self._features, rows, train.matrix)
         self._settings = chosen

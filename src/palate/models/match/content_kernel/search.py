@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.core.content import Features
+from palate.core.context import RunContext
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
 from palate.models.match.content_kernel.config import KernelConfig
@@ -32,7 +33,7 @@ def search_kernel(
     features: Mapping[str, Features],
     train: TrainView,
     config: KernelConfig,
-    metric: str,
+    run: RunContext,
 ) -> dict[str, Any]:
     """Choose on items that the fit does not see: the protocol's own, else a fifth of the training items.
 
@@ -41,17 +42,17 @@ def search_kernel(
         features: feature name -> vectors that the model reads.
         train: all that training may see.
         config: settings that are given, and the grids of the others.
-        metric: what is maximised.
+        run: seed, and the metric that is maximised.
 
     Returns:
         ``weights`` of the kernel's groups, ``ridge``, ``l2``, ``mix`` and ``popularity``.
     """
-    view, held = pseudo_cold(train, config.select_users)
+    view, held = pseudo_cold(train, config.select_users, run.seed)
     if config.judge == "warm" and train.valid is not None:
-        view, held = train, train.sampled(config.select_users).valid or train.valid
+        view, held = train, train.sampled(config.select_users, run.seed).valid or train.valid
     rows = np.flatnonzero(view.visible_items)
     if len(rows) > SEARCH_ROWS:
-        rows = np.sort(np.random.default_rng([train.seed, 2]).choice(rows, SEARCH_ROWS, replace=False))
+        rows = np.sort(np.random.default_rng([run.seed, 2]).choice(rows, SEARCH_ROWS, replace=False))
     candidates = rows if held.candidates is None else np.flatnonzero(held.candidates)
     content = train.all_features if not train.visible_items.all() else features
     content = {name: content[name] for name in features}
@@ -60,7 +61,7 @@ def search_kernel(
     matrix = sp.csr_array(view.matrix[:, rows])
     y = _histories(held, rows, train.n_items)
     popular = torch.nn.functional.normalize(torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32)), dim=0)
-    value = dense_metric(held, candidates, metric)
+    value = dense_metric(held, candidates, run.metric)
     gram = dense_gram(matrix)
     smoothed = {l2: sparse_product(y, ease_weights(gram, l2)) for l2 in _grid(config.l2, config.l2_grid)}
     best: tuple[float, dict[str, Any]] = (-np.inf, {})

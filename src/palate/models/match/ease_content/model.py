@@ -83,9 +83,9 @@ class EASEContent(Recommender):
         self.content = ItemContent(shape.features, standardise=True)
         self._near: Near | None = None
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
-        super().setup(train)
+        super().setup(train, run)
         self.content.fit(ItemFeatures.of(train.features, train.n_items))
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
@@ -93,7 +93,7 @@ class EASEContent(Recommender):
         c = self.config
         graph = prior_graph(train, self.content, c.k, c.weights, c.modality_dropout)
         wide = row_normalised(graph)
-        view = train.sampled(c.select_users)
+        view = train.sampled(c.select_users, run.seed)
         inverses: dict[tuple[float, float], Tensor] = {}
 
         def weights_at(setting: Setting) -> Tensor:

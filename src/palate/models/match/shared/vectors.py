@@ -50,8 +50,8 @@ class VectorMatcher(Recommender):
         self.register_buffer("final_users", None)
         self.register_buffer("final_items", None)
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.register_buffer("known", torch.from_numpy(train.warm_items))
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:

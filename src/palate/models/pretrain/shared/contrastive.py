@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from palate.contracts import Pretrainer
 from palate.core.batch import ExampleBatch, IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.core.files import digest
@@ -72,7 +73,7 @@ class ContrastivePretrainer(Pretrainer):
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(modality for pair in self.modality_pairs() for modality in pair))
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build a tower for each modality of a pair, and hold out items.
 
         Args:
@@ -83,7 +84,7 @@ class ContrastivePretrainer(Pretrainer):
         """
         c = self.config
         self.inputs = ItemInputs(train.features)
-        present = {m: self.inputs.present(m) for m in self.inputs.features} | self.extra_modalities(train)
+        present = {m: self.inputs.present(m) for m in self.inputs.features} | self.extra_modalities(train, run)
         self.used_pairs = [pair for pair in self.modality_pairs() if pair[0] in present and pair[1] in present]
         if not self.used_pairs:
             needed = " or ".join(" with ".join(pair) for pair in self.modality_pairs())
@@ -96,15 +97,15 @@ class ContrastivePretrainer(Pretrainer):
         items = np.flatnonzero(np.any([*self.has_both.values()], axis=0))
         if len(items) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both modalities of a pair", key="model")
-        order = rng_for(train.seed, "held", self.name).permutation(items)
+        order = rng_for(run.seed, "held", self.name).permutation(items)
         count = min(int(c.held * len(items)), MAX_EVAL_ITEMS)
         self.eval_items, self.train_items = np.sort(order[:count]), np.sort(order[count:])
         self.positives = {
-            pair: self._positive_rows(has_both, rng_for(train.seed, "partners", *pair))
+            pair: self._positive_rows(has_both, rng_for(run.seed, "partners", *pair))
             for pair, has_both in self.has_both.items()
         }
 
-    def extra_modalities(self, train: TrainView) -> dict[str, NDArray[np.bool_]]:
+    def extra_modalities(self, train: TrainView, run: RunContext) -> dict[str, NDArray[np.bool_]]:
         """Anchors other than modalities, with vectors of their own: name -> bool [n_items], the items that have it."""
         return {}
 
@@ -115,7 +116,7 @@ class ContrastivePretrainer(Pretrainer):
             rows[own] = rng.permutation(own)
         return torch.from_numpy(rows)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.train_items[:, None]
 
     def vectors(self, modality: str, rows: Tensor) -> Tensor:

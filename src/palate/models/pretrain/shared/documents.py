@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
@@ -60,7 +61,7 @@ class DocumentPretrainer(Pretrainer):
     def reads(self) -> tuple[str, ...]:
         return ("text",)
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the Transformer and the head.
 
         Args:
@@ -132,8 +133,8 @@ class MaskedDocuments(DocumentPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.guess = WordHead(self.config.dim, self.vocabulary)
 
     def mask_tokens(self, ids: Tensor) -> tuple[Tensor, Tensor]:

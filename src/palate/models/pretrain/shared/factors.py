@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.seeding import rng_for
 from palate.losses.factors import factor_mse
 from palate.models.pretrain.shared.items import ItemPretrainer
@@ -44,20 +45,20 @@ class FactorRegression(ItemPretrainer):
     def normalize(self) -> bool:
         return False
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c = self.config
         mask = self.held_out.training_mask(train)
         ones = np.ones(int(mask.sum()), np.float32)
         self.matrix = sp.csr_array((ones, (train.users[mask], train.items[mask])), shape=train.matrix.shape)
-        rng = rng_for(train.seed, "factors", self.name)
+        rng = rng_for(run.seed, "factors", self.name)
         users, items = weighted_factors(
             self.matrix, c.width, confidence=c.confidence, reg=c.reg, sweeps=c.sweeps, rng=rng
         )
         self.register_buffer("user_factors", torch.from_numpy(users), persistent=False)
         self.register_buffer("targets", torch.from_numpy(items), persistent=False)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.held_out.train_items[:, None]
 
     def loss(self, batch: ExampleBatch) -> dict[str, Tensor]:

@@ -29,7 +29,8 @@ class HeldOut:
         view: training view.
         items: rows of the items to split.
         share: share of ``items`` that is held out, 1,000 items at most.
-        name: name of the system; it seeds the draw together with the seed of ``view``.
+        name: name of the system.
+        seed: seed of the run; it seeds the draw together with ``name``.
 
     Attributes:
         eval_items: int64, rows of the held-out items, sorted.
@@ -38,8 +39,8 @@ class HeldOut:
         relevant: bool [U, len(eval_items)], the held-out items that each of ``users`` took.
     """
 
-    def __init__(self, view: TrainView, items: IntArray, share: float, name: str) -> None:
-        rng = rng_for(view.seed, "held", name)
+    def __init__(self, view: TrainView, items: IntArray, share: float, name: str, seed: int) -> None:
+        rng = rng_for(seed, "held", name)
         order = rng.permutation(items)
         count = min(int(share * len(items)), MAX_EVAL_ITEMS)
         self.eval_items, self.train_items = np.sort(order[:count]), np.sort(order[count:])

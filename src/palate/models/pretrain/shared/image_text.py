@@ -12,6 +12,7 @@ from torch import Tensor
 
 from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.models.pretrain.shared.inputs import ItemInputs
@@ -42,7 +43,7 @@ class ImageTextPretrainer(Pretrainer):
     def reads(self) -> tuple[str, ...]:
         return ("text", "image")
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Take the inputs, and hold out items.
 
         Args:
@@ -60,7 +61,7 @@ class ImageTextPretrainer(Pretrainer):
         both = np.flatnonzero(text & image)
         if len(both) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with both picture and text", key="model")
-        order = rng_for(train.seed, "held", self.name).permutation(both)
+        order = rng_for(run.seed, "held", self.name).permutation(both)
         self.eval_items = np.sort(order[: min(int(c.held * len(both)), self.max_eval_items)])
         self.train_items = np.setdiff1d(np.flatnonzero(self.trainable(text, image)), self.eval_items)
         network = self.inputs.network("text", c.dim, c.layers)
@@ -70,7 +71,7 @@ class ImageTextPretrainer(Pretrainer):
         """Items to train on, bool [n_items], given those with text and those with a picture."""
         return text & image
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.train_items[:, None]
 
     def has(self, modality: str, rows: Tensor) -> Tensor:

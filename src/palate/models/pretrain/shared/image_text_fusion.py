@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, IntArray
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
@@ -52,8 +53,8 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
 
     config: Config
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         c = self.config
         self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in ("text", "image")}
         towers = {m: tower_network(network, c.width) for m, network in self.networks.items()}

@@ -66,19 +66,20 @@ def pairs_within(pairs: IntArray, allowed: NDArray[np.bool_]) -> IntArray:
     return pairs[allowed[pairs].all(1)] if len(pairs) else pairs.reshape(0, 2)
 
 
-def history_examples(view: TrainView, allowed: NDArray[np.bool_], length: int, name: str) -> IntArray:
+def history_examples(view: TrainView, allowed: NDArray[np.bool_], length: int, name: str, seed: int) -> IntArray:
     """Histories cut into pieces of 2 to ``length`` items, then the allowed items that are in no piece.
 
     Args:
         view: training view; without times, a history is in random order.
         allowed: bool [n_items], items that examples may hold.
         length: items of an example at most.
-        name: name of the system; it seeds that order together with the seed of ``view``.
+        name: name of the system.
+        seed: seed of the run; it seeds that order together with ``name``.
 
     Returns:
         int64 [n, 1 + length]: 1 and items of one user in order, or 0 and items without a user; -1 is padding.
     """
-    when = rng_for(view.seed, "histories", name).permutation(len(view)) if view.times is None else view.times
+    when = rng_for(seed, "histories", name).permutation(len(view)) if view.times is None else view.times
     mask = allowed[view.items]
     histories = RaggedArray.build(view.users[mask], view.items[mask], view.n_users, when[mask])
     owners = histories.owners()

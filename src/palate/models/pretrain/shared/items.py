@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from palate.contracts import Pretrainer
 from palate.core.batch import IntArray
 from palate.core.config import TrainedConfig
+from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.logmel import HOP, RATE
@@ -148,7 +149,7 @@ class ItemPretrainer(Pretrainer):
         """Whether vectors have length 1, so that only their direction is learnt."""
         return True
 
-    def setup(self, train: TrainView) -> None:
+    def setup(self, train: TrainView, run: RunContext) -> None:
         """Build the towers, and hold out items.
 
         Args:
@@ -172,7 +173,7 @@ class ItemPretrainer(Pretrainer):
         items = np.flatnonzero(train.warm_items & self.views.presence.numpy().any(1))
         if len(items) < 2:
             raise ConfigError(f"{self.name} needs at least 2 items with content that users took", key="model")
-        self.held_out = HeldOut(train, items, c.held, self.name)
+        self.held_out = HeldOut(train, items, c.held, self.name, run.seed)
 
     def encode(self, rows: Tensor) -> Tensor:
         """Vectors float32 [B, width]; of length 1 if ``normalize``."""

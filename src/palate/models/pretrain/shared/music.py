@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.core.batch import ExampleBatch, IntArray, RaggedArray
+from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.data.sampling import Negatives
@@ -56,16 +57,16 @@ class MusicPretrainer(ItemPretrainer):
     def select_modalities(self, inputs: ItemInputs) -> tuple[str, ...]:
         return (self.config.modality,) if self.config.modality in inputs else ()
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         mask = self.held_out.training_mask(train)
         history = RaggedArray.build(train.users[mask], train.items[mask], train.n_users)
         self.people = self.user_encoder(history, train.n_items)
         taken = (train.history.indptr, train.history.items)
         self.negatives = Negatives(train.n_items, taken, self.held_out.train_items)
-        self.rng = rng_for(train.seed, "negatives", self.name)
+        self.rng = rng_for(run.seed, "negatives", self.name)
 
-    def examples(self, view: TrainView) -> IntArray:
+    def examples(self, view: TrainView, run: RunContext) -> IntArray:
         """Positives of the training items.
 
         Args:
@@ -123,6 +124,6 @@ class LearntRelevance(MusicPretrainer):
     def normalize(self) -> bool:
         return False
 
-    def setup(self, train: TrainView) -> None:
-        super().setup(train)
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        super().setup(train, run)
         self.relevance = RelevanceNetwork(self.config.width)

@@ -27,7 +27,8 @@ class Queries:
         view: training view with texts of items, and ``query_features`` where users searched.
         source: ``typed`` takes the words that users typed; ``next`` takes the text of an item as a query for the one
             its user took next; ``auto`` is typed where there are searches, else next.
-        owner: name of the system; it seeds the order of histories without times.
+        owner: name of the system.
+        seed: seed of the run; with ``owner`` it seeds the order of histories without times.
 
     Attributes:
         pairs: int64 [n, 2], distinct pairs of query and item.
@@ -38,7 +39,7 @@ class Queries:
         ConfigError: if ``source`` is ``typed`` and there are no searches.
     """
 
-    def __init__(self, view: TrainView, source: QuerySource, owner: str) -> None:
+    def __init__(self, view: TrainView, source: QuerySource, owner: str, seed: int) -> None:
         searches, features = view.searches, view.query_features
         self.typed = source != "next" and searches is not None and features is not None and bool(len(searches))
         if source == "typed" and not self.typed:
@@ -46,7 +47,7 @@ class Queries:
         if self.typed and searches is not None and features is not None:
             texts, pairs = features, np.stack([searches.query, searches.items], axis=1)
         else:
-            texts, pairs = view.features["text"], next_pairs(view, rng_for(view.seed, "next", owner))
+            texts, pairs = view.features["text"], next_pairs(view, rng_for(seed, "next", owner))
         self.values = texts.values
         self.pairs: IntArray = np.unique(pairs[texts.present[pairs[:, 0]]], axis=0).astype(np.int64)
 
