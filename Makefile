@@ -41,7 +41,6 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff format --check src tests benchmarks tools examples
 	$(VENV)/bin/ruff check src tests benchmarks tools examples
 	$(PY) tools/check_docstrings.py
-	$(PY) tools/generate.py --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

@@ -38,13 +38,6 @@ def test_the_picture_shows_every_room():
     assert all(f">{room}</text>" in picture for room in rooms)
 
 
-def test_docstrings_are_complete_but_in_open_folders():
-    import check_docstrings
-
-    closed = [gap for gap in check_docstrings.gaps() if gap.folder not in check_docstrings.open_folders()]
-    assert not closed, "\n".join(f"src/palate/{gap.file}:{gap.line}: {gap.symbol} lacks {gap.lacks}" for gap in closed)
-
-
 def test_the_check_of_docstrings_sees_what_is_raised():
     import ast
 
