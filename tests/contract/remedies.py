@@ -117,7 +117,7 @@ REMEDIES: dict[str, str] = {
         ("every_trained_parameter_gets_a_gradient", "training_moves_the_parameters"),
         "Every parameter with requires_grad must reach the loss of some phase; make the others buffers or freeze them.",
     ),
-    "a_sweep_depends_on_its_generator_alone_and_moves_its_parameters": "train_epoch(lr, rng) of a phase draws from rng "
+    "a_whole_epoch_depends_on_its_generator_alone_and_moves_its_parameters": "train_epoch(lr, rng) of a phase draws from rng "
     "only, changes the parameters of its phase and no others, and returns {'loss': a finite float}.",
     "training_positives_score_above_the_rest": "The model learns nothing after 40 epochs at lr=.03, or rows are shifted: "
     "look at the sign of the loss, at the order of users and items in tables, and at what scorer() returns.",
