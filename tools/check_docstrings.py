@@ -65,7 +65,7 @@ def public_functions(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[s
 
 
 def raises(function: Function) -> bool:
-    """Whether a function raises something new itself, and not in a function inside it.
+    """Whether a function raises something new itself: not in a function inside it, and not where it is caught.
 
     Args:
         function: to look at.
@@ -82,34 +82,42 @@ def raises(function: Function) -> bool:
             and ast.unparse(node.exc.func) != "typer.Exit"
         ):
             return True
-        waiting.extend(ast.iter_child_nodes(node))
+        caught = isinstance(node, ast.Try) and bool(node.handlers)
+        waiting.extend(ast.iter_child_nodes(node) if not caught else [*node.handlers, *node.orelse, *node.finalbody])
     return False
 
 
 def undocumented() -> Iterator[Gap]:
-    """Public functions, classes and methods without a docstring of their own or an inherited one."""
-    for found in pkgutil.walk_packages([str(SOURCE)], "palate."):
-        if found.name.endswith("__main__"):
-            continue
-        module = importlib.import_module(found.name)
+    """Public functions, classes and methods without a docstring of their own, an inherited one, or a protocol's."""
+    names = [found.name for found in pkgutil.walk_packages([str(SOURCE)], "palate.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    classes = [member for module in modules for member in vars(module).values() if inspect.isclass(member)]
+    protocols = [kind for kind in set(classes) if getattr(kind, "_is_protocol", False)]
+    for module in modules:
         for name, member in vars(module).items():
-            if name.startswith("_") or getattr(member, "__module__", None) != found.name:
+            if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
                 continue
             if inspect.isclass(member):
-                yield from _of_class(member)
+                yield from _of_class(member, protocols)
             elif inspect.isfunction(member) and not inspect.getdoc(member):
                 yield _gap(member, name)
 
 
-def _of_class(kind: type) -> Iterator[Gap]:
+def _of_class(kind: type, protocols: list[type]) -> Iterator[Gap]:
     if not kind.__doc__:
         yield _gap(kind, kind.__name__)
+    met = [one for one in protocols if all(hasattr(kind, name) for name in _public(one))]
+    described = {name for one in met for name in _public(one) if inspect.getdoc(getattr(one, name))}
     for name, member in vars(kind).items():
         plain = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(plain) or plain.__module__ != kind.__module__:
             continue
-        if not inspect.getdoc(getattr(kind, name)):
+        if name not in described and not inspect.getdoc(getattr(kind, name)):
             yield _gap(plain, f"{kind.__name__}.{name}")
+
+
+def _public(protocol: type) -> list[str]:
+    return [name for name, member in vars(protocol).items() if not name.startswith("_") and callable(member)]
 
 
 def _gap(member: object, name: str) -> Gap:
