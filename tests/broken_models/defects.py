@@ -88,8 +88,9 @@ class ShiftedIds(BPR):
 class ZerosForMissing(VBPR):
     """Takes an absent vector for a vector of zeros."""
 
-    def _know(self, n_items: int) -> None:
-        self.register_buffer("known", torch.ones(n_items, dtype=torch.bool))
+    def update_items(self, features: ItemFeatures) -> None:
+        super().update_items(features)
+        self.known = torch.ones(features.n_items, dtype=torch.bool)
 
 
 @plant("values_of_absent_rows_are_never_read")

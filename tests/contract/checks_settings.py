@@ -89,8 +89,8 @@ def presets_are_valid_settings(case: Case) -> None:
 
 
 @check()
-def name_is_the_file_name(case: Case) -> None:
-    assert case.kind.__module__.rpartition(".")[2] == case.kind.name
+def name_is_the_name_of_its_file_or_package(case: Case) -> None:
+    assert case.kind.__module__.removesuffix(".model").rpartition(".")[2] == case.kind.name
 
 
 @check()

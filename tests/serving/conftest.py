@@ -1,4 +1,4 @@
-"""Databases that stores are tested on; runs of a tiny simulated shop, fitted once; services of copies of them."""
+"""Databases to test stores on; runs of a tiny simulated shop, fitted once; services of copies of them."""
 
 import shutil
 
@@ -23,12 +23,13 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs(world, tmp_path_factory):
-    """``runs(name)``: ``knn`` (content alone, every ability), ``vectors`` (of users and items) or ``blend``."""
+    """``runs(name)``: ``knn`` (all capabilities), ``vectors`` (no content), ``mmr`` (lists alone) or ``blend``."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
     data = palate.load(world)
     kinds = {
         "knn": lambda: palate.models.ContentKNN(),
         "vectors": lambda: palate.models.BPR(dim=8, epochs=3),
+        "mmr": lambda: palate.models.MMR(base="bpr:dim=8;epochs=3", diversity=0.6),
         "blend": lambda: palate.models.Blend(members=("ease_content", "content_knn")),
     }
 
@@ -43,7 +44,7 @@ def runs(world, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared_run(world, tmp_path_factory):
-    """A run whose encoders map words and pictures into one space."""
+    """A run whose encoders map texts and images into one space."""
     folder, data = tmp_path_factory.mktemp("shared"), palate.load(world)
     pretrain(pretrainers.get("clip")(epochs=1, dim=16, width=8, layers=1), data, folder / "encoders")
     encoders = {name: str(folder / "encoders" / name) for name in ("text", "image")} | {"audio": "none"}
@@ -53,7 +54,7 @@ def shared_run(world, tmp_path_factory):
 
 @pytest.fixture
 def opened(runs, tmp_path):
-    """``opened(name, state=...)``: a shop over a copy of a run, closed afterwards; it watches nothing unless told."""
+    """``opened(name, state=...)``: a service of a copy of a run, closed afterwards; by default it does not poll."""
     services = []
 
     def make(name="knn", state="state", poll_seconds=0.0, **options):
@@ -77,7 +78,7 @@ def postgres():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """The address of an empty database."""
+    """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shop.db'}"
     return request.getfixturevalue("postgres").database()

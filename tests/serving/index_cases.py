@@ -1,4 +1,4 @@
-"""Engines behind the index, each made and opened in its own way, and what they must find."""
+"""Indexes of every kind, each built and opened in its own way, and exact results to compare with."""
 
 import os
 import uuid
@@ -37,12 +37,12 @@ class Folder:
         return LocalIndex.build(self.folder, *arguments)
 
     def another(self):
-        """What another process would open."""
+        """The index as another process opens it."""
         return LocalIndex(self.folder)
 
 
-class Engine:
-    """The index in Qdrant: in the client's own engine, or in the server of PALATE_QDRANT_URL."""
+class Qdrant:
+    """The index in Qdrant: in the client's own store, or in the server of PALATE_QDRANT_URL."""
 
     def __init__(self, place):
         self.client, self.name = connect(place), f"palate-test-{uuid.uuid4().hex}"
@@ -61,5 +61,5 @@ class Engine:
 
 
 def server():
-    """Where a real server is, or None."""
+    """URL of a real server, or None."""
     return os.environ.get("PALATE_QDRANT_URL")

@@ -1,4 +1,4 @@
-"""Additions: all or none, in order, one last word on each item, shared by who writes at once."""
+"""The catalogue log: all or none, in order, the last event of an item counts, shared by concurrent writers."""
 
 import threading
 
@@ -22,7 +22,7 @@ def log(database):
     return CatalogLog(database)
 
 
-def test_what_was_put_comes_back_in_order(log, database):
+def test_logged_items_come_back_in_order(log, database):
     assert log.last() == 0 and log.put([]) == []
     fields = {"title": "Lámpara \0", "price": 3.5, "tags": ["a", "b"], "none": None}
     places = log.put([("a", fields, "f" * 64), ("b", {}, None)])
@@ -42,7 +42,7 @@ def test_all_or_none(log, wrong):
     assert log.last() == 0
 
 
-def test_additions_and_events_share_a_database(log, database):
+def test_catalogue_and_events_share_a_database(log, database):
     store = EventStore(database)
     before = database.version()
     log.drop("a")
@@ -52,7 +52,7 @@ def test_additions_and_events_share_a_database(log, database):
     assert database.version() != between == between and store.count() == log.last() == 1
 
 
-def test_many_write_at_once(log):
+def test_many_writers_at_once(log):
     threads = [
         threading.Thread(target=lambda n=n: [log.put([(f"{n}-{i}", {}, None)] * 2) for i in range(10)])
         for n in range(4)

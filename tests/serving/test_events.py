@@ -1,4 +1,4 @@
-"""The event store: said twice is stored once, acknowledged survives a kill, the forgotten are gone."""
+"""The event store: an event sent twice is stored once, an acknowledged one survives a kill, erased users are gone."""
 
 import hashlib
 import os
@@ -35,12 +35,12 @@ def store(url):
 
 
 def writer(url, start=0):
-    """A process that says what it has been acknowledged."""
+    """A process that prints which events were acknowledged."""
     return subprocess.Popen([sys.executable, "-c", WRITER, url, str(start)], stdout=subprocess.PIPE, text=True)
 
 
 def check_kept(url, said, kills):
-    """All that was acknowledged is there, whole and once; a kill may leave one more that was not heard of."""
+    """Every acknowledged event is stored whole and once; a kill may leave one more that was not acknowledged."""
     store = EventStore(url)
     clicks = [e.item for e in store.for_user("u") if e.kind == "click"]
     likes = [e.item for e in store.for_user("u") if e.kind == "like"]
@@ -49,7 +49,7 @@ def check_kept(url, said, kills):
     store.close()
 
 
-def test_what_is_added_comes_back_in_order_and_once(store):
+def test_events_come_back_in_order_and_once(store):
     events = [Event("u", "a"), Event("v", "b", "like"), Event("u", "c", "hide")]
     places = store.add(events)
     assert places == sorted(set(places)) and store.add(events[1:]) == places[1:] and store.count() == 3
@@ -63,7 +63,7 @@ def test_what_is_added_comes_back_in_order_and_once(store):
     ]
 
 
-def test_the_forgotten_leave_no_name(store):
+def test_erased_users_leave_no_name(store):
     store.add([Event("anna", "a"), Event("anna", "b"), Event("ben", "a")])
     last = store.since(0)[-1].id
     assert store.erase("anna") == 2 and store.for_user("anna") == [] and store.count() == 1
@@ -77,7 +77,7 @@ def test_the_forgotten_leave_no_name(store):
     "wrong",
     [{"kind": "buy"}, {"user": ""}, {"item": "x" * 201}, {"key": "a\0b"}, {"user": "\ud800"}, {"time": float("nan")}],
 )
-def test_what_is_no_event_is_refused(wrong):
+def test_an_invalid_event_is_refused(wrong):
     with pytest.raises(DataError):
         Event(**{"user": "u", "item": "i", **wrong})
 
@@ -90,7 +90,7 @@ def test_all_or_none(store):
     assert store.count() == 0
 
 
-def test_many_write_at_once(store):
+def test_many_writers_at_once(store):
     def write(who):
         for number in range(20):
             store.add([Event(who, "i", key=f"{who}-{number}"), Event("all", "i", key=f"shared-{number}")])
@@ -131,7 +131,7 @@ def test_acknowledged_events_survive_a_kill_of_the_server(postgres):
     check_kept(url, said, 3)
 
 
-def test_marks_cannot_be_tried_without_the_key(store):
+def test_erasure_tokens_cannot_be_tried_without_the_key(store):
     plain, other, again = (EventStore(store.database, key) for key in (b"", b"another's", KEY))
     assert plain.erasure_token("anna") == hashlib.blake2b(b"anna", digest_size=16).hexdigest()
     assert (
@@ -150,7 +150,7 @@ def test_marks_cannot_be_tried_without_the_key(store):
         EventStore(store.database, b"k" * 65)
 
 
-def test_the_forgotten_leave_the_files(tmp_path):
+def test_erased_users_leave_the_files(tmp_path):
     store = EventStore(f"sqlite:///{tmp_path / 'shop.db'}", KEY)
     store.add([Event(f"{who}-with-a-name", "a") for who in ("anna", "ben") for _ in range(50)])
     assert store.erase("anna-with-a-name") == 50
@@ -159,13 +159,13 @@ def test_the_forgotten_leave_the_files(tmp_path):
     store.close()
 
 
-def test_users_come_last_first(store):
+def test_recent_users_come_first(store):
     assert store.recent_users() == []
     store.add([Event(who, "a") for who in ("anna", "ben", "anna", "cleo", "ben")])
     assert store.recent_users() == ["ben", "cleo", "anna"] and store.recent_users(1) == ["ben"]
 
 
-def test_the_version_tells_that_another_process_wrote(store, url):
+def test_the_version_changes_when_another_process_writes(store, url):
     def differs():
         nonlocal seen
         before, seen = seen, store.version()
@@ -188,14 +188,14 @@ def test_the_version_tells_that_another_process_wrote(store, url):
     assert differs() and not differs()
 
 
-def test_many_open_a_new_database_at_once(url):
+def test_many_processes_open_a_new_database_at_once(url):
     code = "import sys; from palate.serving.events import EventStore; print(EventStore(sys.argv[1]).count())"
     command = [sys.executable, "-c", code, url]
     many = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     assert [process.communicate() for process in many] == [("0\n", "")] * 6
 
 
-def test_who_reads_on_from_a_place_misses_nothing(store, url):
+def test_a_reader_that_goes_on_from_a_place_misses_nothing(store, url):
     """Places become visible in their order, however many write."""
     writers = [writer(url, 1000 * number) for number in range(2)]
     for process in writers:
@@ -211,7 +211,7 @@ def test_who_reads_on_from_a_place_misses_nothing(store, url):
     assert seen == [e.id for e in store.since(0, limit=10**6) if e.id <= place]
 
 
-def test_an_unreachable_database_says_so(tmp_path):
+def test_an_invalid_url_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="SQLite or PostgreSQL"):
         EventStore("mysql://root@localhost/shop")
     with pytest.raises(ConfigError, match="invalid database URL"):

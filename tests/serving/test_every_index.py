@@ -1,4 +1,4 @@
-"""What an index promises, asked of every engine: a folder, Qdrant's client alone, and a server if there is one."""
+"""The protocol of an index, for every kind: a folder, Qdrant's client alone, and a server if there is one."""
 
 from contextlib import closing, nullcontext
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from index_cases import DIM, Engine, Folder, brute, server, vectors
+from index_cases import DIM, Folder, Qdrant, brute, server, vectors
 
 from palate.core.batch import RaggedArray
 from palate.core.errors import DataError
@@ -17,15 +17,15 @@ QDRANT = pytest.mark.skipif(server() is None, reason="PALATE_QDRANT_URL names no
 
 @pytest.fixture(params=["folder", "memory", "path", pytest.param("server", marks=QDRANT)])
 def fresh(request, tmp_path_factory):
-    """Called: a place with no index yet, as a context."""
+    """``fresh()``: a context with a place that has no index yet."""
 
     def make():
         if request.param == "folder":
             return nullcontext(Folder(tmp_path_factory.mktemp("index")))
         pytest.importorskip("qdrant_client")
         if request.param == "server":
-            return closing(Engine(None))
-        return closing(Engine(":memory:" if request.param == "memory" else str(tmp_path_factory.mktemp("qdrant"))))
+            return closing(Qdrant(None))
+        return closing(Qdrant(":memory:" if request.param == "memory" else str(tmp_path_factory.mktemp("qdrant"))))
 
     return make
 
@@ -38,7 +38,7 @@ def place(fresh):
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_whatever_is_put_and_dropped_is_what_is_found(fresh, data):
+def test_searches_find_rows_that_were_put_and_not_dropped(fresh, data):
     n, k, seed = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 12)), data.draw(st.integers(0, 99))
     rng = np.random.default_rng([seed, 1])
     there = rng.random(n) < 0.8
@@ -88,7 +88,7 @@ def test_another_reader_sees_updates_and_new_bases(place):
 
 
 @pytest.mark.parametrize("bad", [np.ones((1, DIM + 1)), np.ones((2, DIM)), np.full((1, DIM), np.nan)])
-def test_vectors_that_do_not_fit_are_refused(place, bad):
+def test_invalid_vectors_are_refused(place, bad):
     index = place.build(vectors(5))
     with pytest.raises(DataError):
         index.put([7], bad.astype(np.float32))
@@ -101,7 +101,7 @@ def test_vectors_that_do_not_fit_are_refused(place, bad):
         place.build(np.array([[1.0], [2], [np.inf]], np.float32))
 
 
-def test_nobody_asks_and_nothing_is_there(place):
+def test_no_queries_and_no_rows(place):
     index = place.build(vectors(3), np.zeros(3, bool))
     assert index.search(vectors(2), 4)[0].tolist() == [[-1] * 4] * 2
     index.put([1], vectors(1))

@@ -1,4 +1,4 @@
-"""Explanations say what the model would have scored: histories without an item, items without a modality."""
+"""Explanations are differences of scores: histories without an item, items without a modality."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def scores(service, liked):
 
 
 @pytest.mark.parametrize("name", ["knn", "vectors", "blend"])
-def test_a_liked_item_carried_what_is_lost_without_it(opened, name):
+def test_the_share_of_a_history_item_is_the_loss_without_it(opened, name):
     service = opened(name)
     snapshot, served = service.resolve_model(None)
     model = palate.restore(snapshot.run)
@@ -44,7 +44,7 @@ def test_a_liked_item_carried_what_is_lost_without_it(opened, name):
     )
 
 
-def test_a_modality_carried_what_an_item_without_it_lacks(opened):
+def test_the_share_of_a_modality_is_the_loss_without_it(opened):
     service = opened()
     texts = {column: value for column, value in LAMP.items() if column in ("title", "description")}
     rest = {column: value for column, value in LAMP.items() if column not in texts}
@@ -52,7 +52,7 @@ def test_a_modality_carried_what_an_item_without_it_lacks(opened):
     liked = [one.id for one in service.recommend(RecommendRequest(3, filters={"category": "lighting"})).items]
     found, why = scores(service, liked), service.explain("whole", history=liked)
     if "words" not in found:
-        # this model reads no words here, and is told nothing by an item with nothing else
+        # this model reads no text here, and an item with nothing else is unknown to it
         snapshot, served = service.resolve_model(None)
         who = service.user_state(snapshot, None, liked)
         every = served.scorer.score(snapshot.user_batch(-1, who.history, True))[0].numpy()
@@ -64,31 +64,31 @@ def test_a_modality_carried_what_an_item_without_it_lacks(opened):
     assert dict(why.modalities) == pytest.approx({n: v / total for n, v in losses.items()}, rel=1e-3, abs=1e-4)
     assert why.score == pytest.approx(found["whole"], rel=1e-4)
     assert ("category", "lighting", tuple(liked)) in why.attributes
-    assert len(service.snapshot) == 83, "twins are gone when it is told"
+    assert len(service.snapshot) == 83, "copies of the item are gone afterwards"
 
 
-def test_what_others_did_counts_where_a_model_knows_it(opened):
+def test_behaviour_counts_where_the_model_knows_it(opened):
     service = opened("vectors")
     known = next(iter(service.snapshot.users))
     why = service.explain(service.recommend(RecommendRequest(1, user=known)).items[0].id, user=known)
-    assert why.modalities == () and why.behaviour is None, "a model that reads no content says nothing of it"
+    assert why.modalities == () and why.behaviour is None, "a model that reads no content attributes nothing to it"
     service = opened("blend")
     best = service.recommend(RecommendRequest(10, user=known)).items
-    sums = [sum(share for _, share in why.modalities) + why.behaviour for why in map(told(service, known), best)]
+    sums = [sum(share for _, share in why.modalities) + why.behaviour for why in map(explanation(service, known), best)]
     assert sums[0] in (0, pytest.approx(1)) and pytest.approx(1) in sums
 
 
-def told(service, user):
+def explanation(service, user):
     return lambda one: service.explain(one.id, user=user)
 
 
-def test_words_say_what_was_found():
+def test_a_sentence_names_what_was_found():
     found = Explanation(
         "a", "A", 1.0, (HistoryShare("b", "Bell", 0.7), HistoryShare("c", "Clock", 0.05)),
         (("text", 0.6), ("image", 0.0)), 0.4, (SharedValue("category", "lamp", ("b",)),), "",
     )  # fmt: skip
-    told = to_sentence(found).text
-    assert told == (
+    text = to_sentence(found).text
+    assert text == (
         "Because you liked Bell; shares category 'lamp'; carried by its words (60%) and what others did with it (40%)"
     )
     assert to_sentence(Explanation("a", "A", 0.0, (), (), None, (), "")).text.startswith("Nothing")

@@ -42,16 +42,16 @@ def filters():
         ({"kind": "lamp", "price": {"min": 6}, "tags": "red"}, "be"),
     ],
 )
-def test_what_is_asked_is_what_is_left(filters, wanted, found):
+def test_filters_leave_the_matching_items(filters, wanted, found):
     assert "".join(ROWS["item"].filter(pl.Series(filters.mask(wanted)))) == found
 
 
-def test_nothing_asked_is_no_filter(filters):
+def test_no_filters_give_no_mask(filters):
     assert filters.mask({}) is None
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
         ({"knd": "lamp"}, "did you mean kind"),
         ({"name": "x"}, "not filtered"),
@@ -64,12 +64,12 @@ def test_nothing_asked_is_no_filter(filters):
         ({"price": {"min": float("nan")}}, "not a number"),
     ],
 )
-def test_what_cannot_be_asked_is_said(filters, wanted, said):
-    with pytest.raises(DataError, match=said):
+def test_an_invalid_filter_is_an_error(filters, wanted, message):
+    with pytest.raises(DataError, match=message):
         filters.mask(wanted)
 
 
-def test_bounds_that_few_items_meet_are_met_by_the_same_items():
+def test_narrow_bounds_match_the_same_items_as_wide_ones():
     prices = [None if row % 7 == 0 else float(row * 37 % 200) for row in range(400)]
     frame = pl.DataFrame({"item": [str(row) for row in range(400)], "price": prices})
     log = pl.DataFrame({"user": ["u", "v"], "item": ["1", "2"]})

@@ -13,7 +13,7 @@ from palate.serving.index import LocalIndex
 from palate.serving.index.change_log import ChangeLog
 
 
-def test_cells_find_nearly_all_and_filters_find_all(tmp_path):
+def test_cells_find_most_neighbours_and_narrow_filters_all(tmp_path):
     pytest.importorskip("faiss")
     made = vectors(6000)
     index = LocalIndex.build(tmp_path / "index", made, approximate=True)
@@ -55,12 +55,12 @@ def test_another_process_sees_updates_and_new_bases(tmp_path):
     assert other.search(query, 1)[0][0, 0] != 25
     assert other.refresh() and other.search(query, 1)[0][0, 0] == 25
     LocalIndex.build(tmp_path, np.eye(DIM, dtype=np.float32))
-    assert index.search(query, 30)[0].max() < 20, "who did not look goes on with what was there"
+    assert index.search(query, 30)[0].max() < 20, "a reader that does not refresh goes on with the old base"
     assert other.refresh() and other.search(query, 30)[0].max() == DIM - 1
     assert other.number == 1 and not other.refresh()
 
 
-def test_what_a_killed_writer_left_is_no_record_and_is_cut_off(tmp_path):
+def test_an_unfinished_record_is_ignored_and_cut_off(tmp_path):
     index = LocalIndex.build(tmp_path, vectors(5))
     index.put([6], vectors(1, seed=2))
     file = index.changes.file
@@ -74,7 +74,7 @@ def test_what_a_killed_writer_left_is_no_record_and_is_cut_off(tmp_path):
         assert file.stat().st_size % size == 0
         assert not LocalIndex(tmp_path).state.present[row] and not index.state.present[row]
         index.drop([row])
-        assert file.stat().st_size == (row + 2) * size, "what is not there need not be dropped"
+        assert file.stat().st_size == (row + 2) * size, "dropping an absent row writes nothing"
 
 
 def append(changes, rows, vectors):
@@ -82,7 +82,7 @@ def append(changes, rows, vectors):
         changes.append(changes.records(rows, vectors), handle)
 
 
-def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_path, monkeypatch):
+def test_a_rebuilt_base_holds_changes_and_concurrent_writes(tmp_path, monkeypatch):
     index = LocalIndex.build(tmp_path, vectors(20))
     other = LocalIndex(tmp_path)
     index.put([30, 2], np.full((2, DIM), 3, np.float32))
@@ -113,7 +113,7 @@ def test_a_new_base_holds_what_was_changed_and_what_is_written_meanwhile(tmp_pat
     assert other.search(query, 50)[0].tolist() == index.search(query, 50)[0].tolist()
 
 
-def test_half_a_record_with_a_wrong_sum_stops_the_reader(tmp_path):
+def test_a_record_with_a_wrong_checksum_stops_the_reader(tmp_path):
     file = tmp_path / "changes"
     file.touch()
     changes = ChangeLog(file, 2)

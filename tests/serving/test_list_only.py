@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+import palate
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.errors import UnsupportedError
 from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.serving.recommend import SPARE
 from palate.serving.requests import RecommendRequest
+from palate.serving.stages import Slate
 
 
 class Lists(Scorer):
@@ -83,6 +86,25 @@ def test_an_explanation_is_refused_by_name(service, user):
     item = ids(service.recommend(RecommendRequest(1, user=user)))[0]
     with pytest.raises(UnsupportedError, match=r"explanation needs scores.*'lists' only lists"):
         service.explain(item, user=user, model="lists")
+
+
+def test_a_reranker_is_served(opened):
+    service = opened("mmr")
+    model, user = palate.restore(service.snapshot.run), next(iter(service.snapshot.users))
+    listed = service.recommend(RecommendRequest(8, user=user))
+    assert ids(listed) == model.recommend(users=[user], k=8 + SPARE)["item"].to_list()[:8] and listed.source == "match"
+    with pytest.raises(UnsupportedError, match="only lists"):
+        service.explain(ids(listed)[0], user=user)
+    novel = service.recommend(RecommendRequest(8, user=user, novelty=0.3))
+    assert novel.source == "boost" and len(novel.items) == 8
+
+
+def test_relevance_is_by_rank_where_scores_do_not_order_the_list():
+    ordered = Slate(np.array([4, 2, 9]), np.array([3, 1, 1], np.float32))
+    np.testing.assert_array_equal(ordered.relevance, ordered.scores)
+    reordered = Slate(np.array([4, 2, 9]), np.array([1, 3, 2], np.float32))
+    np.testing.assert_array_equal(reordered.relevance, [1, 0.5, 0])
+    assert Slate(np.zeros(0, np.int64), np.zeros(0, np.float32)).relevance.tolist() == []
 
 
 def test_padding_keeps_lists_and_their_limits(service):

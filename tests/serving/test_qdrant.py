@@ -1,4 +1,4 @@
-"""The index in Qdrant: how masks become filters, what is split, what a killed builder left, and the secret."""
+"""The index in Qdrant: masks as filters, requests in parts, remains of a killed builder, and the API key."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
-from index_cases import DIM, Engine, brute, vectors
+from index_cases import DIM, Qdrant, brute, vectors
 
 from palate.core.batch import RaggedArray
 from palate.core.errors import ArtefactError
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Local mode:UserWarning")
 
 @pytest.fixture
 def engine():
-    made = Engine(":memory:")
+    made = Qdrant(":memory:")
     yield made
     made.close()
 
@@ -42,7 +42,7 @@ def test_a_mask_lists_the_fewer_rows(monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.8, 1.0])
-def test_masks_asked_in_stretches_and_queries_in_parts_find_the_same(engine, monkeypatch, share):
+def test_split_masks_and_queries_find_the_same(engine, monkeypatch, share):
     made, rng = vectors(60), np.random.default_rng(3)
     index = engine.build(made)
     allowed = rng.random(50) < share
@@ -65,7 +65,7 @@ def test_large_uploads_and_drops_go_in_parts(engine, monkeypatch):
     np.testing.assert_array_equal(found, brute(vectors(2, seed=9), {r: made[r] for r in range(1, 20, 2)}, 20))
 
 
-def test_what_a_killed_builder_left_is_built_over(engine):
+def test_remains_of_a_killed_builder_are_replaced(engine):
     index = engine.build(vectors(5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(qdrant, "_create_alias", lambda *given: 1 / 0)
@@ -77,7 +77,7 @@ def test_what_a_killed_builder_left_is_built_over(engine):
     assert len(engine.client.get_collections().collections) == 1, "former bases are gone"
 
 
-def test_what_cannot_be_reached_is_named(engine, monkeypatch):
+def test_an_unreachable_server_is_named(engine, monkeypatch):
     with pytest.raises(ArtefactError, match="QdrantIndex"):
         QdrantIndex("nothing", engine.client)
     monkeypatch.delenv(qdrant.URL, raising=False)
@@ -87,7 +87,7 @@ def test_what_cannot_be_reached_is_named(engine, monkeypatch):
         QdrantIndex("shop", connect("http://127.0.0.1:9"))
 
 
-def test_the_secret_goes_to_the_server_and_nowhere_else(monkeypatch, caplog, recwarn):
+def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch, caplog, recwarn):
     monkeypatch.setenv(qdrant.KEY, "hush-hush")
     caplog.set_level(logging.DEBUG)
     client = connect("https://127.0.0.1:9")
@@ -147,7 +147,7 @@ TIDY = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1, "default_segmen
 
 
 @pytest.mark.filterwarnings("ignore:Api key is used:UserWarning")
-def test_the_words_in_which_a_server_is_asked(listener, monkeypatch):
+def test_requests_to_a_server(listener, monkeypatch):
     place, asked = listener
     monkeypatch.setenv(qdrant.KEY, "hush-hush")
     index = QdrantIndex("shop", connect(place))

@@ -16,8 +16,8 @@ from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService, UnknownItem
 
 
-def ids(told):
-    return [one.id for one in told.items]
+def ids(response):
+    return [item.id for item in response.items]
 
 
 def lamp(**more):
@@ -25,14 +25,14 @@ def lamp(**more):
 
 
 @pytest.mark.parametrize("name", ["knn", "vectors", "blend"])
-def test_it_answers_as_the_run_does(opened, name):
+def test_answers_are_those_of_the_run(opened, name):
     service = opened(name)
     model = palate.restore(service.snapshot.run)
     for user in list(service.snapshot.users)[:5]:
         expected = model.recommend(users=[user], k=7)
-        told = service.recommend(RecommendRequest(7, user=user))
-        assert ids(told) == expected["item"].to_list() and told.source == "match"
-        np.testing.assert_allclose([one.score for one in told.items], expected["score"].to_numpy(), rtol=1e-4)
+        response = service.recommend(RecommendRequest(7, user=user))
+        assert ids(response) == expected["item"].to_list() and response.source == "match"
+        np.testing.assert_allclose([one.score for one in response.items], expected["score"].to_numpy(), rtol=1e-4)
     liked = ids(service.recommend(RecommendRequest(3)))
     assert (
         ids(service.recommend(RecommendRequest(5, history=liked)))
@@ -41,26 +41,26 @@ def test_it_answers_as_the_run_does(opened, name):
     assert ids(service.similar_items(liked[0], 5)) == model.similar_items(liked[0], k=5)["item"].to_list()
 
 
-def test_another_engine_may_hold_the_index(opened):
+def test_a_qdrant_index_gives_the_same_lists(opened):
     pytest.importorskip("qdrant_client")
     own, other = opened("vectors"), opened("vectors", state="other", index_url=":memory:")
     assert type(other.snapshot.models["main"].index).__name__ == "QdrantIndex"
     for user in list(own.snapshot.users)[:5]:
         for filters in ({}, {"price": {"min": 60}}):
-            wish = RecommendRequest(7, user=user, filters=filters)
-            assert ids(other.recommend(wish)) == ids(own.recommend(wish))
+            request = RecommendRequest(7, user=user, filters=filters)
+            assert ids(other.recommend(request)) == ids(own.recommend(request))
     best = ids(own.recommend(RecommendRequest(1, user=user)))[0]
     other.remove_item(best)
     assert best not in ids(other.recommend(RecommendRequest(80, user=user)))
 
 
-def test_who_is_unknown_gets_what_is_popular(opened):
+def test_an_unknown_user_gets_popular_items(opened):
     service = opened()
     counts = np.bincount(service.snapshot.deployment.seen.items, minlength=len(service.snapshot))
-    told = service.recommend(RecommendRequest(5, user="nobody"))
-    assert told.source == "popular" and [one.score for one in told.items] == sorted(counts, reverse=True)[:5]
+    response = service.recommend(RecommendRequest(5, user="nobody"))
+    assert response.source == "popular" and [one.score for one in response.items] == sorted(counts, reverse=True)[:5]
     assert (
-        ids(told)
+        ids(response)
         == ids(service.recommend(RecommendRequest(5)))
         == ids(service.recommend(RecommendRequest(5, history=[])))
     )
@@ -95,15 +95,15 @@ def test_filters_and_exclusions_hold_in_every_list(opened):
     dear = {"price": {"min": 60}, "category": frame["category"][0]}
     may = set(frame.filter((frame["price"] >= 60) & (frame["category"] == frame["category"][0]))["item_id"])
     known = next(iter(service.snapshot.users))
-    for wish in ({"user": known}, {}, {"text": "lamp"}, {"similar_to": frame["item_id"][0]}):
-        found = ids(service.recommend(RecommendRequest(80, filters=dear, **wish)))
+    for request in ({"user": known}, {}, {"text": "lamp"}, {"similar_to": frame["item_id"][0]}):
+        found = ids(service.recommend(RecommendRequest(80, filters=dear, **request)))
         assert found and set(found) <= may
-        assert found[0] not in ids(service.recommend(RecommendRequest(80, filters=dear, exclude=found[:1], **wish)))
+        assert found[0] not in ids(service.recommend(RecommendRequest(80, filters=dear, exclude=found[:1], **request)))
     with pytest.raises(DataError, match="price"):
         service.recommend(RecommendRequest(filters={"prize": 3}))
 
 
-def test_items_come_change_and_go(opened, world):
+def test_items_are_added_changed_and_removed(opened, world):
     service = opened()
     picture = (world / palate.load(world).items.frame["image"].drop_nulls()[0]).read_bytes()
     size = len(service.snapshot)
@@ -127,14 +127,14 @@ def test_items_come_change_and_go(opened, world):
     assert "new" not in ids(service.recommend(RecommendRequest(200)))
     assert service.put_items([("new", {"title": "Umberly lamp"}, None)]) == ["added"]
     row = service.snapshot.items.frame.row(size, named=True)
-    assert (row["title"], row["price"]) == ("Umberly lamp", None), "nothing of what was removed comes back"
+    assert (row["title"], row["price"]) == ("Umberly lamp", None), "a removed item keeps no value"
     first = service.snapshot.ids[0]
     assert service.put_items([(first, {"price": 1}, None)]) == ["updated"] and len(service.snapshot) == size + 2
     assert ids(service.recommend(RecommendRequest(5, filters={"price": {"max": 1}}))) == [first]
 
 
 @pytest.mark.parametrize(
-    "bad, told",
+    "bad, message",
     [
         ([("a", {"titel": "x"}, None)], "title"),
         ([("a", {"price": "cheap"}, None)], "price"),
@@ -144,23 +144,25 @@ def test_items_come_change_and_go(opened, world):
         ([("a", {}, None), ("a", {}, None)], "twice"),
     ],
 )
-def test_what_cannot_be_put_leaves_nothing(opened, bad, told):
+def test_an_invalid_update_changes_nothing(opened, bad, message):
     service = opened()
     size = len(service.snapshot)
-    with pytest.raises((DataError, FeatureError), match=told):
+    with pytest.raises((DataError, FeatureError), match=message):
         service.put_items([("good", lamp(), None), *bad])
     assert len(service.snapshot) == size and service.catalog_log.last() == 0 and service.snapshot.row("good") < 0
 
 
-def test_two_shops_share_everything(opened):
+def test_two_services_share_everything(opened):
     one, two = opened(), opened()
     one.put_items([("new", lamp(), None)])
-    assert two.similar_items("new", 5) and two.snapshot.row("new") >= 0, "who asks for it by name need not wait"
+    assert two.similar_items("new", 5) and two.snapshot.row("new") >= 0, (
+        "a request that names the item does not wait for polling"
+    )
     assert ids(one.recommend(RecommendRequest(5, text="Umberly lamp"))) == ids(
         two.recommend(RecommendRequest(5, text="Umberly lamp"))
     )
     two.remove_item("new")
-    assert "new" not in ids(one.recommend(RecommendRequest(200))), "gone before the next answer"
+    assert "new" not in ids(one.recommend(RecommendRequest(200))), "removed before the next answer"
     best = ids(one.recommend(RecommendRequest(1)))[0]
     one.remove_item(best)
     assert best not in ids(two.recommend(RecommendRequest(200))) and best not in ids(
@@ -171,7 +173,7 @@ def test_two_shops_share_everything(opened):
     assert two.recommend(RecommendRequest(5, user="ada")).source == "match"
 
 
-def test_an_item_put_elsewhere_comes_by_itself(opened):
+def test_an_item_of_another_process_appears_by_polling(opened):
     one, two = opened(), opened(poll_seconds=0.02)
     one.put_items([("new", lamp(), None)])
     assert wait(lambda: two.snapshot.row("new") >= 0)
@@ -186,55 +188,57 @@ OPERATIONS = st.lists(
 @settings(deadline=None, max_examples=6)
 @given(OPERATIONS, st.lists(st.booleans(), min_size=12, max_size=12))
 @pytest.mark.parametrize("name", ["knn", "vectors"])
-def test_whoever_takes_in_the_log_gets_the_same_shop(runs, tmp_path_factory, name, operations, looks):
+def test_every_process_that_applies_the_log_reaches_the_same_state(
+    runs, tmp_path_factory, name, operations, first_answers
+):
     state = tmp_path_factory.mktemp("state")
     one, two = (RecommenderService(runs(name), state, poll_seconds=0) for _ in range(2))
-    there = set()
-    for (what, item, title), look in zip(operations, looks):
-        service = one if look else two
-        if what == "put":
+    present = set()
+    for (kind, item, title), first in zip(operations, first_answers):
+        service = one if first else two
+        if kind == "put":
             service.put_items([(item, {} if title is None else {"title": title}, None)])
-            there.add(item)
-        elif item in there:
+            present.add(item)
+        elif item in present:
             service.remove_item(item)
-            there.remove(item)
+            present.remove(item)
     late = RecommenderService(runs(name), state, poll_seconds=0)
     for service in (one, two):
         service.replication.apply_log()
     services = (one, two, late)
-    assert {item for item in "abcd" if late.snapshot.row(item) >= 0} == there
+    assert {item for item in "abcd" if late.snapshot.row(item) >= 0} == present
     known = next(iter(late.snapshot.users))
     assert len({tuple(s.snapshot.ids) for s in services}) == 1, "every item has the same row everywhere"
     assert len({tuple(np.flatnonzero(s.snapshot.active)) for s in services}) == 1
-    for wish in (
+    for request in (
         RecommendRequest(90, user=known),
         RecommendRequest(90, history=late.snapshot.ids[:2]),
         RecommendRequest(90),
     ):
-        assert len({tuple(ids(s.recommend(wish))) for s in services}) == 1
+        assert len({tuple(ids(s.recommend(request))) for s in services}) == 1
     for service in services:
         service.close()
 
 
 @settings(max_examples=50)
 @given(OPERATIONS, st.integers(0, 12))
-def test_a_log_comes_to_the_same_in_parts(operations, cut):
-    log = [(item, {"title": title} if what == "put" else None, None, 0.0) for what, item, title in operations]
+def test_a_log_folded_in_parts_gives_the_same_update(operations, cut):
+    log = [(item, {"title": title} if kind == "put" else None, None, 0.0) for kind, item, title in operations]
     parts = [fold_updates(log[:cut]), fold_updates(log[cut:])]
-    whole, gone = fold_updates(log)
+    whole, removed = fold_updates(log)
     order = dict.fromkeys(name for update, _ in parts for name in update.ids)
     assert list(order) == whole.ids, "rows are given in the order of the first put"
     state: dict = {}
-    for update, gone_too in parts:
+    for update, removed_too in parts:
         for name, fields, is_new in zip(update.ids, update.fields, update.is_new):
             state[name] = {**({} if is_new else state.get(name, {})), **fields}
-        for name in gone_too:
+        for name in removed_too:
             state.pop(name, None)
-    left = {name: dict(fields) for name, fields in zip(whole.ids, whole.fields) if name not in gone}
+    left = {name: dict(fields) for name, fields in zip(whole.ids, whole.fields) if name not in removed}
     assert state == left
 
 
-def test_a_new_run_takes_over(opened, runs, tmp_path):
+def test_a_replaced_run_is_reloaded(opened, runs, tmp_path):
     service = opened(poll_seconds=0.02)
     service.put_items([("new", lamp(), None)])
     before, known = service.snapshot.fingerprint, next(iter(service.snapshot.users))
@@ -243,24 +247,24 @@ def test_a_new_run_takes_over(opened, runs, tmp_path):
     other.rename(service.run)
     assert wait(lambda: service.snapshot.fingerprint != before)
     model = palate.restore(runs("blend"))
-    assert "new" in ids(service.recommend(RecommendRequest(5, text="Umberly lamp made of clay"))), "what was put stays"
+    assert "new" in ids(service.recommend(RecommendRequest(5, text="Umberly lamp made of clay"))), "added items stay"
     service.put_items([("newer", lamp(), None)])
     service.remove_item("newer")
-    told = [one for one in ids(service.recommend(RecommendRequest(90, user=known))) if one != "new"]
-    assert told[:20] == model.recommend(users=[known], k=90)["item"].to_list()[:20]
+    response = [one for one in ids(service.recommend(RecommendRequest(90, user=known))) if one != "new"]
+    assert response[:20] == model.recommend(users=[known], k=90)["item"].to_list()[:20]
     assert old.exists()
 
 
-def test_what_is_no_run_changes_nothing(opened, tmp_path, caplog):
+def test_a_damaged_run_is_not_loaded(opened, tmp_path, caplog):
     service = opened(poll_seconds=0.02)
-    mark = service.snapshot.fingerprint
+    before = service.snapshot.fingerprint
     (service.run / "manifest.json").write_text("{}")
     assert wait(lambda: "could not be loaded" in caplog.text)
-    assert service.snapshot.fingerprint == mark and ids(service.recommend(RecommendRequest(5)))
+    assert service.snapshot.fingerprint == before and ids(service.recommend(RecommendRequest(5)))
 
 
 @pytest.mark.parametrize("name", ["knn", "vectors"])
-def test_forgetting_a_user(opened, name):
+def test_erasing_a_user(opened, name):
     service, other = opened(name), opened(name)
     known = next(user for user, row in service.snapshot.users.items() if len(service.snapshot.deployment.seen[row]) > 2)
     popular = ids(service.recommend(RecommendRequest(5)))
@@ -286,7 +290,7 @@ def test_forgetting_a_user(opened, name):
     )
 
 
-def test_who_was_forgotten_stays_so_when_the_run_still_knows_them(opened):
+def test_an_erased_user_stays_erased_when_the_run_still_knows_them(opened):
     service = opened()
     known = next(iter(service.snapshot.users))
     # as if the process had been killed before the run was scrubbed
@@ -296,7 +300,7 @@ def test_who_was_forgotten_stays_so_when_the_run_still_knows_them(opened):
     assert known not in opened().snapshot.users
 
 
-def test_several_models_may_answer(opened, runs):
+def test_several_models_can_answer(opened, runs):
     service = opened("blend", extra_runs=[runs("vectors")])
     known = next(iter(service.snapshot.users))
     assert service.model_names == ["main", "ease_content", "content_knn", "vectors"]
@@ -325,14 +329,14 @@ def test_sliders(opened):
     far = service.recommend(RecommendRequest(10, user=known, diversity=1.0))
     assert ids(far)[0] == ids(plain)[0] and far.source == "diversify"
 
-    def spread(told):
-        looks = service.snapshot.stats.content_vectors(np.array([service.snapshot.row(one) for one in ids(told)]))
-        return (looks @ looks.T).sum()
+    def spread(response):
+        vectors = service.snapshot.stats.content_vectors(np.array([service.snapshot.row(one) for one in ids(response)]))
+        return (vectors @ vectors.T).sum()
 
     assert spread(far) < spread(plain)
 
 
-def test_words_need_words_and_a_space(opened):
+def test_a_text_needs_known_words_and_a_shared_space(opened):
     service = opened()
     first = service.snapshot.ids[0]
     with pytest.raises(FeatureError, match="no word"):
@@ -342,21 +346,21 @@ def test_words_need_words_and_a_space(opened):
     assert first not in ids(service.recommend(RecommendRequest(90, similar_to=first)))
 
 
-def test_words_change_what_is_shown(shared_run, opened):
+def test_a_text_changes_an_image(shared_run, opened):
     service = opened(shared_run)
     snapshot = service.snapshot
     row = int(np.flatnonzero(snapshot.features["image"].present)[0])
     found = ids(service.recommend(RecommendRequest(5, similar_to=snapshot.ids[row], text="made of glass")))
     words = snapshot.content.encoders["text"].encode(["made of glass"]).values[0]
     query = snapshot.features["image"].values[row] + words
-    total, there = np.zeros(len(snapshot)), np.zeros(len(snapshot))
+    total, present = np.zeros(len(snapshot)), np.zeros(len(snapshot))
     for name in ("text", "image"):
         vectors = snapshot.features[name]
         scores = vectors.values @ query
         scores = (scores - scores[vectors.present].mean()) / scores[vectors.present].std()
         total += np.where(vectors.present, scores, 0)
-        there += vectors.present
-    score = np.where(there > 0, total / np.maximum(there, 1), -np.inf)
+        present += vectors.present
+    score = np.where(present > 0, total / np.maximum(present, 1), -np.inf)
     score[row] = -np.inf
     assert found == [snapshot.ids[at] for at in np.argsort(-score, kind="stable")[:5]]
     picture = (snapshot.items.root / snapshot.items.frame["image"][row]).read_bytes()

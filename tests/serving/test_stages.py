@@ -11,17 +11,17 @@ from palate.ranking.mmr import mmr
 from palate.serving.snapshot import ResolvedModel
 from palate.serving.stages import Pipeline, Slate, Stage, StageRequest, stages
 
-NOBODY = ResolvedModel(None, None)
+NO_MODEL = ResolvedModel(None, None)
 
 
 def slate(*rows):
     return Slate(np.array(rows), np.linspace(1, 0, len(rows), dtype=np.float32))
 
 
-class Says(Stage):
-    name = "says"
+class Fixed(Stage):
+    name = "fixed"
 
-    def __init__(self, *rows, name="says", wait=None, error=None, budget=5.0):
+    def __init__(self, *rows, name="fixed", wait=None, error=None, budget=5.0):
         self.rows, self.name, self.wait, self.error, self.budget, self.given = rows, name, wait, error, budget, []
 
     def run(self, resolved, request, before):
@@ -38,7 +38,7 @@ def run():
     made = []
 
     def make(*parts, fallback=None, threads=4):
-        made.append(Pipeline(parts, fallback or Says(9, 8, name="popular"), threads))
+        made.append(Pipeline(parts, fallback or Fixed(9, 8, name="popular"), threads))
         return made[-1]
 
     yield make
@@ -46,51 +46,51 @@ def run():
         pipeline.close()
 
 
-def test_each_stage_gets_the_list_before_it(run):
-    first, second = Says(1, 2, 3, name="match"), Says(3, 2, 1, name="rank")
-    answer = run(first, second)(NOBODY, StageRequest(2))
+def test_each_stage_gets_the_list_of_the_one_before(run):
+    first, second = Fixed(1, 2, 3, name="match"), Fixed(3, 2, 1, name="rank")
+    answer = run(first, second)(NO_MODEL, StageRequest(2))
     assert answer.slate.rows.tolist() == [3, 2] and answer.source == "rank"
     assert first.given == [None] and second.given[0].rows.tolist() == [1, 2, 3]
-    assert [(name, verdict) for name, _, verdict in answer.timings] == [("match", "ok"), ("rank", "ok")]
+    assert [(name, outcome) for name, _, outcome in answer.timings] == [("match", "ok"), ("rank", "ok")]
 
 
 @pytest.mark.parametrize("kind", ["late", "failed"])
 def test_a_stage_that_does_not_answer_is_passed_over(run, kind):
-    go = threading.Event()
-    bad = {"late": {"wait": go, "budget": 0.02}, "failed": {"error": ValueError("no")}}[kind]
+    release = threading.Event()
+    bad = {"late": {"wait": release, "budget": 0.02}, "failed": {"error": ValueError("no")}}[kind]
     try:
-        answer = run(Says(1, 2, name="match"), Says(5, name="rank", **bad), Says(2, 1, name="last"))(
-            NOBODY, StageRequest(5)
+        answer = run(Fixed(1, 2, name="match"), Fixed(5, name="rank", **bad), Fixed(2, 1, name="last"))(
+            NO_MODEL, StageRequest(5)
         )
         assert answer.slate.rows.tolist() == [2, 1]
-        assert [verdict for _, _, verdict in answer.timings] == ["ok", kind, "ok"]
-        only = run(Says(5, name="match", **bad), Says(2, 1, name="last"))(NOBODY, StageRequest(5))
-        steps = [(name, verdict) for name, _, verdict in only.timings]
+        assert [outcome for _, _, outcome in answer.timings] == ["ok", kind, "ok"]
+        only = run(Fixed(5, name="match", **bad), Fixed(2, 1, name="last"))(NO_MODEL, StageRequest(5))
+        steps = [(name, outcome) for name, _, outcome in only.timings]
         assert steps == [("match", kind), ("popular", "ok"), ("last", "ok")] and only.source == "last"
     finally:
-        go.set()
+        release.set()
 
 
 def test_there_is_an_answer_when_every_thread_is_stuck(run):
-    go = threading.Event()
-    pipeline = run(Says(1, name="match", wait=go, budget=0.02), threads=1)
+    release = threading.Event()
+    pipeline = run(Fixed(1, name="match", wait=release, budget=0.02), threads=1)
     try:
-        assert [pipeline(NOBODY, StageRequest(1)).source for _ in range(3)] == ["popular"] * 3
+        assert [pipeline(NO_MODEL, StageRequest(1)).source for _ in range(3)] == ["popular"] * 3
     finally:
-        go.set()
+        release.set()
 
 
-def test_a_stage_with_nothing_to_do_is_left_out(run):
-    idle = Says(7, name="idle")
+def test_a_stage_that_does_not_apply_is_left_out(run):
+    idle = Fixed(7, name="idle")
     idle.applies = lambda resolved, request: False
-    answer = run(Says(1, 2, name="match"), idle)(NOBODY, StageRequest(2))
+    answer = run(Fixed(1, 2, name="match"), idle)(NO_MODEL, StageRequest(2))
     assert answer.source == "match" and [name for name, *_ in answer.timings] == ["match"]
-    answer = run(idle, Says(8, 9, name="rank"))(NOBODY, StageRequest(2))
+    answer = run(idle, Fixed(8, 9, name="rank"))(NO_MODEL, StageRequest(2))
     assert answer.source == "rank" and answer.slate.rows.tolist() == [8, 9], "later stages go on from the fallback's"
 
 
-class Wares:
-    """As much of a snapshot as the sliders read."""
+class Catalog:
+    """The part of a snapshot that the sliders read."""
 
     @property
     def stats(self):
@@ -104,10 +104,12 @@ class Wares:
         return np.repeat(np.eye(2, dtype=np.float32), 2, axis=0)[rows]
 
 
-def test_the_diversity_slider_reorders_and_at_rest_does_nothing():
+def test_the_diversity_slider_reorders_and_at_zero_does_nothing():
     stage = stages.get("diversify")()
-    assert not stage.applies(NOBODY, StageRequest(4)) and stage.applies(NOBODY, StageRequest(4, diversity=0.9))
-    assert stage.run(ResolvedModel(Wares(), None), StageRequest(4, diversity=0.9), slate(0, 1, 2, 3)).rows.tolist() == [
+    assert not stage.applies(NO_MODEL, StageRequest(4)) and stage.applies(NO_MODEL, StageRequest(4, diversity=0.9))
+    assert stage.run(
+        ResolvedModel(Catalog(), None), StageRequest(4, diversity=0.9), slate(0, 1, 2, 3)
+    ).rows.tolist() == [
         0,
         2,
         1,
@@ -115,20 +117,20 @@ def test_the_diversity_slider_reorders_and_at_rest_does_nothing():
     ]
 
 
-def test_novelty_and_freshness_lean_the_order_by_hand():
+def test_novelty_and_freshness_boost_by_hand():
     stage = stages.get("boost")()
-    assert not stage.applies(NOBODY, StageRequest(4, diversity=1.0))
+    assert not stage.applies(NO_MODEL, StageRequest(4, diversity=1.0))
     # scores 1, 2/3, 1/3, 0; half novelty: .5, 1/3, 1/6 + .5, .5
-    found = stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=0.5), slate(0, 1, 2, 3))
+    found = stage.run(ResolvedModel(Catalog(), None), StageRequest(4, novelty=0.5), slate(0, 1, 2, 3))
     assert found.rows.tolist() == [2, 0, 3, 1]
     np.testing.assert_allclose(found.scores, [2 / 3, 1 / 2, 1 / 2, 1 / 3], rtol=1e-6)
-    assert stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=1.0), slate(0, 1, 2, 3)).rows.tolist() == [
+    assert stage.run(ResolvedModel(Catalog(), None), StageRequest(4, novelty=1.0), slate(0, 1, 2, 3)).rows.tolist() == [
         2,
         3,
         0,
         1,
     ]
-    both = stage.run(ResolvedModel(Wares(), None), StageRequest(4, novelty=1.0, freshness=1.0), slate(0, 1, 2, 3))
+    both = stage.run(ResolvedModel(Catalog(), None), StageRequest(4, novelty=1.0, freshness=1.0), slate(0, 1, 2, 3))
     assert both.rows[0] == 3 and both.scores.tolist() == [1, 0.5, 0.5, 0]
 
 

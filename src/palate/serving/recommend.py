@@ -50,12 +50,13 @@ class Recommender:
             if resolved.model.can_score:
                 reasons = self._reasons(resolved, user, rows)
             else:
-                name = resolved.model.name
-                notes.append(f"include_reasons: the model {name!r} lists items without scores of single items")
+                notes.append(
+                    f"include_reasons: the model {resolved.model.name!r} lists items without scores of single items"
+                )
         titles = snapshot.stats.titles
         items = tuple(
-            RecommendedItem(snapshot.ids[row], titles[row], float(score), because)
-            for row, score, because in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
+            RecommendedItem(snapshot.ids[row], titles[row], float(score), why)
+            for row, score, why in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
             if snapshot.active[row]
         )[: request.k]
         return RecommendResponse(items, snapshot.fingerprint, answer.source, answer.timings, tuple(notes))

@@ -10,8 +10,7 @@ from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit
 class Boost(Stage):
     """score = (1 - w) s + w (novelty and freshness, each in its share), w the larger of the two sliders.
 
-    s is the score scaled to [0, 1] within the candidates, so that a slider means the same for every model; of a model
-    that only lists, s is the score that it gave with its list.
+    s is the relevance scaled to [0, 1] within the candidates, so that a slider means the same for every model.
     """
 
     name = "boost"
@@ -24,5 +23,5 @@ class Boost(Stage):
         stats = resolved.snapshot.stats
         weight, total = max(request.novelty, request.freshness), request.novelty + request.freshness
         boost = request.novelty * stats.novelty[slate.rows] + request.freshness * stats.recency[slate.rows]
-        scores = ((1 - weight) * unit_range(slate.scores) + weight * boost / total).astype(slate.scores.dtype)
+        scores = ((1 - weight) * unit_range(slate.relevance) + weight * boost / total).astype(slate.scores.dtype)
         return Slate(slate.rows, scores, slate.notes).take((-scores).argsort(kind="stable"))

@@ -19,4 +19,4 @@ class Diversify(Stage):
     def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
         assert slate is not None
         vectors = resolved.snapshot.stats.content_vectors(slate.rows)
-        return slate.take(mmr(slate.scores, vectors, request.k, request.diversity))
+        return slate.take(mmr(slate.relevance, vectors, request.k, request.diversity))

@@ -75,6 +75,16 @@ class Slate:
     scores: NDArray[np.float32]
     notes: tuple[str, ...] = ()
 
+    @property
+    def relevance(self) -> NDArray[np.float32]:
+        """float32 [n]: the scores or, where the list is not in their order, 1 to 0 by rank.
+
+        A model that only lists may give scores that do not order its list.
+        """
+        if (self.scores[1:] <= self.scores[:-1]).all():
+            return self.scores
+        return np.linspace(1, 0, len(self.scores), dtype=np.float32)
+
     def take(self, places: IntArray) -> Slate:
         """Some of the items, in the order of ``places`` (int64 [m])."""
         return Slate(self.rows[places], self.scores[places], self.notes)
