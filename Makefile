@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 
-.PHONY: demo shop test test-model lint bench wheel clean
+.PHONY: demo shop test test-model generate docs lint bench wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -29,9 +29,18 @@ test-model: $(STAMP)  ## NAME=...: stored outputs, contract and unit tests of on
 	$(PY) -m pytest tests/stored tests/contract $(UNIT) \
 		-k "[$(NAME)] or [$(NAME)- $(foreach file,$(notdir $(UNIT)),or $(file))"
 
+generate: $(STAMP)  ## rewrite the files that are made from code: stubs, the page of settings, the picture of the house
+	$(PY) tools/generate.py
+
+docs: $(STAMP)  ## the pages and the API reference as a site in site/; a dead link or an undocumented symbol fails
+	$(PY) -m pip install -q --disable-pip-version-check $(PIN) -e '.[docs]'
+	$(PY) tools/check_docstrings.py
+	$(VENV)/bin/mkdocs build --strict
+
 lint: $(STAMP)
-	$(VENV)/bin/ruff format --check src tests benchmarks
-	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks tools examples
+	$(VENV)/bin/ruff check src tests benchmarks tools examples
+	$(PY) tools/check_docstrings.py
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
@@ -42,4 +51,4 @@ bench: $(STAMP)  ## speed ratios of this machine, side by side with their bounds
 	$(PY) -m palate bench
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site

@@ -6,11 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from palate.data.dataset import Dataset as Dataset
-    from palate.data.load import load as load
-    from palate.training.saving import restore as restore
+    from palate import features, metrics, models, simulation
+    from palate.data.dataset import Dataset
+    from palate.data.load import load
+    from palate.evaluation.compare import compare
+    from palate.training.saving import restore
 
 __version__ = "0.1.0"
+__all__ = ["Dataset", "compare", "features", "load", "metrics", "models", "restore", "simulation"]
 _LAZY = {
     "load": "palate.data.load",
     "Dataset": "palate.data.dataset",
@@ -26,3 +29,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"palate.{name}")
     raise AttributeError(f"module 'palate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

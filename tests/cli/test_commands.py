@@ -10,7 +10,7 @@ import pytest
 from cli_shop import N_ITEMS, N_USERS
 
 from palate.cli import main
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, MissingDependencyError
 
 
 def test_check_opens_media_and_names_the_broken_file(shop, ask):
@@ -67,11 +67,29 @@ def test_world_leaves_impressions_out_where_asked(ask, tmp_path):
 _LOGS = ("impressions", "interactions")
 
 
-def test_models_lists_every_system_with_its_abilities(ask):
-    rows = {row["model"]: row for row in ask("models")}
-    assert {"popularity", "ease", "lightgcn", "vbpr", "ease_content", "content_kernel", "blend"} <= set(rows)
-    assert "new_items" in rows["ease_content"]["capabilities"] and "new_items" not in rows["ease"]["capabilities"]
+def test_models_lists_every_system_with_capabilities_and_settings(ask):
+    rows = {row["name"]: row for row in ask("models")}
+    assert {"popularity", "ease", "lightgcn", "vbpr", "ease_content", "content_kernel", "blend", "clip"} <= set(rows)
+    assert rows["ease_content"]["capabilities"]["new_items"] and not rows["ease"]["capabilities"]["new_items"]
     assert all(row["paper"] for row in rows.values())
+    assert rows["clip"]["task"] == "pretrain" and rows["ease"]["task"] == "match"
+    settings = {one["name"]: one for one in rows["vbpr"]["settings"]}
+    assert settings["lr"] == {
+        "name": "lr",
+        "type": "float",
+        "default": 0.001,
+        "description": "learning rate",
+        "range": "> 0",
+        "search": "0.0003..0.01:log",
+    }
+    assert settings["optimizer"]["type"] == "adam | adamw | sgd" and settings["max_steps"]["type"] == "int or none"
+    assert settings["modality_dropout"]["range"] == ">= 0, < 1"
+
+
+def test_tune_help_lists_the_search_space_of_the_model(call):
+    shown = call("tune", "--model", "vbpr", "--help")
+    assert "0.0003..0.01:log" in shown and "--trials" in shown
+    assert "--model NAME --help" in call("tune", "--help")
 
 
 def test_models_for_people_cuts_nothing_in_a_pipe(call):
@@ -86,6 +104,8 @@ def test_tune_resumes_and_never_opens_test(shop, ask, tmp_path, monkeypatch):
     monkeypatch.setattr("palate.training.tune.fit", _counted(fits))
     longer = ask(*search, "--trials", 4)
     assert len(fits) == 2 and longer["trials"][:2] == short["trials"]
+    through = ask(*search[:-1], tmp_path / "through", "--trials", 4)
+    assert [one["settings"] for one in through["trials"]] == [one["settings"] for one in longer["trials"]]
     assert [trial["settings"] == {} for trial in longer["trials"]] == [True, False, False, False]
     assert all(1 <= trial["settings"]["l2"] <= 1000 for trial in longer["trials"][1:])
     kept = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
@@ -108,11 +128,17 @@ def test_tune_refuses_what_is_not_a_range(shop, call, tmp_path, space):
         call("tune", shop, "--model", "ease", "--space", space, "--trials", 2, "--out", tmp_path)
 
 
+def test_tune_without_optuna_names_the_extra(shop, call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingDependencyError, match="tune"):
+        call("tune", shop, "--model", "ease", "--trials", 2, "--out", tmp_path, "--space", "l2=1,2")
+
+
 def test_tune_refuses_unknown_settings_and_data_without_validation(shop, call, tmp_path):
     with pytest.raises(ConfigError, match="no such setting"):
         call("tune", shop, "--model", "ease", "--space", "l3=1,2", "--out", tmp_path)
     with pytest.raises(ConfigError, match="no validation part"):
-        call("tune", shop, "--model", "ease", "--split", "random:valid=0", "--trials", 1, "--out", tmp_path)
+        call("tune", shop, "--model", "ease", "--space", "l2=1,2", "--split", "random:valid=0", "--out", tmp_path)
 
 
 def test_compare_from_the_command_line(shop, ask, call, tmp_path):

@@ -14,6 +14,7 @@ import checks_serving  # noqa: F401
 import checks_settings  # noqa: F401
 import pytest
 from cases import APPLIES, CHECKS
+from remedies import REMEDIES
 
 from palate.contracts import Matcher, Reranker, models
 
@@ -23,8 +24,15 @@ PAIRS = [(model, name) for model in NAMES for name in CHECKS if APPLIES[name](mo
 
 @pytest.mark.parametrize(("model", "name"), PAIRS, ids=[f"{model}-{name}" for model, name in PAIRS])
 def test_contract(model, name, case_of, capfd):
-    CHECKS[name](case_of(model))
-    assert capfd.readouterr().out == "", "a library does not print"
+    try:
+        CHECKS[name](case_of(model))
+    except (Exception, pytest.fail.Exception) as error:
+        raise AssertionError(f"{model}: {error}\n\nWhat to do: {REMEDIES.get(name, 'see CONTRIBUTING.md')}") from error
+    assert capfd.readouterr().out == "", f"{model} prints. What to do: {REMEDIES['nothing_is_printed']}"
+
+
+def test_every_check_says_what_to_do():
+    assert sorted(REMEDIES) == sorted(CHECKS), "tests/contract/remedies.py has an entry for every check"
 
 
 def test_every_model_meets_at_least_forty_checks():

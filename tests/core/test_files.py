@@ -124,6 +124,11 @@ def test_tensors_come_back_bit_by_bit(tensor_file):
     assert all(torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in TENSORS.items())
 
 
+def test_no_tensors_come_back_as_none(tmp_path):
+    write_tensors(tmp_path / "empty.safetensors", {})
+    assert read_tensors(tmp_path / "empty.safetensors") == {}
+
+
 def test_shared_and_strided_tensors_are_copied_apart(tmp_path):
     base = torch.arange(12.0).view(3, 4)
     write_tensors(tmp_path / "s.safetensors", {"a": base, "b": base, "t": base.T})

@@ -6,11 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from . import show
+from palate.cli import show
+from palate.cli.options import default_store
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
     app.command()(check)
     app.command()(encode)
     app.command()(world)
@@ -55,17 +60,17 @@ def encode(
 
     show.start(quiet)
     loaded = palate.load(data, layout)
-    place = store or store_of(data)
-    kept = place if ray is None else RayStore(place, ray)
-    content, features = plan_content(loaded, show.encoders(encoder), kept).fit(loaded.select_view(), loaded)
+    folder = store or default_store(data)
+    vectors = folder if ray is None else RayStore(folder, ray)
+    content, features = plan_content(loaded, show.encoders(encoder), vectors).fit(loaded.select_view(), loaded)
     rows = [
         {
             "feature": name,
             "encoder": content.plan[name].encoder,
-            "width": found.dim,
-            "present": int(found.present.sum()),
+            "width": feature.dim,
+            "present": int(feature.present.sum()),
         }
-        for name, found in features.items()
+        for name, feature in features.items()
     ]
     faults = [{"feature": name, "row": fault.row + 1, "reason": fault.reason} for name, fault in content.failures]
     if json:
@@ -99,17 +104,9 @@ def world(
     show.start(quiet)
     given = {"n_items": items, "n_users": users, "interactions_per_user": interactions}
     given |= {"impression_share": impression_share}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    made = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **chosen)
-    folder = made.write(out, overwrite=overwrite)
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    simulated = World.make(preset=preset, seed=seed, media=not no_media, no_effect=no_effect, **changed)
+    folder = simulated.write(out, overwrite=overwrite)
     show.emit({"folder": str(folder)}, json)
     if not json:
         typer.echo(f"wrote {folder}")
-
-
-def store_of(data: str) -> str:
-    """Vectors live beside the data, in ``.palate``; beside the file when data is one."""
-    from pathlib import Path
-
-    path = Path(data)
-    return str((path if path.is_dir() else path.parent) / ".palate" / "store")

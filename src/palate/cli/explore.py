@@ -6,37 +6,35 @@ from typing import Annotated
 
 import typer
 
-from . import show
+from palate.cli import show
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
     for command in (models, demo, bench):
         app.command()(command)
 
 
 def models(json: show.Json = False) -> None:
-    """Every system: task, stage, paper, capabilities."""
-    from palate.contracts import models as matchers
-    from palate.contracts import pretrainers
+    """Every system: task, stage, paper, capabilities; with --json also requirements and all settings."""
+    from palate.contracts.describe import all_systems, describe
 
-    rows = []
-    for name, kind in (*pretrainers.items(), *matchers.items()):
-        able = [flag for flag, on in vars(kind.capabilities).items() if on]
-        rows.append(
-            {
-                "model": name,
-                "task": kind.task,
-                "stage": kind.stage,
-                "capabilities": ", ".join(able),
-                "presets": ", ".join(kind.presets),
-                "paper": kind.paper,
-            }
-        )
+    systems = [describe(kind) for kind in all_systems().values()]
     if json:
-        show.emit(rows, True)
-    else:
-        show.table(rows)
+        show.emit(systems, True)
+        return
+    columns = ("name", "task", "stage", "capabilities", "presets", "paper")
+    rows = [system | {"presets": dict.fromkeys(system["presets"], True)} for system in systems]
+    show.table([{column: _cell(row[column]) for column in columns} for row in rows])
+
+
+def _cell(value: object) -> str:
+    """Names of what is on, or the text itself."""
+    return ", ".join(name for name, on in value.items() if on) if isinstance(value, dict) else str(value)
 
 
 def demo(

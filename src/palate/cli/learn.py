@@ -6,19 +6,26 @@ from typing import Annotated
 
 import typer
 
-from . import show
+from palate.cli import show
+from palate.cli.options import ContentOptions, DataOptions, spread
+from palate.cli.search_help import SearchHelp
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
-    for command in (pretrain, fit, tune, compare, evaluate):
-        app.command()(command)
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
+    for command in (pretrain, fit, compare):
+        app.command()(spread(command))
+    app.command(cls=SearchHelp)(spread(tune))
+    app.command()(evaluate)
 
 
 def pretrain(
-    data: show.DataPath,
+    options: DataOptions,
     model: show.ModelName,
-    out: show.Out,
     set_: show.Settings = None,
     reader: Annotated[list[str] | None, typer.Option(help="modality=reader, e.g. image=pixels?side=96")] = None,
     start: Annotated[
@@ -27,127 +34,83 @@ def pretrain(
     tuning: Annotated[
         str, typer.Option(help="of what --start names: full, partial:N (upper layers) or lora:RANK")
     ] = "full",
-    split: show.SplitOption = None,
-    positive: show.PositiveOption = None,
     seed: show.Seed = 0,
-    store: show.Store = None,
-    layout: show.Layout = None,
-    json: show.Json = False,
-    quiet: show.Quiet = False,
-    debug: show.Debug = False,
 ) -> None:
     """Learn encoders on the catalogue itself; encode, fit and compare take the folder as --encoder."""
-    import palate
     from palate.contracts import parse, pretrainers
     from palate.training.pretrain import pretrain as run
 
-    from .data import store_of
-
-    show.start(quiet)
-    loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    made = run(
+    data = options.load()
+    encoders = run(
         parse(model, pretrainers, show.settings(set_)),
-        loaded,
-        out,
+        data,
+        options.out,
         seed=seed,
         readers=show.pairs(reader, "--reader"),
         start=show.encoders(start),
         tuning=tuning,
-        store=store or store_of(data),
-        checkpoint=f"{out}.checkpoint",
+        store=options.store_folder,
+        checkpoint=f"{options.out}.checkpoint",
     )
-    rows = [{"modality": m, "encoder": e.identity, "width": e.dim} for m, e in made.items()]
-    if json:
-        show.emit(rows, True)
-    else:
-        show.table(rows, f"{loaded.name} ({loaded.spec}), {model}")
+    rows = [{"modality": m, "encoder": e.identity, "width": e.dim} for m, e in encoders.items()]
+    show.rows(rows, options.json, f"{data.name} ({data.spec}), {model}")
 
 
 def fit(
-    data: show.DataPath,
-    out: show.Out,
+    options: ContentOptions,
     model: show.ModelName = "blend",
     set_: show.Settings = None,
-    split: show.SplitOption = None,
-    positive: show.PositiveOption = None,
     seed: show.Seed = 0,
-    encoder: show.Encoders = None,
-    store: show.Store = None,
     init_from: Annotated[str | None, typer.Option(help="a run whose weights to start from")] = None,
     no_test: Annotated[bool, typer.Option("--no-test", help="leave the test part sealed")] = False,
     baselines: Annotated[bool, typer.Option(help="fit popularity and EASE too, for the report")] = True,
-    layout: show.Layout = None,
-    json: show.Json = False,
-    quiet: show.Quiet = False,
-    debug: show.Debug = False,
 ) -> None:
     """Read, encode, train, select on validation, open the test part once, write a run with a report."""
-    import palate
     from palate.evaluation.runs import run_fit
-    from palate.features.plan import plan_content
 
-    from .data import store_of
-
-    show.start(quiet)
-    loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
+    data = options.load()
     result = run_fit(
-        loaded,
+        data,
         model,
-        out,
+        options.out,
         settings=show.settings(set_),
         seed=seed,
-        content=content,
+        content=options.content(data),
         init_from=init_from,
         test=not no_test,
         baselines=baselines,
     )
-    if json:
+    if options.json:
         show.emit(result, True)
         return
-    for note in loaded.notes:
+    for note in data.notes:
         typer.echo(f"  {note}")
-    show.table(result["headline"], f"{loaded.name} ({loaded.spec}), positives: {loaded.positive}")
-    typer.echo(f"report: {out}/report.html")
+    show.table(result["headline"], f"{data.name} ({data.spec}), positives: {data.positive}")
+    typer.echo(f"report: {options.out}/report.html")
 
 
 def tune(
-    data: show.DataPath,
+    options: ContentOptions,
     model: show.ModelName,
-    out: show.Out,
     trials: Annotated[int, typer.Option(help="settings to try")] = 20,
     space: Annotated[list[str] | None, typer.Option(help="key=a,b,c or key=low..high or key=low..high:log")] = None,
-    split: show.SplitOption = None,
-    positive: show.PositiveOption = None,
     seed: show.Seed = 0,
-    encoder: show.Encoders = None,
-    store: show.Store = None,
-    layout: show.Layout = None,
-    json: show.Json = False,
-    quiet: show.Quiet = False,
-    debug: show.Debug = False,
 ) -> None:
     """Search settings on validation only; all trials are kept, a killed search resumes."""
-    import palate
-    from palate.features.plan import plan_content
     from palate.training.tune import tune as search
 
-    from .data import store_of
-
-    show.start(quiet)
-    loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
-    content = plan_content(loaded, show.encoders(encoder), store or store_of(data))
-    result = search(loaded, model, trials, show.pairs(space, "--space"), seed, out, content)
-    if json:
+    data = options.load()
+    content = options.content(data)
+    result = search(data, model, trials, show.pairs(space, "--space"), seed, options.out, content)
+    if options.json:
         show.emit(result, True)
         return
     show.table(result["best"], f"best of {len(result['trials'])} trials")
 
 
 def compare(
-    data: show.DataPath,
+    options: ContentOptions,
     models: Annotated[str, typer.Option(help="names, comma separated; name@preset or name:key=value;key=value")],
-    out: show.Out,
     seeds: Annotated[int, typer.Option(help="number of seeds (of draws in item_cold)")] = 3,
     axis: Annotated[list[str] | None, typer.Option(help="key=v1,v2: every model with every value")] = None,
     missing: Annotated[
@@ -158,43 +121,31 @@ def compare(
         str | None,
         typer.Option(help="what the others are tested against (default: best by validation without content)"),
     ] = None,
-    split: show.SplitOption = None,
-    positive: show.PositiveOption = None,
-    encoder: show.Encoders = None,
-    store: show.Store = None,
-    layout: show.Layout = None,
-    json: show.Json = False,
-    quiet: show.Quiet = False,
-    debug: show.Debug = False,
 ) -> None:
     """Models x seeds on one split, paired tests with Holm, time and memory; one result file."""
-    import palate
     from palate.evaluation.compare import compare as run
 
-    from .data import store_of
-
-    show.start(quiet)
-    loaded = palate.load(data, layout, positive=show.positive(positive), split=split)
+    data = options.load()
     result = run(
-        loaded,
+        data,
         [name.strip() for name in models.split(",")],
-        out,
+        options.out,
         seeds=range(seeds),
         axes={key: value.split(",") for key, value in show.pairs(axis, "--axis").items()},
         missing=show.rates(missing),
         missing_of=missing_of.split(",") if missing_of else None,
         baseline=baseline,
-        encoders=show.encoders(encoder),
-        store=store or store_of(data),
+        encoders=show.encoders(options.encoder),
+        store=options.store_folder,
     )
-    if json:
+    if options.json:
         show.emit(result, True)
         return
     rows = [{key: value for key, value in row.items() if not key.endswith("by seed")} for row in result["table"]]
-    show.table(rows, f"{loaded.name} ({loaded.spec}), baseline {result['baseline']}")
-    typer.echo(f"differences with Holm's p: {out}/result.md")
+    show.table(rows, f"{data.name} ({data.spec}), baseline {result['baseline']}")
+    typer.echo(f"differences with Holm's p: {options.out}/result.md")
     if len(show.rates(missing)) > 1:
-        typer.echo(f"score against missing modalities: {out}/missing.md, {out}/missing.svg")
+        typer.echo(f"score against missing modalities: {options.out}/missing.md, {options.out}/missing.svg")
 
 
 def evaluate(
@@ -208,7 +159,7 @@ def evaluate(
     import palate
     from palate.evaluation.runs import run_evaluate
 
-    result = run_evaluate(run, lambda options: palate.load(data, layout, **options))
+    result = run_evaluate(run, lambda given: palate.load(data, layout, **given))
     if json:
         show.emit(result, True)
     else:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from . import data, explore, learn, use, workers
+from palate.cli import data, explore, learn, use, workers
 
 app = typer.Typer(
     name="palate",

@@ -1,4 +1,4 @@
-"""How commands print: a table for people, JSON with ``--json``; and how they read key=value options."""
+"""Printing of commands, a table or JSON with ``--json``, and reading of key=value options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import workers
+from palate.cli import workers
 
 DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
@@ -32,10 +32,14 @@ Store = Annotated[str | None, typer.Option(help="folder that keeps encoded vecto
 
 
 def start(quiet: bool = False) -> None:
-    """Logs to stderr; progress as the terminal allows. Of several processes the first alone has something to say."""
+    """Send logs to stderr and show progress as the terminal allows; of several processes only the first prints.
+
+    Args:
+        quiet: neither logs nor progress.
+    """
     quiet = quiet or not workers.first()
     console = logging.StreamHandler()
-    # The console's own level: a run's log.txt holds everything also when the console is quiet.
+    # the level of the console alone: log.txt of a run holds everything also when the console is quiet
     console.setLevel(logging.WARNING if quiet else logging.INFO)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[console])
     logging.getLogger("palate").setLevel(logging.INFO)
@@ -46,33 +50,52 @@ def start(quiet: bool = False) -> None:
 
 
 def pairs(options: Iterable[str] | None, flag: str) -> dict[str, str]:
-    """``["a=1"]`` -> ``{"a": "1"}``."""
+    """Read ``["a=1"]`` as ``{"a": "1"}``.
+
+    Args:
+        options: values of a repeatable option.
+        flag: its name, for the error message.
+
+    Raises:
+        ConfigError: for a value that is not ``key=value``.
+    """
     from palate.core.errors import ConfigError
 
-    found = {}
+    values = {}
     for option in options or ():
         key, sign, value = option.partition("=")
         if not sign or not key:
             raise ConfigError("expected key=value", key=option, hint=f"{flag} key=value")
-        found[key.strip()] = value.strip()
-    return found
+        values[key.strip()] = value.strip()
+    return values
 
 
 def encoders(options: Iterable[str] | None) -> dict[str, str]:
-    """``["text=minilm", "pretrained/"]`` -> specification by feature name; a folder stands for all its modalities."""
+    """Read ``["text=minilm", "pretrained/"]`` as specifications by feature name.
+
+    Args:
+        options: values of ``--encoder``; a folder stands for all its modalities.
+    """
     from pathlib import Path
 
     from palate.features.saved import FACTS
 
-    found: dict[str, str] = {}
+    specifications: dict[str, str] = {}
     for option in options or ():
         inside = sorted(Path(option).glob(f"*/{FACTS}")) if "=" not in option else []
-        found |= {file.parent.name: str(file.parent) for file in inside} or pairs([option], "--encoder")
-    return found
+        specifications |= {file.parent.name: str(file.parent) for file in inside} or pairs([option], "--encoder")
+    return specifications
 
 
 def rates(text: str | None) -> list[float]:
-    """``"0,.3,.6"`` -> ``[0.0, 0.3, 0.6]``; nothing is missing if not given."""
+    """Read ``"0,.3,.6"`` as ``[0.0, 0.3, 0.6]``.
+
+    Args:
+        text: value of ``--missing``; nothing is missing if not given.
+
+    Raises:
+        ConfigError: for what is not a number.
+    """
     from palate.core.errors import ConfigError
 
     try:
@@ -82,23 +105,34 @@ def rates(text: str | None) -> list[float]:
 
 
 def settings(options: Iterable[str] | None) -> dict[str, Any]:
-    """Like :func:`pairs`, values read as YAML: numbers, true/false, lists."""
+    """Read values of ``--set``: like :func:`pairs`, values as YAML, such as numbers, true and lists.
+
+    Args:
+        options: values of the option.
+    """
     import yaml
 
     return {key: yaml.safe_load(value) for key, value in pairs(options, "--set").items()}
 
 
 def positive(text: str | None) -> dict[str, Any] | None:
-    """``rating>=4`` or ``event=click,purchase`` as a rule."""
+    """Read ``rating>=4`` or ``event=click,purchase`` as a rule.
+
+    Args:
+        text: value of ``--positive``; None for the rule of the data.
+
+    Raises:
+        ConfigError: for anything else.
+    """
     import re
 
     from palate.core.errors import ConfigError
 
     if text is None:
         return None
-    found = re.fullmatch(r"\s*(rating|label)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
-    if found:
-        return {found[1]: found[2] + found[3]}
+    rule = re.fullmatch(r"\s*(rating|label)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
+    if rule:
+        return {rule[1]: rule[2] + rule[3]}
     if text.startswith("event="):
         return {"event": [name.strip() for name in text[6:].split(",")]}
     raise ConfigError(
@@ -107,13 +141,37 @@ def positive(text: str | None) -> dict[str, Any] | None:
 
 
 def emit(value: Any, as_json: bool) -> None:
-    """Print JSON; what is not a finite number is null, since JSON has no word for it."""
+    """Print JSON if asked for; numbers that are not finite become null, which JSON can express.
+
+    Args:
+        value: what to print.
+        as_json: whether ``--json`` was given.
+    """
     if as_json:
         typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
 
 
+def rows(values: Sequence[Mapping[str, Any]], as_json: bool, title: str | None = None) -> None:
+    """Print rows as JSON, or as a table.
+
+    Args:
+        values: one mapping a row.
+        as_json: whether ``--json`` was given.
+        title: above the table.
+    """
+    if as_json:
+        emit(values, True)
+    else:
+        table(values, title)
+
+
 def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Print rows as a table."""
+    """Print rows as a table.
+
+    Args:
+        rows: one mapping a row; columns in the order in which they occur.
+        title: above the table.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -125,7 +183,7 @@ def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     for row in rows:
         shown.add_row(*(escape(_cell(row.get(column))) for column in columns))
     console = Console()
-    # A pipe has no width: nothing is squeezed there.
+    # a pipe has no width: columns are not squeezed there
     (console if console.is_terminal else Console(width=240)).print(shown)
 
 

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from . import show
+from palate.cli import show
 
 
 def attach(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
     for command in (recommend, add, export, serve):
         app.command()(command)
 
@@ -87,14 +91,9 @@ def serve(
     debug: show.Debug = False,
 ) -> None:
     """Serve a run: HTTP API, events, new items, and a web page."""
-    from pathlib import Path
-
-    from palate.core.errors import ArtefactError
-
     show.start()
     for folder in (run, *(compare or ())):
-        if not (Path(folder) / "manifest.json").is_file():
-            raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
+        _check_run(folder)
     from palate.serving.api.app import Settings
     from palate.serving.run import serve
 
@@ -103,3 +102,12 @@ def serve(
     )
     typer.echo(f"serving {run} at http://{host}:{port}/, state in {settings.folder}")
     serve(settings, host, port, workers, open)
+
+
+def _check_run(folder: str) -> None:
+    from pathlib import Path
+
+    from palate.core.errors import ArtefactError
+
+    if not (Path(folder) / "manifest.json").is_file():
+        raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")

@@ -1,4 +1,4 @@
-"""One command in several processes, as torchrun starts them: which commands share the work, and who prints."""
+"""Commands in several processes, as torchrun starts them: which share the work, and which process prints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ SHARED = ("fit", "pretrain")
 
 
 def attach(app: typer.Typer) -> None:
-    """See to it before any command runs."""
+    """Check before any command runs.
+
+    Args:
+        app: the command line.
+    """
     app.callback()(before)
 
 
 def before(context: typer.Context) -> None:
-    """Refuse what processes would do twice; silence all but the first."""
+    """Refuse commands that processes would run twice; silence all processes but the first.
+
+    Args:
+        context: names the command.
+
+    Raises:
+        ConfigError: in several processes, for a command that does not share work.
+    """
     from palate.core.errors import ConfigError
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and context.invoked_subcommand not in SHARED:
@@ -28,5 +39,5 @@ def before(context: typer.Context) -> None:
 
 
 def first() -> bool:
-    """Whether this process speaks for all."""
+    """Whether this process prints."""
     return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"

@@ -71,6 +71,7 @@ class Pretrainer(Model):
 
         Args:
             view: all that training may see.
+            run: seed of what is drawn.
         run: seed of what is drawn.
 
         Raises:

@@ -51,7 +51,11 @@ class Features:
         return int(self.values.shape[1])
 
     def take(self, rows: NDArray[np.int64]) -> Features:
-        """The features of ``rows``, in that order."""
+        """The features of ``rows``, in that order.
+
+        Raises:
+            FeatureError: for tokens without lengths.
+        """
         rows = np.asarray(rows, dtype=np.int64)
         if self.kind == "tokens":
             if self.lengths is None:
@@ -62,7 +66,11 @@ class Features:
         return replace(self, values=self.values[rows], present=self.present[rows])
 
     def mask_rows(self, visible: NDArray[np.bool_]) -> Features:
-        """A copy in which entities outside ``visible`` [n] are absent (values zeroed)."""
+        """A copy in which entities outside ``visible`` [n] are absent (values zeroed).
+
+        Raises:
+            FeatureError: for tokens, which cannot be masked by row.
+        """
         if self.kind == "tokens":
             raise FeatureError("tokens cannot be hidden by row; encode again", key=self.identity or None)
         keep = np.asarray(visible, dtype=bool)
@@ -76,7 +84,9 @@ def modalities_of(
     """Which entities have which modality: bool [modalities, n], whether any feature made of it alone is present.
 
     Args:
+        content: features by name, n rows each.
         sources: feature name -> the modalities it is made of.
+        modalities: rows of the result.
     """
     here = np.zeros((len(modalities), len(next(iter(content.values())))), bool)
     for name, found in content.items():
@@ -86,12 +96,14 @@ def modalities_of(
 
 
 def modality_dropout_mask(draws: NDArray[np.floating], present: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:
-    """Which modalities entities keep when each is lost with probability ``rate``; nobody loses the last one.
+    """Which modalities entities keep when each is lost with probability ``rate``; at least one is kept.
 
     What is lost at one rate is lost at every higher one.
 
     Args:
-        draws: uniform [0, 1), [modalities, n]; 1 or more is never lost. present: bool [modalities, n].
+        draws: uniform [0, 1), [modalities, n]; 1 or more is never lost.
+        present: bool [modalities, n].
+        rate: probability of losing a modality.
 
     Returns:
         bool [modalities, n], False where not present.
@@ -124,7 +136,11 @@ def check_finite(features: Features, key: str) -> None:
 
 
 def concat(first: Features, second: Features) -> Features:
-    """Rows of ``first``, then of ``second``, which must come from the same encoder."""
+    """Rows of ``first``, then of ``second``, which must come from the same encoder.
+
+    Raises:
+        FeatureError: for features of different encoders.
+    """
     if first.kind != second.kind or first.identity != second.identity:
         raise FeatureError(f"cannot join {first.identity!r} and {second.identity!r}")
     lengths = None

@@ -90,4 +90,4 @@ class FittedEncoder(Encoder):
         """Restore what :meth:`state` returned."""
 
 
-encoders: Registry[type[Encoder]] = Registry("encoder", ("palate.features.encoders",))
+encoders: Registry[type[Encoder]] = Registry("encoder", ("palate.features.encoders",), "palate.encoders")

@@ -36,9 +36,10 @@ def _fsync_file(file: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path, sync: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step, else it vanishes.
+    """Yield a temporary path next to ``path``; on success it replaces ``path`` in one step, else it is removed.
 
     Args:
+        path: file to write.
         sync: False for what is checked when read and can be made again: it may be lost with the power.
     """
     path = Path(path)
@@ -101,7 +102,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; a damaged file is named."""
+    """Read JSON.
+
+    Raises:
+        ArtefactError: for a damaged file, naming it.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -114,11 +119,16 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
 
     with atomic_path(path) as aside:
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(plain, str(aside), metadata=dict(metadata or {}))
+        # an empty mapping of metadata beside no tensors is written as a header that cannot be read
+        save_file(plain, str(aside), metadata=dict(metadata or {}) if plain or metadata else None)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read a safetensors file; anything else, also a pickle in disguise, is refused by name."""
+    """Read a safetensors file.
+
+    Raises:
+        ArtefactError: for anything else, also a disguised pickle, naming the file.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -170,7 +180,11 @@ def verify(folder: str | Path, digests: Mapping[str, str]) -> None:
 
 
 def inside(folder: str | Path, name: str) -> Path:
-    """``folder / name``; a name that leaves the folder, also through a link, is refused."""
+    """``folder / name``.
+
+    Raises:
+        ArtefactError: for a name that leaves the folder, also through a link.
+    """
     path = Path(folder) / name
     if "\0" in name or not path.resolve().is_relative_to(Path(folder).resolve()):
         raise ArtefactError("the name leaves its folder", file=folder, key=name)

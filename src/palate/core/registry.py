@@ -97,6 +97,12 @@ class Registry(Generic[T]):
                         key=f"{point.group}: {point.name} = {point.value}",
                         hint="repair or uninstall the package that declares it",
                     ) from error
+                if point.name not in self._known:
+                    raise ConfigError(
+                        f"the plug-in registers no {self.kind} of this name",
+                        key=f"{point.group}: {point.name} = {point.value}",
+                        hint="the entry point names the module whose import registers the name",
+                    )
 
     def _import_all(self) -> None:
         if self._complete:

@@ -21,6 +21,8 @@ def export_vectors(model: Model, out: str | Path, onnx: bool = False) -> list[st
     """Write items.parquet, users.parquet (id, vector) and vectors.safetensors; returns the paths.
 
     Args:
+        model: fitted.
+        out: folder to write.
         onnx: write scorer.onnx as well (see :func:`palate.evaluation.onnx.write_onnx`).
 
     Raises:

@@ -37,6 +37,9 @@ def hide_content(model: Model, data: Dataset, rate: float, seed: int, modalities
     with probability ``rate``, whatever else it loses; with a modality go all features and fields made of it. The last
     modality that an item has stays: one of which nothing is known is no question of content. Draws depend on ``seed``
     alone, so all models meet the same gaps, and what is missing at one rate is missing at every higher one.
+
+    Raises:
+        ConfigError: for a modality that the items do not have.
     """
     deployment = deployment_of(model)
     content, features = deployment.content, deployment.features

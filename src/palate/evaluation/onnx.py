@@ -14,8 +14,14 @@ OPSET, IR = 17, 10
 
 
 def write_onnx(scorer: VectorScorer, path: str | Path) -> str:
-    """Write the graph: inputs ``user`` float32 [B, d] and ``k`` int64 [1]; outputs ``items`` int64 [B, k] (rows of
-    items.parquet, best first) and ``scores`` float32 [B, k].
+    """Write the graph of scoring and top-k.
+
+    Inputs ``user`` float32 [B, d] and ``k`` int64 [1]; outputs ``items`` int64 [B, k] (rows of items.parquet, best
+    first) and ``scores`` float32 [B, k].
+
+    Args:
+        scorer: whose item vectors become part of the graph.
+        path: file to write.
 
     Raises:
         MissingDependencyError: the package ``onnx`` is not installed.

@@ -101,7 +101,15 @@ def run_fit(
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:
-    """Open test for a saved run; refuses other data, counts the opening in the manifest."""
+    """Open test for a saved run, and count the opening in its manifest.
+
+    Args:
+        run: the run folder.
+        load: reads the data, given options such as the split.
+
+    Raises:
+        ArtefactError: for data other than those the run was fitted on.
+    """
     manifest = read_json(Path(run) / "manifest.json")
     data = load(_rule(manifest["about"]))
     if data.hash != manifest["about"]["hash"]:

@@ -26,7 +26,7 @@ EPS = 1e-6
 State = tuple[Tensor, Tensor | None]
 """State between two blocks: tokens [B, T, d] and a mask bool [B, T], or a map [B, C, H, W] and None."""
 
-towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",))
+towers: Registry[type[nn.Module]] = Registry("tower", ("palate.modules",), "palate.towers")
 
 
 @towers.register("text")

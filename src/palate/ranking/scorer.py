@@ -37,11 +37,19 @@ class Scorer:
         return {}
 
     def item_vectors(self, items: IntArray | None = None) -> Tensor:
-        """float32 [N, d]; ``items`` selects rows."""
+        """float32 [N, d]; ``items`` selects rows.
+
+        Raises:
+            UnsupportedError: for a scorer without vectors.
+        """
         raise UnsupportedError(f"{type(self).__name__} scores without item vectors", hint="use score()")
 
     def user_vectors(self, users: UserBatch) -> Tensor:
-        """float32 [B, d], or [B, m, d] for several interests (the best counts)."""
+        """float32 [B, d], or [B, m, d] for several interests (the best counts).
+
+        Raises:
+            UnsupportedError: for a scorer without vectors.
+        """
         raise UnsupportedError(f"{type(self).__name__} scores without user vectors", hint="use score()")
 
     def scorable(self) -> NDArray[np.bool_]:

@@ -124,7 +124,16 @@ class Deployment:
         return self.recommend(model, k=k, history=[item]).drop("user")
 
     def add_items(self, model: Matcher, frame: Any, features: Mapping[str, Any] | None = None) -> None:
-        """Append catalogue rows, encode them, hand the content to the model; all or nothing."""
+        """Append catalogue rows, encode them, give the content to the model; all or nothing.
+
+        Args:
+            model: deployed here.
+            frame: pandas or polars rows with the catalogue's columns.
+            features: modality -> vectors of the new rows, for modalities of given vectors.
+
+        Raises:
+            DataError: without an id column, or for an id that exists.
+        """
         table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
         id_column = self.items.id_column
         if id_column not in table.columns:

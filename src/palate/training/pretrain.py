@@ -54,6 +54,10 @@ def pretrain(
     Of several processes that torchrun started, the first writes.
 
     Args:
+        model: a pretrainer that was not trained yet.
+        data: whose items, and behaviour where the model needs it, are learnt from.
+        out: folder to write.
+        seed: same seed, same bits on a CPU.
         readers: modality -> reader specification, for example ``{"image": "pixels?side=96"}``.
         start: modality -> encoder whose weights training starts from: ``minilm``, ``hf:<path or id>``, or the folder
             of an encoder that was pretrained before. Others start at random.
@@ -61,6 +65,7 @@ def pretrain(
         pretrained_lr: factor on the learning rate of weights that were trained before.
         store: where what readers made is kept; None keeps it in memory.
         checkpoint: a file; training that was killed resumes from it to the same bits.
+        device: ``auto`` takes CUDA when present.
         checkpoint_seconds: at least this long between two writes of it.
 
     Returns:

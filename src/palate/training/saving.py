@@ -95,7 +95,17 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
 
 
 def restore(folder: str | Path) -> Model:
-    """Read a run folder; a damaged, unsafe or newer one is refused by name."""
+    """Read a run folder.
+
+    Args:
+        folder: written by ``save`` or ``palate fit``.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        ArtefactError: for a damaged or unsafe run, or one of a newer format, naming the file.
+    """
     folder = Path(folder)
     if not (folder / "manifest.json").is_file():
         raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")

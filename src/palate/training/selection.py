@@ -23,6 +23,9 @@ def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Score
     """The candidate with the best validation score (the first of equals), and that score.
 
     Without validation questions (a refit) the first candidate is taken: a refit must name its settings.
+
+    Raises:
+        ConfigError: without candidates.
     """
     best: tuple[T, float] | None = None
     for candidate in candidates:

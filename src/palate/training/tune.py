@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from palate.contracts import models
+from palate.contracts import models, tasks
 from palate.core.config import search_space
-from palate.core.errors import ConfigError, did_you_mean
+from palate.core.errors import ConfigError, MissingDependencyError, did_you_mean
 from palate.core.files import digest, write_json, write_text
 from palate.core.progress import track
-from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.features.plan import ContentPlan, plan_content
 from palate.training.deployment import log_of
 from palate.training.fit import fit
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 
 def tune(
@@ -32,73 +32,144 @@ def tune(
     out: str | Path,
     content: ContentPlan | None = None,
 ) -> dict[str, Any]:
-    """Random search (the first trial is the default setting); test stays sealed.
+    """Search settings by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); test stays sealed.
+
+    The first trial is the default setting. A trial depends on the seed and on the trials before it alone, so a search
+    that was killed and one that ran through try the same settings.
 
     Args:
-        space: setting -> ``a,b,c`` or ``low..high`` or ``low..high:log``; the known settings of the model if not given.
+        data: dataset whose split has a validation part.
+        model: name of a registered model.
+        trials: settings to try, the defaults among them.
+        space: setting -> ``a,b,c`` or ``low..high`` or ``low..high:log``; the ranges that the model declares if not
+            given.
+        seed: of the search and of each fit.
+        out: folder for ``trials.jsonl``, which holds every trial, and ``best.json``.
+        content: encoders and where vectors are kept; planned from the data if not given.
 
     Returns:
-        {"best": rows of a table, "trials": all trials, "settings": the best}. ``out/trials.jsonl`` holds every trial.
+        ``best``: rows of a table, ``trials``: all trials, ``settings``: the best.
+
+    Raises:
+        ConfigError: for an unknown setting, a wrong or empty space, or data without a validation part.
+        MissingDependencyError: without optuna.
     """
     kind = models.get(model)
     ranges = dict(space or search_space(kind.Config))
+    fields = kind.Config.model_fields
     for key in ranges:
-        if key not in kind.Config.model_fields:
-            raise ConfigError(f"{model} has no such setting", key=key, hint=did_you_mean(key, kind.Config.model_fields))
+        if key not in fields:
+            raise ConfigError(f"{model} has no such setting", key=key, hint=did_you_mean(key, fields))
     if not ranges:
         raise ConfigError(f"{model} has nothing to search", key="space", hint="give --space key=a,b,c")
     if trials < 1:
         raise ConfigError("at least one trial", key="trials")
+    options = {key: distribution(text, fields[key].annotation in (int, int | None)) for key, text in ranges.items()}
     out = Path(out)
     log = out / "trials.jsonl"
-    name = digest(model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed))
-    done = [record for record in _read(log) if record["search"] == name]
+    search = digest("tpe", model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed))
+    others = [record for record in _read(log) if record["search"] != search]
+    done = [record for record in _read(log) if record["search"] == search][:trials]
     content = content or plan_content(data)
-    rng = rng_for(seed, "tune", name)
-    whole = {key: kind.Config.model_fields[key].annotation in (int, int | None) for key in ranges}
-    draws = [{key: sample(text, rng, whole[key]) for key, text in ranges.items()} for _ in range(trials - 1)]
-    plan: list[dict[str, Any]] = [{}, *draws]
-    for index, settings in enumerate(track(plan, f"tune {model}")):
+    task = tasks.get(kind.task_name)
+    for index in track(range(trials), f"tune {model}"):
         if index < len(done):
             continue
+        scores = [task.rank_key(record["metric"], record["valid"]) for record in done]
+        settings = suggest(options, [record["settings"] for record in done], scores, seed)
         fitted = fit(kind(**settings), data, seed=seed, content=content, refit=False)
         fit_log = log_of(fitted)
-        score = fit_log.valid
-        if score is None:
+        if fit_log.valid is None:
             raise ConfigError("no validation part to search on", key=str(data.spec), hint="choose a split with one")
         record = {
-            "search": name,
+            "search": search,
             "trial": index,
             "settings": settings,
-            "valid": score,
+            "valid": fit_log.valid,
             "metric": fit_log.metric,
+            "seconds": sum(fit_log.seconds.values()),
         }
-        done.append(record | {"seconds": sum(fit_log.seconds.values())})
-        lines = [json.dumps(r) for r in (*(r for r in _read(log) if r["search"] != name), *done)]
-        write_text(log, "\n".join(lines) + "\n")
-    best = max(done, key=lambda record: record["valid"])
-    write_json(out / "best.json", best)
-    rows = [{"valid": r["valid"], **r["settings"]} for r in sorted(done, key=lambda r: -r["valid"])[:5]]
-    return {"best": rows, "trials": done, "settings": best["settings"]}
+        done.append(record)
+        write_text(log, "\n".join(json.dumps(line) for line in (*others, *done)) + "\n")
+    ranked = sorted(done, key=lambda record: -_finite(task.rank_key(record["metric"], record["valid"])))
+    write_json(out / "best.json", ranked[0])
+    rows = [{"valid": record["valid"], **record["settings"]} for record in ranked[:5]]
+    return {"best": rows, "trials": done, "settings": ranked[0]["settings"]}
 
 
-def sample(text: str, rng: np.random.Generator, whole: bool = False) -> Any:
-    """One draw from ``a,b,c`` or ``low..high`` (``:log`` for a log scale); ``whole`` rounds a range to integers."""
-    found = re.fullmatch(r"\s*([-\d.e+]+?)\.\.([-\d.e+]+?)(:log)?\s*", text)
-    if not found:
-        options = [option.strip() for option in text.split(",")]
-        return _value(options[int(rng.integers(len(options)))])
-    low, high = float(found[1]), float(found[2])
-    if low > high or (found[3] and low <= 0):
+def suggest(
+    options: Mapping[str, BaseDistribution],
+    settings: Sequence[Mapping[str, Any]],
+    scores: Sequence[float],
+    seed: int,
+) -> dict[str, Any]:
+    """Settings of the next trial.
+
+    Args:
+        options: setting -> what may be drawn.
+        settings: those of the trials so far; the first are the defaults.
+        scores: of these trials, more is better; NaN marks a trial without a score.
+        seed: of the search.
+
+    Returns:
+        Setting -> value; empty, which means the defaults, for the first trial.
+
+    Raises:
+        MissingDependencyError: without optuna.
+    """
+    if not settings:
+        return {}
+    optuna = _optuna()
+    sampler = optuna.samplers.TPESampler(seed=seed * 1_000_003 + len(settings))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for given, score in zip(settings, scores, strict=True):
+        if given and math.isfinite(score):
+            study.add_trial(optuna.trial.create_trial(params=dict(given), distributions=dict(options), value=score))
+    return dict(study.ask(dict(options)).params)
+
+
+def distribution(text: str, whole: bool = False) -> BaseDistribution:
+    """What ``a,b,c`` or ``low..high`` (``:log`` for a log scale) stands for.
+
+    Args:
+        text: one range of a search space.
+        whole: whether the setting takes integers only.
+
+    Raises:
+        ConfigError: for a range that is empty, or on a log scale and not positive.
+        MissingDependencyError: without optuna.
+    """
+    distributions = _optuna().distributions
+    matched = re.fullmatch(r"\s*([-\d.e+]+?)\.\.([-\d.e+]+?)(:log)?\s*", text)
+    if not matched:
+        chosen: BaseDistribution = distributions.CategoricalDistribution([_value(one) for one in text.split(",")])
+        return chosen
+    low, high, log = float(matched[1]), float(matched[2]), bool(matched[3])
+    if low > high or (log and low <= 0) or (whole and math.ceil(low) > math.floor(high)):
         raise ConfigError("not a range", key=text, hint="write low..high or low..high:log with 0 < low < high")
-    if found[3]:
-        drawn = math.exp(rng.uniform(math.log(low), math.log(high)))
-    else:
-        drawn = rng.uniform(low - 0.5, high + 0.5) if whole else rng.uniform(low, high)
-    return round(min(max(drawn, low), high)) if whole else float(drawn)
+    ranged: BaseDistribution = (
+        distributions.IntDistribution(math.ceil(low), math.floor(high), log=log)
+        if whole
+        else distributions.FloatDistribution(low, high, log=log)
+    )
+    return ranged
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingDependencyError("optuna", "tune") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _finite(score: float) -> float:
+    return score if math.isfinite(score) else -math.inf
 
 
 def _value(text: str) -> Any:
+    text = text.strip()
     for kind in (int, float):
         try:
             return kind(text)

@@ -71,6 +71,7 @@ class AttributeRidge(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if a modality is not read as vectors, or fewer than 2 items have both content and attributes.

@@ -58,6 +58,7 @@ class SiameseCB2CF(ItemPretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if no user took two items with content, or as in :meth:`ItemPretrainer.setup`.

@@ -68,6 +68,7 @@ class ImageBind(ContrastivePretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Returns:
             ``id`` -> bool [n_items], items that users took; empty with another anchor.

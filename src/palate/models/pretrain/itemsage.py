@@ -89,6 +89,7 @@ class ItemSage(ItemPretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if a named task does not exist or no task has pairs, or as in :meth:`ItemPretrainer.setup`.
@@ -121,6 +122,7 @@ class ItemSage(ItemPretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Returns:
             Task -> (query, product) int64 [n, 2].

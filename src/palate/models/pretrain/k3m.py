@@ -107,6 +107,7 @@ class K3M(ImageTextPretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if lpm is an objective and the items have neither attributes nor relations to entities, or as

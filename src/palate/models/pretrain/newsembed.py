@@ -87,6 +87,7 @@ class NewsEmbed(DocumentPretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if both weights are 0, there are no topics or no pairs, or as in

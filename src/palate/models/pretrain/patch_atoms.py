@@ -77,6 +77,7 @@ class PatchAtoms(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if fewer than 2 items have a picture.

@@ -84,6 +84,7 @@ class PPM(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if both halves are off, a half's modality is absent, or neither queries nor entities are found.

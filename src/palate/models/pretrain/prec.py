@@ -91,6 +91,7 @@ class PREC(MaskedDocuments):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if all weights are 0, a task has no categories or no histories to learn from, or as in

@@ -94,6 +94,7 @@ class RecoBERT(MaskedDocuments):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if both weights are 0, fewer than 2 items have both texts, or as in

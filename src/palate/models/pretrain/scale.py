@@ -93,6 +93,7 @@ class SCALE(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if the items have fewer than two modalities, or fewer than 2 items have several.

@@ -102,6 +102,7 @@ class UnifiedIO2(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if the items have none of the modalities that are to be written.

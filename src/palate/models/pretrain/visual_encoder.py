@@ -105,6 +105,7 @@ class VisualEncoder(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if fewer than 2 items have a picture; with stage 2 or 3 also if ``category`` does not exist,

@@ -127,4 +127,4 @@ def unit_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-stages: Registry[type[Stage]] = Registry("stage", ("palate.serving.stages",))
+stages: Registry[type[Stage]] = Registry("stage", ("palate.serving.stages",), "palate.stages")

@@ -78,6 +78,7 @@ class ContrastivePretrainer(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if no pair has two modalities, or fewer than 2 items have both modalities of a pair.

@@ -66,6 +66,7 @@ class DocumentPretrainer(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if the items have no text.

@@ -48,6 +48,7 @@ class ImageTextPretrainer(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if the items lack text or pictures, or fewer than 2 items have both.

@@ -154,6 +154,7 @@ class ItemPretrainer(Pretrainer):
 
         Args:
             train: training view.
+            run: seed of what is drawn.
 
         Raises:
             ConfigError: if the items have none of the modalities, or fewer than 2 items with content have positives.

@@ -71,6 +71,7 @@ class MusicPretrainer(ItemPretrainer):
 
         Args:
             view: training view.
+            run: seed of what is drawn.
 
         Returns:
             (user, track) int64 [n, 2].

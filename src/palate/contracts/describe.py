@@ -1,0 +1,37 @@
+"""Registered systems as data: what ``palate models`` and the documentation say about each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from palate.contracts.model import Model, models
+from palate.contracts.pretrainer import pretrainers
+from palate.core.settings import settings_of
+
+
+def all_systems() -> dict[str, type[Model]]:
+    """Every registered system by name: pretrainers, then the models of all other tasks."""
+    return {**dict(pretrainers.items()), **dict(models.items())}
+
+
+def describe(kind: type[Model]) -> dict[str, Any]:
+    """Describe one system.
+
+    Args:
+        kind: its class.
+
+    Returns:
+        JSON-able ``name``, ``task``, ``stage``, ``paper``, ``capabilities`` (flag -> value), ``requirements``,
+        ``presets`` (name -> settings) and ``settings``, a list of what :class:`palate.core.settings.Setting` holds.
+    """
+    return {
+        "name": kind.name,
+        "task": kind.task_name,
+        "stage": kind.stage,
+        "paper": kind.paper,
+        "capabilities": asdict(kind.capabilities),
+        "requirements": asdict(kind.requirements),
+        "presets": {name: dict(settings) for name, settings in kind.presets.items()},
+        "settings": [setting.to_json() for setting in settings_of(kind.Config)],
+    }

@@ -1,0 +1,49 @@
+"""Registered models by class name. Written by tools/generate.py."""
+
+from palate.models.match.alignrec import AlignRec as AlignRec
+from palate.models.match.blend.model import Blend as Blend
+from palate.models.match.bm3 import BM3 as BM3
+from palate.models.match.bpr.model import BPR as BPR
+from palate.models.match.clcrec import CLCRec as CLCRec
+from palate.models.match.content_kernel.model import ContentKernel as ContentKernel
+from palate.models.match.content_knn import ContentKNN as ContentKNN
+from palate.models.match.ease import EASE as EASE
+from palate.models.match.ease_content.model import EASEContent as EASEContent
+from palate.models.match.freedom import FREEDOM as FREEDOM
+from palate.models.match.item_knn import ItemKNN as ItemKNN
+from palate.models.match.lgmrec import LGMRec as LGMRec
+from palate.models.match.lightgcn import LightGCN as LightGCN
+from palate.models.match.mmgcn import MMGCN as MMGCN
+from palate.models.match.popularity import Popularity as Popularity
+from palate.models.match.simplex import SimpleX as SimpleX
+from palate.models.match.spectral import Spectral as Spectral
+from palate.models.match.vbpr import VBPR as VBPR
+from palate.models.rank.din import DIN as DIN
+from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rerank.mmr import MMR as MMR
+from palate.models.sequence.sasrec import SASRec as SASRec
+
+__all__ = [
+    "AlignRec",
+    "BM3",
+    "BPR",
+    "Blend",
+    "CLCRec",
+    "ContentKNN",
+    "ContentKernel",
+    "DIN",
+    "EASE",
+    "EASEContent",
+    "FREEDOM",
+    "ItemKNN",
+    "LGMRec",
+    "LightGCN",
+    "MMGCN",
+    "MMR",
+    "NRMS",
+    "Popularity",
+    "SASRec",
+    "SimpleX",
+    "Spectral",
+    "VBPR",
+]

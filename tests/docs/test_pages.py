@@ -1,0 +1,74 @@
+"""What the pages say about the code: every model is listed, every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from palate.batches.registry import batch_kinds
+from palate.contracts import generators, models, pretrainers, tasks
+from palate.core.encoder import encoders
+from palate.data.load import readers
+from palate.modules.towers import towers
+from palate.serving.stages.stage import stages
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+REGISTRIES = (models, pretrainers, generators, tasks, batch_kinds, readers, encoders, towers, stages)
+
+
+def rows(page: str) -> list[list[str]]:
+    """Cells of all table rows of a page."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_the_page_of_models_lists_exactly_the_registered_models():
+    first = [re.match(r"`([a-z0-9_]+)`", row[0]) for row in rows("docs/models.md")]
+    listed = [match[1] for match in first if match]
+    assert sorted(listed) == models.names(), "docs/models.md has one line for each registered model"
+
+
+def test_the_page_of_pretraining_names_exactly_the_registered_pretrainers():
+    names = set()
+    for row in rows("docs/pretraining.md"):
+        if len(row) == 4 and row[0] not in ("content", "text", "image", "audio"):
+            names |= {one.partition(":")[0] for one in re.findall(r"`([a-z0-9_]+(?::[^`]*)?)`", row[1])}
+    assert sorted(names) == pretrainers.names(), "the table of systems in docs/pretraining.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_names_of_code_in_pages_exist(page):
+    """Dotted names in backticks, such as ``palate.core.settings.Setting``."""
+    import importlib
+
+    text = page.read_text(encoding="utf-8")
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names what was renamed")
+    groups = {registry.group for registry in REGISTRIES}
+    for name in set(re.findall(r"`(palate(?:\.[A-Za-z_][A-Za-z0-9_]*)+)(?=[`(])", text)):
+        if name not in groups | {"palate.yaml"} and "NAME" not in name and not _exists(name, importlib.import_module):
+            pytest.fail(f"{page.name}: {name} does not exist")
+
+
+def _exists(name, import_module):
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
