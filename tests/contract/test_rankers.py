@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from ranker_case import N_ITEMS, fitted, log, make, rankers, run_of, shop
+from typer.testing import CliRunner
 
 import palate
 from palate.batches.impressions import ImpressionBatches
+from palate.cli.main import app
 from palate.core.context import RunContext
-from palate.core.errors import DataError, NotFittedError
+from palate.core.errors import DataError, NotFittedError, UnsupportedError
 from palate.data.schema import Schema
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.tasks.rank import predict
@@ -87,6 +91,18 @@ def test_candidates_are_ranked_by_external_ids(name):
         model.rank(["i99"], "u05")
     with pytest.raises(NotFittedError, match="fit"):
         make(name).rank(["i03"])
+
+
+@each
+def test_the_command_line_ranks_and_refuses_what_is_for_matchers(name, folder):
+    run = str(run_of(name, folder))
+    said = CliRunner().invoke(
+        app, ["rank", run, "--items", "i03, i07", "--user", "u05", "--context", "hour=1", "--json"]
+    )
+    rows = json.loads(said.stdout)
+    assert [row["rank"] for row in rows] == [1, 2] and {row["item"] for row in rows} == {"i03", "i07"}
+    refused = CliRunner().invoke(app, ["recommend", run, "--user", "u05"])
+    assert isinstance(refused.exception, UnsupportedError) and "'rank'" in str(refused.exception)
 
 
 @each
