@@ -20,8 +20,9 @@ shop: $(STAMP)  ## serve what the demonstration fitted: a page and an HTTP API
 	test -f demo/run/manifest.json || $(MAKE) demo
 	$(PY) -m palate serve demo/run
 
+# two processes of one thread each are faster than one of two: most tests are too small for a second thread
 test: $(STAMP) lint  ## lint, types, rooms, then every fast test
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 UNIT = $(wildcard tests/models/test_*$(NAME)*.py)
 test-model: $(STAMP)  ## NAME=...: stored outputs, contract and unit tests of one model or pretrainer, in under a minute

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from palate.batches.registry import batch_kinds
 from palate.core.batch import ImpressionBatch, IntArray, RaggedArray
@@ -98,12 +102,17 @@ def impression_batch(
         context: encoded context fields, N rows each.
     """
     return ImpressionBatch(
-        torch.from_numpy(np.ascontiguousarray(users)),
-        torch.from_numpy(np.ascontiguousarray(events.item)),
-        torch.from_numpy(np.ascontiguousarray(events.label)),
-        torch.from_numpy(np.ascontiguousarray(groups)),
-        torch.from_numpy(np.ascontiguousarray(history.indptr)),
-        torch.from_numpy(np.ascontiguousarray(history.items)),
-        {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in context.items()},
-        None if events.time is None else torch.from_numpy(np.ascontiguousarray(events.time)),
+        _tensor(users),
+        _tensor(events.item),
+        _tensor(events.label),
+        _tensor(groups),
+        _tensor(history.indptr),
+        _tensor(history.items),
+        {name: _tensor(values) for name, values in context.items()},
+        None if events.time is None else _tensor(events.time),
     )
+
+
+def _tensor(values: NDArray[Any]) -> Tensor:
+    # columns of a table may be read-only, which tensors cannot be
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))

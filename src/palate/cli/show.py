@@ -87,6 +87,15 @@ def encoders(options: Iterable[str] | None) -> dict[str, str]:
     return specifications
 
 
+def ids(text: str | None) -> list[str] | None:
+    """``"a, b"`` -> ``["a", "b"]``; None if not given.
+
+    Args:
+        text: ids, comma separated.
+    """
+    return [part.strip() for part in text.split(",")] if text else None
+
+
 def rates(text: str | None) -> list[float]:
     """Read ``"0,.3,.6"`` as ``[0.0, 0.3, 0.6]``.
 

@@ -1,8 +1,8 @@
-"""Commands that use a run: recommend, add, export, serve."""
+"""Commands that use a run: recommend, rank, add, export, serve."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,7 +15,7 @@ def attach(app: typer.Typer) -> None:
     Args:
         app: the command line.
     """
-    for command in (recommend, add, export, serve):
+    for command in (recommend, rank, add, export, serve):
         app.command()(command)
 
 
@@ -24,17 +24,42 @@ def recommend(
     user: Annotated[list[str] | None, typer.Option("--user", help="user id, repeatable")] = None,
     history: Annotated[str | None, typer.Option(help="item ids a visitor took, comma separated")] = None,
     k: Annotated[int, typer.Option("-k", help="list length")] = 10,
-    on_unknown: Annotated[str, typer.Option(help="error, skip or fallback")] = "error",
+    on_unknown: Annotated[
+        Literal["error", "skip", "fallback"], typer.Option(help="what to do with unknown users")
+    ] = "error",
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
     """The best items for a user or for a visitor's history."""
-    import palate
+    from palate.models.base import Recommender
+    from palate.training.saving import restore_as
 
-    model = palate.restore(run)
-    taken = [item.strip() for item in history.split(",")] if history else None
-    table = model.recommend(users=user, k=k, history=taken, on_unknown=on_unknown)  # type: ignore[operator]
-    rows = table.to_dicts()
+    model = restore_as(run, Recommender)
+    rows = model.recommend(users=user, k=k, history=show.ids(history), on_unknown=on_unknown).to_dicts()
+    if json:
+        show.emit(rows, True)
+    else:
+        show.table(rows)
+
+
+def rank(
+    run: show.RunPath,
+    items: Annotated[str, typer.Option(help="item ids to rank, comma separated")],
+    user: Annotated[str | None, typer.Option(help="user id")] = None,
+    history: Annotated[str | None, typer.Option(help="item ids the user took, comma separated, oldest first")] = None,
+    context: Annotated[list[str] | None, typer.Option(help="column=value of the context, repeatable")] = None,
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """Order given items for a user, by the probability of a click."""
+    import yaml
+
+    from palate.models.base import RankingModel
+    from palate.training.saving import restore_as
+
+    values = {key: yaml.safe_load(value) for key, value in show.pairs(context, "--context").items()}
+    model = restore_as(run, RankingModel)
+    rows = model.rank(show.ids(items) or (), user, history=show.ids(history), context=values).to_dicts()
     if json:
         show.emit(rows, True)
     else:

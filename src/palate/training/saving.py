@@ -168,7 +168,9 @@ def restore_as(folder: str | Path, kind: type[M]) -> M:
     model = restore(folder)
     if not isinstance(model, kind):
         raise UnsupportedError(
-            f"{model.name} is a model for {model.task_name}, not a {kind.__name__.lower()}", file=folder
+            f"{model.name} is a model of the task {model.task_name!r}, this needs a {kind.__name__}",
+            file=folder,
+            hint="palate models shows the task of each model",
         )
     return model
 

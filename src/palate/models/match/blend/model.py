@@ -75,7 +75,7 @@ class Blend(Recommender):
 
         Args:
             train: all that training may see.
-            run: seed of what is drawn.
+            run: seed and metric.
 
         Raises:
             ConfigError: if there are no members, or one cannot be built.

@@ -79,7 +79,7 @@ class ContentKernel(Recommender):
 
         Args:
             train: all that training may see.
-            run: seed of what is drawn.
+            run: seed and metric.
 
         Raises:
             ConfigError: if the catalogue is too large, or no feature is left.

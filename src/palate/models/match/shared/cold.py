@@ -5,28 +5,52 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from palate.core.item_features import ItemFeatures
+from palate.data.views import TrainView
+from palate.features.item_content import ItemContent
 from palate.models.match.shared.item_graph import arrivals_graph
 from palate.models.match.shared.nearest import Near, nearest
 from palate.modules.bank import ContentBank
 from palate.modules.graph import Graph
 from palate.modules.propagate import propagate
 
-if TYPE_CHECKING:
-    from palate.data.views import TrainView
-    from palate.models.match.shared.content_matcher import ContentMatcher
+
+class HasContent(Protocol):
+    """What is read and set of a matcher, which is a :class:`palate.models.match.shared.content_matcher.ContentMatcher`.
+
+    Attributes:
+        content: vectors of all items, by feature.
+        known: bool [n_items], items that can be scored.
+        final_items: float32 [n_items, d], None before the end of training.
+    """
+
+    content: ItemContent
+    known: Tensor
+    final_items: Tensor | None
+
+    def describe(self, rows: Tensor) -> Tensor:
+        """Vectors of items from content alone."""
+        ...
+
+    def get_buffer(self, target: str) -> Tensor:
+        """A buffer by name."""
+        ...
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add or replace a buffer."""
+        ...
 
 
 class ColdItems(ABC):
     """How items that training gave no vector get one. Immutable: a copy of a model keeps what it had."""
 
-    def begin(self, model: ContentMatcher, train: TrainView) -> None:
+    def begin(self, model: HasContent, train: TrainView) -> None:
         """Register what the model has to remember of training.
 
         Args:
@@ -36,7 +60,7 @@ class ColdItems(ABC):
         return None
 
     @abstractmethod
-    def load(self, model: ContentMatcher, features: ItemFeatures) -> Self:
+    def load(self, model: HasContent, features: ItemFeatures) -> Self:
         """Take the content of all items; sets ``model.known``.
 
         Args:
@@ -48,7 +72,7 @@ class ColdItems(ABC):
         """
 
     @abstractmethod
-    def complete(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def complete(self, model: HasContent, items: Tensor) -> Tensor:
         """Vectors of all items.
 
         Args:
@@ -60,7 +84,7 @@ class ColdItems(ABC):
         """
 
     @abstractmethod
-    def trained_part(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def trained_part(self, model: HasContent, items: Tensor) -> Tensor:
         """The vectors from which :meth:`complete` made ``items``.
 
         Args:
@@ -75,7 +99,7 @@ class ColdItems(ABC):
 
 @dataclass(frozen=True)
 class FromContent(ColdItems):
-    """Items that nobody took are described by their content (:meth:`ContentMatcher.describe`).
+    """Items that nobody took are described by their content (:meth:`HasContent.describe`).
 
     Others are not touched by what arrives. The model remembers ``warm``, bool [fitted items]: those that somebody took.
 
@@ -91,16 +115,16 @@ class FromContent(ColdItems):
     own_width: int | None = None
     block: int = 8192
 
-    def begin(self, model: ContentMatcher, train: TrainView) -> None:
+    def begin(self, model: HasContent, train: TrainView) -> None:
         model.register_buffer("warm", torch.from_numpy(train.warm_items))
         self._mark(model, train.n_items)
 
-    def load(self, model: ContentMatcher, features: ItemFeatures) -> FromContent:
+    def load(self, model: HasContent, features: ItemFeatures) -> FromContent:
         model.content.load(features)
         self._mark(model, features.n_items)
         return self
 
-    def complete(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def complete(self, model: HasContent, items: Tensor) -> Tensor:
         known, n_items = model.known, len(model.known)
         items = pad(items, (0, 0, 0, n_items - len(items)))
         if self.own_width is not None:
@@ -116,10 +140,10 @@ class FromContent(ColdItems):
             items = items.index_copy(0, part.to(items.device), described)
         return items
 
-    def trained_part(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def trained_part(self, model: HasContent, items: Tensor) -> Tensor:
         return items[: len(model.get_buffer("warm")), : self.own_width]
 
-    def _mark(self, model: ContentMatcher, n_items: int) -> None:
+    def _mark(self, model: HasContent, n_items: int) -> None:
         warm = model.get_buffer("warm")
         known = model.content.any_present(n_items).to(warm.device)
         known[: len(warm)] |= warm
@@ -153,7 +177,7 @@ class FromNeighbours(ColdItems):
     _near: Near | None = None
     _recent: tuple[_Arrived, ...] = field(default=(), repr=False)
 
-    def load(self, model: ContentMatcher, features: ItemFeatures) -> FromNeighbours:
+    def load(self, model: HasContent, features: ItemFeatures) -> FromNeighbours:
         described = model.get_buffer("described").cpu()
         if model.final_items is not None and model.content.network is None:
             return self._load_increment(model, features, described)
@@ -171,20 +195,20 @@ class FromNeighbours(ColdItems):
         recent = (arrived, *(one for one in self._recent if one is not arrived))[:2]
         return replace(self, _neighbours=arrived.neighbours, _recent=recent)
 
-    def complete(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def complete(self, model: HasContent, items: Tensor) -> Tensor:
         items = pad(items, (0, 0, 0, max(len(model.known) - len(items), 0)))
         if self._neighbours is None:
             return items
         rows, graph = self._neighbours
         return items.index_copy(0, rows.to(items.device), propagate(graph, items))
 
-    def trained_part(self, model: ContentMatcher, items: Tensor) -> Tensor:
+    def trained_part(self, model: HasContent, items: Tensor) -> Tensor:
         return items[: len(model.get_buffer("described"))]
 
     def settled(self) -> FromNeighbours:
         return FromNeighbours(self.k, self.weights)
 
-    def _load_increment(self, model: ContentMatcher, features: ItemFeatures, described: Tensor) -> FromNeighbours:
+    def _load_increment(self, model: HasContent, features: ItemFeatures, described: Tensor) -> FromNeighbours:
         """Find neighbours of items that came or changed since the last content, once training is over."""
         near = nearest(model.content, features, described, self.k, self.weights, self._near)
         rows = torch.from_numpy(near.rows)
