@@ -270,7 +270,7 @@ REMEDIES: dict[str, str] = {
         "nothing.",
     ),
     "presets_are_valid_settings": "presets maps a name to settings that Config takes.",
-    "name_is_the_file_name": "A file is named like the model: src/palate/models/match/<name>.py with "
+    "name_is_the_name_of_its_file_or_package": "A file or package is named like the model: src/palate/models/match/<name>.py with "
     "@models.register('<name>') and name = '<name>', so that one import finds it.",
     "paper_and_docstrings_are_there": "Give the module a docstring (paper, equation, what is chosen otherwise), the class "
     "one line, and paper = 'Authors, Title, Venue year'.",
