@@ -28,7 +28,7 @@ from palate.metrics.impressions import grouped_metrics, placement_values
 from palate.training.fit import fit
 from palate.training.saving import versions
 
-MODELS = {"din": "din", "sasrec": "sasrec:validate_every=4;patience=3;epochs=60", "nrms": "nrms"}
+MODELS = {"din": "din", "sasrec": "sasrec:validate_every=4;patience=3;epochs=60", "nrms": "nrms:epochs=6"}
 SHOWN = {
     "din": ("auc", "group_auc", "log_loss"),
     "sasrec": ("recall@10", "ndcg@10", "recall@20"),
@@ -77,7 +77,8 @@ def run(name: str, seed: int) -> dict[str, Any]:
     """One fit and one opening of test."""
     data = data_of(name, seed)
     started = time.perf_counter()
-    content = plan_content(data, store=WORK / "probes" / f"store-{name}")
+    encoders = {"text": "tfidf?dim=128"} if name == "nrms" else None
+    content = plan_content(data, encoders, WORK / "probes" / f"store-{name}")
     model = fit(parse_model(MODELS[name]), data, seed=seed, content=content)
     judged = evaluate(model, data)
     history = model.deployment.log.history  # type: ignore[attr-defined]
