@@ -15,8 +15,9 @@ import palate
 from palate.batches.impressions import ImpressionBatches
 from palate.cli.main import app
 from palate.core.context import RunContext
-from palate.core.errors import DataError, NotFittedError, UnsupportedError
+from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from palate.data.schema import Schema
+from palate.evaluation.compare import compare
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.tasks.rank import predict
 from palate.training.fit import fit
@@ -156,3 +157,20 @@ def test_batches_are_pure_and_hold_no_later_click():
             assert taken == view.events.item[past].tolist()
         if negatives:
             assert one.labels.view(-1, negatives + 1).tolist() == [[1, *[0] * negatives]] * len(rows)
+
+
+def test_impressions_reach_the_paired_test_and_a_lower_log_loss_wins(tmp_path):
+    small = "dim=4;epochs=2;batch_size=32;lr=0.01"
+    models = [f"{NAMES[0]}:{small}", f"{NAMES[-1]}:{small};longest=3"]
+    result = compare(shop(), models, tmp_path / "compared", seeds=(0, 1), baseline=models[0], resamples=200)
+    assert result["task"] == "rank" and result["headline"] == "group_auc" and result["unit"] == "impression"
+    assert set(result["tests"]) == {"group_auc", "log_loss"}
+    test = result["tests"]["group_auc"][models[1]]
+    judged = evaluate(fitted(NAMES[0]), shop()).per_unit["group_auc"]
+    assert test["n_users"] == int((~np.isnan(judged)).sum()) < len(judged), "impressions of one label have no AUC"
+    assert "group_auc" in (tmp_path / "compared" / "result.md").read_text()
+
+
+def test_models_of_different_tasks_are_not_compared(tmp_path):
+    with pytest.raises(ConfigError, match="different questions"):
+        compare(shop(), [NAMES[0], "popularity"], tmp_path)
