@@ -219,6 +219,15 @@ def serving() -> list[str]:
     return [*lines, *(f"| {what} | {told} |" for what, told in rows), ""]
 
 
+def probes() -> list[str]:
+    """First versions of models of other tasks."""
+    file = RESULTS / "probes.md"
+    if not file.is_file():
+        return []
+    table = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    return ["**Clicks, sequences, news**, first versions, test part, beside what counting alone reaches:", "", *table, ""]
+
+
 def counts(statuses: dict[str, int]) -> str:
     """``200: 5, 503: 1``."""
     return ", ".join(f"{status}: {count:,}" for status, count in statuses.items())
@@ -233,6 +242,7 @@ def main() -> None:
         *catalogue(),
         *(line for name in TITLES for line in matching(name)),
         *world(),
+        *probes(),
         *speed(),
         *scale(),
         *serving(),
