@@ -225,7 +225,8 @@ def probes() -> list[str]:
     if not file.is_file():
         return []
     table = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    return ["**Clicks, sequences, news**, first versions, test part, beside what counting alone reaches:", "", *table, ""]
+    title = "**Clicks, sequences, news**, first versions, test part, beside what counting alone reaches:"
+    return [title, "", *table, ""]
 
 
 def counts(statuses: dict[str, int]) -> str:
