@@ -11,6 +11,7 @@ from palate.models.match.ease import EASE as EASE
 from palate.models.match.ease_content.model import EASEContent as EASEContent
 from palate.models.match.freedom import FREEDOM as FREEDOM
 from palate.models.match.item_knn import ItemKNN as ItemKNN
+from palate.models.match.lattice import LATTICE as LATTICE
 from palate.models.match.lgmrec import LGMRec as LGMRec
 from palate.models.match.lightgcn import LightGCN as LightGCN
 from palate.models.match.mmgcn import MMGCN as MMGCN
@@ -36,6 +37,7 @@ __all__ = [
     "EASEContent",
     "FREEDOM",
     "ItemKNN",
+    "LATTICE",
     "LGMRec",
     "LightGCN",
     "MMGCN",

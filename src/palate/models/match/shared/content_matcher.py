@@ -56,11 +56,14 @@ class ContentMatcher(VectorMatcher):
         graph_of_initial_content: whether a graph among items, or what else is kept of content, stays that of the
             content before training, with modalities in the proportions that dropout leaves; otherwise :meth:`derive`
             keeps it up to date.
+        graph_of_trained_content: whether :meth:`derive` also runs before each epoch and validation where content is
+            trained: for neighbours, which are chosen again and carry no gradients.
         content: vectors of all items, by feature.
         cold: how items that training gave no vector get one.
     """
 
     graph_of_initial_content: ClassVar[bool] = False
+    graph_of_trained_content: ClassVar[bool] = False
 
     config: AdaptedConfig
     content: ItemContent
@@ -97,14 +100,16 @@ class ContentMatcher(VectorMatcher):
     def derive(self) -> None:
         """Compute what is kept of content between steps, such as graphs or smoothed vectors.
 
-        Called again before each epoch and validation when ``modality_dropout`` takes other content away. What depends
-        on vectors that are being trained must not be kept: read it through
+        Called by :meth:`setup` of the model, and again before each epoch and validation when ``modality_dropout`` takes
+        other content away; when content is trained only with ``graph_of_trained_content``. What a loss reads of vectors
+        that are being trained must not be kept: read it through
         :meth:`palate.features.item_content.ItemContent.all_rows`.
         """
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        if self.config.modality_dropout and self.input_spec is not None and self.final_users is None:
+        follows = self.config.modality_dropout or (self.graph_of_trained_content and self.content.network is not None)
+        if self.input_spec is not None and self.final_users is None and follows:
             self.derive()
         return self
 
