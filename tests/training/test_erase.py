@@ -14,7 +14,7 @@ from palate.training.erase import erase_user
 from palate.training.saving import save
 
 N_USERS, ROW = 9, 3
-STACKED = ("lightgcn", "freedom", "bm3", "lgmrec", "alignrec", "mmgcn")
+STACKED = ("lightgcn", "freedom", "bm3", "lgmrec", "alignrec", "mmgcn", "lattice")
 
 
 @pytest.fixture
