@@ -17,8 +17,8 @@ from palate.data.views import TrainView
 from palate.models.match.shared.content_matcher import ContentMatcher
 
 STALE = (
-    "what the model keeps of content is not that of the content it reads: compute it in derive(), read trained vectors "
-    "by content.all_rows(), or say graph_of_initial_content = True where a graph is to stay as it was"
+    "what the model keeps of content is not that of the content it reads, after {change}: parameters are equal, and so "
+    "would losses be if it had been set up with this content"
 )
 
 
@@ -77,14 +77,14 @@ def losses(model: ContentMatcher, case: Case, view: TrainView) -> dict[str, Tens
     return {name: term.detach() for name, term in model.loss(batch_for(case.kind, view)).items()}
 
 
-def same_losses(model: ContentMatcher, wanted: ContentMatcher, case: Case, view: TrainView) -> None:
+def same_losses(model: ContentMatcher, wanted: ContentMatcher, case: Case, view: TrainView, change: str) -> None:
     """Equal parameters and content give equal losses."""
     for name, parameter in wanted.named_parameters():
         parameter.data.copy_(model.get_parameter(name))
     a, b = losses(model, case, view), losses(wanted, case, view)
     assert a.keys() == b.keys()
     for name in a:
-        assert torch.allclose(a[name], b[name], rtol=1e-4, atol=1e-6), f"{name}: {STALE}"
+        assert torch.allclose(a[name], b[name], rtol=1e-4, atol=1e-6), f"{name}: {STALE.format(change=change)}"
 
 
 @check(derives)
@@ -99,7 +99,7 @@ def what_is_kept_of_content_follows_dropout(case: Case) -> None:
     thinned = {name: found.mask_rows(kept[name]) for name, found in view.features.items()}
     wanted = set_up(case, replace(view, features=thinned))
     wanted.train()
-    same_losses(model, wanted, case, view)
+    same_losses(model, wanted, case, view, "modalities were dropped (model.train())")
 
 
 @check(derives)
@@ -116,4 +116,4 @@ def what_is_kept_of_content_follows_training(case: Case) -> None:
     trained = network.encode(inputs)
     wanted = set_up(case, replace(view, features=trained))
     wanted.train()
-    same_losses(model, wanted, case, view)
+    same_losses(model, wanted, case, view, "encoders were trained (content.network is set)")

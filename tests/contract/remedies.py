@@ -38,8 +38,10 @@ TRAINED = (
     "all_rows), not from copies made in setup()."
 )
 KEPT = (
-    "What is computed from content once (a graph, smoothed vectors) belongs into derive(), which is called again whenever "
-    "content changes, or say graph_of_initial_content = True where it is meant to stay."
+    "What is computed from content once (a graph, smoothed vectors) belongs into derive(), which setup() calls and which runs "
+    "again where modalities drop out. Where content is trained it does not: read vectors by content.all_rows() in loss(), and "
+    "say graph_of_trained_content = True for neighbours, which are then chosen again before each epoch. Say "
+    "graph_of_initial_content = True where a graph is meant to stay."
 )
 IMPUTED = (
     "Read content through update_items() and the training view, which hold imputed vectors, and keep no other copy."
