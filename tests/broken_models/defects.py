@@ -19,6 +19,7 @@ from palate.core.files import write_text
 from palate.core.item_features import ItemFeatures
 from palate.models.match.bpr import BPR
 from palate.models.match.ease import EASE, ItemItemScorer
+from palate.models.match.lattice import LATTICE
 from palate.models.match.lgmrec import LGMRec
 from palate.models.match.lightgcn import LightGCN
 from palate.models.match.shared.item_graph import item_graph
@@ -372,3 +373,10 @@ class KeepsUntrainedVectors(LGMRec):
 
     def _smooth_content(self) -> list[Tensor]:
         return self.smooth
+
+
+@plant("what_is_kept_of_content_follows_training")
+class NeighboursOfUntrainedContent(LATTICE):
+    """Keeps the neighbours that items had before their vectors were trained."""
+
+    graph_of_trained_content = False
