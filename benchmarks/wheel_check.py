@@ -25,8 +25,8 @@ before = model.recommend(users=["u1"], k=3, filter_seen=False)
 with tempfile.TemporaryDirectory() as folder:
     model.save(folder + "/run")
     assert palate.restore(folder + "/run").recommend(users=["u1"], k=3, filter_seen=False).equals(before)
-from palate.serving.page.html import environment, lists_all
-assert {"page.css", "page.js", "icon.svg"} <= set(lists_all()) and "home.html" in environment().list_templates()
+from palate.serving.page.render import environment, static_files
+assert {"page.css", "page.js", "icon.svg"} <= set(static_files()) and "home.html" in environment().list_templates()
 print("the wheel works outside the checkout")
 """
 
