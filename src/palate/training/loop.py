@@ -100,8 +100,11 @@ class _PhaseRun:
     rank: int
     world: int
     loss: torch.nn.Module = field(init=False)
+    device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
+        # finding a model's device walks through all its parts, too slow for every step
+        self.device = self.model.device
         self.loss = distributed.parallel(self.model, self.phase.loss, self.phase.parameters, self.world)
         per_epoch = -(-len(self.source) // batch_size(self.model, len(self.source)))
         per_epoch = -(-per_epoch // self.phase.accumulate)
@@ -185,7 +188,7 @@ class _PhaseRun:
         return {name: total / seen for name, total in sums.items()}
 
     def backward(self, step: Step) -> Mapping[str, Tensor]:
-        with precision_context(self.phase, self.model.device):
+        with precision_context(self.phase, self.device):
             losses: Mapping[str, Tensor] = self.loss(step.batch)
         loss = losses["loss"] if step.weight == 1.0 else losses["loss"] * step.weight
         loss.backward()
