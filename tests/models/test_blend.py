@@ -10,7 +10,7 @@ from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.data.views import EvaluationQueries
 from palate.models.match.blend import Blend, BlendScorer
 from palate.models.match.blend.weights import candidate_scores, combine, search_weights, soft_metric, standardise
@@ -173,3 +173,11 @@ def test_a_blend_of_two_closed_forms_is_solved_selected_and_refitted():
     assert again.solve(refit, RUN)
     users = train.user_batch(np.arange(4))
     torch.testing.assert_close(again.scorer().score(users), model.scorer().score(users))
+
+
+def test_a_member_that_only_lists_is_refused_by_name():
+    model = Blend(members=("ease", "mmr"), settings={"mmr": {"base": "bpr:dim=4;epochs=1"}})
+    train = tiny_view.view()
+    model.setup(train, RUN)
+    with pytest.raises(UnsupportedError, match="mmr lists items"):
+        model.solve(train, RUN)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.models.base import Recommender
 from palate.models.match.blend.members import member_of, members_for
@@ -99,6 +99,13 @@ class Blend(Recommender):
         if not train.visible_items.all():
             self.update_items(ItemFeatures.of(train.all_features, train.n_items))
         scorers = [member.scorer() for member in self._matchers()]
+        for name, scorer in zip(self._names, scorers):
+            if not scorer.can_score:
+                raise UnsupportedError(
+                    f"{name} lists items without scores of single items, so its scores cannot be blended",
+                    key="members",
+                    hint="leave it out of the members",
+                )
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
