@@ -28,7 +28,7 @@ from palate.metrics.impressions import grouped_metrics, placement_values
 from palate.training.fit import fit
 from palate.training.saving import versions
 
-MODELS = {"din": "din", "sasrec": "sasrec:validate_every=4;patience=3;epochs=60", "nrms": "nrms:epochs=6"}
+MODELS = {"din": "din", "sasrec": "sasrec:validate_every=3;patience=3;epochs=30;dropout=0.5", "nrms": "nrms:epochs=6"}
 SHOWN = {
     "din": ("auc", "group_auc", "log_loss"),
     "sasrec": ("recall@10", "ndcg@10", "recall@20"),
@@ -110,11 +110,11 @@ def table(cells: dict[str, dict[str, Any]]) -> str:
         for metric in metrics if own else ():
             values = [cell["metrics"][metric] for cell in own]
             base = [cell["floor"][metric] for cell in own if metric in cell["floor"]]
-            spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+            spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
             shown = f"{np.mean(base):.4f}" if base else ""
             seconds = np.mean([cell["CPU seconds per epoch"] for cell in own])
             lines.append(
-                f"| {name} | {own[0]['data']} | {metric} | {np.mean(values):.4f} ± {spread:.4f} | {shown} "
+                f"| {name} | {own[0]['data']} | {metric} | {np.mean(values):.4f}{spread} | {shown} "
                 f"| {len(own)} | {seconds:.1f} |"
             )
     return "\n".join([*lines, ""])
