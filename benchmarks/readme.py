@@ -225,7 +225,9 @@ def probes() -> list[str]:
     if not file.is_file():
         return []
     table = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    title = "**Clicks, sequences, news**, first versions, test part, beside what counting alone reaches:"
+    title = (
+        "**Ranking, sequential and news models** (first versions), test split, against a baseline without a network:"
+    )
     return [title, "", *table, ""]
 
 

@@ -40,7 +40,7 @@ class NRMS(RankingModel):
         heads: int = Field(4, ge=1, description="attention heads; they divide dim")
         query: int = Field(64, ge=1, description="width of the additive attention")
         dropout: float = Field(0.2, ge=0, lt=1, description="dropout on news vectors")
-        negatives: int = Field(4, ge=1, description="articles without a click beside each click")
+        negatives: int = Field(4, ge=1, description="negative articles sampled per click")
         batch_size: int = Field(64, ge=1, description="clicks of a batch")
         epochs: int = Field(10, ge=0, description="epochs at most")
         patience: int = Field(3, ge=1, description="validations without gain after which training stops")

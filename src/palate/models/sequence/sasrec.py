@@ -44,9 +44,7 @@ class SASRec(Recommender):
             1, ge=1, description="attention heads; they divide dim", json_schema_extra={"search": "1,2,4"}
         )
         dropout: float = Field(0.3, ge=0, lt=1, description="dropout", json_schema_extra={"search": "0.1..0.6"})
-        negatives: int = Field(
-            256, ge=1, description="items drawn for a batch, against which the next item is told apart"
-        )
+        negatives: int = Field(256, ge=1, description="negative items sampled per batch")
         batch_size: int = Field(128, ge=1, description="histories of a batch")
         epochs: int = Field(100, ge=0, description="epochs at most")
         patience: int = Field(10, ge=1, description="validations without gain after which training stops")
