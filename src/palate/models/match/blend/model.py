@@ -24,15 +24,12 @@ from palate.core.item_features import ItemFeatures
 from palate.models.base import Recommender
 from palate.models.match.blend.members import member_of, members_for
 from palate.models.match.blend.scorer import BlendScorer
-from palate.models.match.blend.weights import candidate_scores, search_weights, soft_metric
+from palate.models.match.blend.weights import weights_by_slice
 from palate.ranking.scorer import PaddedScorer, Scorer
 from palate.training.fit import fit_member
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
-
-MIN_POSITIVES = 30
-"""Validation positives of a slice below which its weights stay equal."""
 
 
 @models.register("blend")
@@ -109,26 +106,11 @@ class Blend(Recommender):
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
-        self._weights = self._choose(train, scorers, run)
+        given_weights = {"warm": self.config.warm_weights, "cold": self.config.cold_weights}
+        self._weights = weights_by_slice(scorers, self._known(), train, run, given_weights)
         if not train.visible_items.all():
             self.update_items(ItemFeatures.of(train.visible, train.n_items))
         return True
-
-    def _choose(self, train: TrainView, scorers: list[Scorer], run: RunContext) -> dict[str, list[float]]:
-        equal = [1.0 / len(scorers)] * len(scorers)
-        weights = {}
-        for part, given, items in (
-            ("warm", self.config.warm_weights, train.warm_items),
-            ("cold", self.config.cold_weights, ~train.warm_items),
-        ):
-            weights[part] = list(given or equal)
-            if given is not None or train.valid is None:
-                continue
-            if items[train.valid.relevant.items].sum() < MIN_POSITIVES:
-                continue
-            scores, relevant, counts = candidate_scores(scorers, self._known(), train.valid, items, run.seed)
-            weights[part], _ = search_weights(scores, soft_metric(run.metric, relevant, counts))
-        return weights
 
     def selected_settings(self) -> dict[str, Any]:
         weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}

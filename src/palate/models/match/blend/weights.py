@@ -8,16 +8,23 @@ than one standard error over users.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.context import RunContext
 from palate.data.views import EvaluationQueries
 from palate.ranking.scorer import Scorer
 
+if TYPE_CHECKING:
+    from palate.data.views import TrainView
+
+MIN_POSITIVES = 30
+"""Validation positives of a slice below which its weights stay equal."""
 POOL = 100
 """Candidates that a member contributes for a user."""
 USER_BLOCK = 256
@@ -170,3 +177,32 @@ def search_weights(scores: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[l
                     if clearly_better(values):
                         best, weights, improved = values, trial, True
     return [round(float(w), 4) for w in weights], float(best.mean())
+
+
+def weights_by_slice(
+    scorers: Sequence[Scorer],
+    known: Sequence[Tensor],
+    train: TrainView,
+    run: RunContext,
+    given: Mapping[str, Sequence[float] | None],
+) -> dict[str, list[float]]:
+    """Weights of the members for ``warm`` and for ``cold`` items, searched on validation unless given.
+
+    Args:
+        scorers: the M members.
+        known: int64 items of each member over which its scores are standardised.
+        train: all that training may see, with the validation queries.
+        run: seed and metric.
+        given: slice -> weights [M], or None to search.
+    """
+    weights = {}
+    for part, items in (("warm", train.warm_items), ("cold", ~train.warm_items)):
+        fixed = given[part]
+        weights[part] = list(fixed or [1.0 / len(scorers)] * len(scorers))
+        if fixed is not None or train.valid is None:
+            continue
+        if items[train.valid.relevant.items].sum() < MIN_POSITIVES:
+            continue
+        scores, relevant, counts = candidate_scores(scorers, known, train.valid, items, run.seed)
+        weights[part], _ = search_weights(scores, soft_metric(run.metric, relevant, counts))
+    return weights
