@@ -22,7 +22,6 @@ from palate.core.files import (
     inside,
     read_json,
     read_tensors,
-    sweep_leftovers,
     verify,
     write_json,
     write_tensors,
@@ -78,15 +77,6 @@ def test_a_failing_disk_leaves_the_old_file(tmp_path, monkeypatch, failing):
         with pytest.raises(OSError, match="No space"):
             write_json(target, {"v": 2})
     assert read_json(target) == {"v": 1} and names(tmp_path) == ["a.json"]
-
-
-def test_sweeping_removes_only_what_a_killed_writer_left(tmp_path):
-    (tmp_path / f"{files.TEMP_PREFIX}x-a").write_text("half")
-    (tmp_path / f"{files.TEMP_PREFIX}y-run").mkdir()
-    (tmp_path / "palate-tmp-mine").write_text("keep")
-    (tmp_path / ".hidden").write_text("keep")
-    sweep_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", "palate-tmp-mine"]
 
 
 def test_json_round_trip_and_damage(tmp_path):

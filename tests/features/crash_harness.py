@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from palate.core.files import TEMP_PREFIX
+from palate.core.asides import TEMP_PREFIX
 from palate.features.encoders.hash import HashedNgrams
 from palate.features.segment import Segment
 from palate.features.store import FeatureStore

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from palate.cli import show
-from palate.cli.options import default_store
 
 
 def attach(app: typer.Typer) -> None:
@@ -55,12 +54,13 @@ def encode(
 ) -> None:
     """Turn raw text, pictures, sound and video into vectors, once; a killed run resumes."""
     import palate
+    from palate.core.places import vectors_folder
     from palate.features.plan import plan_content
     from palate.features.ray_store import RayStore
 
     show.start(quiet)
     loaded = palate.load(data, layout)
-    folder = store or default_store(data)
+    folder = store or vectors_folder(data)
     vectors = folder if ray is None else RayStore(folder, ray)
     content, features = plan_content(loaded, show.encoders(encoder), vectors).fit(loaded.select_view(), loaded)
     rows = [
@@ -93,7 +93,7 @@ def world(
     impression_share: Annotated[
         float | None, typer.Option(help="share of sessions whose impressions are written; 0 for scale")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    overwrite: show.Overwrite = False,
     json: show.Json = False,
     quiet: show.Quiet = False,
     debug: show.Debug = False,

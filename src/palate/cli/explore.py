@@ -42,6 +42,7 @@ def demo(
     items: Annotated[int, typer.Option(help="items of the simulated shop")] = 1000,
     users: Annotated[int, typer.Option(help="users of the simulated shop")] = 1500,
     seed: Annotated[int, typer.Option()] = 0,
+    overwrite: show.Overwrite = False,
     json: show.Json = False,
     quiet: show.Quiet = False,
     debug: show.Debug = False,
@@ -56,9 +57,11 @@ def demo(
 
     show.start(quiet)
     folder = Path(out)
-    shop = World.make(preset="shop", seed=seed, n_items=items, n_users=users).write(folder / "shop", overwrite=True)
+    world = World.make(preset="shop", seed=seed, n_items=items, n_users=users)
+    shop = world.write(folder / "shop", overwrite=overwrite or world.is_written(folder / "shop"))
     data = palate.load(shop)
-    result = run_fit(data, "blend", folder / "run", content=plan_content(data, store=folder / "store"), seed=seed)
+    content = plan_content(data, store=folder / "store")
+    result = run_fit(data, "blend", folder / "run", content=content, seed=seed, overwrite=overwrite)
     report = str(folder / "run" / "report.html")
     if json:
         show.emit({**result, "report": report}, True)

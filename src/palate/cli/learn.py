@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from palate.cli import show
+from palate.cli import show, workers
 from palate.cli.options import ContentOptions, DataOptions, spread
 from palate.cli.search_help import SearchHelp
 
@@ -38,20 +39,25 @@ def pretrain(
 ) -> None:
     """Learn encoders on the catalogue itself; encode, fit and compare take the folder as --encoder."""
     from palate.contracts import parse, pretrainers
+    from palate.core.locks import locked
     from palate.training.pretrain import pretrain as run
+    from palate.training.replacing import checkpoint_of
 
     data = options.load()
-    encoders = run(
-        parse(model, pretrainers, show.settings(set_)),
-        data,
-        options.out,
-        seed=seed,
-        readers=show.pairs(reader, "--reader"),
-        start=show.encoders(start),
-        tuning=tuning,
-        store=options.store_folder,
-        checkpoint=f"{options.out}.checkpoint",
-    )
+    checkpoint = checkpoint_of(options.out)
+    with locked(checkpoint, wait=0.0, shown=options.out) if workers.first() else nullcontext():
+        encoders = run(
+            parse(model, pretrainers, show.settings(set_)),
+            data,
+            options.out,
+            seed=seed,
+            readers=show.pairs(reader, "--reader"),
+            start=show.encoders(start),
+            tuning=tuning,
+            store=options.store_folder,
+            checkpoint=checkpoint,
+            overwrite=options.overwrite,
+        )
     rows = [{"modality": m, "encoder": e.identity, "width": e.dim} for m, e in encoders.items()]
     show.rows(rows, options.json, f"{data.name} ({data.spec}), {model}")
 
@@ -79,6 +85,7 @@ def fit(
         init_from=init_from,
         test=not no_test,
         baselines=baselines,
+        overwrite=options.overwrite,
     )
     if options.json:
         show.emit(result, True)
@@ -101,7 +108,7 @@ def tune(
 
     data = options.load()
     content = options.content(data)
-    result = search(data, model, trials, show.pairs(space, "--space"), seed, options.out, content)
+    result = search(data, model, trials, show.pairs(space, "--space"), seed, options.out, content, options.overwrite)
     if options.json:
         show.emit(result, True)
         return
@@ -137,6 +144,7 @@ def compare(
         baseline=baseline,
         encoders=show.encoders(options.encoder),
         store=options.store_folder,
+        overwrite=options.overwrite,
     )
     if options.json:
         show.emit(result, True)

@@ -30,6 +30,12 @@ def run() -> None:
             raise
         typer.secho("error: " + " ".join(str(error).split()), fg="red", err=True)
         sys.exit(2)
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        place = f"file {str(error.filename)!r}: " if error.filename else ""
+        typer.secho(f"error: {place}{error.strerror or error}", fg="red", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         typer.secho("stopped; run the same command again to resume", fg="yellow", err=True)
         sys.exit(130)

@@ -26,22 +26,31 @@ class DataOptions:
     positive: show.PositiveOption = None
     store: show.Store = None
     _: KW_ONLY
+    overwrite: show.Overwrite = False
     layout: show.Layout = None
     json: show.Json = False
     quiet: show.Quiet = False
     debug: show.Debug = False
 
     def load(self) -> Dataset:
-        """Set up logging and progress, and read the data."""
+        """Set up logging and progress, and read the data.
+
+        Raises:
+            ArtefactError: for an ``out`` that may not be written, before anything is read.
+        """
         import palate
+        from palate.core.output import check_not_protected
 
         show.start(self.quiet)
+        check_not_protected(self.out, self.data)
         return palate.load(self.data, self.layout, positive=show.positive(self.positive), split=self.split)
 
     @property
     def store_folder(self) -> str:
-        """Folder of encoded vectors; inside the data unless ``--store`` names one."""
-        return self.store or default_store(self.data)
+        """Folder of encoded vectors; in the user's cache unless ``--store`` names one."""
+        from palate.core.places import vectors_folder
+
+        return self.store or str(vectors_folder(self.data))
 
 
 @dataclass(frozen=True)
@@ -95,15 +104,3 @@ def spread(command: Callable[..., R]) -> Callable[..., R]:
 def _parameter(one: Field[Any], annotation: Any) -> inspect.Parameter:
     default = inspect.Parameter.empty if one.default is MISSING else one.default
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def default_store(data: str) -> str:
-    """``.palate/store`` in the data folder; next to the file when ``data`` is one.
-
-    Args:
-        data: folder or file.
-    """
-    from pathlib import Path
-
-    path = Path(data)
-    return str((path if path.is_dir() else path.parent) / ".palate" / "store")

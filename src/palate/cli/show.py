@@ -28,7 +28,12 @@ Encoders = Annotated[
     list[str] | None,
     typer.Option("--encoder", help="modality=encoder, e.g. text=minilm, or a folder that pretrain wrote"),
 ]
-Store = Annotated[str | None, typer.Option(help="folder that keeps encoded vectors (default DATA/.palate)")]
+Store = Annotated[
+    str | None, typer.Option(help="folder that keeps encoded vectors (default in the user's cache, see PALATE_CACHE)")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="replace another result of the same kind in the folder; never other files")
+]
 
 
 def start(quiet: bool = False) -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
-import uuid
+import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .asides import aside_of, mend_locked, old_of
 from .errors import ArtefactError
+from .locks import WAIT, locked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TEMP_PREFIX = ".palate-tmp-"
+
+log = logging.getLogger("palate")
 
 
 def _fsync_dir(folder: Path) -> None:
@@ -30,7 +34,7 @@ def _fsync_dir(folder: Path) -> None:
 
 
 def _fsync_file(file: Path) -> None:
-    with open(file, "rb+") as handle:
+    with open(file, "rb") as handle:
         os.fsync(handle.fileno())
 
 
@@ -44,9 +48,14 @@ def atomic_path(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-{path.name}"
+    aside = aside_of(path)
     try:
+        aside.touch()
+        mode = stat.S_IMODE(aside.stat().st_mode)
         yield aside
+        if stat.S_IMODE(aside.stat().st_mode) != mode:
+            # some libraries write files that only their owner can read, whatever the umask says
+            aside.chmod(mode)
         if sync:
             _fsync_file(aside)
         os.replace(aside, path)
@@ -57,37 +66,60 @@ def atomic_path(path: str | Path, sync: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Like :func:`atomic_path` for a folder: it appears whole, and replaces a former one of that name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-{path.name}"
-    aside.mkdir()
-    try:
-        yield aside
-        # Side by side: a disk commits many waiting files at once, one after another costs milliseconds each.
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(_fsync_file, (file for file in aside.rglob("*") if file.is_file())))
-        if path.exists():
-            old = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex}-old"
-            os.replace(path, old)
-            os.replace(aside, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(aside, path)
+def atomic_folder(path: str | Path, wait: float = WAIT) -> Iterator[Path]:
+    """Like :func:`atomic_path` for a folder: it appears whole, and replaces a former one of that name.
+
+    One process at a time writes a folder. What a killed one left of this name is mended or removed first.
+
+    Args:
+        path: folder to write; where it is a link, the target of the link is replaced.
+        wait: seconds to wait for another writer of it.
+
+    Raises:
+        ArtefactError: when another writer takes longer, or the parent folder cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    with locked(path, wait):
+        mend_locked(path)
+        aside = aside_of(path)
+        try:
+            aside.mkdir()
+            yield aside
+            _fsync_tree(aside)
+            _put_in_place(aside, path)
+        finally:
+            if aside.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fsync_tree(folder: Path) -> None:
+    """Force a folder with all that it holds to the disk."""
+    inside = list(folder.rglob("*"))
+    # Side by side: a disk commits many waiting files at once, one after another costs milliseconds each.
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(_fsync_file, (path for path in inside if path.is_file() and not path.is_symlink())))
+    for path in (*(path for path in inside if path.is_dir() and not path.is_symlink()), folder):
+        _fsync_dir(path)
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    """Give the complete folder ``aside`` the name ``path``; the former one is removed."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        os.replace(aside, path)
         _fsync_dir(path.parent)
-    finally:
-        if aside.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def sweep_leftovers(folder: str | Path, name: str = "") -> None:
-    """Remove what a killed writer (of the file ``name``, if given) left aside in ``folder``; never anything else."""
-    for leftover in Path(folder).glob(f"{TEMP_PREFIX}*{name}"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        return
+    old = old_of(aside)
+    os.replace(path, old)
+    try:
+        os.replace(aside, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _fsync_dir(path.parent)
+    try:
+        shutil.rmtree(old)
+    except OSError as error:
+        log.warning("%s: the former folder could not be removed whole (%s)", old, error)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -105,22 +137,37 @@ def read_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
-        ArtefactError: for a damaged file, naming it.
+        ArtefactError: for a damaged or unreadable file, naming it.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ArtefactError(f"not valid JSON ({error})", file=path) from error
+    except OSError as error:
+        raise ArtefactError(f"cannot be read ({error.strerror or error})", file=path) from error
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically; shared storage is copied apart."""
+    """Write tensors as safetensors, atomically; shared storage is copied apart.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        metadata: texts for the header.
+
+    Raises:
+        ArtefactError: if it cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic_path(path) as aside:
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        # an empty mapping of metadata beside no tensors is written as a header that cannot be read
-        save_file(plain, str(aside), metadata=dict(metadata or {}) if plain or metadata else None)
+        try:
+            # an empty mapping of metadata beside no tensors is written as a header that cannot be read
+            save_file(plain, str(aside), metadata=dict(metadata or {}) if plain or metadata else None)
+        except SafetensorError as error:
+            raise ArtefactError(f"cannot be written ({error})", file=path) from error
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
+from palate.core.output import check_not_protected
 from palate.core.registry import Registry
 from palate.data.dataset import Dataset
 
@@ -114,11 +115,13 @@ def write(data: Dataset, folder: str | Path, layout: str = "folder") -> Path:
 
     Raises:
         DataError: if the folder is not empty, or the layout cannot express the data.
+        ArtefactError: for the working folder and the like.
         ConfigError: if ``layout`` is unknown.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("the folder is not empty", file=folder, hint="name a new folder")
+    check_not_protected(folder)
     with atomic_folder(folder) as aside:
         readers.get(layout).write(data, aside)
     return folder

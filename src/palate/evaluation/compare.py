@@ -14,8 +14,9 @@ import torch
 
 from palate.contracts import Task
 from palate.contracts.parse import parse_model
-from palate.core.errors import ConfigError, did_you_mean
+from palate.core.errors import ArtefactError, ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
+from palate.core.output import claimed
 from palate.core.progress import track
 from palate.data.dataset import Dataset
 from palate.evaluation.compare_report import markdown
@@ -45,6 +46,7 @@ def compare(
     encoders: Mapping[str, str] | None = None,
     store: str | Path | None = None,
     resamples: int = 10_000,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Fit every model with every seed, write what was selected, then open test for all.
 
@@ -64,6 +66,7 @@ def compare(
         encoders: feature -> encoder.
         store: folder of encoded vectors.
         resamples: of the paired bootstrap.
+        overwrite: replace the result of a comparison on other data or another split.
 
     Returns:
         The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
@@ -71,8 +74,43 @@ def compare(
 
     Raises:
         ConfigError: for an unknown model, setting or baseline, or models of different tasks.
+        ArtefactError: for a folder that holds something else, or while another process writes it.
     """
-    out = Path(out)
+    with claimed(out, "comparison", data.items.root) as folder:
+        if not overwrite:
+            _check_same(folder, data)
+        return _compare(data, models, folder, seeds, axes, missing, missing_of, baseline, encoders, store, resamples)
+
+
+def _check_same(folder: Path, data: Dataset) -> None:
+    """Refuse to replace the result of a comparison on other data or another split.
+
+    Raises:
+        ArtefactError: naming what differs.
+    """
+    there = read_json(folder / "result.json") if (folder / "result.json").is_file() else None
+    for name, value in (("hash", data.hash), ("split", str(data.spec))) if there else ():
+        if there.get(name) != value:
+            raise ArtefactError(
+                f"holds a comparison on {'other data' if name == 'hash' else 'another split'}",
+                file=folder,
+                hint="nothing was changed; choose another folder, or --overwrite (overwrite=True)",
+            )
+
+
+def _compare(
+    data: Dataset,
+    models: Sequence[str],
+    out: Path,
+    seeds: Sequence[int],
+    axes: Mapping[str, Sequence[str]] | None,
+    missing: Sequence[float],
+    missing_of: Sequence[str] | None,
+    baseline: str | None,
+    encoders: Mapping[str, str] | None,
+    store: str | Path | None,
+    resamples: int,
+) -> dict[str, Any]:
     cells_dir = out / "cells"
     wrong = [rate for rate in missing if not 0 <= rate <= 1]
     if wrong:

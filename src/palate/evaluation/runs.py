@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from palate.contracts import models
+from palate.contracts import Model, models
 from palate.contracts.parse import parse_model
+from palate.core.asides import mend
 from palate.core.errors import ArtefactError
-from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
+from palate.core.files import write_json, write_text
+from palate.core.locks import WAIT, locked
+from palate.core.output import check_output, claimed
+from palate.core.stable_read import read_stable
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
@@ -25,7 +29,9 @@ from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
 from palate.training.deployment import log_of
-from palate.training.fit import fit
+from palate.training.fit import fit, fit_fingerprint
+from palate.training.manifest import MANIFEST, read_manifest
+from palate.training.replacing import RunIdentity, check_replacement, checkpoint_of
 from palate.training.saving import restore, restore_as, save
 
 log = logging.getLogger("palate")
@@ -43,11 +49,13 @@ def run_fit(
     init_from: str | None = None,
     test: bool = True,
     baselines: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Fit a model (and baselines for the report) and write a run folder.
 
-    Killed, the same call resumes from the checkpoint of ``out``. Of several processes that torchrun started all train
-    ``model``; the first one does and writes the rest, the others return no rows.
+    Killed, the same call resumes from the checkpoint of ``out``. The same call over its finished run fits again and
+    replaces it; openings of test are added up. Of several processes that torchrun started all train ``model``; the
+    first one does and writes the rest, the others return no rows.
 
     Args:
         data: dataset with a split.
@@ -59,21 +67,46 @@ def run_fit(
         init_from: a run whose weights to start from.
         test: open the test part once, at the end.
         baselines: fit popularity and EASE too.
+        overwrite: replace whatever run is in ``out``, and what was added to it or erased from it since.
 
     Returns:
         ``run``, the folder, and ``headline``, rows of a table.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
+        ArtefactError: before anything is fitted: for a folder that is not a run, holds another run, or one that was
+            changed since it was fitted, or while another process fits into it.
     """
     out = Path(out)
-    work = out.parent / f".{out.name}.checkpoint"
+    work = checkpoint_of(out)
     main = parse_model(model, settings)
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
         return {"run": str(out), "headline": []}
-    sweep_leftovers(out.parent, f"-{out.name}")
+    check_output(out, "run", data.items.root)
+    about = {"hash": data.hash, "split": str(data.spec), "seed": seed}
+    about["fingerprint"] = fit_fingerprint(main, data, content, seed, given=[str(init_from or "")])
+    with claimed(work, "checkpoint", shown=out):
+        mend(out, wait=WAIT)
+        check_replacement(out, RunIdentity.of(main.name, about), data.items.ids.ids, None, overwrite)
+        return _fit(main, data, out, work, content, seed, init_from, test, baselines, overwrite, world)
+
+
+def _fit(
+    main: Model,
+    data: Dataset,
+    out: Path,
+    work: Path,
+    content: ContentPlan,
+    seed: int,
+    init_from: str | None,
+    test: bool,
+    baselines: bool,
+    overwrite: bool,
+    world: int,
+) -> dict[str, Any]:
+    """The part of :func:`run_fit` that works, in one process."""
     with logged(work / "log.txt"):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
         fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
@@ -92,10 +125,14 @@ def run_fit(
             "processes": world,
             "notes": list(data.notes),
         }
-        save(fits[main.name].model, out, facts, training_tensors=True)
-        write_json(out / "metrics.json", {name: d.judgement.to_json() for name, d in fits.items() if d.judgement})
-        write_report(out, data, fits)
-    write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
+
+        def reports(folder: Path) -> None:
+            judged = {name: done.judgement.to_json() for name, done in fits.items() if done.judgement}
+            write_json(folder / "metrics.json", judged)
+            write_report(folder, data, fits)
+            write_text(folder / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
+
+        save(fits[main.name].model, out, facts, training_tensors=True, overwrite=overwrite, reports=reports)
     _clear(work)
     return {"run": str(out), "headline": headline}
 
@@ -110,37 +147,38 @@ def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[st
     Raises:
         ArtefactError: for data other than those the run was fitted on.
     """
-    manifest = read_json(Path(run) / "manifest.json")
+    manifest = read_stable(run, MANIFEST, read_manifest)
     data = load(_rule(manifest["about"]))
     if data.hash != manifest["about"]["hash"]:
         raise ArtefactError("the run was fitted on other data", file=run, hint="give the data it was fitted on")
     model = restore(run)
     result = evaluate(model, data).to_json()
-    manifest["openings_of_test"] = int(manifest.get("openings_of_test", 0)) + 1
-    write_json(Path(run) / "manifest.json", manifest)
+    with locked(run):
+        manifest = read_manifest(Path(run))
+        manifest["openings_of_test"] = int(manifest.get("openings_of_test", 0)) + 1
+        write_json(Path(run) / MANIFEST, manifest)
     return result | {"openings_of_test": manifest["openings_of_test"]}
 
 
 def run_add(run: str | Path, items: str | Path) -> int:
     """Add the rows of a table to a saved run; report, log and what was counted stay. Returns how many were added.
 
-    The run changes as a whole or not at all.
+    The run changes as a whole or not at all. Another writer of the run is waited for.
+
+    Args:
+        run: the run folder, or a link to it.
+        items: table of new items.
+
+    Raises:
+        ArtefactError: if the run is damaged, or another writer takes too long.
     """
-    run = Path(run)
-    model = restore_as(run, Recommender)
-    table = read_table(Path(items))
-    model.add_items(table)
-    manifest = read_json(run / "manifest.json")
-    with atomic_folder(run) as aside:
-        save(model, aside)
-        fresh = read_json(aside / "manifest.json")
-        added = int(manifest.get("added_items", 0)) + len(table)
-        for file in run.iterdir():
-            if file.is_file() and not (aside / file.name).exists():
-                shutil.copy2(file, aside / file.name)
-                if file.name in manifest["files"]:
-                    fresh["files"][file.name] = manifest["files"][file.name]
-        write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
+    run, table = Path(run), read_table(Path(items))
+    read_stable(run, MANIFEST, read_manifest)
+    with locked(run):
+        model = restore_as(run, Recommender)
+        added = int(read_manifest(run).get("added_items", 0)) + len(table)
+        model.add_items(table)
+        save(model, run, {"added_items": added})
     return len(table)
 
 

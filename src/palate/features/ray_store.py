@@ -6,12 +6,11 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from palate.core.asides import aside_of, remove
 from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ConfigError, MissingDependencyError
-from palate.core.files import TEMP_PREFIX
 from palate.core.progress import progress
 from palate.features.saved import load_encoder, save_encoder
 from palate.features.store import EncoderSegments, FeatureStore, MissingContent
@@ -52,17 +51,20 @@ class RayStore(FeatureStore):
         assert self.folder is not None
         ray = _start_ray(self.workers)
         parts = [Part([_absolute(raw) for raw in raws]) for _, raws in missing.batches()]
-        # under this prefix the next writer removes it if this process is killed
-        with TemporaryDirectory(prefix=TEMP_PREFIX, dir=self.folder / name) as temporary:
-            save_encoder(Path(temporary) / "encoder", encoder)
+        # under such a name the next writer removes it if this process is killed
+        temporary = aside_of(self.folder / name / "ray")
+        try:
+            save_encoder(temporary / "encoder", encoder)
             pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(parts)))
-            arguments = (self.folder, self.dtype.name, Path(temporary) / "encoder")
+            arguments = (self.folder, self.dtype.name, temporary / "encoder")
             encoded = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
                 Worker, fn_constructor_args=arguments, compute=pool, num_cpus=1
             )
             with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
                 for row in encoded.iter_rows():
                     advance(int(row["encoded"]))
+        finally:
+            remove(temporary)
         self._read_segments(name, encoder)
 
 

@@ -12,6 +12,7 @@ import torch
 from palate.core.encoder import Encoder, FittedEncoder, encoders
 from palate.core.errors import ArtefactError, ConfigError
 from palate.core.files import atomic_folder, read_json, read_tensors, write_json, write_tensors
+from palate.core.output import check_output
 from palate.features.encoders.base import ContentEncoder
 from palate.features.encoders.pca import Pca
 from palate.features.encoders.tower import Tower
@@ -26,14 +27,16 @@ def save_encoder(folder: str | Path, encoder: Encoder) -> None:
     """Write options, fitted state, and a checkpoint that exists only on this machine; the folder appears complete.
 
     Args:
-        folder: is created or replaced.
+        folder: is created, or replaced if it is an encoder.
         encoder: with a registered name.
 
     Raises:
+        ArtefactError: for a folder that is neither empty nor an encoder.
         ConfigError: for encoders made in code, which have no registered name.
     """
     if not isinstance(encoder, ContentEncoder):
         raise ConfigError(f"{type(encoder).__name__} cannot be saved by name", key=encoder.name)
+    check_output(folder, "encoder")
     with atomic_folder(folder) as temporary:
         facts: dict[str, Any] = {
             "format": FORMAT,

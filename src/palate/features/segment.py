@@ -68,6 +68,7 @@ class Segment:
         Raises:
             ArtefactError: if it cannot be written.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         tensors: dict[str, Any] = {"values": self.values}
@@ -82,7 +83,7 @@ class Segment:
             # waiting for the disk would take longer than most batches, and every reader checks every byte
             with atomic_path(path, sync=False) as temporary:
                 save_file(tensors, str(temporary), metadata=metadata)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise ArtefactError(f"features cannot be written ({error})", file=path) from error
         return path
 

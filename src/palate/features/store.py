@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from palate.core.asides import sweep_leftovers
 from palate.core.content import Features
 from palate.core.encoder import Encoder, Raw
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
-from palate.core.files import digest, sweep_leftovers, write_json
+from palate.core.files import digest, write_json
 from palate.core.progress import progress
 from palate.features.assemble import assemble
 from palate.features.encoders.base import ContentEncoder, EncodingFailure
@@ -223,7 +224,11 @@ class FeatureStore:
             handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             if not folder.is_dir():
-                raise ArtefactError(f"the feature store cannot be used ({error})", file=folder) from error
+                raise ArtefactError(
+                    f"the feature store cannot be used ({error.strerror})",
+                    file=folder,
+                    hint="name another with --store or PALATE_CACHE",
+                ) from error
             # a read-only store can still be read
             yield
             return
@@ -247,8 +252,10 @@ def _lock_and_sweep(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         sweep_leftovers(folder)
     except OSError:
-        log.debug("another process writes to %s", folder)
-    fcntl.flock(handle, fcntl.LOCK_SH)
+        log.debug("another process writes to %s, or the file system has no locks", folder)
+    with suppress(OSError):
+        # without locks nothing is swept, and nothing else depends on them
+        fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 def _missing_rows(keys: Sequence[str | None], stored: EncoderSegments) -> list[int]:

@@ -72,19 +72,21 @@ class FittableModel(Model):
             workers=workers,
         )
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Write a run folder that works on any machine.
 
         Args:
-            folder: replaced as a whole if it is a run.
+            folder: a new or empty folder, or one that holds the same fit, which is replaced as a whole.
+            overwrite: replace another run, too.
 
         Returns:
             The folder.
 
         Raises:
             NotFittedError: before :meth:`fit`.
+            ArtefactError: for a folder that is not a run or holds another one, which stays as it is.
         """
-        return save(self, folder)
+        return save(self, folder, overwrite=overwrite)
 
 
 class Recommender(Matcher, FittableModel):

@@ -12,6 +12,7 @@ import polars as pl
 from PIL import Image
 
 from palate.core.files import read_json
+from palate.core.output import kind_of
 from palate.simulation import pictures, sounds, words
 from palate.simulation.items import Items, make_items
 from palate.simulation.log import Block, Log
@@ -149,12 +150,21 @@ class World:
         """Write title, description, tags and facts of an item."""
         return words.write_copy(self.items, row, self.config)
 
+    def is_written(self, folder: str | Path) -> bool:
+        """Whether a folder holds this very world.
+
+        Args:
+            folder: of a world, or anything else.
+        """
+        file = Path(folder) / "world.json"
+        return kind_of(folder) == "world" and read_json(file).get("config_hash") == self.config.hash
+
     def write(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Write the world as a plain folder with its ``truth/``, atomically.
 
         Args:
             folder: target.
-            overwrite: replace a world that is there.
+            overwrite: replace a world that is there; files that others put there stay.
 
         Returns:
             The folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from palate.core.errors import DataError
 from palate.core.files import atomic_folder, write_json, write_text
+from palate.core.output import check_not_protected, is_free, keep_others, kind_of, mark
 from palate.core.progress import progress
 from palate.simulation import pictures, sounds, words
 from palate.simulation.items import Items
@@ -31,11 +33,15 @@ def check_target(folder: Path, overwrite: bool) -> None:
 
     Raises:
         DataError: the folder exists (without ``overwrite``), or is not a world.
+        ArtefactError: for the working folder and the like.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    check_not_protected(folder)
+    if not is_free(folder):
         if not overwrite:
-            raise DataError("already exists", file=folder, hint="choose another folder or overwrite")
-        if not (folder / "world.json").is_file():
+            raise DataError(
+                "already exists", file=folder, hint="choose another folder, or --overwrite (overwrite=True)"
+            )
+        if not folder.is_dir() or kind_of(folder) != "world":
             raise DataError("exists and is not a world", file=folder, hint="nothing was removed; choose another folder")
 
 
@@ -50,7 +56,7 @@ def write_world(
     """Write a world to ``folder``, atomically.
 
     Args:
-        folder: target, replaced if it exists.
+        folder: target, replaced if it exists; files that others put there stay.
         config: settings of the world.
         items: all items.
         relations: see :func:`palate.simulation.relations.make_relations`.
@@ -73,6 +79,8 @@ def write_world(
         truth.close()
         write_text(aside / "palate.yaml", yaml.safe_dump(_settings(config), sort_keys=False, allow_unicode=True))
         write_json(aside / "world.json", _card(config, sessions_per_user, counts))
+        mark(aside, "world")
+        keep_others(Path(os.path.realpath(folder)), aside)
     return folder
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,16 @@ import torch
 from markupsafe import escape
 from torch import Tensor
 
-from palate.core.files import atomic_folder, file_digest, read_json, read_tensors, write_json, write_tensors, write_text
+from palate.core.asides import asides, mend, parse, remove
+from palate.core.errors import ArtefactError
+from palate.core.files import atomic_folder, file_digest, read_tensors, write_json, write_tensors, write_text
+from palate.core.locks import WAIT, locked
+from palate.core.output import link_or_copy
 
-from .saving import TRAINING_FILE
+from .manifest import MANIFEST, TRAINING_FILE, read_manifest, reading
+from .replacing import checkpoint_of
 
+log = logging.getLogger("palate")
 REPORT = "report.html"
 STACKED = ("table", "ids")
 """Tensors with a row for each user and then one for each item, in runs that do not name their tensors of users."""
@@ -31,6 +37,8 @@ def erase_user(run: str | Path, user: object) -> bool:
     The row stays, so that all other rows mean what they meant: its id becomes one that no user has, its history empty,
     and it becomes zero in every tensor that the manifest lists under ``user_tensors``; a report loses the article that
     shows the user. What a model learnt of all users together stays. Files that do not change are linked, not copied.
+    Another writer of the run is waited for. Copies that a killed writer left, and the checkpoint of a fit that does not
+    run, go as well.
 
     Args:
         run: the run folder, or a link to it.
@@ -40,17 +48,51 @@ def erase_user(run: str | Path, user: object) -> bool:
         Whether the run held anything of the user.
 
     Raises:
-        ArtefactError: if a file of the run cannot be read.
+        ArtefactError: if a file of the run cannot be read, another writer takes too long, or a copy of the run as it
+            was cannot be removed.
+        OSError: if the run cannot be replaced, as on a read-only file system.
     """
     run = Path(os.path.realpath(run))
-    ids = pl.read_parquet(run / "users.parquet")
-    row = ids["id"].cast(pl.String).index_of(str(user))
-    if row is None:
+    mend(run, wait=WAIT)
+    if _row(run, user) is None:
         return False
-    manifest = read_json(run / "manifest.json")
+    with locked(run):
+        # another writer may have come first
+        row = _row(run, user)
+        if row is not None:
+            _rewrite(run, row, str(user))
+            _remove_copies(run)
+    return row is not None
+
+
+def _row(run: Path, user: object) -> int | None:
+    with reading(run / "users.parquet"):
+        ids = pl.read_parquet(run / "users.parquet")["id"]
+        return ids.cast(pl.String).index_of(str(user))
+
+
+def _remove_copies(run: Path) -> None:
+    """Remove what could still hold the user beside the run."""
+    checkpoint = checkpoint_of(run)
+    if checkpoint.exists():
+        try:
+            with locked(checkpoint, wait=0.0):
+                remove(checkpoint)
+        except ArtefactError:
+            # a fit that runs has read the user's data before; it replaces the run only when told to
+            log.info("%s: a fit is running", checkpoint)
+    left = [found.path for found in asides(run.parent, run.name)]
+    if left:
+        raise ArtefactError("a former copy of the run could not be removed", file=left[0], hint="remove it")
+
+
+def _rewrite(run: Path, row: int, user: str) -> None:
+    """Replace the run by one without a user."""
+    manifest = read_manifest(run)
+    ids = pl.read_parquet(run / "users.parquet")
     changed = ["users.parquet", "seen.safetensors"]
     with atomic_folder(run) as aside:
-        shutil.copytree(run, aside, copy_function=os.link, dirs_exist_ok=True)
+        _link_all(run, aside)
         (aside / "users.parquet").unlink()
         unused = f"forgotten-{uuid4().hex}" if ids["id"].dtype == pl.String else -1 - (uuid4().int >> 66)
         ids.with_columns(ids["id"].scatter(row, unused)).write_parquet(aside / "users.parquet")
@@ -60,13 +102,24 @@ def erase_user(run: str | Path, user: object) -> bool:
                 write_tensors(aside / name, _without_vectors(read_tensors(run / name), row, manifest))
                 changed.append(name)
         if (run / REPORT).is_file():
-            write_text(aside / REPORT, _without_article((run / REPORT).read_text(encoding="utf-8"), str(user)))
+            write_text(aside / REPORT, _without_article((run / REPORT).read_text(encoding="utf-8"), user))
             changed += [REPORT] * (REPORT in manifest["files"])
         manifest["forgotten"] = [*manifest.get("forgotten", []), row]
         for name in changed:
             manifest["files"][name] = file_digest(aside / name)
-        write_json(aside / "manifest.json", manifest)
-    return True
+        write_json(aside / MANIFEST, manifest)
+
+
+def _link_all(folder: Path, aside: Path) -> None:
+    """Give every file of a folder a second name; what a killed writer left in it stays behind."""
+    for path in sorted(folder.rglob("*")):
+        target = aside / path.relative_to(folder)
+        if any(parse(Path(part)) for part in path.relative_to(folder).parts):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            link_or_copy(path, target)
 
 
 def _without_vectors(tensors: Mapping[str, Tensor], row: int, manifest: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ def fit(
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
     given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
-    name = _fingerprint(model, data, plan, seed, metric, given)
+    name = fit_fingerprint(model, data, plan, seed, metric, given)
     run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
     weights = None if init_from is None else read_parameters(init_from)
     view, fitted, features, source = _encode(model, plan, data.select_view(), data, seed)
@@ -114,6 +114,7 @@ def fit(
         fitted, features = fitted.finalize(source)
     _meet_all_items(model, fitted, features)
     model.deployment = Deployment.from_data(data, fitted, features, seed, log)
+    model.deployment.about["fingerprint"] = name
     model.eval()
     return model
 
@@ -213,6 +214,20 @@ def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str,
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def _fingerprint(model: Model, data: Dataset, plan: ContentPlan, seed: int, metric: str, given: Sequence[str]) -> str:
+def fit_fingerprint(
+    model: Model, data: Dataset, plan: ContentPlan, seed: int, metric: str | None = None, given: Sequence[str] = ("",)
+) -> str:
+    """Hash of everything that a fit is asked for; the same hash, the same fit.
+
+    Args:
+        model: not fitted.
+        data: dataset with a split.
+        plan: encoders; of no consequence for a model that reads no content.
+        seed: of the fit.
+        metric: what validation selects on; the headline of the model's task if not given.
+        given: the run whose weights to start from, empty for none, and hashes of artifacts of other runs.
+    """
+    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    metric = metric or model.task.headline(data)
     settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,10 +15,11 @@ import torch
 from palate.contracts import Pretrainer, pretrainers
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
-from palate.core.errors import ConfigError
-from palate.core.files import atomic_folder, digest, write_json
+from palate.core.errors import ArtefactError, ConfigError
+from palate.core.files import atomic_folder, digest, read_json, write_json
+from palate.core.output import check_output, is_free, keep_others, mark
 from palate.core.seeding import isolated, seed_torch
-from palate.core.tuning import parse_tuning
+from palate.core.tuning import TuningSpec, parse_tuning
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.encoders.tower import READERS
@@ -31,6 +33,7 @@ from palate.training.loop import train
 from palate.training.saving import versions
 
 P = TypeVar("P", bound=Pretrainer)
+FACTS = "pretrained.json"
 
 
 @isolated
@@ -48,6 +51,7 @@ def pretrain(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     checkpoint_seconds: float = 30.0,
+    overwrite: bool = False,
 ) -> dict[str, Encoder]:
     """Train ``model`` on what the split lets training see, and write ``out``: one encoder folder a modality.
 
@@ -67,13 +71,16 @@ def pretrain(
         checkpoint: a file; training that was killed resumes from it to the same bits.
         device: ``auto`` takes CUDA when present.
         checkpoint_seconds: at least this long between two writes of it.
+        overwrite: replace encoders in ``out`` that were learnt otherwise.
 
     Returns:
         The encoders by modality. Items that the split hides (validation's and test's new items) were not seen.
 
     Raises:
         ConfigError: when the data lack what ``model`` needs.
+        ArtefactError: for a folder ``out`` that holds something else; it stays as it is.
     """
+    check_output(out, "set of encoders", data.items.root)
     wanted = {**READERS, **model.default_readers, **(readers or {})}
     if start and not model.supports_init:
         able = ", ".join(name for name, kind in pretrainers.items() if kind.supports_init)
@@ -102,6 +109,9 @@ def pretrain(
     run = RunContext(seed, model.task.headline(data), device)
     model.setup(view, run)
     how = parse_tuning(tuning)
+    learnt = _facts(model, data, seed, content.encoders, starts, how)
+    if not overwrite:
+        _check_same(Path(out), learnt)
     initialize_towers(model, starts, how, view.features)
     model.pretrained_parameters, model.pretrained_lr_scale = pretrained_weights(model), pretrained_lr
     facts = [model.name, model.config.model_dump_json(), data.hash, data.spec.model_dump_json(), str(seed), repr(plan)]
@@ -115,28 +125,29 @@ def pretrain(
     if distributed.start()[0]:
         return made
     with atomic_folder(out) as aside:
+        check_output(out, "set of encoders", data.items.root)
+        if not overwrite:
+            _check_same(Path(out), learnt)
         for modality, encoder in made.items():
             save_encoder(aside / modality, encoder)
-        manifest = _manifest(model, data, view, seed, state.history)
-        manifest |= {"readers": {m: reader.identity for m, reader in content.encoders.items()}}
-        manifest |= {"start": {m: found.identity for m, found in starts.items()}, "tuning": str(how)}
-        write_json(aside / "pretrained.json", manifest | {"seconds": time.perf_counter() - started})
+        seconds = time.perf_counter() - started
+        write_json(aside / FACTS, learnt | _measured(view, state.history) | {"seconds": seconds})
+        mark(aside, "set of encoders")
+        keep_others(Path(os.path.realpath(out)), aside)
     if file is not None:
         file.unlink(missing_ok=True)
     return made
 
 
-def _manifest(
-    model: Pretrainer, data: Dataset, view: TrainView, seed: int, history: list[dict[str, Any]]
+def _facts(
+    model: Pretrainer,
+    data: Dataset,
+    seed: int,
+    readers: Mapping[str, Encoder],
+    starts: Mapping[str, InitSpec],
+    how: TuningSpec,
 ) -> dict[str, Any]:
-    """What was learnt, and from what: nothing outside ``corpus`` was seen."""
-    corpus = {
-        "items": int(view.visible_items.sum()),
-        "content": {name: int(found.present.sum()) for name, found in view.features.items()},
-        "users": int(np.unique(view.users).size),
-        "positives": len(view.users),
-        "relations": {name: len(edges.source) for name, edges in view.relations.edges.items()},
-    }
+    """What the encoders are learnt from, and how: the same facts, the same encoders."""
     return {
         "model": model.name,
         "settings": model.config.model_dump(mode="json"),
@@ -144,7 +155,37 @@ def _manifest(
         "hash": data.hash,
         "split": str(data.spec),
         "seed": seed,
-        "corpus": corpus,
-        "history": history,
-        "versions": versions(),
+        "readers": {modality: reader.identity for modality, reader in readers.items()},
+        "start": {modality: found.identity for modality, found in starts.items()},
+        "tuning": str(how),
     }
+
+
+def _measured(view: TrainView, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """How much was learnt from: nothing outside ``corpus`` was seen."""
+    corpus = {
+        "items": int(view.visible_items.sum()),
+        "content": {name: int(found.present.sum()) for name, found in view.features.items()},
+        "users": int(np.unique(view.users).size),
+        "positives": len(view.users),
+        "relations": {name: len(edges.source) for name, edges in view.relations.edges.items()},
+    }
+    return {"corpus": corpus, "history": history, "versions": versions()}
+
+
+def _check_same(out: Path, learnt: Mapping[str, Any]) -> None:
+    """Refuse to replace encoders that were learnt otherwise.
+
+    Raises:
+        ArtefactError: naming what differs.
+    """
+    if is_free(out):
+        return
+    there = read_json(out / FACTS)
+    different = [name for name, value in learnt.items() if name != "data" and there.get(name) != value]
+    if different:
+        raise ArtefactError(
+            f"holds encoders of another {different[0]}",
+            file=out,
+            hint="nothing was changed; choose another folder, or --overwrite (overwrite=True)",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from palate.contracts import InputSpec, Model, models
 from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
 from palate.core.content import Features
-from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
+from palate.core.errors import NotFittedError, UnsupportedError
 from palate.core.files import (
     atomic_folder,
     folder_digests,
@@ -30,27 +31,71 @@ from palate.core.files import (
     write_tensors,
     write_text,
 )
+from palate.core.output import check_output
+from palate.core.stable_read import read_stable
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.features.saved_content import load_content, save_content
 from palate.training.deployment import Deployment, deployment_of
 from palate.training.log import FitLog
-
-FORMAT = 1
-TRAINING_FILE = "training.safetensors"
+from palate.training.manifest import FORMAT, MANIFEST, TRAINING_FILE, read_manifest, reading
+from palate.training.replacing import RunIdentity, check_replacement, keep_rest, kept_facts
 
 M = TypeVar("M", bound=Model)
 
 
-def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, training_tensors: bool = False) -> Path:
+def save(
+    model: Model,
+    folder: str | Path,
+    extra: Mapping[str, Any] | None = None,
+    training_tensors: bool = False,
+    *,
+    overwrite: bool = False,
+    reports: Callable[[Path], None] | None = None,
+) -> Path:
     """Write a run: config.yaml, model.safetensors, manifest.json, catalogue and encoders; it appears whole.
+
+    The same fit (model, settings, data, split, seed) is replaced in place: openings of test are added up, and what
+    others put into the folder stays.
 
     Args:
         model: a fitted model.
-        folder: where to write; an older run there is replaced.
+        folder: where to write: a new or empty folder, or one with the same fit.
         extra: more facts for the manifest (timings, command, openings of test).
         training_tensors: also keep, in a file of their own, the parameters that scoring does not need, so that
             another fit can start from them.
+        overwrite: replace whatever run is there; a folder that is no run is refused all the same.
+        reports: writes files for people into the folder before it appears.
+
+    Raises:
+        NotFittedError: if the model is not fitted.
+        ArtefactError: for a folder that is not a run, holds another run, or one that was changed since it was fitted.
+    """
+    fitted = deployment_of(model)
+    new, folder = RunIdentity.of(model.name, fitted.about), Path(folder)
+    check_output(folder, "run", fitted.items.root)
+    with atomic_folder(folder) as aside:
+        target = Path(os.path.realpath(folder))
+        former = check_replacement(target, new, fitted.items.ids.ids, fitted.users.ids, overwrite)
+        same = bool(former) and new.difference(RunIdentity.of(str(former["model"]), former["about"])) is None
+        manifest = write_run(model, aside, training_tensors) | kept_facts(former, new, extra or {})
+        if reports is not None:
+            reports(aside)
+        manifest["reports"] = keep_rest(target, aside, former, same)
+        write_json(aside / MANIFEST, manifest)
+    return folder
+
+
+def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dict[str, Any]:
+    """Write all files of a run but the manifest.
+
+    Args:
+        model: a fitted model.
+        folder: an empty folder.
+        training_tensors: as in :func:`save`.
+
+    Returns:
+        The content of the manifest.
 
     Raises:
         NotFittedError: if the model is not fitted.
@@ -58,44 +103,39 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
     fitted, spec = deployment_of(model), model.input_spec
     if spec is None:
         raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data) first")
-    folder = Path(folder)
-    with atomic_folder(folder) as aside:
-        config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
-        write_text(aside / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-        write_tensors(aside / "model.safetensors", model.saved_tensors())
-        rest = _training_parameters(model) if training_tensors else {}
-        if rest:
-            write_tensors(aside / TRAINING_FILE, rest)
-        _save_catalog(fitted, aside / "items")
-        pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
-        seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
-        write_tensors(aside / "seen.safetensors", seen)
-        save_content(aside / "encoders", fitted.content, fitted.features)
-        shape = {
-            "n_users": spec.n_users,
-            "n_items": spec.n_items,
-            "features": dict(spec.features),
-            "fields": dict(spec.fields),
-        }
-        manifest = {
-            "format": FORMAT,
-            "model": model.name,
-            "about": fitted.about,
-            "shape": shape,
-            "facts": model.extra_state(),
-            "artifacts": save_artifacts(aside / "artifacts", model.artifacts()),
-            "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
-            "log": asdict(fitted.log) if fitted.log else None,
-            "versions": versions(),
-            "files": folder_digests(aside),
-            **(extra or {}),
-        }
-        write_json(aside / "manifest.json", manifest)
-    return folder
+    config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_tensors(folder / "model.safetensors", model.saved_tensors())
+    rest = _training_parameters(model) if training_tensors else {}
+    if rest:
+        write_tensors(folder / TRAINING_FILE, rest)
+    _save_catalog(fitted, folder / "items")
+    pl.DataFrame({"id": fitted.users.ids}).write_parquet(folder / "users.parquet")
+    seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
+    write_tensors(folder / "seen.safetensors", seen)
+    save_content(folder / "encoders", fitted.content, fitted.features)
+    shape = {
+        "n_users": spec.n_users,
+        "n_items": spec.n_items,
+        "features": dict(spec.features),
+        "fields": dict(spec.fields),
+    }
+    return {
+        "format": FORMAT,
+        "model": model.name,
+        "about": fitted.about,
+        "shape": shape,
+        "facts": model.extra_state(),
+        "artifacts": save_artifacts(folder / "artifacts", model.artifacts()),
+        "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
+        "log": asdict(fitted.log) if fitted.log else None,
+        "versions": versions(),
+        "files": folder_digests(folder),
+    }
 
 
 def restore(folder: str | Path) -> Model:
-    """Read a run folder.
+    """Read a run folder, also while another process replaces it.
 
     Args:
         folder: written by ``save`` or ``palate fit``.
@@ -104,37 +144,42 @@ def restore(folder: str | Path) -> Model:
         The fitted model.
 
     Raises:
-        ArtefactError: for a damaged or unsafe run, or one of a newer format, naming the file.
+        ArtefactError: for a damaged or unsafe run, or one of another format, naming the file.
     """
-    folder = Path(folder)
-    if not (folder / "manifest.json").is_file():
-        raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
-    manifest = read_json(folder / "manifest.json")
-    written = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(written, int):
-        raise ArtefactError("no format version", file=folder / "manifest.json")
-    if written > FORMAT:
-        raise ArtefactError(
-            f"written by a newer format {written}", file=folder / "manifest.json", hint="upgrade palate"
-        )
-    verify(folder, manifest.get("files", {"model.safetensors": ""}))
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    kind = models.get(str(config["model"]))
-    model = kind(**config["settings"])
-    shape = manifest["shape"]
-    items = _load_catalog(folder / "items")
-    content, features = load_content(folder / "encoders", len(items))
-    model.use_artifacts(load_artifacts(folder / "artifacts"))
-    model.build(InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {})))
-    model.load_extra_state(manifest["facts"])
-    model.load_tensors(read_tensors(folder / "model.safetensors"))
-    model.drop_training_tensors()
-    model.update_items(content.model_features(features))
-    users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
-    seen = read_tensors(folder / "seen.safetensors")
-    log = FitLog(**manifest["log"]) if manifest.get("log") else None
-    lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
-    model.deployment = Deployment(items, users, lists, content, features, manifest["about"], log)
+    return read_stable(folder, MANIFEST, _restore)
+
+
+def _restore(folder: Path) -> Model:
+    manifest = read_manifest(folder)
+    verify(folder, manifest["files"])
+    with reading(folder / "config.yaml"):
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        model = models.get(str(config["model"]))(**config["settings"])
+    with reading(folder / "items"):
+        items = _load_catalog(folder / "items")
+    with reading(folder / "users.parquet"):
+        users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
+    with reading(folder / MANIFEST, "shape"):
+        shape = manifest["shape"]
+        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {}))
+        if spec.n_users != len(users.ids) or not 0 <= spec.n_items <= len(items):
+            raise ValueError(f"not of {len(users.ids)} users and {len(items)} items")
+    with reading(folder / "seen.safetensors"):
+        seen = _load_seen(folder / "seen.safetensors", spec.n_users, len(items))
+    with reading(folder / "encoders"):
+        content, features = load_content(folder / "encoders", len(items))
+    with reading(folder / "artifacts"):
+        model.use_artifacts(load_artifacts(folder / "artifacts"))
+    with reading(folder / "model.safetensors"):
+        model.build(spec)
+        with reading(folder / MANIFEST, "facts"):
+            model.load_extra_state(manifest["facts"])
+        model.load_tensors(read_tensors(folder / "model.safetensors"))
+        model.drop_training_tensors()
+        model.update_items(content.model_features(features))
+    with reading(folder / MANIFEST, "log"):
+        log = FitLog(**manifest["log"]) if manifest.get("log") else None
+    model.deployment = Deployment(items, users, seen, content, features, manifest["about"], log)
     model.eval()
     return model
 
@@ -142,10 +187,17 @@ def restore(folder: str | Path) -> Model:
 def read_parameters(run: str | Path) -> dict[str, torch.Tensor]:
     """Tensors of a run from which another fit can start.
 
+    Args:
+        run: the run folder.
+
     Raises:
         ArtefactError: if a file of the run cannot be read.
     """
-    files = [Path(run) / name for name in ("model.safetensors", TRAINING_FILE)]
+    return read_stable(run, MANIFEST, _read_parameters)
+
+
+def _read_parameters(run: Path) -> dict[str, torch.Tensor]:
+    files = [run / name for name in ("model.safetensors", TRAINING_FILE)]
     return {
         name: tensor
         for file in files
@@ -210,6 +262,21 @@ def _save_catalog(fitted: Deployment, folder: Path) -> None:
         given[name] = features.identity
     root = None if items.root is None else os.path.abspath(items.root)
     write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
+
+
+def _load_seen(file: Path, n_users: int, n_items: int) -> RaggedArray:
+    """What each user took.
+
+    Raises:
+        ValueError: for lists that are not of these users and items.
+    """
+    seen = read_tensors(file)
+    indptr, items = seen["indptr"].numpy(), seen["items"].numpy()
+    if indptr.shape != (n_users + 1,) or items.ndim != 1 or indptr[0] != 0 or indptr[-1] != len(items):
+        raise ValueError(f"not the lists of {n_users} users")
+    if (np.diff(indptr) < 0).any() or (len(items) and not 0 <= items.min() <= items.max() < n_items):
+        raise ValueError(f"not lists of {n_items} items")
+    return RaggedArray(indptr, items)
 
 
 def _load_catalog(folder: Path) -> Catalog:

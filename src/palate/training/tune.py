@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from palate.contracts import models, tasks
 from palate.core.config import search_space
-from palate.core.errors import ConfigError, MissingDependencyError, did_you_mean
-from palate.core.files import digest, write_json, write_text
+from palate.core.errors import ArtefactError, ConfigError, MissingDependencyError, did_you_mean
+from palate.core.files import digest, read_json, write_json, write_text
+from palate.core.output import claimed
 from palate.core.progress import track
 from palate.data.dataset import Dataset
 from palate.features.plan import ContentPlan, plan_content
@@ -31,6 +32,7 @@ def tune(
     seed: int,
     out: str | Path,
     content: ContentPlan | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Search settings by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); test stays sealed.
 
@@ -46,6 +48,7 @@ def tune(
         seed: of the search and of each fit.
         out: folder for ``trials.jsonl``, which holds every trial, and ``best.json``.
         content: encoders and where vectors are kept; planned from the data if not given.
+        overwrite: replace the best settings of another search; its trials stay.
 
     Returns:
         ``best``: rows of a table, ``trials``: all trials, ``settings``: the best.
@@ -53,7 +56,22 @@ def tune(
     Raises:
         ConfigError: for an unknown setting, a wrong or empty space, or data without a validation part.
         MissingDependencyError: without optuna.
+        ArtefactError: for a folder that holds something else, or while another process writes it.
     """
+    with claimed(out, "search", data.items.root) as folder:
+        return _tune(data, model, trials, space, seed, folder, content, overwrite)
+
+
+def _tune(
+    data: Dataset,
+    model: str,
+    trials: int,
+    space: Mapping[str, str] | None,
+    seed: int,
+    out: Path,
+    content: ContentPlan | None,
+    overwrite: bool,
+) -> dict[str, Any]:
     kind = models.get(model)
     ranges = dict(space or search_space(kind.Config))
     fields = kind.Config.model_fields
@@ -65,9 +83,12 @@ def tune(
     if trials < 1:
         raise ConfigError("at least one trial", key="trials")
     options = {key: distribution(text, fields[key].annotation in (int, int | None)) for key, text in ranges.items()}
-    out = Path(out)
     log = out / "trials.jsonl"
     search = digest("tpe", model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed))
+    best = out / "best.json"
+    if not overwrite and best.is_file() and read_json(best).get("search") != search:
+        hint = "nothing was changed; choose another folder, or --overwrite (overwrite=True)"
+        raise ArtefactError("holds the best settings of another search", file=out, hint=hint)
     others = [record for record in _read(log) if record["search"] != search]
     done = [record for record in _read(log) if record["search"] == search][:trials]
     content = content or plan_content(data)
@@ -92,7 +113,7 @@ def tune(
         done.append(record)
         write_text(log, "\n".join(json.dumps(line) for line in (*others, *done)) + "\n")
     ranked = sorted(done, key=lambda record: -_finite(task.rank_key(record["metric"], record["valid"])))
-    write_json(out / "best.json", ranked[0])
+    write_json(best, ranked[0])
     rows = [{"valid": record["valid"], **record["settings"]} for record in ranked[:5]]
     return {"best": rows, "trials": done, "settings": ranked[0]["settings"]}
 

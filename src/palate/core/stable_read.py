@@ -1,0 +1,58 @@
+"""Read a folder that another process may replace meanwhile: all of it, or again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .asides import asides, mend
+from .errors import ArtefactError
+
+T = TypeVar("T")
+PATIENCE = 20.0
+"""Seconds after which a folder that changes all the time is given up."""
+
+
+def read_stable(folder: str | Path, facts: str, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of one state of ``folder``; a read during which the folder was replaced is done again.
+
+    What a killed writer left is mended first, as far as this process may.
+
+    Args:
+        folder: of a run or the like, replaced as a whole by its writers.
+        facts: its file whose content changes with every write.
+        read: is called with the folder.
+
+    Raises:
+        ArtefactError: from ``read``, or when the folder changes for too long.
+    """
+    path, until = Path(os.path.realpath(folder)), time.monotonic() + PATIENCE
+    while True:
+        try:
+            # where the folder is there, its writer is not waited for
+            mend(path, wait=0.0 if path.exists() else PATIENCE)
+        except ArtefactError:
+            if not path.exists():
+                raise
+        before = _state(path, facts)
+        try:
+            found = read(path)
+        except Exception:
+            if _state(path, facts) == before and (before is not None or not asides(path.parent, path.name)):
+                raise
+        else:
+            if _state(path, facts) == before:
+                return found
+        if time.monotonic() > until:
+            raise ArtefactError("it changes all the time", file=folder, hint="try again when its writer has finished")
+
+
+def _state(folder: Path, facts: str) -> tuple[int, int, bytes] | None:
+    try:
+        found = os.stat(folder)
+        return found.st_dev, found.st_ino, (folder / facts).read_bytes()
+    except OSError:
+        return None
