@@ -10,7 +10,7 @@ from shop_frames import make_shop
 
 import palate.evaluation.compare as module
 from palate.core.batch import RaggedArray
-from palate.core.errors import ConfigError, UnsupportedError
+from palate.core.errors import ArtefactError, ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_tuning
 from palate.evaluation.compare import compare
@@ -87,7 +87,9 @@ def test_adding_a_model_afterwards_counts_as_another_opening(tmp_path):
 
 def test_other_data_are_other_cells(tmp_path):
     run(make_shop(), MODELS[:1], tmp_path)
-    run(make_shop(n_users=20), MODELS[:1], tmp_path)
+    with pytest.raises(ArtefactError, match="a comparison on other data"):
+        run(make_shop(n_users=20), MODELS[:1], tmp_path)
+    run(make_shop(n_users=20), MODELS[:1], tmp_path, overwrite=True)
     assert len(list(tmp_path.glob("cells/*/cell.json"))) == 2
 
 

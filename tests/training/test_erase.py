@@ -87,7 +87,7 @@ def as_older_palate_wrote_it(run, model):
     (run / "training.safetensors").unlink(missing_ok=True)
     write_tensors(run / "model.safetensors", model.state_dict())
     manifest = read_json(run / "manifest.json")
-    del manifest["user_tensors"], manifest["files"]["training.safetensors"]
+    del manifest["user_tensors"], manifest["tensors"], manifest["files"]["training.safetensors"]
     manifest["files"]["model.safetensors"] = file_digest(run / "model.safetensors")
     (run / "manifest.json").write_text(json.dumps(manifest))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,23 +32,22 @@ def read_stable(folder: str | Path, facts: str, read: Callable[[Path], T]) -> T:
     """
     path, until = Path(os.path.realpath(folder)), time.monotonic() + PATIENCE
     while True:
-        try:
-            # where the folder is there, its writer is not waited for
-            mend(path, wait=0.0 if path.exists() else PATIENCE)
-        except ArtefactError:
-            if not path.exists():
-                raise
+        with suppress(ArtefactError):
+            # a writer that lives holds the lock, and needs no help
+            mend(path)
         before = _state(path, facts)
         try:
             found = read(path)
         except Exception:
-            if _state(path, facts) == before and (before is not None or not asides(path.parent, path.name)):
+            between = before is None and asides(path.parent, path.name)
+            if (_state(path, facts) == before and not between) or time.monotonic() > until:
                 raise
+            time.sleep(0.02)
         else:
             if _state(path, facts) == before:
                 return found
-        if time.monotonic() > until:
-            raise ArtefactError("it changes all the time", file=folder, hint="try again when its writer has finished")
+            if time.monotonic() > until:
+                raise ArtefactError("it changes all the time", file=folder, hint="try again later")
 
 
 def _state(folder: Path, facts: str) -> tuple[int, int, bytes] | None:

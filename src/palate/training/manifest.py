@@ -37,7 +37,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtefactError(f"written by a newer format {written}", file=file, hint="upgrade palate")
     if written < 1:
         raise ArtefactError(f"there is no format {written}", file=file, hint="copy the run again, or fit it again")
-    for key, kind in (("model", str), ("about", dict), ("shape", dict), ("files", dict)):
+    for key, kind in (("model", str), ("about", dict), ("shape", dict), ("facts", dict), ("files", dict)):
         if not isinstance(manifest.get(key), kind):
             raise ArtefactError("missing or not of the right kind", file=file, key=key, hint="copy the run again")
     lacking = [name for name in NEEDED if not isinstance(manifest["files"].get(name), str)]

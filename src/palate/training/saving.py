@@ -105,7 +105,8 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
         raise NotFittedError(f"{model.name} is not fitted", hint="call fit(data) first")
     config = {"model": model.name, "settings": model.config.model_dump(mode="json")}
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    write_tensors(folder / "model.safetensors", model.saved_tensors())
+    tensors = model.saved_tensors()
+    write_tensors(folder / "model.safetensors", tensors)
     rest = _training_parameters(model) if training_tensors else {}
     if rest:
         write_tensors(folder / TRAINING_FILE, rest)
@@ -126,6 +127,7 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
         "about": fitted.about,
         "shape": shape,
         "facts": model.extra_state(),
+        "tensors": {name: list(tensor.shape) for name, tensor in tensors.items()},
         "artifacts": save_artifacts(folder / "artifacts", model.artifacts()),
         "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
         "log": asdict(fitted.log) if fitted.log else None,
@@ -161,7 +163,8 @@ def _restore(folder: Path) -> Model:
         users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     with reading(folder / MANIFEST, "shape"):
         shape = manifest["shape"]
-        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), shape["features"], shape.get("fields", {}))
+        features, fields = dict(shape["features"]), dict(shape.get("fields", {}))
+        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), features, fields)
         if spec.n_users != len(users.ids) or not 0 <= spec.n_items <= len(items):
             raise ValueError(f"not of {len(users.ids)} users and {len(items)} items")
     with reading(folder / "seen.safetensors"):
@@ -174,7 +177,9 @@ def _restore(folder: Path) -> Model:
         model.build(spec)
         with reading(folder / MANIFEST, "facts"):
             model.load_extra_state(manifest["facts"])
-        model.load_tensors(read_tensors(folder / "model.safetensors"))
+        tensors = read_tensors(folder / "model.safetensors")
+        _check_tensors(tensors, manifest.get("tensors"))
+        model.load_tensors(tensors)
         model.drop_training_tensors()
         model.update_items(content.model_features(features))
     with reading(folder / MANIFEST, "log"):
@@ -262,6 +267,19 @@ def _save_catalog(fitted: Deployment, folder: Path) -> None:
         given[name] = features.identity
     root = None if items.root is None else os.path.abspath(items.root)
     write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
+
+
+def _check_tensors(found: Mapping[str, torch.Tensor], wanted: Mapping[str, list[int]] | None) -> None:
+    """Compare names and shapes with those that were written; runs of before do not name them.
+
+    Raises:
+        ValueError: naming the first that differs.
+    """
+    if wanted is None:
+        return
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found or list(found[name].shape) != wanted.get(name):
+            raise ValueError(f"tensor {name} is missing, not expected or of another shape")
 
 
 def _load_seen(file: Path, n_users: int, n_items: int) -> RaggedArray:
