@@ -123,7 +123,9 @@ def claimed(
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArtefactError(f"cannot be made ({error.strerror})", file=folder, hint="choose another folder") from error
+        raise ArtefactError(
+            f"cannot be made ({error.strerror})", file=shown or folder, hint="choose another folder"
+        ) from error
     with locked(path, wait=0.0, shown=shown or folder):
         check_output(path, kind, data)
         sweep_leftovers(path)

@@ -211,11 +211,16 @@ def _row(name: str, done: FitResult, data: Dataset) -> dict[str, Any]:
     return row | {"seconds": round(done.seconds, 1)}
 
 
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """On a full disk lines are lost; what cannot do without the disk says so itself."""
+
+
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Everything the library says goes to ``path`` as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     level = log.level
     log.addHandler(handler)
