@@ -15,7 +15,7 @@ from tiny_world import COLD, N_ITEMS, N_USERS, arrivals, grown
 import palate
 from palate.contracts import Matcher
 from palate.core.errors import ArtefactError
-from palate.core.files import read_tensors
+from palate.core.files import file_digest, read_tensors
 from palate.core.item_features import ItemFeatures
 from palate.training.erase import erase_user
 from palate.training.saving import save
@@ -204,8 +204,13 @@ def an_erased_user_is_in_no_tensor(case: Case) -> None:
 
 @check()
 def a_run_replaces_an_older_one_whole(case: Case) -> None:
+    """Files of the older run go, those of others stay."""
     run = case.run_copy("replaced")
-    (run / "stray.txt").write_text("old")
+    for name in ("older.txt", "notes.txt"):
+        (run / name).write_text(name)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"]["older.txt"] = file_digest(run / "older.txt")
+    (run / "manifest.json").write_text(json.dumps(manifest))
     case.restored().save(run)
-    assert not (run / "stray.txt").exists()
+    assert not (run / "older.txt").exists() and (run / "notes.txt").read_text() == "notes.txt"
     palate.restore(run)

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -179,6 +182,42 @@ def test_a_run_that_was_killed_between_the_renames_opens(run):
     run.rename(run.parent / f".palate-tmp-{number}-run")
     assert palate.restore(run).name == "content_knn"
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]
+
+
+DIE = """
+import os, pathlib, signal, sys
+from palate.core import files
+from palate.core.asides import OLD_PREFIX
+from palate.evaluation.runs import run_add
+from palate.training.erase import erase_user
+from palate.training.saving import restore, save
+
+replace = os.replace
+
+def replace_and_die(source, target):
+    replace(source, target)
+    if pathlib.Path(target).name.startswith(OLD_PREFIX):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run, table, operation = sys.argv[1:]
+files.os.replace = replace_and_die
+{"add": lambda: run_add(run, table), "forget": lambda: erase_user(run, "u3"), "save": lambda: save(restore(run), run)}[
+    operation
+]()
+"""
+
+
+def test_a_change_that_is_killed_between_the_renames_is_finished(model, table, tmp_path):
+    file = table("new")
+    runs = {name: model.save(tmp_path / name / "run") for name in ("add", "forget", "save")}
+    changes = [subprocess.Popen([sys.executable, "-c", DIE, run, file, name]) for name, run in runs.items()]
+    assert [change.wait() for change in changes] == [-signal.SIGKILL] * 3
+    for run in runs.values():
+        assert not run.exists() and len(asides(run.parent, "run")) == 2
+    assert "new" in items_of(runs["add"]) and "u3" not in users_of(runs["forget"])
+    assert len(items_of(runs["save"])) == 12
+    for run in runs.values():
+        assert not asides(run.parent)
 
 
 def test_a_fit_with_another_name_leaves_the_writer_of_a_longer_one_alone(model, run):

@@ -54,7 +54,7 @@ def encode(
 ) -> None:
     """Turn raw text, pictures, sound and video into vectors, once; a killed run resumes."""
     import palate
-    from palate.core.places import vectors_folder
+    from palate.core.cache import vectors_folder
     from palate.features.plan import plan_content
     from palate.features.ray_store import RayStore
 

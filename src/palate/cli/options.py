@@ -48,7 +48,7 @@ class DataOptions:
     @property
     def store_folder(self) -> str:
         """Folder of encoded vectors; in the user's cache unless ``--store`` names one."""
-        from palate.core.places import vectors_folder
+        from palate.core.cache import vectors_folder
 
         return self.store or str(vectors_folder(self.data))
 

@@ -130,9 +130,14 @@ def serve(
 
 
 def _check_run(folder: str) -> None:
+    from contextlib import suppress
     from pathlib import Path
 
+    from palate.core.asides import mend
     from palate.core.errors import ArtefactError
 
+    with suppress(ArtefactError):
+        # another process may write the run, or this one may not
+        mend(folder)
     if not (Path(folder) / "manifest.json").is_file():
         raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")

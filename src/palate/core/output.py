@@ -68,7 +68,7 @@ def check_output(folder: str | Path, kind: str, data: str | Path | None = None) 
         why = getattr(error, "strerror", None) or error
         raise ArtefactError(f"cannot be used ({why})", file=folder, hint="choose another folder") from error
     if not free and found != kind:
-        what = f"is a {found}, not a {kind}" if found else f"is not empty and not a {kind}"
+        what = f"is {_a(found)}, not {_a(kind)}" if found else f"is not empty and not {_a(kind)}"
         raise ArtefactError(what, file=folder, hint="nothing was changed; choose a new folder")
 
 
@@ -201,6 +201,10 @@ def _object(file: Path) -> dict[str, Any]:
     except ArtefactError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind.startswith(("a", "e", "i", "o")) else f"a {kind}"
 
 
 def _same(one: Path, other: Path) -> bool:

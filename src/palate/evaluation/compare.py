@@ -88,11 +88,13 @@ def _check_same(folder: Path, data: Dataset) -> None:
     Raises:
         ArtefactError: naming what differs.
     """
-    there = read_json(folder / "result.json") if (folder / "result.json").is_file() else None
-    for name, value in (("hash", data.hash), ("split", str(data.spec))) if there else ():
+    if not (folder / "result.json").is_file():
+        return
+    there = read_json(folder / "result.json")
+    for name, value, told in (("hash", data.hash, "other data"), ("split", str(data.spec), "another split")):
         if there.get(name) != value:
             raise ArtefactError(
-                f"holds a comparison on {'other data' if name == 'hash' else 'another split'}",
+                f"holds a comparison on {told}",
                 file=folder,
                 hint="nothing was changed; choose another folder, or --overwrite (overwrite=True)",
             )
@@ -231,7 +233,7 @@ def _select(
         "content": fitted.capabilities.content,
         "epochs": len(fitted_log.history),
     }
-    save(fitted, folder / key / "run")
+    save(fitted, folder / key / "run", overwrite=True)
     write_json(done, cell)
     shutil.rmtree(folder / f"{key}.checkpoint", ignore_errors=True)
     return cell | {"stored_mib": _stored(done.with_name("run"))}

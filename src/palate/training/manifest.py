@@ -29,7 +29,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     if not file.is_file():
         raise ArtefactError("not a run folder", file=folder, hint=f"expected {MANIFEST}, written by palate fit")
-    manifest = read_json(file)
+    manifest: dict[str, Any] = read_json(file)
     written = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(written, int) or isinstance(written, bool):
         raise ArtefactError("no format version", file=file)

@@ -52,8 +52,8 @@ class RunIdentity:
             model: name of the model.
             about: facts on data, split, seed and settings.
         """
-        texts = (str(about.get(key, "")) for key in ("hash", "split"))
-        return cls(model, *texts, int(about.get("seed", -1)), str(about.get("fingerprint", "")))
+        data, split, settings = (str(about.get(key, "")) for key in ("hash", "split", "fingerprint"))
+        return cls(model, data, split, int(about.get("seed", -1)), settings)
 
     def difference(self, other: RunIdentity) -> str | None:
         """What differs, in words; None for the same fit.

@@ -163,8 +163,8 @@ def _restore(folder: Path) -> Model:
         users = IdMap(pl.read_parquet(folder / "users.parquet")["id"], "user")
     with reading(folder / MANIFEST, "shape"):
         shape = manifest["shape"]
-        features, fields = dict(shape["features"]), dict(shape.get("fields", {}))
-        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), features, fields)
+        widths, fields = dict(shape["features"]), dict(shape.get("fields", {}))
+        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), widths, fields)
         if spec.n_users != len(users.ids) or not 0 <= spec.n_items <= len(items):
             raise ValueError(f"not of {len(users.ids)} users and {len(items)} items")
     with reading(folder / "seen.safetensors"):
