@@ -95,6 +95,15 @@ def test_a_file_and_an_impossible_name_are_refused(home):
             check_output(target, "run")
 
 
+def test_a_mount_point_cannot_be_replaced_and_is_refused_before_any_work(home, monkeypatch):
+    (home / "volume").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "volume")
+    with pytest.raises(ArtefactError, match="mount point"):
+        check_output("volume", "run")
+    check_output("volume/run", "run")
+    check_output("volume", "comparison")
+
+
 def replaced(folder, name):
     with atomic_folder(folder) as aside:
         (aside / "media").mkdir()

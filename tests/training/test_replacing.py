@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -142,6 +141,13 @@ def test_a_fit_is_refused_before_it_trains(run, table, monkeypatch):
     assert caught == [str(run.parent / "new")]
 
 
+def test_a_fit_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("palate.evaluation.runs.fit_one", lambda *_: ({}).fitted)
+    with pytest.raises(AttributeError):
+        run_fit(DATA, "popularity", tmp_path / "run", content=plan_content(DATA))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_fit_again_counts_its_opening(tmp_path):
     for count in (1, 2):
         run_fit(DATA, "popularity", tmp_path / "run", content=plan_content(DATA), baselines=False)
@@ -199,19 +205,20 @@ def replace_and_die(source, target):
     if pathlib.Path(target).name.startswith(OLD_PREFIX):
         os.kill(os.getpid(), signal.SIGKILL)
 
-run, table, operation = sys.argv[1:]
+table, add, forget, again = sys.argv[1:]
 files.os.replace = replace_and_die
-{"add": lambda: run_add(run, table), "forget": lambda: erase_user(run, "u3"), "save": lambda: save(restore(run), run)}[
-    operation
-]()
+for change in (lambda: run_add(add, table), lambda: erase_user(forget, "u3"), lambda: save(restore(again), again)):
+    process = os.fork()
+    if process == 0:
+        change()
+        os._exit(1)
+    assert os.waitpid(process, 0)[1] == signal.SIGKILL
 """
 
 
 def test_a_change_that_is_killed_between_the_renames_is_finished(model, table, tmp_path):
-    file = table("new")
     runs = {name: model.save(tmp_path / name / "run") for name in ("add", "forget", "save")}
-    changes = [subprocess.Popen([sys.executable, "-c", DIE, run, file, name]) for name, run in runs.items()]
-    assert [change.wait() for change in changes] == [-signal.SIGKILL] * 3
+    subprocess.run([sys.executable, "-c", DIE, table("new"), *runs.values()], check=True)
     for run in runs.values():
         assert not run.exists() and len(asides(run.parent, "run")) == 2
     assert "new" in items_of(runs["add"]) and "u3" not in users_of(runs["forget"])

@@ -24,6 +24,8 @@ _SIGNATURES: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = {
     "comparison": (("result.json", frozenset({"table", "baseline", "openings_of_test"})),),
     "search": (("best.json", frozenset({"search", "trial", "settings"})),),
 }
+_REPLACED = frozenset({"run", "set of encoders", "encoder", "world"})
+"""Kinds that are replaced as a whole, by renaming."""
 _VECTORS = frozenset({"items.parquet", "users.parquet", "vectors.safetensors", "scorer.onnx"})
 
 
@@ -62,6 +64,10 @@ def check_output(folder: str | Path, kind: str, data: str | Path | None = None) 
         path = Path(folder)
         if path.exists() and not path.is_dir():
             raise ArtefactError("is a file", file=folder, hint="nothing was changed; choose a new folder")
+        if kind in _REPLACED and os.path.ismount(path):
+            raise ArtefactError(
+                "is a mount point, which cannot be replaced", file=folder, hint="name a folder inside it"
+            )
         free = is_free(path)
         found = None if free else kind_of(path)
     except (OSError, ValueError) as error:

@@ -90,7 +90,13 @@ def run_fit(
     with claimed(work, "checkpoint", shown=out):
         mend(out, wait=WAIT)
         check_replacement(out, RunIdentity.of(main.name, about), data.items.ids.ids, None, overwrite)
-        return _fit(main, data, out, work, content, seed, init_from, test, baselines, overwrite, world)
+        try:
+            return _fit(main, data, out, work, content, seed, init_from, test, baselines, overwrite, world)
+        except BaseException:
+            if not any(work.rglob("*.safetensors")):
+                # nothing was trained that the same call could go on with
+                _clear(work)
+            raise
 
 
 def _fit(
