@@ -10,7 +10,7 @@ import pytest
 from cli_shop import N_ITEMS, N_USERS
 
 from palate.cli import main
-from palate.core.errors import ConfigError, MissingDependencyError
+from palate.core.errors import ArtefactError, ConfigError, MissingDependencyError
 
 
 def test_check_opens_media_and_names_the_broken_file(shop, ask):
@@ -265,3 +265,34 @@ def test_json_has_no_nan(capsys):
 
     show.emit({"a": float("nan"), "b": [float("inf"), 1.5], "c": pl.Series([1]).to_list()}, True)
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": [1]}
+
+
+def test_vectors_are_kept_in_the_cache_and_the_data_stay_as_they_are(shop, call):
+    from palate.core.cache import vectors_folder
+
+    before = sorted(shop.rglob("*"))
+    call("encode", shop, "--encoder", "text=hash", "--quiet")
+    assert sorted(shop.rglob("*")) == before
+    assert list(vectors_folder(shop).glob("hash-*/*.safetensors"))
+
+
+def test_a_fault_of_the_disk_is_one_line(monkeypatch, capsys):
+    from palate.cli import main
+
+    def fail():
+        raise OSError(28, "No space left on device", "run/items.parquet")
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        main.run()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: file 'run/items.parquet': No space left on device\n"
+
+
+@pytest.mark.parametrize("command", ["fit", "pretrain", "tune", "compare"])
+def test_the_data_are_refused_as_out_before_they_are_read(shop, call, command, monkeypatch):
+    monkeypatch.setattr("palate.load", lambda *_, **__: pytest.fail("the data were read"))
+    option = ("--models", "popularity") if command == "compare" else ("--model", "popularity")
+    for out in (shop, shop.parent):
+        with pytest.raises(ArtefactError, match="the data"):
+            call(command, shop, "--out", out, *option)

@@ -249,3 +249,32 @@ def test_missing_and_changed_files_are_named(tmp_path):
 
 def test_digest_parts_cannot_be_shifted():
     assert digest("ab", "c") != digest("a", "bc") and digest("a") == digest(b"a") and len(digest()) == 32
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+
+    from palate.core.content import Features
+    from palate.features.segment import Segment
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(ArtefactError, match=r"cannot be written .*No space left"):
+        write_tensors(tmp_path / "t.safetensors", TENSORS)
+    segment = Segment.of(["a"], Features(np.ones((1, 2), np.float32), np.ones(1, bool)), {}, np.dtype(np.float32))
+    with pytest.raises(ArtefactError, match=r"cannot be written .*No space left"):
+        segment.write(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_files_follow_the_umask(tmp_path):
+    before = os.umask(0o007)
+    try:
+        write_tensors(tmp_path / "t.safetensors", TENSORS)
+        write_text(tmp_path / "a.txt", "text")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o660}
