@@ -50,15 +50,22 @@ def locked(path: str | Path, wait: float = WAIT, shown: str | Path | None = None
         yield
     finally:
         held.discard(target)
-        # while it is held: whoever waits for the removed file notices and makes a new one
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        _release(lock)
 
 
 def lock_file(path: str | Path) -> Path:
     """The lock file of ``path``."""
     target = Path(os.path.realpath(path))
     return target.with_name(f".{target.name}.lock")
+
+
+def _release(lock: BaseFileLock) -> None:
+    from filelock import SoftFileLock
+
+    if not isinstance(lock, SoftFileLock):
+        # while it is held: whoever waits for the removed file notices and makes a new one
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def _acquire(target: Path, wait: float, shown: str | Path) -> BaseFileLock:
