@@ -94,7 +94,7 @@ class Dataset:
         searches: Any = None,
         queries: Any = None,
         ids: str | Mapping[str, str] | None = None,
-        absent: Collection[str] = ABSENT,
+        absent: Collection[str] | None = None,
         relation_ids: Sequence[IdColumn] = (),
         notes: Sequence[str] = (),
     ) -> Dataset:
@@ -121,7 +121,7 @@ class Dataset:
             queries: id and text of each query; without it a query is its own words.
             ids: ``text`` or ``integer``, or such a type by entity (``item``, ``user``, ``query``); by default whole
                 numbers where every id of every table is its own usual spelling of one, else text.
-            absent: words that mean "no value".
+            absent: words that mean "no value", instead of ``NULL``, ``NaN``, ``N/A`` and the like.
             relation_ids: ids of items that ``relations`` were read from, to choose the type of ids.
             notes: what the reader has to say.
 
@@ -134,7 +134,8 @@ class Dataset:
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
         given = {"items": items, "interactions": interactions, "users": users, "searches": searches, "queries": queries}
-        tables = {name: to_source(table, absent) for name, table in given.items() if table is not None}
+        words = ABSENT if absent is None else absent
+        tables = {name: to_source(table, words) for name, table in given.items() if table is not None}
         said = [absent_note(name, table.absent) for name, table in tables.items()]
         with errors_from(read_from.get("items")):
             frame, log_frame = tables["items"].frame, tables["interactions"].frame

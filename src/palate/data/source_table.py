@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -47,6 +47,26 @@ class SourceTable:
         text = {column: values.filter(keep) for column, values in self.text.items()}
         return replace(self, frame=self.frame.filter(keep), text=text)
 
+    def rename(self, names: Mapping[str, str]) -> SourceTable:
+        """The same table under other names of columns.
+
+        Args:
+            names: old name -> new name.
+        """
+        text = {
+            names.get(column, column): values.alias(names.get(column, column)) for column, values in self.text.items()
+        }
+        return replace(self, frame=self.frame.rename(dict(names), strict=False), text=text)
+
+    def with_columns(self, *columns: pl.Series) -> SourceTable:
+        """The table with further or other columns.
+
+        Args:
+            columns: typed columns.
+        """
+        text = {column: values for column, values in self.text.items() if column not in {one.name for one in columns}}
+        return replace(self, frame=self.frame.with_columns(columns), text=text)
+
 
 def typed_table(
     frame: pl.DataFrame,
@@ -72,3 +92,26 @@ def typed_table(
             text[column.name] = values
         columns.append(typed)
     return SourceTable(pl.DataFrame(columns), text, absent, issues, from_text)
+
+
+def stack(sources: Sequence[SourceTable], words: Collection[str] = ABSENT) -> SourceTable:
+    """The rows of several tables one after the other; a column that one of them lacks is absent there.
+
+    Args:
+        sources: the tables.
+        words: words that mean "no value".
+    """
+    from_text = all(source.from_text for source in sources)
+    frames = [
+        pl.DataFrame([source.spelled(c).cast(pl.String) for c in source.frame.columns]) if from_text else source.frame
+        for source in sources
+    ]
+    issues = tuple(issue for source in sources for issue in source.issues)
+    table = typed_table(pl.concat(frames, how="diagonal_relaxed"), words, from_text, issues)
+    absent: dict[str, dict[str, int]] = {}
+    for source in sources:
+        for column, counts in source.absent.items():
+            for word, count in counts.items():
+                of_column = absent.setdefault(column, {})
+                of_column[word] = of_column.get(word, 0) + count
+    return replace(table, absent=absent)

@@ -80,6 +80,7 @@ class PlainFolder:
             searches=tables.get("searches"),
             queries=tables.get("queries"),
             ids=wish,
+            absent=options.get("absent") or settings.get("absent"),
             relation_ids=relation_ids,
             notes=found.notes,
         )

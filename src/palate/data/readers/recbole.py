@@ -74,6 +74,8 @@ class RecBoleLayout:
             columns=columns,
             roles={**roles, **(options.get("roles") or {})},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or ("given" if "part" in roles else "random"),
             features=given,
             name=stem,

@@ -100,14 +100,19 @@ class TfIdfAttributes(TermEncoder):
             half = int(np.searchsorted(edges, number, side="right"))
             return [f"{key}~{half // 2}", f"{key}^{(half + 1) // 2}"]
         if isinstance(value, float):
-            return [f"{key}={value:g}"]
+            return [f"{key}={int(value) if value.is_integer() else repr(value)}"]
         return [f"{key}={part}" for part in value]
 
 
 def attribute_values(value: Any) -> list[str] | float:
-    """The value of one cell: a number, or lower-case values of a list or separated by a comma, ``|`` or ``;``."""
+    """The value of one cell: a number, or lower-case values of a list or separated by a comma, ``|`` or ``;``.
+
+    A whole number that no float holds exactly is a code, and so a text.
+    """
     if isinstance(value, bool):
         return [str(value).lower()]
+    if isinstance(value, int) and abs(value) > 2**53:
+        return [str(value)]
     if isinstance(value, int | float | np.number):
         number = float(value)
         return number if math.isfinite(number) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from palate.data.issues import DataIssue
 from palate.data.media import MediaRoot
 from palate.data.readers.shared.settings import SETTINGS, TABLES
 from palate.data.regular_file import check_regular, odd_kind
-from palate.data.source_table import SourceTable, typed_table
+from palate.data.source_table import SourceTable, stack
 from palate.data.table_format import TableFormat
 from palate.data.tables import ENDINGS, find_table, read_source, tables_named
 
@@ -133,9 +133,9 @@ def _combined(
 ) -> tuple[SourceTable, str]:
     """Several files as one table: rows one after the other, or columns side by side where they share a key."""
     columns = [set(source.frame.columns) for source in sources]
-    issues = tuple(issue for source in sources for issue in source.issues)
+    stacked = stack(sources, form.absent)
     if all(one == columns[0] for one in columns) or name not in _JOINED:
-        return _stacked(sources, form, issues), "are read one after the other"
+        return stacked, "are read one after the other"
     key = _key(name, columns, sources, section, paths)
     keys = {str(path): [(str(path), key)] for path in paths}
     unified, _ = unify_ids(
@@ -149,7 +149,7 @@ def _combined(
     ]
     seen = frames[0][key]
     if not any(seen.is_in(frame[key].implode()).any() for frame in frames[1:]):
-        return _stacked(sources, form, issues), "share no id and are read one after the other"
+        return stacked, "share no id and are read one after the other"
     for path, frame in zip(paths, frames):
         repeated = (~frame[key].is_first_distinct() & frame[key].is_not_null()).arg_true()
         if len(repeated):
@@ -164,27 +164,7 @@ def _combined(
         joined = joined.with_columns(pl.coalesce(column, f"{column}\0").alias(column) for column in both)
         joined = joined.drop(f"{column}\0" for column in both)
     text = {} if joined[key].dtype != pl.String else {key: joined[key]}
-    from_text = all(source.from_text for source in sources)
-    return SourceTable(joined, text, _absent(sources), issues, from_text), f"are joined by {key!r}"
-
-
-def _stacked(sources: Sequence[SourceTable], form: TableFormat, issues: tuple[DataIssue, ...]) -> SourceTable:
-    from_text = all(source.from_text for source in sources)
-    frames = [
-        pl.DataFrame([source.spelled(c).cast(pl.String) for c in source.frame.columns]) if from_text else source.frame
-        for source in sources
-    ]
-    table = typed_table(pl.concat(frames, how="diagonal_relaxed"), form.absent, from_text, issues)
-    return SourceTable(table.frame, table.text, _absent(sources), issues, from_text)
-
-
-def _absent(sources: Sequence[SourceTable]) -> dict[str, dict[str, int]]:
-    out: dict[str, dict[str, int]] = {}
-    for source in sources:
-        for column, counts in source.absent.items():
-            for word, count in counts.items():
-                out.setdefault(column, {})[word] = out.get(column, {}).get(word, 0) + count
-    return out
+    return replace(stacked, frame=joined, text=text), f"are joined by {key!r}"
 
 
 def _key(
