@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,24 @@ def search_roles(frame: pl.DataFrame, file: str | None) -> dict[str, str]:
         if "query" not in roles:
             raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")
     return roles
+
+
+def new_rows(items: Catalog, frame: Any) -> SourceTable:
+    """New rows of a catalogue, with ids and texts as they are spelled.
+
+    Args:
+        items: the catalogue.
+        frame: a table of any library, or one that was read from a file.
+
+    Raises:
+        DataError: without the column of ids, or as :func:`to_polars`.
+    """
+    source, key = to_source(frame), items.id_column
+    if key not in source.frame.columns:
+        hint = f"columns: {', '.join(source.frame.columns)}"
+        raise DataError("new items lack the id column", column=key, hint=hint)
+    texts = [c for c in source.frame.columns if c == key or items.frame.schema.get(c) == pl.String]
+    return replace(source, frame=source.frame.with_columns(source.spelled(c) for c in texts))
 
 
 class DenseLog(NamedTuple):
