@@ -17,6 +17,7 @@ from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
 from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
+from palate.data.item_columns import conform
 from palate.data.media import MediaRoot
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
@@ -34,6 +35,7 @@ class Catalog:
         root: folder that relative media paths start from; media outside it are refused.
         given: ready-made vectors by modality, aligned with the rows.
         file: the table it was read from, for error messages.
+        decimals: column of numbers that were written as text -> the decimal sign of their spelling.
 
     Raises:
         DataError: if ``ids``, ``kinds`` or ``given`` do not fit the table.
@@ -45,6 +47,7 @@ class Catalog:
     root: Path | None = None
     given: Mapping[str, Features] = field(default_factory=dict)
     file: str | None = None
+    decimals: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.ids):
@@ -173,7 +176,10 @@ class Catalog:
             name = sorted(extra)[0]
             hint = did_you_mean(name, self.frame.columns)
             raise DataError("the catalogue has no such column", column=name, hint=hint)
-        return frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
+        rows = {
+            c: conform(frame[c], self.frame.schema[c], self.kinds.get(c), self.decimals.get(c)) for c in frame.columns
+        }
+        return frame.with_columns([_cast(values.alias(c), self.frame.schema[c]) for c, values in rows.items()])
 
     def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
         """A catalogue with more rows; columns that the new rows lack become null.

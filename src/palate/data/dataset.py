@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -16,13 +17,24 @@ from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.data.catalog import Catalog
-from palate.data.columns import errors_from, guess_interactions, guess_items
+from palate.data.columns import (
+    TIME_FORMAT,
+    errors_from,
+    guess_interactions,
+    guess_items,
+    type_log,
+    unused_columns,
+)
 from palate.data.event_split import EventSplit, split_events
 from palate.data.events import UNKNOWN_TIME, Events, codes
+from palate.data.feedback import default_rule, feedback_issues, parse_rule
 from palate.data.frames import dense_log, dense_searches, to_polars
 from palate.data.histories import Histories
 from palate.data.ids import IdMap
 from palate.data.interactions import Interactions, PositiveRule
+from palate.data.issues import DataIssue
+from palate.data.item_columns import issue_notes, read_item_columns
+from palate.data.key_columns import find_key
 from palate.data.query_log import QueryLog, build_query_log
 from palate.data.relations import Relations
 from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
@@ -44,6 +56,7 @@ class Dataset:
         layout: name of the layout it was read in.
         notes: guesses made while reading.
         searches: queries that led to items, where known.
+        issues: what reading changed, left out or doubted; each is in ``notes`` as well.
     """
 
     name: str
@@ -56,6 +69,7 @@ class Dataset:
     layout: str = "frames"
     notes: tuple[str, ...] = ()
     searches: QueryLog | None = None
+    issues: tuple[DataIssue, ...] = ()
 
     @classmethod
     def from_frames(
@@ -64,8 +78,8 @@ class Dataset:
         interactions: Any,
         users: Any = None,
         *,
-        columns: Mapping[str, str] | None = None,
-        roles: Mapping[str, str | Sequence[str]] | None = None,
+        columns: Mapping[str, str | None] | None = None,
+        roles: Mapping[str, str | Sequence[str] | None] | None = None,
         positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
@@ -83,10 +97,13 @@ class Dataset:
             items: one row an item.
             interactions: one row an event.
             users: one row a user; without it the users are those of the interactions.
-            columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
-            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
-                ``context`` may name several columns.
-            positive: the rule for positives, such as ``{"rating": ">=4"}``; every event counts by default.
+            columns: item columns -> ``id``, a kind (``text``, ``image`` ...) or a form of an attribute (``number``,
+                ``category``, ``list``); guessed where not given. A kind -> None says that no column is of this kind.
+            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given. None
+                says that no column has the role, ``context`` may name several, ``time_format`` says how times are
+                written.
+            positive: the rule for positives, such as ``{"rating": ">=4"}``, of roles or of the log's own columns; by
+                default events with label 1 where there is a label of 0 and 1, else every event. ``{}`` is every event.
             split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
                 parts, else ``random``.
             features: ready vectors by modality, aligned with ``items``.
@@ -108,21 +125,65 @@ class Dataset:
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
         item_frame, log = to_polars(items), to_polars(interactions)
+        named = dict(roles or {})
+        user_frame = None if users is None else to_polars(users)
         with errors_from(read_from.get("items")):
-            item_id, kinds, item_notes = guess_items(item_frame, columns, log)
+            of_item = named.get("item")
+            guess = guess_items(item_frame, columns, log, of_item if isinstance(of_item, str) else None)
+            content = read_item_columns(item_frame, guess.columns)
+        of_user = named.get("user")
+        user_key = (
+            None
+            if user_frame is None
+            else find_key(user_frame, log, "user", of_user if isinstance(of_user, str) else None)
+        )
         with errors_from(read_from.get("interactions")):
-            role_columns, role_notes = guess_interactions(log, roles)
+            keys = {"item": guess.log_item} | ({} if user_key is None else {"user": user_key[1]})
+            given_split = (
+                str(split).startswith("given")
+                if isinstance(split, str)
+                else split is not None and split.kind == "given"
+            )
+            role_columns, role_notes = guess_interactions(log, roles, keys, given_split)
+            time_format = named.get(TIME_FORMAT)
+            log, log_issues = type_log(
+                log, role_columns, read_from.get("interactions"), None if time_format is None else str(time_format)
+            )
+            log_issues += unused_columns(log, role_columns, [role for role, column in named.items() if column is None])
+        with errors_from(read_from.get("positive", read_from.get("interactions"))):
+            given_rule = parse_rule(positive, role_columns)
+        item_id = guess.item_id
         item_ids = IdMap(item_frame[item_id], "item", read_from.get("items"))
-        if users is None:
+        if user_frame is None:
             with errors_from(read_from.get("interactions")):
                 distinct = log[role_columns["user"]].drop_nulls().unique(maintain_order=True)
                 user_catalog = Catalog.from_ids(distinct, "user")
         else:
-            user_catalog = _user_catalog(to_polars(users), role_columns["user"], read_from.get("users"))
+            user_catalog = _user_catalog(
+                user_frame, user_key[0] if user_key else role_columns["user"], read_from.get("users")
+            )
         folder = None if root is None else Path(root)
-        catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
+        catalog = Catalog(
+            content.frame,
+            item_ids,
+            content.kinds,
+            folder,
+            features or {},
+            read_from.get("items"),
+            content.decimals,
+        )
         ids = catalog.ids, user_catalog.ids
         table, drop_notes, dropped = dense_log(log, role_columns, *ids, read_from.get("interactions"))
+        rule = default_rule(table) if given_rule is None else given_rule
+        with errors_from(read_from.get("interactions")):
+            log_issues += feedback_issues(table, rule, role_columns, given_rule is None)
+        found = [
+            *issue_notes(content.issues, "items", read_from.get("items")),
+            *issue_notes(log_issues, "interactions", read_from.get("interactions")),
+        ]
+        for note, issue in found:
+            if issue.severity == "warning":
+                warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
         searched = [table] if "query" in table.columns else []
         if searches is not None:
             searched.append(dense_searches(to_polars(searches), *ids, read_from.get("searches")))
@@ -136,11 +197,12 @@ class Dataset:
             user_catalog,
             Interactions(table, read_from.get("interactions"), dropped),
             relations or Relations(),
-            PositiveRule.parse(positive),
+            rule,
             spec,
             layout,
-            (*item_notes, *role_notes, *drop_notes),
+            (*guess.notes, *role_notes, *drop_notes, *(note for note, _ in found)),
             build_query_log(searched, query_frame, read_from.get("queries")),
+            tuple(issue for _, issue in found),
         )
 
     def with_split(self, split: SplitSpec | str) -> Dataset:
@@ -183,7 +245,7 @@ class Dataset:
             self.users.content_hash(),
             self.interactions.content_hash(),
             self.relations.content_hash(),
-            self.positive.model_dump_json(),
+            self.positive.key,
             *([] if self.searches is None else [self.searches.content_hash()]),
         )
 

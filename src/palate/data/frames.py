@@ -11,7 +11,7 @@ import polars as pl
 
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
-from palate.data.columns import errors_from, guess_interactions, normalise_log
+from palate.data.columns import errors_from, guess_interactions, type_log
 from palate.data.ids import IdMap
 from palate.data.pandas_table import from_pandas
 
@@ -52,6 +52,7 @@ def dense_searches(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | 
         roles, _ = guess_interactions(frame, None)
         if "query" not in roles:
             raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")
+    frame, _ = type_log(frame, roles, file)
     return dense_log(frame, roles, items, users, file)[0]
 
 
@@ -61,7 +62,7 @@ def dense_log(
     """A log with one column a role, and row numbers for users and items.
 
     Args:
-        log: one row an event.
+        log: one row an event, with the types of :func:`palate.data.columns.type_log`.
         roles: role -> column.
         items: ids of the items.
         users: ids of the users.
@@ -72,7 +73,7 @@ def dense_log(
         1,000 unknown ids, or None.
 
     Raises:
-        DataError: if no event is left, or a value cannot be read.
+        DataError: if no event is left.
     """
     item_rows: IntArray = items.rows(log[roles["item"]], "mark")
     user_rows: IntArray = users.rows(log[roles["user"]], "mark")
@@ -81,7 +82,7 @@ def dense_log(
     )
     unknown = np.flatnonzero((item_rows < 0) | (user_rows < 0))
     if not len(unknown):
-        return normalise_log(table, file), (), None
+        return table, (), None
     known = pl.Series((item_rows >= 0) & (user_rows >= 0))
     at = int(unknown[0])
     column = roles["item"] if item_rows[at] < 0 else roles["user"]
@@ -105,4 +106,4 @@ def dense_log(
     dropped = pl.DataFrame({"row": listed + 1, "column": columns, "value": values})
     if "row" not in table.columns:
         table = table.with_columns(row=pl.int_range(1, len(table) + 1))
-    return normalise_log(table, file).filter(known), (note,), dropped
+    return table.filter(known), (note,), dropped
