@@ -77,7 +77,7 @@ def check(
         _combinations(present, data.n_items),
         order,
         tuple(sorted(issues, key=lambda issue: SEVERITIES.index(issue.severity))),
-        data.notes,
+        data.guesses,
     )
 
 
@@ -90,7 +90,11 @@ def _degrees(data: Dataset) -> tuple[Any, Any]:
 
 
 def _table_issues(data: Dataset, probe: Probe | None, limit: int) -> tuple[list[DataIssue], bool]:
-    issues = [*scans.unknown_ids(data.interactions, limit), *scans.duplicate_events(data.interactions, limit)]
+    issues = [
+        *data.issues,
+        *scans.unknown_ids(data.interactions, limit),
+        *scans.duplicate_events(data.interactions, limit),
+    ]
     media = list(scans.media_issues(data.items, probe, limit))
     unsafe = any(issue.code == "media_unsafe" for issue in media)
     issues += [*media, *scans.odd_text(data.items, limit), *scans.duplicate_texts(data.items, limit)]

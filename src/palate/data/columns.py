@@ -32,12 +32,14 @@ class ItemGuess:
         columns: column -> what it is taken for; columns to ignore are left out.
         notes: what was guessed.
         log_item: the column of the log that holds the same ids, where it was found.
+        guessed: whether the kinds were guessed.
     """
 
     item_id: str
     columns: Mapping[str, ColumnGuess]
     notes: tuple[str, ...]
     log_item: str | None = None
+    guessed: bool = False
 
 
 def guess_items(
@@ -75,17 +77,25 @@ def guess_items(
     guesses = {c: ColumnGuess(_kind(k), k if k in FORMS else "") for c, k in given.items() if k not in ("id", "ignore")}
     guesses = {c: _with_form(frame[c], guess) for c, guess in guesses.items()}
     rest = [c for c in frame.columns if c != item_id and c not in given]
-    if guesses:
+    named = bool(guesses)
+    if named:
         guesses |= {c: ColumnGuess(None, reason="the settings do not name it") for c in rest}
     else:
         guesses = {c: guess_column(frame[c]) for c in rest}
         for column, guess in guesses.items():
             if guess.kind in refused:
                 guesses[column] = ColumnGuess(None, reason=f"the settings say that nothing is {guess.kind}")
-        for kind in COLUMN_KINDS:
-            if named := [column for column, guess in guesses.items() if guess.kind == kind]:
-                notes.append(f"items: {kind} is {', '.join(named)}")
-    return ItemGuess(item_id, guesses, tuple(notes), None if found is None else found[1])
+    return ItemGuess(item_id, guesses, tuple(notes), None if found is None else found[1], not named)
+
+
+def kind_notes(kinds: Mapping[str, str]) -> list[str]:
+    """What the columns of the items were taken for, one line a kind.
+
+    Args:
+        kinds: column -> kind.
+    """
+    found = {kind: [column for column, one in kinds.items() if one == kind] for kind in COLUMN_KINDS}
+    return [f"items: {kind} is {', '.join(columns)}" for kind, columns in found.items() if columns]
 
 
 def guess_interactions(

@@ -22,6 +22,7 @@ from palate.data.columns import (
     errors_from,
     guess_interactions,
     guess_items,
+    kind_notes,
     type_log,
     unused_columns,
 )
@@ -200,7 +201,13 @@ class Dataset:
             rule,
             spec,
             layout,
-            (*guess.notes, *role_notes, *drop_notes, *(note for note, _ in found)),
+            (
+                *guess.notes,
+                *(kind_notes(content.kinds) if guess.guessed else ()),
+                *role_notes,
+                *drop_notes,
+                *(note for note, _ in found),
+            ),
             build_query_log(searched, query_frame, read_from.get("queries")),
             tuple(issue for _, issue in found),
         )
@@ -226,6 +233,11 @@ class Dataset:
             DataError: if the vectors are not aligned.
         """
         return replace(self, items=replace(self.items, given={**self.items.given, **features}))
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """The notes without those that an issue repeats."""
+        return self.notes[: len(self.notes) - len(self.issues)]
 
     @property
     def n_users(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from palate.core.errors import DataError
+from palate.core.errors import DataError, did_you_mean
 from palate.data.interactions import PositiveRule
 from palate.data.issues import DataIssue
 
@@ -37,9 +37,13 @@ def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping
     if positive is None or isinstance(positive, PositiveRule) or not isinstance(positive, Mapping):
         return None if positive is None else PositiveRule.parse(positive)
     own = {column: role for role, column in roles.items() if role in PositiveRule.model_fields}
-    return PositiveRule.parse(
-        {own.get(k, k) if k not in PositiveRule.model_fields else k: v for k, v in positive.items()}
-    )
+    known = PositiveRule.model_fields
+    unknown = [str(key) for key in positive if key not in known and key not in own]
+    if unknown:
+        names = [*known, *own]
+        hint = f"{did_you_mean(unknown[0], names)}; a rule may name {', '.join(names)}"
+        raise DataError("the rule for positives names no role or column of the log", key=unknown[0], hint=hint)
+    return PositiveRule.parse({key if key in known else own.get(key, key): rule for key, rule in positive.items()})
 
 
 def default_rule(table: pl.DataFrame) -> PositiveRule:
@@ -69,7 +73,7 @@ def feedback_issues(
     if defaulted and rule.label is not None:
         values = table["label"].cast(pl.Float64)
         message = f"only events with label 1 are positives ({int((values == 1).sum())} of {len(table)})"
-        hint = "every event counts with --positive all"
+        hint = "every event counts with --positive all, in palate.yaml positive: {}"
         issues.append(DataIssue("label_rule", "note", message, column=roles.get("label"), hint=hint))
     if not defaulted and rule.accepts_all:
         return issues
