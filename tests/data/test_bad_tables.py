@@ -178,7 +178,13 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 SHOPS = {
     "duplicate item id": ({"items": b"id,title\n1,a b\n2,c d\n1,e f\n"}, "appears twice", "items.csv", 3, None),
     "empty item id": ({"items": b"id,title\n1,a b\n,c d\n"}, "id is empty", "items.csv", 2, None),
-    "fraction as id": ({"items": b"id,title\n1.0,a b\n2.5,c d\n"}, "not a whole number", "items.csv", 2, "id"),
+    "integers asked for": (
+        {"items": b"id,title\n1.0,a b\n2.5,c d\n", "settings": "ids: integer\n"},
+        "not a whole number",
+        "items.csv",
+        2,
+        "id",
+    ),
     "no item matches": ({"log": b"user,item\nu,x\nv,y\n"}, "no interaction matches", "interactions.csv", 1, "item"),
     "no user column": ({"log": b"who,item\nu,1\n"}, "which column is the user", "interactions.csv", None, None),
     "no id column": ({"items": b"code,title\n1,a\n"}, "which column is the item id", "items.csv", None, None),
@@ -192,13 +198,6 @@ SHOPS = {
         "interactions.csv",
         2,
         "time",
-    ),
-    "NaN rating": (
-        {"log": row_of(b"u1,2,NaN", b"user,item,rating\n")},
-        "not a finite number",
-        "interactions.csv",
-        2,
-        "rating",
     ),
     "infinite rating": ({"log": row_of(b"u1,2,inf", b"user,item,rating\n")}, "finite", "interactions.csv", 2, "rating"),
     "rating in words": (

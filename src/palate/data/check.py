@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,8 @@ def _degrees(data: Dataset) -> tuple[Any, Any]:
 
 
 def _table_issues(data: Dataset, probe: Probe | None, limit: int) -> tuple[list[DataIssue], bool]:
-    issues = [
-        *data.issues,
-        *scans.unknown_ids(data.interactions, limit),
-        *scans.duplicate_events(data.interactions, limit),
-    ]
+    issues = [replace(issue, rows=issue.rows[:limit]) for issue in data.issues]
+    issues += [*scans.unknown_ids(data.interactions, limit), *scans.duplicate_events(data.interactions, limit)]
     media = list(scans.media_issues(data.items, probe, limit))
     unsafe = any(issue.code == "media_unsafe" for issue in media)
     issues += [*media, *scans.odd_text(data.items, limit), *scans.duplicate_texts(data.items, limit)]

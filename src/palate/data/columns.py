@@ -178,8 +178,8 @@ def unused_columns(frame: pl.DataFrame, roles: Mapping[str, str], refused: Seque
 
 def type_log(
     frame: pl.DataFrame, roles: Mapping[str, str], file: str | None, time_format: str | None = None
-) -> tuple[pl.DataFrame, list[DataIssue]]:
-    """A log whose columns have the types of their roles: ``time`` as integer seconds, ``part`` as 0, 1 or 2, numbers.
+) -> tuple[list[pl.Series], list[DataIssue]]:
+    """Columns of a log in the types of their roles: ``time`` as integer seconds, ``part`` as 0, 1 or 2, numbers.
 
     Args:
         frame: the log.
@@ -188,7 +188,7 @@ def type_log(
         time_format: how times are written, see :func:`palate.data.times.read_times`.
 
     Returns:
-        The log, and what was decided for its times.
+        The columns that have such a role, and what was decided for the times.
 
     Raises:
         DataError: naming row and column of a value that cannot be read.
@@ -213,7 +213,7 @@ def type_log(
             bad = (numbers.is_null() & values.is_not_null()) | numbers.is_nan() | numbers.is_infinite()
             reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file)
             typed[roles[role]] = numbers
-    return frame.with_columns([values.alias(name) for name, values in typed.items()]), issues
+    return [values.alias(name) for name, values in typed.items()], issues
 
 
 def _parts(values: pl.Series, file: str | None) -> pl.Series:

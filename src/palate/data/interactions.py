@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
 from palate.data.hashing import series_parts
+from palate.data.times import cast_or_null
 
 ROLES = (
     "user",
@@ -33,6 +34,7 @@ ROLES = (
 )
 COMPARED = ("rating", "label", "weight")
 """Roles whose values the rule for positives compares with a number."""
+_LISTED = 12
 CONTEXT = "context:"
 """Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
@@ -81,9 +83,11 @@ class PositiveRule(BaseModel):
         for column in COMPARED:
             rule = getattr(self, column)
             if rule is not None:
-                keep &= _compare(_role(frame, column), rule).fill_null(False)
+                keep &= _compare(_role(frame, column), rule, frame).fill_null(False)
         if self.event is not None:
-            keep &= _role(frame, "event").cast(pl.String).is_in(list(self.event)).fill_null(False)
+            events = _role(frame, "event").cast(pl.String)
+            _check_events(events, self.event)
+            keep &= events.is_in(list(self.event)).fill_null(False)
         return keep
 
     @property
@@ -193,12 +197,29 @@ def _role(frame: pl.DataFrame, name: str) -> pl.Series:
     return frame[name]
 
 
-def _compare(values: pl.Series, rule: str) -> pl.Series:
+def _check_events(events: pl.Series, wanted: Sequence[str]) -> None:
+    counts = events.drop_nulls().value_counts(sort=True)
+    known = counts[counts.columns[0]].to_list()
+    if known and not set(wanted) & set(known):
+        listed = ", ".join(map(str, known[:_LISTED])) + (" ..." if len(known) > _LISTED else "")
+        hint = f"events here: {listed}"
+        raise DataError("no interaction has this event", column="event", key=", ".join(wanted), hint=hint)
+
+
+def _compare(values: pl.Series, rule: str, frame: pl.DataFrame) -> pl.Series:
     match = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
     if not match:
         raise DataError("cannot read the comparison", key=rule, hint="write a comparison such as '>=4'")
     sign, number = match[1], float(match[2])
-    column = values.cast(pl.Float64)
+    column = cast_or_null(values, pl.Float64())
+    bad = (column.is_null() & values.is_not_null()).arg_true()
+    if len(bad):
+        at = int(bad[0])
+        row = int(frame["row"][at]) if "row" in frame.columns else at + 1
+        hint = f"use numbers, or make {values.name!r} the role 'event' and name the values that count: event=VALUE"
+        raise DataError(
+            f"the rule {values.name}{rule} needs numbers, not {values[at]!r}", row=row, column=values.name, hint=hint
+        )
     return {
         ">=": column >= number,
         "<=": column <= number,

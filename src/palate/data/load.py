@@ -10,8 +10,9 @@ from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
 from palate.core.registry import Registry
 from palate.data.dataset import Dataset
+from palate.data.regular_file import check_regular
 
-OPTIONS = ("positive", "split", "columns", "roles", "name")
+OPTIONS = ("positive", "split", "columns", "roles", "name", "ids", "absent")
 
 
 class Reader(Protocol):
@@ -62,8 +63,9 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     Args:
         path: a folder or file.
         layout: name of the layout, recognised by content if None.
-        options: ``positive`` (for example ``{"rating": ">=4"}``), ``split``, ``columns``, ``roles``, and ``name``
-            where one folder holds several data sets.
+        options: ``positive`` (for example ``{"rating": ">=4"}``), ``split``, ``columns``, ``roles``, ``ids`` (``text``
+            or ``integer``), ``absent`` (words that mean "no value"), and ``name`` where one folder holds several data
+            sets.
 
     Returns:
         The data set; what was guessed is in its ``notes``.
@@ -75,13 +77,14 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     path = Path(path)
     if not path.exists():
         raise DataError("no such file or folder", file=path)
+    check_regular(path)
     name = layout or recognise(path)
     if name is None:
         raise DataError(
             "no known layout recognised",
             file=path,
-            hint="put items.csv and interactions.csv in one folder, or force one with --layout "
-            + "|".join(readers.names()),
+            hint="put items.csv and interactions.csv in one folder, or name your files in a palate.yaml there "
+            "(items: {file: products.csv}), or force a layout with --layout " + "|".join(readers.names()),
         )
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:

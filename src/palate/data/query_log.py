@@ -99,8 +99,17 @@ def build_query_log(
     )
 
 
+def query_column(queries: pl.DataFrame) -> str:
+    """The column of ids of a table of queries.
+
+    Args:
+        queries: one row a query.
+    """
+    return next((name for name in QUERY_IDS if name in queries.columns), queries.columns[0])
+
+
 def _catalog(queries: pl.DataFrame, file: str | None) -> Catalog:
-    column = next((name for name in QUERY_IDS if name in queries.columns), queries.columns[0])
+    column = query_column(queries)
     kinds = {name: "text" for name in queries.columns if name != column and queries[name].dtype == pl.String}
     if not kinds:
         raise DataError("queries have no text", file=file, hint=f"columns: {', '.join(queries.columns)}")

@@ -189,6 +189,8 @@ def _hint(time_format: str | None) -> str:
 
 def _numbers(values: pl.Series, time_format: str | None) -> TimeColumn:
     """Times written as numbers."""
+    if values.dtype.is_float():
+        values = values.set(values.abs() >= 2.0**63, None)
     known = values.drop_nulls()
     whole = values.dtype.is_integer() or bool((known.floor() == known).all())
     if time_format == "counter" or not len(known):

@@ -15,9 +15,11 @@ from palate.contracts import models
 from palate.contracts.parse import parse_model
 from palate.core.errors import ArtefactError
 from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
+from palate.data.absent import absent_note
+from palate.data.columns import errors_from
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
-from palate.data.tables import read_table
+from palate.data.tables import read_source
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
 from palate.evaluation.report import write_report
@@ -128,20 +130,24 @@ def run_add(run: str | Path, items: str | Path) -> int:
     """
     run = Path(run)
     model = restore_as(run, Recommender)
-    table = read_table(Path(items))
-    model.add_items(table)
+    table = read_source(Path(items))
+    for message in (*(issue.message for issue in table.issues), absent_note("new items", table.absent)):
+        if message:
+            log.warning(message)
+    with errors_from(str(items)):
+        model.add_items(table)
     manifest = read_json(run / "manifest.json")
     with atomic_folder(run) as aside:
         save(model, aside)
         fresh = read_json(aside / "manifest.json")
-        added = int(manifest.get("added_items", 0)) + len(table)
+        added = int(manifest.get("added_items", 0)) + len(table.frame)
         for file in run.iterdir():
             if file.is_file() and not (aside / file.name).exists():
                 shutil.copy2(file, aside / file.name)
                 if file.name in manifest["files"]:
                     fresh["files"][file.name] = manifest["files"][file.name]
         write_json(aside / "manifest.json", {**manifest, **fresh, "added_items": added})
-    return len(table)
+    return len(table.frame)
 
 
 def command_line() -> str:

@@ -20,6 +20,7 @@ from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.events import Events
+from palate.data.frames import new_rows
 from palate.data.ids import IdMap
 from palate.features.fitted import FittedContent
 from palate.features.given import given
@@ -128,22 +129,25 @@ class Deployment:
 
         Args:
             model: deployed here.
-            frame: pandas or polars rows with the catalogue's columns.
+            frame: pandas or polars rows with the catalogue's columns, or a table as it was read.
             features: modality -> vectors of the new rows, for modalities of given vectors.
 
         Raises:
             DataError: without an id column, or for an id that exists.
         """
-        table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
-        id_column = self.items.id_column
-        if id_column not in table.columns:
-            raise DataError("new items lack the id column", column=id_column)
+        table, id_column = new_rows(self.items, frame).frame, self.items.id_column
         ready = {
             name: given(found.values, found.present, name) if isinstance(found, Features) else given(found, name=name)
             for name, found in (features or {}).items()
         }
         grown = self.items.append(table, id_column, ready)
-        features = self.content.append_items(self.features, grown)
+        try:
+            features = self.content.append_items(self.features, grown)
+        except DataError as error:
+            row = error.row if error.row is None or error.row <= len(self.items) else error.row - len(self.items)
+            raise DataError(
+                error.message, file=error.file, row=row, column=error.column, key=error.key, hint=error.hint
+            ) from error
         model.update_items(self.content.model_features(features))
         self.features, self.items = features, grown
 

@@ -24,6 +24,8 @@ def attribute_values(value: Any) -> list[str] | float:
     A text is split at ``|`` and ``;`` where it has one of them, else at commas; a list written as text is a list, and
     a price a number. Names such as "Smith, John" belong in a list, or need ``|`` or ``;`` between them.
 
+    A whole number that no float holds exactly is a code, and so a text.
+
     Args:
         value: of the cell.
 
@@ -32,6 +34,8 @@ def attribute_values(value: Any) -> list[str] | float:
     """
     if isinstance(value, bool):
         return [str(value).lower()]
+    if isinstance(value, int) and abs(value) > 2**53:
+        return [str(value)]
     if isinstance(value, int | float | np.number):
         number = float(value)
         return number if math.isfinite(number) else []

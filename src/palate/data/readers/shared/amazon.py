@@ -108,6 +108,8 @@ def build(
         columns=kinds,
         roles={"user": "user", "item": "item", "rating": "rating", "time": "time"},
         positive=options.get("positive"),
+        ids=options.get("ids"),
+        absent=options.get("absent"),
         split=options.get("split") or "leave_one_out",
         relations=relations,
         root=reviews.parent,
