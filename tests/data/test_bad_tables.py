@@ -214,7 +214,13 @@ SHOPS = {
         2,
         "part",
     ),
-    "part 7": ({"log": b"user,item,part\nu1,1,0\nu1,2,7\n"}, "part is not", "interactions.csv", 2, "part"),
+    "part 7": (
+        {"log": b"user,item,part\nu1,1,0\nu1,2,7\n", "settings": "interactions: {part: part}\n"},
+        "part is not",
+        "interactions.csv",
+        2,
+        "part",
+    ),
     "yaml unknown section": ({"settings": "itms: {}\n"}, "did you mean items", "palate.yaml", None, None),
     "yaml unknown column": ({"settings": "items: {text: titel}\n"}, "did you mean title", "items.csv", None, "titel"),
     "yaml unknown kind": ({"settings": "items: {txt: title}\n"}, "did you mean", "palate.yaml", None, None),
@@ -287,9 +293,9 @@ def test_times_are_seconds_utc(tmp_path):
     assert read == [1577836800] * 7
 
 
-def test_units_may_be_mixed(tmp_path):
-    read = times(tmp_path, 1577836800, 1577836800123, 1577836800123456, 1577836800123456789, 0)
-    assert read == [1577836800] * 4 + [0]
+@pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
+def test_the_unit_belongs_to_the_column(tmp_path, scale):
+    assert times(tmp_path, 1577836800 * scale, 50 * scale, 0) == [1577836800, 50, 0]
 
 
 def test_wide_ids_become_text(tmp_path):
@@ -320,7 +326,7 @@ def test_fault_rows_count_lost_rows(tmp_path):
     assert caught.value.row == 3
 
 
-UNSAFE = ("../../etc/passwd.png", "/etc/passwd.png", "link.png", "sub/../../x.png", "folder/x.png", "https://x/y.png")
+UNSAFE = ("../../etc/passwd.png", "/etc/passwd.png", "link.png", "sub/../../x.png", "folder/x.png")
 
 
 @pytest.mark.parametrize("path", UNSAFE)

@@ -96,7 +96,7 @@ def test_missing_modalities_are_a_mask():
 
 
 def test_users_without_a_row_stay_without_attributes():
-    data = build(users=pl.DataFrame({"user": ["u", "v"], "age": [30, 40]}))
+    data = build(users=pl.DataFrame({"user": ["u", "v"], "age": [30, 40]}), positive={})
     assert data.users.ids.ids.to_list() == ["u", "v", "w"] and len(data.interactions) == 5
     assert data.users.raw("attributes")[1:] == [{"age": 40}, None]
     assert [(issue.code, issue.key, issue.count) for issue in data.issues] == [("user_without_row", "w", 1)]

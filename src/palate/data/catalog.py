@@ -18,6 +18,7 @@ from palate.core.files import digest
 from palate.data.exact import common_number_type, exact_cast
 from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
+from palate.data.item_columns import conform
 from palate.data.media import MediaRoot
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
@@ -35,6 +36,7 @@ class Catalog:
         root: folder that relative media paths start from; media outside it are refused.
         given: ready-made vectors by modality, aligned with the rows.
         file: the table it was read from, for error messages.
+        decimals: column of numbers that were written as text -> the decimal sign of their spelling.
 
     Raises:
         DataError: if ``ids``, ``kinds`` or ``given`` do not fit the table.
@@ -46,6 +48,7 @@ class Catalog:
     root: Path | None = None
     given: Mapping[str, Features] = field(default_factory=dict)
     file: str | None = None
+    decimals: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.ids):
@@ -174,7 +177,9 @@ class Catalog:
             name = sorted(extra)[0]
             hint = did_you_mean(name, self.frame.columns)
             raise DataError("the catalogue has no such column", column=name, hint=hint)
-        return frame.with_columns([exact_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
+        schema = self.frame.schema
+        rows = {c: conform(frame[c], schema[c], self.kinds.get(c), self.decimals.get(c)) for c in frame.columns}
+        return frame.with_columns([exact_cast(values.alias(c), schema[c]) for c, values in rows.items()])
 
     def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
         """A catalogue with more rows; columns that the new rows lack become null.

@@ -78,7 +78,7 @@ def check(
         _combinations(present, data.n_items),
         order,
         tuple(sorted(issues, key=lambda issue: SEVERITIES.index(issue.severity))),
-        tuple(note for note in data.notes if note not in {issue.message for issue in data.issues}),
+        data.guesses,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -17,9 +18,18 @@ from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.data.absent import ABSENT, absent_note
 from palate.data.catalog import Catalog
-from palate.data.columns import errors_from, guess_interactions, guess_items
+from palate.data.columns import (
+    TIME_FORMAT,
+    errors_from,
+    guess_interactions,
+    guess_items,
+    kind_notes,
+    type_log,
+    unused_columns,
+)
 from palate.data.event_split import EventSplit, split_events
 from palate.data.events import Events, codes
+from palate.data.feedback import default_rule, feedback_issues, parse_rule
 from palate.data.frames import complete_users, dense_log, dense_searches, search_roles, to_source, user_column
 from palate.data.histories import Histories
 from palate.data.id_columns import absent_ids_named, unify_ids
@@ -27,6 +37,8 @@ from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.ids import IdMap
 from palate.data.interactions import Interactions, PositiveRule
 from palate.data.issues import DataIssue
+from palate.data.item_columns import issue_notes, read_item_columns
+from palate.data.key_columns import find_key
 from palate.data.query_log import QueryLog, build_query_log, query_column
 from palate.data.relations import Relations
 from palate.data.splits import (
@@ -81,8 +93,8 @@ class Dataset:
         interactions: Any,
         users: Any = None,
         *,
-        columns: Mapping[str, str] | None = None,
-        roles: Mapping[str, str | Sequence[str]] | None = None,
+        columns: Mapping[str, str | None] | None = None,
+        roles: Mapping[str, str | Sequence[str] | None] | None = None,
         positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
@@ -104,10 +116,13 @@ class Dataset:
             items: one row an item.
             interactions: one row an event.
             users: one row a user; without it the users are those of the interactions.
-            columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
-            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
-                ``context`` may name several columns.
-            positive: the rule for positives, such as ``{"rating": ">=4"}``; every event counts by default.
+            columns: item columns -> ``id``, a kind (``text``, ``image`` ...) or a form of an attribute (``number``,
+                ``category``, ``list``); guessed where not given. A kind -> None says that no column is of this kind.
+            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given. None
+                says that no column has the role, ``context`` may name several, ``time_format`` says how times are
+                written.
+            positive: the rule for positives, such as ``{"rating": ">=4"}``, of roles or of the log's own columns; by
+                default events with label 1 where there is a label of 0 and 1, else every event. ``{}`` is every event.
             split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
                 parts, else ``random``.
             features: ready vectors by modality, aligned with ``items``.
@@ -137,18 +152,27 @@ class Dataset:
         words = ABSENT if absent is None else absent
         tables = {name: to_source(table, words) for name, table in given.items() if table is not None}
         said = [absent_note(name, table.absent) for name, table in tables.items()]
+        named = {role: column if isinstance(column, str) else None for role, column in (roles or {}).items()}
+        log_frame = tables["interactions"].frame
         with errors_from(read_from.get("items")):
-            frame, log_frame = tables["items"].frame, tables["interactions"].frame
-            item_id, kinds, item_notes = guess_items(frame, columns, log_frame)
+            guess = guess_items(tables["items"].frame, columns, log_frame, named.get("item"))
+        item_id = guess.item_id
+        user_key = find_key(tables["users"].frame, log_frame, "user", named.get("user")) if users is not None else None
+        spec = SplitSpec.parse(split) if isinstance(split, str) else split
         with errors_from(read_from.get("interactions")):
-            role_columns, role_notes = guess_interactions(log_frame, roles)
+            keys = {"item": guess.log_item, "user": None if user_key is None else user_key[1]}
+            given_split = spec is not None and spec.kind == "given"
+            role_columns, role_notes = guess_interactions(log_frame, roles, keys, given_split)
+        with errors_from(read_from.get("positive", read_from.get("interactions"))):
+            given_rule = parse_rule(positive, role_columns)
         places = {
             "item": [("items", item_id), ("interactions", role_columns["item"])],
             "user": [("interactions", role_columns["user"])],
             "query": [],
         }
         if users is not None:
-            places["user"].append(("users", user_column(tables["users"].frame, role_columns["user"])))
+            frame = tables["users"].frame
+            places["user"].append(("users", user_key[0] if user_key else user_column(frame, role_columns["user"])))
         searched_roles: dict[str, str] = {}
         if searches is not None:
             searched_roles = search_roles(tables["searches"].frame, read_from.get("searches"))
@@ -159,9 +183,16 @@ class Dataset:
             places["query"] += [("interactions", role_columns["query"])] if "query" in role_columns else []
         others = {"item": relation_ids}
         tables, id_notes = unify_ids(tables, places, parse_id_types(ids), read_from, others)
-        item_frame, log = tables["items"].frame, tables["interactions"]
+        content = read_item_columns(tables["items"].frame, guess.columns)
+        with errors_from(read_from.get("interactions")):
+            typed, log_issues = type_log(
+                tables["interactions"].frame, role_columns, read_from.get("interactions"), named.get(TIME_FORMAT)
+            )
+        log = tables["interactions"].with_columns(*typed)
+        refused = [role for role, column in (roles or {}).items() if column is None]
+        log_issues += unused_columns(log.frame, role_columns, refused)
         with absent_ids_named(tables["items"], item_id):
-            item_ids = IdMap(item_frame[item_id], "item", read_from.get("items"))
+            item_ids = IdMap(tables["items"].frame[item_id], "item", read_from.get("items"))
         log_users = log.frame[role_columns["user"]]
         issues = [issue for table in tables.values() for issue in table.issues]
         if users is None:
@@ -172,30 +203,51 @@ class Dataset:
             user_catalog, found = complete_users(user_catalog, log_users, read_from.get("interactions"))
             issues += found
         folder = None if root is None else Path(root)
-        catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
+        catalog = Catalog(
+            content.frame,
+            item_ids,
+            content.kinds,
+            folder,
+            features or {},
+            read_from.get("items"),
+            content.decimals,
+        )
         both = catalog.ids, user_catalog.ids
         dense = dense_log(log, role_columns, *both, read_from.get("interactions"))
         issues += dense.issues
+        rule = default_rule(dense.table) if given_rule is None else given_rule
+        log_issues += feedback_issues(dense.table, rule, role_columns, given_rule is None)
+        columns_said = [
+            *issue_notes(content.issues, "items", read_from.get("items")),
+            *issue_notes(log_issues, "interactions", read_from.get("interactions")),
+        ]
+        for note, issue in columns_said:
+            if issue.severity == "warning":
+                warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
         searched = [dense.table] if "query" in dense.table.columns else []
         if searches is not None:
             searched.append(dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches")))
         query_frame = None if queries is None else tables["queries"].frame
-        spec = SplitSpec.parse(split) if isinstance(split, str) else split
         if spec is None:
             spec = SplitSpec(kind="given" if "part" in role_columns else "random")
-        spoken = (*notes, *filter(None, said), *item_notes, *role_notes, *id_notes, *dense.notes)
+        kinds = kind_notes(content.kinds) if guess.guessed else []
+        spoken = (*notes, *filter(None, said), *guess.notes, *kinds, *role_notes, *id_notes, *dense.notes)
         return cls(
             name,
             catalog,
             user_catalog,
             Interactions(dense.table, read_from.get("interactions"), dense.dropped),
             relations or Relations(),
-            PositiveRule.parse(positive),
+            rule,
             spec,
             layout,
-            (*spoken, *(issue.message for issue in issues)),
+            (
+                *spoken,
+                *(issue.message for issue in issues),
+                *(note for note, _ in columns_said),
+            ),
             build_query_log(searched, query_frame, read_from.get("queries")),
-            tuple(issues),
+            (*issues, *(issue for _, issue in columns_said)),
         )
 
     def with_split(self, split: SplitSpec | str) -> Dataset:
@@ -231,6 +283,11 @@ class Dataset:
         return replace(self, notes=notes, issues=(*self.issues, *issues), **changes)
 
     @property
+    def guesses(self) -> tuple[str, ...]:
+        """The notes without those that an issue repeats."""
+        return self.notes[: len(self.notes) - len(self.issues)]
+
+    @property
     def n_users(self) -> int:
         """Number of users."""
         return len(self.users)
@@ -248,7 +305,7 @@ class Dataset:
             self.users.content_hash(),
             self.interactions.content_hash(),
             self.relations.content_hash(),
-            self.positive.model_dump_json(),
+            self.positive.key,
             *([] if self.searches is None else [self.searches.content_hash()]),
         )
 

@@ -14,7 +14,7 @@ from palate.core.batch import IntArray
 from palate.core.errors import DataError
 from palate.data.absent import ABSENT
 from palate.data.catalog import Catalog
-from palate.data.columns import errors_from, guess_interactions, normalise_log
+from palate.data.columns import errors_from, guess_interactions, type_log
 from palate.data.ids import IdMap
 from palate.data.issues import DataIssue
 from palate.data.pandas_table import from_pandas
@@ -98,7 +98,8 @@ def dense_searches(
     Raises:
         DataError: if a value cannot be read.
     """
-    return dense_log(source, roles, items, users, file, "searches").table
+    typed, _ = type_log(source.frame, roles, file)
+    return dense_log(source.with_columns(*typed), roles, items, users, file, "searches").table
 
 
 def search_roles(frame: pl.DataFrame, file: str | None) -> dict[str, str]:
@@ -163,7 +164,7 @@ def dense_log(
     """A log with one column a role, and row numbers for users and items.
 
     Args:
-        source: one row an event.
+        source: one row an event, with the types of :func:`palate.data.columns.type_log`.
         roles: role -> column.
         items: ids of the items.
         users: ids of the users.
@@ -171,7 +172,7 @@ def dense_log(
         name: what the rows are, for messages.
 
     Raises:
-        DataError: if no event is left, or a value cannot be read.
+        DataError: if no event is left.
     """
     log = source.frame
     ids = {role: log[roles[role]] for role in ("item", "user")}
@@ -179,7 +180,6 @@ def dense_log(
     table = log.select([pl.col(column).alias(role) for role, column in roles.items()]).with_columns(
         user=pl.Series(rows["user"]), item=pl.Series(rows["item"])
     )
-    table = normalise_log(table, file)
     bad = (rows["item"] < 0) | (rows["user"] < 0)
     if not bad.any():
         return DenseLog(table, (), _timeless(table, roles, file), None)

@@ -32,6 +32,8 @@ ROLES = (
     "part",
     "row",
 )
+COMPARED = ("rating", "label", "weight")
+"""Roles whose values the rule for positives compares with a number."""
 _LISTED = 12
 CONTEXT = "context:"
 """Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
@@ -44,6 +46,7 @@ class PositiveRule(BaseModel):
     rating: str | None = Field(None, description="comparison that the rating must pass, such as >=4")
     event: tuple[str, ...] | None = Field(None, description="types of events that count")
     label: str | None = Field(None, description="comparison that the label must pass, such as >=1")
+    weight: str | None = Field(None, description="comparison that the weight must pass, such as >0")
 
     @classmethod
     def parse(cls, rule: PositiveRule | Mapping[str, Any] | None) -> PositiveRule:
@@ -77,7 +80,7 @@ class PositiveRule(BaseModel):
             DataError: if a column that the rule needs is missing, or a comparison cannot be read.
         """
         keep = pl.repeat(True, len(frame), eager=True)
-        for column in ("rating", "label"):
+        for column in COMPARED:
             rule = getattr(self, column)
             if rule is not None:
                 keep &= _compare(_role(frame, column), rule, frame).fill_null(False)
@@ -90,10 +93,15 @@ class PositiveRule(BaseModel):
     @property
     def accepts_all(self) -> bool:
         """Whether every interaction counts."""
-        return self.rating is None and self.event is None and self.label is None
+        return self == PositiveRule()
+
+    @property
+    def key(self) -> str:
+        """Text that two rules share only if they are the same; rules of older runs keep theirs."""
+        return self.model_dump_json(exclude=None if self.weight else {"weight"})
 
     def __str__(self) -> str:
-        parts = [f"{name} {rule}" for name in ("rating", "label") if (rule := getattr(self, name))]
+        parts = [f"{name} {rule}" for name in COMPARED if (rule := getattr(self, name))]
         parts += [f"event in {list(self.event)}"] if self.event else []
         return " and ".join(parts) or "every interaction"
 

@@ -209,7 +209,8 @@ def _save_catalog(fitted: Deployment, folder: Path) -> None:
         write_tensors(inside(folder, f"given-{name}.safetensors"), tensors)
         given[name] = features.identity
     root = None if items.root is None else os.path.abspath(items.root)
-    write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
+    facts = {"kinds": dict(items.kinds), "root": root, "given": given, "decimals": dict(items.decimals)}
+    write_json(folder / "catalog.json", facts)
 
 
 def _load_catalog(folder: Path) -> Catalog:
@@ -220,4 +221,5 @@ def _load_catalog(folder: Path) -> Catalog:
         given[name] = Features(tensors["values"].numpy(), tensors["present"].numpy(), identity=identity)
     ids = IdMap(pl.read_parquet(folder / "ids.parquet")["id"], "item")
     root = None if facts["root"] is None else Path(facts["root"])
-    return Catalog(pl.read_parquet(folder / "items.parquet"), ids, facts["kinds"], root, given)
+    frame = pl.read_parquet(folder / "items.parquet")
+    return Catalog(frame, ids, facts["kinds"], root, given, decimals=facts.get("decimals", {}))

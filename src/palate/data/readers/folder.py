@@ -11,10 +11,11 @@ import yaml
 
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
-from palate.data.columns import errors_from
+from palate.data.columns import TIME_FORMAT, errors_from
 from palate.data.dataset import Dataset
 from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.interactions import CONTEXT, ROLES, PositiveRule
+from palate.data.item_columns import FORMS
 from palate.data.load import readers
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.settings import SETTINGS, read_settings
@@ -70,13 +71,13 @@ class PlainFolder:
             tables.get("users"),
             columns=columns,
             roles=roles,
-            positive=options.get("positive") or _positive(settings.get("positive"), path),
+            positive=_positive(options, settings, path),
             split=options.get("split") or _split(settings.get("split")),
             features=given_features(path, len(tables["items"].frame)),
             root=path,
             name=str(settings.get("name", path.resolve().name)),
             layout="folder",
-            files=files,
+            files=files if settings.get("positive") is None else {**files, "positive": path / SETTINGS},
             searches=tables.get("searches"),
             queries=tables.get("queries"),
             ids=wish,
@@ -126,36 +127,44 @@ class PlainFolder:
         copy_media(data, folder)
 
 
+def _positive(options: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> Any:
+    """The rule for positives as given, its keys roles or columns of the log; None for the default."""
+    if options.get("positive") is not None:
+        return options["positive"]
+    section = settings.get("positive")
+    if section is not None and not set(section) - set(PositiveRule.model_fields):
+        with errors_from(str(path / SETTINGS)):
+            return PositiveRule.parse(section)
+    return section
+
+
 def _order(users: pl.Series) -> list[Any]:
     return users.unique(maintain_order=True).to_list()
 
 
-def _positive(section: Any, path: Path) -> PositiveRule:
-    with errors_from(str(path / SETTINGS)):
-        return PositiveRule.parse(section)
-
-
-def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str]]:
+def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str] | None]:
     for key in section:
-        if key not in (*ROLES, *_FILE_KEYS):
-            known = did_you_mean(str(key), (*ROLES, *_FILE_KEYS))
+        if key not in (*ROLES, *_FILE_KEYS, TIME_FORMAT):
+            known = did_you_mean(str(key), (*ROLES, *_FILE_KEYS, TIME_FORMAT))
             raise DataError("unknown key under interactions", file=path / SETTINGS, key=key, hint=known)
     return {
-        role: [str(column) for column in named] if isinstance(named, list) else str(named)
+        role: [str(column) for column in named] if isinstance(named, list) else None if named is None else str(named)
         for role, named in section.items()
         if role not in _FILE_KEYS
     }
 
 
-def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str]:
-    columns: dict[str, str] = {}
+def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str | None]:
+    columns: dict[str, str | None] = {}
     for key, value in section.items():
         if key in _FILE_KEYS:
             continue
-        if key not in (*COLUMN_KINDS, "id", "ignore"):
-            raise DataError(
-                "unknown key under items", file=path / SETTINGS, key=key, hint=did_you_mean(key, (*COLUMN_KINDS, "id"))
-            )
+        if key not in (*COLUMN_KINDS, *FORMS, "id", "ignore"):
+            known = did_you_mean(str(key), (*COLUMN_KINDS, *FORMS, "id", "ignore"))
+            raise DataError("unknown key under items", file=path / SETTINGS, key=key, hint=known)
+        if value is None:
+            columns[key] = None
+            continue
         for column in value if isinstance(value, list) else [value]:
             columns[str(column)] = key
     return columns

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import MEDIA_ENDINGS
 from palate.data.dataset import Dataset
 from palate.data.id_columns import unify_ids
 from palate.data.id_spelling import parse_id_types
 from palate.data.load import readers
+from palate.data.media_values import MEDIA_ENDINGS
 from palate.data.readers.shared.files import choose_file, copy_media, files_in, first_line, media_by_id
 from palate.data.readers.shared.tables import external_log
 from palate.data.readers.shared.text import plain_text

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import MEDIA_ENDINGS
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
+from palate.data.media_values import MEDIA_ENDINGS
 from palate.data.readers.shared.files import choose_file, files_in, first_line, media_by_id
 from palate.data.readers.shared.jsonl import Column, keys_of, read_columns
 from palate.data.relations import Edges, Relations

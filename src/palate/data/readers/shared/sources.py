@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import ITEM_IDS, errors_from
+from palate.data.column_names import find_role
+from palate.data.columns import errors_from
 from palate.data.id_columns import unify_ids
 from palate.data.issues import DataIssue
 from palate.data.media import MediaRoot
@@ -179,7 +180,7 @@ def _key(
         return str(section["id"])
     if len(shared) == 1:
         return shared[0]
-    named = [column for wanted in ITEM_IDS for column in shared if column.lower() == wanted]
+    named = find_role("item", shared)
     if not named:
         common = ", ".join(shared) or "none"
         hint = f"name the column of ids in palate.yaml: {name}: {{id: COLUMN}}; columns in all files: {common}"
