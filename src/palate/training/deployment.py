@@ -36,11 +36,13 @@ class Deployment:
     Attributes:
         items: catalogue snapshot.
         users: ids of the user table.
-        seen: everything each user took.
+        seen: the positives of each user, by time: the history that models read.
         content: fitted encoders.
         features: vectors of ``items``.
         about: data name, hash, split, seed.
         log: what happened in fitting.
+        also_seen: items that each user knows from events that are no positives; those that were only shown in an
+            impression are not among them.
     """
 
     items: Catalog
@@ -50,18 +52,32 @@ class Deployment:
     features: ItemFeatures
     about: dict[str, Any]
     log: FitLog | None = None
+    also_seen: RaggedArray | None = None
 
     @classmethod
     def from_data(
         cls, data: Dataset, content: FittedContent, features: ItemFeatures, seed: int, log: FitLog | None
     ) -> Deployment:
-        """Deploy on everything that is known: all parts of the split count as seen."""
+        """Deploy on everything that is known: all parts of the split count as seen, whether liked or not."""
         p = data.positives
         seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
         about |= {"positive": str(data.positive), "layout": data.layout}
         about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
-        return cls(data.items, data.users.ids, seen, content, features, about, log)
+        return cls(data.items, data.users.ids, seen, content, features, about, log, _also_seen(data))
+
+    def known_items(self, users: IntArray) -> RaggedArray:
+        """Every item that users have seen, liked or not.
+
+        Args:
+            users: int64 [m], rows of users.
+        """
+        seen = self.seen.take(users)
+        if self.also_seen is None:
+            return seen
+        other = self.also_seen.take(users)
+        owners = [np.repeat(np.arange(len(users)), lists.lengths) for lists in (seen, other)]
+        return RaggedArray.build(np.concatenate(owners), np.concatenate([seen.items, other.items]), len(users))
 
     def recommend(
         self,
@@ -84,8 +100,9 @@ class Deployment:
             history: item ids, oldest first, instead of ``users``.
             allowed: only these items.
             exclude: never these items.
-            filter_seen: leave out what the user has taken.
-            on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``).
+            filter_seen: leave out what the user has seen, liked or not.
+            on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``). A known
+                user without positives gets the most popular items in any case.
 
         Raises:
             ConfigError: for another ``on_unknown``.
@@ -110,15 +127,24 @@ class Deployment:
             )
         with torch.inference_mode():
             scorer = model.scorer()
-            ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
+            known = batch.history if history is not None else self.known_items(batch.rows)
+            ids, scores = scorer.topk(batch, k, known if filter_seen else None, mask & scorer.scorable())
         table = self._table(names, ids, scores)
-        if unknown:
-            order = np.argsort(-np.bincount(self.seen.items, minlength=len(self.items)), kind="stable")
-            best = order[mask[order]][:k]
-            counts = np.bincount(self.seen.items, minlength=len(self.items))[best].astype(np.float32)
-            rows = np.tile(best, (len(unknown), 1))
-            table = pl.concat([table, self._table(unknown, rows, np.tile(counts, (len(unknown), 1)))])
-        return table
+        if not unknown:
+            return table
+        popular = [self._popular(user, k, mask, filter_seen) for user in unknown]
+        return pl.concat([table, *popular])
+
+    def _popular(self, user: Any, k: int, mask: NDArray[np.bool_], filter_seen: bool) -> pl.DataFrame:
+        """The most popular items for a user of whom no positive is known."""
+        counts = np.bincount(self.seen.items, minlength=len(self.items))
+        row = self.users.rows([user], "mark")
+        allowed = mask.copy()
+        if filter_seen and row[0] >= 0:
+            allowed[self.known_items(row).items] = False
+        order = np.argsort(-counts, kind="stable")
+        best = order[allowed[order]][:k]
+        return self._table([user], best[None, :], counts[best].astype(np.float32)[None, :])
 
     def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
@@ -161,8 +187,9 @@ class Deployment:
             return [None], UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()])), []
         wanted = _many(users)
         rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
-        known = rows >= 0
-        strangers = [user for user, ok in zip(wanted, known) if not ok] if on_unknown == "fallback" else []
+        known = (rows >= 0) & (self.seen.take(np.maximum(rows, 0)).lengths > 0)
+        popular = (rows >= 0) | (on_unknown == "fallback")
+        strangers = [user for user, ok, some in zip(wanted, known, popular) if not ok and some]
         rows = rows[known]
         return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
 
@@ -266,6 +293,18 @@ def rank_candidates(
             "rank": np.arange(1, known + 1),
         }
     )
+
+
+def _also_seen(data: Dataset) -> RaggedArray | None:
+    """Items that users know from events that are no positives; None if there are none."""
+    frame = data.interactions.frame
+    rest = ~data.positive.mask(frame)
+    if "impression" in frame.columns:
+        rest &= frame["impression"].is_null()
+    pairs = frame.filter(rest).select("user", "item").unique(maintain_order=True)
+    if not len(pairs):
+        return None
+    return RaggedArray.build(pairs["user"].to_numpy(), pairs["item"].to_numpy(), data.n_users)
 
 
 def _many(ids: Any) -> list[Any]:
