@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,12 +21,15 @@ from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.events import Events
-from palate.data.frames import new_rows
+from palate.data.frames import new_rows, to_source
 from palate.data.ids import IdMap
-from palate.features.fitted import FittedContent
+from palate.data.item_columns import absent_media
+from palate.features.encoders.base import EncodingFailure
+from palate.features.fitted import Failures, FittedContent
 from palate.features.given import given
 from palate.training.log import FitLog
 
+log = logging.getLogger("palate")
 OnUnknown = Literal["error", "skip", "fallback"]
 
 
@@ -161,19 +165,23 @@ class Deployment:
         Raises:
             DataError: without an id column, or for an id that exists.
         """
-        table, id_column = new_rows(self.items, frame).frame, self.items.id_column
+        new = to_source(frame)
+        table, id_column = new_rows(self.items, new).frame, self.items.id_column
         ready = {
             name: given(found.values, found.present, name) if isinstance(found, Features) else given(found, name=name)
             for name, found in (features or {}).items()
         }
         grown = self.items.append(table, id_column, ready)
         try:
-            features = self.content.append_items(self.features, grown)
+            failures: Failures = []
+            features = self.content.append_items(self.features, grown, failures)
         except DataError as error:
             row = error.row if error.row is None or error.row <= len(self.items) else error.row - len(self.items)
             raise DataError(
                 error.message, file=error.file, row=row, column=error.column, key=error.key, hint=error.hint
             ) from error
+        for message in (*absent_media(new.frame, self.items.kinds), *_absent_content(failures, len(self.items))):
+            log.warning(message)
         model.update_items(self.content.model_features(features))
         self.features, self.items = features, grown
 
@@ -293,6 +301,28 @@ def rank_candidates(
             "rank": np.arange(1, known + 1),
         }
     )
+
+
+def absent_content(failures: Sequence[tuple[str, EncodingFailure]]) -> list[str]:
+    """A sentence for each feature some of whose content could not be read.
+
+    Args:
+        failures: feature and failure, rows from 0.
+    """
+    by_feature: dict[str, list[EncodingFailure]] = {}
+    for name, failure in failures:
+        by_feature.setdefault(name, []).append(failure)
+    return [
+        f"{name} of {len(found)} item{'s' * (len(found) > 1)} is absent: it could not be read "
+        f"(first: row {found[0].row + 1}, {found[0].reason}{f', {found[0].file}' if found[0].file else ''})"
+        for name, found in by_feature.items()
+    ]
+
+
+def _absent_content(failures: Failures, known: int) -> list[str]:
+    """The same for new items, whose rows are counted in their own table."""
+    rows = [(name, replace(one, row=one.row - known if one.row >= known else one.row)) for name, one in failures]
+    return absent_content(rows)
 
 
 def _also_seen(data: Dataset) -> RaggedArray | None:
