@@ -31,11 +31,15 @@ def check(
     debug: show.Debug = False,
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
+    from palate.core.errors import DataError
     from palate.data.check import check as examine
     from palate.features.media import probe_media
 
     rule = show.positive(positive)
     report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
+    for fault in report.find("positive") if rule else ():
+        row = fault.rows[0] if fault.rows else None
+        raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
     if json:
         show.emit(report.to_json(), True)
     else:

@@ -74,7 +74,8 @@ def read_start(
     if not fixed:
         separator = _separator(text, next_text, separator)
     try:
-        found = next(csv.reader([text], delimiter=separator, strict=True))
+        one = len(separator) == 1
+        found = next(csv.reader([text], delimiter=separator, strict=True)) if one else text.split(separator)
     except csv.Error as error:
         raise DataError(f"the header cannot be read ({error})", file=path, hint="check its quotes") from error
     if len(found) > MAX_COLUMNS:
@@ -147,10 +148,10 @@ def _counts(text: str) -> dict[str, int]:
 
 
 def _divided_alike(text: str, other: str) -> bool:
-    """Whether two lines have the same number of fields by the separator that divides the second one most."""
+    """Whether two lines have as many fields, more than one, by the separator that divides the second line most."""
     counts = _counts(other)
     best = max(SEPARATORS, key=counts.__getitem__)
-    return _counts(text)[best] == counts[best]
+    return _counts(text)[best] == counts[best] > 0
 
 
 def _separator(header: str, row: str, expected: str) -> str:

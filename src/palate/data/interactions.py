@@ -70,11 +70,12 @@ class PositiveRule(BaseModel):
         except TypeError as error:
             raise DataError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
 
-    def mask(self, frame: pl.DataFrame) -> pl.Series:
+    def mask(self, frame: pl.DataFrame, file: str | None = None) -> pl.Series:
         """bool [n]: which rows are positive.
 
         Args:
             frame: interactions with a column for each role.
+            file: the file they were read from, for error messages.
 
         Raises:
             DataError: if a column that the rule needs is missing, or a comparison cannot be read.
@@ -83,10 +84,10 @@ class PositiveRule(BaseModel):
         for column in COMPARED:
             rule = getattr(self, column)
             if rule is not None:
-                keep &= _compare(_role(frame, column), rule, frame).fill_null(False)
+                keep &= _compare(_role(frame, column), rule, frame, file).fill_null(False)
         if self.event is not None:
             events = _role(frame, "event").cast(pl.String)
-            _check_events(events, self.event)
+            _check_events(events, self.event, file)
             keep &= events.is_in(list(self.event)).fill_null(False)
         return keep
 
@@ -169,7 +170,7 @@ class Interactions:
         Raises:
             DataError: as :meth:`PositiveRule.mask`.
         """
-        rows = self.frame.filter(rule.mask(self.frame))
+        rows = self.frame.filter(rule.mask(self.frame, self.file))
         if self.has("time"):
             rows = rows.sort("time", maintain_order=True, nulls_last=True)
         return Interactions(rows.unique(["user", "item"], keep="first", maintain_order=True), self.file)
@@ -197,16 +198,16 @@ def _role(frame: pl.DataFrame, name: str) -> pl.Series:
     return frame[name]
 
 
-def _check_events(events: pl.Series, wanted: Sequence[str]) -> None:
+def _check_events(events: pl.Series, wanted: Sequence[str], file: str | None) -> None:
     counts = events.drop_nulls().value_counts(sort=True)
     known = counts[counts.columns[0]].to_list()
     if known and not set(wanted) & set(known):
         listed = ", ".join(map(str, known[:_LISTED])) + (" ..." if len(known) > _LISTED else "")
         hint = f"events here: {listed}"
-        raise DataError("no interaction has this event", column="event", key=", ".join(wanted), hint=hint)
+        raise DataError("no interaction has this event", file=file, column="event", key=", ".join(wanted), hint=hint)
 
 
-def _compare(values: pl.Series, rule: str, frame: pl.DataFrame) -> pl.Series:
+def _compare(values: pl.Series, rule: str, frame: pl.DataFrame, file: str | None) -> pl.Series:
     match = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
     if not match:
         raise DataError("cannot read the comparison", key=rule, hint="write a comparison such as '>=4'")
@@ -218,7 +219,11 @@ def _compare(values: pl.Series, rule: str, frame: pl.DataFrame) -> pl.Series:
         row = int(frame["row"][at]) if "row" in frame.columns else at + 1
         hint = f"use numbers, or make {values.name!r} the role 'event' and name the values that count: event=VALUE"
         raise DataError(
-            f"the rule {values.name}{rule} needs numbers, not {values[at]!r}", row=row, column=values.name, hint=hint
+            f"the rule {values.name}{rule} needs numbers, not {values[at]!r}",
+            file=file,
+            row=row,
+            column=values.name,
+            hint=hint,
         )
     return {
         ">=": column >= number,
