@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import ClassVar
 
+import polars as pl
 import pytest
 
 fastapi = pytest.importorskip("fastapi")
@@ -17,6 +18,7 @@ from test_list_only import Lists  # noqa: E402
 import palate  # noqa: E402
 from palate.contracts import Generated, Generator, generators  # noqa: E402
 from palate.core.errors import ConfigError  # noqa: E402
+from palate.features.plan import plan_content  # noqa: E402
 from palate.serving.api.access import MAX_BODY_BYTES  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
 from palate.serving.api.keys import ApiKeys  # noqa: E402

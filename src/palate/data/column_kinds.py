@@ -25,7 +25,7 @@ ABSENT = ("", "-", "n/a", "na", "null", "none", "nan", "\\n", "#n/a", "<na>", "n
 """Texts, in lower case, that count as no value where columns are judged."""
 _COUNTED = {"size", "sizes", "season", "features"}
 _NO_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_INDEX = ("", "index", "level0", "unnamed0", "rowid", "rownumber", "rownum", "rowno", "row")
+_INDEX = ("", "index", "level0", "unnamed0", "rowid", "rownumber", "rownum", "rowno", "row", "id")
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,25 @@ def conform(values: pl.Series, dtype: pl.DataType, kind: str | None, decimal: st
     return clean_texts(values)[0] if kind == "attributes" else values
 
 
+def absent_media(frame: pl.DataFrame, kinds: Mapping[str, str]) -> list[str]:
+    """A sentence for each media column of new items that holds addresses instead of files.
+
+    Args:
+        frame: rows of the items.
+        kinds: column -> kind.
+    """
+    out = []
+    for column, kind in kinds.items():
+        if kind in MEDIA and column in frame.columns:
+            rows = media_column(frame[column], kind).address.arg_true().to_list()
+            if rows:
+                first = str(frame[column][rows[0]])[:200]
+                out.append(
+                    f"{kind} of {len(rows)} items is absent: row {rows[0] + 1} of {column} is an address, {first}"
+                )
+    return out
+
+
 def _read_media(out: ItemColumns, column: str, kind: str) -> None:
     read = media_column(out.frame[column], kind)
     total = int((read.values.is_not_null() | read.address).sum())

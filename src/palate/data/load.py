@@ -10,6 +10,7 @@ from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
 from palate.core.registry import Registry
 from palate.data.dataset import Dataset
+from palate.data.folder_guess import describe_tables, folder_columns
 from palate.data.regular_file import check_regular
 
 OPTIONS = ("positive", "split", "columns", "roles", "name", "ids", "absent")
@@ -80,11 +81,12 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     check_regular(path)
     name = layout or recognise(path)
     if name is None:
+        tables = describe_tables(folder_columns(path)) if path.is_dir() else ""
         raise DataError(
-            "no known layout recognised",
+            f"no known layout recognised{f'; its tables: {tables}' if tables else ''}",
             file=path,
-            hint="put items.csv and interactions.csv in one folder, or name your files in a palate.yaml there "
-            "(items: {file: products.csv}), or force a layout with --layout " + "|".join(readers.names()),
+            hint="palate init DATA writes a palate.yaml to start from, with your files and columns; or put items.csv "
+            "and interactions.csv in one folder, or force a layout with --layout " + "|".join(readers.names()),
         )
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:

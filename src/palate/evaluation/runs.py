@@ -26,7 +26,7 @@ from palate.evaluation.report import write_report
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
-from palate.training.deployment import log_of
+from palate.training.deployment import absent_content, deployment_of, log_of
 from palate.training.fit import fit
 from palate.training.saving import restore, restore_as, save
 
@@ -83,6 +83,8 @@ def run_fit(
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
+        for message in absent_content(deployment_of(fits[main.name].model).content.failures):
+            log.warning(message)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))

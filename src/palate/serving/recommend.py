@@ -78,6 +78,8 @@ class Recommender:
     def _stage_request(self, snapshot: ModelSnapshot, user: UserState, request: RecommendRequest) -> StageRequest:
         """The request in rows of the snapshot."""
         hidden = user.hidden if request.include_seen else np.concatenate([user.hidden, user.history])
+        if not request.include_seen and user.user >= 0:
+            hidden = np.concatenate([hidden, snapshot.deployment.known_items(np.array([user.user])).items])
         if request.exclude:
             for item in request.exclude:
                 if item not in snapshot.rows:

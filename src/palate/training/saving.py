@@ -69,6 +69,9 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
         _save_catalog(fitted, aside / "items")
         pl.DataFrame({"id": fitted.users.ids}).write_parquet(aside / "users.parquet")
         seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
+        if fitted.also_seen is not None:
+            seen["also.indptr"] = torch.from_numpy(fitted.also_seen.indptr)
+            seen["also.items"] = torch.from_numpy(fitted.also_seen.items)
         write_tensors(aside / "seen.safetensors", seen)
         save_content(aside / "encoders", fitted.content, fitted.features)
         shape = {
@@ -134,7 +137,8 @@ def restore(folder: str | Path) -> Model:
     seen = read_tensors(folder / "seen.safetensors")
     log = FitLog(**manifest["log"]) if manifest.get("log") else None
     lists = RaggedArray(seen["indptr"].numpy(), seen["items"].numpy())
-    model.deployment = Deployment(items, users, lists, content, features, manifest["about"], log)
+    also = RaggedArray(seen["also.indptr"].numpy(), seen["also.items"].numpy()) if "also.items" in seen else None
+    model.deployment = Deployment(items, users, lists, content, features, manifest["about"], log, also)
     model.eval()
     return model
 

@@ -13,13 +13,14 @@ from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.columns import TIME_FORMAT, errors_from
 from palate.data.dataset import Dataset
+from palate.data.folder_guess import folder_columns, guess_tables
 from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.interactions import CONTEXT, ROLES, PositiveRule
 from palate.data.item_columns import FORMS
 from palate.data.load import readers
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.settings import SETTINGS, read_settings
-from palate.data.readers.shared.sources import read_tables, unread_files
+from palate.data.readers.shared.sources import has_table, read_tables, unread_files
 from palate.data.readers.shared.tables import (
     external_log,
     query_table,
@@ -45,7 +46,9 @@ class PlainFolder:
             return 0.0
         if (path / SETTINGS).is_file():
             return 1.0
-        return 0.97 if tables_named(path, "items") and tables_named(path, "interactions") else 0.0
+        if tables_named(path, "items") and tables_named(path, "interactions"):
+            return 0.97
+        return 0.2 if guess_tables(folder_columns(path)) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Read the folder; ``options`` take precedence over palate.yaml, and that over guesses.
@@ -54,6 +57,7 @@ class PlainFolder:
             DataError: naming the file, and the row, column or key that is wrong.
         """
         settings = read_settings(path / SETTINGS)
+        settings, guessed = _with_guessed_files(path, settings)
         found = read_tables(path, settings, options.get("absent"))
         tables, files = found.tables, found.files
         columns = options.get("columns") or _columns(settings.get("items") or {}, path)
@@ -83,7 +87,7 @@ class PlainFolder:
             ids=wish,
             absent=options.get("absent") or settings.get("absent"),
             relation_ids=relation_ids,
-            notes=found.notes,
+            notes=(*guessed, *found.notes),
         )
         data = data.with_issues(unread_files(path, found.paths))
         if "relations" not in tables:
@@ -125,6 +129,16 @@ class PlainFolder:
             write_table(search_table(data, data.searches), folder / "searches.parquet")
             write_table(query_table(data.searches), folder / "queries.parquet")
         copy_media(data, folder)
+
+
+def _with_guessed_files(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The settings with the files of items, interactions and users where only their columns tell them."""
+    if has_table(path, settings, "items") and has_table(path, settings, "interactions"):
+        return settings, ()
+    found = guess_tables(folder_columns(path))
+    missing = {name: file.name for name, file in found.items() if not has_table(path, settings, name)}
+    filled = {name: {**(settings.get(name) or {}), "file": file} for name, file in missing.items()}
+    return settings | filled, tuple(f"{name}: table is {file!r}" for name, file in missing.items())
 
 
 def _positive(options: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> Any:
