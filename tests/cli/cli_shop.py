@@ -8,7 +8,7 @@ from PIL import Image
 
 KINDS = (("lamp", "Lumo", (220, 40, 40)), ("chair", "Sedo", (40, 200, 60)), ("vase", "Floro", (50, 70, 220)))
 N_ITEMS, N_USERS = 24, 30
-HOSTILE = '<script>alert("lamp")</script>'
+HOSTILE = '<x-lamp onclick=alert("lamp")>'
 
 
 def title_of(row: int) -> str:

@@ -30,7 +30,8 @@ def make(spec="temporal", seed=0, n=4000, users=80, items=60, columns=None, kind
     table = table.with_columns(**(columns or {}))
     kinds = {"id": "id", "title": "text", "price": "attributes"} | (kinds or {})
     frames = {"items": table, "interactions": log} | {k: extra.pop(k) for k in ("interactions",) if k in extra}
-    return Dataset.from_frames(frames["items"], frames["interactions"], columns=kinds, split=spec, **extra)
+    settings = {"columns": kinds, "split": spec, "positive": {}} | extra
+    return Dataset.from_frames(frames["items"], frames["interactions"], **settings)
 
 
 def codes(report, *severities):

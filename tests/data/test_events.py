@@ -10,7 +10,7 @@ from palate.core.errors import DataError
 from palate.data.dataset import Dataset
 from palate.data.histories import Histories
 from palate.data.load import load, write
-from palate.data.splits import TEST, TRAIN, VALID
+from palate.data.splits import TEST, TRAIN, UNKNOWN_TIME, VALID
 
 KINDS = ("given", "random", "leave_one_out", "temporal", "item_cold", "user_cold")
 
@@ -161,7 +161,7 @@ def test_columns_hold_what_the_log_says():
     data = Dataset.from_frames(items, log, users, roles={"context": ["hour", "speed", "is_new"]}, positive={})
     events = data.events
     assert events.user.tolist() == [0, 1, 1, 0] and events.item.tolist() == [0, 0, 1, 1]
-    assert events.time.tolist()[:3] == [10, 20, 30] and events.time[3] < 0
+    assert events.time.tolist()[:3] == [10, 20, 30] and events.time[3] == UNKNOWN_TIME
     assert events.label.tolist() == [0, 1, 1, 0] and events.label.dtype == np.float32
     assert events.position.tolist() == [1, 3, 2, -1]
     assert events.impression[1] == events.impression[2] != events.impression[0] and events.impression[3] == -1

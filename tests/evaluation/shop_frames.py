@@ -10,7 +10,7 @@ from PIL import Image
 from palate.data.dataset import Dataset
 from palate.features.plan import plan_content
 
-HOSTILE = '<script>alert(1)</script><img src="http://evil.example/x.png">'
+HOSTILE = '<x-a onclick=alert(1)></x-a><x-b src="http://evil.example/x.png">'
 
 
 def png(red: int, blue: int) -> bytes:

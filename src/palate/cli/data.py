@@ -1,12 +1,15 @@
-"""Commands on data: check, encode, world."""
+"""Commands on data: check, init, encode, world."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from palate.cli import show
+
+if TYPE_CHECKING:
+    from palate.data.check_report import CheckReport
 
 
 def attach(app: typer.Typer) -> None:
@@ -16,6 +19,7 @@ def attach(app: typer.Typer) -> None:
         app: the command line.
     """
     app.command()(check)
+    app.command()(init)
     app.command()(encode)
     app.command()(world)
 
@@ -34,12 +38,55 @@ def check(
 
     rule = show.positive(positive)
     report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
+    if rule:
+        _refuse_rule(report)
     if json:
         show.emit(report.to_json(), True)
     else:
         typer.echo(report.render())
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _refuse_rule(report: CheckReport) -> None:
+    """End the command where the rule for positives that was asked for cannot be applied.
+
+    Args:
+        report: of the data.
+
+    Raises:
+        DataError: as the rule raised it.
+    """
+    from palate.core.errors import DataError
+
+    for fault in report.find("positive"):
+        row = fault.rows[0] if fault.rows else None
+        raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
+
+
+def init(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="folder of tables")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a palate.yaml that is there")] = False,
+    debug: show.Debug = False,
+) -> None:
+    """Write a commented palate.yaml of all guesses, to be corrected."""
+    from pathlib import Path
+
+    from palate.core.errors import DataError
+    from palate.core.files import write_text
+    from palate.data.load import recognise
+    from palate.data.proposal import SETTINGS, propose_settings
+
+    folder, file = Path(data), Path(data) / SETTINGS
+    if not folder.is_dir():
+        raise DataError("no such folder", file=folder)
+    if file.exists() and not overwrite:
+        raise DataError("there is a palate.yaml already", file=file, hint="--overwrite replaces it")
+    layout = recognise(folder)
+    if layout not in (None, "folder"):
+        raise DataError(f"the layout {layout} reads this folder without a palate.yaml", file=folder)
+    write_text(file, propose_settings(folder))
+    typer.echo(f"wrote {file}; check it, then: palate check {folder}")
 
 
 def encode(

@@ -23,7 +23,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 Layout = Annotated[str | None, typer.Option(help="force a layout instead of recognising it")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="kind or kind:key=value,... e.g. item_cold:seed=3")]
-PositiveOption = Annotated[str | None, typer.Option("--positive", help="rating>=4, or event=click,purchase")]
+PositiveOption = Annotated[str | None, typer.Option("--positive", help="rating>=4, or event=click,purchase, or all")]
 Encoders = Annotated[
     list[str] | None,
     typer.Option("--encoder", help="modality=encoder, e.g. text=minilm, or a folder that pretrain wrote"),
@@ -130,7 +130,7 @@ def settings(options: Iterable[str] | None) -> dict[str, Any]:
 
 
 def positive(text: str | None) -> dict[str, Any] | None:
-    """Read ``rating>=4`` or ``event=click,purchase`` as a rule.
+    """Read ``rating>=4``, ``event=click,purchase`` or ``all`` as a rule; a column of the log may be named, too.
 
     Args:
         text: value of ``--positive``; None for the rule of the data.
@@ -144,11 +144,14 @@ def positive(text: str | None) -> dict[str, Any] | None:
 
     if text is None:
         return None
-    rule = re.fullmatch(r"\s*(rating|label)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
+    if text.strip() == "all":
+        return {}
+    rule = re.fullmatch(r"\s*([^<>=]+?)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
     if rule:
         return {rule[1]: rule[2] + rule[3]}
-    if text.startswith("event="):
-        return {"event": [name.strip() for name in text[6:].split(",")]}
+    kinds = re.fullmatch(r"\s*([^<>=]+?)\s*=\s*(.+)", text)
+    if kinds and kinds[2][0] not in "<>=":
+        return {kinds[1]: [name.strip() for name in kinds[2].split(",")]}
     raise ConfigError(
         "cannot read the rule", key=text, hint="--positive 'rating>=4' or --positive event=click,purchase"
     )

@@ -38,8 +38,12 @@ def recommend(
     rows = model.recommend(users=user, k=k, history=show.ids(history), on_unknown=on_unknown).to_dicts()
     if json:
         show.emit(rows, True)
-    else:
+        return
+    if rows:
         show.table(rows)
+    for name in user or ():
+        if not any(str(row["user"]) == name for row in rows):
+            typer.echo(f"nothing left for {name}")
 
 
 def rank(

@@ -15,8 +15,10 @@ from palate.core.content import Features, concat, pad_rows
 from palate.core.encoder import Raw
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
+from palate.data.exact import common_number_type, exact_cast
 from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
+from palate.data.item_columns import conform
 from palate.data.media import MediaRoot
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
@@ -34,6 +36,7 @@ class Catalog:
         root: folder that relative media paths start from; media outside it are refused.
         given: ready-made vectors by modality, aligned with the rows.
         file: the table it was read from, for error messages.
+        decimals: column of numbers that were written as text -> the decimal sign of their spelling.
 
     Raises:
         DataError: if ``ids``, ``kinds`` or ``given`` do not fit the table.
@@ -45,6 +48,7 @@ class Catalog:
     root: Path | None = None
     given: Mapping[str, Features] = field(default_factory=dict)
     file: str | None = None
+    decimals: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.ids):
@@ -173,10 +177,15 @@ class Catalog:
             name = sorted(extra)[0]
             hint = did_you_mean(name, self.frame.columns)
             raise DataError("the catalogue has no such column", column=name, hint=hint)
-        return frame.with_columns([_cast(frame[c], self.frame.schema[c]) for c in frame.columns])
+        schema = self.frame.schema
+        rows = {c: conform(frame[c], schema[c], self.kinds.get(c), self.decimals.get(c)) for c in frame.columns}
+        return frame.with_columns([exact_cast(values.alias(c), schema[c]) for c, values in rows.items()])
 
     def append(self, frame: pl.DataFrame, id_column: str, features: Mapping[str, Features] | None = None) -> Catalog:
         """A catalogue with more rows; columns that the new rows lack become null.
+
+        A column of whole numbers that gets a fraction becomes one of floats, and an empty one takes the type of the new
+        values.
 
         Args:
             frame: the new rows.
@@ -187,7 +196,9 @@ class Catalog:
             DataError: if an id is known, empty or repeated, a column is unknown, or values or vectors do not fit.
         """
         ids = self.ids.extended(frame[id_column])
-        typed = self.cast_rows(frame)
+        frame = frame.with_columns(ids.ids.tail(len(frame)).alias(id_column))
+        old = self._widened(frame, id_column)
+        typed = replace(self, frame=old).cast_rows(frame)
         features = features or {}
         for name, vectors in features.items():
             if name not in self.given:
@@ -203,7 +214,13 @@ class Catalog:
             else pad_rows(old, len(frame))
             for name, old in self.given.items()
         }
-        return replace(self, frame=pl.concat([self.frame, typed], how="diagonal"), ids=ids, given=given)
+        return replace(self, frame=pl.concat([old, typed], how="diagonal"), ids=ids, given=given)
+
+    def _widened(self, new: pl.DataFrame, id_column: str) -> pl.DataFrame:
+        """The table in types that hold the values of new rows."""
+        shared = [column for column in self.frame.columns if column in new.columns and column != id_column]
+        types = {column: common_number_type(self.frame[column], new[column]) for column in shared}
+        return self.frame.with_columns(pl.col(c).cast(dtype) for c, dtype in types.items() if dtype is not None)
 
     def drop_content(self, dropped: Mapping[str, NDArray[np.bool_]]) -> Catalog:
         """A catalogue without some content of some rows.
@@ -258,18 +275,6 @@ class Catalog:
                     break
             out.append(raw)
         return out
-
-
-def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """``values`` as ``dtype``; the first that does not fit is refused with its row."""
-    try:
-        cast = values.cast(dtype, strict=False)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"expected {dtype}, got {values.dtype}", column=values.name) from error
-    if cast.null_count() > values.null_count():
-        at = int((cast.is_null() & values.is_not_null()).arg_true()[0])
-        raise DataError(f"{values[at]!r} is not {dtype}", row=at + 1, column=values.name)
-    return cast
 
 
 def _joined(values: tuple[Any, ...]) -> str | None:

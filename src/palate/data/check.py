@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def check(
             return CheckReport(path.name, issues=(DataIssue.from_error(error),))
     issues, unsafe = _table_issues(data, probe, limit)
     present = {} if unsafe else {name: data.items.present(name) for name in data.items.modalities}
+    code = "positive"
     try:
+        _ = data.positives
+        code = "split"
         issues += _split_issues(data, {**data.items.given, **(features or {})}, limit)
         counts = _counts(data)
     except PalateError as error:
-        issues.append(DataIssue.from_error(error, "split"))
+        issues.append(DataIssue.from_error(error, code))
         counts = {"users": data.n_users, "items": data.n_items, "interactions": len(data.interactions)}
     order = leaks.order_statistics(data)
     issues += leaks.order_leak(data, order)
@@ -77,7 +81,7 @@ def check(
         _combinations(present, data.n_items),
         order,
         tuple(sorted(issues, key=lambda issue: SEVERITIES.index(issue.severity))),
-        data.notes,
+        data.guesses,
     )
 
 
@@ -90,7 +94,8 @@ def _degrees(data: Dataset) -> tuple[Any, Any]:
 
 
 def _table_issues(data: Dataset, probe: Probe | None, limit: int) -> tuple[list[DataIssue], bool]:
-    issues = [*scans.unknown_ids(data.interactions, limit), *scans.duplicate_events(data.interactions, limit)]
+    issues = [replace(issue, rows=issue.rows[:limit]) for issue in data.issues]
+    issues += [*scans.unknown_ids(data.interactions, limit), *scans.duplicate_events(data.interactions, limit)]
     media = list(scans.media_issues(data.items, probe, limit))
     unsafe = any(issue.code == "media_unsafe" for issue in media)
     issues += [*media, *scans.odd_text(data.items, limit), *scans.duplicate_texts(data.items, limit)]

@@ -4,79 +4,114 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
+from palate.data.column_kinds import ColumnGuess, guess_column
+from palate.data.column_names import ROLE_NAMES, find_role, squash
 from palate.data.interactions import CONTEXT, ROLES
-from palate.data.times import cast_or_null, parse_times, reject_rows
+from palate.data.issues import DataIssue
+from palate.data.item_columns import FORMS
+from palate.data.key_columns import find_key
+from palate.data.times import cast_or_null, looks_like_time, read_times, reject_rows
 
-ITEM_IDS = ("item_id", "itemid", "item", "movie_id", "movieid", "asin", "parent_asin", "product_id", "sku", "id")
-NAMES: dict[str, tuple[str, ...]] = {
-    "user": ("user_id", "userid", "user", "uid", "reviewerid", "visitor_id", "customer_id"),
-    "item": ITEM_IDS,
-    "time": ("timestamp", "time", "ts", "date", "datetime", "unixreviewtime", "sort_timestamp"),
-    "event": ("event", "event_type", "action"),
-    "rating": ("rating", "overall", "score", "stars"),
-    "label": ("label", "clicked", "click"),
-    "weight": ("weight",),
-    "query": ("query_id", "query"),
-    "impression": ("impression_id", "session_id", "impression"),
-    "position": ("position", "rank"),
-    "propensity": ("propensity", "pscore", "propensity_score"),
-    "part": ("part", "split", "x_label"),
-}
-MEDIA_ENDINGS = {
-    "image": (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"),
-    "audio": (".wav", ".flac", ".mp3", ".ogg"),
-    "video": (".mp4", ".webm", ".mkv", ".avi", ".mov"),
-}
-_PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "dev": 1, "test": 2}
+TIME_FORMAT = "time_format"
+"""Key beside the roles of a log: how its times are written."""
+PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+
+
+@dataclass(frozen=True)
+class ItemGuess:
+    """What the columns of the items' table are.
+
+    Attributes:
+        item_id: the column of ids.
+        columns: column -> what it is taken for; columns to ignore are left out.
+        notes: what was guessed.
+        log_item: the column of the log that holds the same ids, where it was found.
+        guessed: whether the kinds were guessed.
+    """
+
+    item_id: str
+    columns: Mapping[str, ColumnGuess]
+    notes: tuple[str, ...]
+    log_item: str | None = None
+    guessed: bool = False
 
 
 def guess_items(
-    frame: pl.DataFrame, columns: Mapping[str, str] | None, log: pl.DataFrame | None = None
-) -> tuple[str, dict[str, str], tuple[str, ...]]:
+    frame: pl.DataFrame,
+    columns: Mapping[str, str | None] | None,
+    log: pl.DataFrame | None = None,
+    log_item: str | None = None,
+) -> ItemGuess:
     """Kinds of the columns of the items' table.
 
     Args:
         frame: the items' table.
-        columns: column -> ``id``, a kind or ``ignore``; what is given is not guessed, and once any content column
-            is given no other is guessed.
-        log: interactions; an item column that both tables have is preferred as the id.
+        columns: column -> ``id``, a kind, a form of an attribute (``number``, ``category``, ``list``) or ``ignore``;
+            what is given is not guessed, and once any content column is given no other is guessed. A kind -> None says
+            that no column is of this kind.
+        log: interactions; the item column whose name and values both tables share is preferred as the id.
+        log_item: the column of the log that names the item, where it is given.
 
     Returns:
-        The id column, column -> kind, and notes on what was guessed.
+        The id column and what the others are, with notes on what was guessed.
 
     Raises:
         DataError: for an unknown column or kind, or items without a recognisable id.
     """
-    given = dict(columns or {})
-    for column in given:
-        if column not in frame.columns:
-            raise DataError("items have no such column", column=column, hint=did_you_mean(column, frame.columns))
-    for column, kind in given.items():
-        if kind not in (*COLUMN_KINDS, "id", "ignore"):
-            raise DataError(f"unknown kind {kind!r}", column=column, hint=did_you_mean(kind, COLUMN_KINDS))
+    given, refused = _given_kinds(frame, columns)
     ids = [column for column, kind in given.items() if kind == "id"]
-    item_id = ids[0] if ids else _item_id(frame, log)
-    kinds = {column: kind for column, kind in given.items() if kind in COLUMN_KINDS}
+    found = find_key(frame, log, "item", log_item, ids[0] if ids else None)
+    item_id = ids[0] if ids else found[0] if found else None
+    if item_id is None:
+        raise DataError(
+            "cannot tell which column is the item id",
+            hint=f"name it in palate.yaml (items: {{id: COLUMN}}); columns: {', '.join(frame.columns)}",
+        )
     notes = [] if ids else [f"items: id is {item_id!r}"]
-    if not kinds:
-        kinds = {c: k for c in frame.columns if c != item_id and c not in given and (k := guess_kind(frame[c]))}
-        notes += [f"items: {kind} is {', '.join(c for c in kinds if kinds[c] == kind)}" for kind in _order(kinds)]
-    return item_id, kinds, tuple(notes)
+    guesses = {c: ColumnGuess(_kind(k), k if k in FORMS else "") for c, k in given.items() if k not in ("id", "ignore")}
+    guesses = {c: _with_form(frame[c], guess) for c, guess in guesses.items()}
+    rest = [c for c in frame.columns if c != item_id and c not in given]
+    named = bool(guesses)
+    if named:
+        guesses |= {c: ColumnGuess(None, reason="the settings do not name it") for c in rest}
+    else:
+        guesses = {c: guess_column(frame[c]) for c in rest}
+        for column, guess in guesses.items():
+            if guess.kind in refused:
+                guesses[column] = ColumnGuess(None, reason=f"the settings say that nothing is {guess.kind}")
+    return ItemGuess(item_id, guesses, tuple(notes), None if found is None else found[1], not named)
+
+
+def kind_notes(kinds: Mapping[str, str]) -> list[str]:
+    """What the columns of the items were taken for, one line a kind.
+
+    Args:
+        kinds: column -> kind.
+    """
+    found = {kind: [column for column, one in kinds.items() if one == kind] for kind in COLUMN_KINDS}
+    return [f"items: {kind} is {', '.join(columns)}" for kind, columns in found.items() if columns]
 
 
 def guess_interactions(
-    frame: pl.DataFrame, roles: Mapping[str, str | Sequence[str]] | None
+    frame: pl.DataFrame,
+    roles: Mapping[str, str | Sequence[str] | None] | None,
+    keys: Mapping[str, str | None] | None = None,
+    given_split: bool = False,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Roles of the columns of a log.
 
     Args:
         frame: the log.
-        roles: role -> column; several columns for ``context``. What is given is not guessed.
+        roles: role -> column; several columns for ``context``; None for a role that no column has. What is given is
+            not guessed. ``time_format`` is no role and passed over.
+        keys: ``user`` and ``item`` -> the column that holds the ids of their tables, where one was found.
+        given_split: whether the log is known to say which part an event belongs to.
 
     Returns:
         Role -> column, with one ``context:<column>`` for each context column, and notes on what was guessed.
@@ -85,25 +120,20 @@ def guess_interactions(
         DataError: for an unknown role or column, several columns for another role than ``context``, or a log without a
             recognisable user or item.
     """
-    chosen: dict[str, str] = {}
-    given = dict(roles or {})
-    for role, named in given.items():
-        if role not in ROLES:
-            raise DataError("unknown role", key=role, hint=did_you_mean(role, ROLES))
-        columns = [named] if isinstance(named, str) else list(named)
-        if len(columns) != 1 and role != "context":
-            raise DataError("a role other than context has exactly one column", key=role)
-        for column in columns:
-            if column not in frame.columns:
-                hint = did_you_mean(column, frame.columns)
-                raise DataError("interactions have no such column", column=column, hint=hint)
-            chosen[CONTEXT + column.removeprefix(CONTEXT) if role == "context" else role] = column
+    chosen, refused = _given_roles(frame, roles)
     explicit = set(chosen)
-    lower = {column.lower().partition(":")[0]: column for column in reversed(frame.columns)}
-    for role, names in NAMES.items():
-        match = next((lower[name] for name in names if name in lower and lower[name] not in chosen.values()), None)
-        if role not in chosen and match is not None:
-            chosen[role] = match
+    shared = keys or {}
+    for role in ROLE_NAMES:
+        if role in chosen or role in refused:
+            continue
+        taken = {*chosen.values(), *(column for other, column in shared.items() if other != role)}
+        free = [column for column in frame.columns if column not in taken]
+        if shared.get(role) in free:
+            chosen[role] = str(shared[role])
+            continue
+        names = [c for c in find_role(role, free) if role != "part" or given_split or _is_part(frame[c])]
+        if names:
+            chosen[role] = names[0]
     for role in ("user", "item"):
         if role not in chosen:
             raise DataError(
@@ -114,60 +144,85 @@ def guess_interactions(
     return chosen, tuple(guesses)
 
 
-def guess_kind(values: pl.Series) -> str | None:
-    """The kind of one item column, None for columns without content.
+def unused_columns(frame: pl.DataFrame, roles: Mapping[str, str], refused: Sequence[str] = ()) -> list[DataIssue]:
+    """Columns of a log that have no role; the one that looks like a time is named where there is no time.
 
     Args:
-        values: the column.
+        frame: the log.
+        roles: role -> column.
+        refused: roles that are not wanted.
     """
-    if values.dtype == pl.Binary:
-        return "image"
-    if values.dtype.is_nested() or values.dtype.is_numeric() or values.dtype == pl.Boolean:
-        return "attributes"
-    if values.dtype != pl.String:
-        return None
-    sample = values.drop_nulls().head(1000).str.strip_chars()
-    sample = sample.filter(sample != "")
-    if not len(sample):
-        return None
-    for kind, endings in MEDIA_ENDINGS.items():
-        if sample.str.to_lowercase().str.ends_with(endings[0]).any() or all(
-            str(value).lower().endswith(endings) for value in sample.head(50)
-        ):
-            if sample.str.contains("://").any():
-                return None
-            return kind
-    words = sample.str.count_matches(r"\s+").mean() or 0.0
-    distinct = sample.n_unique() / len(sample)
-    return "text" if float(words) >= 1 and distinct > 0.5 else "attributes"  # type: ignore[arg-type]
+    rest = [column for column in frame.columns if column not in roles.values()]
+    issues = []
+    timed = [c for c in rest if looks_like_time(frame[c])] if "time" not in roles and "time" not in refused else []
+    for column in timed:
+        hint = f"name it in palate.yaml (interactions: {{time: {column}}})"
+        issues.append(
+            DataIssue(
+                "time_unused", "warning", "no time found; this column looks like one", None, (), column, hint=hint
+            )
+        )
+    for column in rest:
+        if column not in timed:
+            reason = (
+                " (its values are not train, valid and test)"
+                if squash(column) in map(squash, ROLE_NAMES["part"])
+                else ""
+            )
+            hint = "name a role in palate.yaml, such as interactions: {context: [...]}"
+            issues.append(
+                DataIssue("column_unused", "note", f"is carried but not used{reason}", None, (), column, hint=hint)
+            )
+    return issues
 
 
-def normalise_log(frame: pl.DataFrame, file: str | None = None) -> pl.DataFrame:
-    """A log with typed roles: ``time`` as integer seconds, ``part`` as 0, 1 or 2, ``rating`` and others as float.
+def type_log(
+    frame: pl.DataFrame, roles: Mapping[str, str], file: str | None, time_format: str | None = None
+) -> tuple[list[pl.Series], list[DataIssue]]:
+    """Columns of a log in the types of their roles: ``time`` as integer seconds, ``part`` as 0, 1 or 2, numbers.
 
     Args:
-        frame: the log, one column a role.
+        frame: the log.
+        roles: role -> column.
         file: the file it was read from, for error messages.
+        time_format: how times are written, see :func:`palate.data.times.read_times`.
+
+    Returns:
+        The columns that have such a role, and what was decided for the times.
 
     Raises:
-        DataError: naming the row of a value that cannot be read.
+        DataError: naming row and column of a value that cannot be read.
     """
-    out = frame
-    if "time" in frame.columns:
-        out = out.with_columns(parse_times(frame["time"], file).alias("time"))
-    if "part" in frame.columns and frame["part"].dtype == pl.String:
-        codes = frame["part"].str.to_lowercase().replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
-        reject_rows(codes.is_null(), frame["part"], "part is not train, valid or test", file)
-        out = out.with_columns(codes.alias("part"))
-    elif "part" in frame.columns:
-        reject_rows(~frame["part"].is_in([0, 1, 2]).fill_null(False), frame["part"], "part is not 0, 1 or 2", file)
+    typed: dict[str, pl.Series] = {}
+    issues = []
+    if "time" in roles:
+        column = roles["time"]
+        read = read_times(frame[column], file, time_format)
+        typed[column] = read.seconds
+        if read.form:
+            issues.append(DataIssue("time_form", "note", f"times are read as {read.form}", None, (), column))
+        if read.doubt:
+            hint = "say it in palate.yaml: interactions: {time_format: ...}"
+            issues.append(DataIssue("time_ambiguous", "warning", read.doubt, None, (), column, hint=hint))
+    if "part" in roles:
+        typed[roles["part"]] = _parts(frame[roles["part"]], file)
     for role in ("rating", "weight", "propensity"):
-        if role in frame.columns:
-            numbers = cast_or_null(frame[role], pl.Float64())
-            bad = (numbers.is_null() & frame[role].is_not_null()) | numbers.is_nan() | numbers.is_infinite()
-            reject_rows(bad.fill_null(False), frame[role], f"{role} is not a finite number", file)
-            out = out.with_columns(numbers.alias(role))
-    return out
+        if role in roles:
+            values = frame[roles[role]]
+            numbers = cast_or_null(values, pl.Float64())
+            bad = (numbers.is_null() & values.is_not_null()) | numbers.is_nan() | numbers.is_infinite()
+            reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file)
+            typed[roles[role]] = numbers
+    return [values.alias(name) for name, values in typed.items()], issues
+
+
+def _parts(values: pl.Series, file: str | None) -> pl.Series:
+    if values.dtype == pl.String:
+        codes = values.str.strip_chars().str.to_lowercase().replace_strict(PARTS, default=None, return_dtype=pl.Int8)
+        reject_rows(codes.is_null(), values, "part is not train, valid or test", file)
+        return codes
+    reject_rows(~values.is_in([0, 1, 2]).fill_null(False), values, "part is not 0, 1 or 2", file)
+    return values
 
 
 @contextmanager
@@ -190,20 +245,70 @@ def errors_from(file: str | None) -> Iterator[None]:
         ) from error
 
 
-def _item_id(frame: pl.DataFrame, log: pl.DataFrame | None) -> str:
-    lower = {column.lower().partition(":")[0]: column for column in reversed(frame.columns)}
-    shared = set(frame.columns) & set(log.columns if log is not None else ())
-    for name in ITEM_IDS:
-        if name in lower and (not shared or lower[name] in shared):
-            return lower[name]
-    for name in ITEM_IDS:
-        if name in lower:
-            return lower[name]
-    raise DataError(
-        "cannot tell which column is the item id",
-        hint=f"name it in palate.yaml (items: {{id: COLUMN}}); columns: {', '.join(frame.columns)}",
-    )
+def _given_kinds(
+    frame: pl.DataFrame, columns: Mapping[str, str | None] | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Column -> kind as given, and the kinds that no column has."""
+    refused = tuple(kind for kind, value in (columns or {}).items() if value is None and kind in COLUMN_KINDS)
+    given = {
+        column: kind or "ignore"
+        for column, kind in (columns or {}).items()
+        if column not in refused or column in frame.columns
+    }
+    for column in given:
+        if column not in frame.columns:
+            raise DataError("items have no such column", column=column, hint=did_you_mean(column, frame.columns))
+    for column, kind in given.items():
+        if kind not in (*COLUMN_KINDS, *FORMS, "id", "ignore"):
+            known = (*COLUMN_KINDS, *FORMS)
+            raise DataError(f"unknown kind {kind!r}", column=column, hint=did_you_mean(kind, known))
+    return given, refused
 
 
-def _order(kinds: Mapping[str, str]) -> list[str]:
-    return [kind for kind in COLUMN_KINDS if kind in kinds.values()]
+def _kind(kind: str) -> str:
+    return "attributes" if kind in FORMS else kind
+
+
+def _with_form(values: pl.Series, guess: ColumnGuess) -> ColumnGuess:
+    """A given attribute is read as what its values look like, unless its form is given too."""
+    if guess.kind != "attributes" or guess.form:
+        return guess
+    seen = guess_column(values)
+    return ColumnGuess("attributes", seen.form if seen.kind == "attributes" else "")
+
+
+def _given_roles(
+    frame: pl.DataFrame, roles: Mapping[str, str | Sequence[str] | None] | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Role -> column as given, and the roles that no column has."""
+    chosen: dict[str, str] = {}
+    given = {role: named for role, named in (roles or {}).items() if role != TIME_FORMAT}
+    refused = tuple(role for role, named in given.items() if named is None)
+    for role, named in given.items():
+        if role not in ROLES:
+            raise DataError("unknown role", key=role, hint=did_you_mean(role, ROLES))
+        columns = [] if named is None else [named] if isinstance(named, str) else list(named)
+        if named is not None and len(columns) != 1 and role != "context":
+            raise DataError("a role other than context has exactly one column", key=role)
+        for column in columns:
+            if column not in frame.columns:
+                hint = did_you_mean(column, frame.columns)
+                raise DataError("interactions have no such column", column=column, hint=hint)
+            chosen[CONTEXT + column.removeprefix(CONTEXT) if role == "context" else role] = column
+    return chosen, refused
+
+
+def _is_part(values: pl.Series) -> bool:
+    """Whether a column named like a split is one: words of parts, or 0, 1 and 2 where the name says nothing else."""
+    present = values.drop_nulls()
+    if not len(present):
+        return False
+    if present.dtype == pl.String:
+        known = present.str.strip_chars().str.to_lowercase().is_in(list(PARTS))
+        return float(known.mean() or 0.0) >= 0.5  # type: ignore[arg-type]
+    if not present.dtype.is_integer():
+        return False
+    # 0 and 1 alone, or under the name split, are more likely the arms of a test
+    codes = set(present.unique().to_list())
+    name = squash(values.name)
+    return name != "split" and codes <= {0, 1, 2} and (name == "xlabel" or 2 in codes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,17 +16,43 @@ from palate.core.batch import RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
+from palate.data.absent import ABSENT, absent_note
 from palate.data.catalog import Catalog
-from palate.data.columns import errors_from, guess_interactions, guess_items
+from palate.data.columns import (
+    TIME_FORMAT,
+    errors_from,
+    guess_interactions,
+    guess_items,
+    kind_notes,
+    type_log,
+    unused_columns,
+)
 from palate.data.event_split import EventSplit, split_events
-from palate.data.events import UNKNOWN_TIME, Events, codes
-from palate.data.frames import dense_log, dense_searches, to_polars
+from palate.data.events import Events, codes
+from palate.data.feedback import default_rule, feedback_issues, parse_rule
+from palate.data.frames import complete_users, dense_log, dense_searches, search_roles, to_source, user_column
 from palate.data.histories import Histories
+from palate.data.id_columns import absent_ids_named, unify_ids
+from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.ids import IdMap
 from palate.data.interactions import Interactions, PositiveRule
-from palate.data.query_log import QueryLog, build_query_log
+from palate.data.issues import DataIssue
+from palate.data.item_columns import issue_notes, read_item_columns
+from palate.data.key_columns import find_key
+from palate.data.query_log import QueryLog, build_query_log, query_column
 from palate.data.relations import Relations
-from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, cold_users, make_split
+from palate.data.splits import (
+    TEST,
+    TRAIN,
+    UNKNOWN_TIME,
+    VALID,
+    Positives,
+    Split,
+    SplitSpec,
+    cold_users,
+    make_split,
+    timed,
+)
 from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
@@ -42,7 +69,8 @@ class Dataset:
         positive: the rule for positives.
         spec: settings of the split.
         layout: name of the layout it was read in.
-        notes: guesses made while reading.
+        notes: guesses made while reading, and what was left out.
+        issues: what was left out or may be wrong, as ``palate check`` reports it.
         searches: queries that led to items, where known.
     """
 
@@ -56,6 +84,7 @@ class Dataset:
     layout: str = "frames"
     notes: tuple[str, ...] = ()
     searches: QueryLog | None = None
+    issues: tuple[DataIssue, ...] = ()
 
     @classmethod
     def from_frames(
@@ -64,8 +93,8 @@ class Dataset:
         interactions: Any,
         users: Any = None,
         *,
-        columns: Mapping[str, str] | None = None,
-        roles: Mapping[str, str | Sequence[str]] | None = None,
+        columns: Mapping[str, str | None] | None = None,
+        roles: Mapping[str, str | Sequence[str] | None] | None = None,
         positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
         features: Mapping[str, Features] | None = None,
@@ -76,6 +105,10 @@ class Dataset:
         files: Mapping[str, str | Path] | None = None,
         searches: Any = None,
         queries: Any = None,
+        ids: str | Mapping[str, str] | None = None,
+        absent: Collection[str] | None = None,
+        relation_ids: Sequence[IdColumn] = (),
+        notes: Sequence[str] = (),
     ) -> Dataset:
         """Build from pandas or polars tables.
 
@@ -83,10 +116,13 @@ class Dataset:
             items: one row an item.
             interactions: one row an event.
             users: one row a user; without it the users are those of the interactions.
-            columns: item columns -> ``id`` or a kind (``text``, ``image`` ...); guessed where not given.
-            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given.
-                ``context`` may name several columns.
-            positive: the rule for positives, such as ``{"rating": ">=4"}``; every event counts by default.
+            columns: item columns -> ``id``, a kind (``text``, ``image`` ...) or a form of an attribute (``number``,
+                ``category``, ``list``); guessed where not given. A kind -> None says that no column is of this kind.
+            roles: interaction role (``user``, ``item``, ``time`` ...) -> column name; guessed where not given. None
+                says that no column has the role, ``context`` may name several, ``time_format`` says how times are
+                written.
+            positive: the rule for positives, such as ``{"rating": ">=4"}``, of roles or of the log's own columns; by
+                default events with label 1 where there is a label of 0 and 1, else every event. ``{}`` is every event.
             split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
                 parts, else ``random``.
             features: ready vectors by modality, aligned with ``items``.
@@ -98,6 +134,11 @@ class Dataset:
             searches: one row a search that led to an item, with user, item, query and maybe time; added to the
                 ``query`` column of the interactions.
             queries: id and text of each query; without it a query is its own words.
+            ids: ``text`` or ``integer``, or such a type by entity (``item``, ``user``, ``query``); by default whole
+                numbers where every id of every table is its own usual spelling of one, else text.
+            absent: words that mean "no value", instead of ``NULL``, ``NaN``, ``N/A`` and the like.
+            relation_ids: ids of items that ``relations`` were read from, to choose the type of ids.
+            notes: what the reader has to say.
 
         Returns:
             The data set; guesses are in its ``notes``.
@@ -107,40 +148,106 @@ class Dataset:
             ConfigError: if ``split`` cannot be read.
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
-        item_frame, log = to_polars(items), to_polars(interactions)
+        given = {"items": items, "interactions": interactions, "users": users, "searches": searches, "queries": queries}
+        words = ABSENT if absent is None else absent
+        tables = {name: to_source(table, words) for name, table in given.items() if table is not None}
+        said = [absent_note(name, table.absent) for name, table in tables.items()]
+        named = {role: column if isinstance(column, str) else None for role, column in (roles or {}).items()}
+        log_frame = tables["interactions"].frame
         with errors_from(read_from.get("items")):
-            item_id, kinds, item_notes = guess_items(item_frame, columns, log)
+            guess = guess_items(tables["items"].frame, columns, log_frame, named.get("item"))
+        item_id = guess.item_id
+        user_key = find_key(tables["users"].frame, log_frame, "user", named.get("user")) if users is not None else None
+        spec = SplitSpec.parse(split) if isinstance(split, str) else split
         with errors_from(read_from.get("interactions")):
-            role_columns, role_notes = guess_interactions(log, roles)
-        item_ids = IdMap(item_frame[item_id], "item", read_from.get("items"))
+            keys = {"item": guess.log_item, "user": None if user_key is None else user_key[1]}
+            given_split = spec is not None and spec.kind == "given"
+            role_columns, role_notes = guess_interactions(log_frame, roles, keys, given_split)
+        with errors_from(read_from.get("positive", read_from.get("interactions"))):
+            given_rule = parse_rule(positive, role_columns)
+        places = {
+            "item": [("items", item_id), ("interactions", role_columns["item"])],
+            "user": [("interactions", role_columns["user"])],
+            "query": [],
+        }
+        if users is not None:
+            frame = tables["users"].frame
+            places["user"].append(("users", user_key[0] if user_key else user_column(frame, role_columns["user"])))
+        searched_roles: dict[str, str] = {}
+        if searches is not None:
+            searched_roles = search_roles(tables["searches"].frame, read_from.get("searches"))
+            for role in places:
+                places[role].append(("searches", searched_roles[role]))
+        if queries is not None:
+            places["query"].append(("queries", query_column(tables["queries"].frame)))
+            places["query"] += [("interactions", role_columns["query"])] if "query" in role_columns else []
+        others = {"item": relation_ids}
+        tables, id_notes = unify_ids(tables, places, parse_id_types(ids), read_from, others)
+        content = read_item_columns(tables["items"].frame, guess.columns)
+        with errors_from(read_from.get("interactions")):
+            typed, log_issues = type_log(
+                tables["interactions"].frame, role_columns, read_from.get("interactions"), named.get(TIME_FORMAT)
+            )
+        log = tables["interactions"].with_columns(*typed)
+        refused = [role for role, column in (roles or {}).items() if column is None]
+        log_issues += unused_columns(log.frame, role_columns, refused)
+        with absent_ids_named(tables["items"], item_id):
+            item_ids = IdMap(tables["items"].frame[item_id], "item", read_from.get("items"))
+        log_users = log.frame[role_columns["user"]]
+        issues = [issue for table in tables.values() for issue in table.issues]
         if users is None:
             with errors_from(read_from.get("interactions")):
-                distinct = log[role_columns["user"]].drop_nulls().unique(maintain_order=True)
-                user_catalog = Catalog.from_ids(distinct, "user")
+                user_catalog = Catalog.from_ids(log_users.drop_nulls().unique(maintain_order=True), "user")
         else:
-            user_catalog = _user_catalog(to_polars(users), role_columns["user"], read_from.get("users"))
+            user_catalog = _user_catalog(tables["users"].frame, places["user"][1][1], read_from.get("users"))
+            user_catalog, found = complete_users(user_catalog, log_users, read_from.get("interactions"))
+            issues += found
         folder = None if root is None else Path(root)
-        catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
-        ids = catalog.ids, user_catalog.ids
-        table, drop_notes, dropped = dense_log(log, role_columns, *ids, read_from.get("interactions"))
-        searched = [table] if "query" in table.columns else []
+        catalog = Catalog(
+            content.frame,
+            item_ids,
+            content.kinds,
+            folder,
+            features or {},
+            read_from.get("items"),
+            content.decimals,
+        )
+        both = catalog.ids, user_catalog.ids
+        dense = dense_log(log, role_columns, *both, read_from.get("interactions"))
+        issues += dense.issues
+        rule = default_rule(dense.table) if given_rule is None else given_rule
+        log_issues += feedback_issues(dense.table, rule, role_columns, given_rule is None)
+        columns_said = [
+            *issue_notes(content.issues, "items", read_from.get("items")),
+            *issue_notes(log_issues, "interactions", read_from.get("interactions")),
+        ]
+        for note, issue in columns_said:
+            if issue.severity == "warning":
+                warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
+        searched = [dense.table] if "query" in dense.table.columns else []
         if searches is not None:
-            searched.append(dense_searches(to_polars(searches), *ids, read_from.get("searches")))
-        query_frame = None if queries is None else to_polars(queries)
-        spec = SplitSpec.parse(split) if isinstance(split, str) else split
+            searched.append(dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches")))
+        query_frame = None if queries is None else tables["queries"].frame
         if spec is None:
             spec = SplitSpec(kind="given" if "part" in role_columns else "random")
+        kinds = kind_notes(content.kinds) if guess.guessed else []
+        spoken = (*notes, *filter(None, said), *guess.notes, *kinds, *role_notes, *id_notes, *dense.notes)
         return cls(
             name,
             catalog,
             user_catalog,
-            Interactions(table, read_from.get("interactions"), dropped),
+            Interactions(dense.table, read_from.get("interactions"), dense.dropped),
             relations or Relations(),
-            PositiveRule.parse(positive),
+            rule,
             spec,
             layout,
-            (*item_notes, *role_notes, *drop_notes),
+            (
+                *spoken,
+                *(issue.message for issue in issues),
+                *(note for note, _ in columns_said),
+            ),
             build_query_log(searched, query_frame, read_from.get("queries")),
+            (*issues, *(issue for _, issue in columns_said)),
         )
 
     def with_split(self, split: SplitSpec | str) -> Dataset:
@@ -165,6 +272,21 @@ class Dataset:
         """
         return replace(self, items=replace(self.items, given={**self.items.given, **features}))
 
+    def with_issues(self, issues: Sequence[DataIssue], **changes: Any) -> Dataset:
+        """The same data with further issues, which are notes as well.
+
+        Args:
+            issues: what was left out or may be wrong.
+            changes: attributes to replace.
+        """
+        notes = (*self.notes, *(issue.message for issue in issues))
+        return replace(self, notes=notes, issues=(*self.issues, *issues), **changes)
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """The notes without those that an issue repeats."""
+        return self.notes[: len(self.notes) - len(self.issues)]
+
     @property
     def n_users(self) -> int:
         """Number of users."""
@@ -183,7 +305,7 @@ class Dataset:
             self.users.content_hash(),
             self.interactions.content_hash(),
             self.relations.content_hash(),
-            self.positive.model_dump_json(),
+            self.positive.key,
             *([] if self.searches is None else [self.searches.content_hash()]),
         )
 
@@ -196,7 +318,7 @@ class Dataset:
         """
         log = self.interactions.positives(self.positive)
         part = log.array("part").astype(np.int8) if log.has("part") else None
-        times = log.frame["time"].fill_null(UNKNOWN_TIME).to_numpy().astype(np.int64) if log.has("time") else None
+        times = log.frame["time"].cast(pl.Int64).fill_null(UNKNOWN_TIME).to_numpy() if log.has("time") else None
         users, items = (log.array(role).astype(np.int64) for role in ("user", "item"))
         events = None if self.event_names is None else codes(log.frame["event"].cast(pl.String), self.event_names)[0]
         return Positives(users, items, times, part, self.n_users, self.n_items, events)
@@ -286,7 +408,8 @@ class Dataset:
             None if queried is None else partial(self._ranking_queries, parts, queried),
             None if candidates is None else partial(self.items.restrict, visible_items | candidates),
         )
-        until = None if times is None or not len(times) else int(times.max())
+        known = times[timed(times)] if times is not None else np.zeros(0, np.int64)
+        until = int(known.max()) if len(known) else None
         return TrainView(
             data.n_users,
             data.n_items,
@@ -364,7 +487,6 @@ class Dataset:
 
 
 def _user_catalog(frame: pl.DataFrame, column: str, file: str | None) -> Catalog:
-    """Users by the column of the log's users, else by the first; all other columns are attributes."""
-    column = column if column in frame.columns else frame.columns[0]
+    """Users by their id; all other columns are attributes."""
     kinds = {name: "attributes" for name in frame.columns if name != column}
     return Catalog(frame, IdMap(frame[column], "user", file), kinds, file=file)

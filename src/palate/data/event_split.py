@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray
 from palate.data.events import UNKNOWN, Events
 from palate.data.splits import (
+    DROPPED,
     TEST,
     TRAIN,
     VALID,
@@ -19,6 +20,7 @@ from palate.data.splits import (
     cold_items,
     cold_users,
     temporal_cuts,
+    timed,
 )
 
 BoolArray = NDArray[np.bool_]
@@ -89,9 +91,10 @@ def split_events(
         out = np.select([test[events.item], valid[events.item]], [TEST, VALID], TRAIN).astype(np.int8)
     elif spec.kind == "user_cold":
         out = cold_users(spec, positives.n_users)[events.user]
-        given = _given_history(spec, split, positives, events, of_pair) & (out != TRAIN)
+        out = out if events.time is None else np.where(out == TRAIN, out, _without_time(out, events)).astype(np.int8)
+        given = _given_history(spec, split, positives, events, of_pair) & (out > TRAIN)
     elif spec.kind == "leave_one_out":
-        out = np.maximum(_after_last(split, positives, events), of_pair)
+        out = _without_time(np.maximum(_after_last(split, positives, events), of_pair), events)
     else:
         out = _drawn(spec, positives, events, of_pair)
     out[positive] = split.part
@@ -138,7 +141,8 @@ def _positive_of(positives: Positives, events: Events) -> IntArray:
 def _by_time(spec: SplitSpec, positives: Positives, events: Events) -> Parts:
     assert events.time is not None
     cuts = temporal_cuts(spec, positives)
-    return np.select([events.time < cuts[0], events.time < cuts[1]], [TRAIN, VALID], TEST).astype(np.int8)
+    out = np.select([events.time < cuts[0], events.time < cuts[1]], [TRAIN, VALID], TEST).astype(np.int8)
+    return _without_time(out, events)
 
 
 def _after_last(split: Split, positives: Positives, events: Events) -> Parts:
@@ -149,6 +153,11 @@ def _after_last(split: Split, positives: Positives, events: Events) -> Parts:
         starts[row, positives.users[of_part]] = positives.times[of_part]
     after = [events.time >= starts[1][events.user], events.time >= starts[0][events.user]]
     return np.select(after, [TEST, VALID], TRAIN).astype(np.int8)
+
+
+def _without_time(out: Parts, events: Events) -> Parts:
+    """Parts with the events whose time is not known left out."""
+    return np.where(timed(events.time), out, DROPPED).astype(np.int8)
 
 
 def _drawn(spec: SplitSpec, positives: Positives, events: Events, of_pair: Parts) -> Parts:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
 from palate.data.interactions import CONTEXT, Interactions, PositiveRule
+from palate.data.splits import UNKNOWN_TIME
 from palate.data.times import cast_or_null
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 UNKNOWN = -1
-UNKNOWN_TIME = int(np.iinfo(np.int64).min)
 _COLUMNS = ("time", "event", "position", "impression", "rating", "weight", "propensity")
 
 

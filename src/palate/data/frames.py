@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
-from palate.data.columns import errors_from, guess_interactions, normalise_log
+from palate.data.absent import ABSENT
+from palate.data.catalog import Catalog
+from palate.data.columns import errors_from, guess_interactions, type_log
 from palate.data.ids import IdMap
+from palate.data.issues import DataIssue
 from palate.data.pandas_table import from_pandas
+from palate.data.source_table import SourceTable, typed_table
 
 _MAX_LISTED = 1000
+_ONE = {"interactions": "interaction", "searches": "search"}
 
 
 def to_polars(frame: Any) -> pl.DataFrame:
@@ -36,13 +42,71 @@ def to_polars(frame: Any) -> pl.DataFrame:
     raise DataError(f"expected a pandas or polars table, got {type(frame).__name__}")
 
 
-def dense_searches(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | None) -> pl.DataFrame:
+def to_source(frame: Any, words: Collection[str] = ABSENT) -> SourceTable:
+    """A table of any library without words for no value.
+
+    Args:
+        frame: a pandas or polars table, or one that was read from a file.
+        words: words that mean "no value"; they do not matter to a table that was read from a file.
+
+    Raises:
+        DataError: as :func:`to_polars`.
+    """
+    return frame if isinstance(frame, SourceTable) else typed_table(to_polars(frame), words)
+
+
+def user_column(frame: pl.DataFrame, column: str) -> str:
+    """The column of ids of a table of users: the one that is called as in the log, else the first.
+
+    Args:
+        frame: one row a user.
+        column: the column of the users in the log.
+    """
+    return column if column in frame.columns else frame.columns[0]
+
+
+def complete_users(users: Catalog, log: pl.Series, file: str | None) -> tuple[Catalog, tuple[DataIssue, ...]]:
+    """The table of users with those whom only the log knows at its end, without attributes.
+
+    Args:
+        users: the table of users.
+        log: ids of the users of the log, in the type of those of the table.
+        file: the file of the log.
+    """
+    known = users.ids.rows(log, "mark") >= 0
+    new = log.filter(~pl.Series(known)).drop_nulls().unique(maintain_order=True)
+    if not len(new):
+        return users, ()
+    message = f"{len(new):,} users of the interactions have no row in the table of users and no attributes"
+    issue = DataIssue("user_without_row", "note", message, file, key=str(new[0]), count=len(new))
+    rows = pl.DataFrame({users.id_column: new}).cast({users.id_column: users.frame.schema[users.id_column]})
+    return users.append(rows, users.id_column), (issue,)
+
+
+def dense_searches(
+    source: SourceTable, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
+) -> pl.DataFrame:
     """A table of searches with one column a role, and row numbers for users and items.
 
     Args:
-        frame: one row a search.
+        source: one row a search.
+        roles: role -> column.
         items: ids of the items.
         users: ids of the users.
+        file: the file it was read from, for error messages.
+
+    Raises:
+        DataError: if a value cannot be read.
+    """
+    typed, _ = type_log(source.frame, roles, file)
+    return dense_log(source.with_columns(*typed), roles, items, users, file, "searches").table
+
+
+def search_roles(frame: pl.DataFrame, file: str | None) -> dict[str, str]:
+    """Role -> column of a table of searches.
+
+    Args:
+        frame: one row a search.
         file: the file it was read from, for error messages.
 
     Raises:
@@ -52,57 +116,130 @@ def dense_searches(frame: pl.DataFrame, items: IdMap, users: IdMap, file: str | 
         roles, _ = guess_interactions(frame, None)
         if "query" not in roles:
             raise DataError("cannot tell which column is the query", hint=f"columns: {', '.join(frame.columns)}")
-    return dense_log(frame, roles, items, users, file)[0]
+    return roles
+
+
+def new_rows(items: Catalog, frame: Any) -> SourceTable:
+    """New rows of a catalogue, with ids and texts as they are spelled.
+
+    Args:
+        items: the catalogue.
+        frame: a table of any library, or one that was read from a file.
+
+    Raises:
+        DataError: without the column of ids, or as :func:`to_polars`.
+    """
+    source, key = to_source(frame), items.id_column
+    if key not in source.frame.columns:
+        hint = f"columns: {', '.join(source.frame.columns)}"
+        raise DataError("new items lack the id column", column=key, hint=hint)
+    texts = [c for c in source.frame.columns if c == key or items.frame.schema.get(c) == pl.String]
+    return replace(source, frame=source.frame.with_columns(source.spelled(c) for c in texts))
+
+
+class DenseLog(NamedTuple):
+    """A log with row numbers instead of ids.
+
+    Attributes:
+        table: the events whose user and item are known, one column a role.
+        notes: how many events with an unknown id are left out.
+        issues: events that are left out, and why.
+        dropped: row, column and value of the first 1,000 unknown ids, or None.
+    """
+
+    table: pl.DataFrame
+    notes: tuple[str, ...]
+    issues: tuple[DataIssue, ...]
+    dropped: pl.DataFrame | None
 
 
 def dense_log(
-    log: pl.DataFrame, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
-) -> tuple[pl.DataFrame, tuple[str, ...], pl.DataFrame | None]:
+    source: SourceTable,
+    roles: Mapping[str, str],
+    items: IdMap,
+    users: IdMap,
+    file: str | None,
+    name: str = "interactions",
+) -> DenseLog:
     """A log with one column a role, and row numbers for users and items.
 
     Args:
-        log: one row an event.
+        source: one row an event, with the types of :func:`palate.data.columns.type_log`.
         roles: role -> column.
         items: ids of the items.
         users: ids of the users.
         file: the file it was read from, for error messages.
-
-    Returns:
-        The events whose user and item are known; notes on those that are left out; row, column and value of the first
-        1,000 unknown ids, or None.
+        name: what the rows are, for messages.
 
     Raises:
-        DataError: if no event is left, or a value cannot be read.
+        DataError: if no event is left.
     """
-    item_rows: IntArray = items.rows(log[roles["item"]], "mark")
-    user_rows: IntArray = users.rows(log[roles["user"]], "mark")
+    log = source.frame
+    ids = {role: log[roles[role]] for role in ("item", "user")}
+    rows: dict[str, IntArray] = {"item": items.rows(ids["item"], "mark"), "user": users.rows(ids["user"], "mark")}
     table = log.select([pl.col(column).alias(role) for role, column in roles.items()]).with_columns(
-        user=pl.Series(user_rows), item=pl.Series(item_rows)
+        user=pl.Series(rows["user"]), item=pl.Series(rows["item"])
     )
-    unknown = np.flatnonzero((item_rows < 0) | (user_rows < 0))
-    if not len(unknown):
-        return normalise_log(table, file), (), None
-    known = pl.Series((item_rows >= 0) & (user_rows >= 0))
-    at = int(unknown[0])
-    column = roles["item"] if item_rows[at] < 0 else roles["user"]
-    if len(unknown) == len(log):
+    bad = (rows["item"] < 0) | (rows["user"] < 0)
+    if not bad.any():
+        return DenseLog(table, (), _timeless(table, roles, file), None)
+    missing = (ids["item"].is_null() | ids["user"].is_null()).to_numpy()
+    unknown = np.flatnonzero(bad & ~missing)
+    if bad.all():
+        at = int(unknown[0]) if len(unknown) else 0
+        column = roles["item"] if rows["item"][at] < 0 else roles["user"]
         raise DataError(
-            "no interaction matches the tables",
+            f"no {_ONE[name]} matches the tables",
             file=file,
             row=at + 1,
             column=column,
-            key=log[column][at],
+            key=source.spelled(column)[at],
             hint="compare the id columns",
         )
-    note = (
-        f"{len(unknown)} of {len(log)} interactions left out: their item or user is not in the tables "
-        f"(first: row {at + 1}, {column} = {log[column][at]!r})"
-    )
-    warnings.warn(note, stacklevel=3)
-    listed = unknown[:_MAX_LISTED]
-    columns = [roles["item"] if item_rows[row] < 0 else roles["user"] for row in listed]
-    values = [str(log[column][int(row)]) for column, row in zip(columns, listed)]
-    dropped = pl.DataFrame({"row": listed + 1, "column": columns, "value": values})
+    issues, notes, dropped = list[DataIssue](), list[str](), None
+    if missing.any():
+        at = np.flatnonzero(missing)
+        column = roles["item"] if ids["item"].is_null()[int(at[0])] else roles["user"]
+        message = (
+            f"{len(at):,} of {len(log):,} {name} left out: they have no user or no item "
+            f"(first: row {int(at[0]) + 1}, {column})"
+        )
+        listed = tuple(int(row) + 1 for row in at[:_MAX_LISTED])
+        issues.append(DataIssue("id_missing", "warning", message, file, listed, column, count=len(at)))
+    if len(unknown):
+        note, dropped = _unknown_ids(source, roles, rows["item"], unknown, name)
+        notes.append(note)
+    for message in (*notes, *(issue.message for issue in issues)):
+        warnings.warn(message, stacklevel=3)
     if "row" not in table.columns:
         table = table.with_columns(row=pl.int_range(1, len(table) + 1))
-    return normalise_log(table, file).filter(known), (note,), dropped
+    table = table.filter(pl.Series(~bad))
+    return DenseLog(table, tuple(notes), (*issues, *_timeless(table, roles, file)), dropped)
+
+
+def _unknown_ids(
+    source: SourceTable, roles: Mapping[str, str], item_rows: IntArray, unknown: IntArray, name: str
+) -> tuple[str, pl.DataFrame]:
+    spelled = {roles[role]: source.spelled(roles[role]) for role in ("item", "user")}
+    listed = unknown[:_MAX_LISTED]
+    columns = [roles["item"] if item_rows[row] < 0 else roles["user"] for row in listed]
+    values = [str(spelled[column][int(row)]) for column, row in zip(columns, listed)]
+    first = spelled[columns[0]][int(unknown[0])]
+    note = (
+        f"{len(unknown)} of {len(source.frame)} {name} left out: their item or user is not in the tables "
+        f"(first: row {int(unknown[0]) + 1}, {columns[0]} = {first!r})"
+    )
+    return note, pl.DataFrame({"row": listed + 1, "column": columns, "value": values})
+
+
+def _timeless(table: pl.DataFrame, roles: Mapping[str, str], file: str | None) -> tuple[DataIssue, ...]:
+    if "time" not in table.columns or not table["time"].null_count():
+        return ()
+    missing = table["time"].is_null().arg_true()
+    rows = missing if "row" not in table.columns else table["row"].gather(missing) - 1
+    message = (
+        f"{len(missing):,} of {len(table):,} interactions have no time: splits by time leave them out, "
+        "and they stand after all others in histories"
+    )
+    listed = tuple(int(row) + 1 for row in rows.head(_MAX_LISTED))
+    return (DataIssue("time_missing", "warning", message, file, listed, roles["time"], count=len(missing)),)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.data.hashing import series_parts
+from palate.data.id_spelling import IdColumn, spell, spelled, unify, whole_numbers
 
 OnUnknown = Literal["error", "skip", "mark"]
 
@@ -31,7 +32,7 @@ class IdMap:
     def __init__(self, ids: pl.Series | Sequence[Any], entity: str = "item", file: str | None = None) -> None:
         series = ids if isinstance(ids, pl.Series) else _series(list(ids), entity)
         self.entity = entity
-        self.ids = _normal(series, entity, file)
+        self.ids = unify([IdColumn(series, file=file)], entity)[0][0]
         if self.ids.null_count():
             missing = self.ids.is_null().arg_true()
             raise DataError(f"{entity} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
@@ -51,7 +52,7 @@ class IdMap:
         return digest(*series_parts(self.ids.alias("id")))
 
     def rows(self, ids: Iterable[Any] | pl.Series, on_unknown: OnUnknown = "error") -> NDArray[np.int64]:
-        """Rows of external ids.
+        """Rows of external ids, matched by their spelling: ``"7"`` and 7 are one id, ``"007"`` is another.
 
         Args:
             ids: external ids.
@@ -61,16 +62,9 @@ class IdMap:
             int64, one row an id, fewer with ``skip``.
 
         Raises:
-            DataError: for an unknown id with ``error``, or ids of another type.
+            DataError: for an unknown id with ``error``.
         """
-        wanted = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), strict=False)
-        try:
-            if wanted.dtype.is_float():
-                # a table with gaps turns whole ids into floats; a fraction must not be cut to a whole id
-                wanted = wanted.set(wanted.floor() != wanted, None).cast(pl.Int64, strict=False)
-            wanted = wanted.cast(self.ids.dtype, strict=False)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{self.entity} ids have the wrong type {wanted.dtype}") from error
+        wanted = self._typed(ids)
         joined = pl.DataFrame({"id": wanted}).join(self._lookup, on="id", how="left", maintain_order="left")
         rows = joined["row"].fill_null(-1).to_numpy()
         if on_unknown == "mark":
@@ -79,11 +73,22 @@ class IdMap:
             return rows[rows >= 0]
         unknown = np.flatnonzero(rows < 0)
         if len(unknown):
-            original = ids[int(unknown[0])] if isinstance(ids, (list, tuple, pl.Series)) else wanted[int(unknown[0])]
+            at = int(unknown[0])
+            original = ids[at] if isinstance(ids, (list, tuple, pl.Series)) else wanted[at]
             raise DataError(
                 f"unknown {self.entity} id", key=original, hint='check the id, or pass on_unknown="skip" or "fallback"'
             )
         return rows
+
+    def _typed(self, ids: Iterable[Any] | pl.Series) -> pl.Series:
+        """Ids in the type of this map, null where they cannot be one of its ids."""
+        if isinstance(ids, pl.Series) and ids.dtype == self.ids.dtype == pl.Int64:
+            return ids
+        if isinstance(ids, pl.Series) and (ids.dtype == pl.String or ids.dtype.is_integer()):
+            text, _ = spelled(IdColumn(ids), self.entity)
+        else:
+            text = pl.Series([spell(value) for value in ids], dtype=pl.String)
+        return whole_numbers(text) if self.ids.dtype == pl.Int64 else text
 
     def external(self, rows: NDArray[np.int64]) -> list[Any]:
         """External ids of rows.
@@ -102,11 +107,18 @@ class IdMap:
         Raises:
             DataError: naming the row within ``new`` of an id that is known, empty, repeated or of another type.
         """
-        added = _normal(new, self.entity, None)
-        if added.dtype != self.ids.dtype and len(self.ids):
-            if self.ids.dtype != pl.String:
-                raise DataError(f"{self.entity} ids are whole numbers, the new ones are text", column=new.name or None)
-            added = added.cast(pl.String)
+        column = new.name or None
+        added, _ = spelled(IdColumn(new), self.entity)
+        if self.ids.dtype == pl.Int64 and len(self.ids):
+            numbers = whole_numbers(added)
+            odd = (numbers.is_null() & added.is_not_null()).arg_true()
+            if len(odd):
+                at = int(odd[0])
+                hint = "these ids are whole numbers, without leading zeros or signs"
+                raise DataError(f"{self.entity} id {added[at]!r} is text", row=at + 1, column=column, hint=hint)
+            added = numbers
+        elif not len(self.ids):
+            added = unify([IdColumn(new)], self.entity)[0][0]
         known = added.is_in(self.ids.implode()).arg_true() if len(self.ids) else added.is_null().arg_true()
         if len(known) and added[int(known[0])] is not None:
             at = int(known[0])
@@ -120,28 +132,3 @@ def _series(ids: list[Any], entity: str) -> pl.Series:
         return pl.Series(ids)
     except (TypeError, OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{entity} ids are neither all text nor all whole numbers ({str(error)[:100]})") from error
-
-
-def _normal(series: pl.Series, entity: str, file: str | None) -> pl.Series:
-    """String or Int64 ids; whole floats become integers, integers beyond 64 bits text; anything else is refused."""
-    column = series.name or None
-    if len(series) == 0 or series.dtype == pl.Null:
-        return series.cast(pl.String)
-    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object, pl.Boolean):
-        raise DataError(f"{entity} ids cannot be {series.dtype}", file=file, column=column, hint="use text or integers")
-    if series.dtype.is_float():
-        odd = ((series.floor() != series) | series.is_nan() | (series.abs() > 2.0**53)).fill_null(False).arg_true()
-        if len(odd):
-            at = int(odd[0])
-            raise DataError(
-                f"{entity} id {series[at]!r} is not a whole number",
-                file=file,
-                row=at + 1,
-                column=column,
-                hint="store ids as text or integers",
-            )
-        return series.cast(pl.Int64)
-    if series.dtype.is_integer():
-        narrow = series.cast(pl.Int64, strict=False)
-        return narrow if narrow.null_count() == series.null_count() else series.cast(pl.String)
-    return series.cast(pl.String)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import digest
 from palate.data.hashing import series_parts
+from palate.data.times import cast_or_null
 
 ROLES = (
     "user",
@@ -31,6 +32,9 @@ ROLES = (
     "part",
     "row",
 )
+COMPARED = ("rating", "label", "weight")
+"""Roles whose values the rule for positives compares with a number."""
+_LISTED = 12
 CONTEXT = "context:"
 """Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
@@ -42,6 +46,7 @@ class PositiveRule(BaseModel):
     rating: str | None = Field(None, description="comparison that the rating must pass, such as >=4")
     event: tuple[str, ...] | None = Field(None, description="types of events that count")
     label: str | None = Field(None, description="comparison that the label must pass, such as >=1")
+    weight: str | None = Field(None, description="comparison that the weight must pass, such as >0")
 
     @classmethod
     def parse(cls, rule: PositiveRule | Mapping[str, Any] | None) -> PositiveRule:
@@ -65,31 +70,39 @@ class PositiveRule(BaseModel):
         except TypeError as error:
             raise DataError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
 
-    def mask(self, frame: pl.DataFrame) -> pl.Series:
+    def mask(self, frame: pl.DataFrame, file: str | None = None) -> pl.Series:
         """bool [n]: which rows are positive.
 
         Args:
             frame: interactions with a column for each role.
+            file: the file they were read from, for error messages.
 
         Raises:
             DataError: if a column that the rule needs is missing, or a comparison cannot be read.
         """
         keep = pl.repeat(True, len(frame), eager=True)
-        for column in ("rating", "label"):
+        for column in COMPARED:
             rule = getattr(self, column)
             if rule is not None:
-                keep &= _compare(_role(frame, column), rule).fill_null(False)
+                keep &= _compare(_role(frame, column), rule, frame, file).fill_null(False)
         if self.event is not None:
-            keep &= _role(frame, "event").cast(pl.String).is_in(list(self.event)).fill_null(False)
+            events = _role(frame, "event").cast(pl.String)
+            _check_events(events, self.event, file)
+            keep &= events.is_in(list(self.event)).fill_null(False)
         return keep
 
     @property
     def accepts_all(self) -> bool:
         """Whether every interaction counts."""
-        return self.rating is None and self.event is None and self.label is None
+        return self == PositiveRule()
+
+    @property
+    def key(self) -> str:
+        """Text that two rules share only if they are the same; rules of older runs keep theirs."""
+        return self.model_dump_json(exclude=None if self.weight else {"weight"})
 
     def __str__(self) -> str:
-        parts = [f"{name} {rule}" for name in ("rating", "label") if (rule := getattr(self, name))]
+        parts = [f"{name} {rule}" for name in COMPARED if (rule := getattr(self, name))]
         parts += [f"event in {list(self.event)}"] if self.event else []
         return " and ".join(parts) or "every interaction"
 
@@ -157,7 +170,7 @@ class Interactions:
         Raises:
             DataError: as :meth:`PositiveRule.mask`.
         """
-        rows = self.frame.filter(rule.mask(self.frame))
+        rows = self.frame.filter(rule.mask(self.frame, self.file))
         if self.has("time"):
             rows = rows.sort("time", maintain_order=True, nulls_last=True)
         return Interactions(rows.unique(["user", "item"], keep="first", maintain_order=True), self.file)
@@ -185,12 +198,33 @@ def _role(frame: pl.DataFrame, name: str) -> pl.Series:
     return frame[name]
 
 
-def _compare(values: pl.Series, rule: str) -> pl.Series:
+def _check_events(events: pl.Series, wanted: Sequence[str], file: str | None) -> None:
+    counts = events.drop_nulls().value_counts(sort=True)
+    known = counts[counts.columns[0]].to_list()
+    if known and not set(wanted) & set(known):
+        listed = ", ".join(map(str, known[:_LISTED])) + (" ..." if len(known) > _LISTED else "")
+        hint = f"events here: {listed}"
+        raise DataError("no interaction has this event", file=file, column="event", key=", ".join(wanted), hint=hint)
+
+
+def _compare(values: pl.Series, rule: str, frame: pl.DataFrame, file: str | None) -> pl.Series:
     match = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
     if not match:
         raise DataError("cannot read the comparison", key=rule, hint="write a comparison such as '>=4'")
     sign, number = match[1], float(match[2])
-    column = values.cast(pl.Float64)
+    column = cast_or_null(values, pl.Float64())
+    bad = (column.is_null() & values.is_not_null()).arg_true()
+    if len(bad):
+        at = int(bad[0])
+        row = int(frame["row"][at]) if "row" in frame.columns else at + 1
+        hint = f"use numbers, or make {values.name!r} the role 'event' and name the values that count: event=VALUE"
+        raise DataError(
+            f"the rule {values.name}{rule} needs numbers, not {values[at]!r}",
+            file=file,
+            row=row,
+            column=values.name,
+            hint=hint,
+        )
     return {
         ">=": column >= number,
         "<=": column <= number,

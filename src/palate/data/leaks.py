@@ -15,7 +15,7 @@ from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.issues import DataIssue
 from palate.data.relations import Edges
-from palate.data.splits import TEST, TRAIN
+from palate.data.splits import TEST, TRAIN, timed
 
 DAY = 86_400
 _SAMPLE = 5_000
@@ -110,7 +110,8 @@ def future_in_train(data: Dataset) -> Iterator[DataIssue]:
     if positives.times is None or not (part == TEST).any() or data.spec.kind not in ("temporal", "given"):
         return
     file = data.interactions.file
-    train, test = part == TRAIN, part == TEST
+    known = timed(positives.times)
+    train, test = known & (part == TRAIN), known & (part == TEST)
     earliest = np.full(data.n_users, np.iinfo(np.int64).max)
     np.minimum.at(earliest, positives.users[test], positives.times[test])
     late = train & (positives.times > earliest[positives.users])
@@ -118,7 +119,7 @@ def future_in_train(data: Dataset) -> Iterator[DataIssue]:
         message = f"{int(late.sum())} training events come after a test event of the same user"
         hint = "the given split is not by time; use --split temporal" if data.spec.kind == "given" else None
         yield DataIssue("future_in_train", "warning", message, file, column="part", count=int(late.sum()), hint=hint)
-    if data.spec.kind == "temporal":
+    if data.spec.kind == "temporal" and test.any():
         start = positives.times[test].min()
         after = int((train & (positives.times > start)).sum())
         if after:

@@ -11,8 +11,10 @@ from palate.core.files import atomic_folder
 from palate.core.output import check_not_protected
 from palate.core.registry import Registry
 from palate.data.dataset import Dataset
+from palate.data.folder_guess import describe_tables, folder_columns
+from palate.data.regular_file import check_regular
 
-OPTIONS = ("positive", "split", "columns", "roles", "name")
+OPTIONS = ("positive", "split", "columns", "roles", "name", "ids", "absent")
 
 
 class Reader(Protocol):
@@ -63,8 +65,9 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     Args:
         path: a folder or file.
         layout: name of the layout, recognised by content if None.
-        options: ``positive`` (for example ``{"rating": ">=4"}``), ``split``, ``columns``, ``roles``, and ``name``
-            where one folder holds several data sets.
+        options: ``positive`` (for example ``{"rating": ">=4"}``), ``split``, ``columns``, ``roles``, ``ids`` (``text``
+            or ``integer``), ``absent`` (words that mean "no value"), and ``name`` where one folder holds several data
+            sets.
 
     Returns:
         The data set; what was guessed is in its ``notes``.
@@ -76,13 +79,15 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     path = Path(path)
     if not path.exists():
         raise DataError("no such file or folder", file=path)
+    check_regular(path)
     name = layout or recognise(path)
     if name is None:
+        tables = describe_tables(folder_columns(path)) if path.is_dir() else ""
         raise DataError(
-            "no known layout recognised",
+            f"no known layout recognised{f'; its tables: {tables}' if tables else ''}",
             file=path,
-            hint="put items.csv and interactions.csv in one folder, or force one with --layout "
-            + "|".join(readers.names()),
+            hint="palate init DATA writes a palate.yaml to start from, with your files and columns; or put items.csv "
+            "and interactions.csv in one folder, or force a layout with --layout " + "|".join(readers.names()),
         )
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:

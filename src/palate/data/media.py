@@ -11,8 +11,8 @@ from palate.core.errors import DataError
 class MediaRoot:
     """Resolver of the paths in a table; a path that leaves ``root`` is refused.
 
-    A path may be absolute if it lies inside the root. Links are followed before the check. Without a root (a table
-    made in memory) paths are taken as they are.
+    Backslashes separate folders where no file has the name as it is. A path may be absolute if it lies inside the
+    root. Links are followed before the check. Without a root (a table made in memory) paths are taken as they are.
 
     Args:
         root: the data folder, or None.
@@ -40,6 +40,10 @@ class MediaRoot:
         if self.root is None or self._real is None:
             return Path(text)
         joined = os.path.normpath(os.path.join(self.root, text))
+        if "\\" in text and not os.path.lexists(joined):
+            # a table that was written on Windows
+            slashed = os.path.normpath(os.path.join(self.root, text.replace("\\", "/")))
+            joined = slashed if os.path.lexists(slashed) else joined
         folder = self._folder(os.path.dirname(joined))
         final = os.path.join(folder, os.path.basename(joined))
         if os.path.islink(final):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 
@@ -25,6 +26,8 @@ def from_pandas(frame: Any) -> pl.DataFrame:
         values = frame[name]
         if getattr(values, "ndim", 1) != 1:
             raise DataError("two columns have this name", column=name, hint="rename one")
+        if values.dtype == object and any(isinstance(value, UUID) for value in values.tolist()):
+            values = values.map(lambda value: str(value) if isinstance(value, UUID) else value)
         try:
             read: Any = pl.from_pandas(values, nan_to_null=True)
             columns.append(read.alias(name))

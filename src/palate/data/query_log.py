@@ -89,18 +89,32 @@ def build_query_log(
         return None
     table = table.unique(maintain_order=True)
     catalog = _catalog(queries, file)
+    rows = catalog.ids.rows(table["query"], "mark")
+    if (rows < 0).any():
+        unknown = table["query"][int(np.flatnonzero(rows < 0)[0])]
+        hint = "add the query to this table, or leave the table out: then a query is its own words"
+        raise DataError("a search names a query that the table of queries lacks", file=file, key=unknown, hint=hint)
     timed = "time" in table.columns and not table["time"].null_count()
     return QueryLog(
         catalog,
-        catalog.ids.rows(table["query"]),
+        rows,
         table["user"].to_numpy().astype(np.int64),
         table["item"].to_numpy().astype(np.int64),
         table["time"].to_numpy().astype(np.int64) if timed else None,
     )
 
 
+def query_column(queries: pl.DataFrame) -> str:
+    """The column of ids of a table of queries.
+
+    Args:
+        queries: one row a query.
+    """
+    return next((name for name in QUERY_IDS if name in queries.columns), queries.columns[0])
+
+
 def _catalog(queries: pl.DataFrame, file: str | None) -> Catalog:
-    column = next((name for name in QUERY_IDS if name in queries.columns), queries.columns[0])
+    column = query_column(queries)
     kinds = {name: "text" for name in queries.columns if name != column and queries[name].dtype == pl.String}
     if not kinds:
         raise DataError("queries have no text", file=file, hint=f"columns: {', '.join(queries.columns)}")

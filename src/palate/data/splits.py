@@ -15,6 +15,8 @@ from palate.core.errors import ConfigError, DataError, did_you_mean
 SplitKind = Literal["given", "random", "leave_one_out", "temporal", "item_cold", "user_cold"]
 BoolArray = NDArray[np.bool_]
 TRAIN, VALID, TEST, DROPPED = 0, 1, 2, -1
+UNKNOWN_TIME = int(np.iinfo(np.int64).max)
+"""In place of a time that is not known: an event without a time is never the oldest, and in no history of others."""
 
 
 class SplitSpec(BaseModel):
@@ -87,7 +89,7 @@ class Split:
     """The outcome of a :class:`SplitSpec` on one dataset.
 
     Attributes:
-        part: int8 [n positives].
+        part: int8 [n positives]; -1 (``DROPPED``) for those without a time in splits by time.
         refit: whether the final model is trained again on train + valid before test is opened.
         visible_items: bool [n_items], items whose content fitting may see.
         refit_items: bool [n_items], items whose content fitting on train + valid may see.
@@ -114,7 +116,7 @@ class Positives:
     Attributes:
         users: int64 [n], rows of the users' catalogue.
         items: int64 [n], rows of the items' catalogue.
-        times: int64 [n] or None.
+        times: int64 [n], ``UNKNOWN_TIME`` where the log has no value, or None.
         part: int8 [n], a given split, or None.
         n_users: number of users.
         n_items: number of items.
@@ -188,16 +190,29 @@ def _from_end(data: Positives) -> NDArray[np.int64]:
     return rank
 
 
+def timed(times: NDArray[np.int64] | None) -> BoolArray:
+    """bool [n]: which times are known.
+
+    Args:
+        times: int64 [n], ``UNKNOWN_TIME`` where they are not known.
+    """
+    return np.zeros(0, bool) if times is None else np.asarray(times != UNKNOWN_TIME)
+
+
 def _leave_one_out(spec: SplitSpec, data: Positives) -> Split:
-    rank = _from_end(data)
-    enough = np.bincount(data.users, minlength=data.n_users)[data.users] >= 3
+    rank, known = _from_end(data), timed(data.times)
+    unknown = np.bincount(data.users[~known], minlength=data.n_users)[data.users]
+    enough = np.bincount(data.users[known], minlength=data.n_users)[data.users] >= 3
+    rank = rank - unknown
     part = np.where(enough & (rank == 0), TEST, np.where(enough & (rank == 1), VALID, TRAIN)).astype(np.int8)
+    part[~known] = DROPPED
     return _warm(spec, data, part)
 
 
 def _temporal(spec: SplitSpec, data: Positives) -> Split:
     cuts, times = temporal_cuts(spec, data), np.asarray(data.times)
     part = np.select([times < cuts[0], times < cuts[1]], [TRAIN, VALID], TEST).astype(np.int8)
+    part[~timed(times)] = DROPPED
     return _warm(spec, data, part)
 
 
@@ -211,10 +226,11 @@ def temporal_cuts(spec: SplitSpec, data: Positives) -> tuple[int, int]:
     Raises:
         DataError: if no time is known.
     """
-    if data.times is None:
+    if data.times is None or not timed(data.times).any():
         raise DataError("split 'temporal' needs a time", column="time", hint="use --split random or given")
-    ordered, last = np.sort(data.times), len(data) - 1
-    valid, test = (int(len(data) * share) for share in (1 - spec.test - spec.valid, 1 - spec.test))
+    ordered = np.sort(data.times[timed(data.times)])
+    last = len(ordered) - 1
+    valid, test = (int(len(ordered) * share) for share in (1 - spec.test - spec.valid, 1 - spec.test))
     return int(ordered[min(valid, last)]), int(ordered[min(test, last)])
 
 
@@ -268,7 +284,11 @@ def _user_cold(spec: SplitSpec, data: Positives) -> Split:
     starts = np.cumsum(counts) - counts
     position = np.empty(len(data), np.int64)
     position[order] = np.arange(len(data)) - starts[data.users[order]]
-    history = (part != TRAIN) & (position < (counts[data.users] + 1) // 2)
+    if data.times is not None:
+        known = timed(data.times)
+        counts = np.bincount(data.users[known], minlength=data.n_users)
+        part[~known & (part != TRAIN)] = DROPPED
+    history = (part > TRAIN) & (position < (counts[data.users] + 1) // 2)
     everything = np.ones(data.n_items, bool)
     return Split(part, True, everything, everything, fold_in=True, history=history)
 

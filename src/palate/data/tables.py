@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -12,14 +13,17 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.core.files import atomic_path
-from palate.data.csv_header import MAX_COLUMNS, header_names, ragged_row
+from palate.data.csv_header import MAX_COLUMNS
+from palate.data.csv_reader import read_csv
+from palate.data.issues import DataIssue
+from palate.data.regular_file import check_regular, odd_kind
+from palate.data.source_table import SourceTable, typed_table
+from palate.data.table_format import TableFormat
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _FOREIGN = {
     b"PK\x03\x04": ("a zip or Excel file", "export it as CSV or Parquet"),
-    b"\xff\xfe": ("UTF-16 text", "save it as UTF-8"),
-    b"\xfe\xff": ("UTF-16 text", "save it as UTF-8"),
     b"\x80\x02": ("a pickle, which can run code when read", "export it as CSV or Parquet"),
     b"\x80\x03": ("a pickle, which can run code when read", "export it as CSV or Parquet"),
     b"\x80\x04": ("a pickle, which can run code when read", "export it as CSV or Parquet"),
@@ -27,27 +31,48 @@ _FOREIGN = {
     b"\x93NUM": ("a NumPy array, not a table", "name it <modality>_feat.npy beside the tables"),
     b"\x89PNG": ("a picture, not a table", None),
 }
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
 UNPACKED = 256 << 20
+PARQUET_BYTES = 1 << 30
+"""A Parquet table that would need more memory than this must not be a thousand times larger than its file."""
+
+
+def tables_named(folder: Path, stem: str) -> list[Path]:
+    """All tables of one name, plain or with ``.gz``, in the order of ``ENDINGS``.
+
+    Args:
+        folder: where to look.
+        stem: file name without its ending.
+    """
+    names = [f"{stem}{end}{tail}" for end in ENDINGS for tail in ("", ".gz") if not (tail and end == ".parquet")]
+    return [file for name in names if (file := folder / name).is_file() or odd_kind(file) is not None]
 
 
 def find_table(folder: Path, *stems: str) -> Path | None:
-    """The first table of one of these names, plain or with ``.gz``; None if there is none.
+    """The table of the first of these names that there is; None if there is none.
 
     Args:
         folder: where to look.
         stems: file names without their ending.
+
+    Raises:
+        DataError: if there are several tables of the name, a link that leaves the folder, or no regular file.
     """
     for stem in stems:
-        for ending in ENDINGS:
-            for tail in ("", ".gz") if ending != ".parquet" else ("",):
-                if (folder / f"{stem}{ending}{tail}").is_file():
-                    return folder / f"{stem}{ending}{tail}"
+        found = tables_named(folder, stem)
+        if len(found) > 1:
+            names = " and ".join(file.name for file in found)
+            hint = f"keep one, or choose one in palate.yaml: {stem}: {{file: {found[0].name}}}"
+            raise DataError(f"several tables of one name: {names}", file=folder, key=stem, hint=hint)
+        if found:
+            check_regular(found[0], folder)
+            return found[0]
     return None
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path, text: Collection[str] = (), form: TableFormat | None = None) -> pl.DataFrame:
     """Read a table.
 
     A byte-order mark is dropped, a lone surrogate in JSON becomes U+FFFD, and a CSV whose header lacks the expected
@@ -55,32 +80,56 @@ def read_table(path: Path) -> pl.DataFrame:
 
     Args:
         path: the file; its first bytes and its ending decide the format.
+        text: columns that stay text as they are spelled, such as ids, whatever they look like.
+        form: encoding, separator, header and quotes of a CSV file; found out by default.
 
     Raises:
         DataError: naming file and row: empty, not UTF-8, NUL bytes, ragged rows, open quotes, damaged Parquet,
-            repeated or too many columns, a line that is not a JSON object.
+            repeated or too many columns, a line that is not a JSON object, a pipe or device.
     """
+    source = read_source(path, form)
+    return source.frame.with_columns(source.spelled(column) for column in text if column in source.frame.columns)
+
+
+def read_source(path: Path, form: TableFormat | None = None) -> SourceTable:
+    """Read a table, and keep how the values of its columns are spelled.
+
+    Args:
+        path: the file; its first bytes and its ending decide the format.
+        form: encoding, separator, header and quotes of a CSV file; found out by default.
+
+    Raises:
+        DataError: as :func:`read_table`.
+    """
+    form = form or TableFormat()
+    check_regular(path)
     try:
         raw = _plain_bytes(path)
         start = _start(path) if raw is None else raw[:4]
         if not start:
             raise DataError("the file is empty", file=path)
+        if start[:2] in _UTF16 and "16" not in form.encoding:
+            hint = "save it as UTF-8, or set 'encoding: utf-16' for this table in palate.yaml"
+            raise DataError("this is UTF-16 text", file=path, hint=hint)
         for magic, (content, hint) in _FOREIGN.items():
             if start.startswith(magic):
                 raise DataError(f"this is {content}", file=path, hint=hint)
+        issues: tuple[DataIssue, ...] = ()
         if start == b"PAR1":
-            return _checked(pl.read_parquet(path), path)
-        _no_nul(path, raw)
-        name = path.name.removesuffix(".gz")
-        if name.endswith(JSON_ENDINGS) or start[:1] == b"{" or start == _BOM + b"{":
-            return _checked(_read_jsonl(path, raw), path)
-        return _read_csv(path, raw, "\t" if name.endswith(".tsv") else ",")
+            frame, from_text = _checked(_read_parquet(path), path), False
+        elif _is_json(path, start):
+            _no_nul(path, raw)
+            frame, from_text = _checked(_read_jsonl(path, raw), path), False
+        else:
+            tabs = path.name.removesuffix(".gz").endswith(".tsv")
+            (frame, issues), from_text = read_csv(path, raw, "\t" if tabs else ",", form), True
     except pl.exceptions.PolarsError as error:
         raise DataError(f"cannot be read ({_short(error)})", file=path, hint="check quoting and encoding") from error
     except pl.exceptions.PanicException as error:
         raise DataError("the file is damaged", file=path, hint="write it again") from error
     except (OSError, zlib.error, EOFError) as error:
         raise DataError(f"cannot be opened ({getattr(error, 'strerror', None) or error})", file=path) from error
+    return typed_table(frame, form.absent, from_text, issues)
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
@@ -126,6 +175,24 @@ def gunzip(path: Path) -> bytes:
     return b"".join(parts)
 
 
+def _is_json(path: Path, start: bytes) -> bool:
+    return path.name.removesuffix(".gz").endswith(JSON_ENDINGS) or start[:1] == b"{" or start == _BOM + b"{"
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    """A Parquet table; one whose metadata promise far more values than its bytes can hold is refused unread."""
+    lazy = pl.scan_parquet(path)
+    rows, columns = int(lazy.select(pl.len()).collect().item()), len(lazy.collect_schema())
+    needed = 8 * rows * columns
+    if needed > max(PARQUET_BYTES, 1000 * path.stat().st_size):
+        raise DataError(
+            f"{rows:,} rows of {columns} columns in {path.stat().st_size:,} bytes",
+            file=path,
+            hint="a table packed this tightly is refused; write it again with fewer rows",
+        )
+    return pl.read_parquet(path)
+
+
 def _plain_bytes(path: Path) -> bytes | None:
     """The unpacked bytes of a .gz file, else None: plain files are read by polars itself."""
     return gunzip(path) if _start(path)[:2] == b"\x1f\x8b" else None
@@ -149,39 +216,6 @@ def _no_nul(path: Path, raw: bytes | None) -> None:
                 row = lines + chunk.count(b"\n", 0, at)
                 raise DataError("a NUL byte", file=path, row=row or None, hint="is it UTF-16 or binary? save as UTF-8")
             lines += chunk.count(b"\n")
-
-
-def _read_csv(path: Path, raw: bytes | None, separator: str) -> pl.DataFrame:
-    with _open(path, raw) as handle:
-        names, separator = header_names(handle, separator, path)
-    for length in (10_000, None):
-        try:
-            frame = pl.read_csv(
-                path if raw is None else raw, separator=separator, infer_schema_length=length, encoding="utf8"
-            )
-            break
-        except pl.exceptions.PolarsError as error:
-            with _open(path, raw) as handle:
-                _not_utf8(handle, path)
-            with _open(path, raw) as handle:
-                bad_row = ragged_row(handle, separator, len(names))
-            if bad_row is not None:
-                row, message = bad_row
-                raise DataError(message, file=path, row=row, hint="check separators and quotes") from error
-            if length is None:
-                raise
-    if len(frame.columns) != len(names):
-        raise DataError(f"{len(names)} column names for {len(frame.columns)} columns", file=path)
-    frame.columns = names
-    return frame
-
-
-def _not_utf8(handle: IO[bytes], path: Path) -> None:
-    for number, line in enumerate(handle):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"not UTF-8 ({error.reason})", file=path, row=number, hint="save it as UTF-8") from error
 
 
 def _read_jsonl(path: Path, raw: bytes | None) -> pl.DataFrame:

@@ -1,55 +1,152 @@
-"""Times of a log as integer seconds, from any unit, format or zone."""
+"""Times of a log as integer seconds; unit, order of day and month, and form belong to the whole column."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import polars as pl
 
 from palate.core.errors import DataError
 
-_TIMES = (
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_ISO = (
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
-    "%m/%d/%Y %I:%M:%S %p",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%Y%m%dT%H%M%S",
 )
+_NAMED = (
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d %b %Y %H:%M:%S",
+    "%d %b %Y %H:%M",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%b %d %Y %H:%M:%S",
+    "%b %d %Y %H:%M",
+    "%b %d %Y",
+    "%d %B %Y",
+    "%B %d %Y",
+    "%b %d %Y %I:%M:%S %p",
+    "%b %d %Y %I:%M %p",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%m %d %Y",
+)
+_CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_SLASHED = r"^(\d{1,2})[/.\-](\d{1,2})[/.\-](\d{4}|\d{2})\b"
+_CLOCK_ONLY = r"^\s*\d{1,2}:\d{2}"
+_ZONE = r"(?i)\s*(?:\bUTC|\bGMT|\bZ)(?:[+]0+)?$"
 _MILLI, _MICRO, _NANO = 10**11, 10**14, 10**17
+_EXCEL_EPOCH, _DAY = 25_569, 86_400
 
 
-def parse_times(values: pl.Series, file: str | None) -> pl.Series:
-    """Times as int64 seconds since 1970 UTC; zones may be mixed, a time without a zone is UTC.
+@dataclass(frozen=True)
+class TimeColumn:
+    """A column of times.
 
-    The unit of a number follows from its size, row by row: 1e11 and more are milliseconds, 1e14 micro, 1e17 nano.
+    Attributes:
+        seconds: int64 [n] since 1970 UTC, null where absent.
+        form: what the values were taken for, for a note; empty for seconds and ISO dates.
+        doubt: what the values alone do not show, such as whether the day or the month comes first; empty if nothing.
+    """
+
+    seconds: pl.Series
+    form: str = ""
+    doubt: str = ""
+
+
+def parse_times(values: pl.Series, file: str | None, time_format: str | None = None) -> pl.Series:
+    """Times as int64 seconds since 1970 UTC, see :func:`read_times`.
 
     Args:
         values: dates, times, text or numbers.
         file: the file they were read from, for error messages.
+        time_format: how they are written, where it is not to be guessed.
 
     Raises:
         DataError: naming the row of a value that cannot be read or is negative.
     """
-    if values.dtype in (pl.Datetime, pl.Date):
-        numbers = values.dt.epoch("s").cast(pl.Int64)
+    return read_times(values, file, time_format).seconds
+
+
+def read_times(values: pl.Series, file: str | None, time_format: str | None = None) -> TimeColumn:
+    """Times as int64 seconds since 1970 UTC; zones may be mixed, a time without a zone is UTC.
+
+    Numbers: dates of eight digits (20200131), of 12 or 14 digits with a clock, and of six (202001) where every value
+    is one; years from 1900 to 2100; days of Excel between 1982 and 2064; else seconds, or milli-, micro- or
+    nanoseconds where the largest is 1e11, 1e14 or 1e17 and more. Everything applies to the column as a whole, so the
+    order of its values is kept.
+
+    Args:
+        values: dates, times, text or numbers.
+        file: the file they were read from, for error messages.
+        time_format: ``s``, ``ms``, ``us``, ``ns``, ``excel``, ``year``, ``counter``, or a form as of ``strptime``.
+
+    Raises:
+        DataError: naming the row of a value that cannot be read or is negative.
+    """
+    values = values.fill_nan(None) if values.dtype.is_float() else values
+    if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
+        found = TimeColumn(values.dt.epoch("s").cast(pl.Int64))
+    elif values.dtype in (pl.Time, pl.Duration) or isinstance(values.dtype, pl.Duration):
+        first = next((row for row, value in enumerate(values, 1) if value is not None), None)
+        hint = "give the date as well, or name another column as time"
+        raise DataError("a time of day or a duration is no date", file=file, row=first, column=values.name, hint=hint)
     elif values.dtype == pl.String:
-        text = values.str.strip_chars()
-        numbers = text.cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False)
-        exact = text.cast(pl.Int64, strict=False)
-        numbers = exact.fill_null(numbers)
-        for form in _TIMES:
-            if numbers.null_count() <= values.null_count():
-                break
-            parsed = text.str.to_datetime(form, strict=False, time_zone="UTC", time_unit="us")
-            numbers = numbers.fill_null(parsed.dt.epoch("s"))
+        found = _texts(values.str.strip_chars().replace("", None), time_format)
     elif values.dtype.is_integer():
-        numbers = values.cast(pl.Int64, strict=False)
+        found = _numbers(values.cast(pl.Int64, strict=False), time_format)
     else:
-        numbers = cast_or_null(values, pl.Float64()).floor().cast(pl.Int64, strict=False)
-    reject_rows((numbers.is_null() & values.is_not_null()) | (numbers < 0).fill_null(False), values, "not a time", file)
-    frame = pl.DataFrame({"t": numbers})
-    per_second = pl.when(pl.col("t") >= _NANO).then(10**9).when(pl.col("t") >= _MICRO).then(10**6)
-    return frame.select(pl.col("t") // per_second.when(pl.col("t") >= _MILLI).then(1000).otherwise(1))["t"]
+        floats = cast_or_null(values, pl.Float64())
+        found = _numbers(floats.set(floats.is_infinite(), None), time_format)
+    seconds = found.seconds.alias(values.name)
+    wrong = (seconds.is_null() & values.is_not_null()) | (seconds < 0).fill_null(False)
+    clock = values.dtype == pl.String and bool(values.filter(wrong).head(1).str.contains(_CLOCK_ONLY).any())
+    message = "not a time (a time of day without its date)" if clock else "not a time"
+    reject_rows(wrong, values, message, file, _hint(time_format))
+    return TimeColumn(seconds, found.form, found.doubt)
+
+
+def looks_like_time(values: pl.Series) -> bool:
+    """Whether a column of a log may be its time: dates, texts of dates, or numbers in the range of recent times.
+
+    Args:
+        values: the column.
+    """
+    if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
+        return True
+    present = values.drop_nulls()
+    if not len(present):
+        return False
+    if values.dtype == pl.String:
+        return date_share(present.head(1000)) >= 0.9
+    if values.dtype.is_integer():
+        low, high = int(present.min()), int(present.max())  # type: ignore[arg-type]
+        recent = any(631_152_000 * u <= low and high <= 4_102_444_800 * u for u in UNITS.values())
+        return recent or _eight_digits(present.cast(pl.Int64, strict=False)) is not None
+    return False
+
+
+def date_share(texts: pl.Series) -> float:
+    """The share of texts that are a date; bare numbers are none.
+
+    Args:
+        texts: without nulls.
+    """
+    if not len(texts):
+        return 0.0
+    dated = texts.filter(~texts.str.contains(r"^[+-]?[\d.]*$"))
+    read = _texts(dated, None).seconds
+    return float(len(read) - read.null_count()) / len(texts)
 
 
 def cast_or_null(values: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -65,7 +162,7 @@ def cast_or_null(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         return pl.Series(values.name, [None] * len(values), dtype=dtype)
 
 
-def reject_rows(bad: pl.Series, values: pl.Series, message: str, file: str | None) -> None:
+def reject_rows(bad: pl.Series, values: pl.Series, message: str, file: str | None, hint: str | None = None) -> None:
     """Raise an error for the first bad row, if there is one.
 
     Args:
@@ -73,6 +170,7 @@ def reject_rows(bad: pl.Series, values: pl.Series, message: str, file: str | Non
         values: the column.
         message: what is wrong with the value.
         file: the file it was read from.
+        hint: what to do.
 
     Raises:
         DataError: naming row, column and value.
@@ -80,4 +178,131 @@ def reject_rows(bad: pl.Series, values: pl.Series, message: str, file: str | Non
     rows = bad.arg_true()
     if len(rows):
         at = int(rows[0])
-        raise DataError(f"{message}: {values[at]!r}", file=file, row=at + 1, column=values.name)
+        raise DataError(f"{message}: {values[at]!r}", file=file, row=at + 1, column=values.name, hint=hint)
+
+
+def _hint(time_format: str | None) -> str:
+    if time_format:
+        return f"time_format is {time_format!r}"
+    return "write dates as 2020-01-31, or name their form in palate.yaml (interactions: {time_format: '%d.%m.%Y'})"
+
+
+def _numbers(values: pl.Series, time_format: str | None) -> TimeColumn:
+    """Times written as numbers."""
+    if values.dtype.is_float():
+        values = values.set(values.abs() >= 2.0**63, None)
+    known = values.drop_nulls()
+    whole = values.dtype.is_integer() or bool((known.floor() == known).all())
+    if time_format == "counter" or not len(known):
+        return TimeColumn(_floor(values))
+    if time_format in UNITS:
+        return TimeColumn(_floor(values, UNITS[time_format]))
+    if time_format and "%" in time_format:
+        return _texts(_floor(values).cast(pl.String), time_format)
+    low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    integers = _floor(values)
+    if whole and time_format is None and (dates := _eight_digits(integers)) is not None:
+        return dates
+    if time_format == "year" or (time_format is None and whole and low >= 1900 and high <= 2100):
+        return TimeColumn(_strptime(integers.cast(pl.String) + "-01-01", "%Y-%m-%d"), "years")
+    if time_format == "excel" or (time_format is None and low >= 30_000 and high <= 60_000):
+        days = values.cast(pl.Float64) - _EXCEL_EPOCH
+        return TimeColumn((days * _DAY).round().cast(pl.Int64), "days of Excel")
+    for name, limit in (("ns", _NANO), ("us", _MICRO), ("ms", _MILLI)):
+        if high >= limit:
+            doubt = ""
+            if 0 <= low < _MILLI <= 631_152_000 * UNITS[name] <= high and low >= 631_152_000:
+                doubt = f"the largest value is in {name}, the smallest would be in seconds; all are read as {name}"
+            return TimeColumn(_floor(values, UNITS[name]), f"in {name}", doubt)
+    return TimeColumn(integers)
+
+
+def _floor(values: pl.Series, divisor: int = 1) -> pl.Series:
+    if values.dtype.is_integer():
+        return values.cast(pl.Int64, strict=False) // divisor
+    return (values.cast(pl.Float64) / divisor).floor().cast(pl.Int64, strict=False)
+
+
+def _eight_digits(values: pl.Series) -> TimeColumn | None:
+    """Dates written as one number, such as 20200131, where every value is one; else None."""
+    known = values.drop_nulls()
+    if not len(known):
+        return None
+    low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]
+    for digits, form in ((6, "%Y%m%d"), (8, "%Y%m%d"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
+        scale = 10 ** (digits - 4)
+        if not (1900 * scale <= low and high < 2101 * scale):
+            continue
+        text = values.cast(pl.String) + ("01" if digits == 6 else "")
+        seconds = _strptime(text, form)
+        if seconds.null_count() == values.null_count():
+            return TimeColumn(seconds, f"dates such as {low}")
+    return None
+
+
+def _texts(text: pl.Series, time_format: str | None) -> TimeColumn:
+    """Times written as text; what no form fits is null."""
+    if time_format and "%" in time_format:
+        return TimeColumn(_strptime(text, time_format))
+    numeric = text.cast(pl.Float64, strict=False)
+    numeric = numeric.set(numeric.is_nan() | numeric.is_infinite(), None)
+    if len(text) > text.null_count() and 2 * (len(numeric) - numeric.null_count()) >= len(text) - text.null_count():
+        exact = text.cast(pl.Int64, strict=False)
+        whole = exact.null_count() == numeric.null_count()
+        return _numbers(exact if whole else numeric, time_format)
+    text = text.str.replace(_ZONE, "").str.replace_all(r"\s+", " ")
+    seconds = pl.Series(text.name, [None] * len(text), dtype=pl.Int64)
+    for form in _ISO:
+        if seconds.null_count() <= text.null_count():
+            return TimeColumn(seconds)
+        seconds = seconds.fill_null(_strptime(text, form))
+    slashed = _slashed(text.set(seconds.is_not_null(), None))
+    seconds = seconds.fill_null(slashed.seconds)
+    if seconds.null_count() > text.null_count():
+        words = text.str.replace_all(",", "", literal=True).str.replace_all(r"(\d)(?:st|nd|rd|th)\b", "$1")
+        for form in _NAMED:
+            seconds = seconds.fill_null(_strptime(text if "," in form else words, form))
+    if seconds.null_count() > text.null_count():
+        rest = _numbers(numeric.set(seconds.is_not_null(), None), None).seconds
+        seconds = seconds.fill_null(rest)
+    return TimeColumn(seconds, slashed.form, slashed.doubt)
+
+
+def _slashed(text: pl.Series) -> TimeColumn:
+    """Dates of two numbers and a year; the column shows whether the day or the month comes first."""
+    groups = text.str.extract_groups(_SLASHED)
+    first, second, year = (groups.struct.field(str(at)) for at in (1, 2, 3))
+    first_high = int(first.cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+    second_high = int(second.cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+    empty = pl.Series(text.name, [None] * len(text), dtype=pl.Int64)
+    if not first_high:
+        return TimeColumn(empty)
+    american = bool(text.str.contains(r"(?i)\b[AP]M$").any())
+    month_first = second_high > 12 or (american and first_high <= 12)
+    rest = text.str.replace(_SLASHED, "").str.replace(r"^[ ,T]+", " ")
+    century = pl.when(year.str.len_chars() == 2).then(pl.lit("20") + year).otherwise(year)
+    months, days = (first, second) if month_first else (second, first)
+    parts = pl.DataFrame({"y": pl.select(century).to_series(), "m": months, "d": days, "rest": rest})
+    iso = parts.select(
+        pl.col("y") + "-" + pl.col("m").str.zfill(2) + "-" + pl.col("d").str.zfill(2) + pl.col("rest")
+    ).to_series()
+    seconds = empty
+    for clock in _CLOCKS:
+        seconds = seconds.fill_null(_strptime(iso, "%Y-%m-%d" + clock))
+    form = "month first" if month_first else "day first"
+    doubt = ""
+    if first_high <= 12 and second_high <= 12 and not american:
+        doubt = "no value shows whether the day or the month comes first; the day is taken to"
+    return TimeColumn(seconds, form, doubt)
+
+
+def _strptime(text: pl.Series, form: str) -> pl.Series:
+    """Seconds since 1970 of texts in one form, null for other texts."""
+    clock = any(sign in form for sign in ("%H", "%I", "%T", "%X", "%c", "%s"))
+    try:
+        if clock:
+            parsed = text.str.to_datetime(form, strict=False, time_zone="UTC", time_unit="us")
+            return parsed.dt.epoch("s").cast(pl.Int64)
+        return text.str.to_date(form, strict=False).cast(pl.Datetime("us")).dt.epoch("s").cast(pl.Int64)
+    except pl.exceptions.PolarsError:
+        return pl.Series(text.name, [None] * len(text), dtype=pl.Int64)

@@ -19,16 +19,18 @@ from palate.core.files import write_json, write_text
 from palate.core.locks import WAIT, locked
 from palate.core.output import check_output, claimed
 from palate.core.stable_read import read_stable
+from palate.data.absent import absent_note
+from palate.data.columns import errors_from
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
-from palate.data.tables import read_table
+from palate.data.tables import read_source
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
 from palate.evaluation.report import write_report
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
-from palate.training.deployment import log_of
+from palate.training.deployment import absent_content, deployment_of, log_of
 from palate.training.fit import fit, fit_fingerprint
 from palate.training.manifest import MANIFEST, read_manifest
 from palate.training.replacing import RunIdentity, check_replacement, checkpoint_of
@@ -120,6 +122,8 @@ def _fit(
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
+        for message in absent_content(deployment_of(fits[main.name].model).content.failures):
+            log.warning(message)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
@@ -178,14 +182,18 @@ def run_add(run: str | Path, items: str | Path) -> int:
     Raises:
         ArtefactError: if the run is damaged, or another writer takes too long.
     """
-    run, table = Path(run), read_table(Path(items))
+    run, table = Path(run), read_source(Path(items))
+    for message in (*(issue.message for issue in table.issues), absent_note("new items", table.absent)):
+        if message:
+            log.warning(message)
     read_stable(run, MANIFEST, read_manifest)
     with locked(run):
         model = restore_as(run, Recommender)
-        added = int(read_manifest(run).get("added_items", 0)) + len(table)
-        model.add_items(table)
+        added = int(read_manifest(run).get("added_items", 0)) + len(table.frame)
+        with errors_from(str(items)):
+            model.add_items(table)
         save(model, run, {"added_items": added})
-    return len(table)
+    return len(table.frame)
 
 
 def command_line() -> str:

@@ -88,17 +88,18 @@ class FittedContent:
         known = {name: take_known(features, nowhere) for name, features in self.relational.items()}
         return self._encode(items, None, known, failures)
 
-    def append_items(self, features: ItemFeatures, items: Catalog) -> ItemFeatures:
+    def append_items(self, features: ItemFeatures, items: Catalog, failures: Failures | None = None) -> ItemFeatures:
         """Features of a catalogue that got more rows; only these are encoded.
 
         Args:
             features: of the first ``features.n_items`` items.
             items: the longer catalogue.
+            failures: as in :meth:`encode`.
 
         Raises:
             FeatureError: if given vectors are not finite or come from another source.
         """
-        new = self.encode(items, np.arange(features.n_items, len(items)))
+        new = self.encode(items, np.arange(features.n_items, len(items)), failures)
         return features.append(new.select(list(features)), len(items) - features.n_items)
 
     def drop_modalities(

@@ -111,9 +111,9 @@ class Recommender(Matcher, FittableModel):
             history: item ids, oldest first, instead of ``users``.
             allowed: only these items.
             exclude: never these items.
-            filter_seen: leave out what the user has taken.
+            filter_seen: leave out what the user has seen, liked or not.
             on_unknown: an unknown user is an ``error``, left out (``skip``), or gets the most popular items
-                (``fallback``).
+                (``fallback``). A known user without positives gets the most popular items in any case.
 
         Returns:
             Columns user, item, score, rank (1 is best); fewer rows than ``k`` a user when candidates run out.

@@ -21,7 +21,7 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
-from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.encoders.attribute_values import attribute_values
 from palate.features.trainable import FUSED
 from palate.serving.requests import Explanation, HistoryShare, SharedValue
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import Catalog
-from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.encoders.attribute_values import attribute_values
 
 FilterValue = str | float | Sequence[str] | Mapping[str, float]
 """A value, a number, several values (any of them), or bounds ``{"min": 5, "max": 20}``."""

@@ -8,7 +8,7 @@ from palate.core.batch import IntArray
 from palate.serving.content_similarity import SearchQuery, content_similarity
 from palate.serving.explain import history_shares, leave_one_out, named_reasons
 from palate.serving.requests import RecommendedItem, RecommendRequest, RecommendResponse
-from palate.serving.snapshot import ModelSnapshot, ResolvedModel
+from palate.serving.snapshot import ModelSnapshot, ResolvedModel, UnknownItem
 from palate.serving.stages import Pipeline, StageRequest
 from palate.serving.user_state import UserState
 
@@ -37,7 +37,7 @@ class Recommender:
             request: the request.
 
         Raises:
-            UnknownItem: if the item to search for does not exist.
+            UnknownItem: if the item to search for, or one to exclude, does not exist.
             DataError: for a filter that does not fit the catalogue.
             UnsupportedError: if the run cannot search for what is requested.
             FeatureError: if a text or an image has no content that can be compared.
@@ -78,7 +78,12 @@ class Recommender:
     def _stage_request(self, snapshot: ModelSnapshot, user: UserState, request: RecommendRequest) -> StageRequest:
         """The request in rows of the snapshot."""
         hidden = user.hidden if request.include_seen else np.concatenate([user.hidden, user.history])
+        if not request.include_seen and user.user >= 0:
+            hidden = np.concatenate([hidden, snapshot.deployment.known_items(np.array([user.user])).items])
         if request.exclude:
+            for item in request.exclude:
+                if item not in snapshot.rows:
+                    raise UnknownItem("no such item to exclude", key=item)
             excluded = [row for row in map(snapshot.row, request.exclude) if row >= 0]
             hidden = np.concatenate([hidden, np.array(excluded, np.int64)])
         similarity = None

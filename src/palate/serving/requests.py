@@ -22,7 +22,7 @@ class RecommendRequest:
         image: bytes of an image to search for.
         similar_to: id of an item to search for.
         filters: column -> values or bounds.
-        exclude: ids of items that must not be shown.
+        exclude: ids of items that must not be shown; one that never existed is refused.
         include_seen: whether items of the user's history may be shown again.
         diversity: strength of the diversity slider, 0 to 1.
         novelty: strength of the novelty slider, 0 to 1.
@@ -53,8 +53,8 @@ class RecommendRequest:
 
     @property
     def items(self) -> list[str]:
-        """Ids of the items that the request starts from."""
-        return [*(self.history or ()), *(() if self.similar_to is None else (self.similar_to,))]
+        """Ids of the items that the request names."""
+        return [*(self.history or ()), *(() if self.similar_to is None else (self.similar_to,)), *self.exclude]
 
 
 class RecommendedItem(NamedTuple):

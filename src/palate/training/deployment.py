@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,11 +21,15 @@ from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.events import Events
+from palate.data.frames import new_rows, to_source
 from palate.data.ids import IdMap
-from palate.features.fitted import FittedContent
+from palate.data.item_columns import absent_media
+from palate.features.encoders.base import EncodingFailure
+from palate.features.fitted import Failures, FittedContent
 from palate.features.given import given
 from palate.training.log import FitLog
 
+log = logging.getLogger("palate")
 OnUnknown = Literal["error", "skip", "fallback"]
 
 
@@ -35,11 +40,13 @@ class Deployment:
     Attributes:
         items: catalogue snapshot.
         users: ids of the user table.
-        seen: everything each user took.
+        seen: the positives of each user, by time: the history that models read.
         content: fitted encoders.
         features: vectors of ``items``.
         about: data name, hash, split, seed.
         log: what happened in fitting.
+        also_seen: items that each user knows from events that are no positives; those that were only shown in an
+            impression are not among them.
     """
 
     items: Catalog
@@ -49,18 +56,32 @@ class Deployment:
     features: ItemFeatures
     about: dict[str, Any]
     log: FitLog | None = None
+    also_seen: RaggedArray | None = None
 
     @classmethod
     def from_data(
         cls, data: Dataset, content: FittedContent, features: ItemFeatures, seed: int, log: FitLog | None
     ) -> Deployment:
-        """Deploy on everything that is known: all parts of the split count as seen."""
+        """Deploy on everything that is known: all parts of the split count as seen, whether liked or not."""
         p = data.positives
         seen = RaggedArray.build(p.users, p.items, data.n_users, p.times)
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "seed": seed}
         about |= {"positive": str(data.positive), "layout": data.layout}
         about["rule"] = {"split": data.spec.model_dump(), "positive": data.positive.model_dump()}
-        return cls(data.items, data.users.ids, seen, content, features, about, log)
+        return cls(data.items, data.users.ids, seen, content, features, about, log, _also_seen(data))
+
+    def known_items(self, users: IntArray) -> RaggedArray:
+        """Every item that users have seen, liked or not.
+
+        Args:
+            users: int64 [m], rows of users.
+        """
+        seen = self.seen.take(users)
+        if self.also_seen is None:
+            return seen
+        other = self.also_seen.take(users)
+        owners = [np.repeat(np.arange(len(users)), lists.lengths) for lists in (seen, other)]
+        return RaggedArray.build(np.concatenate(owners), np.concatenate([seen.items, other.items]), len(users))
 
     def recommend(
         self,
@@ -83,8 +104,9 @@ class Deployment:
             history: item ids, oldest first, instead of ``users``.
             allowed: only these items.
             exclude: never these items.
-            filter_seen: leave out what the user has taken.
-            on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``).
+            filter_seen: leave out what the user has seen, liked or not.
+            on_unknown: an unknown user is an error, left out, or gets the most popular items (``fallback``). A known
+                user without positives gets the most popular items in any case.
 
         Raises:
             ConfigError: for another ``on_unknown``.
@@ -109,15 +131,24 @@ class Deployment:
             )
         with torch.inference_mode():
             scorer = model.scorer()
-            ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
+            known = batch.history if history is not None else self.known_items(batch.rows)
+            ids, scores = scorer.topk(batch, k, known if filter_seen else None, mask & scorer.scorable())
         table = self._table(names, ids, scores)
-        if unknown:
-            order = np.argsort(-np.bincount(self.seen.items, minlength=len(self.items)), kind="stable")
-            best = order[mask[order]][:k]
-            counts = np.bincount(self.seen.items, minlength=len(self.items))[best].astype(np.float32)
-            rows = np.tile(best, (len(unknown), 1))
-            table = pl.concat([table, self._table(unknown, rows, np.tile(counts, (len(unknown), 1)))])
-        return table
+        if not unknown:
+            return table
+        popular = [self._popular(user, k, mask, filter_seen) for user in unknown]
+        return pl.concat([table, *popular])
+
+    def _popular(self, user: Any, k: int, mask: NDArray[np.bool_], filter_seen: bool) -> pl.DataFrame:
+        """The most popular items for a user of whom no positive is known."""
+        counts = np.bincount(self.seen.items, minlength=len(self.items))
+        row = self.users.rows([user], "mark")
+        allowed = mask.copy()
+        if filter_seen and row[0] >= 0:
+            allowed[self.known_items(row).items] = False
+        order = np.argsort(-counts, kind="stable")
+        best = order[allowed[order]][:k]
+        return self._table([user], best[None, :], counts[best].astype(np.float32)[None, :])
 
     def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
@@ -128,22 +159,29 @@ class Deployment:
 
         Args:
             model: deployed here.
-            frame: pandas or polars rows with the catalogue's columns.
+            frame: pandas or polars rows with the catalogue's columns, or a table as it was read.
             features: modality -> vectors of the new rows, for modalities of given vectors.
 
         Raises:
             DataError: without an id column, or for an id that exists.
         """
-        table = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
-        id_column = self.items.id_column
-        if id_column not in table.columns:
-            raise DataError("new items lack the id column", column=id_column)
+        new = to_source(frame)
+        table, id_column = new_rows(self.items, new).frame, self.items.id_column
         ready = {
             name: given(found.values, found.present, name) if isinstance(found, Features) else given(found, name=name)
             for name, found in (features or {}).items()
         }
         grown = self.items.append(table, id_column, ready)
-        features = self.content.append_items(self.features, grown)
+        try:
+            failures: Failures = []
+            features = self.content.append_items(self.features, grown, failures)
+        except DataError as error:
+            row = error.row if error.row is None or error.row <= len(self.items) else error.row - len(self.items)
+            raise DataError(
+                error.message, file=error.file, row=row, column=error.column, key=error.key, hint=error.hint
+            ) from error
+        for message in (*absent_media(new.frame, self.items.kinds), *_absent_content(failures, len(self.items))):
+            log.warning(message)
         model.update_items(self.content.model_features(features))
         self.features, self.items = features, grown
 
@@ -157,8 +195,9 @@ class Deployment:
             return [None], UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()])), []
         wanted = _many(users)
         rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
-        known = rows >= 0
-        strangers = [user for user, ok in zip(wanted, known) if not ok] if on_unknown == "fallback" else []
+        known = (rows >= 0) & (self.seen.take(np.maximum(rows, 0)).lengths > 0)
+        popular = (rows >= 0) | (on_unknown == "fallback")
+        strangers = [user for user, ok, some in zip(wanted, known, popular) if not ok and some]
         rows = rows[known]
         return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
 
@@ -262,6 +301,40 @@ def rank_candidates(
             "rank": np.arange(1, known + 1),
         }
     )
+
+
+def absent_content(failures: Sequence[tuple[str, EncodingFailure]]) -> list[str]:
+    """A sentence for each feature some of whose content could not be read.
+
+    Args:
+        failures: feature and failure, rows from 0.
+    """
+    by_feature: dict[str, list[EncodingFailure]] = {}
+    for name, failure in failures:
+        by_feature.setdefault(name, []).append(failure)
+    return [
+        f"{name} of {len(found)} item{'s' * (len(found) > 1)} is absent: it could not be read "
+        f"(first: row {found[0].row + 1}, {found[0].reason}{f', {found[0].file}' if found[0].file else ''})"
+        for name, found in by_feature.items()
+    ]
+
+
+def _absent_content(failures: Failures, known: int) -> list[str]:
+    """The same for new items, whose rows are counted in their own table."""
+    rows = [(name, replace(one, row=one.row - known if one.row >= known else one.row)) for name, one in failures]
+    return absent_content(rows)
+
+
+def _also_seen(data: Dataset) -> RaggedArray | None:
+    """Items that users know from events that are no positives; None if there are none."""
+    frame = data.interactions.frame
+    rest = ~data.positive.mask(frame)
+    if "impression" in frame.columns:
+        rest &= frame["impression"].is_null()
+    pairs = frame.filter(rest).select("user", "item").unique(maintain_order=True)
+    if not len(pairs):
+        return None
+    return RaggedArray.build(pairs["user"].to_numpy(), pairs["item"].to_numpy(), data.n_users)
 
 
 def _many(ids: Any) -> list[Any]:

@@ -150,8 +150,12 @@ def _without_article(report: str, user: str) -> str:
 
 
 def _without_history(seen: Mapping[str, Tensor], row: int) -> dict[str, Tensor]:
-    start, stop = int(seen["indptr"][row]), int(seen["indptr"][row + 1])
-    items = torch.cat([seen["items"][:start], seen["items"][stop:]])
-    lengths = np.diff(seen["indptr"].numpy())
-    lengths[row] = 0
-    return {"indptr": torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])), "items": items}
+    out = {}
+    for name in [key.removesuffix("indptr") for key in seen if key.endswith("indptr")]:
+        starts, items = seen[f"{name}indptr"], seen[f"{name}items"]
+        start, stop = int(starts[row]), int(starts[row + 1])
+        lengths = np.diff(starts.numpy())
+        lengths[row] = 0
+        out[f"{name}indptr"] = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
+        out[f"{name}items"] = torch.cat([items[:start], items[stop:]])
+    return out

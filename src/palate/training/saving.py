@@ -113,6 +113,9 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
     _save_catalog(fitted, folder / "items")
     pl.DataFrame({"id": fitted.users.ids}).write_parquet(folder / "users.parquet")
     seen = {"indptr": torch.from_numpy(fitted.seen.indptr), "items": torch.from_numpy(fitted.seen.items)}
+    if fitted.also_seen is not None:
+        seen["also.indptr"] = torch.from_numpy(fitted.also_seen.indptr)
+        seen["also.items"] = torch.from_numpy(fitted.also_seen.items)
     write_tensors(folder / "seen.safetensors", seen)
     save_content(folder / "encoders", fitted.content, fitted.features)
     shape = {
@@ -168,7 +171,7 @@ def _restore(folder: Path) -> Model:
         if spec.n_users != len(users.ids) or not 0 <= spec.n_items <= len(items):
             raise ValueError(f"not of {len(users.ids)} users and {len(items)} items")
     with reading(folder / "seen.safetensors"):
-        seen = _load_seen(folder / "seen.safetensors", spec.n_users, len(items))
+        seen, also_seen = _load_seen(folder / "seen.safetensors", spec.n_users, len(items))
     with reading(folder / "encoders"):
         content, features = load_content(folder / "encoders", len(items))
     with reading(folder / "artifacts"):
@@ -184,7 +187,7 @@ def _restore(folder: Path) -> Model:
         model.update_items(content.model_features(features))
     with reading(folder / MANIFEST, "log"):
         log = FitLog(**manifest["log"]) if manifest.get("log") else None
-    model.deployment = Deployment(items, users, seen, content, features, manifest["about"], log)
+    model.deployment = Deployment(items, users, seen, content, features, manifest["about"], log, also_seen)
     model.eval()
     return model
 
@@ -266,7 +269,8 @@ def _save_catalog(fitted: Deployment, folder: Path) -> None:
         write_tensors(inside(folder, f"given-{name}.safetensors"), tensors)
         given[name] = features.identity
     root = None if items.root is None else os.path.abspath(items.root)
-    write_json(folder / "catalog.json", {"kinds": dict(items.kinds), "root": root, "given": given})
+    facts = {"kinds": dict(items.kinds), "root": root, "given": given, "decimals": dict(items.decimals)}
+    write_json(folder / "catalog.json", facts)
 
 
 def _check_tensors(found: Mapping[str, torch.Tensor], wanted: Mapping[str, list[int]] | None) -> None:
@@ -282,14 +286,19 @@ def _check_tensors(found: Mapping[str, torch.Tensor], wanted: Mapping[str, list[
             raise ValueError(f"tensor {name} is missing, not expected or of another shape")
 
 
-def _load_seen(file: Path, n_users: int, n_items: int) -> RaggedArray:
-    """What each user took.
+def _load_seen(file: Path, n_users: int, n_items: int) -> tuple[RaggedArray, RaggedArray | None]:
+    """What each user took, and what else each user saw.
 
     Raises:
         ValueError: for lists that are not of these users and items.
     """
-    seen = read_tensors(file)
-    indptr, items = seen["indptr"].numpy(), seen["items"].numpy()
+    tensors = read_tensors(file)
+    also = _seen_lists(tensors, "also.", n_users, n_items) if "also.items" in tensors else None
+    return _seen_lists(tensors, "", n_users, n_items), also
+
+
+def _seen_lists(tensors: Mapping[str, torch.Tensor], prefix: str, n_users: int, n_items: int) -> RaggedArray:
+    indptr, items = tensors[f"{prefix}indptr"].numpy(), tensors[f"{prefix}items"].numpy()
     if indptr.shape != (n_users + 1,) or items.ndim != 1 or indptr[0] != 0 or indptr[-1] != len(items):
         raise ValueError(f"not the lists of {n_users} users")
     if (np.diff(indptr) < 0).any() or (len(items) and not 0 <= items.min() <= items.max() < n_items):
@@ -305,4 +314,5 @@ def _load_catalog(folder: Path) -> Catalog:
         given[name] = Features(tensors["values"].numpy(), tensors["present"].numpy(), identity=identity)
     ids = IdMap(pl.read_parquet(folder / "ids.parquet")["id"], "item")
     root = None if facts["root"] is None else Path(facts["root"])
-    return Catalog(pl.read_parquet(folder / "items.parquet"), ids, facts["kinds"], root, given)
+    frame = pl.read_parquet(folder / "items.parquet")
+    return Catalog(frame, ids, facts["kinds"], root, given, decimals=facts.get("decimals", {}))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from palate.serving.service import RecommenderService
 
-HOSTILE = '<script>alert("lamp")</script>'
+HOSTILE = '<x-lamp onclick=alert("lamp")>'
 RTL = "مصباح نحاسي صغير للمكتب"
 LONG = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa and so on " * 2
 

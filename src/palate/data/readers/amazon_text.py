@@ -13,12 +13,14 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
+from palate.data.id_columns import unify_ids
+from palate.data.id_spelling import IdType, parse_id_types
 from palate.data.load import readers
 from palate.data.readers.shared.files import choose_file, files_in, first_line
 from palate.data.readers.shared.jsonl import read_lists, read_object
 from palate.data.readers.shared.tables import external_log
 from palate.data.readers.shared.text import plain_text
-from palate.data.tables import read_table
+from palate.data.tables import read_source
 
 PARTS = ("train", "valid", "test")
 HEADER = (
@@ -53,13 +55,15 @@ class AmazonTextLayout:
         """
         file = choose_file(files_in(path, "*.item.json", 0), options.get("name"), path, "item tables", ".item.json")
         items = _items(file)
-        log = _log(_csvs(file))
+        log = _log(_csvs(file), parse_id_types(options.get("ids")))
         return Dataset.from_frames(
             items,
             log,
             columns={"id": "id", "title": "text", "description": "text", "brand": "attributes"},
             roles={"user": "user", "item": "item", "time": "time", "part": "part"},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "given",
             name=file.name.removesuffix(".item.json"),
             layout="amazon_text",
@@ -108,7 +112,7 @@ def _items(file: Path) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {"id": []}
     columns |= {name: [] for name in ("title", "description", "brand", "categories")}
     for key, fields in loaded.items():
-        if not key.isdigit() or not isinstance(fields, dict):
+        if not key.isdigit() or str(int(key)) != key or not isinstance(fields, dict):
             raise DataError("expected a whole number and its fields", file=file, key=key)
         columns["id"].append(int(key))
         columns["title"].append(plain_text(fields.get("title")))
@@ -133,13 +137,18 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def _log(files: Mapping[str, Path]) -> pl.DataFrame:
+def _log(files: Mapping[str, Path], types: Mapping[str, IdType]) -> pl.DataFrame:
     sequences: dict[Any, tuple[list[int], list[int]]] = {}
+    sources = {part: read_source(file) for part, file in files.items()}
     for part, file in files.items():
-        table = read_table(file)
         for column in ("user_id", "history_item_id", "item_id"):
-            if column not in table.columns:
+            if column not in sources[part].frame.columns:
                 raise DataError("no such column", file=file, column=column)
+    names = {part: str(file) for part, file in files.items()}
+    tables, _ = unify_ids(sources, {"user": [(part, "user_id") for part in files]}, types, names)
+    tables, _ = unify_ids(tables, {"item": [(part, "item_id") for part in files]}, {"item": "integer"}, names)
+    for part, file in files.items():
+        table = tables[part].frame
         rows = table.select("user_id", "history_item_id", "item_id").iter_rows()
         for number, (user, history, target) in enumerate(rows, 1):
             items, parts = sequences.setdefault(user, ([], []))

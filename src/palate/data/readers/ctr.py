@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
+from palate.data.absent import ABSENT
 from palate.data.columns import errors_from, guess_interactions
 from palate.data.dataset import Dataset
+from palate.data.frames import to_source
 from palate.data.interactions import CONTEXT
 from palate.data.load import readers
 from palate.data.readers.movies import MoviesLayout, movie_items
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.tables import external_log
 from palate.data.readers.shared.vectors import given_features, write_features
-from palate.data.tables import find_table, read_table, write_table
+from palate.data.source_table import SourceTable, stack, typed_table
+from palate.data.table_format import TableFormat
+from palate.data.tables import find_table, read_source, read_table, tables_named, write_table
 
 PARTS = ("train", "valid", "test")
 HISTORY = "history"
@@ -35,9 +41,9 @@ class CtrLayout:
 
     def recognise(self, path: Path) -> float:
         """High if the three tables are there and the first has a label."""
-        files = _logs(path)
-        if len(files) < len(PARTS):
+        if not path.is_dir() or not all(len(tables_named(path, part)) == 1 for part in PARTS):
             return 0.0
+        files = _logs(path)
         try:
             roles = guess_interactions(_head(files["train"]), None)[0]
         except DataError:
@@ -54,25 +60,29 @@ class CtrLayout:
         for part in PARTS:
             if part not in files:
                 raise DataError(f"no table {part}.*", file=path, hint="add train, valid and test tables")
-        log = _log(files)
+        words = ABSENT if options.get("absent") is None else options["absent"]
+        source = _log(files, words)
+        log = source.frame
         roles: dict[str, Any] = {**(options.get("roles") or {}), "part": "part"}
         with errors_from(str(files["train"])):
             columns_of = guess_interactions(log, roles)[0]
         if "context" not in roles:
             rest = [c for c in log.columns if c not in columns_of.values() and c != HISTORY]
             roles |= {"context": rest} if rest else {}
-        items, columns, root, item_file = _items(path, log, columns_of["item"])
+        items, columns, root, item_file = _items(path, source, columns_of["item"])
         users = find_table(path, "users")
         user_file = users or files["train"]
         return Dataset.from_frames(
             items,
-            log,
-            None if users is None else read_table(users),
+            source,
+            None if users is None else read_source(users),
             columns=options.get("columns") or columns,
             roles=roles,
             positive=options.get("positive") or {"label": ">=1"},
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "given",
-            features=given_features(path, len(items)),
+            features=given_features(path, len(items.frame)),
             root=root,
             name=path.resolve().name,
             layout="ctr",
@@ -114,26 +124,31 @@ def _head(file: Path) -> pl.DataFrame:
     return read_table(file)
 
 
-def _log(files: Mapping[str, Path]) -> pl.DataFrame:
-    tables: list[pl.DataFrame] = []
-    for code, part in enumerate(PARTS):
-        table = read_table(files[part]).with_columns(part=pl.lit(code, pl.Int64))
-        if tables and table.schema != tables[0].schema:
+def _log(files: Mapping[str, Path], words: Collection[str]) -> SourceTable:
+    tables: list[SourceTable] = []
+    for part in PARTS:
+        table = read_source(files[part], TableFormat(absent=tuple(words)))
+        alike = not tables or table.frame.columns == tables[0].frame.columns
+        if tables and not table.from_text and not tables[0].from_text:
+            alike = table.frame.schema == tables[0].frame.schema
+        if not alike:
             raise DataError("columns or types differ from those of the train table", file=files[part])
         tables.append(table)
-    return pl.concat(tables)
+    codes = np.repeat(np.arange(len(PARTS)), [len(table.frame) for table in tables])
+    return stack(tables, words).with_columns(pl.Series("part", codes))
 
 
-def _items(path: Path, log: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, str] | None, Path, Path]:
+def _items(path: Path, log: SourceTable, item: str) -> tuple[SourceTable, dict[str, str] | None, Path, Path]:
     """The items' table, kinds of its columns (None: guess), the folder of its media, its file."""
     file = find_table(path, "items")
     if file is not None:
-        return read_table(file), None, path, file
+        return read_source(file), None, path, file
     parent = path.resolve().parent
     if _MOVIES.recognise(parent) > 0:
         items, kinds = movie_items(parent)
-        return items, kinds, parent, parent / "movies.jsonl"
-    return log.select(pl.col(item).drop_nulls().unique(maintain_order=True)), {item: "id"}, path, path
+        return to_source(items), kinds, parent, parent / "movies.jsonl"
+    found = pl.DataFrame(log.spelled(item).drop_nulls().unique(maintain_order=True))
+    return replace(typed_table(found, ()), from_text=log.from_text), {item: "id"}, path, path
 
 
 readers.register("ctr")(CtrLayout())

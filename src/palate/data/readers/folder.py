@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,16 @@ import yaml
 
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
-from palate.data.columns import errors_from
+from palate.data.columns import TIME_FORMAT, errors_from
 from palate.data.dataset import Dataset
+from palate.data.folder_guess import folder_columns, guess_tables
+from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.interactions import CONTEXT, ROLES, PositiveRule
+from palate.data.item_columns import FORMS
 from palate.data.load import readers
-from palate.data.media import MediaRoot
 from palate.data.readers.shared.files import copy_media
 from palate.data.readers.shared.settings import SETTINGS, read_settings
+from palate.data.readers.shared.sources import has_table, read_tables, unread_files
 from palate.data.readers.shared.tables import (
     external_log,
     query_table,
@@ -27,7 +29,10 @@ from palate.data.readers.shared.tables import (
     search_table,
 )
 from palate.data.readers.shared.vectors import given_features, write_features
-from palate.data.tables import find_table, read_table, write_table
+from palate.data.table_format import FORMAT_KEYS
+from palate.data.tables import tables_named, write_table
+
+_FILE_KEYS = ("file", *FORMAT_KEYS)
 
 
 class PlainFolder:
@@ -36,12 +41,14 @@ class PlainFolder:
     cites = "docs/data.md: items.*, interactions.*, users.*, relations.*, searches.*, queries.*, palate.yaml"
 
     def recognise(self, path: Path) -> float:
-        """Certain with palate.yaml, likely with items.* and interactions.*."""
+        """Certain with palate.yaml, nearly so with items.* and interactions.*, whatever else lies beside them."""
         if not path.is_dir():
             return 0.0
         if (path / SETTINGS).is_file():
             return 1.0
-        return 0.9 if find_table(path, "items") and find_table(path, "interactions") else 0.0
+        if tables_named(path, "items") and tables_named(path, "interactions"):
+            return 0.97
+        return 0.2 if guess_tables(folder_columns(path)) else 0.0
 
     def read(self, path: Path, options: Mapping[str, Any]) -> Dataset:
         """Read the folder; ``options`` take precedence over palate.yaml, and that over guesses.
@@ -50,38 +57,44 @@ class PlainFolder:
             DataError: naming the file, and the row, column or key that is wrong.
         """
         settings = read_settings(path / SETTINGS)
-        files = {name: _table(path, settings, name) for name in ("items", "interactions")}
-        for name in ("users", "searches", "queries"):
-            if _has(path, settings, name):
-                files[name] = _table(path, settings, name)
-        items, log = read_table(files["items"]), read_table(files["interactions"])
-        users, searches, queries = (
-            read_table(files[name]) if name in files else None for name in ("users", "searches", "queries")
-        )
+        settings, guessed = _with_guessed_files(path, settings)
+        found = read_tables(path, settings, options.get("absent"))
+        tables, files = found.tables, found.files
         columns = options.get("columns") or _columns(settings.get("items") or {}, path)
         roles = options.get("roles") or _roles(settings.get("interactions") or {}, path)
+        ends = _relation_section(settings)
+        with errors_from(str(path / SETTINGS)):
+            parse_id_types(wish := options.get("ids") or settings.get("ids"))
+        relation_ids = []
+        if "relations" in tables and ends.get("source", "source") in tables["relations"].frame.columns:
+            column = ends.get("source", "source")
+            relation_ids = [IdColumn(tables["relations"].spelled(column), "relations", str(files["relations"]), False)]
         data = Dataset.from_frames(
-            items,
-            log,
-            users,
+            tables["items"],
+            tables["interactions"],
+            tables.get("users"),
             columns=columns,
             roles=roles,
-            positive=options.get("positive") or _positive(settings.get("positive"), path),
+            positive=_positive(options, settings, path),
             split=options.get("split") or _split(settings.get("split")),
-            features=given_features(path, len(items)),
+            features=given_features(path, len(tables["items"].frame)),
             root=path,
             name=str(settings.get("name", path.resolve().name)),
             layout="folder",
-            files=files,
-            searches=searches,
-            queries=queries,
+            files=files if settings.get("positive") is None else {**files, "positive": path / SETTINGS},
+            searches=tables.get("searches"),
+            queries=tables.get("queries"),
+            ids=wish,
+            absent=options.get("absent") or settings.get("absent"),
+            relation_ids=relation_ids,
+            notes=(*guessed, *found.notes),
         )
-        if not _has(path, settings, "relations"):
+        data = data.with_issues(unread_files(path, found.paths))
+        if "relations" not in tables:
             return data
-        section = settings.get("relations") or {}
-        file = _table(path, settings, "relations")
-        with errors_from(str(file)):
-            return replace(data, relations=read_relations(read_table(file), section, data.items.ids))
+        file = str(files["relations"])
+        relations, issues = read_relations(tables["relations"], ends, data.items.ids, file)
+        return data.with_issues((*tables["relations"].issues, *issues), relations=relations)
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Write Parquet tables, a palate.yaml that names every column, media and ready vectors."""
@@ -118,36 +131,54 @@ class PlainFolder:
         copy_media(data, folder)
 
 
+def _with_guessed_files(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The settings with the files of items, interactions and users where only their columns tell them."""
+    if has_table(path, settings, "items") and has_table(path, settings, "interactions"):
+        return settings, ()
+    found = guess_tables(folder_columns(path))
+    missing = {name: file.name for name, file in found.items() if not has_table(path, settings, name)}
+    filled = {name: {**(settings.get(name) or {}), "file": file} for name, file in missing.items()}
+    return settings | filled, tuple(f"{name}: table is {file!r}" for name, file in missing.items())
+
+
+def _positive(options: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> Any:
+    """The rule for positives as given, its keys roles or columns of the log; None for the default."""
+    if options.get("positive") is not None:
+        return options["positive"]
+    section = settings.get("positive")
+    if section is not None and not set(section) - set(PositiveRule.model_fields):
+        with errors_from(str(path / SETTINGS)):
+            return PositiveRule.parse(section)
+    return section
+
+
 def _order(users: pl.Series) -> list[Any]:
     return users.unique(maintain_order=True).to_list()
 
 
-def _positive(section: Any, path: Path) -> PositiveRule:
-    with errors_from(str(path / SETTINGS)):
-        return PositiveRule.parse(section)
-
-
-def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str]]:
+def _roles(section: Mapping[str, Any], path: Path) -> dict[str, str | list[str] | None]:
     for key in section:
-        if key not in (*ROLES, "file"):
-            known = did_you_mean(str(key), (*ROLES, "file"))
+        if key not in (*ROLES, *_FILE_KEYS, TIME_FORMAT):
+            known = did_you_mean(str(key), (*ROLES, *_FILE_KEYS, TIME_FORMAT))
             raise DataError("unknown key under interactions", file=path / SETTINGS, key=key, hint=known)
     return {
-        role: [str(column) for column in named] if isinstance(named, list) else str(named)
+        role: [str(column) for column in named] if isinstance(named, list) else None if named is None else str(named)
         for role, named in section.items()
-        if role != "file"
+        if role not in _FILE_KEYS
     }
 
 
-def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str]:
-    columns: dict[str, str] = {}
+def _columns(section: Mapping[str, Any], path: Path) -> dict[str, str | None]:
+    columns: dict[str, str | None] = {}
     for key, value in section.items():
-        if key == "file":
+        if key in _FILE_KEYS:
             continue
-        if key not in (*COLUMN_KINDS, "id", "ignore"):
-            raise DataError(
-                "unknown key under items", file=path / SETTINGS, key=key, hint=did_you_mean(key, (*COLUMN_KINDS, "id"))
-            )
+        if key not in (*COLUMN_KINDS, *FORMS, "id", "ignore"):
+            known = did_you_mean(str(key), (*COLUMN_KINDS, *FORMS, "id", "ignore"))
+            raise DataError("unknown key under items", file=path / SETTINGS, key=key, hint=known)
+        if value is None:
+            columns[key] = None
+            continue
         for column in value if isinstance(value, list) else [value]:
             columns[str(column)] = key
     return columns
@@ -160,19 +191,9 @@ def _split(section: Any) -> str | None:
     return f"{section.get('kind', 'random')}:{tail}"
 
 
-def _has(path: Path, settings: Mapping[str, Any], name: str) -> bool:
-    return bool((settings.get(name) or {}).get("file")) or find_table(path, name) is not None
-
-
-def _table(path: Path, settings: Mapping[str, Any], name: str) -> Path:
-    given = (settings.get(name) or {}).get("file")
-    file = find_table(path, name)
-    if given:
-        with errors_from(str(path / SETTINGS)):
-            file = MediaRoot(path)(str(given))
-    if file is None or not file.is_file():
-        raise DataError(f"no table of {name}", file=path, hint=f"add {name}.csv, {name}.parquet or {name}.jsonl")
-    return file
+def _relation_section(settings: Mapping[str, Any]) -> dict[str, str]:
+    section = settings.get("relations") or {}
+    return {role: str(section[role]) for role in ("source", "relation", "target", "weight") if role in section}
 
 
 readers.register("folder")(PlainFolder())

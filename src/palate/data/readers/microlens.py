@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import MEDIA_ENDINGS
 from palate.data.dataset import Dataset
+from palate.data.id_columns import unify_ids
+from palate.data.id_spelling import parse_id_types
 from palate.data.load import readers
+from palate.data.media_values import MEDIA_ENDINGS
 from palate.data.readers.shared.files import choose_file, copy_media, files_in, first_line, media_by_id
 from palate.data.readers.shared.tables import external_log
-from palate.data.tables import read_table
+from palate.data.source_table import SourceTable, typed_table
+from palate.data.table_format import TableFormat
+from palate.data.tables import read_source
 
 FOLDERS = {"cover": ("*covers*", "image"), "sound": ("*audio*", "audio"), "video": ("*video*", "video")}
 
@@ -46,9 +51,17 @@ class MicroLensLayout:
             [Path(f"{s}.pairs") for s in by_stem], options.get("name"), path, "pairs files", ".pairs"
         ).stem
         file = by_stem[stem]
-        log = _csv_pairs(file) if file.suffix == ".csv" else _tsv_pairs(file)
-        items = _items(file)
-        unknown = log.select(pl.col("item").drop_nulls().unique(maintain_order=True)).join(items, on="item", how="anti")
+        tables = {"interactions": _csv_pairs(file) if file.suffix == ".csv" else _tsv_pairs(file), **_items(file)}
+        tables, _ = unify_ids(
+            tables,
+            {"item": [(name, "item") for name in tables], "user": [("interactions", "user")]},
+            parse_id_types(options.get("ids")),
+            dict.fromkeys(tables, str(file)) | {"titles": str(_titles(file) or file)},
+        )
+        log, items = tables["interactions"], _joined_items(tables)
+        unknown = log.frame.select(pl.col("item").drop_nulls().unique(maintain_order=True)).join(
+            items, on="item", how="anti"
+        )
         items = pl.concat([items, unknown], how="diagonal")
         kinds = {"item": "id", "title": "text"}
         for column, (pattern, kind) in FOLDERS.items():
@@ -59,8 +72,10 @@ class MicroLensLayout:
             items,
             log,
             columns=kinds,
-            roles={role: role for role in log.columns},
+            roles={role: role for role in log.frame.columns},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "leave_one_out",
             root=file.parent,
             name=stem,
@@ -105,53 +120,60 @@ def _titles(file: Path) -> Path | None:
     return next(iter(own or files), None)
 
 
-def _csv_pairs(file: Path) -> pl.DataFrame:
-    return read_table(file).rename({"timestamp": "time"})
+def _csv_pairs(file: Path) -> SourceTable:
+    return read_source(file).rename({"timestamp": "time"})
 
 
-def _tsv_pairs(file: Path) -> pl.DataFrame:
+def _tsv_pairs(file: Path) -> SourceTable:
     """``user<tab>item item ...`` in time order, no header."""
     frame = pl.DataFrame({"line": file.read_text(encoding="utf-8", errors="replace").splitlines()})
     frame = frame.with_row_index("row", 1).filter(pl.col("line").str.strip_chars() != "")
     split = frame.select(
-        "row",
-        user=pl.col("line").str.split("\t").list.get(0).cast(pl.Int64, strict=False),
+        pl.col("row").cast(pl.Int64),
+        user=pl.col("line").str.split("\t").list.get(0).str.strip_chars(),
         item=pl.col("line").str.split("\t").list.get(1, null_on_oob=True).str.strip_chars().str.split(" "),
     )
     long = split.with_columns(time=pl.int_ranges(0, pl.col("item").list.len().cast(pl.Int64))).explode("item", "time")
-    long = long.with_columns(pl.col("item").cast(pl.Int64, strict=False), pl.col("row").cast(pl.Int64))
-    bad = long.filter(pl.col("user").is_null() | pl.col("item").is_null())
+    empty = (pl.col("user").fill_null("") == "") | (pl.col("item").fill_null("") == "")
+    bad = long.filter(empty)
     if len(bad):
         raise DataError("not a user and a list of items", file=file, row=int(bad["row"][0]), hint="user<tab>item item")
-    return long
+    return replace(typed_table(long), from_text=True)
 
 
-def _items(file: Path) -> pl.DataFrame:
-    titles = _titles(file)
-    if titles is None:
-        frame = pl.DataFrame(schema={"item": pl.Int64, "title": pl.String})
-    elif first_line(titles).replace('"', "").lower().startswith("item"):
-        frame = read_table(titles)
-        frame = frame.rename({frame.columns[0]: "item"})
-    else:
-        frame = _headless(titles, ",", ["item", "title"])
-    if "title" in frame.columns:
-        frame = frame.with_columns(pl.col("title").cast(pl.String).str.strip_chars().replace("", None))
+def _items(file: Path) -> dict[str, SourceTable]:
+    """Titles, and likes and views, where there are any."""
+    titles, out = _titles(file), {}
+    if titles is not None and first_line(titles).replace('"', "").lower().startswith("item"):
+        found = read_source(titles)
+        out["titles"] = found.rename({found.frame.columns[0]: "item"})
+    elif titles is not None:
+        out["titles"] = _headless(titles, ",", ("item", "title"))
     stats = file.with_name(f"{_stem(file)}_likes_and_views.txt")
-    if not stats.is_file() or not os.path.getsize(stats):
+    if stats.is_file() and os.path.getsize(stats):
+        out["likes"] = _headless(stats, "\t", ("item", "likes", "views"))
+    return out
+
+
+def _joined_items(tables: Mapping[str, SourceTable]) -> pl.DataFrame:
+    if "titles" not in tables:
+        dtype = tables["interactions"].frame.schema["item"]
+        frame = pl.DataFrame(schema={"item": dtype, "title": pl.String})
+    else:
+        found = tables["titles"]
+        frame = found.frame.with_columns(found.spelled("title")) if "title" in found.frame.columns else found.frame
+    if "title" in frame.columns:
+        frame = frame.with_columns(pl.col("title").cast(pl.String).str.strip_chars())
+    if "likes" not in tables:
         return frame
-    table = _headless(stats, "\t", ["item", "likes", "views"])
-    try:
-        return frame.join(table, on="item", how="left", maintain_order="left")
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"item ids are not like those of the titles ({str(error)[:80]})", file=stats) from error
+    return frame.join(tables["likes"].frame, on="item", how="left", maintain_order="left")
 
 
-def _headless(file: Path, separator: str, names: list[str]) -> pl.DataFrame:
+def _headless(file: Path, separator: str, names: tuple[str, ...]) -> SourceTable:
     try:
-        return pl.read_csv(file, separator=separator, has_header=False, new_columns=names)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"expected {', '.join(names)} ({str(error)[:80]})", file=file) from error
+        return read_source(file, TableFormat(separator=separator, header=False, names=names))
+    except DataError as error:
+        raise DataError(f"expected {', '.join(names)} ({error.message})", file=file, row=error.row) from error
 
 
 readers.register("microlens")(MicroLensLayout())

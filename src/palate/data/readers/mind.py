@@ -66,6 +66,8 @@ class MindLayout:
             columns=kinds,
             roles={role: role for role in log.columns},
             positive=options.get("positive") or {"label": ">=1"},
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "temporal",
             root=path,
             name=path.resolve().name,

@@ -24,6 +24,7 @@ from palate.data.readers.shared.vectors import (
 )
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
+from palate.data.times import cast_or_null
 
 _NAMES = {"user": "userID", "item": "itemID", "part": "x_label", "time": "pos"}
 
@@ -54,8 +55,14 @@ class MMRecLayout:
                 if role != "time":
                     raise DataError("no such column", file=file, column=column)
                 continue
-            numbers = table[column].cast(pl.Int64, strict=False)
-            bad = (numbers.is_null() | (numbers < 0) | (numbers > (2 if role == "part" else 2**62))).arg_true()
+            numbers = cast_or_null(table[column], pl.Int64())
+            changed = cast_or_null(table[column], pl.Float64()) != numbers.cast(pl.Float64)
+            bad = (
+                numbers.is_null()
+                | changed.fill_null(False)
+                | (numbers < 0)
+                | (numbers > (2 if role == "part" else 2**62))
+            ).arg_true()
             if len(bad):
                 raise DataError(
                     f"not a valid whole number: {table[column][int(bad[0])]!r}",

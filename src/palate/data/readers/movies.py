@@ -11,10 +11,13 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
+from palate.data.frames import to_source
+from palate.data.id_columns import unify_ids
+from palate.data.id_spelling import parse_id_types
 from palate.data.load import readers
 from palate.data.readers.shared.files import copy_media, media_by_id
 from palate.data.readers.shared.tables import external_log
-from palate.data.tables import read_table, write_table
+from palate.data.tables import read_source, read_table, write_table
 
 TEXT = ("title", "Plot")
 ATTRIBUTES = ("Genre", "Director", "Actors", "Writer", "Year", "Language", "Country", "Runtime", "Rated")
@@ -36,23 +39,36 @@ class MoviesLayout:
             DataError: naming the file and row or column.
         """
         items, kinds = movie_items(path)
-        ratings = read_table(path / "ratings.csv")
-        known = ratings.filter(pl.col("movieId").is_in(items["movie_id"].to_list()))
+        ratings = read_source(path / "ratings.csv")
+        for column in ("userId", "movieId"):
+            if column not in ratings.frame.columns:
+                raise DataError("no such column", file=path / "ratings.csv", column=column)
+        tables, _ = unify_ids(
+            {"items": to_source(items), "interactions": ratings},
+            {"item": [("items", "movie_id"), ("interactions", "movieId")], "user": [("interactions", "userId")]},
+            parse_id_types(options.get("ids")),
+            {"items": str(path / "movies.jsonl"), "interactions": str(path / "ratings.csv")},
+        )
+        items, ratings = tables["items"].frame, tables["interactions"]
+        known = ratings.filter(ratings.frame["movieId"].is_in(items["movie_id"].implode()))
         data = Dataset.from_frames(
             items,
             known,
             columns=kinds,
             roles={"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"},
             positive=options.get("positive") or {"rating": ">=4"},
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "item_cold",
             root=path,
             name="movies",
             layout="movies",
             files={"items": path / "movies.jsonl", "interactions": path / "ratings.csv"},
         )
-        if len(known) == len(ratings):
+        lost = len(ratings.frame) - len(known.frame)
+        if not lost:
             return data
-        note = f"{len(ratings) - len(known)} ratings of movies without a row in movies.jsonl left out"
+        note = f"{lost} ratings of movies without a row in movies.jsonl left out"
         return replace(data, notes=(*data.notes, note))
 
     def write(self, data: Dataset, folder: Path) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import MEDIA_ENDINGS
 from palate.data.dataset import Dataset
+from palate.data.id_columns import unify_ids
+from palate.data.id_spelling import parse_id_types
 from palate.data.load import readers
+from palate.data.media_values import MEDIA_ENDINGS
 from palate.data.readers.shared.files import choose_file, copy_media, files_in, first_line, media_by_id
 from palate.data.readers.shared.tables import external_log
 from palate.data.readers.shared.text import plain_text
-from palate.data.tables import read_table
+from palate.data.tables import read_source
 
 LOG = {"item_id", "user_id", "timestamp"}
 TEXT = ("title", "tag", "description")
@@ -40,10 +42,21 @@ class PixelRecLayout:
         info = _info(path)
         if info is None:
             raise DataError("no item information", file=path, hint="a csv with item_id, title, tag, description")
-        log, items = read_table(file), read_table(info)
+        tables, _ = unify_ids(
+            {"interactions": read_source(file), "items": read_source(info)},
+            {
+                "item": [("items", "item_id"), ("interactions", "item_id")],
+                "user": [("interactions", "user_id")],
+            },
+            parse_id_types(options.get("ids")),
+            {"interactions": str(file), "items": str(info)},
+        )
+        log, items = tables["interactions"], tables["items"].frame
         root = path if path.is_dir() else path.parent
-        used = log.select(pl.col("item_id").drop_nulls().unique(maintain_order=True))
+        used = log.frame.select(pl.col("item_id").drop_nulls().unique(maintain_order=True))
+        rest = len(items)
         items = items.join(used, on="item_id", how="semi", maintain_order="left")
+        rest -= len(items)
         items = pl.concat([items, used.join(items, on="item_id", how="anti")], how="diagonal")
         present = [column for column in TEXT if column in items.columns]
         items = items.with_columns(
@@ -59,11 +72,14 @@ class PixelRecLayout:
             columns=kinds,
             roles={"user": "user_id", "item": "item_id", "time": "timestamp"},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "leave_one_out",
             root=root,
             name=file.stem,
             layout="pixelrec",
             files={"interactions": file, "items": info},
+            notes=[f"items: {rest:,} that the interactions do not name are left out"] if rest else (),
         )
 
     def write(self, data: Dataset, folder: Path) -> None:

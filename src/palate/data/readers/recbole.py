@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,8 @@ class RecBoleLayout:
             columns=columns,
             roles={**roles, **(options.get("roles") or {})},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or ("given" if "part" in roles else "random"),
             features=given,
             name=stem,
@@ -84,7 +85,8 @@ class RecBoleLayout:
         graph, links = file.with_name(f"{stem}.kg"), file.with_name(f"{stem}.link")
         if not (graph.is_file() and links.is_file()):
             return data
-        return replace(data, relations=read_triples(_read(graph), _read(links), data.items.ids, (graph, links)))
+        relations, issues = read_triples(_read(graph), _read(links), data.items.ids, (graph, links))
+        return data.with_issues(issues, relations=relations)
 
     def write(self, data: Dataset, folder: Path) -> None:
         """Write typed columns; a given split becomes three files."""

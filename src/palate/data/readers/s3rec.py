@@ -60,6 +60,8 @@ class S3RecLayout:
             columns={"id": "id", "attributes": "attributes"},
             roles={"user": "user", "item": "item", "time": "time", "row": "row"},
             positive=options.get("positive"),
+            ids=options.get("ids"),
+            absent=options.get("absent"),
             split=options.get("split") or "leave_one_out",
             relations=_relations(frame["attributes"]),
             name=file.stem,
@@ -114,7 +116,9 @@ def _log(file: Path) -> pl.DataFrame:
         raise DataError(f"not UTF-8 ({error.reason})", file=file) from error
     frame = pl.DataFrame({"line": lines}, schema={"line": pl.String}).with_row_index("row", 1)
     frame = frame.with_columns(pl.col("line").str.strip_chars().str.split(" ")).filter(pl.col("line").list.len() > 1)
-    numbers = frame.with_columns(ids=pl.col("line").list.eval(pl.element().cast(pl.Int64, strict=False)))
+    element = pl.element().cast(pl.Int64, strict=False)
+    exact = pl.when(element.cast(pl.String) == pl.element()).then(element)
+    numbers = frame.with_columns(ids=pl.col("line").list.eval(exact))
     bad = numbers.filter(pl.col("ids").list.eval(pl.element().is_null()).list.any())
     if len(bad):
         raise DataError("not a line of whole numbers", file=file, row=int(bad["row"][0]), hint="write: user item item")

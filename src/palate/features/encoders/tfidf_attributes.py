@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 
 from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
+from palate.features.encoders.attribute_values import attribute_values, flat_attributes
 from palate.features.encoders.term_space import COUNTS
-from palate.features.encoders.text import clean_text
 from palate.features.encoders.tfidf import TermEncoder, check_term_options
 
-SEPARATORS = re.compile(r"\s*[,|;]\s*")
 _MIN_DISTINCT = 12
 
 
@@ -26,9 +24,9 @@ _MIN_DISTINCT = 12
 class TfIdfAttributes(TermEncoder):
     """One term for each value of each attribute: ``genre=drama``.
 
-    ``"A, B | C"`` and lists are several values. An attribute whose values are numbers (at least 95 % of the fitted
-    rows, and more than a dozen different ones) is cut into ``bins`` quantile bins twice, the second time shifted by
-    half a bin, so that neighbours share a term.
+    ``"A, B"``, ``"A|B"`` and lists are several values. An attribute whose values are numbers (at least 95 % of the
+    fitted rows, and more than a dozen different ones) is cut into ``bins`` quantile bins twice, the second time
+    shifted by half a bin, so that neighbours share a term. An attribute of texts of digits is one of codes.
 
     Args:
         dim: width of the dense vectors at most.
@@ -58,7 +56,7 @@ class TfIdfAttributes(TermEncoder):
     def read(self, raw: Raw) -> dict[str, list[str] | float] | None:
         if not isinstance(raw, Mapping):
             raise FeatureError(f"attributes expected as a mapping, not {type(raw).__name__}")
-        values = {str(key): attribute_values(value) for key, value in raw.items()}
+        values = {key: attribute_values(value) for key, value in flat_attributes(raw)}
         return {key: value for key, value in values.items() if value != []} or None
 
     def learn(self, contents: list[Any]) -> None:
@@ -69,7 +67,8 @@ class TfIdfAttributes(TermEncoder):
         self.edges = {}
         for key, values in columns.items():
             numbers = np.array([number for value in values if (number := _number(value)) is not None])
-            if len(numbers) >= 0.95 * len(values) and len(np.unique(numbers)) > _MIN_DISTINCT:
+            codes = 2 * sum(isinstance(value, float) for value in values) < len(values)
+            if not codes and len(numbers) >= 0.95 * len(values) and len(np.unique(numbers)) > _MIN_DISTINCT:
                 steps = np.arange(1, 2 * self.options["bins"]) / (2 * self.options["bins"])
                 self.edges[key] = np.quantile(numbers, steps)
 
@@ -100,24 +99,13 @@ class TfIdfAttributes(TermEncoder):
             half = int(np.searchsorted(edges, number, side="right"))
             return [f"{key}~{half // 2}", f"{key}^{(half + 1) // 2}"]
         if isinstance(value, float):
-            return [f"{key}={value:g}"]
+            return [f"{key}={_text(value)}"]
         return [f"{key}={part}" for part in value]
 
 
-def attribute_values(value: Any) -> list[str] | float:
-    """The value of one cell: a number, or lower-case values of a list or separated by a comma, ``|`` or ``;``."""
-    if isinstance(value, bool):
-        return [str(value).lower()]
-    if isinstance(value, int | float | np.number):
-        number = float(value)
-        return number if math.isfinite(number) else []
-    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        parts = [str(part) for part in value if part is not None]
-        parts = sorted(parts) if isinstance(value, set | frozenset) else parts
-    else:
-        parts = [] if value is None else SEPARATORS.split(clean_text(str(value)) or "")
-    kept = [clean.strip().lower() for part in parts if (clean := clean_text(part)) is not None]
-    return list(dict.fromkeys(kept))
+def _text(number: float) -> str:
+    """A number with all its digits, whole ones without a fraction."""
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _number(value: list[str] | float) -> float | None:

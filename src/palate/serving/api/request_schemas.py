@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from palate.serving.database import MAX_ID_LENGTH
@@ -13,7 +13,15 @@ from palate.serving.database import MAX_ID_LENGTH
 MAX_K, MAX_BATCH, MAX_EVENTS = 200, 100, 1000
 """Longest list, most requests or items in a batch, most events in a request."""
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+
+def _as_text(value: object) -> object:
+    """A whole number as the text it is written with: 7 and "7" are one id, "007" is another."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Id = Annotated[
+    str, BeforeValidator(_as_text), StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]

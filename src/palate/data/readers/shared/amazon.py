@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import MEDIA_ENDINGS
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
+from palate.data.media_values import MEDIA_ENDINGS
 from palate.data.readers.shared.files import choose_file, files_in, first_line, media_by_id
 from palate.data.readers.shared.jsonl import Column, keys_of, read_columns
 from palate.data.relations import Edges, Relations
@@ -108,6 +108,8 @@ def build(
         columns=kinds,
         roles={"user": "user", "item": "item", "rating": "rating", "time": "time"},
         positive=options.get("positive"),
+        ids=options.get("ids"),
+        absent=options.get("absent"),
         split=options.get("split") or "leave_one_out",
         relations=relations,
         root=reviews.parent,

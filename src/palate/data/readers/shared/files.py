@@ -15,16 +15,19 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import MEDIA_KINDS
 from palate.data.dataset import Dataset
+from palate.data.regular_file import odd_kind
 
 
 def first_line(path: Path, limit: int = 1 << 16) -> str:
-    """The first line of a text file, plain or gzipped; empty if it cannot be read.
+    """The first line of a text file, plain or gzipped; empty if it cannot be read or is no regular file.
 
     Args:
         path: the file.
         limit: largest number of bytes to read.
     """
     opener: Any = gzip.open if path.suffix == ".gz" else open
+    if odd_kind(path) is not None:
+        return ""
     try:
         with opener(path, "rb") as handle:
             raw: bytes = handle.readline(limit)

@@ -84,8 +84,12 @@ def read_lists(file: Path, plural: str, convert: Callable[[Any], Any]) -> dict[i
     """
     if not file.is_file():
         return {}
+    loaded = read_object(file)
     try:
-        return {int(key): [convert(value) for value in values] for key, values in read_object(file).items()}
+        for key in loaded:
+            if str(int(key)) != key:
+                raise ValueError(f"{key!r} is not the usual spelling of a whole number")
+        return {int(key): [convert(value) for value in values] for key, values in loaded.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"not a mapping of items to {plural} ({str(error)[:100]})", file=file) from error
 

@@ -7,19 +7,22 @@ from pathlib import Path
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.columns import errors_from
 from palate.data.dataset import Dataset
 from palate.data.ids import IdMap
+from palate.data.issues import DataIssue
 from palate.data.readers.shared.tables import read_relations, relation_table
 from palate.data.relations import Relations
+from palate.data.source_table import SourceTable
 
 TRIPLE = {"head_id": "source", "relation_id": "relation", "tail_id": "target"}
 LINK = ("item_id", "entity_id")
 INVERSE = "~"
 
 
-def read_triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple[Path, Path]) -> Relations:
-    """Triples with an item at one end, by relation.
+def read_triples(
+    table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: tuple[Path, Path]
+) -> tuple[Relations, tuple[DataIssue, ...]]:
+    """Triples with an item at one end, by relation, and what was left out.
 
     A triple that only ends at an item is read backwards, its relation marked with ``~``; a triple without an item is
     left out.
@@ -50,8 +53,8 @@ def read_triples(table: pl.DataFrame, links: pl.DataFrame, items: IdMap, files: 
     backward = names.select(source=tail, relation=pl.lit(INVERSE) + pl.col("relation"), target=pl.col("source")).filter(
         only_tail
     )
-    with errors_from(str(files[0])):
-        return read_relations(pl.concat([forward.select(backward.columns), backward]), {}, items)
+    edges = SourceTable(pl.concat([forward.select(backward.columns), backward]))
+    return read_relations(edges, {}, items, str(files[0]))
 
 
 def write_triples(data: Dataset, stem: Path) -> None:

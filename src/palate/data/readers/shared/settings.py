@@ -8,9 +8,12 @@ from typing import Any
 import yaml
 
 from palate.core.errors import DataError, did_you_mean
+from palate.data.regular_file import check_regular
 
 SETTINGS = "palate.yaml"
-SECTIONS = ("items", "users", "interactions", "relations", "searches", "queries", "positive", "split", "name")
+TABLES = ("items", "users", "interactions", "relations", "searches", "queries")
+SECTIONS = (*TABLES, "positive", "split", "name", "ids", "absent")
+_SHAPES: dict[str, tuple[type, ...]] = {"name": (str, int), "split": (str, dict), "ids": (str, dict), "absent": (list,)}
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 
@@ -25,6 +28,7 @@ def read_settings(file: Path) -> dict[str, Any]:
         DataError: not UTF-8 YAML, larger than 1 MiB, aliases (a short file can expand to gigabytes), nested too
             deeply, an unknown section, a section of the wrong shape.
     """
+    check_regular(file, file.parent)
     if not file.is_file():
         return {}
     if file.stat().st_size > MAX_BYTES:
@@ -44,9 +48,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     for key, section in loaded.items():
         if key not in SECTIONS:
             raise DataError("unknown section", file=file, key=key, hint=did_you_mean(str(key), SECTIONS))
-        shapes: tuple[type, ...] = (dict,)
-        if key in ("name", "split"):
-            shapes = (str, int) if key == "name" else (str, dict)
+        shapes = _SHAPES.get(key, (dict,))
         if section is not None and not isinstance(section, shapes):
             raise DataError(f"expected {' or '.join(s.__name__ for s in shapes)}", file=file, key=key)
     return loaded

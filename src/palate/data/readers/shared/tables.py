@@ -9,9 +9,14 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
+from palate.data.id_columns import read_as
+from palate.data.id_spelling import spelled
 from palate.data.ids import IdMap
+from palate.data.issues import DataIssue
 from palate.data.query_log import QueryLog
 from palate.data.relations import Edges, Relations
+from palate.data.source_table import SourceTable
+from palate.data.times import cast_or_null
 
 
 def external_log(data: Dataset) -> pl.DataFrame:
@@ -72,44 +77,82 @@ def relation_table(data: Dataset) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def read_relations(table: pl.DataFrame, section: Mapping[str, str], items: IdMap) -> Relations:
-    """Edges by relation; a target that is not an item becomes an entity of another kind.
+def read_relations(
+    source: SourceTable, section: Mapping[str, str], items: IdMap, file: str | None = None
+) -> tuple[Relations, tuple[DataIssue, ...]]:
+    """Edges by relation, and what was left out.
+
+    Where at least half of the targets of a relation are items, it joins items and its other targets are left out;
+    else its targets are entities of another kind. A column ``target_kind`` decides instead.
 
     Args:
-        table: one row an edge.
+        source: one row an edge.
         section: ``source``, ``relation``, ``target``, ``weight`` -> column, where it has another name.
         items: ids of the items.
+        file: the file they were read from, for error messages.
 
     Raises:
         DataError: if a column is missing, or a weight is not a finite number.
     """
     columns = {role: section.get(role, role) for role in ("source", "relation", "target", "weight")}
+    table = source.frame
     for role in ("source", "target"):
         if columns[role] not in table.columns:
             hint = f"columns: {', '.join(table.columns)}"
-            raise DataError("relations lack a column", column=columns[role], hint=hint)
-    if columns["relation"] not in table.columns:
-        table = table.with_columns(pl.lit("related").alias(columns["relation"]))
+            raise DataError("relations lack a column", file=file, column=columns[role], hint=hint)
+    names = pl.lit("related") if columns["relation"] not in table.columns else pl.col(columns["relation"])
+    weights = np.ones(len(table), np.float32)
     if columns["weight"] in table.columns:
-        weights = table[columns["weight"]].cast(pl.Float32, strict=False)
-        bad = (weights.is_null() | ~weights.is_finite()).arg_true()
+        numbers = cast_or_null(table[columns["weight"]], pl.Float32())
+        bad = (numbers.is_null() | ~numbers.is_finite()).arg_true()
         if len(bad):
-            raise DataError("not a finite number", row=int(bad[0]) + 1, column=columns["weight"])
-        table = table.with_columns(weights)
-    edges = {}
-    for (name,), part in table.group_by([columns["relation"]], maintain_order=True):
-        source = items.rows(part[columns["source"]], "mark")
-        weight = part[columns["weight"]].to_numpy() if columns["weight"] in table.columns else np.ones(len(part))
-        target = items.rows(part[columns["target"]], "mark")
-        entity = "target_kind" in part.columns and part["target_kind"][0] != "item"
-        keep = source >= 0
-        if (target[keep] >= 0).all() and not entity:
-            edges[str(name)] = Edges(source[keep], target[keep], weight[keep].astype(np.float32))
+            raise DataError("not a finite number", file=file, row=int(bad[0]) + 1, column=columns["weight"])
+        weights = numbers.to_numpy()
+    ends, _ = zip(
+        *(spelled(read_as("relations", source, columns[role], file), "relation") for role in ("source", "target"))
+    )
+    table = table.select(
+        names.cast(pl.String).fill_null("related").alias("relation"),
+        source=ends[0],
+        target=ends[1],
+        from_row=pl.Series(items.rows(ends[0], "mark")),
+        to_row=pl.Series(items.rows(ends[1], "mark")),
+        weight=pl.Series(weights),
+        kind=pl.col("target_kind").cast(pl.String) if "target_kind" in table.columns else pl.lit(None, pl.String),
+        row=pl.int_range(1, pl.len() + 1),
+    )
+    edges, lost = {}, []
+    for (name,), part in table.group_by(["relation"], maintain_order=True):
+        kept = part.filter((pl.col("from_row") >= 0) & pl.col("target").is_not_null())
+        to_items = _joins_items(kept)
+        kept = kept.filter(pl.col("to_row") >= 0) if to_items else kept
+        lost.append(part.join(kept, on="row", how="anti", maintain_order="left"))
+        pairs = kept["from_row"].to_numpy(), kept["weight"].to_numpy().astype(np.float32)
+        if to_items:
+            edges[str(name)] = Edges(pairs[0], kept["to_row"].to_numpy(), pairs[1])
             continue
-        names = part[columns["target"]].cast(pl.String)
-        values = names.unique(maintain_order=True)
-        codes = IdMap(values, "entity").rows(names)
-        edges[str(name)] = Edges(
-            source[keep], codes[keep], weight[keep].astype(np.float32), str(name), tuple(values.to_list())
-        )
-    return Relations(edges)
+        values = kept["target"].unique(maintain_order=True)
+        targets = IdMap(values, "entity").rows(kept["target"]) if len(values) else np.zeros(0, np.int64)
+        edges[str(name)] = Edges(pairs[0], targets, pairs[1], str(name), tuple(values.to_list()))
+    return Relations(edges), _lost_edges(lost, len(table), columns, file)
+
+
+def _joins_items(edges: pl.DataFrame) -> bool:
+    if edges["kind"].null_count() < len(edges):
+        return bool(edges["kind"].drop_nulls()[0] == "item")
+    targets = edges.unique("target")
+    return 2 * int((targets["to_row"] >= 0).sum()) >= len(targets)
+
+
+def _lost_edges(
+    lost: list[pl.DataFrame], n: int, columns: Mapping[str, str], file: str | None
+) -> tuple[DataIssue, ...]:
+    table = pl.concat(lost).sort("row") if lost else pl.DataFrame()
+    if not len(table):
+        return ()
+    unknown_source = table["from_row"][0] < 0
+    column = columns["source" if unknown_source else "target"]
+    key = table["source" if unknown_source else "target"][0]
+    message = f"{len(table):,} of {n:,} relations left out: an end of them is not in the table of items"
+    rows = tuple(table["row"].head(1000).to_list())
+    return (DataIssue("edge_unknown", "warning", message, file, rows, column, key, len(table)),)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import IO
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +14,13 @@ from numpy.typing import NDArray
 from palate.core.content import Features
 from palate.core.errors import DataError
 from palate.core.files import digest
+from palate.data.regular_file import check_regular
 from palate.data.relations import Edges, Relations
+from palate.data.tables import UNPACKED
 
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]
+MAX_HEADER = 10_000
+"""Bytes that the header of a matrix may have."""
 _ALIASES = {"v": "image", "vision": "image", "visual": "image", "t": "text", "a": "audio"}
 
 
@@ -107,7 +114,10 @@ def write_graphs(relations: Relations, n_items: int, folder: Path) -> None:
 
 
 def _matrix(file: Path) -> NDArray[np.float32]:
+    check_regular(file, file.parent)
     try:
+        with open(file, "rb") as handle:
+            _check_header(handle, file)
         matrix = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"not a plain .npy matrix ({error})", file=file) from error
@@ -115,6 +125,21 @@ def _matrix(file: Path) -> NDArray[np.float32]:
         raise DataError(f"expected numbers [items, d], found {matrix.dtype} {matrix.shape}", file=file)
     values: NDArray[np.float32] = matrix.astype(np.float32)
     return values
+
+
+def _check_header(handle: IO[bytes], file: Path) -> None:
+    """Refuse a header that is longer than any matrix needs, or promises more values than the file holds."""
+    version = np.lib.format.read_magic(handle)
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(handle.read(width), "little")
+    if length > MAX_HEADER:
+        raise DataError(f"a header of {length:,} bytes", file=file, hint="write the matrix again with numpy.save")
+    handle.seek(-width, os.SEEK_CUR)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(handle)
+    promised, present = math.prod(shape) * dtype.itemsize, os.path.getsize(file) - handle.tell()
+    if promised > present:
+        raise DataError(f"{present:,} bytes of values, expected {promised:,} for {shape}", file=file)
 
 
 def _features(matrix: NDArray[np.float32], file: Path) -> Features:
@@ -129,7 +154,12 @@ def _features(matrix: NDArray[np.float32], file: Path) -> Features:
 
 
 def _archive(file: Path) -> dict[str, Graph]:
+    check_regular(file, file.parent)
     try:
+        with ZipFile(file) as members:
+            unpacked = sum(one.file_size for one in members.infolist())
+        if unpacked > max(UNPACKED, 100 * os.path.getsize(file)):
+            raise DataError(f"unpacks to {unpacked >> 20} MiB", file=file, hint="write it again with numpy.savez")
         with np.load(file, allow_pickle=False) as archive:
             names = [key.removesuffix("_idx") for key in archive.files if key.endswith("_idx")]
             graphs = {n: (archive[f"{n}_idx"].astype(np.int64), archive[f"{n}_cos"].astype(np.float32)) for n in names}

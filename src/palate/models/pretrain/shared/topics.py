@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from torch import Tensor, cat, from_numpy, zeros
 
-from palate.features.encoders.tfidf_attributes import SEPARATORS
+from palate.features.encoders.attribute_values import SEPARATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,183 @@
+"""Numbers written as text: prices with a currency, thousands separators, decimal points or commas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+_CODES = (
+    "usd|eur|gbp|jpy|cny|rmb|inr|rub|krw|try|uah|vnd|ils|ngn|php|thb|brl|mxn|cad|aud|nzd|chf|sek|nok|dkk|isk|pln|czk|"
+    "huf|ron|bgn|zar|sgd|hkd|twd|idr|myr|aed|sar|egp|clp|cop|pen|ars"
+)
+_CURRENCY = (
+    rf"(?:(?:us|ca|au|nz|hk|nt|mx|r|s|c|a)?\$|[€£¥₹₽₩₺₴₫₪₦₱฿₡₲₵₸¢￥円元]|\b(?:{_CODES})\b|kr\.?|zł|kč|ft|lei|лв\.?|"
+    r"руб\.?|р\.|rs\.?|rp\.?|rm|fr\.|euro?s?|dollars?)"
+)
+_MONEY = re.compile(
+    rf"({_CURRENCY})?\s*([+-]?)\s*({_CURRENCY})?\s*(\d[\d.,'’\s]*|[.,]\d+)(?:[.,]?[-–—]+)?\s*({_CURRENCY})?", re.I
+)
+_RANGE = re.compile(r"\s*(?:–|—|(?<=[\d\s])-|\bto\b|\bbis\b|~)\s*", re.I)
+_GROUPED = re.compile(r"\d{1,3}(?:[\s'’]\d{3})+(?:[.,]\d+)?")
+_EXPONENT = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,3}")
+SHARE = 0.9
+"""Share of the values that must be numbers for the column to be one of numbers."""
+SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class TextNumber:
+    """One number as it is written.
+
+    Attributes:
+        digits: digits and separators, without spaces and currency.
+        negative: whether it has a minus.
+        currency: whether it names one.
+        decimal: the decimal sign that the spelling shows, ``?`` if it could be either, empty without a separator.
+    """
+
+    digits: str
+    negative: bool
+    currency: bool
+    decimal: str
+
+    def value(self, decimal: str) -> float | None:
+        """The number.
+
+        Args:
+            decimal: the decimal sign of the column, for spellings that could be either.
+        """
+        sign = decimal if self.decimal in ("?", "") else self.decimal
+        other = "," if sign == "." else "."
+        whole, _, fraction = self.digits.replace(other, "").partition(sign)
+        try:
+            number = float(f"{whole or '0'}.{fraction or '0'}")
+        except ValueError:
+            return None
+        return -number if self.negative else number
+
+
+def parse_number(text: str) -> TextNumber | None:
+    """A text as a number; None for other texts. Of a range ``$5 - $9`` it is the lower end.
+
+    Args:
+        text: one value.
+    """
+    text = text.strip()
+    if not text or len(text) > 60:
+        return None
+    if _EXPONENT.fullmatch(text):
+        return TextNumber(f"{abs(float(text)):.17f}".rstrip("0"), text[0] == "-", False, ".")
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        ends = _RANGE.split(text)
+        prices = [_MONEY.fullmatch(end.strip()) for end in ends]
+        match = prices[0]
+        # 18-24 is a group of ages, $18 - $24 a range of prices
+        if (
+            len(ends) != 2
+            or match is None
+            or prices[1] is None
+            or not any(one and (one[1] or one[5]) for one in prices)
+        ):
+            return None
+    digits = match[4].strip()
+    if re.search(r"[\s'’]", digits):
+        if not _GROUPED.fullmatch(digits):
+            return None
+        digits = re.sub(r"[\s'’]", "", digits)
+        grouped = True
+    else:
+        grouped = False
+    digits = digits.rstrip(".,") if len(digits) > 1 else digits
+    decimal = _decimal(digits, grouped)
+    if decimal is None:
+        return None
+    return TextNumber(digits, match[2] == "-", any(match[at] for at in (1, 3, 5)), decimal)
+
+
+def _decimal(digits: str, grouped: bool) -> str | None:
+    """The decimal sign that the spelling shows, None where it is no number."""
+    marks = [mark for mark in digits if mark in ".,"]
+    if not marks:
+        return ""
+    last = marks[-1]
+    if len(set(marks)) == 2:
+        whole, _, fraction = digits.rpartition(last)
+        return last if last not in whole and _groups(whole, marks[0]) and fraction else None
+    other = "," if last == "." else "."
+    if len(marks) > 1:
+        return other if _groups(digits, last) else None
+    whole, fraction = digits.split(last)
+    if grouped or len(fraction) != 3 or len(whole) > 3 or whole in ("", "0"):
+        return last
+    return "?"
+
+
+def _groups(digits: str, mark: str) -> bool:
+    first, *rest = digits.split(mark)
+    return 1 <= len(first) <= 3 and all(len(group) == 3 for group in rest)
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of text read as numbers.
+
+    Attributes:
+        values: float64 [n], null where absent or no number.
+        unread: bool [n]: values that are present and no number.
+        decimal: the decimal sign.
+        ambiguous: whether the spelling alone did not show which sign is the decimal one.
+        currency: whether a currency is named.
+    """
+
+    values: pl.Series
+    unread: pl.Series
+    decimal: str
+    ambiguous: bool
+    currency: bool
+
+
+def number_column(values: pl.Series, decimal: str | None = None, share: float = SHARE) -> NumberColumn | None:
+    """A text column as numbers; the decimal sign belongs to the column.
+
+    Args:
+        values: text; absent values are null.
+        decimal: the decimal sign where it is known, else the spellings decide.
+        share: of the values that must be numbers.
+
+    Returns:
+        The numbers; None if fewer are numbers, or if whole numbers have leading zeros as codes do. Where both signs
+        are used as the decimal one, spellings that could be either stay unread.
+    """
+    sample = values.drop_nulls().head(SAMPLE)
+    if not len(sample) or sum(parse_number(value) is not None for value in sample) < share * len(sample):
+        return None
+    distinct = values.drop_nulls().unique()
+    parsed = {text: parse_number(text) for text in distinct.to_list()}
+    read = {text: number for text, number in parsed.items() if number is not None}
+    known = values.is_in(pl.Series(list(read), dtype=pl.String).implode()).fill_null(False)
+    unread = values.is_not_null() & ~known
+    if known.sum() < share * (len(values) - values.null_count()):
+        return None
+    if any(len(n.digits) > 1 and n.digits[0] == "0" and not n.decimal and not n.currency for n in read.values()):
+        return None
+    shown = {number.decimal for number in read.values()} - {"", "?"}
+    if decimal is None and len(shown) == 2:
+        # both signs occur as the decimal one: what could be either is not guessed
+        read = {text: number for text, number in read.items() if number.decimal != "?"}
+        unread = values.is_not_null() & ~values.is_in(pl.Series(list(read), dtype=pl.String).implode())
+    currency = any(number.currency for number in read.values())
+    doubtful = any(number.decimal == "?" for number in read.values())
+    sign = decimal or min(shown, default=None) or _usual(read.values(), currency)
+    numbers = {text: number.value(sign) for text, number in read.items()}
+    out = values.replace_strict(numbers, default=None, return_dtype=pl.Float64).alias(values.name)
+    return NumberColumn(out, unread, sign, doubtful and not shown and decimal is None, currency)
+
+
+def _usual(numbers: Iterable[TextNumber], currency: bool) -> str:
+    """The decimal sign where every separator has three digits behind it: a comma then groups thousands."""
+    marks = {mark for number in numbers for mark in number.digits if mark in ".,"}
+    return "," if currency and marks == {"."} else "."

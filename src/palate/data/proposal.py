@@ -1,0 +1,102 @@
+"""A palate.yaml of all guesses, with comments, for the user to correct."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from palate.core.errors import DataError
+from palate.data.catalog import COLUMN_KINDS
+from palate.data.columns import guess_interactions, guess_items, type_log, unused_columns
+from palate.data.feedback import default_rule, feedback_issues
+from palate.data.folder_guess import folder_columns, guess_tables
+from palate.data.issues import DataIssue
+from palate.data.item_columns import FORMS, read_item_columns
+from palate.data.key_columns import find_key
+from palate.data.tables import find_table, read_table
+
+SETTINGS = "palate.yaml"
+_HEAD = """\
+# What palate takes the tables and columns for. Correct what is wrong; what is left out is guessed.
+# Write null for a role or kind that no column has, such as part: null.
+"""
+
+
+def propose_settings(folder: Path) -> str:
+    """The text of a palate.yaml for a folder of tables.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        DataError: if the folder has no table.
+    """
+    tables = folder_columns(folder)
+    if not tables:
+        raise DataError("no table in the folder", file=folder, hint="expected .csv, .tsv, .parquet or .jsonl files")
+    named = {name: found for name in ("items", "interactions", "users") if (found := find_table(folder, name))}
+    chosen = guess_tables(tables) | named
+    lines = [_HEAD, "# Tables of the folder:"]
+    lines += [f"#   {path.name}: {', '.join(columns)}" for path, columns in tables.items()]
+    lines += ["", f"name: {_inline(folder.resolve().name)}"]
+    if "items" not in chosen or "interactions" not in chosen:
+        lines += [
+            "",
+            "# Which table holds the items and which the interactions could not be told: name them.",
+            f"items: {{file: {_inline(next(iter(tables)).name)}}}  # id: COLUMN, text: [...], image: ...",
+            f"interactions: {{file: {_inline(list(tables)[-1].name)}}}  # user: COLUMN, item: COLUMN, time: ...",
+        ]
+        return "\n".join(lines) + "\n"
+    items, log = read_table(chosen["items"]), read_table(chosen["interactions"])
+    users = read_table(chosen["users"]) if "users" in chosen else None
+    lines += _settings(items, log, users, chosen)
+    return "\n".join(lines) + "\n"
+
+
+def _settings(
+    items: pl.DataFrame, log: pl.DataFrame, users: pl.DataFrame | None, files: Mapping[str, Path]
+) -> list[str]:
+    guess = guess_items(items, None, log)
+    content = read_item_columns(items, guess.columns)
+    key = None if users is None else find_key(users, log, "user")
+    roles, _ = guess_interactions(log, None, {"item": guess.log_item, "user": None if key is None else key[1]})
+    lines = ["", "items:", f"  file: {_inline(files['items'].name)}", f"  id: {_inline(guess.item_id)}"]
+    by_form: dict[str, list[str]] = {}
+    for column, one in guess.columns.items():
+        form = one.form if one.form in FORMS and one.kind == "attributes" else one.kind or "ignore"
+        by_form.setdefault(form, []).append(column)
+    lines += [f"  {form}: {_inline(by_form[form])}" for form in (*COLUMN_KINDS, *FORMS, "ignore") if form in by_form]
+    lines += _comments(content.issues)
+    lines += ["", "interactions:", f"  file: {_inline(files['interactions'].name)}"]
+    lines += [f"  {role}: {_inline(column)}" for role, column in roles.items()]
+    try:
+        typed, issues = type_log(log, roles, str(files["interactions"]))
+    except DataError as error:
+        typed, issues = [], [DataIssue.from_error(error)]
+    issues += unused_columns(log, roles)
+    lines += _comments(issues)
+    if users is not None:
+        lines += ["", f"users: {{file: {_inline(files['users'].name)}}}"]
+    table = log.with_columns(typed).select(pl.col(column).alias(role) for role, column in roles.items())
+    rule = default_rule(table)
+    lines += ["", "# Which events count as positives: {} for every event, or {rating: '>=4'}, {event: [buy, cart]}."]
+    written = f"positive: {_inline(rule.model_dump(exclude_none=True, mode='json'))}"
+    lines += [f"# {written}" if rule.accepts_all else written]
+    lines += _comments(feedback_issues(table, rule, roles, True))
+    lines += ["", "# Also: given, temporal, leave_one_out, item_cold, user_cold.", "split: random"]
+    if "part" in roles:
+        lines[-1] = "split: given"
+    return lines
+
+
+def _comments(issues: Iterable[DataIssue]) -> list[str]:
+    return [f"  # {i.column or ''}: {i.message}{f' ({i.hint})' if i.hint else ''}".replace("\n", " ") for i in issues]
+
+
+def _inline(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+    return text.removesuffix("...").strip()
