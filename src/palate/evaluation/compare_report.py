@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from palate.evaluation.sweep import tested_metric
@@ -35,6 +35,18 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"| {name} | " + " | ".join(shown) + f" | {gap} | {row['fit seconds']:.1f} | {row['test seconds']:.2f} "
             f"| {row['peak MiB']:.0f} | {row['trained']:,} | {row['stored MiB']:.1f} |"
         )
-    return "\n".join(
-        [*lines, "", f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`", ""]
-    )
+    facts = f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`"
+    return "\n".join([*lines, "", facts, "", counted(result["seeds"], result["split"]), ""])
+
+
+def counted(seeds: Sequence[int], split: str) -> str:
+    """The sentence under a table that says which sources of variation its intervals count.
+
+    Args:
+        seeds: of the comparison.
+        split: its rule; a seed is a draw of the split in cold protocols.
+    """
+    what = "draws of the split" if split.startswith(("item_cold", "user_cold")) else "training seeds"
+    if len(seeds) == 1:
+        return f"One seed: intervals count users only, not what other {what} would change."
+    return f"Intervals and p count users and {what} (Student's t, {len(seeds)} {what})."

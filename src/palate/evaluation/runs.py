@@ -20,6 +20,7 @@ from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
+from palate.evaluation.openings import one_opening, openings_of
 from palate.evaluation.report import write_report
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
@@ -61,7 +62,8 @@ def run_fit(
         baselines: fit popularity and EASE too.
 
     Returns:
-        ``run``, the folder, and ``headline``, rows of a table.
+        ``run``, the folder, ``headline``, rows of a table, and ``openings_of_test``, how often this test part was
+        opened on this machine.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
@@ -72,15 +74,18 @@ def run_fit(
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
-        return {"run": str(out), "headline": []}
+        return {"run": str(out), "headline": [], "openings_of_test": 0}
     sweep_leftovers(out.parent, f"-{out.name}")
-    with logged(work / "log.txt"):
+    with logged(work / "log.txt"), one_opening(command_line()):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
         fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
         # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
+        openings = openings_of(data) if test else 0
+        if test:
+            log.info("test part opened %d times on this machine, this one included", openings)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
@@ -88,7 +93,7 @@ def run_fit(
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
-            "openings_of_test": int(test),
+            "openings_of_test": openings,
             "processes": world,
             "notes": list(data.notes),
         }
@@ -97,11 +102,11 @@ def run_fit(
         write_report(out, data, fits)
     write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
     _clear(work)
-    return {"run": str(out), "headline": headline}
+    return {"run": str(out), "headline": headline, "openings_of_test": openings}
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:
-    """Open test for a saved run, and count the opening in its manifest.
+    """Open test for a saved run, and count the opening in the user's cache and in the manifest of the run.
 
     Args:
         run: the run folder.
@@ -115,8 +120,10 @@ def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[st
     if data.hash != manifest["about"]["hash"]:
         raise ArtefactError("the run was fitted on other data", file=run, hint="give the data it was fitted on")
     model = restore(run)
-    result = evaluate(model, data).to_json()
-    manifest["openings_of_test"] = int(manifest.get("openings_of_test", 0)) + 1
+    with one_opening(command_line()):
+        result = evaluate(model, data).to_json()
+    # the cache may have been emptied, or the run may come from another machine
+    manifest["openings_of_test"] = max(int(manifest.get("openings_of_test", 0)) + 1, openings_of(data))
     write_json(Path(run) / "manifest.json", manifest)
     return result | {"openings_of_test": manifest["openings_of_test"]}
 

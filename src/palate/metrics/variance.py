@@ -53,7 +53,7 @@ class StandardError:
 
 
 def crossed_error(a: Floats, b: Floats) -> StandardError:
-    """Standard error of the difference of two systems that were trained with several seeds and judged on the same users.
+    """Standard error of the difference of two systems, trained with several seeds and judged on the same users.
 
     Users and seeds are crossed random effects. With d_j the difference of the seed means of user j and n users::
 
