@@ -6,8 +6,8 @@ Three kinds of cells, all real trainings and all per-user recall@20:
 
 - seeds: BPR and LightGCN on one split of a simulated shop, and BPR on TikTok, each trained with many seeds. A trial
   takes 3 seeds as system A and 3 others as system B.
-- draws: CLCRec on draws of new items of the shop, twice each with different training seeds. A trial takes 3 draws; which
-  of the two trainings of a draw is A is drawn too.
+- draws: CLCRec on draws of new items of the shop, twice each with different training seeds. A trial takes 3 draws;
+  which of the two trainings of a draw is A is drawn too.
 - worlds: the same on simulated shops that differ.
 
 The last column is the share that a bootstrap over users alone would have called different. Written: ``results/aa.*``.
@@ -48,7 +48,7 @@ TIKTOK = "bpr:dim=16;epochs=4;lr=0.01;patience=4"
 
 def shop(seed: int, split: str) -> Dataset:
     """A small simulated shop."""
-    world = World.make("shop", seed=seed, n_items=400, n_users=400, image_size=32)
+    world = World.make("shop", seed=seed, n_items=400, n_users=400, image_size=64)
     folder = WORK / "worlds" / f"shop-{seed}-{world.config.hash[:12]}"
     if not (folder / "palate.yaml").is_file():
         world.write(folder, overwrite=True)
@@ -138,8 +138,10 @@ def main() -> None:
     warm, tiktok = shop(700, "random:seed=0"), palate.load(real("tiktok"))
     rows: list[dict[str, Any]] = []
     for cells, data, model in (
-        ("seeds, simulated shop", warm, BPR), ("seeds, simulated shop", warm, LIGHTGCN), ("seeds, TikTok", tiktok, TIKTOK),
-    ):  # fmt: skip
+        ("seeds, simulated shop", warm, BPR),
+        ("seeds, simulated shop", warm, LIGHTGCN),
+        ("seeds, TikTok", tiktok, TIKTOK),
+    ):
         runs = seeds_of(data, model)
         found = rejected(lambda rng, runs=runs: trial_of_seeds(runs, rng), args.trials)
         spread = float(np.std([run.mean() for run in runs], ddof=1))

@@ -8,6 +8,7 @@ Models that are trained by gradient steps take minutes a draw; they are measured
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,30 @@ def main() -> None:
     first = range(args.trained_draws)
     trained = compare(data, TRAINED, WORK / "movies", seeds=first, store=store, baseline="popularity")
     result["trained"] = trained["table"]
-    parts = {"": result, "## Transductive": also, "## Trained by gradient steps": trained}
-    keep("movies", result, "\n".join(f"{title}\n\n{markdown(part)}".lstrip() for title, part in parts.items()))
+    keep("movies", result, page(result))
+
+
+def page(result: dict[str, Any]) -> str:
+    """The tables for people.
+
+    Args:
+        result: of the comparison, with the tables of other protocols.
+    """
+    lines = [markdown(result)]
+    for title, part in (("Transductive", "transductive"), ("Trained by gradient steps", "trained")):
+        rows = [(row["model"], row[METRIC], row[f"{METRIC} sd"], row[f"{METRIC} by seed"]) for row in result[part]]
+        lines += [f"## {title}", "", f"| model | {METRIC} | draws |", "|---|---|---|"]
+        lines += [f"| {name} | {mean:.4f} ± {sd:.4f} | {len(draws)} |" for name, mean, sd, draws in rows]
+        lines.append("")
+    gap, best = result["pictures"], result["most liked new films"]
+    lines += [
+        f"With pictures minus without: {gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}].",
+        "",
+        f"One list for everybody, of the new films that most people turn out to like (known only afterwards): "
+        f"{np.mean(best):.4f} ± {np.std(best, ddof=1):.4f}.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def cold(data: Dataset, draw: int) -> SplitSpec:

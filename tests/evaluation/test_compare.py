@@ -14,7 +14,7 @@ from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_tuning
 from palate.evaluation.compare import compare
-from palate.evaluation.compare_report import markdown
+from palate.evaluation.compare_report import markdown, p_text
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import hide_content
 from palate.evaluation.sweep import sweep_rows
@@ -284,8 +284,12 @@ def test_result_files(cold):
 def test_markdown_shows_difference_interval_and_p(cold):
     result = cold[2]
     test = result["tests"]["capped_recall@20"][MODELS[2]]
-    shown = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
+    shown = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({p_text(test['p_adjusted'])})"
     assert shown in markdown(result)
+
+
+def test_tiny_p_values_are_a_bound():
+    assert (p_text(1e-30), p_text(0.0421), p_text(1.0)) == ("<0.0001", "0.042", "1")
 
 
 def test_an_axis_runs_every_model_with_every_value(tmp_path):

@@ -74,7 +74,7 @@ def crossed_error(a: Floats, b: Floats) -> StandardError:
     both = sum(_interaction(x) / (len(x) * n) for x in (a, b))
     total = max(users + sum(seeds) - both, users, sum(seeds))
     parts = [(users, n - 1), *((part, len(x) - 1) for part, x in zip(seeds, (a, b), strict=True))]
-    return StandardError(total, _satterthwaite(total, parts))
+    return StandardError(total, satterthwaite(total, parts))
 
 
 def nested_error(differences: Sequence[Floats]) -> StandardError:
@@ -89,7 +89,16 @@ def nested_error(differences: Sequence[Floats]) -> StandardError:
     return StandardError(_variance(means) / len(means), len(means) - 1)
 
 
-def _satterthwaite(total: float, parts: Sequence[tuple[float, int]]) -> float:
+def satterthwaite(total: float, parts: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a variance that is a sum of independent estimates.
+
+    Args:
+        total: the variance.
+        parts: (variance, degrees of freedom) of what it is made of.
+
+    Returns:
+        total^2 / sum(part^2 / freedom); infinite where nothing varies.
+    """
     spread = sum(part**2 / freedom for part, freedom in parts if part > 0.0)
     return total**2 / spread if spread > 0.0 else inf
 
