@@ -34,8 +34,9 @@ class Point:
     Attributes:
         system: registered name. claim: one sentence. supervision: as the tutorial groups systems.
         data: (seed, effect) -> data; None where there is no variant without effect.
-        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget; or an encoder to be better than
-            (``READY``).
+        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget, except that ``epochs=0`` is the
+            system untrained, without any budget; or an encoder to be better than (``READY``), whose parameters and
+            budget are what they are.
         judge: (model, encoders, data, seed) -> one value for each held-out unit, the higher the better.
         readers: modality -> reader. real: whether the data are.
     """

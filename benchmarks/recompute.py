@@ -21,6 +21,7 @@ import numpy as np
 
 import adaptation
 import catalogue
+import faithful
 import lattice_point
 import pretraining
 import world_table
@@ -41,6 +42,12 @@ OPENINGS = {
 }  # fmt: skip
 """Distinct measurements in the history of all files that open the same test part: TikTok is opened by three files, the
 draws of new movies by five."""
+
+
+NOTES = [
+    "BM3, LGMRec and MMGCN were measured before their faithful presets scored items that nobody took as the public "
+    "code does (BM3, LGMRec) and left out the short last batch (MMGCN); they were not trained again since.",
+]
 
 
 def over_draws(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
@@ -195,13 +202,23 @@ def worlds() -> None:
         keep(name, result | {"openings_known": OPENINGS[name]}, world_table.page(result))
 
 
+def presets() -> None:
+    """Faithful presets beside the public code."""
+    result = read_json(RESULTS / "faithful.json")
+    for row in result["table"]:
+        row.pop("within 3 % or seed noise", None)
+        row |= faithful.verdict(row["ours by seed"], row["public by seed"])
+    page = faithful.markdown(result["table"]) + "\n" + "\n".join(NOTES) + "\n"
+    keep("faithful", result | {"openings_known": OPENINGS["faithful"], "notes": NOTES}, page)
+
+
 def main() -> None:
     for name in ("tiktok", "amazon-baby", "amazon-sports"):
         matching(name)
     for part in (movies, missing, ablations, lattice, catalogues, tunings, points, worlds):
         part()
-    for name in ("faithful", "scale"):
-        keep(name, read_json(RESULTS / f"{name}.json") | {"openings_known": OPENINGS[name]})
+    presets()
+    keep("scale", read_json(RESULTS / "scale.json") | {"openings_known": OPENINGS["scale"]})
     pretraining.draw(read_json(RESULTS / "pretraining.json"), ROOT / "docs" / "pictures" / "supervision.svg")
 
 
