@@ -164,6 +164,7 @@ REMEDIES: dict[str, str] = {
             "a_training_view_holds_no_test_row",
             "test_rows_do_not_change_the_model",
             "content_of_cold_items_does_not_change_the_fit",
+            "words_and_attributes_of_cold_items_do_not_change_the_fit",
             "hidden_content_is_absent_in_the_view",
         ),
         LEAK,
