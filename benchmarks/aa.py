@@ -39,7 +39,7 @@ from palate.training.fit import fit
 from palate.training.saving import versions
 
 Values = NDArray[np.float64]
-DRAWS, WORLDS, TAKEN = 24, 30, 3
+DRAWS, WORLDS, TAKEN = 30, 60, 3
 SEEDS = {"shop": 40, "tiktok": 24}
 BPR = "bpr:dim=16;epochs=6;lr=0.01;patience=6"
 LIGHTGCN = "lightgcn:dim=16;epochs=6;lr=0.02;patience=6"

@@ -14,7 +14,7 @@ def runs(rng, seeds, users, by_seed, by_user, both):
 
 
 @pytest.mark.parametrize("seeds", [3, 10])
-@pytest.mark.parametrize("by_seed, own", [(0.05, 0.0), (0.05, 0.3), (0.02, 0.3), (0.0, 0.3)])
+@pytest.mark.parametrize("by_seed, own", [(0.05, 0.0), (0.05, 0.3), (0.02, 0.3), (0.0, 0.3), (0.0, 0.1)])
 def test_equal_systems_differ_in_five_percent_of_trials_whatever_varies(seeds, by_seed, own):
     rng = np.random.default_rng(1)
     rejected, by_users = 0, 0
@@ -44,13 +44,20 @@ def test_components_by_hand():
     a = np.array([[1.0, 2.0, 6.0], [3.0, 5.0, 7.0]])
     b = np.array([[0.0, 1.0, 2.0]])
     found = crossed_error(a, b)
-    d = np.array([2.0, 3.5, 6.5]) - b[0]
-    users = d.var(ddof=1) / 3
-    seeds = np.array([3.0, 5.0]).var(ddof=1) / 2
     rest = a - a.mean(1, keepdims=True) - a.mean(0) + a.mean()
-    total = max(users + seeds - (rest**2).sum() / 2 / (2 * 3), users, seeds)
+    d = np.array([2.0, 3.5, 6.5]) - b[0]
+    users = d.var(ddof=1) / 3 - (rest**2).sum() / 2 / (2 * 3)
+    seeds = np.array([3.0, 5.0]).var(ddof=1) / 2
+    total = users + seeds
     assert found.variance == pytest.approx(total)
     assert found.freedom == pytest.approx(total**2 / (users**2 / 2 + seeds**2 / 1))
+
+
+def test_users_that_differ_by_chance_only_add_nothing():
+    a = np.array([[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]])
+    b = 1 - a
+    shifted = a + np.array([[0.0], [0.3], [0.6]])
+    assert crossed_error(shifted, b).variance == pytest.approx(np.var([0.0, 0.3, 0.6], ddof=1) / 3)
 
 
 def test_a_system_whose_seeds_agree_adds_no_variance_of_seeds():

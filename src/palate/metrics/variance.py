@@ -57,12 +57,14 @@ def crossed_error(a: Floats, b: Floats) -> StandardError:
 
     Users and seeds are crossed random effects. With d_j the difference of the seed means of user j and n users::
 
-        V = V_users + V_seeds - V_both,   at least V_users and V_seeds
+        V = max(V_users - V_both, 0) + V_seeds
         V_users = var_j(d_j) / n
         V_seeds = var_i(mean of seed i of a) / s_a + the same of b
-        V_both  = mean square of the interaction of seeds and users / (s n), of a and of b: counted in both others
+        V_both  = mean square of the interaction of seeds and users / (s n), of a and of b: contained in both others
 
-    The seeds of the two systems are independent, as in Welch's test.
+    The first term is what users vary by themselves. The seeds of the two systems are independent, as in Welch's test,
+    to which this comes down where users differ by chance only. To keep V above V_users would reject half as often as
+    it should there, for V_seeds is then an estimate of the same with few degrees of freedom.
 
     Args:
         a: [s_a, n], values of system a.
@@ -72,8 +74,9 @@ def crossed_error(a: Floats, b: Floats) -> StandardError:
     users = _variance(a.mean(axis=0) - b.mean(axis=0)) / n
     seeds = [_variance(x.mean(axis=1)) / len(x) for x in (a, b)]
     both = sum(_interaction(x) / (len(x) * n) for x in (a, b))
-    total = max(users + sum(seeds) - both, users, sum(seeds))
-    parts = [(users, n - 1), *((part, len(x) - 1) for part, x in zip(seeds, (a, b), strict=True))]
+    own = max(users - both, 0.0)
+    total = own + sum(seeds)
+    parts = [(own, n - 1), *((part, len(x) - 1) for part, x in zip(seeds, (a, b), strict=True))]
     return StandardError(total, satterthwaite(total, parts))
 
 
