@@ -192,7 +192,7 @@ def page(result: dict[str, Any]) -> str:
         "paired difference over them (Student's t); CPU seconds of one training.",
         "Without effect there is one world, and so no interval: between seeds it would vary as much as above.",
         "Data and sizes of some points were changed, on other worlds, after figures with these seeds had been seen.",
-        "", _verdict_line(result["verdicts"]), "",
+        "", _verdict_line(result["verdicts"]), "", *(f"{note}\n" for note in result.get("notes", [])),
         "| system | claim | data | whole | without | difference | no effect | seconds |", "|---" * 8 + "|",
     ]  # fmt: skip
     for found in result["rows"]:

@@ -49,6 +49,14 @@ NOTES = [
     "code does (BM3, LGMRec) and left out the short last batch (MMGCN); they were not trained again since.",
 ]
 
+POINT_NOTES = [
+    "Rows with settings that have changed since were not measured again. Of patch_atoms, the ablation without "
+    "whitening also lost the start from patches, and `epochs=0` lost whitening and principal components as well; of "
+    "visual_encoder, `stages=[views]` had half the epochs. The judge of new items centred vectors by the mean over all "
+    "items, new ones included, without their labels. An ablation `epochs=0` has no budget at all, and an encoder as it "
+    "comes has other parameters.",
+]
+
 
 def over_draws(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     """Difference of two systems with one mean for each draw or world of each.
@@ -186,6 +194,7 @@ def points() -> None:
         if "no effect" in row:
             row["no effect"] |= dict.fromkeys(("low", "high", "p"))
     result["verdicts"] = pretraining.verdicts(result["rows"])
+    result["notes"] = POINT_NOTES
     keep("pretraining", result | {"openings_known": OPENINGS["pretraining"]}, pretraining.page(result))
 
 
