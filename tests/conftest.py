@@ -15,8 +15,8 @@ def no_fsync():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Nothing is written into the user's cache."""
+def cache(tmp_path_factory):
+    """Encoded vectors go to a temporary folder, never to the cache of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PALATE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
