@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 
-.PHONY: demo shop test test-model generate docs lint bench wheel clean
+.PHONY: demo shop test test-model mutants generate docs lint bench wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -29,6 +29,9 @@ test-model: $(STAMP)  ## NAME=...: stored outputs, contract and unit tests of on
 	@test -n "$(NAME)" || { echo "name a model or pretrainer: make test-model NAME=ease"; exit 2; }
 	$(PY) -m pytest tests/stored tests/contract $(UNIT) \
 		-k "[$(NAME)] or [$(NAME)- $(foreach file,$(notdir $(UNIT)),or $(file))"
+
+mutants: $(STAMP)  ## 60 wrong versions of the code, each tried in a copy against the tests that must catch it (half an hour)
+	$(PY) tools/mutants/run.py
 
 generate: $(STAMP)  ## rewrite the files that are made from code: stubs, the page of settings, the picture of the house
 	$(PY) tools/generate.py

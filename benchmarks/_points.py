@@ -34,8 +34,9 @@ class Point:
     Attributes:
         system: registered name. claim: one sentence. supervision: as the tutorial groups systems.
         data: (seed, effect) -> data; None where there is no variant without effect.
-        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget; or an encoder to be better than
-            (``READY``).
+        whole, ablation: ``name:key=value;key=value``, equal in parameters and budget, except that ``epochs=0`` is the
+            system untrained, without any budget; or an encoder to be better than (``READY``), whose parameters and
+            budget are what they are.
         judge: (model, encoders, data, seed) -> one value for each held-out unit, the higher the better.
         readers: modality -> reader. real: whether the data are.
     """
@@ -174,14 +175,15 @@ def nearest(data: Dataset, parts: list[tuple[NDArray, NDArray[np.bool_]]]) -> ND
     from palate.ranking.scorer import VectorScorer, mean_of
 
     held = data.test_queries()
+    view = data.refit_view() or data.select_view()
     whole = []
     for values, present in parts:
-        centred = np.where(present[:, None], values - values[present].mean(0), 0)
+        # new items are only asked about: the centre is that of items that training may see
+        centred = np.where(present[:, None], values - values[present & view.visible_items].mean(0), 0)
         whole.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
     there = np.stack([present for _, present in parts]).sum(0)
     joint = np.concatenate(whole, axis=1) / np.sqrt(np.maximum(there, 1))[:, None]
     items = torch.from_numpy(joint.astype(np.float32))
-    view = data.refit_view() or data.select_view()
     scorer = VectorScorer(mean_of(items, view.history), items, known=there > 0)
     lists = rank_held_out(scorer, held, K)
     return np.asarray(dict(evaluate_lists(lists, held.relevant, (K,), ("capped_recall",)))[f"capped_recall@{K}"])

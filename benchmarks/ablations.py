@@ -15,6 +15,7 @@ from _common import RESULTS, WORK, keep, real
 from palate.core.files import read_json
 from palate.core.progress import set_mode
 from palate.evaluation.compare import compare
+from palate.evaluation.compare_report import p_text
 
 SYSTEMS: dict[str, tuple[str, dict[str, str]]] = {
     "alignrec": (
@@ -54,7 +55,7 @@ def markdown(found: dict[str, Any]) -> str:
         for row in part["rows"]:
             gain = f"{row['gain']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
             ours = f"| {system} | {part['data']} | {part['whole']:.4f} |"
-            lines.append(f"{ours} {row['ablation']} | {row['score']:.4f} | {gain} | {row['p']:.2g} |")
+            lines.append(f"{ours} {row['ablation']} | {row['score']:.4f} | {gain} | {p_text(row['p'])} |")
     return "\n".join([*lines, ""])
 
 

@@ -102,14 +102,28 @@ def main() -> None:
         "systems": {"pretrained": PRETRAINED, "taught": TAUGHT, "continued": CONTINUED, "tuning": TUNING},
         "kernel": KERNEL, "versions": versions(), "command": command_line(),
     }  # fmt: skip
-    lines = [f"# Movies, new items, {args.split}: {METRIC} over {args.draws} draws", "", "| encoders | mean | sd |"]
+    keep(f"catalogue-{args.split}", result, page(result))
+
+
+def page(result: dict[str, Any]) -> str:
+    """The tables for people.
+
+    Args:
+        result: values by draw, and gaps.
+    """
+    table, gaps = result["by draw"], result["gaps"]
+    lines = [
+        f"# Movies, new items, {result['split']}: {METRIC} over {result['draws']} draws",
+        "",
+        "| encoders | mean | sd |",
+    ]
     lines += ["|---|---|---|", *(f"| {n} | {np.mean(v):.4f} | {np.std(v, ddof=1):.4f} |" for n, v in table.items())]
     lines += ["", "| gap | mean | 95 % | p |", "|---|---|---|---|"]
     lines += [
         f"| {n} | {g['difference']:+.4f} | {g['low']:+.4f}, {g['high']:+.4f} | {g['p_value']:.4f} |"
         for n, g in gaps.items()
     ]
-    keep(f"catalogue-{args.split}", result, "\n".join([*lines, ""]))
+    return "\n".join([*lines, "", "Intervals are over draws (Student's t).", ""])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from palate.contracts.parse import parse_model
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
 from palate.evaluation.evaluate import evaluate
+from palate.evaluation.openings import one_opening
 from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
 from palate.metrics.bootstrap import compare_all
@@ -54,9 +55,10 @@ def measure(data: Dataset, seed: int) -> dict[str, NDArray[np.float64]]:
     """Arm -> recall of each person of the test part."""
     content = plan_content(data, {}, WORK / "store" / "lattice")
     out = {}
-    for name, settings in ARMS.items():
-        model = fit(parse_model(settings), data, seed=seed, content=content, refit=False)
-        out[name] = evaluate(model, data).per_unit[METRIC]
+    with one_opening(command_line()):
+        for name, settings in ARMS.items():
+            model = fit(parse_model(settings), data, seed=seed, content=content, refit=False)
+            out[name] = evaluate(model, data).per_unit[METRIC]
     return out
 
 

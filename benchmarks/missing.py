@@ -10,6 +10,7 @@ Written: ``results/missing.*``.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import palate
 from _common import RESULTS, WORK, keep, real
@@ -54,14 +55,24 @@ def main() -> None:
         title: {model: rates[0.5]["kept"] for model, rates in sweep_rows(result).items()}
         for title, result in panels.items()
     }
+    result = {"kept at 50 %": kept, "aim": AIM, "panels": panels}
+    keep("missing", result, page(result))
+    draw_sweep(panels, RESULTS / "missing.svg")
+
+
+def page(result: dict[str, Any]) -> str:
+    """The tables for people.
+
+    Args:
+        result: panels by title, and the share that each model keeps.
+    """
+    kept, panels = result["kept at 50 %"], result["panels"]
     lines = ["| kept at 50 % | " + " | ".join(MODELS) + " |", "|---" * (len(MODELS) + 1) + "|"]
     lines += [
         f"| {title} | " + " | ".join(f"{found[model]:.0%}" for model in MODELS) + " |" for title, found in kept.items()
     ]
     tables = [f"## {title}\n\n##{sweep_markdown(result)}" for title, result in panels.items()]
-    page = ["# New items that lack modalities", "", *lines, "", f"The aim is {AIM:.0%}.", "", *tables]
-    keep("missing", {"kept at 50 %": kept, "aim": AIM, "panels": panels}, "\n".join(page))
-    draw_sweep(panels, RESULTS / "missing.svg")
+    return "\n".join(["# New items that lack modalities", "", *lines, "", f"The aim is {AIM:.0%}.", "", *tables])
 
 
 if __name__ == "__main__":

@@ -36,10 +36,11 @@ from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
+from palate.evaluation.openings import one_opening, open_test
 from palate.evaluation.runs import command_line
 from palate.features.plan import find_encoder
 from palate.features.saved import load_encoder
-from palate.metrics.bootstrap import compare_paired
+from palate.metrics.bootstrap import PairedResult, compare_paired, holm
 from palate.training.pretrain import pretrain
 from palate.training.saving import versions
 
@@ -95,6 +96,8 @@ def measure(point: Point, variant: str, seed: int, effect: bool) -> dict[str, An
             "cpu_seconds": time.process_time() - started, "parameters": sum(p.numel() for p in model.parameters()),
         }  # fmt: skip
         write_json(cell / "cell.json", facts)
+        with one_opening(command_line()):
+            open_test(data)
         said: dict[Judge, np.ndarray] = {}
         for other in [*asking, point]:
             if other.judge not in said:
@@ -131,7 +134,7 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
         facts = [cell for cell in pairs[0] if cell is not None]
         out["effect" if effect else "no effect"] = {
             "whole": found.mean_a, "ablation": found.mean_b, "difference": found.difference,
-            "low": found.low, "high": found.high, "p": found.p_value, "units": found.n_users,
+            **(_interval(found) if effect else dict.fromkeys(("low", "high", "p"))), "units": found.n_users,
             "by seed": [[float(v.mean()) for v in values] for values in (whole, ablation)],
             "cpu_seconds": float(np.mean([cell["cpu_seconds"] for cell in facts])),
             "parameters": facts[0]["parameters"],
@@ -185,9 +188,11 @@ def page(result: dict[str, Any]) -> str:
     """The table for people."""
     lines = [
         "# Each pretraining system against its own ablation", "",
-        f"{len(result['seeds'])} seeds each; 95 % interval of the paired difference; CPU seconds of one training.",
+        f"{len(result['seeds'])} seeds each, with a world or a draw and a training of their own; 95 % interval of the "
+        "paired difference over them (Student's t); CPU seconds of one training.",
+        "Without effect there is one world, and so no interval: between seeds it would vary as much as above.",
         "Data and sizes of some points were changed, on other worlds, after figures with these seeds had been seen.",
-        "",
+        "", _verdict_line(result["verdicts"]), "", *(f"{note}\n" for note in result.get("notes", [])),
         "| system | claim | data | whole | without | difference | no effect | seconds |", "|---" * 8 + "|",
     ]  # fmt: skip
     for found in result["rows"]:
@@ -212,8 +217,40 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _gap(found: dict[str, float]) -> str:
-    return f"{found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+def verdicts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """How many claims are shown, contradicted or left open by their intervals.
+
+    Args:
+        rows: of :func:`row`.
+    """
+    effects = [found["effect"] for found in rows]
+    adjusted = holm([effect["p"] for effect in effects])
+    shown = sum(effect["low"] > 0 for effect in effects)
+    against = sum(effect["high"] < 0 for effect in effects)
+    holds = sum(bool(p <= 0.05) and effect["difference"] > 0 for p, effect in zip(adjusted, effects))
+    signs = sum(len({a > b for a, b in zip(*effect["by seed"])}) == 1 for effect in effects)
+    return {
+        "claims": len(rows), "shown": shown, "contradicted": against, "open": len(rows) - shown - against,
+        "shown after Holm": holds, "same sign in all seeds": signs,
+    }  # fmt: skip
+
+
+def _verdict_line(found: dict[str, int]) -> str:
+    return (
+        f"Of {found['claims']} claims {found['shown']} are shown (interval above 0), {found['contradicted']} are "
+        f"contradicted (below 0) and {found['open']} stay open; {found['shown after Holm']} are shown after Holm's "
+        f"correction for all. The difference has one sign in all seeds in {found['same sign in all seeds']}. Systems "
+        "with many claims (ItemSage: 28) compare one training with several others: their rows depend on each other."
+    )
+
+
+def _interval(found: PairedResult) -> dict[str, float]:
+    return {"low": found.low, "high": found.high, "p": found.p_value}
+
+
+def _gap(found: dict[str, Any]) -> str:
+    interval = "" if found["low"] is None else f" [{found['low']:+.4f}, {found['high']:+.4f}]"
+    return f"{found['difference']:+.4f}{interval}"
 
 
 def main() -> None:
@@ -233,7 +270,7 @@ def main() -> None:
     if step == 1 and not args.only:
         rows.sort(key=lambda found: (found["supervision"], found["system"]))
         result = {
-            "rows": rows, "summary": summary(chosen, seeds), "chance": chance(seeds),
+            "rows": rows, "verdicts": verdicts(rows), "summary": summary(chosen, seeds), "chance": chance(seeds),
             "seeds": list(seeds), "versions": versions(), "command": command_line(),
         }  # fmt: skip
         keep("pretraining", result, page(result))

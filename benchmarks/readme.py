@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from _common import RESULTS, ROOT
 from palate.core.files import read_json, write_text
+from palate.evaluation.compare_report import p_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
 TITLES = {
@@ -18,8 +19,8 @@ TITLES = {
 
 ENCODERS = {
     "built-in": "tf-idf and colour descriptors",
-    "untrained": "towers as they are drawn",
-    "pretrained": "**the same towers pretrained, no download**",
+    "untrained": "random projections of them",
+    "pretrained": "`attribute_ridge`: ridge regression on them, attributes as labels",
     "minilm": "MiniLM and colour descriptors",
     "continued": "MiniLM trained further",
     "taught": "MiniLM and colour descriptors, taught attributes",
@@ -64,6 +65,13 @@ def movies() -> list[str]:
             f"With pictures minus without (content_kernel): {pictures['difference']:+.4f} "
             f"[{pictures['low']:+.4f}, {pictures['high']:+.4f}].",
         ]
+    best = found.get("most liked new films")
+    if best:
+        lines += [
+            "",
+            "One list for everybody, of the new films that most people turn out to like (known only afterwards): "
+            f"{sum(best) / len(best):.4f}. Much of these scores is to know which new films become popular.",
+        ]
     return [*lines, ""]
 
 
@@ -75,7 +83,7 @@ def catalogue() -> list[str]:
         return []
     first = next(iter(found.values()))
     lines = [
-        f"**Encoders pretrained on the movies themselves**, plots and posters alone, {first['draws']} draws, "
+        f"**Encoders taught on the movies themselves**, plots and posters are read, {first['draws']} draws, "
         "capped recall@20 ([what is what](docs/pretraining.md)):",
         "",
         "| encoders | " + " | ".join(found) + " |",
@@ -102,7 +110,7 @@ def matching(name: str) -> list[str]:
     ]
     for row in sorted(found["table"], key=lambda row: -row["recall@20"]):
         test = tests.get(row["model"])
-        gap = f"{test['difference']:+.4f} (p {test['p_adjusted']:.1g})" if test else ""
+        gap = f"{test['difference']:+.4f} (p {p_text(test['p_adjusted'])})" if test else ""
         lines.append(
             f"| {row['model']} | {row['recall@20']:.4f} ± {row['recall@20 sd']:.4f} | {row['ndcg@20']:.4f} | {gap} |"
         )

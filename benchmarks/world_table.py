@@ -30,10 +30,12 @@ from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
 from palate.evaluation.fit_result import fit_one
+from palate.evaluation.openings import open_test
 from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
 from palate.metrics.held_out import rank_held_out
 from palate.metrics.lists import evaluate_lists
+from palate.metrics.variance import nested_error
 from palate.ranking.scorer import Scorer
 from palate.simulation.truth import Truth
 from palate.simulation.world import World
@@ -94,6 +96,7 @@ def measure(world: World, without: tuple[str, ...] = ()) -> Cells:
 
 
 def _score(model: str, data: Dataset, part: str, folder: Path, store: Path) -> dict[str, float]:
+    open_test(data, command_line())
     truth, held = Oracle(Truth.load(folder), data), data.test_queries()
     if model in ("oracle", "random"):
         scorer: Scorer = truth if model == "oracle" else Nothing(data.n_items)
@@ -125,17 +128,25 @@ def compare(rows: list[dict[str, dict[str, float]]], part: str, metric: str) -> 
     single = best(SINGLE)
     order = ["popularity", best(("ease", "id blend")), single, "all", "oracle"]
     order = order if part == "warm" else ["random", single, "all", "oracle"]
-    gaps = [_gap(low, high, table[high] - table[low]) for low, high in itertools.pairwise(order)]
+    gaps = [gap_of(low, high, table[high] - table[low]) for low, high in itertools.pairwise(order)]
     if part == "cold":
-        gaps = [_gap("random", name, table[name] - table["random"]) for name in ("popularity", "ease")] + gaps
+        gaps = [gap_of("random", name, table[name] - table["random"]) for name in ("popularity", "ease")] + gaps
     means = {name: {"mean": float(v.mean()), "by seed": v.tolist()} for name, v in table.items()}
     return {"metric": metric, "models": means, "best single": single, "gaps": gaps}
 
 
-def _gap(low: str, high: str, gap: np.ndarray) -> dict[str, Any]:
-    error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
-    ratio = float(gap.mean()) / error if error else 0.0
-    return {"from": low, "to": high, "gap": float(gap.mean()), "se": error, "in standard errors": ratio}
+def gap_of(low: str, high: str, gap: np.ndarray) -> dict[str, Any]:
+    """The mean gap between two models and its t-interval over worlds.
+
+    Args:
+        low: the model below.
+        high: the model above.
+        gap: float64 [worlds], above minus below.
+    """
+    mean, error = float(gap.mean()), nested_error([np.atleast_1d(one) for one in gap])
+    half, se = error.half_width(0.95), float(np.sqrt(error.variance))
+    interval = {"low": mean - half, "high": mean + half, "p": error.p_value(mean)}
+    return {"from": low, "to": high, "gap": mean, "se": se, "in standard errors": mean / se if se else 0.0, **interval}
 
 
 def page(result: dict[str, Any]) -> str:
@@ -145,9 +156,10 @@ def page(result: dict[str, Any]) -> str:
         lines += [f"## {name.split()[0]}, {found['metric']}", "", "| model | mean | sd |", "|---|---|---|"]
         for name, row in found["models"].items():
             lines.append(f"| {name} | {row['mean']:.4f} | {np.std(row['by seed'], ddof=1):.4f} |")
-        lines += ["", "| from | to | gap | in standard errors |", "|---|---|---|---|"]
+        lines += ["", "| from | to | gap [95 %, over worlds] |", "|---|---|---|"]
         for gap in found["gaps"]:
-            lines.append(f"| {gap['from']} | {gap['to']} | {gap['gap']:+.4f} | {gap['in standard errors']:.1f} |")
+            interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]"
+            lines.append(f"| {gap['from']} | {gap['to']} | {gap['gap']:+.4f} {interval} |")
         lines.append("")
     seen = result["recovery"]
     lines += ["## What one modality tells: accuracy of a simple classifier (clarity)", ""]

@@ -15,7 +15,8 @@ def point(claim: str, ablation: str) -> Point:
 
 
 POINTS = [
-    point("Learnt atoms and directions tell more of garments than random ones", f"{ATOMS};epochs=0"),
+    point("Atoms that learn from patches tell more than random ones", f"{ATOMS};start=random;learn=false"),
+    point("Atoms that learn tell more than the patches that they start as", f"{ATOMS};learn=false"),
     point("They tell more than built-in colours and gradients", f"{READY}image=image_stats"),
     point("Patches need to be whitened", f"{ATOMS};whiten=false"),
     point("It matters where in the picture an atom answers", f"{ATOMS};grid=1"),

@@ -50,7 +50,7 @@ POINTS = [
         claim="Clicks teach pictures what people care for",
         data=shop,
         whole=f"{CLICKS};stages=[views,clicks]",
-        ablation=f"{CLICKS};stages=[views]",
+        ablation=f"{CLICKS};stages=[views];epochs=20;patience=20",
         judge=cold_recall("image"),
         supervision="full",
         readers=SHOTS,

@@ -131,6 +131,14 @@ class Unseeded(BPR):
                 parameter.add_(torch.from_numpy(rng.normal(0, 0.1, parameter.shape).astype(np.float32)))
 
 
+@plant("a_model_called_deterministic_reads_no_seed")
+class SeedSaidToBeUnused(EASE):
+    """Chooses its settings on users drawn with the seed, and says that the seed changes nothing."""
+
+    def solve(self, train: Any, run: RunContext) -> bool:
+        return super().solve(train.sampled(1_000, run.seed), run)
+
+
 @plant("global_generators_do_not_matter")
 class GlobalSeed(BPR):
     """Draws from Python's global generator."""

@@ -56,8 +56,14 @@ def strict(text: str):
 @pytest.fixture(scope="module")
 def vbpr_run(shop, call, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("cli") / "vbpr"
-    call("fit", shop, "--out", out, "--model", "vbpr", "--set", "epochs=2", "--set", "dim=8", "--quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PALATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        fit_vbpr(call, shop, out)
     return out
+
+
+def fit_vbpr(call, shop: Path, out: Path) -> None:
+    call("fit", shop, "--out", out, "--model", "vbpr", "--set", "epochs=2", "--set", "dim=8", "--quiet")
 
 
 @pytest.fixture(scope="module")

@@ -54,12 +54,31 @@ def test_a_sealed_fit_opens_nothing(kin_run):
     assert set(said["headline"][0]) == {"model", "valid recall@20", "seconds"}
 
 
-def test_evaluate_counts_openings_and_repeats_the_result(vbpr_run, shop, ask, tmp_path):
+def test_evaluate_counts_openings_and_repeats_the_result(vbpr_run, shop, ask, tmp_path, monkeypatch):
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path / "cache"))
     run = shutil.copytree(vbpr_run, tmp_path / "run")
     first, second = (ask("evaluate", run, "--data", shop) for _ in range(2))
     assert (first["openings_of_test"], second["openings_of_test"]) == (2, 3)
     before = json.loads((run / "metrics.json").read_text())["vbpr"]["metrics"]
     assert first["metrics"] == second["metrics"] == pytest.approx(before)
+
+
+def test_openings_are_counted_across_folders_and_said_by_every_command(
+    vbpr_run, shop, call, ask, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path / "cache"))
+    run = shutil.copytree(vbpr_run, tmp_path / "run")
+    fit = ("fit", shop, "--model", "popularity", "--out")
+    assert "test part opened once on this machine" in call(*fit, tmp_path / "a")
+    assert ask(*fit, tmp_path / "b")["openings_of_test"] == 2
+    assert json.loads((tmp_path / "b" / "manifest.json").read_text())["openings_of_test"] == 2
+    shutil.rmtree(tmp_path / "a")
+    assert "opened 3 times" in call(*fit, tmp_path / "a")
+    assert ask(*fit, tmp_path / "sealed", "--no-test")["openings_of_test"] == 0
+    assert "opened 4 times" in call("evaluate", run, "--data", shop)
+    assert "opened 5 times" in call("compare", shop, "--models", "popularity", "--seeds", 1, "--out", tmp_path / "c")
+    other = ask("fit", shop, "--model", "popularity", "--split", "random:seed=7", "--out", tmp_path / "d")
+    assert other["openings_of_test"] == 1, "another split has another test part"
 
 
 def test_evaluate_reads_the_data_as_fit_read_it(shop, call, ask, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from cases import Case, check, closed_form, people, same_state, scores, seen_scores
 from tiny_world import PERMUTATION, log
 
 from palate.data.views import TrainView
+from palate.features.plan import plan_content
 
 VIEW_FIELDS = {
     "n_users", "n_items", "users", "items", "times", "visible_items", "relations", "features", "fields", "all_features",
@@ -48,6 +49,24 @@ def content_of_cold_items_does_not_change_the_fit(case: Case) -> None:
     second = seen_scores(case.fitted("item_cold_changed"), case.data("item_cold_changed"))[:, ~cold]
     assert np.array_equal(first, second)
     assert case.fitted("item_cold").deployment.log.selected == case.fitted("item_cold_changed").deployment.log.selected
+
+
+@check(lambda kind: kind.capabilities.content)
+def words_and_attributes_of_cold_items_do_not_change_the_fit(case: Case) -> None:
+    """Encoders and fields that are fitted (vocabularies, weights, bins, scales) learn from visible items only."""
+    data = case.data("described_cold")
+    cold = data.split.test_candidates
+    assert cold is not None
+    found = []
+    for name in ("described_cold", "described_cold_changed"):
+        world = case.data(name)
+        plan = plan_content(world, {"text": "tfidf"})
+        fields = {key: spec for key, spec in plan.fields.items() if not spec.encoder.startswith("minilm")}
+        model = case.new()
+        model.fit(world, content=replace(plan, fields=fields))
+        found.append((seen_scores(model, world)[:, ~cold], model.deployment.log.selected))
+    assert np.array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
 
 
 @check()

@@ -99,6 +99,7 @@ REMEDIES: dict[str, str] = {
         (
             "same_seed_gives_the_same_bits",
             "another_seed_differs_exactly_when_there_is_something_to_draw",
+            "a_model_called_deterministic_reads_no_seed",
             "global_generators_do_not_matter",
             "global_generators_are_left_alone",
             "scoring_is_the_same_under_any_global_seed",
@@ -163,6 +164,7 @@ REMEDIES: dict[str, str] = {
             "a_training_view_holds_no_test_row",
             "test_rows_do_not_change_the_model",
             "content_of_cold_items_does_not_change_the_fit",
+            "words_and_attributes_of_cold_items_do_not_change_the_fit",
             "hidden_content_is_absent_in_the_view",
         ),
         LEAK,

@@ -187,6 +187,37 @@ def described() -> Dataset:
     return dataset({"image": vectors()["image"]}, items=table, columns=columns)
 
 
+def described_cold() -> Dataset:
+    return _described_cold(changed=False)
+
+
+def described_cold_changed() -> Dataset:
+    """Like :func:`described_cold`; words and attributes of the cold items are others."""
+    return _described_cold(changed=True)
+
+
+def _described_cold(changed: bool) -> Dataset:
+    cold = item_cold().split.test_candidates
+    assert cold is not None
+    rng = np.random.default_rng(17)
+    titles, genres = [], []
+    for row in range(N_ITEMS):
+        other = changed and bool(cold[row])
+        words = [f"strange{word}" for word in rng.integers(0, 9, 6)] if other else [THEMES[row % TASTES]]
+        titles.append(None if row == BLANK else f"{' '.join(words)} number {row}")
+        genres.append(None if row == BLANK else f"other{row}" if other else "SRCH"[row % TASTES])
+    table = pl.DataFrame(
+        {
+            "item": item_ids(),
+            "title": titles,
+            "genre": genres,
+            "price": [900.0 + row if changed and cold[row] else row * 1.0 for row in range(N_ITEMS)],
+        }
+    )
+    columns = {"item": "id", "title": "text", "genre": "attributes", "price": "attributes"}
+    return dataset(None, items=table, columns=columns, split=COLD_SPLIT)
+
+
 def arrivals(taste: int = 0) -> pl.DataFrame:
     """Two items for :func:`described`: one with words, one that nothing is known of."""
     return pl.DataFrame(
@@ -225,7 +256,7 @@ VARIANTS = {
     make.__name__: make
     for make in (
         plain, no_content, absent_rows_changed, other_content, other_test, item_cold, item_cold_changed, neighbours,
-        permuted, described,
+        permuted, described, described_cold, described_cold_changed,
     )
 }  # fmt: skip
 

@@ -117,6 +117,11 @@ def test_item_cold_hides_and_asks_only_cold_items():
     refit = data.refit_view()
     np.testing.assert_array_equal(refit.visible_items, ~cold)
     assert refit.valid is None and not cold[refit.items].any()
+    known = np.isin(split.part, (TRAIN, VALID))
+    assert (split.part == VALID).any()
+    pairs = set(zip(positives.users[known].tolist(), positives.items[known].tolist()))
+    assert set(zip(refit.users.tolist(), refit.items.tolist())) == pairs, "train and validation rows, all of them"
+    assert len(view.items) < len(refit.items)
     queries = data.test_queries()
     assert cold[queries.relevant.items].all() and not cold[queries.users.history.items].any()
 

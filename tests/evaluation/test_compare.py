@@ -14,7 +14,7 @@ from palate.core.errors import ArtefactError, ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch
 from palate.core.tuning import parse_tuning
 from palate.evaluation.compare import compare
-from palate.evaluation.compare_report import markdown
+from palate.evaluation.compare_report import markdown, p_text
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import hide_content
 from palate.evaluation.sweep import sweep_rows
@@ -36,7 +36,15 @@ def cold(tmp_path_factory):
     """Three models, two draws of cold items, whole and half missing content."""
     out = tmp_path_factory.mktemp("cold")
     data = make_shop(150, 60, split="item_cold")
-    return data, out, run(data, MODELS, out, seeds=(0, 1), missing=(0.0, 1.0), baseline="ease:l2=50")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PALATE_CACHE", str(out / "cache"))
+        return data, out, run(data, MODELS, out, seeds=(0, 1), missing=(0.0, 1.0), baseline="ease:l2=50")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Openings of test are counted from zero."""
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path / "cache"))
 
 
 def test_selection_is_written_before_test_is_opened(tmp_path, monkeypatch):
@@ -83,6 +91,20 @@ def test_adding_a_model_afterwards_counts_as_another_opening(tmp_path):
     assert run(make_shop(), MODELS[:1], tmp_path)["openings_of_test"] == 1
     assert run(make_shop(), MODELS[:2], tmp_path)["openings_of_test"] == 2
     assert run(make_shop(), MODELS[:2], tmp_path)["openings_of_test"] == 2
+    assert run(make_shop(), MODELS[:2], tmp_path / "other")["openings_of_test"] == 3, "in another folder"
+
+
+def test_other_code_is_another_cell(tmp_path, monkeypatch):
+    run(make_shop(), MODELS[:1], tmp_path)
+    monkeypatch.setattr(module, "code_version", lambda: "changed")
+    monkeypatch.setattr(module, "fit", _never)
+    with pytest.raises(AssertionError):
+        run(make_shop(), MODELS[:1], tmp_path)
+
+
+def test_the_table_says_what_its_intervals_count(cold, tmp_path):
+    assert "count users and draws of the split (Student's t, 2 draws" in markdown(cold[2])
+    assert "count users only" in markdown(run(make_shop(), MODELS[:2], tmp_path))
 
 
 def test_other_data_are_other_cells(tmp_path):
@@ -228,7 +250,7 @@ def test_differences_are_paired_and_holm_adjusted(cold):
     def values(model):
         return [np.load(out / "cells" / cells[model, s] / "test-0.npz")["capped_recall@20"] for s in (0, 1)]
 
-    alone = {model: compare_paired(values(model), values(MODELS[1]), 500) for model in tests}
+    alone = {model: compare_paired(values(model), values(MODELS[1])) for model in tests}
     for model, found in tests.items():
         assert found["difference"] == pytest.approx(alone[model].difference)
         assert found["p_value"] == alone[model].p_value and found["n_draws"] == 2
@@ -240,7 +262,7 @@ def test_seeds_on_one_split_are_not_more_users(tmp_path):
     data = make_shop()
     result = run(data, MODELS[:2], tmp_path, seeds=(0, 1))
     (found,) = result["tests"]["recall@20"].values()
-    assert found["n_users"] == len(data.test_queries()) and found["n_draws"] == 1
+    assert found["n_users"] == len(data.test_queries()) and (found["n_draws"], found["n_seeds"]) == (1, 2)
 
 
 def test_the_baseline_is_the_best_without_content(tmp_path):
@@ -264,8 +286,12 @@ def test_result_files(cold):
 def test_markdown_shows_difference_interval_and_p(cold):
     result = cold[2]
     test = result["tests"]["capped_recall@20"][MODELS[2]]
-    shown = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
+    shown = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({p_text(test['p_adjusted'])})"
     assert shown in markdown(result)
+
+
+def test_tiny_p_values_are_a_bound():
+    assert (p_text(1e-30), p_text(0.0421), p_text(1.0)) == ("<0.0001", "0.042", "1")
 
 
 def test_an_axis_runs_every_model_with_every_value(tmp_path):

@@ -90,3 +90,13 @@ def test_l2_is_half_the_mean_squared_row_norm_summed_over_arguments():
     assert l2_rows(a, b).item() == pytest.approx(6.5 + 3)
     with pytest.raises(DataError):
         l2_rows()
+
+
+def test_sampled_softmax_leaves_masked_negatives_out():
+    pos, neg = torch.tensor([2.0, 1.0]), torch.tensor([[0.0, 5.0], [3.0, -1.0]])
+    counts = torch.tensor([[True, False], [False, True]])
+    found = sampled_softmax(pos, neg, mask=counts)
+    by_hand = math.log(1 + math.exp(-2.0)) + math.log(1 + math.exp(-2.0))
+    assert found.item() == pytest.approx(by_hand / 2, rel=1e-5)
+    none = sampled_softmax(pos, neg, mask=torch.zeros(2, 2, dtype=torch.bool))
+    assert none.item() == pytest.approx(0.0, abs=1e-6)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from palate.core.errors import ConfigError, DataError
 from palate.metrics import compare_all, compare_paired, holm, mean_interval
@@ -47,6 +48,7 @@ def test_the_interval_is_close_to_the_normal_one_and_covers_the_difference():
     assert result.high == pytest.approx(result.difference + 1.96 * error, abs=0.1 * error)
     assert (result.mean_a, result.mean_b) == (pytest.approx(a.mean()), pytest.approx(b.mean()))
     assert result.p_value < 0.01 and (result.n_users, result.n_draws, result.resamples) == (2000, 1, 10_000)
+    assert (result.n_seeds, result.freedom) == (1, None)
     flipped = compare_paired(b, a)
     assert flipped.difference == -result.difference and flipped.p_value == pytest.approx(result.p_value, abs=1e-3)
 
@@ -63,23 +65,26 @@ def test_no_difference_at_all_has_p_one():
     assert (result.difference, result.low, result.high, result.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_seeds_are_averaged_per_user_and_are_not_more_users():
-    a, b = np.random.default_rng(2).random((2, 3, 80))
-    assert compare_paired(a, b, 300) == compare_paired(a.mean(0), b.mean(0), 300)
-    twice, once = compare_paired(np.vstack([a, a]), b, 300), compare_paired(a, b, 300)
-    assert (twice.low, twice.high, twice.n_users) == (pytest.approx(once.low), pytest.approx(once.high), 80)
-
-
-def test_draws_are_resampled_within_themselves_and_weigh_the_same():
+def test_draws_count_their_own_spread_not_only_their_users():
     rng = np.random.default_rng(3)
-    # Between draws the level differs a lot; within a draw hardly. Pooled users would give a wide interval.
-    a = [rng.normal(level, 0.1, size) for level, size in ((0, 50), (10, 400))]
-    b = [np.zeros(50), np.zeros(400)]
-    result = compare_paired(a, b, 2000)
-    assert result.difference == pytest.approx((a[0].mean() + a[1].mean()) / 2)
-    expected = np.sqrt(a[0].var() / 50 + a[1].var() / 400) / 2
-    assert (result.high - result.low) / 2 == pytest.approx(1.96 * expected, rel=0.15)
-    assert (result.n_users, result.n_draws) == (450, 2)
+    # between draws the difference varies a lot; within a draw hardly
+    a = [rng.normal(level, 0.1, size) for level, size in ((0, 50), (10, 400), (2, 100))]
+    b = [np.zeros(50), np.zeros(400), np.zeros(100)]
+    result = compare_paired(a, b)
+    means = np.array([draw.mean() for draw in a])
+    assert result.difference == pytest.approx(means.mean())
+    # two degrees of freedom: t = 4.303
+    assert (result.high - result.low) / 2 == pytest.approx(4.3027 * means.std(ddof=1) / np.sqrt(3), rel=1e-4)
+    assert (result.n_users, result.n_draws, result.n_seeds, result.freedom) == (550, 3, 3, 2)
+
+
+def test_mean_interval_counts_seeds():
+    values = np.array([[0.1, 0.3], [0.2, 0.4], [0.6, 0.8]])
+    mean, low, high = mean_interval(values)
+    users, seeds = 0.02 / 2, 0.07 / 3  # no interaction: every seed shifts both users alike
+    freedom = (users + seeds) ** 2 / (users**2 / 1 + seeds**2 / 2)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(users + seeds)
+    assert (mean, low, high) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
 
 
 def test_holm_by_hand():

@@ -72,6 +72,16 @@ def test_a_list_ends_where_candidates_end():
     assert all(sorted(row[:4]) == [0, 1, 2, 3] for row in ids.tolist())
 
 
+def test_unknown_candidates_are_ranked_by_chance_and_not_by_row():
+    users = UserBatch(np.arange(300), RaggedArray.of([[row % 40] for row in range(300)]))
+    queries = EvaluationQueries(users, RaggedArray.of([[0]] * 300), RaggedArray.of([[]] * 300), np.arange(40) < 20)
+    blind = VectorScorer(torch.zeros(300, 4), torch.zeros(40, 4), known=np.zeros(40, bool))
+    lists = rank_held_out(blind, queries, 5)
+    assert (lists < 20).all() and (lists >= 0).all()
+    counts = np.bincount(lists.ravel(), minlength=20)
+    assert counts.min() > 40 and counts.max() < 120, "each of 20 items stands in about 75 lists"
+
+
 def test_held_out_queries_are_ranked_without_scores():
     base, _, users, _ = shop(3)
     relevant = RaggedArray.of([[row] for row in range(9)])

@@ -21,8 +21,30 @@ def _layer_norm(x):
     return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
 
 
+def _near(train, norm, k=3):
+    """Cosine k-NN graph of each modality, normalised, mixed .1 to .9; rows that lack one take the other in full."""
+    total, mass = np.zeros((N_ITEMS, N_ITEMS)), np.zeros((N_ITEMS, 1))
+    for name, share in (("image", 0.1), ("text", 0.9)):
+        found = train.features[name]
+        own = np.flatnonzero(found.present)
+        x = found.values[own].astype(np.float64)
+        cos = x @ x.T / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(x, axis=1)[None, :]
+        graph = np.zeros_like(total)
+        for place, row in enumerate(own):
+            best = np.argsort(-cos[place])[:k]
+            graph[row, own[best]] = np.maximum(cos[place, best], 0)
+        degree = np.maximum(graph.sum(1), 1e-12)
+        graph = (
+            graph / degree[:, None] if norm == "row" else graph / np.sqrt(degree[:, None]) / np.sqrt(degree[None, :])
+        )
+        graph[~found.present] = 0
+        total += share * graph
+        mass[found.present] += share
+    return total / np.maximum(mass, 1e-12)
+
+
 def _dense(model, train):
-    """(ID branch, content branch, q) with dense matrices; the item graph is taken from the model."""
+    """(ID branch, content branch, q) with dense matrices."""
     ids = numpy(model.table)
     total, count = np.zeros((N_ITEMS, 8)), np.zeros((N_ITEMS, 1))
     for layer, name in zip(model.maps, model.content.names):
@@ -32,7 +54,7 @@ def _dense(model, train):
         count += found.present[:, None]
     gate = total / np.maximum(count, 1) @ numpy(model.gate.weight).T + numpy(model.gate.bias)
     q = ids[N_USERS:] / (1 + np.exp(-gate)) * (count > 0)
-    items = model.near.to_scipy().toarray() @ q
+    items = _near(train, model.config.graph_norm) @ q
     x = train.matrix.toarray().astype(np.float64)
     scale = [np.maximum(x.sum(axis), 1) ** -0.5 for axis in (1, 0)]
     users = (x * scale[0][:, None] * scale[1][None, :]) @ items
@@ -49,9 +71,10 @@ def _nce(a, b, entities, tau):
     return np.mean(terms)
 
 
-def test_vectors_and_every_loss_term_equal_the_dense_formulas():
+@pytest.mark.parametrize("preset", ["faithful", "tuned"])
+def test_vectors_and_every_loss_term_equal_the_dense_formulas(preset):
     train = view(absent=(3,))
-    model = _model(train, cca=0.3, uia=0.2, similarity=0.4, tau=0.5, reg=0.1)
+    model = _model(train, cca=0.3, uia=0.2, similarity=0.4, tau=0.5, reg=0.1, **AlignRec.presets[preset])
     ids, content, q = _dense(model, train)
     final = ids + content
     users, items = (numpy(part) for part in model.vectors())
@@ -66,16 +89,25 @@ def test_vectors_and_every_loss_term_equal_the_dense_formulas():
     assert out["cca"].item() == pytest.approx(0.3 * cca, rel=1e-4)
     cosine = (u * p).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(p, axis=1)
     assert out["uia"].item() == pytest.approx(0.2 * (1 - cosine).mean(), rel=1e-4)
-    terms = []
+    terms, branch = [], content[N_USERS:] if preset == "faithful" else q
     for name in model.content.names:
         kept = [i for i in pos if train.features[name].present[i]]
         x = train.features[name].values[kept].astype(np.float64)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
-        terms.append(np.linalg.norm(q[kept] @ q[kept].T - x @ x.T) / len(kept))
+        terms.append(np.linalg.norm(branch[kept] @ branch[kept].T - x @ x.T) / len(kept))
     assert out["similarity"].item() == pytest.approx(0.4 * np.mean(terms), rel=1e-4)
-    rows = numpy(model.table)[[*asked, *nodes, *(N_USERS + j for j in neg)]]
+    penalised = final if preset == "faithful" else numpy(model.table)
+    rows = penalised[[*asked, *nodes, *(N_USERS + j for j in neg)]]
     assert out["reg"].item() == pytest.approx(0.1 * np.square(rows).sum() / 3 / 2, rel=1e-4)
     assert out["loss"].item() == pytest.approx(sum(out[k].item() for k in ("bpr", "reg", "cca", "uia", "similarity")))
+
+
+def test_the_presets_differ():
+    train = view(absent=(3,))
+    faithful, tuned = (_model(train, **AlignRec.presets[name]) for name in ("faithful", "tuned"))
+    assert not np.allclose(numpy(faithful.vectors()[1]), numpy(tuned.vectors()[1]))
+    default = _model(train)
+    assert torch.equal(default.vectors()[1], tuned.vectors()[1]), "ours is the default"
 
 
 @pytest.mark.parametrize("term", ["cca", "uia", "similarity"])

@@ -85,6 +85,23 @@ def test_hard_negatives_are_similar_and_never_the_item_or_its_twin():
     assert len(rows) == len(none) == 0
 
 
+def test_matching_never_draws_an_equal_text_as_a_wrong_one(monkeypatch):
+    model = build()
+    rows = ROWS[:3]
+    image, ids = model.tower(model.inputs.read("image", rows))[0], model.ids(rows)
+    ids[1] = ids[0]
+    drawn = []
+
+    def watched(scores, false_negatives):
+        drawn.append(false_negatives.clone())
+        return sample_hard_negatives(scores, false_negatives)
+
+    monkeypatch.setattr("palate.models.pretrain.blip2.sample_hard_negatives", watched)
+    model.itm(image, ids, torch.zeros(3, 3))
+    twins = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    assert len(drawn) == 2 and all(torch.equal(found, twins) for found in drawn)
+
+
 def test_a_batch_without_negatives_still_learns():
     model = build()
     for rows in (ROWS[:1], torch.tensor([0, 12])):

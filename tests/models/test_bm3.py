@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,35 @@ def test_scores_are_dot_products_of_predictions():
     warm = N_ITEMS - 1
     found = model.scorer().score(as_users(view(), [2, 3]))[:, :warm]
     np.testing.assert_allclose(numpy(found), p[[2, 3]] @ p[N_USERS : N_USERS + warm].T, rtol=1e-4, atol=1e-6)
+
+
+def test_faithful_scores_every_item_by_the_vector_of_training_also_those_nobody_took():
+    model = fitted(**BM3.presets["faithful"])
+    final = propagated(view(), numpy(model.table), 2)
+    final[N_USERS:] += numpy(model.table)[N_USERS:]
+    p = final @ numpy(model.predictor.weight).T + numpy(model.predictor.bias)
+    assert not view().warm_items.all()
+    found = model.scorer().score(as_users(view(), [2, 3]))
+    np.testing.assert_allclose(numpy(found), p[[2, 3]] @ p[N_USERS:].T, rtol=1e-4, atol=1e-6)
+    described = fitted().scorer().score(as_users(view(), [2, 3]))
+    assert not np.allclose(numpy(described)[:, ~view().warm_items], numpy(found)[:, ~view().warm_items])
+
+
+def test_faithful_describes_items_that_training_may_not_see():
+    train = view()
+    hidden = train.visible_items.copy()
+    hidden[0] = False
+    kept = (train.items != 0).nonzero()[0]
+    train = replace(train, visible_items=hidden, users=train.users[kept], items=train.items[kept])
+    torch.manual_seed(0)
+    model = BM3(dim=4, **BM3.presets["faithful"])
+    model.setup(train, RunContext())
+    final = propagated(train, numpy(model.table), 2)
+    final[N_USERS:] += numpy(model.table)[N_USERS:]
+    p = final @ numpy(model.predictor.weight).T + numpy(model.predictor.bias)
+    items = numpy(model.vectors()[1])
+    np.testing.assert_allclose(items[1:], p[N_USERS + 1 :], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(items[0], p[N_USERS])
 
 
 def test_a_step_draws_one_mask_for_each_node():

@@ -18,6 +18,7 @@ from palate.core.files import read_json
 from palate.features.plan import ContentPlan, plan_content
 from palate.features.saved import load_encoder
 from palate.features.store import FeatureStore
+from palate.models.pretrain.shared.contrastive import clipped_scale
 from palate.training import loop
 from palate.training.pretrain import pretrain
 
@@ -88,6 +89,24 @@ def test_the_loss_is_clips():
         found = model.loss(ExampleBatch(rows[:, None]))["loss"]
     assert float(found) == pytest.approx(float(torch.stack(both).mean()), abs=1e-5)
     assert float(model.scales[0].detach()) == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_the_scale_itself_is_clipped_and_can_come_back():
+    scale = torch.nn.Parameter(torch.tensor(6.0))
+    used = clipped_scale(scale)
+    assert float(used.detach()) == pytest.approx(100.0) and float(scale.detach()) == pytest.approx(math.log(100))
+    used.backward()
+    assert float(scale.grad) == pytest.approx(100.0), "clipping only the use would leave it without a gradient"
+    assert float(clipped_scale(torch.nn.Parameter(torch.tensor(math.log(7.0)))).detach()) == pytest.approx(7.0)
+
+
+def test_no_loss_uses_a_scale_above_100():
+    data, _ = shop()
+    model = build(tau=1e-9)
+    content = ContentPlan({m: (m, spec, None) for m, spec in READERS.items()}, FeatureStore(None))
+    model.setup(content.view(data.select_view(), data), RunContext())
+    model.loss(ExampleBatch(torch.from_numpy(model.train_items[:4])[:, None]))
+    assert float(model.scales[0].detach()) == pytest.approx(math.log(100))
 
 
 def test_pictures_find_their_words(trained):

@@ -69,6 +69,10 @@ def test_vectors_and_every_loss_term_equal_the_dense_formulas():
     np.testing.assert_allclose(users, final[:N_USERS], atol=1e-5)
     warm = train.warm_items
     np.testing.assert_allclose(items[warm], final[N_USERS:][warm], atol=1e-5)
+    faithful = _model(train, contrast=0.5, reg=0.1, **LGMRec.presets["faithful"])
+    assert not warm.all()
+    np.testing.assert_allclose(numpy(faithful.vectors()[1]), final[N_USERS:], atol=1e-5)
+    assert not np.allclose(items[~warm], final[N_USERS:][~warm], atol=1e-3)
 
     asked, pos, neg = [0, 1, 1, 2], [4, 5, 3, 4], [1, 2, 6, 0]
     out = model.loss(batch(asked, pos, [[j] for j in neg]))

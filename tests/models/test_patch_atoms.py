@@ -80,21 +80,42 @@ def test_loss_by_hand():
     assert found == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_atoms_start_as_patches_and_untrained_ones_do_not():
-    changed = []
-    for whiten in (True, False):
-        torch.manual_seed(0)
-        model = pretrainers.get("patch_atoms")(**SETTINGS, whiten=whiten)
-        view = view_of(shop())
-        model.setup(view, RunContext())
-        before = model.tower.atoms.detach().clone()
-        model.on_epoch(0, np.random.default_rng(0))
-        changed.append(not torch.equal(before, model.tower.atoms))
-        assert not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
-        now = model.tower.white.clone()
-        model.on_epoch(1, np.random.default_rng(0))
-        assert torch.equal(now, model.tower.white)
-    assert changed == [True, False]
+@pytest.mark.parametrize("whiten", [True, False])
+@pytest.mark.parametrize("start", ["patches", "random"])
+@pytest.mark.parametrize("learn", [True, False])
+def test_every_setting_switches_one_part_off_and_no_other(whiten, start, learn, tmp_path):
+    torch.manual_seed(0)
+    settings = {**SETTINGS, "whiten": whiten, "start": start, "learn": learn}
+    model = pretrainers.get("patch_atoms")(**settings)
+    view = view_of(shop())
+    model.setup(view, RunContext())
+    before = model.tower.atoms.detach().clone()
+    model.on_epoch(0, np.random.default_rng(0))
+    taken = model.tower.atoms.detach().clone()
+    assert torch.equal(before, taken) == (start == "random")
+    assert torch.equal(model.tower.white, torch.eye(27)) == (not whiten)
+    assert not np.isin(model.examples(view, RunContext()), model.held_out.eval_items).any()
+    now = model.tower.white.clone()
+    model.on_epoch(1, np.random.default_rng(0))
+    assert torch.equal(now, model.tower.white)
+    pretrain(model, shop(), tmp_path / "out", readers=READERS, device="cpu")
+    assert model.part["head"].weight.abs().sum() > 0 and float(model.part["head"].bias.abs().sum()) > 0
+    torch.manual_seed(0)
+    still = pretrainers.get("patch_atoms")(**{**settings, "learn": False})
+    pretrain(still, shop(), tmp_path / "still", readers=READERS, device="cpu")
+    assert torch.equal(still.tower.atoms, model.tower.atoms) == (not learn)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_filters_start_as_patches_as_the_loss_sees_them(whiten):
+    torch.manual_seed(0)
+    tower = PatchTower(dim=48, size=3, grid=2)
+    patches = every_patch(PICTURES, 3).flatten(0, 1)
+    tower.initialize(patches, whiten)
+    taken, own = F.normalize(tower.atoms.detach(), dim=1), F.normalize(tower.whiten(patches[:12]), dim=1)
+    torch.testing.assert_close(taken, own, atol=1e-5, rtol=1e-4)
+    if not whiten:
+        torch.testing.assert_close(own, F.normalize(normalize_contrast(patches[:12]), dim=1))
 
 
 def test_similar_pictures_are_near_without_labels(tmp_path):

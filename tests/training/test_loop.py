@@ -18,6 +18,7 @@ from palate.contracts.schedules import by_epoch, schedule_of
 from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ArtefactError
+from palate.core.seeding import rng_for
 from palate.data.views import TrainView
 from palate.evaluation.tasks import match
 from palate.ranking.scorer import VectorScorer
@@ -322,6 +323,73 @@ def test_steps_can_be_limited_and_validated_inside_an_epoch(monkeypatch):
     records = [record for record in state.history if record["phase"] == "all"]
     assert [r["valid"] for r in records[0]["valid_inside"]] == [0.1, 0.3] and records[0]["valid"] == 0.2
     assert len(records) == 2, "five steps of four an epoch end in the second"
+
+
+def test_the_seed_decides_the_order_of_batches_and_the_negatives():
+    def drawn(seed):
+        seen = []
+
+        class Watching(Toy):
+            def loss(self, batch):
+                seen.append((batch.users.tolist(), batch.items.tolist(), batch.negatives.flatten().tolist()))
+                return super().loss(batch)
+
+        torch.manual_seed(0)
+        model = Watching(epochs=1)
+        model.setup(toy_view(), RunContext())
+        train(model, toy_view(), RunContext(seed=seed))
+        return seen
+
+    first, again, other = drawn(0), drawn(0), drawn(1)
+    assert first == again
+    assert first[0][:2] != other[0][:2], "another order of the pairs"
+
+    def negatives(found):
+        return {
+            pair: n for users, items, ns in found[:1] for *pair, n in zip(users, items, ns) for pair in [tuple(pair)]
+        }
+
+    mine, theirs = negatives(first), negatives(other)
+    shared = mine.keys() & theirs.keys()
+    assert shared and any(mine[pair] != theirs[pair] for pair in shared), "other negatives of the same pairs"
+
+
+def test_the_seed_decides_what_a_batch_that_may_be_prepared_elsewhere_draws():
+    class Drawing:
+        sequential = False
+
+        def __len__(self):
+            return 6
+
+        def collate(self, rows, rng):
+            return rng.integers(0, 1 << 30, len(rows))
+
+    def drawn(seed):
+        return [s.batch.tolist() for s in prefetch.steps(Drawing(), 3, prefetch.Epoch(seed, 0, 0), rng_for(0), "cpu")]
+
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
+def test_a_short_last_batch_can_be_left_out():
+    class Rows:
+        sequential = False
+
+        def __len__(self):
+            return 10
+
+        def collate(self, rows, rng):
+            return rows
+
+    def cut(size, whole, epoch=0):
+        where = prefetch.Epoch(0, 0, epoch)
+        found = prefetch.steps(Rows(), size, where, rng_for(0, epoch), "cpu", whole)
+        return [step.batch.tolist() for step in found]
+
+    assert [len(part) for part in cut(4, False)] == [4, 4, 2] and sorted(np.concatenate(cut(4, False))) == [*range(10)]
+    assert cut(4, True) == cut(4, False)[:2]
+    assert [len(part) for part in cut(5, True)] == [5, 5] and [len(part) for part in cut(20, True)] == [10]
+    left = {tuple(sorted(set(range(10)) - {*np.concatenate(cut(4, True, epoch))})) for epoch in range(5)}
+    assert len(left) > 1, "other rows each epoch"
 
 
 def test_accumulated_gradients_are_their_mean_and_large_ones_are_clipped(monkeypatch):

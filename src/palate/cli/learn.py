@@ -93,6 +93,8 @@ def fit(
     for note in data.notes:
         typer.echo(f"  {note}")
     show.table(result["headline"], f"{data.name} ({data.spec}), positives: {data.positive}")
+    if not no_test:
+        show.openings(result["openings_of_test"])
     typer.echo(f"report: {options.out}/report.html")
 
 
@@ -151,6 +153,7 @@ def compare(
         return
     rows = [{key: value for key, value in row.items() if not key.endswith("by seed")} for row in result["table"]]
     show.table(rows, f"{data.name} ({data.spec}), baseline {result['baseline']}")
+    show.openings(result["openings_of_test"])
     typer.echo(f"differences with Holm's p: {options.out}/result.md")
     if len(show.rates(missing)) > 1:
         typer.echo(f"score against missing modalities: {options.out}/missing.md, {options.out}/missing.svg")
@@ -163,7 +166,7 @@ def evaluate(
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
-    """Open the test part for a saved run; every opening is counted in the run."""
+    """Open the test part for a saved run; every opening is counted, in the run and on this machine."""
     import palate
     from palate.evaluation.runs import run_evaluate
 
@@ -172,3 +175,4 @@ def evaluate(
         show.emit(result, True)
     else:
         show.table([{"metric": name, "value": value} for name, value in result["metrics"].items()])
+        show.openings(result["openings_of_test"])

@@ -54,6 +54,16 @@ def start(quiet: bool = False) -> None:
         set_mode("quiet")
 
 
+def openings(count: int) -> None:
+    """Say how often a test part was opened.
+
+    Args:
+        count: openings on this machine, the last one included.
+    """
+    times = "once" if count == 1 else f"{count} times"
+    typer.echo(f"test part opened {times} on this machine, in all runs and folders")
+
+
 def pairs(options: Iterable[str] | None, flag: str) -> dict[str, str]:
     """Read ``["a=1"]`` as ``{"a": "1"}``.
 

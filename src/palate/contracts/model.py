@@ -28,7 +28,7 @@ class Model(nn.Module):
     """Every system. A subclass is one file: config, parts, loss; everything else lives once, outside.
 
     Class attributes: ``name`` (as registered), ``paper``, ``task_name``, ``stage``, ``capabilities``, ``requirements``,
-    ``presets`` (name -> settings) and ``deterministic`` (the seed changes nothing).
+    ``presets`` (name -> settings) and ``deterministic`` (the seed is never read).
 
     Args:
         config: a ``Config``; or give its settings as keyword arguments.

@@ -41,6 +41,9 @@ class TrainedConfig(ModelConfig):
     batch_size: int = Field(
         2048, ge=0, description="rows of a batch; 0 lets it grow with the data, at most 64 batches an epoch"
     )
+    whole_batches: bool = Field(
+        False, description="leave out an epoch's last batch where it is shorter than the others"
+    )
     epochs: int = Field(1000, ge=0, description="epochs at most")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps at most; None is unlimited")
     patience: int = Field(20, ge=1, description="validations without gain after which training stops")

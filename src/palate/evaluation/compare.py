@@ -19,10 +19,12 @@ from palate.core.files import atomic_path, digest, read_json, write_json, write_
 from palate.core.output import claimed
 from palate.core.progress import track
 from palate.data.dataset import Dataset
+from palate.evaluation.code_version import code_version
 from palate.evaluation.compare_report import markdown
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import MissingModalities, hide_content
+from palate.evaluation.openings import one_opening, open_test, openings_of
 from palate.evaluation.runs import command_line
 from palate.evaluation.sweep import draw_sweep, sweep_markdown
 from palate.features.plan import plan_content
@@ -51,8 +53,9 @@ def compare(
     """Fit every model with every seed, write what was selected, then open test for all.
 
     A test part is opened once for each selection: a call that only resumes opens nothing, one that adds models or
-    seeds opens it again; ``openings_of_test`` in the result counts. In ``item_cold`` and ``user_cold`` protocols a seed
-    is a draw: it decides the split as well.
+    seeds opens it again. ``openings_of_test`` in the result counts all openings of this test part on this machine, in
+    whatever folder (of the most opened draw, where there are several). In ``item_cold`` and ``user_cold`` protocols a
+    seed is a draw: it decides the split as well.
 
     Args:
         data: dataset with a split.
@@ -70,7 +73,7 @@ def compare(
 
     Returns:
         The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
-        Finished cells are kept in ``out/cells`` and not run again.
+        Finished cells are kept in ``out/cells`` and not run again by the same code.
 
     Raises:
         ConfigError: for an unknown model, setting or baseline, or models of different tasks.
@@ -130,10 +133,20 @@ def _compare(
         cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
     write_json(out / "selection.json", list(cells.values()))
     gaps = [MissingModalities(rate, tuple(missing_of) if missing_of else None) for rate in missing]
-    openings = _count_opening(out, cells_dir, cells, gaps)
+    splits = {seed: _drawn(data, seed) for seed in (seeds if drawn else seeds[:1])}
+    sealed = [key for key, cell in cells.items() if any(not _answers(cells_dir, cell, gap).is_file() for gap in gaps)]
+    met: list[str] = read_json(out / "openings.json") if (out / "openings.json").is_file() else []
+    selection = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(gap.name for gap in gaps)))
     arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
-    for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
-        arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
+    # an opening that was counted, and killed before its last answer, is not another one
+    with one_opening(command_line(), splits.values() if selection in met else ()):
+        for seed, split in splits.items():
+            if any(not drawn or seed == of for _, of in sealed):
+                open_test(split)
+        if sealed and selection not in met:
+            write_json(out / "openings.json", [*met, selection])
+        for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
+            arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
     base = baseline or _best_id_only(variants, seeds, cells, task)
     several = len(variants) > 1
@@ -155,8 +168,9 @@ def _compare(
         "mask": data.spec.mask,
         "seeds": list(seeds),
         "selected": {f"{v} seed {s}": c["selected"] for (v, s), c in cells.items()},
-        "openings_of_test": openings,
+        "openings_of_test": max(openings_of(split) for split in splits.values()),
         "command": command_line(),
+        "code": code_version(),
         "versions": versions(),
         "threads": torch.get_num_threads(),
     }
@@ -207,7 +221,8 @@ def _select(
 ) -> dict[str, Any]:
     model = parse_model(variant)
     settings = model.config.model_dump_json()
-    key = digest(variant, settings, str(seed), data.hash, str(data.spec), repr(sorted((encoders or {}).items())))
+    code, chosen = code_version(), repr(sorted((encoders or {}).items()))
+    key = digest(variant, settings, str(seed), data.hash, str(data.spec), str(data.positive), chosen, code)
     done = folder / key / "cell.json"
     if done.is_file():
         cell: dict[str, Any] = read_json(done)
@@ -218,6 +233,7 @@ def _select(
     fitted_log = log_of(fitted)
     cell = {
         "key": key,
+        "code": code,
         "model": variant,
         "seed": seed,
         "seconds": time.perf_counter() - started,
@@ -242,20 +258,6 @@ def _select(
 def _stored(run: Path) -> float:
     """MiB of a run: everything that serving needs, encoders included."""
     return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
-
-
-def _count_opening(
-    out: Path, folder: Path, cells: Mapping[Any, dict[str, Any]], gaps: Sequence[MissingModalities]
-) -> int:
-    """How many selections have met the test part, this one included; noted before the first answer is seen."""
-    file = out / "openings.json"
-    met: list[str] = read_json(file) if file.is_file() else []
-    name = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(gap.name for gap in gaps)))
-    sealed = any(not _answers(folder, cell, gap).is_file() for cell in cells.values() for gap in gaps)
-    if sealed and name not in met:
-        met.append(name)
-        write_json(file, met)
-    return len(met)
 
 
 def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> Path:

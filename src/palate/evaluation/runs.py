@@ -26,6 +26,7 @@ from palate.data.splits import SplitSpec
 from palate.data.tables import read_source
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
+from palate.evaluation.openings import one_opening, openings_of
 from palate.evaluation.report import write_report
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
@@ -72,7 +73,8 @@ def run_fit(
         overwrite: replace whatever run is in ``out``, and what was added to it or erased from it since.
 
     Returns:
-        ``run``, the folder, and ``headline``, rows of a table.
+        ``run``, the folder, ``headline``, rows of a table, and ``openings_of_test``, how often this test part was
+        opened on this machine.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
@@ -85,7 +87,7 @@ def run_fit(
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
-        return {"run": str(out), "headline": []}
+        return {"run": str(out), "headline": [], "openings_of_test": 0}
     check_output(out, "run", data.items.root)
     about = {"hash": data.hash, "split": str(data.spec), "seed": seed}
     about["fingerprint"] = fit_fingerprint(main, data, content, seed, given=[str(init_from or "")])
@@ -115,7 +117,7 @@ def _fit(
     world: int,
 ) -> dict[str, Any]:
     """The part of :func:`run_fit` that works, in one process."""
-    with logged(work / "log.txt"):
+    with logged(work / "log.txt"), one_opening(command_line()):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
         fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
         # closed forms: no step of theirs waits for another process
@@ -124,6 +126,9 @@ def _fit(
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
         for message in absent_content(deployment_of(fits[main.name].model).content.failures):
             log.warning(message)
+        openings = openings_of(data) if test else 0
+        if test:
+            log.info("test part opened %d times on this machine, this one included", openings)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
             log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
@@ -131,7 +136,7 @@ def _fit(
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
-            "openings_of_test": int(test),
+            "openings_of_test": openings,
             "processes": world,
             "notes": list(data.notes),
         }
@@ -144,11 +149,11 @@ def _fit(
 
         save(fits[main.name].model, out, facts, training_tensors=True, overwrite=overwrite, reports=reports)
     _clear(work)
-    return {"run": str(out), "headline": headline}
+    return {"run": str(out), "headline": headline, "openings_of_test": openings}
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:
-    """Open test for a saved run, and count the opening in its manifest.
+    """Open test for a saved run, and count the opening in the user's cache and in the manifest of the run.
 
     Args:
         run: the run folder.
@@ -162,10 +167,12 @@ def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[st
     if data.hash != manifest["about"]["hash"]:
         raise ArtefactError("the run was fitted on other data", file=run, hint="give the data it was fitted on")
     model = restore(run)
-    result = evaluate(model, data).to_json()
+    with one_opening(command_line()):
+        result = evaluate(model, data).to_json()
     with locked(run):
         manifest = read_manifest(Path(run))
-        manifest["openings_of_test"] = int(manifest.get("openings_of_test", 0)) + 1
+        # the cache may have been emptied, or the run may come from another machine
+        manifest["openings_of_test"] = max(int(manifest.get("openings_of_test", 0)) + 1, openings_of(data))
         write_json(Path(run) / MANIFEST, manifest)
     return result | {"openings_of_test": manifest["openings_of_test"]}
 

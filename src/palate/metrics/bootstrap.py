@@ -1,4 +1,8 @@
-"""Paired bootstrap over users for the difference between two systems, corrected for many comparisons."""
+"""The difference between two systems on the same users: interval, p-value, and correction for many comparisons.
+
+One run of each is compared by a paired bootstrap over users; several seeds, splits or worlds by a t-test whose standard
+error counts these as well (:mod:`palate.metrics.variance`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from palate.core.errors import ConfigError, DataError
 from palate.core.seeding import rng_for
+from palate.metrics.variance import StandardError, crossed_error, nested_error
 
 Floats = NDArray[np.float64]
 Values = ArrayLike | Sequence[Floats]
@@ -25,16 +30,18 @@ class PairedResult:
     """Comparison of system a with system b on the same users.
 
     Attributes:
-        mean_a: mean over users (over draws of the means, if stratified) of system a.
+        mean_a: mean over users (over draws of the means, if there are several) of system a.
         mean_b: likewise, of system b.
         difference: a minus b.
-        low: lower end of the percentile interval of the difference.
-        high: upper end of the percentile interval of the difference.
+        low: lower end of the interval of the difference.
+        high: upper end of the interval of the difference.
         confidence: of the interval.
         p_value: two-sided, of a difference this large if the true one were 0.
         n_users: users compared, over all draws.
-        n_draws: draws (strata) that the users come from.
-        resamples: bootstrap samples.
+        n_draws: draws (splits, worlds) that the users come from.
+        n_seeds: trainings that the interval counts; 1 says that another seed was not looked at.
+        freedom: degrees of freedom of the t-interval; None for a bootstrap.
+        resamples: bootstrap samples; 0 for a t-interval.
         p_adjusted: the p-value after Holm's correction; None for a single comparison.
     """
 
@@ -47,6 +54,8 @@ class PairedResult:
     p_value: float
     n_users: int
     n_draws: int
+    n_seeds: int
+    freedom: float | None
     resamples: int
     p_adjusted: float | None = None
 
@@ -54,25 +63,24 @@ class PairedResult:
 def compare_paired(
     a: Values, b: Values, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> PairedResult:
-    """Compare two systems by a paired bootstrap (Efron and Tibshirani 1993) of the mean difference of a metric.
-
-    Users are resampled, since they are the source of variation; seeds of one system on the same users are not more
-    users.
+    """Compare two systems on the mean of a metric.
 
     Args:
         a: values of system a by user, as one of
 
-            - float [n]: one run each;
-            - float [s, n]: s seeds on the same users, first averaged per user (the systems may differ in s);
-            - a list of float [n_i]: draws (splits, worlds) with users of their own. Users are resampled within their
-              draw, and the statistic is the mean of the draws' means.
+            - float [n]: one run;
+            - float [s, n]: s training seeds on the same users (the systems may differ in s);
+            - a list of float [n_i]: draws (splits, worlds) with users and a training of their own. The statistic is the
+              mean of the draws' means.
         b: values of system b for the same users in the same order.
-        resamples: bootstrap samples.
+        resamples: bootstrap samples, where there is one run of each.
         confidence: of the interval, in (0, 1).
         seed: of the resampling.
 
     Returns:
-        The difference, its percentile interval, and the two-sided p-value (1 + #{|d* - d| >= |d|}) / (resamples + 1).
+        The difference, its interval and two-sided p-value: for one run of each the percentile interval over resampled
+        users (Efron and Tibshirani 1993) and (1 + #{|d* - d| >= |d|}) / (resamples + 1); otherwise those of Student's t
+        with the standard error of :func:`palate.metrics.variance.crossed_error` (seeds) or ``nested_error`` (draws).
 
     Raises:
         DataError: the systems have different users, or a value is not finite.
@@ -81,30 +89,48 @@ def compare_paired(
     if resamples < 1 or not 0.0 < confidence < 1.0:
         raise ConfigError(f"resamples {resamples}, confidence {confidence}", hint="at least 1, and inside (0, 1)")
     draws_a, draws_b = _draws(a, "a"), _draws(b, "b")
-    sizes_a, sizes_b = [len(x) for x in draws_a], [len(x) for x in draws_b]
+    sizes_a, sizes_b = [x.shape[1] for x in draws_a], [x.shape[1] for x in draws_b]
     if sizes_a != sizes_b:
         raise DataError(f"users per draw differ: {sizes_a} and {sizes_b}", hint="compare on the same users")
-    differences = [x - y for x, y in zip(draws_a, draws_b, strict=True)]
+    differences = [x.mean(axis=0) - y.mean(axis=0) for x, y in zip(draws_a, draws_b, strict=True)]
     difference = float(np.mean([d.mean() for d in differences]))
-    # shifted by the observed mean, the resampled means are the null distribution and the interval at once
-    shifts = np.zeros(resamples)
-    for index, values in enumerate(differences):
-        shifts += resampled_means(values - values.mean(), resamples, seed, index) / len(differences)
-    # rounding must not turn a tie with the observed difference into a smaller one
-    extreme = int((np.abs(shifts) >= abs(difference) * (1.0 - 1e-12)).sum())
-    low, high = difference + np.quantile(shifts, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
+    n_seeds = max(max(len(x) for x in (*draws_a, *draws_b)), len(differences))
+    error: StandardError | None = None
+    if len(differences) > 1:
+        error = nested_error(differences)
+    elif n_seeds > 1:
+        error = crossed_error(draws_a[0], draws_b[0])
+    if error is None:
+        low, high, p_value = _bootstrap(differences[0], difference, resamples, confidence, seed)
+    else:
+        half = error.half_width(confidence)
+        low, high, p_value = difference - half, difference + half, error.p_value(difference)
     return PairedResult(
         mean_a=float(np.mean([x.mean() for x in draws_a])),
         mean_b=float(np.mean([x.mean() for x in draws_b])),
         difference=difference,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         confidence=confidence,
-        p_value=(1 + extreme) / (resamples + 1),
+        p_value=p_value,
         n_users=sum(sizes_a),
         n_draws=len(differences),
-        resamples=resamples,
+        n_seeds=n_seeds,
+        freedom=None if error is None or not np.isfinite(error.freedom) else float(error.freedom),
+        resamples=resamples if error is None else 0,
     )
+
+
+def _bootstrap(
+    values: Floats, difference: float, resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float]:
+    """Interval and p-value of a mean over users."""
+    # shifted by the observed mean, the resampled means are the null distribution and the interval at once
+    shifts = resampled_means(values - values.mean(), resamples, seed)
+    # rounding must not turn a tie with the observed difference into a smaller one
+    extreme = int((np.abs(shifts) >= abs(difference) * (1.0 - 1e-12)).sum())
+    low, high = difference + np.quantile(shifts, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
+    return float(low), float(high), (1 + extreme) / (resamples + 1)
 
 
 def compare_all(
@@ -133,7 +159,7 @@ def compare_all(
 def mean_interval(
     values: Values, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean and percentile interval of one system's values by user.
+    """Mean and interval of one system's values by user.
 
     Args:
         values: as in :func:`compare_paired`.
@@ -148,8 +174,9 @@ def mean_interval(
         DataError: there are no users, or a value is not finite.
         ConfigError: resamples or confidence out of range.
     """
-    zeros = [np.zeros(len(x)) for x in _draws(values, "values")]
-    result = compare_paired(_draws(values, "values"), zeros, resamples, confidence, seed)
+    draws = _draws(values, "values")
+    zeros: list[Floats] = [np.zeros(x.shape[1]) for x in draws]
+    result = compare_paired(draws[0] if len(draws) == 1 else values, zeros, resamples, confidence, seed)
     return result.difference, result.low, result.high
 
 
@@ -212,15 +239,15 @@ def _pieces(total: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _draws(values: Values, name: str) -> list[Floats]:
-    """One float64 [n] per draw."""
+    """One float64 [seeds, n] per draw."""
     if isinstance(values, list | tuple) and all(np.ndim(x) == 1 for x in values):
-        draws = [np.asarray(x, np.float64) for x in values]
+        draws = [np.asarray(x, np.float64)[None] for x in values]
     else:
         array = np.asarray(values, np.float64)
         if array.ndim not in (1, 2):
             raise DataError(f"values of shape {array.shape}", key=name, hint="[users] or [seeds, users]")
-        draws = [array if array.ndim == 1 else array.mean(axis=0)]
-    if not draws or any(len(draw) == 0 for draw in draws):
+        draws = [np.atleast_2d(array)]
+    if not draws or any(draw.size == 0 for draw in draws):
         raise DataError("there are no users", key=name)
     if not all(bool(np.isfinite(draw).all()) for draw in draws):
         raise DataError("a per-user value is not finite", key=name, hint="leave out users that cannot be judged")

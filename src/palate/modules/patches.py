@@ -71,12 +71,21 @@ class PatchTower(nn.Module):
         return (normalize_contrast(patches) - self.mean) @ self.white
 
     @torch.no_grad()
-    def initialize(self, patches: Tensor) -> None:
-        """Fit the whitening to raw patches [n, 3 * size ** 2]; the first of them become the filters."""
-        normed = normalize_contrast(patches)
-        strength, axes = torch.linalg.eigh(torch.cov(normed.T).double())
-        self.mean.copy_(normed.mean(0))
-        self.white.copy_(axes * (strength.clamp(min=0) + WHITENING_EPS).rsqrt() @ axes.T)
+    def initialize(self, patches: Tensor, whiten: bool = True, filters_too: bool = True) -> None:
+        """Fit the whitening to patches, and take the first of them as filters.
+
+        Args:
+            patches: raw, [n, 3 * size ** 2].
+            whiten: False leaves contrast-normalised patches as they are.
+            filters_too: False leaves the filters as they are.
+        """
+        if whiten:
+            normed = normalize_contrast(patches)
+            strength, axes = torch.linalg.eigh(torch.cov(normed.T).double())
+            self.mean.copy_(normed.mean(0))
+            self.white.copy_(axes * (strength.clamp(min=0) + WHITENING_EPS).rsqrt() @ axes.T)
+        if not filters_too:
+            return
         filters = self.whiten(patches[: len(self.atoms)])
         norms = self.atoms[: len(filters)].norm(dim=1, keepdim=True)
         self.atoms[: len(filters)] = F.normalize(filters, dim=1) * norms

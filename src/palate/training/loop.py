@@ -23,7 +23,7 @@ from palate.data.views import TrainView
 from palate.training import distributed
 from palate.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from palate.training.optim import make_optimizer, precision_context, restore_state, set_lr
-from palate.training.prefetch import Epoch, Step, steps
+from palate.training.prefetch import Epoch, Step, batches, steps
 
 
 class TrainingError(PalateError):
@@ -101,12 +101,14 @@ class _PhaseRun:
     world: int
     loss: torch.nn.Module = field(init=False)
     device: torch.device = field(init=False)
+    whole: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # finding a model's device walks through all its parts, too slow for every step
         self.device = self.model.device
         self.loss = distributed.parallel(self.model, self.phase.loss, self.phase.parameters, self.world)
-        per_epoch = -(-len(self.source) // batch_size(self.model, len(self.source)))
+        self.whole = bool(getattr(self.model.config, "whole_batches", False))
+        per_epoch = batches(len(self.source), batch_size(self.model, len(self.source)), self.whole)
         per_epoch = -(-per_epoch // self.phase.accumulate)
         self.total = min(self.phase.epochs * per_epoch, self.phase.max_steps or self.phase.epochs * per_epoch)
 
@@ -169,8 +171,8 @@ class _PhaseRun:
         epoch = Epoch(self.run.seed, self.index, self.state.epoch, self.rank, self.world, self.run.workers)
         sums: dict[str, float] = {}
         seen, waiting = 0, 0
-        count = -(-len(self.source) // size)
-        for number, step in enumerate(steps(self.source, size, epoch, rng, self.run.device)):
+        count = batches(len(self.source), size, self.whole)
+        for number, step in enumerate(steps(self.source, size, epoch, rng, self.run.device, self.whole)):
             if not waiting:
                 self.optimizer.zero_grad(set_to_none=True)
             losses = self.backward(step)

@@ -51,8 +51,24 @@ class Epoch:
     workers: int = 0
 
 
+def batches(rows: int, size: int, whole: bool) -> int:
+    """Number of batches of an epoch.
+
+    Args:
+        rows: of the epoch.
+        size: rows of a batch.
+        whole: leave out a shorter last batch, unless it is the only one.
+    """
+    return max(1, rows // size) if whole and rows else -(-rows // size)
+
+
 def steps(
-    source: BatchSource, size: int, epoch: Epoch, rng: np.random.Generator, device: str | torch.device
+    source: BatchSource,
+    size: int,
+    epoch: Epoch,
+    rng: np.random.Generator,
+    device: str | torch.device,
+    whole: bool = False,
 ) -> Iterator[Step]:
     """All rows of ``source`` once, shuffled, ``size`` at a time.
 
@@ -66,9 +82,10 @@ def steps(
         epoch: randomness and sharing.
         rng: shuffles, and serves sequential sources.
         device: where batches go.
+        whole: leave out a shorter last batch, unless it is the only one.
     """
     order = rng.permutation(len(source))
-    cuts = [order[start : start + size] for start in range(0, len(order), size)]
+    cuts = [order[start : start + size] for start in range(0, len(order), size)][: batches(len(order), size, whole)]
     pinned = torch.device(device).type == "cuda"
     if source.sequential:
         for rows in cuts:

@@ -8,6 +8,11 @@ content-category alignment (CCA): InfoNCE between both branches of items and of 
 CCA reads "category" as the paper does: the item's ID. The other reading, items of one category drawn together, needs
 no behaviour and is a setting of the pretrainer ``alignrec_content`` (``category``).
 
+``faithful`` is the public code in three places where ``tuned``, which is also the default, is ours: similarity
+preservation is on the items' content branch after the item graph (ours: on q), that graph is symmetrically normalised
+(ours: by rows), and the L2 penalty is on final vectors (ours: on IDs). Features stay as they are and the learning rate
+is constant in both; the public code trains the former and lets the latter decay.
+
 Our choices: the first, inter-content step (BEiT-3 with mask-then-predict) is that pretrainer's; here the features are
 given. Each modality has its own W LN(x), averaged over those present. An item without content has no content branch. A
 new item is the mean of its content neighbours.
@@ -15,7 +20,7 @@ new item is the mean of its content neighbours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +57,10 @@ class AlignRec(ContentMatcher):
     user_parameters = ("table",)
     training_only = ("table", "norms.*", "maps.*", "gate.*")
     graph_of_initial_content = True
+    presets = {
+        "faithful": {"similarity_after": True, "graph_norm": "sym", "reg_final": True},
+        "tuned": {"similarity_after": False, "graph_norm": "row", "reg_final": False},
+    }
 
     class Config(NeighbourConfig):
         """Settings of AlignRec."""
@@ -64,6 +73,11 @@ class AlignRec(ContentMatcher):
         reg: float = Field(
             1e-4, ge=0, description="weight of the half squares", json_schema_extra={"search": "1e-6..1e-1:log"}
         )
+        similarity_after: bool = Field(
+            False, description="similarity preservation reads content branches after the item graph; otherwise q"
+        )
+        graph_norm: Literal["row", "sym"] = Field("row", description="normalisation of the item graph")
+        reg_final: bool = Field(False, description="the half squares are of final vectors; otherwise of the IDs")
         standardise: bool = Field(True, description="standardise the columns of features")
 
     config: Config
@@ -83,7 +97,7 @@ class AlignRec(ContentMatcher):
         super().setup(train, run)
         c, n_users, n_items = self.config, train.n_users, train.n_items
         self.read_content(train)
-        near = item_graph(train, self.content, c.k, c.weights, "cosine", c.modality_dropout)
+        near = item_graph(train, self.content, c.k, c.weights, "cosine", c.modality_dropout, c.graph_norm)
         empty = Graph.from_pairs([0], [0], (n_items, n_items), [0.0])
         self.near: Graph = empty if near is None else near
         self.derive()
@@ -125,17 +139,18 @@ class AlignRec(ContentMatcher):
         u_content, pos_content, neg_content = node_rows(content, batch, self.n_users)
         u, pos, neg = u_id + u_content, pos_id + pos_content, neg_id + neg_content
         out = {"bpr": bpr((u * pos).sum(-1), (u * neg).sum(-1))}
-        out["reg"] = c.reg * l2_rows(*node_rows(self.table, batch, self.n_users))
+        out["reg"] = c.reg * l2_rows(*((u, pos, neg) if c.reg_final else node_rows(self.table, batch, self.n_users)))
         if c.cca:
             out["cca"] = c.cca * (self._cca(batch.items, pos_content, pos_id) + self._cca(batch.users, u_content, u_id))
         if c.uia:
             out["uia"] = c.uia * (1 - F.cosine_similarity(u, pos, dim=1)).mean()
         if c.similarity:
             items = batch.items.unique()
+            branch = content[self.n_users :] if c.similarity_after else q
             terms = []
             for name, (values, present) in self.seen.items():
                 values = self.content.all_rows(name, values).detach()
-                terms.append(similarity_preserving(q[items], values[items.to(values.device)], present[items]))
+                terms.append(similarity_preserving(branch[items], values[items.to(values.device)], present[items]))
             out["similarity"] = c.similarity * torch.stack(terms).mean()
         return {"loss": torch.stack([*out.values()]).sum(), **out}
 

@@ -6,7 +6,10 @@ An item nobody took scores by its content vector, warm ones by their IDs.
 
 Our choices: candidates are shared by a batch (its own items + a uniform draw of warm items; the paper draws for each
 row), and other items a user took are no negatives. A missing modality is left out of the first layer's sum, which is
-scaled to the full number; an item without any content keeps its ID and takes no part in L1.
+scaled to the full number; an item without any content keeps its ID and takes no part in L1. The public code differs in
+three more: one temperature for L1 and L2 (here L2 has its own, ``tau_user`` 1), the norm penalty is on all sampled IDs
+(here on users and positives), and candidates that give way to content are drawn with replacement, so that 39 % do (here
+each with chance ``replaced``).
 """
 
 from __future__ import annotations

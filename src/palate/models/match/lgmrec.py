@@ -6,7 +6,8 @@ brought to length ``alpha``. BPR + contrast of the modalities' global views over
 
 Our choices: A^L of frozen content is computed once and only a batch's rows are projected; the contrast runs in the
 space of hyperedges, with the same value as in that of vectors; a plain softmax in evaluation (the public code draws
-Gumbel noise there too). Items nobody took, and new ones, have their own content in place of their neighbours'.
+Gumbel noise there too). New items, and those nobody took, have their own content in place of their neighbours'; in
+``faithful`` items nobody took keep what training makes of their IDs, as in the public code.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class LGMRec(ContentMatcher):
     requirements = Requirements(content=True, dense=True)
     user_parameters = ("table",)
     training_only = ("table",)
-    presets = {"faithful": {"standardise": False}, "tuned": {"standardise": True}}
+    presets = {"faithful": {"standardise": False, "describe_untaken": False}, "tuned": {"standardise": True}}
 
     class Config(AdaptedConfig):
         """Settings of LGMRec."""
@@ -67,6 +68,10 @@ class LGMRec(ContentMatcher):
         reg: float = Field(
             1e-6, ge=0, description="weight of the norm penalty", json_schema_extra={"search": "1e-6..1e-1:log"}
         )
+        describe_untaken: bool = Field(
+            True,
+            description="items that nobody took score by their content; otherwise by the vectors they have in training",
+        )
         standardise: bool = Field(False, description="standardise the columns of features")
 
     config: Config
@@ -78,7 +83,7 @@ class LGMRec(ContentMatcher):
         self.maps = nn.ParameterList(self._matrix(self.config.dim, width) for width in shape.features.values())
         self.edges = nn.ParameterList(self._matrix(self.config.hyperedges, width) for width in shape.features.values())
         self.content = ItemContent(shape.features, self.config.standardise, self.config.modality_dropout)
-        self.cold = FromContent()
+        self.cold = FromContent(untaken=self.config.describe_untaken)
         for place in range(len(shape.features)):
             self.register_buffer(f"latent_{place}", torch.zeros(self.config.hyperedges, self.config.dim))
 

@@ -28,6 +28,7 @@ from palate.core.batch import ExampleBatch
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower
+from palate.models.pretrain.shared.contrastive import clipped_scale
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.image_text_fusion import matching_loss
 from palate.models.pretrain.shared.streams import HEADS, MASK
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from palate.data.views import TrainView
 
-CHUNK, MAX_SCALE = 256, 100.0
+CHUNK = 256
 
 
 @pretrainers.register("blip2")
@@ -108,7 +109,7 @@ class BLIP2(ImageTextPretrainer):
         queries, words = self.former(image, self.words(ids), "apart")
         a, b = F.normalize(self.of_image(queries), dim=2), F.normalize(self.of_text(words[:, 0]), dim=1)
         cosines: Tensor = torch.einsum("iqd,jd->ijq", a, b).amax(2)
-        return cosines * self.scale.exp().clamp(max=MAX_SCALE)
+        return cosines * clipped_scale(self.scale)
 
     def itc(self, scores: Tensor) -> Tensor:
         """Symmetric cross-entropy of a picture's text and a text's picture."""

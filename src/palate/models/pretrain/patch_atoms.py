@@ -7,14 +7,16 @@ first principal components over the training pictures are exported, since thousa
 keep. Neither labels nor clicks are read.
 
 Our choices: atoms follow the gradient in batches and start as patches, so that few stay idle; responses are rooted and
-averaged with those to the mirrored picture. ``whiten`` false leaves patches as they are, ``grid`` 1 drops positions:
-each switches one part of the method off. There is no early stopping: the distance of patches to atoms does not measure
-retrieval.
+averaged with those to the mirrored picture. ``whiten`` false leaves patches as they are, ``start`` random draws atoms
+instead of taking patches, ``learn`` false leaves atoms as they start, ``grid`` 1 drops positions: each switches off one
+part of the method and leaves the others, principal components included, as they are. There is no early stopping: the
+distance of patches to atoms does not measure retrieval.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -61,6 +63,8 @@ class PatchAtoms(Pretrainer):
         threshold: float = Field(0.5, ge=0, description="response below which an atom is silent")
         width: int = Field(512, ge=0, description="width of the vectors; 0 keeps all atoms * grid ** 2 numbers")
         whiten: bool = Field(True, description="whiten patches")
+        start: Literal["patches", "random"] = Field("patches", description="what atoms are before they learn")
+        learn: bool = Field(True, description="train atoms; otherwise they stay what they start as")
         patches: int = Field(32, ge=1, description="patches drawn from each picture of a batch")
         held: float = Field(0.1, ge=0, lt=1, description="share of the pictures held out for validation")
         lr: float = Field(0.03, gt=0, description="learning rate")
@@ -103,17 +107,21 @@ class PatchAtoms(Pretrainer):
         return tower
 
     def phases(self) -> list[Phase]:
-        return [self.phase("patches", groups=[self.tower.atoms], validate=False)]
+        phase = self.phase("patches", groups=[self.tower.atoms], validate=False)
+        if self.config.learn:
+            return [phase]
+        return [replace(phase, train_epoch=_no_step, epochs=min(phase.epochs, 1))]
 
     def examples(self, view: TrainView, run: RunContext) -> IntArray:
         return self.held_out.train_items[:, None]
 
     def on_epoch(self, epoch: int, rng: np.random.Generator) -> None:
-        if epoch == 0 and self.config.whiten:
+        if epoch == 0:
             rows = torch.from_numpy(rng.permutation(self.held_out.train_items)).to(self.device)
             count = max(WHITENING_PATCHES // len(rows), 1)
             patches = torch.cat([self.cut(part, count) for part in rows[:WHITENING_PATCHES].split(CHUNK)])
-            self.tower.initialize(patches[torch.from_numpy(rng.permutation(len(patches))).to(self.device)])
+            order = torch.from_numpy(rng.permutation(len(patches))).to(self.device)
+            self.tower.initialize(patches[order], self.config.whiten, self.config.start == "patches")
 
     def cut(self, rows: Tensor, count: int) -> Tensor:
         """``count`` random patches of each picture."""
@@ -157,3 +165,8 @@ class PatchAtoms(Pretrainer):
             self.solve_head()
         encoder = Tower(readers["image"], self.network, self.width, unit=False)
         return {"image": encoder.load_weights(self.part.state_dict(), fitted_on)}
+
+
+def _no_step(lr: float, rng: np.random.Generator) -> dict[str, float]:
+    """An epoch that changes nothing."""
+    return {"loss": 0.0}

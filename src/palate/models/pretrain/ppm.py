@@ -30,7 +30,7 @@ from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
 from palate.features.encoders.tower import Tower, tower_network, vectors_of
 from palate.losses.contrastive import info_nce
-from palate.models.pretrain.shared.contrastive import MAX_SCALE
+from palate.models.pretrain.shared.contrastive import clipped_scale
 from palate.models.pretrain.shared.entities import EntitySource, entity_matrix
 from palate.models.pretrain.shared.held_out import HeldOut, reciprocal_rank
 from palate.models.pretrain.shared.inputs import ItemInputs
@@ -143,7 +143,7 @@ class PPM(Pretrainer):
     def matching(self, ids: Tensor, items: Tensor) -> Tensor:
         """Contrast of queries, as token ids [B, T], with the titles of ``items`` [B]."""
         queries, titles = self.vectors("text", ids), self.vectors("text", self.inputs.read("text", items))
-        tau = 1 / self.scales[0].exp().clamp(max=MAX_SCALE)
+        tau = 1 / clipped_scale(self.scales[0])
         return info_nce(queries, titles, tau, symmetric=True, false_negatives=false_negatives(ids, items))
 
     def prediction(self, items: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ class PPM(Pretrainer):
 
     def logits(self, items: Tensor) -> Tensor:
         """Logits float32 [B, E] of all entities."""
-        scale = self.scales[1].exp().clamp(max=MAX_SCALE)
+        scale = clipped_scale(self.scales[1])
         vectors = self.vectors("image", self.inputs.read("image", items))
         cosines = vectors @ nn.functional.normalize(self.directions, dim=1).T
         return torch.addcmul(self.bias, scale, cosines)

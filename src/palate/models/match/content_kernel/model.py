@@ -43,7 +43,6 @@ class ContentKernel(Recommender):
     paper = "Palate; kernel ridge regression after EASE (Steck, WWW 2019)"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("intermediate",))
     requirements = Requirements(content=True, dense=True, fields=True)
-    deterministic = True
     presets = {
         "raw": {
             "judge": "warm",

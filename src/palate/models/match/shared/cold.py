@@ -101,22 +101,27 @@ class ColdItems(ABC):
 class FromContent(ColdItems):
     """Items that nobody took are described by their content (:meth:`HasContent.describe`).
 
-    Others are not touched by what arrives. The model remembers ``warm``, bool [fitted items]: those that somebody took.
+    Others are not touched by what arrives. The model remembers ``warm``, bool [fitted items]: those whose vectors are
+    of training.
 
     Attributes:
         mean_length: scale described vectors to the mean length of warm ones; an item without content keeps the vector
             that training gave it.
         own_width: where content does not stand in for a vector but extends it, the width of the part that content does
             not fill; it is zero for items that nobody took. None: content stands in for the whole vector.
+        untaken: whether fitted items that nobody took are described too; otherwise those that training may see keep the
+            vectors that training gave them, as the public code of most papers scores them.
         block: items described at a time.
     """
 
     mean_length: bool = False
     own_width: int | None = None
+    untaken: bool = True
     block: int = 8192
 
     def begin(self, model: HasContent, train: TrainView) -> None:
-        model.register_buffer("warm", torch.from_numpy(train.warm_items))
+        own = train.warm_items if self.untaken else train.warm_items | train.visible_items
+        model.register_buffer("warm", torch.from_numpy(own))
         self._mark(model, train.n_items)
 
     def load(self, model: HasContent, features: ItemFeatures) -> FromContent:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from palate.data.relations import Edges
 from palate.features.item_content import ItemContent
-from palate.modules.graph import Graph
+from palate.modules.graph import Graph, Norm
 from palate.modules.knn import EdgeWeights, mix_graphs, nearest_neighbours, neighbour_graph
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def item_graph(
     weights: Mapping[str, float] | None = None,
     edge: EdgeWeights = "binary",
     dropout: float = 0.0,
+    norm: Norm = "row",
 ) -> Graph | None:
-    """Row-normalised mixture over modalities of each item's ``k`` nearest neighbours, itself included.
+    """Normalised mixture over modalities of each item's ``k`` nearest neighbours, itself included.
 
     A relation ``knn_<modality>`` takes the place of that modality's vectors. Nothing outside ``train.visible_items`` is
-    seen. Rows sum to one, or are empty where an item has no content.
+    seen. Rows sum to one with ``norm`` row, or are empty where an item has no content.
 
     Args:
         train: all that training may see.
@@ -55,6 +56,7 @@ def item_graph(
         weights: modality -> weight, see :func:`modality_weight`; scaled to sum to one.
         edge: ``binary`` (FREEDOM) or ``cosine`` edges before normalisation.
         dropout: probability that an item lacks a modality; the mixture is the mean over what is left.
+        norm: of each modality's graph, see :meth:`palate.modules.graph.Graph.normalised`.
 
     Returns:
         [n_items, n_items], or None when there is no content at all.
@@ -63,12 +65,12 @@ def item_graph(
     graphs: dict[str, Graph] = {}
     for name, edges in train.relations.edges.items():
         if name.startswith(KNN) and edges.target_kind == "item" and len(edges):
-            graphs[name.removeprefix(KNN)] = given_graph(edges, n, k, edge)
+            graphs[name.removeprefix(KNN)] = given_graph(edges, n, k, edge, norm)
     for name in content.names:
         if name not in graphs and bool(content.present(name).any()):
             values, present = content.rows(name)
             neighbours = nearest_neighbours(values, present.cpu().numpy(), k)
-            graphs[name] = neighbour_graph(*neighbours, weights=edge, norm="row")
+            graphs[name] = neighbour_graph(*neighbours, weights=edge, norm=norm)
     if not graphs:
         return None
     shares = np.array([modality_weight(name, weights or {}) for name in graphs])
@@ -90,14 +92,15 @@ def _expected(graphs: Mapping[str, Graph], weights: NDArray[np.float64], dropout
     return mix_graphs(parts, list(np.array(chances) / sum(chances)))
 
 
-def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary") -> Graph:
-    """The ``k - 1`` strongest given neighbours of each item and the item itself, row-normalised.
+def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary", norm: Norm = "row") -> Graph:
+    """The ``k - 1`` strongest given neighbours of each item and the item itself, normalised.
 
     Args:
         edges: from items to items.
         n_items: number of items.
         k: neighbours, the item included.
         edge: ``binary``, or ``cosine`` to keep the given weights.
+        norm: see :meth:`palate.modules.graph.Graph.normalised`.
     """
     source, target = edges.source, edges.target
     other = source != target
@@ -110,7 +113,7 @@ def given_graph(edges: Edges, n_items: int, k: int, edge: EdgeWeights = "binary"
     rows = np.concatenate([source[near], owners])
     cols = np.concatenate([target[near], owners])
     value = np.concatenate([weight[near], np.ones(len(owners), np.float32)]).clip(min=0)
-    return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised("row")
+    return Graph.from_pairs(rows, cols, (n_items, n_items), None if edge == "binary" else value).normalised(norm)
 
 
 UnitVectors = Mapping[str, tuple[Tensor, Tensor]]

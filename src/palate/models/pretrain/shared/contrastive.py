@@ -30,6 +30,22 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 MAX_SCALE = 100.0
+
+
+def clipped_scale(log_scale: Tensor) -> Tensor:
+    """exp(log_scale), at most 100, so that an easy batch cannot blow it up.
+
+    The parameter itself is clipped, as in CLIP: clipping its use would leave it without a gradient, and so for ever,
+    once a step had taken it above.
+
+    Args:
+        log_scale: a parameter, logarithms of scales; changed in place where it is too large.
+    """
+    with torch.no_grad():
+        log_scale.clamp_(max=math.log(MAX_SCALE))
+    return log_scale.exp()
+
+
 MAX_EVAL_ITEMS = 1000
 
 
@@ -132,8 +148,7 @@ class ContrastivePretrainer(Pretrainer):
         for (anchor, partner), scale in zip(self.used_pairs, self.scales):
             present = rows[torch.from_numpy(self.has_both[anchor, partner]).to(rows.device)[rows]]
             if len(present) > 1:
-                # the scale is clipped, as in CLIP, so that an easy batch cannot blow it up
-                tau = 1 / scale.exp().clamp(max=MAX_SCALE)
+                tau = 1 / clipped_scale(scale)
                 positives = self.positives[anchor, partner].to(rows.device)[present]
                 out[f"{anchor}-{partner}"] = info_nce(
                     self.vectors(anchor, present), self.vectors(partner, positives), tau, symmetric=True

@@ -15,7 +15,7 @@ from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.features.encoders.tower import Tower, tower_network
 from palate.losses.contrastive import info_nce
-from palate.models.pretrain.shared.contrastive import MAX_SCALE
+from palate.models.pretrain.shared.contrastive import clipped_scale
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.queries import false_negatives
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK
@@ -64,7 +64,7 @@ class ImageTextFusionPretrainer(ImageTextPretrainer):
     @property
     def temperature(self) -> Tensor:
         """1 / exp(s), s clipped as in CLIP."""
-        return 1 / self.scale.exp().clamp(max=MAX_SCALE)
+        return 1 / clipped_scale(self.scale)
 
     def base_loss(self, batch: ExampleBatch) -> dict[str, Tensor]:
         """Objectives of the base, and ``loss``, their sum, over the batch's items that have both picture and text."""
