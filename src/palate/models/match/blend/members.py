@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from palate.contracts import Matcher, models
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
+from palate.ranking.scorer import PaddedScorer, Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-MEMBERS = ("ease_content", "freedom", "content_kernel", "content_kernel@raw", "content_kernel@aligned")
+MEMBERS = (
+    "popularity@log",
+    "ease_content",
+    "freedom",
+    "content_kernel",
+    "content_kernel@raw",
+    "content_kernel@aligned",
+)
 DEFAULTS: dict[str, dict[str, Any]] = {"freedom": {"validate_every": 3, "patience": 5, "epochs": 120}}
 
 
@@ -63,4 +71,28 @@ def members_for(train: TrainView) -> list[str]:
             and (bool(train.features) or not kind.requirements.dense)
         ):
             names.append(name)
-    return names or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])
+    if not content:
+        names.append("ease" if train.n_items <= 25_000 else "lightgcn")
+    return names
+
+
+def scorers_of(names: Sequence[str], members: Sequence[Matcher], n_items: int = 0) -> list[Scorer]:
+    """Scorers of fitted members, all over at least ``n_items`` items.
+
+    Args:
+        names: of the members.
+        members: fitted.
+        n_items: rows that a member which cannot take in new items is padded to.
+
+    Raises:
+        UnsupportedError: for a member that only lists.
+    """
+    scorers = [member.scorer() for member in members]
+    for name, scorer in zip(names, scorers):
+        if not scorer.can_score:
+            raise UnsupportedError(
+                f"{name} lists items without scores of single items, so its scores cannot be blended",
+                key="members",
+                hint="leave it out of the members",
+            )
+    return [PaddedScorer(s, n_items) if s.n_items < n_items else s for s in scorers]
