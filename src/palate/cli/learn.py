@@ -86,6 +86,8 @@ def fit(
     for note in data.notes:
         typer.echo(f"  {note}")
     show.table(result["headline"], f"{data.name} ({data.spec}), positives: {data.positive}")
+    for sentence in result["verdict"]:
+        typer.echo(sentence)
     typer.echo(f"report: {options.out}/report.html")
 
 

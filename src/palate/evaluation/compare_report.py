@@ -30,11 +30,23 @@ def markdown(result: Mapping[str, Any]) -> str:
         gap = "baseline" if row["model"] == result["baseline"] else ""
         if test:
             gap = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({test['p_adjusted']:.2g})"
-        name = row["model"] + (f" (missing {row['missing']:g})" if "missing" in row else "")
+        name = (
+            row["model"]
+            + (" (random)" if "note" in row else "")
+            + (f" (missing {row['missing']:g})" if "missing" in row else "")
+        )
         lines.append(
             f"| {name} | " + " | ".join(shown) + f" | {gap} | {row['fit seconds']:.1f} | {row['test seconds']:.2f} "
             f"| {row['peak MiB']:.0f} | {row['trained']:,} | {row['stored MiB']:.1f} |"
         )
+    notes = [f"{row['model']} is {row['note']}." for row in result["table"] if "note" in row]
     return "\n".join(
-        [*lines, "", f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`", ""]
+        [
+            *lines,
+            *([""] if notes else []),
+            *notes,
+            "",
+            f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`",
+            "",
+        ]
     )

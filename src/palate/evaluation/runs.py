@@ -15,12 +15,15 @@ from palate.contracts import models
 from palate.contracts.parse import parse_model
 from palate.core.errors import ArtefactError
 from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
+from palate.core.progress import stage
 from palate.data.dataset import Dataset
 from palate.data.splits import SplitSpec
 from palate.data.tables import read_table
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
-from palate.evaluation.report import write_report
+from palate.evaluation.known import KNOWN, RANDOM, is_random
+from palate.evaluation.report import flat_settings, write_report
+from palate.evaluation.verdict import verdicts
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
@@ -61,7 +64,7 @@ def run_fit(
         baselines: fit popularity and EASE too.
 
     Returns:
-        ``run``, the folder, and ``headline``, rows of a table.
+        ``run``, the folder, ``headline``, rows of a table, and ``verdict``, a sentence for each baseline.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
@@ -72,7 +75,7 @@ def run_fit(
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
-        return {"run": str(out), "headline": []}
+        return {"run": str(out), "headline": [], "verdict": []}
     sweep_leftovers(out.parent, f"-{out.name}")
     with logged(work / "log.txt"):
         log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
@@ -80,11 +83,16 @@ def run_fit(
         # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
-                fits[name] = fit_one(parse_model(name), data, content, seed, test)
+                with stage(f"baseline {name}"):
+                    fits[name] = fit_one(parse_model(name), data, content, seed, test)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
-            log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
-        log.info("chosen on validation: %s", log_of(fits[main.name].model).selected)
+            log.info("%s", ", ".join(f"{key} {value}" for key, value in flat_settings(row).items()))
+        for key, value in flat_settings(log_of(fits[main.name].model).selected).items():
+            log.info("chosen on validation: %s = %s", key, value)
+        verdict = [one.sentence for one in verdicts(fits, main.task.headline(data))]
+        for sentence in verdict:
+            log.info("%s", sentence)
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
@@ -97,7 +105,7 @@ def run_fit(
         write_report(out, data, fits)
     write_text(out / "log.txt", (work / "log.txt").read_text(encoding="utf-8"))
     _clear(work)
-    return {"run": str(out), "headline": headline}
+    return {"run": str(out), "headline": headline, "verdict": verdict}
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:
@@ -170,7 +178,9 @@ def _row(name: str, done: FitResult, data: Dataset) -> dict[str, Any]:
         row[f"valid {fitted.metric}"] = fitted.valid
     if done.judgement is not None:
         row |= {name: done.judgement.metrics[name] for name in done.model.task.shown(data)}
-    return row | {"seconds": round(done.seconds, 1)}
+    row["seconds"] = round(done.seconds, 1)
+    random = done.judgement is not None and is_random(done.judgement.about.get(KNOWN))
+    return row | ({"note": RANDOM} if random else {})
 
 
 @contextmanager

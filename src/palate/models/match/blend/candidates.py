@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from palate.core.progress import track
 from palate.data.views import EvaluationQueries
 from palate.ranking.scorer import Scorer
 
@@ -79,7 +80,7 @@ def candidate_scores(
     closed = [torch.from_numpy(~(part & allowed)) for part in slices]
     able = [torch.from_numpy(scorer.scorable()) for scorer in scorers]
     blocks: list[list[tuple[Tensor, Tensor]]] = [[] for _ in slices]
-    for start in range(0, len(rows), USER_BLOCK):
+    for start in track(range(0, len(rows), USER_BLOCK), "weights: scoring blocks of validation users"):
         part = rows[start : start + USER_BLOCK]
         users, seen, answers = held.users.take(part), held.exclude.take(part), held.relevant.take(part)
         own = [standardise(s.score(users), k) for s, k in zip(scorers, known)]

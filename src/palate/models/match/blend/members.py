@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from palate.contracts import Matcher, models
 from palate.core.errors import ConfigError, UnsupportedError
+from palate.models.match.shared.cost import fits_memory
 from palate.ranking.scorer import PaddedScorer, Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
+log = logging.getLogger("palate")
 MEMBERS = (
     "popularity@log",
     "ease_content",
@@ -20,6 +23,8 @@ MEMBERS = (
     "content_kernel@raw",
     "content_kernel@aligned",
 )
+MATRICES = 4
+"""Dense items x items matrices that a member with a closed form holds at its peak."""
 DEFAULTS: dict[str, dict[str, Any]] = {"freedom": {"validate_every": 3, "patience": 5, "epochs": 120}}
 
 
@@ -64,7 +69,7 @@ def members_for(train: TrainView) -> list[str]:
     for name in MEMBERS:
         kind = models.get(name.partition("@")[0])
         limit = kind.Config.model_fields.get("max_items")
-        fits = limit is None or train.n_items <= limit.default
+        fits = limit is None or _closed_form_fits(name, train.n_items, limit.default)
         if (
             fits
             and (content or not kind.requirements.content)
@@ -72,8 +77,18 @@ def members_for(train: TrainView) -> list[str]:
         ):
             names.append(name)
     if not content:
-        names.append("ease" if train.n_items <= 25_000 else "lightgcn")
+        names.append("ease" if _closed_form_fits("ease", train.n_items, 25_000) else "lightgcn")
     return names
+
+
+def _closed_form_fits(name: str, n_items: int, limit: int) -> bool:
+    """Whether a catalogue is small enough for dense items x items matrices; said where only memory is lacking."""
+    if n_items > limit:
+        return False
+    if fits_memory(n_items, MATRICES):
+        return True
+    log.warning("blend leaves out %s: its matrices of %s items do not fit into the memory that is free", name, n_items)
+    return False
 
 
 def scorers_of(names: Sequence[str], members: Sequence[Matcher], n_items: int = 0) -> list[Scorer]:

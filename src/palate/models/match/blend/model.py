@@ -22,6 +22,7 @@ from palate.core.config import ContentConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
+from palate.core.progress import track
 from palate.models.base import Recommender
 from palate.models.match.blend.by_slice import Weights, choose_weights
 from palate.models.match.blend.members import member_of, members_for, scorers_of
@@ -94,7 +95,8 @@ class Blend(Recommender):
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
-        for index, (name, member) in enumerate(zip(self._names, self._matchers())):
+        named = list(enumerate(zip(self._names, self._matchers())))
+        for index, (name, member) in track(named, "member", names=lambda one: one[1][0]):
             chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from palate.core.progress import progress
+
 Value = Callable[[Tensor], Tensor]
 """From combined scores [U, C] to each user's value, float64 [U]: the higher the better."""
 
@@ -69,18 +71,20 @@ def search_weights(scores: Tensor, value: Value) -> tuple[Tensor, float]:
     first = max(members, key=lambda m: float(alone[m].mean()))
     single = torch.nn.functional.one_hot(torch.tensor(first), len(members)).float()
     weights, total, mass, best = single, z[first], has[first].float(), alone[first]
-    for _ in range(MAX_STEPS):
-        tried = [
-            (of((1 - share) * total + share * z[m], (1 - share) * mass + share * has[m]), m, share)
-            for m in members
-            for share in SHARES
-        ]
-        found, m, share = max(tried, key=lambda one: float(one[0].mean()))
-        if float(found.mean()) <= float(best.mean()):
-            break
-        best, total, mass = found, (1 - share) * total + share * z[m], (1 - share) * mass + share * has[m]
-        weights = (1 - share) * weights
-        weights[m] += share
+    with progress("weights: giving shares to members", None) as advance:
+        for _ in range(MAX_STEPS):
+            tried = [
+                (of((1 - share) * total + share * z[m], (1 - share) * mass + share * has[m]), m, share)
+                for m in members
+                for share in SHARES
+            ]
+            advance(1)
+            found, m, share = max(tried, key=lambda one: float(one[0].mean()))
+            if float(found.mean()) <= float(best.mean()):
+                break
+            best, total, mass = found, (1 - share) * total + share * z[m], (1 - share) * mass + share * has[m]
+            weights = (1 - share) * weights
+            weights[m] += share
     kept = shrinkage(best - alone[first])
     weights = kept * weights + (1 - kept) * single
     shrunk = [float(w) for w in weights]
