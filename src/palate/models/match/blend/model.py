@@ -42,6 +42,7 @@ class Blend(Recommender):
     paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
     requirements = Requirements(fields=True)
+    exports = ("vectors of members", "lists")
 
     class Config(ContentConfig):
         """Settings of the blend.
