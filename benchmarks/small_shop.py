@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def draw(seed: int) -> dict[str, object]:
-    """Validation and test of all models on one shop; ``holds``: blend is at least popularity minus its standard error."""
+    """Validation and test of all models on one shop; ``holds``: blend >= popularity minus its standard error."""
     data = small_shop(seed)
     content = plan_content(data, {"text": "tfidf"})
     fits = {name: fit_one(parse_model(name), data, content, 0, True) for name in MODELS}
