@@ -225,9 +225,14 @@ def test_export_writes_vectors_that_give_the_scores(vbpr_run, ask, tmp_path):
     assert float(user @ item) == pytest.approx(best["score"], abs=1e-5)
 
 
-def test_export_refuses_a_model_without_vectors(kin_run, call, tmp_path):
-    with pytest.raises(UnsupportedError, match="no item vectors"):
-        call("export", kin_run[0], "--out", tmp_path / "vectors")
+def test_export_of_a_model_without_vectors_writes_lists_and_names_models_that_have_them(kin_run, ask, call, tmp_path):
+    (file,) = ask("export", kin_run[0], "--out", tmp_path / "lists")
+    lists = pl.read_parquet(file)
+    assert lists.columns == ["user", "item", "score", "rank"] and lists["user"].n_unique() == N_USERS
+    best = ask("recommend", kin_run[0], "--user", "u7", "-k", 3)
+    assert lists.filter(user="u7").sort("rank")["item"].to_list()[:3] == [row["item"] for row in best]
+    with pytest.raises(UnsupportedError, match=r"no vectors.*models that can: .*vbpr"):
+        call("export", kin_run[0], "--out", tmp_path / "graph", "--onnx")
 
 
 def test_init_from_starts_from_the_weights_of_a_run(vbpr_run, shop, call, tmp_path):

@@ -1,19 +1,26 @@
 """Blend: weights searched where they count, apart for warm and cold; a member that cannot score is left out."""
 
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
 import tiny_view
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_view import RUN
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.data.views import EvaluationQueries
-from palate.models.match.blend import Blend, BlendScorer
-from palate.models.match.blend.weights import candidate_scores, combine, search_weights, soft_metric, standardise
+from palate.metrics.held_out import validate
+from palate.models.match.blend import Blend, BlendScorer, by_slice
+from palate.models.match.blend.by_slice import choose_weights
+from palate.models.match.blend.candidates import candidate_scores, combine, standardise
+from palate.models.match.blend.weights import list_metric, search_weights, shrinkage, soft_metric
+from palate.models.match.popularity import Popularity
 from palate.ranking.scorer import PaddedScorer, Scorer
 
 USERS, ITEMS = 40, 30
@@ -49,8 +56,10 @@ def questions(rng):
 
 def searched(scorers, held, items):
     known = [torch.arange(ITEMS) for _ in scorers]
-    scores, relevant, counts = candidate_scores(scorers, known, held, items)
-    return search_weights(scores, soft_metric("recall@2", relevant, counts))
+    (found,) = candidate_scores(scorers, known, held, [items])
+    found = found.of_users_with_relevant()
+    weights, value = search_weights(found.scores, soft_metric("recall@2", found.relevant, found.counts))
+    return weights.tolist(), value
 
 
 def test_the_search_finds_the_member_that_knows():
@@ -70,6 +79,88 @@ def test_soft_recall_reads_every_rank():
     assert soft_metric("recall@2", relevant, counts)(combined).tolist() == pytest.approx(expected)
     expected[0] *= 3 / 2
     assert soft_metric("capped_recall@2", relevant, counts)(combined).tolist() == pytest.approx(expected)
+
+
+def noisy_members(seed, users, cold):
+    """Members of chance quality, one without scores of cold items, as popularity."""
+    rng = np.random.default_rng(seed)
+    train = tiny_view.view(cold=cold)
+    asked = [
+        [item, train.n_items - 1] if cold and user % 2 else [item]
+        for user, item in enumerate(train.valid.relevant.items)
+    ]
+    relevant = RaggedArray.of(asked)
+    tables = [rng.normal(size=(train.n_users, train.n_items)) for _ in range(3)]
+    for table in tables:
+        table[relevant.owners(), relevant.items] += rng.uniform(0, 3)
+    scorers = [Fixed(tables[0], train.warm_items), Fixed(tables[1]), Fixed(tables[2])]
+    valid = train.valid
+    rows = rng.choice(train.n_users, users, replace=False)
+    asked = EvaluationQueries(valid.users.take(rows), relevant.take(rows), valid.exclude.take(rows))
+    return replace(train, valid=asked), scorers
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 24), st.integers(0, 4))
+def test_the_blend_is_never_below_a_member_on_validation(seed, users, cold):
+    train, scorers = noisy_members(seed, users, cold)
+    known = [torch.from_numpy(np.flatnonzero(s.scorable() & train.warm_items)) for s in scorers]
+    with mock.patch.object(by_slice, "MIN_POSITIVES", 5):
+        found = choose_weights(scorers, ["a", "b", "c"], known, train, RUN, None, None, None)
+    offsets = torch.where(torch.from_numpy(train.warm_items), 0.0, found.offset)
+    warm = torch.from_numpy(train.warm_items)
+    weights = (torch.tensor(found.warm), torch.tensor(found.cold))
+    blend = BlendScorer(scorers, known, *weights, warm, offsets=offsets)
+    assert validate(blend, train.valid, "recall@3") == pytest.approx(found.validation["blend"])
+    for name, value in found.validation.items():
+        assert found.validation["blend"] >= value - 1e-9, name
+    assert found.validation["b"] == pytest.approx(validate(scorers[1], train.valid, "recall@3"))
+
+
+def test_few_validation_positives_leave_the_weights_equal_unless_a_member_alone_is_better():
+    train, scorers = noisy_members(0, 20, 0)
+    known = [torch.arange(train.n_items)] * 3
+    found = choose_weights(scorers, ["a", "b", "c"], known, train, RUN, None, None, None)
+    assert len(set(found.warm)) == 1 or found.validation["blend"] >= max(found.validation.values())
+    nothing = choose_weights(scorers, ["a", "b", "c"], known, replace(train, valid=None), RUN, None, None, None)
+    assert nothing.warm == nothing.cold == [1 / 3] * 3 and nothing.validation == {}
+
+
+def test_list_metric_counts_as_lists_do():
+    combined = torch.tensor([[4.0, 4.0, 2.0], [1.0, 5.0, -torch.inf]])
+    relevant = torch.tensor([[False, True, True], [True, False, False]])
+    value = list_metric("recall@1", relevant, torch.tensor([2, 1]))
+    assert value(combined).tolist() == [0, 0]
+    assert list_metric("recall@2", relevant, torch.tensor([2, 1]))(combined).tolist() == [0.5, 1]
+
+
+def test_a_gain_within_its_standard_error_is_taken_back():
+    assert shrinkage(torch.tensor([1.0, -1.0], dtype=torch.float64)) == 0
+    assert shrinkage(torch.tensor([1.0, 0.0], dtype=torch.float64)) == pytest.approx(0.5)
+    assert shrinkage(torch.full((9,), 0.1, dtype=torch.float64)) == pytest.approx(1)
+
+
+def test_items_that_nobody_took_have_an_offset_and_added_ones_none():
+    train = tiny_view.view(cold=3)
+    model = Blend(
+        members=("ease_content",), settings={"ease_content": {"l2": 3.0}}, cold_offset=-2.0,
+        warm_weights=(1.0,), cold_weights=(1.0,),
+    )  # fmt: skip
+    model.setup(train, RUN)
+    model.solve(train, RUN)
+    model._catalogue = train.n_items - 1
+    assert model.scorer().offsets.tolist() == [0.0] * 17 + [-2.0, -2.0, 0.0]
+
+
+def test_popularity_on_a_logarithmic_scale_keeps_its_order_and_knows_no_cold_item():
+    train = tiny_view.view(cold=2)
+    counts, logs = Popularity(), Popularity(log=True)
+    for model in (counts, logs):
+        model.setup(train, RUN)
+        model.solve(train, RUN)
+    users = train.user_batch(np.arange(2))
+    torch.testing.assert_close(logs.scorer().score(users), counts.scorer().score(users).log1p())
+    assert logs.scorer().scorable().tolist() == [True] * 18 + [False] * 2
 
 
 def test_the_search_mixes_members_that_know_different_things():
@@ -93,7 +184,8 @@ def test_warm_and_cold_items_have_weights_of_their_own():
 def test_candidates_hold_every_relevant_item_any_member_ranks():
     held, good, noise = questions(np.random.default_rng(3))
     known = [torch.arange(ITEMS)] * 2
-    scores, relevant, counts = candidate_scores([Fixed(good), Fixed(noise)], known, held, np.ones(ITEMS, bool))
+    (found,) = candidate_scores([Fixed(good), Fixed(noise)], known, held, [np.ones(ITEMS, bool)])
+    scores, relevant, counts = found.scores, found.relevant, found.counts
     assert relevant.sum(1).tolist() == counts.tolist() == [2] * USERS
     filled = scores.isfinite().all(-1)
     assert filled.sum(1).max() <= ITEMS - 1, "what is excluded is no candidate, and none counts twice"

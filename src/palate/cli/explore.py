@@ -27,13 +27,15 @@ def models(json: show.Json = False) -> None:
     if json:
         show.emit(systems, True)
         return
-    columns = ("name", "task", "stage", "capabilities", "presets", "paper")
+    columns = ("name", "task", "stage", "capabilities", "exports", "presets", "paper")
     rows = [system | {"presets": dict.fromkeys(system["presets"], True)} for system in systems]
     show.table([{column: _cell(row[column]) for column in columns} for row in rows])
 
 
 def _cell(value: object) -> str:
     """Names of what is on, or the text itself."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return ", ".join(name for name, on in value.items() if on) if isinstance(value, dict) else str(value)
 
 

@@ -95,6 +95,8 @@ def fit(
     show.table(result["headline"], f"{data.name} ({data.spec}), positives: {data.positive}")
     if not no_test:
         show.openings(result["openings_of_test"])
+    for sentence in result["verdict"]:
+        typer.echo(sentence)
     typer.echo(f"report: {options.out}/report.html")
 
 

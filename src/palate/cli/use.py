@@ -92,11 +92,11 @@ def export(
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
-    """Vectors as Parquet and safetensors, for an index or another system."""
+    """Vectors as Parquet and safetensors where the model or its members have some, else lists, for another system."""
     import palate
-    from palate.evaluation.export import export_vectors
+    from palate.evaluation.export import export_model
 
-    files = export_vectors(palate.restore(run), out, onnx)
+    files = export_model(palate.restore(run), out, onnx)
     show.emit(files, json)
     if not json:
         typer.echo("\n".join(files))

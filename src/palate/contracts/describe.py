@@ -23,7 +23,8 @@ def describe(kind: type[Model]) -> dict[str, Any]:
 
     Returns:
         JSON-able ``name``, ``task``, ``stage``, ``paper``, ``capabilities`` (flag -> value), ``requirements``,
-        ``presets`` (name -> settings) and ``settings``, a list of what :class:`palate.core.settings.Setting` holds.
+        ``exports`` (what ``palate export`` writes), ``presets`` (name -> settings) and ``settings``, a list of what
+        :class:`palate.core.settings.Setting` holds.
     """
     return {
         "name": kind.name,
@@ -32,6 +33,7 @@ def describe(kind: type[Model]) -> dict[str, Any]:
         "paper": kind.paper,
         "capabilities": asdict(kind.capabilities),
         "requirements": asdict(kind.requirements),
+        "exports": list(kind.exports),
         "presets": {name: dict(settings) for name, settings in kind.presets.items()},
         "settings": [setting.to_json() for setting in settings_of(kind.Config)],
     }

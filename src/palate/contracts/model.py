@@ -28,7 +28,8 @@ class Model(nn.Module):
     """Every system. A subclass is one file: config, parts, loss; everything else lives once, outside.
 
     Class attributes: ``name`` (as registered), ``paper``, ``task_name``, ``stage``, ``capabilities``, ``requirements``,
-    ``presets`` (name -> settings) and ``deterministic`` (the seed is never read).
+    ``presets`` (name -> settings), ``deterministic`` (the seed is never read) and ``exports`` (what ``palate export``
+    writes of a fitted one: ``vectors``, ``onnx``, ``vectors of members``, ``lists``).
 
     Args:
         config: a ``Config``; or give its settings as keyword arguments.
@@ -48,6 +49,7 @@ class Model(nn.Module):
     requirements: ClassVar[Requirements] = Requirements()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     deterministic: ClassVar[bool] = False
+    exports: ClassVar[tuple[str, ...]] = ()
 
     config: ModelConfig
     input_spec: InputSpec | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class RunContext:
         checkpoint_seconds: at least this many seconds between two writes.
         fingerprint: name of the run; a checkpoint of another run is ignored.
         workers: processes that prepare batches; 0 prepares them in the training process.
+        curves: member of a composed model -> its learning curve, filled in as members are trained.
     """
 
     seed: int = 0
@@ -27,6 +29,7 @@ class RunContext:
     checkpoint_seconds: float = 30.0
     fingerprint: str = ""
     workers: int = 0
+    curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict, compare=False)
 
     def member(self, name: str) -> RunContext:
         """The context of one member of a composed model: a checkpoint and a fingerprint of its own.

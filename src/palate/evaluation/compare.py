@@ -22,6 +22,7 @@ from palate.data.dataset import Dataset
 from palate.evaluation.code_version import code_version
 from palate.evaluation.compare_report import markdown
 from palate.evaluation.evaluate import evaluate
+from palate.evaluation.known import KNOWN, RANDOM, is_random
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import MissingModalities, hide_content
 from palate.evaluation.openings import one_opening, open_test, openings_of
@@ -128,7 +129,7 @@ def _compare(
     jobs = list(itertools.product(variants, seeds))
     cells: dict[tuple[str, int], dict[str, Any]] = {}
     drawn = data.spec.kind in ("item_cold", "user_cold")
-    for variant, seed in track(jobs, "fit"):
+    for variant, seed in track(jobs, "fit", names=_named):
         used = seeds[0] if not drawn and parse_model(variant).deterministic else seed
         cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
     write_json(out / "selection.json", list(cells.values()))
@@ -145,7 +146,8 @@ def _compare(
                 open_test(split)
         if sealed and selection not in met:
             write_json(out / "openings.json", [*met, selection])
-        for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
+        jobs_by_gap = list(itertools.product(jobs, gaps))
+        for (variant, seed), gap in track(jobs_by_gap, "test", names=lambda one: _named(one[0])):
             arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
     base = baseline or _best_id_only(variants, seeds, cells, task)
@@ -180,6 +182,10 @@ def _compare(
         write_text(out / "missing.md", sweep_markdown(result))
         draw_sweep({str(result["missing of"]): result}, out / "missing.svg")
     return result
+
+
+def _named(job: tuple[str, int]) -> str:
+    return f"{job[0]} seed {job[1]}"
 
 
 def _common_task(variants: Sequence[str]) -> Task[Any]:
@@ -278,6 +284,7 @@ def _open(
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
     result = evaluate(model, data)
     arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
+    arrays |= {f"about/{KNOWN}": np.array([result.about[KNOWN]])} if KNOWN in result.about else {}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
     for name, values in result.slices.items():
         arrays |= {f"slice/{name}/{metric}": np.array([value]) for metric, value in values.items()}
@@ -301,6 +308,9 @@ def _row(
         row[name] = float(np.mean(means))
         row[f"{name} sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
         row[f"{name} by seed"] = means
+    known = measured.get(f"about|{KNOWN}")
+    if known is not None and is_random(float(known[0])):
+        row["note"] = RANDOM
     own = [cells[variant, seed] for seed in seeds]
     row["valid"] = float(np.mean([cell["valid"] for cell in own])) if own[0]["valid"] is not None else None
     row["fit seconds"] = float(np.mean([cell["seconds"] for cell in own]))

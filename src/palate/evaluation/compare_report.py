@@ -44,11 +44,14 @@ def markdown(result: Mapping[str, Any]) -> str:
         gap = "baseline" if row["model"] == result["baseline"] else ""
         if test:
             gap = f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] ({p_text(test['p_adjusted'])})"
-        name = row["model"] + (f" (missing {row['missing']:g})" if "missing" in row else "")
+        marks = (" (random)" if "note" in row else "") + (f" (missing {row['missing']:g})" if "missing" in row else "")
+        name = row["model"] + marks
         spent = [format(row[key], FORMATS[key]) for key in costs]
         lines.append("| " + " | ".join([name, *shown, gap, *spent]) + " |")
     facts = f"Baseline: {result['baseline']}. Seeds {result['seeds']}. `{result['command']}`"
-    return "\n".join([*lines, "", facts, "", counted(result["seeds"], result["split"]), ""])
+    notes = [f"{row['model']} is {row['note']}." for row in result["table"] if "note" in row]
+    about = [*([""] if notes else []), *notes, "", facts, "", counted(result["seeds"], result["split"]), ""]
+    return "\n".join([*lines, *about])
 
 
 def p_text(p: float) -> str:

@@ -8,17 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from palate.contracts import Judgement
 from palate.core.files import write_text
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries
 from palate.evaluation.charts import bars, curves
 from palate.evaluation.fit_result import FitResult
+from palate.evaluation.glossary import explained
+from palate.evaluation.known import KNOWN, is_random
 from palate.evaluation.thumbnails import Thumbnails
+from palate.evaluation.verdict import verdicts
 from palate.metrics.lists import hits_of
 from palate.training.deployment import deployment_of
+from palate.training.log import FitLog
 from palate.training.saving import versions
 
 PEOPLE, STRIP = 6, 8
+SAME = 5e-5
+"""Values that differ by less are shown as the same."""
+OF_CATALOGUE = ("coverage", "gini", "novelty", "popularity", "long_tail_share")
+"""Measures that compare lists with the whole catalogue or with what was popular in training."""
 
 
 def write_report(folder: Path, data: Dataset, fits: Mapping[str, FitResult]) -> Path:
@@ -53,14 +62,17 @@ def template_context(data: Dataset, fits: Mapping[str, FitResult]) -> dict[str, 
         "paper": main.model.paper,
         "metric": metric,
         "headline": headline,
-        "gains": _gains(headline),
+        "verdicts": verdicts(fits, metric),
+        "random": {n: is_random(result.about.get(KNOWN)) for n, result in tested.items()},
         "headline_chart": bars(headline) if headline else "",
         "columns": [m for m in task.shown(data) if tested and m in next(iter(tested.values())).metrics],
         "table": [{"model": n, "seconds": fits[n].seconds, **result.metrics} for n, result in tested.items()],
         "slices": _slices(tested),
         "beyond": {n: result.beyond for n, result in tested.items()},
-        "curves": curves(log.history) if log and any("valid" in record for record in log.history) else "",
-        "selected": _flat(log.selected) if log else {},
+        "beyond_columns": _telling(tested),
+        "words": explained([*task.shown(data), *_telling(tested)]),
+        "curves": _curves(name, log) if log else [],
+        "selected": _selected(log.selected) if log else [],
         "valid": log.valid if log else None,
         "valid_metric": log.metric if log else "",
         "seconds": log.seconds if log else {},
@@ -107,17 +119,54 @@ def people(data: Dataset, fit: FitResult) -> list[dict[str, Any]]:
                 "id": data.users.ids.external(users[[table_row]])[0] if table_row >= 0 else "new visitor",
                 "liked": [thumbnails.of(int(item)) for item in liked],
                 "got": [thumbnails.of(item) | {"hit": item in set(took.tolist())} for item in got],
+                "took": len(took),
                 "chose": [thumbnails.of(int(item)) for item in took[:STRIP]],
             }
         )
     return found
 
 
-def _gains(headline: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    if not headline:
+def _telling(tested: Mapping[str, Judgement]) -> list[str]:
+    """Measures of whole lists that tell something: known for all models, and not the same for all of them.
+
+    Where only some items are candidates, how much of the catalogue lists cover, and how popular new items are, is set
+    by the question and not by the models.
+    """
+    if not tested:
         return []
-    own = headline[0][1]
-    return [(name, own / value - 1) for name, value in headline[1:] if value > 0]
+    results = list(tested.values())
+    limited = getattr(results[0].questions, "candidates", None) is not None
+    found = []
+    for name in results[0].beyond:
+        values = [result.beyond.get(name, float("nan")) for result in results]
+        same = len(values) > 1 and float(np.ptp(values)) < SAME
+        if np.isfinite(values).all() and not same and not (limited and name.partition("@")[0] in OF_CATALOGUE):
+            found.append(name)
+    return found
+
+
+def _curves(name: str, log: FitLog) -> list[tuple[str, str]]:
+    """Learning curves of the model, or of the members that were trained by epochs."""
+    named = {name: log.history} | {member.partition("-")[2]: history for member, history in log.members.items()}
+    return [(n, curves(h)) for n, h in named.items() if any("valid" in record for record in h)]
+
+
+def _selected(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What was chosen, by group: weights of a blend's members as rows, then the settings of each member."""
+    members = settings.get("members")
+    if not isinstance(members, (list, tuple)):
+        return [("", [(key, str(value)) for key, value in flat_settings(settings).items()])]
+    weights = [(slice_, settings.get(f"{slice_}_weights") or ()) for slice_ in ("warm", "cold")]
+    shares = [
+        (member, ", ".join(f"{values[place]:.2f} on {slice_} items" for slice_, values in weights if values))
+        for place, member in enumerate(members)
+    ]
+    known = {"members", "settings", "warm_weights", "cold_weights"}
+    rest = [(key, str(value)) for key, value in settings.items() if key not in known]
+    groups = [("weights of the members", [*shares, *rest])]
+    chosen = settings.get("settings", {})
+    own = {member: flat_settings(chosen.get(member, {})) for member in members}
+    return groups + [(member, [(k, str(v)) for k, v in values.items()]) for member, values in own.items() if values]
 
 
 def _slices(tested: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -130,13 +179,20 @@ def _slices(tested: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as key -> value; fractions with four significant digits.
+
+    Args:
+        settings: setting -> value.
+        prefix: of every key.
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, prefix if key == "settings" else f"{prefix}{key}.")
+            flat |= flat_settings(value, prefix if key == "settings" else f"{prefix}{key}.")
         else:
-            flat[prefix + key] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            many = value if isinstance(value, (list, tuple)) else [value]
+            flat[prefix + key] = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in many)
     return flat
 
 

@@ -18,6 +18,7 @@ from palate.core.errors import ArtefactError
 from palate.core.files import write_json, write_text
 from palate.core.locks import WAIT, locked
 from palate.core.output import check_output, claimed
+from palate.core.progress import stage
 from palate.core.stable_read import read_stable
 from palate.data.absent import absent_note
 from palate.data.columns import errors_from
@@ -26,8 +27,10 @@ from palate.data.splits import SplitSpec
 from palate.data.tables import read_source
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.fit_result import FitResult, fit_one
+from palate.evaluation.known import KNOWN, RANDOM, is_random
 from palate.evaluation.openings import one_opening, openings_of
-from palate.evaluation.report import write_report
+from palate.evaluation.report import flat_settings, write_report
+from palate.evaluation.verdict import verdicts
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
@@ -73,8 +76,8 @@ def run_fit(
         overwrite: replace whatever run is in ``out``, and what was added to it or erased from it since.
 
     Returns:
-        ``run``, the folder, ``headline``, rows of a table, and ``openings_of_test``, how often this test part was
-        opened on this machine.
+        ``run``, the folder, ``headline``, rows of a table, ``verdict``, a sentence for each baseline, and
+        ``openings_of_test``, how often this test part was opened on this machine.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
@@ -87,7 +90,7 @@ def run_fit(
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
-        return {"run": str(out), "headline": [], "openings_of_test": 0}
+        return {"run": str(out), "headline": [], "verdict": [], "openings_of_test": 0}
     check_output(out, "run", data.items.root)
     about = {"hash": data.hash, "split": str(data.spec), "seed": seed}
     about["fingerprint"] = fit_fingerprint(main, data, content, seed, given=[str(init_from or "")])
@@ -123,7 +126,8 @@ def _fit(
         # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
-                fits[name] = fit_one(parse_model(name), data, content, seed, test)
+                with stage(f"baseline {name}"):
+                    fits[name] = fit_one(parse_model(name), data, content, seed, test)
         for message in absent_content(deployment_of(fits[main.name].model).content.failures):
             log.warning(message)
         openings = openings_of(data) if test else 0
@@ -131,8 +135,12 @@ def _fit(
             log.info("test part opened %d times on this machine, this one included", openings)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
-            log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
-        log.info("chosen on validation: %s", log_of(fits[main.name].model).selected)
+            log.info("%s", ", ".join(f"{key} {value}" for key, value in flat_settings(row).items()))
+        for key, value in flat_settings(log_of(fits[main.name].model).selected).items():
+            log.info("chosen on validation: %s = %s", key, value)
+        verdict = [one.sentence for one in verdicts(fits, main.task.headline(data))]
+        for sentence in verdict:
+            log.info("%s", sentence)
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
@@ -149,7 +157,7 @@ def _fit(
 
         save(fits[main.name].model, out, facts, training_tensors=True, overwrite=overwrite, reports=reports)
     _clear(work)
-    return {"run": str(out), "headline": headline, "openings_of_test": openings}
+    return {"run": str(out), "headline": headline, "verdict": verdict, "openings_of_test": openings}
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:
@@ -229,7 +237,9 @@ def _row(name: str, done: FitResult, data: Dataset) -> dict[str, Any]:
         row[f"valid {fitted.metric}"] = fitted.valid
     if done.judgement is not None:
         row |= {name: done.judgement.metrics[name] for name in done.model.task.shown(data)}
-    return row | {"seconds": round(done.seconds, 1)}
+    row["seconds"] = round(done.seconds, 1)
+    random = done.judgement is not None and is_random(done.judgement.about.get(KNOWN))
+    return row | ({"note": RANDOM} if random else {})
 
 
 class _LogFile(logging.FileHandler):

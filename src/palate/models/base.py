@@ -92,6 +92,8 @@ class FittableModel(Model):
 class Recommender(Matcher, FittableModel):
     """A matcher that recommends by external ids. Subclasses give :meth:`scorer`, and ``solve`` or a loss."""
 
+    exports = ("lists",)
+
     def recommend(
         self,
         users: Any = None,

@@ -18,6 +18,7 @@ from palate.core.context import RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
 from palate.core.item_features import ItemFeatures
+from palate.core.progress import stage
 from palate.core.seeding import isolated, seed_torch
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
@@ -90,7 +91,7 @@ def fit(
     folder = Path(checkpoint) if checkpoint else None
     given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
     name = fit_fingerprint(model, data, plan, seed, metric, given)
-    run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers)
+    run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers, log.members)
     weights = None if init_from is None else read_parameters(init_from)
     view, fitted, features, source = _encode(model, plan, data.select_view(), data, seed)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
@@ -106,7 +107,8 @@ def fit(
         successor = model.clone(log.selected)
         successor.use_artifacts(wanted)
         view, fitted, features, source = _encode(successor, plan, again, data, seed)
-        _timed(successor, view, _stage(run, folder, "refit"), log, source, weights)
+        with stage("fit again with validation"):
+            _timed(successor, view, _stage(run, folder, "refit"), log, source, weights)
         _renew(model, successor)
     log.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     model.on_fit_end()
@@ -154,6 +156,8 @@ def fit_member(model: Model, view: TrainView, run: RunContext) -> dict[str, Any]
             hint="tuning=frozen and fusion=late in a composed model, or fit it alone",
         )
     state = _fit_once(model, view, run)
+    if state is not None and view.valid is not None:
+        run.curves[run.fingerprint.rpartition("/")[2]] = state.history
     return model.selected_settings() | _best_epochs(model, state, run.metric)
 
 

@@ -18,6 +18,7 @@ class FitLog:
         seconds: stage -> wall-clock seconds.
         trained: number of parameters that had gradients.
         content_bytes: bytes of content that training read.
+        members: member of a composed model -> one record an epoch of its selection stage.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -27,3 +28,4 @@ class FitLog:
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0
     content_bytes: int = 0
+    members: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,11 +13,16 @@ from torch import Tensor
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import ConfigError
+from palate.core.progress import progress
 from palate.data.views import EvaluationQueries, TrainView
 from palate.metrics.held_out import validate
 from palate.ranking.scorer import Scorer
 
 T = TypeVar("T")
+
+
+def _nothing(steps: int = 1, note: str = "") -> None:
+    """Progress of one step is not shown."""
 
 
 def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Scorer], metric: str) -> tuple[T, float]:
@@ -28,12 +34,15 @@ def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Score
         ConfigError: without candidates.
     """
     best: tuple[T, float] | None = None
-    for candidate in candidates:
-        if view.valid is None:
-            return candidate, float("nan")
-        score = validate(scorer(candidate), view.valid, metric)
-        if best is None or score > best[1]:
-            best = (candidate, score)
+    size = len(candidates) if isinstance(candidates, Sized) else None
+    with progress("choosing settings", size) if size != 1 else nullcontext(_nothing) as advance:
+        for candidate in candidates:
+            if view.valid is None:
+                return candidate, float("nan")
+            score = validate(scorer(candidate), view.valid, metric)
+            if best is None or score > best[1]:
+                best = (candidate, score)
+            advance(1)
     if best is None:
         raise ConfigError("nothing to choose from")
     return best

@@ -18,11 +18,13 @@ from palate.core.errors import DataError
 from palate.core.item_features import ItemFeatures
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries, TrainView
+from palate.evaluation.known import KNOWN
 from palate.evaluation.slices import item_slices, sliced_recall, user_slices
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
 from palate.metrics.held_out import rank_held_out, validate
 from palate.metrics.lists import evaluate_lists
+from palate.ranking.scorer import Scorer
 
 KS = (5, 10, 20, 50)
 METRICS = ("recall", "capped_recall", "ndcg", "hit_rate", "mrr", "map", "precision")
@@ -110,7 +112,7 @@ class MatchTask(Task[Matcher]):
             _beyond(lists, questions, counts, data),
             _slices(lists, questions, counts, data),
             seconds,
-            about | {"mask": data.spec.mask, "model": model.name},
+            about | {"mask": data.spec.mask, "model": model.name, KNOWN: _known(scorer, questions)},
             questions,
             lists,
         )
@@ -125,6 +127,12 @@ def _without_additions(queries: EvaluationQueries, n_items: int, scored: int) ->
         return queries
     candidates = np.ones(n_items, bool) if queries.candidates is None else queries.candidates
     return replace(queries, candidates=np.concatenate([candidates, np.zeros(scored - n_items, bool)]))
+
+
+def _known(scorer: Scorer, queries: EvaluationQueries) -> float:
+    """Share of the candidates that the scorer has scores for."""
+    able = scorer.scorable()
+    return float((able if queries.candidates is None else able[: len(queries.candidates)][queries.candidates]).mean())
 
 
 def _train_counts(data: Dataset) -> IntArray:

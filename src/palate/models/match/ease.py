@@ -21,11 +21,16 @@ from palate.core.config import ModelConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.models.base import Recommender
+from palate.models.match.shared.cost import say_cost
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
+
+
+MATRICES = 3
+"""Dense items x items matrices at the peak: X^T X, its inverse, and the weights of the scorer before."""
 
 
 class ItemItemScorer(Scorer):
@@ -77,10 +82,12 @@ class EASE(Recommender):
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         refuse_large(train.n_items, self.config.max_items, self.name)
+        grid = self.config.grid if self.config.l2 is None else (self.config.l2,)
+        tried = len(grid) if train.valid is not None and len(grid) > 1 else 0
+        say_cost(self.name, train.n_items, MATRICES, tried + 1, inverse)
         gram = dense_gram(train.matrix)
         known = train.warm_items
-        grid = self.config.grid if self.config.l2 is None else (self.config.l2,)
-        if len(grid) > 1 and train.valid is not None:
+        if tried:
             self._l2, _ = choose(train, grid, lambda l2: ItemItemScorer(ease_weights(gram, l2), known), run.metric)
         else:
             self._l2 = grid[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from palate.contracts import Capabilities, models
@@ -69,20 +71,28 @@ class CountScorer(Scorer):
 
 @models.register("popularity")
 class Popularity(Recommender):
-    """Score = number of training positives of the item."""
+    """Score = number of training positives of the item, or the logarithm of one more than it."""
 
     name = "popularity"
     paper = "baseline"
     capabilities = Capabilities(new_users=True)
     deterministic = True
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"log": {"log": True}}
+
     class Config(ModelConfig):
-        """No settings."""
+        """Settings of popularity."""
+
+        log: bool = Field(
+            False,
+            description="scores log(1 + count): the same order, on a scale that can be added to other scores",
+        )
 
     config: Config
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
-        self.register_buffer("counts", torch.from_numpy(train.popularity.astype(np.float32)))
+        counts = torch.from_numpy(train.popularity.astype(np.float32))
+        self.register_buffer("counts", counts.log1p() if self.config.log else counts)
         return True
 
     def scorer(self) -> Scorer:

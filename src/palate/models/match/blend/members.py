@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from palate.contracts import Matcher, models
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, UnsupportedError
+from palate.models.match.shared.cost import fits_memory
+from palate.ranking.scorer import PaddedScorer, Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
 
-MEMBERS = ("ease_content", "freedom", "content_kernel", "content_kernel@raw", "content_kernel@aligned")
+log = logging.getLogger("palate")
+MEMBERS = (
+    "popularity@log",
+    "ease_content",
+    "freedom",
+    "content_kernel",
+    "content_kernel@raw",
+    "content_kernel@aligned",
+)
+MATRICES = 4
+"""Dense items x items matrices that a member with a closed form holds at its peak."""
 DEFAULTS: dict[str, dict[str, Any]] = {"freedom": {"validate_every": 3, "patience": 5, "epochs": 120}}
 
 
@@ -56,11 +69,45 @@ def members_for(train: TrainView) -> list[str]:
     for name in MEMBERS:
         kind = models.get(name.partition("@")[0])
         limit = kind.Config.model_fields.get("max_items")
-        fits = limit is None or train.n_items <= limit.default
+        fits = limit is None or _closed_form_fits(name, train.n_items, limit.default)
         if (
             fits
             and (content or not kind.requirements.content)
             and (bool(train.features) or not kind.requirements.dense)
         ):
             names.append(name)
-    return names or (["ease"] if train.n_items <= 25_000 else ["lightgcn"])
+    if not content:
+        names.append("ease" if _closed_form_fits("ease", train.n_items, 25_000) else "lightgcn")
+    return names
+
+
+def _closed_form_fits(name: str, n_items: int, limit: int) -> bool:
+    """Whether a catalogue is small enough for dense items x items matrices; said where only memory is lacking."""
+    if n_items > limit:
+        return False
+    if fits_memory(n_items, MATRICES):
+        return True
+    log.warning("blend leaves out %s: its matrices of %s items do not fit into the memory that is free", name, n_items)
+    return False
+
+
+def scorers_of(names: Sequence[str], members: Sequence[Matcher], n_items: int = 0) -> list[Scorer]:
+    """Scorers of fitted members, all over at least ``n_items`` items.
+
+    Args:
+        names: of the members.
+        members: fitted.
+        n_items: rows that a member which cannot take in new items is padded to.
+
+    Raises:
+        UnsupportedError: for a member that only lists.
+    """
+    scorers = [member.scorer() for member in members]
+    for name, scorer in zip(names, scorers):
+        if not scorer.can_score:
+            raise UnsupportedError(
+                f"{name} lists items without scores of single items, so its scores cannot be blended",
+                key="members",
+                hint="leave it out of the members",
+            )
+    return [PaddedScorer(s, n_items) if s.n_items < n_items else s for s in scorers]

@@ -1,8 +1,9 @@
 """Blend, the default: several members, weighted separately for warm and for cold items.
 
 Scores are standardised per user over the items known in training, so that adding items changes no score. Weights are
-chosen on the warm and on the cold part of validation. A member that has no score for an item is left out of that
-item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (TREC 1994).
+chosen on the warm and on the cold part of validation, then an offset of the items that were in the catalogue and that
+nobody took; on validation the blend is never below one of its members. A member that has no score for an item is left
+out of that item's mean. Our own recipe; weighted z-score fusion goes back to Fox and Shaw (TREC 1994).
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError, UnsupportedError
+from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
+from palate.core.progress import track
 from palate.models.base import Recommender
-from palate.models.match.blend.members import member_of, members_for
+from palate.models.match.blend.by_slice import Weights, choose_weights
+from palate.models.match.blend.members import member_of, members_for, scorers_of
 from palate.models.match.blend.scorer import BlendScorer
-from palate.models.match.blend.weights import weights_by_slice
-from palate.ranking.scorer import PaddedScorer, Scorer
+from palate.ranking.scorer import Scorer
 from palate.training.fit import fit_member
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Blend(Recommender):
     paper = "Palate; z-score fusion after Fox and Shaw, TREC 1994"
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
     requirements = Requirements(fields=True)
+    exports = ("vectors of members", "lists")
 
     class Config(ContentConfig):
         """Settings of the blend.
@@ -56,6 +59,9 @@ class Blend(Recommender):
         )
         cold_weights: tuple[float, ...] | None = Field(
             None, description="a weight for each member, for items without behaviour; None chooses on validation"
+        )
+        cold_offset: float | None = Field(
+            None, description="added to the scores of items known without behaviour; None chooses on validation"
         )
 
     config: Config
@@ -90,31 +96,34 @@ class Blend(Recommender):
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen: dict[str, dict[str, Any]] = {}
-        for index, (name, member) in enumerate(zip(self._names, self._matchers())):
+        named = list(enumerate(zip(self._names, self._matchers())))
+        for index, (name, member) in track(named, "member", names=lambda one: one[1][0]):
             chosen = fit_member(member, train, run.member(f"{index}-{name}"))
             self._chosen[name] = {**member.config.model_dump(exclude_defaults=True), **chosen}
         if not train.visible_items.all():
             self.update_items(ItemFeatures.of(train.all_features, train.n_items))
-        scorers = [member.scorer() for member in self._matchers()]
-        for name, scorer in zip(self._names, scorers):
-            if not scorer.can_score:
-                raise UnsupportedError(
-                    f"{name} lists items without scores of single items, so its scores cannot be blended",
-                    key="members",
-                    hint="leave it out of the members",
-                )
+        scorers = scorers_of(self._names, self._matchers())
         rows = [np.flatnonzero(s.scorable() & train.visible_items & train.warm_items) for s in scorers]
         for index, known in enumerate(rows):
             self.register_buffer(f"known_{index}", torch.from_numpy(known))
-        given_weights = {"warm": self.config.warm_weights, "cold": self.config.cold_weights}
-        self._weights = weights_by_slice(scorers, self._known(), train, run, given_weights)
+        c = self.config
+        self._weights = choose_weights(
+            scorers, self._names, self._known(), train, run, c.warm_weights, c.cold_weights, c.cold_offset
+        )
+        self._catalogue = train.n_items
         if not train.visible_items.all():
             self.update_items(ItemFeatures.of(train.visible, train.n_items))
         return True
 
     def selected_settings(self) -> dict[str, Any]:
-        weights = {f"{part}_weights": tuple(values) for part, values in self._weights.items()}
-        return {"members": tuple(self._names), "settings": self._chosen, **weights}
+        found = self._weights
+        return {
+            "members": tuple(self._names),
+            "settings": self._chosen,
+            "warm_weights": tuple(found.warm),
+            "cold_weights": tuple(found.cold),
+            "cold_offset": found.offset,
+        }
 
     def on_fit_end(self) -> None:
         for member in self._matchers():
@@ -131,12 +140,13 @@ class Blend(Recommender):
             self.register_buffer("warm", grown)
 
     def scorer(self) -> Scorer:
-        warm, cold = (torch.tensor(self._weights[part], dtype=torch.float32) for part in ("warm", "cold"))
-        n_items = len(self.get_buffer("warm"))
-        scorers = [
-            PaddedScorer(s, n_items) if s.n_items < n_items else s for s in (m.scorer() for m in self._matchers())
-        ]
-        return BlendScorer(scorers, self._known(), warm, cold, self.get_buffer("warm"), self._names)
+        weights, warm = self._weights, self.get_buffer("warm")
+        n_items = len(warm)
+        scorers = scorers_of(self._names, self._matchers(), n_items)
+        offsets = torch.where(warm, 0.0, weights.offset)
+        offsets[self._catalogue :] = 0.0
+        by_slice = (torch.tensor(part, dtype=torch.float32) for part in (weights.warm, weights.cold))
+        return BlendScorer(scorers, self._known(), *by_slice, warm, self._names, offsets)
 
     def user_tensors(self) -> dict[str, slice]:
         owned = (
@@ -152,7 +162,8 @@ class Blend(Recommender):
     def extra_state(self) -> dict[str, Any]:
         nested = [member.extra_state() for member in self._matchers()]
         shapes = [dict(member.input_spec.features) if member.input_spec else {} for member in self._matchers()]
-        return {"names": self._names, "weights": self._weights, "members": nested, "features": shapes}
+        state = {"names": self._names, "weights": vars(self._weights), "catalogue": self._catalogue}
+        return {**state, "members": nested, "features": shapes}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Build the members and restore their state.
@@ -163,10 +174,11 @@ class Blend(Recommender):
         Raises:
             ConfigError: before :meth:`build`.
         """
-        self._weights = {part: list(values) for part, values in state["weights"].items()}
+        # older runs have neither offset nor validation
+        self._weights = Weights(**state["weights"])
         if self.input_spec is None:
             raise ConfigError("the blend is not built", hint="call build(shape) first")
-        self._names = list(state["names"])
+        self._names, self._catalogue = list(state["names"]), state.get("catalogue", self.input_spec.n_items)
         self.build(self.input_spec)
         for member, nested, features in zip(self._matchers(), state["members"], state["features"]):
             member.build(InputSpec(self.input_spec.n_users, self.input_spec.n_items, features))

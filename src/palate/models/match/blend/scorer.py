@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palate.core.batch import IntArray, UserBatch
 from palate.core.errors import ConfigError
-from palate.models.match.blend.weights import standardise
+from palate.models.match.blend.candidates import standardise
 from palate.ranking.scorer import Scorer
 
 
@@ -25,6 +25,7 @@ class BlendScorer(Scorer):
         cold_weights: float32 [M], for items without.
         warm: bool [N], items with behaviour.
         names: the members' names.
+        offsets: float32 [N], added to each item's mean; None adds nothing.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class BlendScorer(Scorer):
         cold_weights: Tensor,
         warm: Tensor,
         names: Sequence[str] = (),
+        offsets: Tensor | None = None,
     ) -> None:
         super().__init__(scorers[0].n_items)
         self.scorers, self.known, self.warm, self.names = scorers, known, warm, tuple(names)
@@ -42,6 +44,7 @@ class BlendScorer(Scorer):
         weights = torch.where(warm[:, None], warm_weights, cold_weights) * able
         self.mass = weights.sum(1)
         self.weights = weights / self.mass.clamp(min=1e-12)[:, None]
+        self.offsets = offsets if offsets is not None and bool(offsets.any()) else None
 
     def score(self, users: UserBatch, items: IntArray | None = None) -> Tensor:
         """Weighted mean of the members' standardised scores, float32 [B, N].
@@ -64,6 +67,7 @@ class BlendScorer(Scorer):
             raise ConfigError(
                 "every member of the blend has weight 0", key="warm_weights", hint="give one a weight above 0"
             )
+        total = total if self.offsets is None else total + self.offsets
         return total if items is None else total[:, torch.as_tensor(items)]
 
     def scorable(self) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from palate.core.content import Features
 from palate.core.context import RunContext
+from palate.core.progress import progress
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
 from palate.models.match.content_kernel.config import KernelConfig
@@ -86,14 +87,19 @@ def search_kernel(
     profiles = [(l2, mix) for l2 in smoothed for mix in _grid(config.mix, config.mix_grid)]
     popularities = _grid(config.popularity, config.popularity_grid)
     sharpness, ridges = _grid(config.sharpness, config.sharpness_grid), _grid(config.ridge, config.ridge_grid)
-    for sharp, ridge in itertools.product(sharpness, ridges):
-        judge({groups[0]: sharp}, ridge, profiles, popularities)
-    for group in groups[1:]:
-        base = best[1]
-        given = (config.media or {}).get(group)
-        for weight in config.media_grid[1:] if given is None else (given,):
-            weights = {**base["weights"], group: weight}
-            judge(weights, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
+    media = {group: (config.media or {}).get(group) for group in groups[1:]}
+    tried = {group: config.media_grid[1:] if given is None else (given,) for group, given in media.items()}
+    kernels = len(sharpness) * len(ridges) + sum(map(len, tried.values()))
+    with progress("choosing the kernel", kernels) as advance:
+        for sharp, ridge in itertools.product(sharpness, ridges):
+            judge({groups[0]: sharp}, ridge, profiles, popularities)
+            advance(1)
+        for group, grid in tried.items():
+            base = best[1]
+            for weight in grid:
+                weights = {**base["weights"], group: weight}
+                judge(weights, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
+                advance(1)
     return best[1]
 
 

@@ -21,12 +21,14 @@ from palate.contracts import Capabilities, InputSpec, Requirements, models
 from palate.core.config import ContentConfig
 from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
+from palate.core.progress import progress
 from palate.core.tuning import Fusion
 from palate.features.item_content import ItemContent
 from palate.models.base import Recommender
 from palate.models.match.ease import ItemItemScorer, inverse, refuse_large
 from palate.models.match.ease_content.prior import prior_graph, prior_weights, row_normalised, weighted_gram, widened
 from palate.models.match.ease_content.scorer import ArrivalsScorer
+from palate.models.match.shared.cost import say_cost
 from palate.models.match.shared.nearest import Near, nearest
 from palate.ranking.scorer import Scorer
 from palate.training.selection import choose
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
+MATRICES = 4
+"""Dense items x items matrices at the peak: X^T W X, its inverse, and the weights before and after widening."""
 Setting = tuple[float, float, float, float]
 LARGE = 10_000
 """Above this many items a second inverse costs more than it is likely to find: l2 and power keep their defaults."""
@@ -85,6 +89,7 @@ class EASEContent(Recommender):
 
     def setup(self, train: TrainView, run: RunContext) -> None:
         refuse_large(train.n_items, self.config.max_items, self.name)
+        say_cost(self.name, train.n_items, MATRICES, self._inverses(train), inverse)
         super().setup(train, run)
         self.content.fit(ItemFeatures.of(train.features, train.n_items))
         self.register_buffer("known", torch.from_numpy(train.warm_items))
@@ -115,6 +120,13 @@ class EASEContent(Recommender):
         self.register_buffer("weights", weights_at(best))
         return True
 
+    def _inverses(self, train: TrainView) -> int:
+        """Inverses that the search computes: one for each value of l2 and of power that is tried."""
+        c = self.config
+        if train.valid is None or train.n_items > LARGE:
+            return 1
+        return 1 + sum(len(grid) for value, grid in ((c.l2, c.l2_grid), (c.power, c.power_grid)) if value is None)
+
     def _search(
         self,
         view: TrainView,
@@ -132,13 +144,15 @@ class EASEContent(Recommender):
             return judged[setting]
 
         best = start
-        for axis, grid in enumerate(grids):
-            for value in grid:
-                tried = list(best)
-                tried[axis] = value
-                setting = (tried[0], tried[1], tried[2], tried[3])
-                if score(setting) > score(best):
-                    best = setting
+        with progress("choosing settings", sum(len(grid) for grid in grids), eta=False) as advance:
+            for axis, grid in enumerate(grids):
+                for value in grid:
+                    tried = list(best)
+                    tried[axis] = value
+                    setting = (tried[0], tried[1], tried[2], tried[3])
+                    if score(setting) > score(best):
+                        best = setting
+                    advance(1)
         return best
 
     def selected_settings(self) -> dict[str, Any]:

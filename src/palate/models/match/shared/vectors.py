@@ -36,6 +36,8 @@ class VectorMatcher(Recommender):
         final_items: float32 [n_items, d], None before the end of training.
     """
 
+    exports = ("vectors", "onnx", "lists")
+
     negatives: ClassVar[int] = 1
     user_parameters: ClassVar[tuple[str, ...]] = ()
     training_only: ClassVar[tuple[str, ...]] = ()
