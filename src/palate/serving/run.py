@@ -67,7 +67,7 @@ def serve(
     with _shared_metrics(workers), bind_socket(host, port) as listening:
         port = listening.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-        config = _config(settings, workers)
+        config = server_config(settings, "palate.serving.run:worker", workers)
 
         def ready() -> None:
             if on_ready is not None:
@@ -117,13 +117,20 @@ def _ignore_hangup() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def _config(settings: Settings, workers: int) -> uvicorn.Config:
+def server_config(settings: Settings, app: str | FastAPI, workers: int = 1) -> uvicorn.Config:
+    """The configuration of uvicorn.
+
+    Args:
+        settings: how the run is served.
+        app: the app, or the name of a function that makes it in each process.
+        workers: number of processes.
+    """
     import uvicorn
 
     from palate.serving.network.protocol import LimitedProtocol
 
     return uvicorn.Config(
-        "palate.serving.run:worker", factory=True, workers=workers, access_log=False, log_level="error",
+        app, factory=isinstance(app, str), workers=workers, access_log=False, log_level="error",
         server_header=False, timeout_graceful_shutdown=10, http=LimitedProtocol, ws="none",
         timeout_worker_healthcheck=60, proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies),
