@@ -132,7 +132,7 @@ def server_config(settings: Settings, app: str | FastAPI, workers: int = 1) -> u
     return uvicorn.Config(
         app, factory=isinstance(app, str), workers=workers, access_log=False, log_level="error",
         server_header=False, timeout_graceful_shutdown=10, http=LimitedProtocol, ws="none",
-        timeout_worker_healthcheck=60, proxy_headers=bool(settings.proxies),
+        proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies),
     )  # fmt: skip
 

@@ -24,6 +24,8 @@ from palate.serving.network.sockets import bind_socket
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a process that died is replaced; doubled each time, until one serves again."""
+ANSWER_SECONDS, HUNG_SECONDS = 0.5, 60.0
+"""Time that a process has to answer its supervisor, and after which one that served is taken to hang."""
 STOP_SECONDS = 15.0
 """Time that a process has to finish its requests once its supervisor is gone."""
 
@@ -46,6 +48,7 @@ class Workers(Multiprocess):
         self._last: socket.socket | None = None
         self._has_served = self._has_failed = False
         self._pause, self._next_start = FIRST_PAUSE, 0.0
+        self._last_answers: dict[Process, float] = {}
         super().__init__(config, [])
 
     @property
@@ -72,16 +75,17 @@ class Workers(Multiprocess):
             raise ConfigError("no worker process could start", hint="its error is printed above")
 
     def keep_subprocess_alive(self) -> None:
-        """Replace processes that died or hang."""
+        """Replace processes that died or hang; one that still loads may take its time."""
         for at, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
-            if process.process.is_alive() and process.is_alive(timeout=self.config.timeout_worker_healthcheck):
-                self._note_ready(process)
-            elif not self._has_served:
+            if process.process.is_alive() and self._answers(process):
+                continue
+            if not self._has_served:
                 self._has_failed = True
                 self.should_exit.set()
             elif time.monotonic() >= self._next_start:
+                self._last_answers.pop(process, None)
                 process.kill()
                 process.join()
                 self._next_start = time.monotonic() + self._pause
@@ -98,13 +102,18 @@ class Workers(Multiprocess):
     def handle_hup(self) -> None:
         """Ignore a hangup: runs are reloaded by themselves, and connections are not to be cut."""
 
-    def _note_ready(self, process: Process) -> None:
-        if process.is_ready():
-            if not self._has_served:
-                self._has_served = True
-                self.on_ready()
-            if time.monotonic() > self._next_start + self._pause:
-                self._pause = FIRST_PAUSE
+    def _answers(self, process: Process) -> bool:
+        """Whether a process serves, or may yet: it loads, or answered not long ago."""
+        now = time.monotonic()
+        if not process.is_ready(timeout=ANSWER_SECONDS):
+            return now - self._last_answers.get(process, now) < HUNG_SECONDS
+        if not self._has_served:
+            self._has_served = True
+            self.on_ready()
+        if process not in self._last_answers:
+            self._pause = FIRST_PAUSE
+        self._last_answers[process] = now
+        return True
 
 
 def end_with_supervisor() -> None:
