@@ -164,4 +164,5 @@ def _shared_metrics(workers: int) -> Iterator[None]:
     try:
         yield
     finally:
+        del os.environ[MULTIPROCESS_DIR]
         shutil.rmtree(folder, ignore_errors=True)
