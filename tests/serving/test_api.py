@@ -66,7 +66,12 @@ def test_a_session_of_requests(api, world):
     picture = base64.b64encode((world / items.frame["image"][row]).read_bytes()).decode()
     first = ids(client.post("/v1/recommend", json={"k": 3}))
     sent = {"events": [{"user": "ada", "item": first[0], "type": "like", "event_id": "e1"}]}
-    assert [client.post("/v1/events", json=sent).json() for _ in range(2)] == [{"stored": 1}] * 2
+    assert client.post("/v1/events", json=sent).json() == {"stored": 1, "duplicates": 0}
+    assert client.post("/v1/events", json=sent).json() == {"stored": 0, "duplicates": 1}
+    clash = {"events": [{**sent["events"][0], "type": "hide"}]}
+    is_problem(client.post("/v1/events", json=clash), 409, "another event", "e1")
+    theirs = {"events": [{**clash["events"][0], "user": "ben"}]}
+    assert client.post("/v1/events", json=theirs).json() == {"stored": 1, "duplicates": 0}
     told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "include_reasons": True}).json()
     assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["reasons"] == [first[0]]
     assert told["run"] == ready["run"] and told["source"] == "match" and told["timings"][0]["outcome"] == "ok"
@@ -92,11 +97,13 @@ def test_a_session_of_requests(api, world):
     )
     assert client.delete("/v1/items/a/b%3Fc").status_code == 204
     is_problem(client.get("/v1/items/a/b%3Fc"), 404)
-    assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False}
-    assert client.post("/v1/recommend", json={"user": "ada"}).json()["source"] == "popular"
+    assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False, "run_files_erased": True}
+    told = client.post("/v1/recommend", json={"user": "ada"}).json()
+    assert (told["source"], told["fallback"]) == ("popular", "new_user")
     figures = client.get("/metrics").text
     assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{kind="items"} 80.0' in figures
     assert 'palate_stage_seconds_count{outcome="ok",stage="match"}' in figures and "a/b" not in figures
+    assert 'palate_fallback_total{reason="new_user",source="popular"}' in figures
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -91,7 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
     service = RecommenderService(
         settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url
     )
+    app.state.health_threads = CapacityLimiter(2)
     app.state.service, app.state.metrics, app.state.generators = service, Metrics(), GeneratorPool()
+    service.on_response = app.state.metrics.observe_list
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)
     add_error_handlers(app)
     app.include_router(router)

@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from palate.core.errors import PalateError
 from palate.serving.api.response_schemas import Problem
+from palate.serving.availability import DatabaseUnavailable
+from palate.serving.events import DuplicateKeyError
 
 LOG = logging.getLogger("palate.serving")
 MEDIA_TYPE = "application/problem+json"
@@ -94,6 +96,14 @@ def add_error_handlers(app: FastAPI) -> None:
         ]
         first = f"{errors[0]['location']}: {errors[0]['message']}"
         return problem(422, first if len(faults) == 1 else f"{len(faults)} fields are invalid; {first}", errors)
+
+    @app.exception_handler(DatabaseUnavailable)
+    async def _unavailable(request: Request, error: DatabaseUnavailable) -> Response:
+        return error_problem(503, error)
+
+    @app.exception_handler(DuplicateKeyError)
+    async def _conflict(request: Request, error: DuplicateKeyError) -> Response:
+        return error_problem(409, error)
 
     @app.exception_handler(PalateError)
     async def _refused(request: Request, error: PalateError) -> Response:

@@ -15,17 +15,19 @@ from palate.serving.events import Event
 router = APIRouter(tags=["users"])
 
 
-@router.post("/v1/events", response_model=schemas.StoredEvents, status_code=201, responses=BODY_ERRORS)
+@router.post(
+    "/v1/events", response_model=schemas.StoredEvents, status_code=201, responses=BODY_ERRORS | documented(409)
+)
 def log_events(body: bodies.EventsBody, request: Request) -> Response:
     """Store events; they are on disk when this is answered, and count in the next list."""
-    return JsonResponse({"stored": service_of(request).log_events(map(_event, body.events))}, 201)
+    places, duplicates = service_of(request).log_events(map(_event, body.events))
+    return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
 @router.delete("/v1/users/{user:path}", response_model=schemas.ErasedUser, responses=documented(422))
 def erase_user(user: UserId, request: Request) -> Response:
     """Erase a user's events, history and vectors, here and in the run."""
-    events, known = service_of(request).erase_user(user)
-    return JsonResponse({"events": events, "known": known})
+    return JsonResponse(service_of(request).erase_user(user)._asdict())
 
 
 def _event(body: bodies.EventBody) -> Event:
