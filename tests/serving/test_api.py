@@ -410,3 +410,68 @@ def test_the_openapi_description_is_complete(api):
     for path, item in described["paths"].items():
         for method, operation in item.items():
             assert operation.get("description") or operation.get("summary"), (method, path)
+
+
+def test_a_database_that_is_away(api, monkeypatch):
+    client = api()
+    service = client.app.state.service
+    known, first = next(iter(service.snapshot.users)), service.snapshot.ids[0]
+    event = {"events": [{"user": "ada", "item": first, "type": "like"}]}
+
+    def away(*given, **values):
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        for name in ("_rows", "_data_version", "_transaction"):
+            patch.setattr(service.database, name, away)
+        told = client.post("/v1/recommend", json={"user": known, "k": 3}).json()
+        assert len(told["items"]) == 3 and told["fallback"] is None and "database" in told["notes"][0]
+        assert told["timings"][0]["stage"] == "history" and told["timings"][0]["outcome"] == "failed"
+        told = client.post("/v1/recommend", json={"user": "ada", "k": 3}).json()
+        assert len(told["items"]) == 3 and told["fallback"] == "history_unavailable"
+        refused = client.post("/v1/events", json=event)
+        is_problem(refused, 503, "at the moment")
+        assert refused.headers["retry-after"] == "1"
+        is_problem(client.delete("/v1/users/ada"), 503)
+        is_problem(client.get("/readyz"), 503, "at the moment")
+        assert client.get("/healthz").status_code == 200
+        figures = client.get("/metrics")
+        assert figures.status_code == 200 and 'reason="history_unavailable"' in figures.text
+    service.database.reads.succeeded()
+    service.database.writes.succeeded()
+    assert client.get("/readyz").status_code == 200
+    assert client.post("/v1/events", json=event).json() == {"stored": 1, "duplicates": 0}
+
+
+def test_likes_and_hides_are_taken_back(api):
+    client = api()
+    first = ids(client.post("/v1/recommend", json={"k": 2}))
+
+    def send(item, kind):
+        sent = {"events": [{"user": "ada", "item": item, "type": kind}]}
+        assert client.post("/v1/events", json=sent).status_code == 201
+
+    near = ids(client.post("/v1/similar", json={"item": first[0], "k": 3, "user": "ada"}))
+    send(near[0], "hide")
+    send(first[1], "like")
+    for path, body in (
+        ("/v1/similar", {"item": first[0], "k": 80, "user": "ada"}),
+        ("/v1/search", {"similar_to": first[0], "k": 80, "user": "ada"}),
+        ("/v1/recommend", {"user": "ada", "k": 80, "include_seen": True}),
+    ):
+        assert near[0] not in ids(client.post(path, json=body))
+    send(near[0], "unhide")
+    assert near[0] in ids(client.post("/v1/similar", json={"item": first[0], "k": 80, "user": "ada"}))
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["fallback"] is None
+    send(first[1], "unlike")
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["fallback"] == "new_user"
+
+
+def test_a_filter_that_nothing_matches_gives_an_empty_list_and_a_warning(api):
+    client = api()
+    told = client.post("/v1/recommend", json={"filters": {"category": "sold out"}}).json()
+    assert told["items"] == [] and told["notes"] == ["filters: no item has 'sold out' as its category"]
+    frame = client.app.state.service.snapshot.items.frame
+    price = frame["price"][0]
+    same = {str(item) for item in frame.filter(frame["price"] == price)["item_id"]}
+    assert set(ids(client.post("/v1/recommend", json={"filters": {"price": price}, "k": 80}))) == same
