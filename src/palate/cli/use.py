@@ -102,37 +102,53 @@ def serve(
     run: show.RunPath,
     compare: Annotated[list[str] | None, typer.Option(help="further run that can answer, repeatable")] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on, 0 for any that is free")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="number of processes")] = 1,
     state: Annotated[str | None, typer.Option(help="folder of the service's state [default: RUN-shop]")] = None,
     events: Annotated[str | None, typer.Option(help="database URL [default: SQLite in the state folder]")] = None,
     index: Annotated[str | None, typer.Option(help="URL of a Qdrant server for the index")] = None,
     keys: Annotated[str | None, typer.Option(help="file of API keys, one a line: KEY [use|manage]")] = None,
     open: Annotated[bool, typer.Option("--open", help="serve other machines without a key")] = False,
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="name that the server answers to, besides its address, repeatable")
+    ] = None,
+    proxy_headers: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="proxy whose X-Forwarded-For and -Proto are believed, repeatable"),
+    ] = None,
     rate: Annotated[float, typer.Option(min=0, help="requests per second and client, 0 for no limit")] = 100,
     queue: Annotated[int, typer.Option(min=1, help="requests in flight per process; further ones get 503")] = 32,
+    connections: Annotated[int, typer.Option(min=1, help="connections per process")] = 1000,
+    client_connections: Annotated[int, typer.Option(min=1, help="connections of one client per process")] = 500,
+    head_timeout: Annotated[float, typer.Option(min=0.01, help="seconds for the head of a request")] = 10,
+    body_timeout: Annotated[float, typer.Option(min=0.01, help="seconds for the body of a request")] = 10,
+    idle_timeout: Annotated[float, typer.Option(min=0.01, help="seconds that a connection may be idle")] = 10,
     page: Annotated[bool, typer.Option("--page/--no-page", help="serve the web page at /")] = True,
     cors: Annotated[list[str] | None, typer.Option(help="origin that may call the API, repeatable")] = None,
     debug: show.Debug = False,
 ) -> None:
     """Serve a run: HTTP API, events, new items, and a web page."""
+    import os
+
     show.start()
-    for folder in (run, *(compare or ())):
-        _check_run(folder)
     from palate.serving.api.app import Settings
+    from palate.serving.network.limits import Limits
     from palate.serving.run import serve
 
-    settings = Settings(
-        run, state, tuple(compare or ()), events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index
+    limits = Limits(
+        head_seconds=head_timeout,
+        body_seconds=body_timeout,
+        idle_seconds=idle_timeout,
+        connections=connections,
+        client_connections=client_connections,
     )
-    typer.echo(f"serving {run} at http://{host}:{port}/, state in {settings.folder}")
-    serve(settings, host, port, workers, open)
-
-
-def _check_run(folder: str) -> None:
-    from pathlib import Path
-
-    from palate.core.errors import ArtefactError
-
-    if not (Path(folder) / "manifest.json").is_file():
-        raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
+    # a folder may be given as "."; its name addresses the run
+    extra_runs = tuple(os.path.abspath(folder) for folder in compare or ())
+    settings = Settings(
+        run, state, extra_runs, events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index,
+        host_names=tuple(host_name or ()), proxies=tuple(proxy_headers or ()), limits=limits,
+    )  # fmt: skip
+    serve(
+        settings, host, port, workers, open,
+        on_ready=lambda url: typer.echo(f"serves {run} at {url}, state in {settings.folder}"),
+    )  # fmt: skip

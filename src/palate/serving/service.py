@@ -108,8 +108,8 @@ class RecommenderService:
         )
         self._refuse_names_of_members()
         self.replication.on_erased = self._forget_lists
-        self.replication.on_reloaded = lambda: remove_unused(self.indexes)
-        remove_unused(self.indexes)
+        self.replication.on_reloaded = self._remove_unused_indexes
+        self._remove_unused_indexes()
         self.eraser = UserEraser(self.events, self.replication, scrubber)
         if poll_seconds:
             self.replication.watch(poll_seconds)
@@ -352,6 +352,9 @@ class RecommenderService:
         self.on_response(response)
         return response
 
+    def _remove_unused_indexes(self) -> None:
+        remove_unused(self.indexes)
+
     def _forget_lists(self, tokens: Sequence[str]) -> None:
         """Forget the last lists of users who were erased."""
         self.recommender.pipeline.last_lists.drop(lambda user: self.events.erasure_token(user) in tokens)
@@ -378,11 +381,11 @@ def run_names(run: str | Path, extra_runs: Sequence[str | Path] = ()) -> dict[st
     for folder in map(Path, extra_runs):
         name = os.path.basename(os.path.abspath(folder))
         if name in names:
-            other = "the served run" if name == MAIN else f"the run {str(names[name])!r}"
+            other = "the served run" if name == MAIN else f"{str(names[name])!r}"
             raise ConfigError(
-                f"the run {str(folder)!r} would be called {name!r}, as {other} is",
-                key=name,
-                hint="rename its folder, or compare by a link with another name",
+                f"two runs would have the name {name!r}: {other} is known by it",
+                key=f"--compare {folder}",
+                hint="rename the folder, or give a link with another name",
             )
         names[name] = folder
     return names

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.errors import FeatureError, MissingDependencyError
-from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named, reason_of
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _RATES = (1_000, 768_000)
@@ -70,7 +70,7 @@ def _by_soundfile(data: bytes, seconds: float, kind: str, source: object) -> tup
             samples = file.read(int(seconds * file.samplerate), dtype="float32", always_2d=True)
             return samples, int(file.samplerate)
     except (soundfile.SoundFileError, RuntimeError, ValueError, OSError, MemoryError) as error:
-        raise FeatureError(f"a damaged {kind} file ({str(error)[:200]})", file=named(source)) from error
+        raise FeatureError(f"a damaged {kind} file ({reason_of(error)})", file=named(source)) from error
 
 
 def _by_wave(data: bytes, seconds: float, source: object) -> tuple[NDArray[np.float32], int]:

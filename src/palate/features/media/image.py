@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from palate.core.errors import FeatureError
-from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named, reason_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 WORKING_SIDE = 4096
@@ -56,8 +56,7 @@ def open_image(source: bytes | str | Path, *, near: int | None = None, limits: L
     except FeatureError:
         raise
     except _BROKEN as error:
-        reason = str(error).strip() or type(error).__name__
-        raise FeatureError(f"a damaged {kind} picture ({reason[:200]})", file=named(source)) from error
+        raise FeatureError(f"a damaged {kind} picture ({reason_of(error)})", file=named(source)) from error
     return rgb if turn is None else rgb.transpose(turn)
 
 

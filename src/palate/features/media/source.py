@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from palate.data.media import MediaRoot
 
 VERSION = 1
 """Part of the identity of every media encoder: raise it when decoding changes what comes out."""
+_OBJECT = re.compile(r"\s*<[^<>]* at 0x[0-9a-fA-F]+>")
+"""An object in memory, as Python shows it."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,16 @@ def load_bytes(source: bytes | str | Path, limit: int) -> bytes:
 def named(source: object) -> str | None:
     """The file to name in an error; None for bytes."""
     return None if isinstance(source, bytes) else str(source)
+
+
+def reason_of(error: BaseException) -> str:
+    """What a decoder says, in a few words, without addresses of objects in memory.
+
+    Args:
+        error: the decoder's error.
+    """
+    text = " ".join(_OBJECT.sub("", str(error)).split()) or type(error).__name__
+    return text[:200]
 
 
 def expect(data: bytes, accepted: Sequence[str], source: object, medium: str) -> str:

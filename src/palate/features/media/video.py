@@ -12,7 +12,7 @@ from PIL import Image
 
 from palate.core.errors import FeatureError, MissingDependencyError
 from palate.features.media.image import open_image
-from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named
+from palate.features.media.source import LIMITS, Limits, expect, load_bytes, named, reason_of
 
 FORMATS = ("MP4", "MATROSKA", "AVI", "GIF")
 # the demuxer is named, never probed, so that no playlist or other format that opens further files is read
@@ -64,7 +64,7 @@ def read_video(
     except FeatureError:
         raise
     except (av.FFmpegError, ValueError, OSError, EOFError, MemoryError, RuntimeError) as error:
-        raise FeatureError(f"a damaged {kind} video ({str(error)[:200]})", file=named(source)) from error
+        raise FeatureError(f"a damaged {kind} video ({reason_of(error)})", file=named(source)) from error
     if not pictures:
         raise FeatureError(f"a {kind} video without frames", file=named(source))
     return pictures

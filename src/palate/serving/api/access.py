@@ -1,51 +1,74 @@
-"""Access control before a request is read: keys, request rate, requests in flight and body size."""
+"""Checks before a request reaches an endpoint: host, key, request rate, body, requests in flight."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from palate.serving.api import permissions
+from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.keys import SESSION_COOKIE, ApiKeys, Grant
 from palate.serving.api.metrics import Metrics
-from palate.serving.api.problems import problem
+from palate.serving.api.problems import INTERNAL_ERROR, problem
 from palate.serving.api.rate_limit import RateLimiter
+from palate.serving.api.request_body import MAX_BODY_BYTES, TOO_LARGE, BodyReader, BodyRefused
+from palate.serving.api.room import Room
+from palate.serving.network.limits import Limits
 
-MAX_BODY_BYTES = 12 * 2**20
-UNAUTHENTICATED = ("/healthz", "/readyz")
-"""Paths of health checks, which pass every check."""
-PUBLIC = ("/login", "/static/", "/favicon.ico")
-"""Prefixes of the paths that need no key: the login form and its files."""
-MANAGED = (("POST", "/v1/items"), ("DELETE", "/v1/items/"), ("DELETE", "/v1/users/"), ("GET", "/metrics"))
-"""(method, prefix) of requests that need the permission ``manage``."""
-MANAGED_FORMS = ("/add", "/remove")
+__all__ = ["MAX_BODY_BYTES", "AccessMiddleware"]
+
+LOG = logging.getLogger("palate.serving")
 OVERLOADED = "too many requests in flight"
-TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES // 2**20} MiB"
 SECURITY_HEADERS = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"same-origin"}
+CLIENT_LEFT = 499
+"""Status under which metrics count a request whose client has left."""
+
+
+class Refusal(NamedTuple):
+    """A request that is not passed on.
+
+    Attributes:
+        status: HTTP status.
+        detail: what is wrong.
+        hint: what the caller can do.
+        headers: headers of the response.
+    """
+
+    status: int
+    detail: str
+    hint: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class AccessMiddleware:
-    """ASGI middleware: checks keys, rates, load and size, and measures every request.
+    """ASGI middleware: checks every request, and measures it.
 
-    A worker takes ``max_in_flight`` requests at once; further ones get 503 before their bodies are read, so that those
-    in flight are answered in time and the worker recovers as soon as fewer come.
+    A request takes a place in the room once its body is complete, and leaves it once its response is made, so that
+    neither a slow upload nor a slow reader holds one. Pictures and static files take none.
 
     Args:
         app: the app behind it.
         keys: API keys.
         limiter: request rates.
-        max_in_flight: number of requests that one worker processes at once.
+        room: places of requests in flight.
         metrics: where requests are recorded.
+        limits: sizes and deadlines.
+        hosts: names that the server answers to; None for any.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, limiter: RateLimiter, max_in_flight: int, metrics: Metrics) -> None:
-        self.app, self.keys, self.limiter = app, keys, limiter
-        self.max_in_flight, self.metrics = max_in_flight, metrics
-        self.in_flight = 0
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, limiter: RateLimiter, room: Room, metrics: Metrics, limits: Limits,
+        hosts: AllowedHosts | None = None,
+    ) -> None:  # fmt: skip
+        self.app, self.keys, self.limiter, self.room = app, keys, limiter, room
+        self.metrics, self.limits, self.hosts = metrics, limits, hosts
+        self.bodies = BodyReader(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it here.
@@ -58,63 +81,77 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, path, status = time.perf_counter(), str(scope["path"]), 500
-
-        async def respond(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = int(message["status"])
-                present = {name.lower() for name, _ in message.get("headers", ())}
-                missing = [(name, value) for name, value in SECURITY_HEADERS.items() if name not in present]
-                message = {**message, "headers": [*message.get("headers", ()), *missing]}
-            await send(message)
-
-        if path in UNAUTHENTICATED:
-            await self.app(scope, receive, respond)
-            return
-        refusal = self._refusal(scope, path)
-        if refusal is not None:
-            code, detail = refusal
-            headers = {303: {"Location": "/login"}, 401: {"WWW-Authenticate": "Bearer"}}.get(code, {})
-            await problem(code, detail, headers=headers)(scope, receive, respond)
-        else:
-            self.in_flight += 1
-            try:
-                # lists are made on the event loop itself; this lets all requests that have arrived by now be counted
-                # before the next list is made
-                await asyncio.sleep(0)
-                if self.in_flight > self.max_in_flight:
-                    self.metrics.count_rejected()
-                    await problem(503, OVERLOADED)(scope, receive, respond)
-                    return
-                await self.app(scope, _limited(receive), respond)
-            finally:
-                self.in_flight -= 1
+        started, method = time.perf_counter(), str(scope["method"])
+        response = _Response(send, without_body=method == "HEAD")
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
+        path = str(scope["path"])
+        try:
+            if path in permissions.HEALTH:
+                await self.app(scope, receive, response)
+                return
+            await self._handle(scope, path, receive, response)
+        except BodyRefused as refused:
+            if refused.status:
+                await problem(scope, refused.status, refused.detail)(scope, receive, response)
+            else:
+                response.status = CLIENT_LEFT
+        except Exception as error:
+            LOG.error("%s %s failed", method, path[:200], exc_info=error)
+            if response.started:
+                raise
+            await problem(scope, 500, INTERNAL_ERROR)(scope, receive, response)
+        finally:
+            response.leave()
         route = getattr(scope.get("route"), "path", "other")
-        self.metrics.observe_request(route, scope["method"], status, time.perf_counter() - started)
+        self.metrics.observe_request(route, method, response.status, time.perf_counter() - started)
 
-    def _refusal(self, scope: Scope, path: str) -> tuple[int, str] | None:
-        """Status and detail of a request that is not passed on."""
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        client = scope["client"][0] if scope.get("client") else "unknown"
-        if self.keys and not path.startswith(PUBLIC):
-            is_page = _is_page(path)
-            grant = self._grant(headers, is_page)
-            if grant is None:
-                if is_page and scope["method"] == "GET":
-                    return 303, "an API key is required"
-                return 401, "an API key is required: Authorization: Bearer KEY"
-            client = grant.key_hash
-            if grant.permission != "manage" and _needs_manage(scope["method"], path):
-                return 403, "this key lacks the permission 'manage'"
-        if not self.limiter.allow(client):
-            return 429, "too many requests from this client"
-        if self.in_flight >= self.max_in_flight:
+    async def _handle(self, scope: Scope, path: str, receive: Receive, response: _Response) -> None:
+        refusal = self._refusal(scope, path)
+        if refusal is None:
+            if _has_body(scope):
+                max_bytes = permissions.LOGIN_BYTES if self.keys and permissions.is_public(path) else MAX_BODY_BYTES
+                receive = await self.bodies.read(receive, max_bytes)
+            if not (permissions.is_file(path) or path == "/metrics"):
+                refusal = await self._enter_room(response)
+        if refusal is None:
+            await self.app(scope, receive, response)
+        else:
+            status, detail, hint, headers = refusal
+            await problem(scope, status, detail, hint=hint, headers=headers)(scope, receive, response)
+
+    async def _enter_room(self, response: _Response) -> Refusal | None:
+        if not self.room.enter():
             self.metrics.count_rejected()
-            return 503, OVERLOADED
+            return Refusal(503, OVERLOADED)
+        response.room = self.room
+        # lists are made on the event loop itself; this lets all requests that have arrived by now be counted before the
+        # next list is made
+        await asyncio.sleep(0)
+        return None
+
+    def _refusal(self, scope: Scope, path: str) -> Refusal | None:
+        """Why a request is not passed on, as far as its head tells."""
+        method, headers = str(scope["method"]), dict[bytes, bytes](scope["headers"])
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > self.limits.url_bytes:
+            return Refusal(414, f"a URL has at most {self.limits.url_bytes} bytes")
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > self.limits.head_bytes:
+            return Refusal(431, f"the headers of a request have at most {self.limits.head_bytes} bytes")
+        if self.hosts is not None and not self.hosts.allows(scope["headers"]):
+            return Refusal(421, "this server does not answer to this host name", "palate serve --host-name NAME")
+        client = scope["client"][0] if scope.get("client") else "unknown"
+        if self.keys and not permissions.is_public(path):
+            grant = self._grant(headers, permissions.is_page(path))
+            if grant is None:
+                return _without_key(method, path)
+            client = grant.key_hash
+            if grant.permission != "manage" and permissions.needs_manage(method, path):
+                return Refusal(403, "this key lacks the permission 'manage'")
+        if permissions.is_counted(method, path) and not self.limiter.allow(client):
+            return Refusal(429, "too many requests from this client")
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            return 413, TOO_LARGE
+        if not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES:
+            return Refusal(413, TOO_LARGE)
         return None
 
     def _grant(self, headers: Mapping[bytes, bytes], is_page: bool) -> Grant | None:
@@ -131,27 +168,37 @@ class AccessMiddleware:
         return self.keys.verify_session(cookies[SESSION_COOKIE].value) if SESSION_COOKIE in cookies else None
 
 
-def _is_page(path: str) -> bool:
-    return not path.startswith("/v1/") and path not in ("/metrics", "/openapi.json")
+class _Response:
+    """ASGI send that notes the status, adds security headers, and frees the place in the room."""
+
+    def __init__(self, send: Send, without_body: bool) -> None:
+        self._send, self._without_body = send, without_body
+        self.status, self.started = 500, False
+        self.room: Room | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.started = int(message["status"]), True
+            self.leave()
+            present = {name.lower() for name, _ in message.get("headers", ())}
+            missing = [(name, value) for name, value in SECURITY_HEADERS.items() if name not in present]
+            message = {**message, "headers": [*message.get("headers", ()), *missing]}
+        elif message["type"] == "http.response.body" and self._without_body:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def leave(self) -> None:
+        if self.room is not None:
+            self.room.leave()
+            self.room = None
 
 
-def _needs_manage(method: str, path: str) -> bool:
-    if method == "POST" and path.startswith(MANAGED_FORMS):
-        return True
-    return any(method == managed and path.startswith(prefix) for managed, prefix in MANAGED)
+def _has_body(scope: Scope) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
-def _limited(receive: Receive) -> Receive:
-    """``receive`` that stops a body which turns out larger than declared."""
-    total = 0
-
-    async def counting() -> Message:
-        nonlocal total
-        message = await receive()
-        if message["type"] == "http.request":
-            total += len(message.get("body", b""))
-            if total > MAX_BODY_BYTES:
-                raise HTTPException(413, TOO_LARGE)
-        return message
-
-    return counting
+def _without_key(method: str, path: str) -> Refusal:
+    if permissions.is_page(path) and method == "GET" and not permissions.is_file(path):
+        return Refusal(303, "an API key is required", headers={"Location": "/login"})
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Refusal(401, "an API key is required: Authorization: Bearer KEY", headers=headers)

@@ -53,10 +53,11 @@ class ApiKeys:
             secret: signs session cookies.
 
         Raises:
-            ConfigError: for a malformed line, a short key, or a file without keys; it names the line, never the key.
+            ConfigError: for a file that cannot be read or holds no key, a malformed line, or a short key; it names the
+                line, never the key.
         """
         permissions: dict[str, Permission] = {}
-        lines = [] if file is None else Path(file).read_text(encoding="utf-8").splitlines()
+        lines = [] if file is None else _lines(Path(file))
         for number, line in enumerate(lines, 1):
             parts = line.split()
             if not parts or parts[0].startswith("#"):
@@ -113,6 +114,19 @@ class ApiKeys:
 
     def _signature(self, key_hash: str, expires: str) -> str:
         return hmac.new(self._secret, f"session:{key_hash}:{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+def _lines(file: Path) -> list[str]:
+    """Lines of a file of keys, which must be a plain file: a pipe or device would be waited for."""
+    hint = "give a file of keys, one a line, by --keys"
+    if file.exists() and not file.is_file():
+        raise ConfigError("not a file", file=file, hint=hint)
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError("the keys are not UTF-8 text", file=file, hint=hint) from error
+    except OSError as error:
+        raise ConfigError(f"the keys cannot be read: {error.strerror}", file=file, hint=hint) from error
 
 
 def _hash(key: str) -> str:

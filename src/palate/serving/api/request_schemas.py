@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from palate.serving.database import MAX_ID_LENGTH
@@ -13,10 +14,23 @@ from palate.serving.database import MAX_ID_LENGTH
 MAX_K, MAX_BATCH, MAX_EVENTS = 200, 100, 1000
 """Longest list, most requests or items in a batch, most events in a request."""
 
+CLOCK_SECONDS = 24 * 3600
+"""Seconds by which a client's clock may be ahead."""
+MAX_USER_LENGTH = 4000
+"""Characters of a user id that is only erased: a run may hold longer ones than the service takes."""
+
+
+def _not_future(seconds: float) -> float:
+    if not seconds <= time.time() + CLOCK_SECONDS:
+        raise ValueError("lies in the future; give seconds since 1970, not milliseconds")
+    return seconds
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Timestamp = Annotated[float, Field(ge=0, description="seconds since 1970; now by default"), AfterValidator(_not_future)]
 Image = Annotated[str, StringConstraints(min_length=1, max_length=14_000_000)]
 Value = Annotated[str, StringConstraints(max_length=20_000)]
 Column = Annotated[str, StringConstraints(max_length=200)]
@@ -175,13 +189,21 @@ class EventBody(Body):
     event_id: Annotated[
         Id | None, Field(description="unique for the user; an event that is sent again with its id is stored once")
     ] = None
-    timestamp: Annotated[float | None, Field(ge=0, le=1e11, description="seconds since 1970; now by default")] = None
+    timestamp: Timestamp | None = None
 
 
 class EventsBody(Body):
     """Events to store, all or none."""
 
     events: Annotated[list[EventBody], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class EraseBody(Body):
+    """A user to erase: any id that a run or the events may hold."""
+
+    user: Annotated[
+        str, Field(min_length=1, max_length=MAX_USER_LENGTH, description="user id, exactly as it was stored")
+    ]
 
 
 class RecommendBatchBody(Body):

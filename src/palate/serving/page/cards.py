@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from palate.serving.api.ids import id_address
 from palate.serving.page.values import format_value, looks_like_price
 from palate.serving.requests import RecommendedItem
 from palate.serving.snapshot import ModelSnapshot
@@ -51,7 +51,7 @@ class Card:
     @property
     def url(self) -> str:
         """Address of the item's page."""
-        return f"/item/{quote(self.id, safe='')}"
+        return id_address("/item", self.id)
 
     def image_url(self, size: int) -> str:
         """Address of the item's image.
@@ -140,9 +140,9 @@ def reason_card(snapshot: ModelSnapshot, row: int, clicked: bool) -> Card:
 
 def _image(snapshot: ModelSnapshot, row: int) -> str:
     """Address of an item's image; it changes when the image is replaced."""
-    address = f"/image/{quote(snapshot.ids[row], safe='')}"
+    address = id_address("/image", snapshot.ids[row])
     file = snapshot.images.get(row)
-    return address if file is None else f"{address}?v={file.stem[:12]}"
+    return address if file is None else f"{address}{'&' if '?' in address else '?'}v={file.stem[:12]}"
 
 
 def _is_short(series: pl.Series) -> bool:

@@ -1,10 +1,12 @@
 """Cookies of the page: the current user, a message for the next page, and the session.
 
-The user cookie holds a user id, as a request to the API does: it authenticates nobody and grants nothing.
+The user cookie holds a user id that this server has signed, so that a browser cannot become a user by writing one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -12,9 +14,7 @@ from urllib.parse import quote, unquote
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
-from palate.core.errors import DataError
 from palate.serving.api.keys import SESSION_COOKIE, ApiKeys
-from palate.serving.database import check_id
 
 USER_COOKIE, FLASH_COOKIE = "palate_user", "palate_flash"
 USER_SECONDS, FLASH_SECONDS = 180 * 24 * 3600, 30
@@ -38,12 +38,12 @@ def current_user(request: Request) -> str | None:
     Args:
         request: the request.
     """
-    value = request.cookies.get(USER_COOKIE)
-    if not value:
+    quoted, _, signature = request.cookies.get(USER_COOKIE, "").rpartition(".")
+    if not quoted or not hmac.compare_digest(signature.encode(), _signature(request, quoted).encode()):
         return None
     try:
-        return check_id("user", unquote(value, errors="strict"))
-    except (DataError, UnicodeDecodeError):
+        return unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
         return None
 
 
@@ -59,11 +59,9 @@ def set_user(request: Request, response: Response, user: str) -> None:
         request: the request.
         response: the response that sets the cookie.
         user: user id.
-
-    Raises:
-        DataError: for an invalid id.
     """
-    _set_cookie(request, response, USER_COOKIE, quote(check_id("user", user), safe=""), USER_SECONDS)
+    quoted = quote(user, safe="")
+    _set_cookie(request, response, USER_COOKIE, f"{quoted}.{_signature(request, quoted)}", USER_SECONDS)
 
 
 def clear_user(response: Response) -> None:
@@ -137,6 +135,11 @@ def redirect_back(target: str | None) -> RedirectResponse:
     """
     local = target is not None and target.startswith("/") and not target.startswith(("//", "/\\"))
     return RedirectResponse(target if local and target is not None and target.isprintable() else "/", 303)
+
+
+def _signature(request: Request, user: str) -> str:
+    secret: bytes = request.app.state.service.secret
+    return hmac.new(secret, f"user:{user}".encode(), hashlib.sha256).hexdigest()
 
 
 def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:

@@ -12,6 +12,7 @@ from palate.serving.api import request_schemas as bodies
 from palate.serving.api import response_schemas as schemas
 from palate.serving.api.endpoints.shared import ITEM_ERRORS, service_of, unknown_item_is_404
 from palate.serving.api.generators import GeneratorPool
+from palate.serving.api.ids import item_id, user_id
 from palate.serving.api.responses import JsonResponse
 
 router = APIRouter(tags=["content"])
@@ -24,8 +25,9 @@ def generate(body: bodies.GenerateBody, request: Request) -> Response:
     pool: GeneratorPool = request.app.state.generators
     name, generator = pool.get(body.kind, body.generator)
     with unknown_item_is_404():
-        snapshot, _, row = service.find_item(body.item)
-    user = service.user_state(snapshot, body.user, body.history)
+        snapshot, _, row = service.find_item(item_id(service, body.item))
+    known = None if body.user is None else user_id(service, body.user)
+    user = service.user_state(snapshot, known, body.history)
     item, *history = (snapshot.items.frame.row(int(at), named=True) for at in (row, *user.history))
     content = generator.generate([GenerationRequest(body.kind, item, history, body.prompt)], seed=body.seed)[0]
     return JsonResponse(

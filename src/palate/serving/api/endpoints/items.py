@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, JsonValue
@@ -11,9 +11,11 @@ from starlette.responses import Response
 
 from palate.serving.api import request_schemas as bodies
 from palate.serving.api import response_schemas as schemas
-from palate.serving.api.endpoints.shared import BODY_ERRORS, ItemId, service_of, unknown_item_is_404
+from palate.serving.api.endpoints.shared import BODY_ERRORS, ItemId, ItemQuery, service_of, unknown_item_is_404
+from palate.serving.api.ids import id_address, item_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
+from palate.serving.api.threads import run_apart
 from palate.serving.catalog_updates import editable_columns
 from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, thumbnail
 from palate.serving.snapshot import ModelSnapshot
@@ -34,47 +36,82 @@ Size = Annotated[
 ]
 
 
+IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **documented(404, 422)}
+
+
 @router.post("/v1/items", response_model=schemas.StoredItems, status_code=201, responses=BODY_ERRORS)
 def put_items(body: bodies.ItemsBody, request: Request) -> Response:
     """Add or update items, all or none; they can be recommended when this is answered."""
-    records = [(item.id, item.fields, None if item.image is None else decode_base64(item.image)) for item in body.items]
-    statuses = service_of(request).put_items(records)
-    return JsonResponse({"items": [{"id": i.id, "status": status} for i, status in zip(body.items, statuses)]}, 201)
+    service = service_of(request)
+    ids = [item_id(service, item.id) for item in body.items]
+    images = [None if item.image is None else decode_base64(item.image) for item in body.items]
+    statuses = service.put_items([(name, item.fields, image) for name, item, image in zip(ids, body.items, images)])
+    return JsonResponse({"items": [{"id": name, "status": status} for name, status in zip(ids, statuses)]}, 201)
 
 
-@router.get("/v1/items/{item:path}", response_model=schemas.CatalogItem, responses=documented(404, 422))
+@router.get("/v1/items/{item:id}", response_model=schemas.CatalogItem, responses=documented(404, 422))
 def get_item(item: ItemId, request: Request) -> Response:
     """An item of the catalogue."""
+    return _item(request, item)
+
+
+@router.get("/v1/items", response_model=schemas.CatalogItem, responses=documented(404, 422))
+def get_item_by_query(item: ItemQuery, request: Request) -> Response:
+    """An item whose id a path cannot hold, such as ``..``."""
+    return _item(request, item)
+
+
+@router.delete("/v1/items/{item:id}", status_code=204, responses=documented(404, 422))
+def remove_item(item: ItemId, request: Request) -> Response:
+    """Remove an item from every list from now on."""
+    return _remove(request, item)
+
+
+@router.delete("/v1/items", status_code=204, responses=documented(404, 422))
+def remove_item_by_query(item: ItemQuery, request: Request) -> Response:
+    """Remove an item whose id a path cannot hold, such as ``..``."""
+    return _remove(request, item)
+
+
+@router.get("/v1/images/{item:id}", response_class=Response, responses=IMAGE_RESPONSES)
+async def get_image(item: ItemId, request: Request, size: Size = 320) -> Response:
+    """The image of an item as a JPEG thumbnail."""
+    return await run_apart("files", lambda: _image(request, item, size))
+
+
+@router.get("/v1/images", response_class=Response, responses=IMAGE_RESPONSES)
+async def get_image_by_query(item: ItemQuery, request: Request, size: Size = 320) -> Response:
+    """The image of an item whose id a path cannot hold, such as ``..``."""
+    return await run_apart("files", lambda: _image(request, item, size))
+
+
+def _item(request: Request, item: str) -> Response:
+    service = service_of(request)
+    name = item_id(service, item)
     with unknown_item_is_404():
-        snapshot, _, row = service_of(request).find_item(item)
+        snapshot, _, row = service.find_item(name)
     values, columns = snapshot.items.frame.row(row, named=True), editable_columns(snapshot.items)
     return JsonResponse(
         {
-            "id": item,
+            "id": name,
             "title": snapshot.stats.titles[row],
-            "fields": {name: _json(value) for name, value in values.items() if name in columns},
-            "image_url": f"/v1/images/{item}" if item_image(snapshot, row) is not None else None,
+            "fields": {column: _json(value) for column, value in values.items() if column in columns},
+            "image_url": id_address("/v1/images", name) if item_image(snapshot, row) is not None else None,
         }
     )
 
 
-@router.delete("/v1/items/{item:path}", status_code=204, responses=documented(404, 422))
-def remove_item(item: ItemId, request: Request) -> Response:
-    """Remove an item from every list from now on."""
+def _remove(request: Request, item: str) -> Response:
+    service = service_of(request)
     with unknown_item_is_404():
-        service_of(request).remove_item(item)
+        service.remove_item(item_id(service, item))
     return Response(status_code=204)
 
 
-@router.get(
-    "/v1/images/{item:path}",
-    response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **documented(404, 422)},
-)
-def get_image(item: ItemId, request: Request, size: Size = 320) -> Response:
-    """The image of an item as a JPEG thumbnail."""
+def _image(request: Request, item: str, size: int) -> Response:
+    service = service_of(request)
     with unknown_item_is_404():
-        snapshot, _, row = service_of(request).find_item(item)
+        snapshot, _, row = service.find_item(item_id(service, item))
     data = _thumbnail(snapshot, row, size)
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 

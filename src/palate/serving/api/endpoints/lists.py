@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,9 +11,11 @@ from starlette.responses import Response
 from palate.serving.api import request_schemas as bodies
 from palate.serving.api import response_schemas as schemas
 from palate.serving.api.endpoints.shared import BODY_ERRORS, ITEM_ERRORS, image_bytes, service_of, unknown_item_is_404
+from palate.serving.api.ids import item_id, user_id
 from palate.serving.api.responses import JsonObject, JsonResponse, explanation_json, response_json
 from palate.serving.filters import FilterValue
 from palate.serving.requests import RecommendRequest
+from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["lists"])
 
@@ -22,15 +24,15 @@ router = APIRouter(tags=["lists"])
 async def recommend(body: bodies.RecommendBody, request: Request) -> Response:
     """The best items for a user, a history, a text, an image, or for an unknown user."""
     if body.image is not None:
-        return await _respond(lambda: _recommend(request, _recommend_request(body)), False)
-    query = _recommend_request(body)
+        return await _respond(lambda: _recommend(request, _recommend_request(request, body)), False)
+    query = _recommend_request(request, body)
     return await _respond(lambda: _recommend(request, query), service_of(request).is_fast(query))
 
 
 @router.post("/v1/recommend/batch", response_model=schemas.RecommendationLists, responses=BODY_ERRORS)
 def recommend_batch(body: bodies.RecommendBatchBody, request: Request) -> Response:
     """Several lists at once; if one fails, all fail."""
-    return JsonResponse({"responses": [_recommend(request, _recommend_request(one)) for one in body.requests]})
+    return JsonResponse({"responses": [_recommend(request, _recommend_request(request, one)) for one in body.requests]})
 
 
 @router.post("/v1/similar", response_model=schemas.RecommendationList, responses=ITEM_ERRORS)
@@ -55,12 +57,13 @@ def search(body: bodies.SearchBody, request: Request) -> Response:
     The latter needs encoders that share a space; a run without them answers 422 and names what is needed.
     """
     with unknown_item_is_404():
+        service = service_of(request)
         query = RecommendRequest(
             body.k,
-            user=body.user,
+            user=None if body.user is None else user_id(service, body.user),
             text=body.text,
             image=image_bytes(body.image),
-            similar_to=body.similar_to,
+            similar_to=None if body.similar_to is None else item_id(service, body.similar_to),
             filters=_filters(body),
             model=body.model,
         )
@@ -71,7 +74,9 @@ def search(body: bodies.SearchBody, request: Request) -> Response:
 def explain(body: bodies.ExplainBody, request: Request) -> Response:
     """Contributions to the score of an item: history, modalities, other users' behaviour, shared attributes."""
     with unknown_item_is_404():
-        explanation = service_of(request).explain(body.item, body.user, body.history, body.model)
+        service = service_of(request)
+        user = None if body.user is None else user_id(service, body.user)
+        explanation = service.explain(item_id(service, body.item), user, _history(service, body.history), body.model)
     return JsonResponse(explanation_json(explanation))
 
 
@@ -81,14 +86,20 @@ def _recommend(request: Request, query: RecommendRequest) -> JsonObject:
 
 def _similar(request: Request, body: bodies.SimilarBody) -> JsonObject:
     service = service_of(request)
-    return response_json(service.similar_items(body.item, body.k, _filters(body), body.model, body.user))
+    item, user = item_id(service, body.item), None if body.user is None else user_id(service, body.user)
+    return response_json(service.similar_items(item, body.k, _filters(body), body.model, user))
 
 
-def _recommend_request(body: bodies.RecommendBody) -> RecommendRequest:
+def _history(service: RecommenderService, items: Sequence[str] | None) -> list[str] | None:
+    return None if items is None else [item_id(service, item) for item in items]
+
+
+def _recommend_request(request: Request, body: bodies.RecommendBody) -> RecommendRequest:
+    service = service_of(request)
     return RecommendRequest(
         body.k,
-        user=body.user,
-        history=body.history,
+        user=None if body.user is None else user_id(service, body.user),
+        history=_history(service, body.history),
         text=body.text,
         image=image_bytes(body.image),
         filters=_filters(body),

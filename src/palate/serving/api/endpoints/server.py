@@ -1,20 +1,17 @@
-"""Health, readiness and metrics of the server."""
+"""Health, readiness and metrics of the server: answered whatever its load."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from anyio import to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from palate.serving.api import response_schemas as schemas
 from palate.serving.api.endpoints.shared import service_of
+from palate.serving.api.health import Health
 from palate.serving.api.metrics import Metrics
-from palate.serving.api.problems import problem
+from palate.serving.api.problems import documented, problem
 from palate.serving.api.responses import JsonResponse
-from palate.serving.availability import DatabaseUnavailable
-from palate.serving.service import RecommenderService
+from palate.serving.api.threads import run_apart
 
 router = APIRouter(tags=["server"])
 
@@ -25,29 +22,22 @@ async def healthz() -> Response:
     return JsonResponse({"status": "ok"})
 
 
-@router.get("/readyz", response_model=schemas.Readiness, responses={503: {"model": schemas.Problem}})
+@router.get("/readyz", response_model=schemas.Readiness, responses={503: documented()[503]})
 async def readyz(request: Request) -> Response:
-    """The run that answers; 503 while the database does not answer, or the run was replaced by a damaged one."""
-    service = service_of(request)
-    # not among the threads of requests, which may all be taken
-    if problems := await to_thread.run_sync(service.problems, limiter=request.app.state.health_threads):
-        return problem(503, "; ".join(problems))
-    snapshot = service.snapshot
+    """The run that answers; 503 while requests are shed, the database does not answer, or the run is damaged."""
+    health: Health = request.app.state.health
+    fault = await health.fault()
+    if fault is not None:
+        return problem(request.scope, 503, fault.detail, hint=fault.hint)
+    snapshot = service_of(request).snapshot
     return JsonResponse({"run": snapshot.fingerprint, "items": int(snapshot.active.sum())})
 
 
-@router.get("/metrics", response_class=Response)
-def metrics(request: Request) -> Response:
+@router.get("/metrics", response_class=Response, responses=documented())
+async def metrics(request: Request) -> Response:
     """Metrics for Prometheus."""
-    service = service_of(request)
+    health: Health = request.app.state.health
     collected: Metrics = request.app.state.metrics
-    text = collected.exposition(lambda: _sizes(service))
+    sizes = {"items": int(service_of(request).snapshot.active.sum()), "events": await health.event_count()}
+    text = await run_apart("health", lambda: collected.exposition(lambda: sizes))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _sizes(service: RecommenderService) -> dict[str, int]:
-    sizes = {"items": int(service.snapshot.active.sum())}
-    # while the database does not answer, the other metrics are wanted most of all
-    with suppress(DatabaseUnavailable):
-        sizes["events"] = service.events.count()
-    return sizes

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Path, Request
+from fastapi import Path, Query, Request
 from starlette.exceptions import HTTPException
 
 from palate.serving.api.problems import documented
@@ -14,11 +14,16 @@ from palate.serving.database import MAX_ID_LENGTH
 from palate.serving.images import decode_base64, sanitize_image
 from palate.serving.service import RecommenderService, UnknownItem
 
+MAX_USER_ADDRESS = 600
+"""Characters of a user id in an address: percent-encoded, they are within the length of a URL."""
+
 ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, description="item id")]
-UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, description="user id")]
-BODY_ERRORS = documented(400, 413, 422)
+UserId = Annotated[str, Path(min_length=1, max_length=MAX_USER_ADDRESS, description="user id")]
+ItemQuery = Annotated[str, Query(alias="id", min_length=1, max_length=MAX_ID_LENGTH, description="item id")]
+UserQuery = Annotated[str, Query(alias="id", min_length=1, max_length=MAX_USER_ADDRESS, description="user id")]
+BODY_ERRORS = documented(400, 408, 413, 422)
 """Errors of a request with a body."""
-ITEM_ERRORS = documented(400, 404, 413, 422)
+ITEM_ERRORS = documented(400, 404, 408, 413, 422)
 """Errors of a request with a body that names an item."""
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from palate.core.errors import DataError
 from palate.serving.api import request_schemas as bodies
 from palate.serving.api import response_schemas as schemas
-from palate.serving.api.endpoints.shared import BODY_ERRORS, UserId, service_of
+from palate.serving.api.endpoints.shared import BODY_ERRORS, UserId, UserQuery, service_of
+from palate.serving.api.ids import clean_id, item_id, user_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.events import Event
+from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["users"])
 
@@ -20,16 +25,46 @@ router = APIRouter(tags=["users"])
 )
 def log_events(body: bodies.EventsBody, request: Request) -> Response:
     """Store events; they are on disk when this is answered, and count in the next list."""
-    places, duplicates = service_of(request).log_events(map(_event, body.events))
+    service = service_of(request)
+    places, duplicates = service.log_events([_event(service, event) for event in body.events])
     return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
-@router.delete("/v1/users/{user:path}", response_model=schemas.ErasedUser, responses=documented(422))
+@router.delete("/v1/users/{user:id}", response_model=schemas.ErasedUser, responses=documented(422))
 def erase_user(user: UserId, request: Request) -> Response:
     """Erase a user's events, history and vectors, here and in the run."""
-    return JsonResponse(service_of(request).erase_user(user)._asdict())
+    return _erase(request, user)
 
 
-def _event(body: bodies.EventBody) -> Event:
-    optional = {"key": body.event_id, "time": body.timestamp}
-    return Event(body.user, body.item, body.type, **{k: v for k, v in optional.items() if v is not None})  # type: ignore[arg-type]
+@router.delete("/v1/users", response_model=schemas.ErasedUser, responses=documented(422))
+def erase_user_by_query(user: UserQuery, request: Request) -> Response:
+    """Erase a user whose id a path cannot hold, such as ``..``."""
+    return _erase(request, user)
+
+
+@router.post("/v1/users/erase", response_model=schemas.ErasedUser, responses=BODY_ERRORS)
+def erase_user_by_body(body: bodies.EraseBody, request: Request) -> Response:
+    """Erase a user whose id shall not be part of an address, which proxies log."""
+    return _erase(request, body.user)
+
+
+def _erase(request: Request, user: str) -> Response:
+    """Erase the id as it was sent, and in the spelling in which events of it are stored."""
+    service = service_of(request)
+    spellings = {user: None}
+    with suppress(DataError):
+        spellings[clean_id("user", user)] = None
+    erased = [service.erase_user(spelling) for spelling in spellings]
+    return JsonResponse(
+        {
+            "events": sum(one.events for one in erased),
+            "known": any(one.known for one in erased),
+            "run_files_erased": all(one.run_files_erased for one in erased),
+        }
+    )
+
+
+def _event(service: RecommenderService, body: bodies.EventBody) -> Event:
+    optional = {"key": None if body.event_id is None else clean_id("event_id", body.event_id), "time": body.timestamp}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return Event(user_id(service, body.user), item_id(service, body.item), body.type, **given)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from palate.core.errors import PalateError
+from palate.serving.api.ids import item_id
 from palate.serving.page.cards import item_card
 from palate.serving.page.cookies import set_flash
 from palate.serving.page.form import Form, FormContent
@@ -68,14 +69,14 @@ def store(request: Request, form: Form) -> Response:
     try:
         main, _ = form_fields(snapshot, -1, form.fields)
         fields = parse_fields(snapshot, form.fields, not exists)
-        name = item or new_item_id(snapshot, main[0].value if main else "")
+        name = item_id(service, item or new_item_id(snapshot, main[0].value if main else ""))
         status = service.put_items([(name, fields, form.image)])[0]
     except PalateError as error:
         place = f"{error.column}: " if error.column else ""
         return _render_again(request, service, form, f"{place}{error.message}", error.hint or "")
     url = item_card(service.snapshot, service.snapshot.row(name)).url
     if status == "added":
-        return RedirectResponse(f"{url}?added=1", 303)
+        return RedirectResponse(f"{url}{'&' if '?' in url else '?'}added=1", 303)
     response = RedirectResponse(url, 303)
     set_flash(request, response, "updated", name)
     return response

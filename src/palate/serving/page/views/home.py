@@ -12,7 +12,7 @@ from palate.core.errors import DataError
 from palate.serving.events import Event
 from palate.serving.images import item_image
 from palate.serving.page.cards import Card, item_card
-from palate.serving.page.cookies import current_user, guest_id, redirect_back, set_flash, set_user
+from palate.serving.page.cookies import can_manage, current_user, guest_id, redirect_back, set_flash, set_user
 from palate.serving.page.facets import catalog_facets, parse_filters
 from palate.serving.page.form import Form
 from palate.serving.page.render import render_fragment, render_page, service_of
@@ -65,7 +65,7 @@ def home(request: Request) -> Response:
         facets=catalog_facets(service.snapshot, query),
         sliders=parse_sliders(query),
         slider_texts=SLIDERS,
-        suggested=suggested_users(service) if user is None else [],
+        suggested=suggested_users(service) if user is None and can_manage(request) else [],
         collage=_collage(service) if user is None else [],
     )
 

@@ -90,7 +90,8 @@ def register(router: APIRouter) -> None:
         router: router of the page.
     """
     router.get("/explanation")(explanation)
-    router.get("/item/{item:path}")(item_page)
+    router.get("/item/{item:id}")(item_page)
+    router.get("/item")(item_page_by_query)
 
 
 def item_page(request: Request, item: str) -> Response:
@@ -123,6 +124,18 @@ def item_page(request: Request, item: str) -> Response:
         positions=rank_positions(service, item, user, similar) if added else [],
         explanation=_explain(service, item, user) if query.get("explain") == "1" and user is not None else None,
     )
+
+
+def item_page_by_query(request: Request) -> Response:
+    """The page of an item whose id a path cannot hold, such as ``..``.
+
+    Args:
+        request: the request; its parameter ``id`` is the item.
+
+    Raises:
+        UnknownItem: for an unknown item.
+    """
+    return item_page(request, request.query_params.get("id", ""))
 
 
 def explanation(request: Request) -> Response:

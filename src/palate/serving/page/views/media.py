@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from palate.core.files import digest
+from palate.serving.api.threads import run_apart
 from palate.serving.images import THUMBNAIL_SIDES, item_image, thumbnail
 from palate.serving.page.render import service_of, static_files
 
@@ -25,13 +26,14 @@ def register(router: APIRouter) -> None:
     Args:
         router: router of the page.
     """
-    router.get("/image/{item:path}")(image)
+    router.get("/image/{item:id}")(image)
+    router.get("/image")(image_by_query)
     router.get("/static/{name}")(static)
     router.get("/favicon.ico")(favicon)
 
 
-def image(request: Request, item: str) -> Response:
-    """A thumbnail of an item's image; a placeholder where there is none that can be opened.
+async def image(request: Request, item: str) -> Response:
+    """The image of an item.
 
     Args:
         request: the request; its parameter ``size`` is the longest side in pixels.
@@ -41,6 +43,46 @@ def image(request: Request, item: str) -> Response:
         UnknownItem: for an unknown item.
         HTTPException: 422 for a size that is not offered.
     """
+    return await run_apart("files", lambda: _image(request, item))
+
+
+async def image_by_query(request: Request) -> Response:
+    """The image of an item whose id a path cannot hold, such as ``..``.
+
+    Args:
+        request: the request; its parameter ``id`` is the item.
+
+    Raises:
+        UnknownItem: for an unknown item.
+        HTTPException: 422 for a size that is not offered.
+    """
+    return await run_apart("files", lambda: _image(request, request.query_params.get("id", "")))
+
+
+async def static(request: Request, name: str) -> Response:
+    """A static file.
+
+    Args:
+        request: the request.
+        name: file name.
+
+    Raises:
+        HTTPException: 404 for an unknown file.
+    """
+    return _static(request, name)
+
+
+async def favicon(request: Request) -> Response:
+    """The icon of a browser tab.
+
+    Args:
+        request: the request.
+    """
+    return _static(request, "icon.svg")
+
+
+def _image(request: Request, item: str) -> Response:
+    """A thumbnail; a placeholder where there is no image that can be opened."""
     service, query = service_of(request), request.query_params
     snapshot, _, row = service.find_item(item)
     size = next((side for side in THUMBNAIL_SIDES if query.get("size") == str(side)), None)
@@ -54,30 +96,12 @@ def image(request: Request, item: str) -> Response:
     return _cached(request, data, media_type, IMMUTABLE if "v" in query else ONE_HOUR)
 
 
-def static(request: Request, name: str) -> Response:
-    """A static file.
-
-    Args:
-        request: the request.
-        name: file name.
-
-    Raises:
-        HTTPException: 404 for an unknown file.
-    """
+def _static(request: Request, name: str) -> Response:
     file = static_files().get(name)
     if file is None:
         raise HTTPException(404, "There is no such file.")
     policy = IMMUTABLE if request.query_params.get("v") == file.version else ONE_HOUR
     return _cached(request, file.data, file.media_type, policy)
-
-
-def favicon(request: Request) -> Response:
-    """The icon of a browser tab.
-
-    Args:
-        request: the request.
-    """
-    return static(request, "icon.svg")
 
 
 def placeholder(title: str, item: str) -> bytes:

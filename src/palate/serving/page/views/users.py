@@ -10,8 +10,10 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from palate.core.errors import DataError
+from palate.serving.api.ids import user_id
 from palate.serving.availability import DatabaseUnavailable
-from palate.serving.page.cookies import clear_user, guest_id, redirect_back, set_user
+from palate.serving.page.cookies import can_manage, clear_user, current_user, guest_id, redirect_back, set_user
 from palate.serving.page.form import Form
 from palate.serving.page.render import render_fragment, render_page, service_of
 from palate.serving.service import RecommenderService
@@ -77,15 +79,21 @@ def user_list(request: Request) -> Response:
 def select(request: Request, form: Form) -> Response:
     """Select a user for this browser; a new guest without a name.
 
+    Where keys are required, only one who may manage can select a user that exists: a name is no password.
+
     Args:
         request: the request.
         form: ``user`` and the address to go back to, ``next``.
 
     Raises:
-        DataError: for an invalid id.
+        DataError: for an invalid id, or one that is taken.
     """
+    service, named = service_of(request), form.get("user")
+    user = guest_id() if named is None else user_id(service, named)
+    if named is not None and user != current_user(request) and not can_manage(request) and _exists(service, user):
+        raise DataError("This name is taken.", key=user, hint="Choose another name, or continue as a guest.")
     response = redirect_back(form.get("next"))
-    set_user(request, response, form.get("user") or guest_id())
+    set_user(request, response, user)
     return response
 
 
@@ -112,6 +120,10 @@ def suggested_users(service: RecommenderService) -> list[UserOption]:
     names = [name for name, row in known.items() if lengths[row] >= least]
     chosen = np.linspace(0, len(names) - 1, min(SUGGESTIONS, len(names))).astype(int).tolist()
     return [UserOption(names[at], lengths[known[names[at]]]) for at in chosen if _is_known(service, names[at])]
+
+
+def _exists(service: RecommenderService, user: str) -> bool:
+    return user in service.snapshot.users or bool(service.events.for_user(user))
 
 
 def _matching(service: RecommenderService, query: str) -> tuple[list[UserOption], int]:

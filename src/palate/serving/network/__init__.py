@@ -1,0 +1,1 @@
+"""The server's network side: sockets, connections and their limits, processes."""
