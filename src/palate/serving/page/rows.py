@@ -144,11 +144,9 @@ def similar_cards(
         filters: column -> values or bounds.
         exclude: item ids that are left out.
     """
-    snapshot, model = service.resolve_model(None)
-    history, similar_to = ([item], None) if model.new_users else (None, item)
-    request = RecommendRequest(k, history=history, similar_to=similar_to, filters=filters, exclude=exclude)
+    request = RecommendRequest(k, similar_to=item, filters=filters, exclude=exclude)
     try:
-        return item_cards(snapshot, service.recommend(request).items)
+        return item_cards(service.snapshot, service.recommend(request).items)
     except (UnsupportedError, FeatureError):
         return []
 
