@@ -2,7 +2,7 @@
 
 An item's relevance is sum_l w_l / (60 + rank_l) over the list by words and the list by vectors. Items whose title is
 the query come before all others, then those whose title begins with it, then those with an attribute value that is the
-query; among equals the more popular first.
+query; among these, popularity and the score by words count alike.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from palate.serving.snapshot import ModelSnapshot
 RANK_OFFSET = 60.0
 VECTOR_ITEMS = 100
 """Items that the list by vectors holds."""
-MIN_COVERAGE = 0.34
+MIN_COVERAGE = 0.45
 """Share of the query's words, by rarity, that the best item must match if no vector is close."""
 MIN_COSINE = 0.35
 """Cosine above which a text counts as close to the query."""
 MIN_ITEM_COVERAGE = 0.5
 """Share of the best coverage that an item must reach to be listed by its words."""
-TIERS = {"exact": 3.0, "begins": 2.0, "value": 1.0}
+TIERS = {"exact": 4.0, "begins": 2.0, "value": 1.0}
 
 
 class TextRelevance(NamedTuple):
@@ -64,8 +64,9 @@ def text_relevance(snapshot: ModelSnapshot, text: str) -> TextRelevance:
         order = listed[np.lexsort((-popularity[listed], -values[listed]))]
         scores[order] += weight / (RANK_OFFSET + 1 + np.arange(len(order), dtype=np.float32))
     share = np.log1p(popularity) / max(float(np.log1p(popularity.max(initial=1))), 1e-9)
+    within = WITHIN_TIER * (share + match.scores / max(float(match.scores.max(initial=0.0)), 1e-9))
     for mask, name in ((match.exact, "exact"), (match.begins & ~match.exact, "begins"), (match.value, "value")):
-        scores[mask] += TIERS[name] + 0.1 * share[mask]
+        scores[mask] += TIERS[name] + within[mask]
     fits = by_words | by_vectors
     note = "" if fits.any() else f"no good match for {text!r}"
     return TextRelevance(np.where(fits, scores, -np.inf).astype(np.float32), note)
