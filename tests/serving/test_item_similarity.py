@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from palate.core.errors import UnsupportedError
+from palate.core.errors import FeatureError
 from palate.ranking.scorer import Scorer
 from palate.serving import item_similarity as module
 from palate.serving.snapshot import ModelSnapshot, ServedModel
@@ -36,11 +36,17 @@ def resolved(monkeypatch):
     model = ServedModel("main", Pairs(table), np.ones(N, bool), new_users=True)
     snapshot = object.__new__(ModelSnapshot)
 
-    def no_content(snapshot, query):
-        raise UnsupportedError("this run reads nothing")
-
-    monkeypatch.setattr(module, "content_similarity", no_content)
+    set_content(monkeypatch, None)
     return SimpleNamespace(snapshot=snapshot, model=model, table=table)
+
+
+def set_content(monkeypatch, values):
+    def similarity(row):
+        if values is None:
+            raise FeatureError("this item has no content to compare")
+        return values
+
+    monkeypatch.setattr(module, "aspects_of", lambda snapshot: SimpleNamespace(similarity=similarity))
 
 
 def similar(resolved, row):
@@ -61,9 +67,9 @@ def test_the_lift_by_hand(resolved):
 
 
 def test_content_is_added_and_decides_where_behaviour_is_unknown(resolved, monkeypatch):
-    content = np.full(N, -np.inf, np.float32)
+    content = np.full(N, np.nan, np.float32)
     content[[5, 6]] = 3.0, -3.0
-    monkeypatch.setattr(module, "content_similarity", lambda snapshot, query: content)
+    set_content(monkeypatch, content)
     both = similar(resolved, 3)
     behaviour = (both - both.mean()) / both.std()
     assert both[5] - both[6] > 1.0 and np.isfinite(behaviour).all()
@@ -74,5 +80,5 @@ def test_content_is_added_and_decides_where_behaviour_is_unknown(resolved, monke
 
 def test_without_behaviour_and_content_the_reason_is_given(resolved):
     blind = ServedModel("main", resolved.model.scorer, np.ones(N, bool), new_users=False)
-    with pytest.raises(UnsupportedError, match="reads nothing"):
+    with pytest.raises(FeatureError, match="no content"):
         module.item_similarity((resolved.snapshot, blind), 3)

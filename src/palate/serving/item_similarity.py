@@ -2,8 +2,8 @@
 
 By behaviour an item j is close to i as far as its score for a user who took only i exceeds what it scores for users
 who took only another item: z_ij = (s_ij - mean_h s_hj) / std_h s_hj over a sample of items h. An item that everybody
-takes has a high mean and gains nothing by it. By content it is the mean of the modalities' cosines, each standardised
-over the catalogue. The two are added, each standardised; what an item lacks counts as average. Our own recipe.
+takes has a high mean and gains nothing by it. By content see :mod:`palate.serving.item_aspects`. The two are added,
+each standardised; what an item lacks counts as average. Our own recipe.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
-from palate.core.errors import FeatureError, UnsupportedError
-from palate.serving.content_similarity import SearchQuery, content_similarity
+from palate.core.errors import FeatureError
+from palate.serving.item_aspects import aspects_of
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
 
 SAMPLE, BLOCK_SCORES = 128, 1 << 23
 """Items whose scores are the baseline; scores in memory at once."""
-CONTENT_WEIGHT = 1.0
 MIN_SPREAD = 0.1
 """Spread of an item's scores, as a share of the median spread, below which its scores say little."""
 
@@ -53,17 +52,15 @@ def item_similarity(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
         float32 [items], the higher the more alike; -inf for items of which nothing is known.
 
     Raises:
-        UnsupportedError: if the model takes no history and the run reads no content.
-        FeatureError: if nothing is known of the item.
+        FeatureError: if nothing is known of the item, neither by behaviour nor by content.
     """
     snapshot, model = resolved
     parts: list[NDArray[np.float32]] = []
     if model.new_users and model.can_score and model.scorer.scorable()[row]:
         parts.append(_by_behaviour(resolved, row))
     try:
-        content = content_similarity(snapshot, SearchQuery(item=row))
-        parts.append(np.float32(CONTENT_WEIGHT) * _standardised(np.where(np.isfinite(content), content, np.nan)))
-    except (UnsupportedError, FeatureError):
+        parts.append(_standardised(aspects_of(snapshot).similarity(row)))
+    except FeatureError:
         if not parts:
             raise
     stacked = np.stack(parts)

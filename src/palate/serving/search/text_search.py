@@ -26,6 +26,8 @@ MIN_COSINE = 0.35
 MIN_ITEM_COVERAGE = 0.5
 """Share of the best coverage that an item must reach to be listed by its words."""
 TIERS = {"exact": 4.0, "begins": 2.0, "value": 1.0}
+WITHIN_TIER = 0.4
+"""Weight of popularity and of the score by words among items that the same rule prefers; tiers stay apart."""
 
 
 class TextRelevance(NamedTuple):
