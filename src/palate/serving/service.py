@@ -169,7 +169,7 @@ class RecommenderService:
         model: str | None = None,
         hidden_for: str | None = None,
     ) -> RecommendResponse:
-        """Items for a user who took only ``item``; by content where the model takes no history.
+        """Items that are alike by behaviour and by content, with popularity divided out.
 
         Args:
             item: item id.
@@ -183,11 +183,10 @@ class RecommenderService:
             ConfigError: for an unknown model.
             PalateError: if the run cannot compare items by content.
         """
-        found = self.find_item(item, model)
-        request = RecommendRequest(k, history=[item], filters=filters or {}, model=model, hidden_for=hidden_for)
-        if found.model.new_users:
-            return self._recommend(ResolvedModel(found.snapshot, found.model), request)
-        return self.recommend(RecommendRequest(k, similar_to=item, filters=filters or {}, hidden_for=hidden_for))
+        self.find_item(item, model)
+        return self.recommend(
+            RecommendRequest(k, similar_to=item, filters=filters or {}, model=model, hidden_for=hidden_for)
+        )
 
     def explain(
         self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
