@@ -31,6 +31,15 @@ def shop(items: int, users: int, dim: int, seed: int = 0, interactions: int = 20
     return folder
 
 
+def films() -> Path:
+    """The default run of the real films, made once under PALATE_WORK."""
+    folder = WORK / "serving" / "run-films"
+    if not (folder / "manifest.json").is_file():
+        data = str(Path(os.environ["PALATE_DATA"]) / "movies")
+        subprocess.run([sys.executable, "-m", "palate", "fit", data, "--out", str(folder)], check=True)
+    return folder
+
+
 def ids(run: Path) -> tuple[list[str], list[str]]:
     """Users and items that a run knows."""
     users, items = (pl.read_parquet(run / file)["id"].to_list() for file in ("users.parquet", "items/ids.parquet"))

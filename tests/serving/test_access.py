@@ -188,22 +188,22 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
     one = client(keys=False)
     service = one.app.state.service
 
-    def away():
+    def away(*given, **values):
         raise OSError("connection refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.catalog_log, "last", away)
-        patch.setattr(service.events, "count", away)
+        patch.setattr(service.database, "_rows", away)
         answered = one.get("/readyz")
         assert answered.status_code == 503 and "refused" not in answered.text and "database" in answered.text
         assert "palate_size" in one.get("/metrics").text
+    service.database.reads.succeeded()
     assert one.get("/readyz").status_code == 200
     import threading
 
     frozen = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr("palate.serving.api.health.SECONDS", 0.05)
-        patch.setattr(service.catalog_log, "last", lambda: frozen.wait(20))
+        patch.setattr(service, "problems", lambda: frozen.wait(20))
         patch.setattr(service.events, "count", lambda: frozen.wait(20))
         assert [one.get("/readyz").status_code for _ in range(6)] == [503] * 6
         assert one.get("/metrics").status_code == 200 == one.get("/healthz").status_code
