@@ -17,6 +17,7 @@ from palate.serving.api.keys import ApiKeys
 from palate.serving.database import Database
 from palate.serving.network.connections import ConnectionTable
 from palate.serving.service import run_names
+from palate.serving.settings import Settings
 
 ORIGIN = re.compile(r"https?://[^/\s?#]+", re.IGNORECASE)
 
