@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+Callback = Callable[[Mapping[str, Any]], None]
+"""Called with what is known of an epoch: model, phase, epoch, losses, valid, seconds."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class RunContext:
         checkpoint_seconds: at least this many seconds between two writes.
         fingerprint: name of the run; a checkpoint of another run is ignored.
         workers: processes that prepare batches; 0 prepares them in the training process.
+        callbacks: are called after every epoch with its record.
     """
 
     seed: int = 0
@@ -27,6 +33,7 @@ class RunContext:
     checkpoint_seconds: float = 30.0
     fingerprint: str = ""
     workers: int = 0
+    callbacks: tuple[Callback, ...] = ()
 
     def member(self, name: str) -> RunContext:
         """The context of one member of a composed model: a checkpoint and a fingerprint of its own.

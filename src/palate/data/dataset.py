@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.content import Features
+from palate.core.boundary import public
 from palate.core.errors import DataError
 from palate.core.files import digest
+from palate.core.given import as_features
 from palate.data.catalog import Catalog
 from palate.data.columns import errors_from, guess_interactions, guess_items
 from palate.data.event_split import EventSplit, split_events
@@ -29,7 +30,7 @@ from palate.data.splits import TEST, TRAIN, VALID, Positives, Split, SplitSpec, 
 from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Catalogues of items and users, and their interactions.
 
@@ -58,6 +59,7 @@ class Dataset:
     searches: QueryLog | None = None
 
     @classmethod
+    @public
     def from_frames(
         cls,
         items: Any,
@@ -68,7 +70,7 @@ class Dataset:
         roles: Mapping[str, str | Sequence[str]] | None = None,
         positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
-        features: Mapping[str, Features] | None = None,
+        features: Mapping[str, Any] | None = None,
         relations: Relations | None = None,
         root: str | Path | None = None,
         name: str = "frames",
@@ -89,7 +91,8 @@ class Dataset:
             positive: the rule for positives, such as ``{"rating": ">=4"}``; every event counts by default.
             split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
                 parts, else ``random``.
-            features: ready vectors by modality, aligned with ``items``.
+            features: ready vectors by modality, aligned with ``items``: arrays [items, width], in which a row of NaN
+                is an item without them, or ``palate.Features``.
             relations: edges between items, or from items to other entities.
             root: folder that relative media paths start from.
             name: for reports.
@@ -104,6 +107,7 @@ class Dataset:
 
         Raises:
             DataError: naming column and row, for example an interaction with an item that the table lacks.
+            FeatureError: naming row and column of a vector that is not finite.
             ConfigError: if ``split`` cannot be read.
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
@@ -120,7 +124,8 @@ class Dataset:
         else:
             user_catalog = _user_catalog(to_polars(users), role_columns["user"], read_from.get("users"))
         folder = None if root is None else Path(root)
-        catalog = Catalog(item_frame, item_ids, kinds, folder, features or {}, read_from.get("items"))
+        ready = {name: as_features(vectors, name) for name, vectors in (features or {}).items()}
+        catalog = Catalog(item_frame, item_ids, kinds, folder, ready, read_from.get("items"))
         ids = catalog.ids, user_catalog.ids
         table, drop_notes, dropped = dense_log(log, role_columns, *ids, read_from.get("interactions"))
         searched = [table] if "query" in table.columns else []
@@ -143,6 +148,7 @@ class Dataset:
             build_query_log(searched, query_frame, read_from.get("queries")),
         )
 
+    @public
     def with_split(self, split: SplitSpec | str) -> Dataset:
         """The same data with another split.
 
@@ -154,16 +160,27 @@ class Dataset:
         """
         return replace(self, spec=SplitSpec.parse(split) if isinstance(split, str) else split)
 
-    def with_features(self, features: Mapping[str, Features]) -> Dataset:
+    @public
+    def with_features(self, features: Mapping[str, Any]) -> Dataset:
         """The same data with ready vectors for some modalities.
 
         Args:
-            features: vectors by modality, aligned with the items.
+            features: vectors by modality, aligned with the items, as for :meth:`from_frames`.
 
         Raises:
             DataError: if the vectors are not aligned.
+            FeatureError: naming row and column of a vector that is not finite.
         """
-        return replace(self, items=replace(self.items, given={**self.items.given, **features}))
+        ready = {name: as_features(vectors, name) for name, vectors in features.items()}
+        return replace(self, items=replace(self.items, given={**self.items.given, **ready}))
+
+    def __repr__(self) -> str:
+        parts = [f"{self.n_users:,} users", f"{self.n_items:,} items", f"{len(self.interactions):,} interactions"]
+        content = ", ".join(self.items.modalities) or "none"
+        return (
+            f"<Dataset {self.name}: {', '.join(parts)}; content: {content}; positives: {self.positive}; "
+            f"split: {self.spec}>"
+        )
 
     @property
     def n_users(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from palate.core.boundary import public
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
 from palate.core.registry import Registry
@@ -56,6 +57,7 @@ class Reader(Protocol):
 readers: Registry[Reader] = Registry("layout", ("palate.data.readers",), "palate.readers")
 
 
+@public
 def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset:
     """Read a data set in any known layout.
 

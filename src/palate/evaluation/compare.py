@@ -14,6 +14,7 @@ import torch
 
 from palate.contracts import Task
 from palate.contracts.parse import parse_model
+from palate.core.boundary import public
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.progress import track
@@ -32,12 +33,13 @@ from palate.training.fit import fit
 from palate.training.saving import restore, save, versions
 
 
+@public
 def compare(
     data: Dataset,
     models: Sequence[str],
     out: str | Path,
     *,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: int | Sequence[int] = (0, 1, 2),
     axes: Mapping[str, Sequence[str]] | None = None,
     missing: Sequence[float] = (0.0,),
     missing_of: Sequence[str] | None = None,
@@ -56,7 +58,7 @@ def compare(
         data: dataset with a split.
         models: ``name``, ``name@preset`` or ``name:key=value;key=value``; all of one task.
         out: folder of the result.
-        seeds: of training; in cold protocols the draws.
+        seeds: of training, or how many of them, from 0; in cold protocols the draws.
         axes: setting -> values; every model that has the setting is run with every combination.
         missing: chances that an item lacks a modality at test, see :func:`hide_content`; several leave a plot.
         missing_of: only these modalities may be missing.
@@ -74,6 +76,8 @@ def compare(
     """
     out = Path(out)
     cells_dir = out / "cells"
+    seeds = _seeds(seeds)
+    models = [models] if isinstance(models, str) else list(models)
     wrong = [rate for rate in missing if not 0 <= rate <= 1]
     if wrong:
         raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
@@ -126,6 +130,16 @@ def compare(
         write_text(out / "missing.md", sweep_markdown(result))
         draw_sweep({str(result["missing of"]): result}, out / "missing.svg")
     return result
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds themselves; a number counts them from 0."""
+    if isinstance(seeds, int) and seeds < 1:
+        raise ConfigError("at least one seed", key="seeds")
+    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ConfigError("seeds are different whole numbers, or how many of them", key="seeds", hint="3 or [0, 1, 2]")
+    return chosen
 
 
 def _common_task(variants: Sequence[str]) -> Task[Any]:

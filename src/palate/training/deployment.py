@@ -16,13 +16,13 @@ from palate.contracts import Matcher, Model, Ranker, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
+from palate.core.given import given
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.events import Events
 from palate.data.ids import IdMap
 from palate.features.fitted import FittedContent
-from palate.features.given import given
 from palate.training.log import FitLog
 
 OnUnknown = Literal["error", "skip", "fallback"]
@@ -93,6 +93,8 @@ class Deployment:
         """
         if on_unknown not in get_args(OnUnknown):
             raise ConfigError(f"on_unknown is one of {', '.join(get_args(OnUnknown))}", key=on_unknown)
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+            raise DataError(f"k must be a whole number, not {type(k).__name__}", key=k)
         if k < 1:
             raise DataError("k must be at least 1", key=k)
         names, batch, unknown = self._batch(users, history, on_unknown)

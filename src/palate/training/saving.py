@@ -17,6 +17,7 @@ import yaml
 from palate.contracts import InputSpec, Model, models
 from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
+from palate.core.boundary import public
 from palate.core.content import Features
 from palate.core.errors import ArtefactError, NotFittedError, UnsupportedError
 from palate.core.files import (
@@ -94,6 +95,7 @@ def save(model: Model, folder: str | Path, extra: dict[str, Any] | None = None, 
     return folder
 
 
+@public
 def restore(folder: str | Path) -> Model:
     """Read a run folder.
 
