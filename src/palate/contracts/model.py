@@ -297,12 +297,13 @@ class Model(nn.Module):
     def saved_tensors(self) -> dict[str, Tensor]:
         """Tensors that a run stores: those that scoring and :meth:`update_items` need."""
         dropped = self.training_tensors()
-        saved = {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
-        for owner, part in self.named_modules():
-            if isinstance(part, Model):
-                prefix = f"{owner}." if owner else ""
-                saved |= {f"{prefix}{name}": tensor for name, tensor in part.derived_tensors().items()}
-        return saved
+        kept = {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
+        return kept | {
+            f"{owner}.{name}" if owner else name: tensor
+            for owner, part in self.named_modules()
+            if isinstance(part, Model)
+            for name, tensor in part.derived_tensors().items()
+        }
 
     def drop_training_tensors(self) -> None:
         """Free the tensors that only training reads; the model scores as before and can no longer be trained."""

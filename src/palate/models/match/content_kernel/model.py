@@ -11,6 +11,7 @@ New items need their kernel row only, new users their history only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,9 @@ class ContentKernel(Recommender):
 
     def derived_tensors(self) -> dict[str, torch.Tensor]:
         table = self._current_table()
-        return {"table": table.out.dense(), "known": torch.from_numpy(table.known)}
+        # scoring with columns kept apart rounds differently: this model and the restored one hold the same table
+        self._table = replace(table, out=Columns.of(table.out.dense().contiguous()))
+        return {"table": self._table.out.base, "known": torch.from_numpy(table.known)}
 
     def on_fit_end(self) -> None:
         # the table of the finished model is computed from all content at once, with the same bits on every machine
