@@ -26,15 +26,15 @@ def check(
     layout: show.Layout = None,
     positive: show.PositiveOption = None,
     split: show.SplitOption = None,
+    name: show.Name = None,
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
     from palate.data.check import check as examine
-    from palate.features.media import probe_media
 
     rule = show.positive(positive)
-    report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
+    report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
     if json:
         show.emit(report.to_json(), True)
     else:
@@ -43,10 +43,18 @@ def check(
         raise typer.Exit(1)
 
 
+def _probe(kind: str, raw: Any) -> str | None:
+    """What is wrong with a medium; decoders are imported where there is one."""
+    from palate.features.media import probe_media
+
+    return probe_media(raw, kind)
+
+
 def encode(
     data: show.DataPath,
     encoder: show.Encoders = None,
     layout: show.Layout = None,
+    name: show.Name = None,
     store: show.Store = None,
     ray: Annotated[int | None, typer.Option(help="processes of Ray Data that encode; on the machines it knows")] = None,
     json: show.Json = False,
@@ -59,7 +67,7 @@ def encode(
     from palate.features.ray_store import RayStore
 
     show.start(quiet)
-    loaded = palate.load(data, layout)
+    loaded = palate.load(data, layout, name=name)
     folder = store or default_store(data)
     vectors = folder if ray is None else RayStore(folder, ray)
     content, features = plan_content(loaded, show.encoders(encoder), vectors).fit(loaded.select_view(), loaded)

@@ -27,6 +27,8 @@ class DataOptions:
     store: show.Store = None
     _: KW_ONLY
     layout: show.Layout = None
+    name: show.Name = None
+    config: show.Config = None
     json: show.Json = False
     quiet: show.Quiet = False
     debug: show.Debug = False
@@ -36,7 +38,15 @@ class DataOptions:
         import palate
 
         show.start(self.quiet)
-        return palate.load(self.data, self.layout, positive=show.positive(self.positive), split=self.split)
+        rule = show.positive(self.positive)
+        return palate.load(self.data, self.layout, positive=rule, split=self.split, name=self.name)
+
+    @property
+    def source(self) -> dict[str, str | None]:
+        """Where the data are, for a later ``palate evaluate``."""
+        from pathlib import Path
+
+        return {"path": str(Path(self.data).resolve()), "layout": self.layout, "name": self.name}
 
     @property
     def store_folder(self) -> str:

@@ -75,6 +75,7 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
         ConfigError: if ``layout`` is unknown.
     """
     path = Path(path)
+    options = {key: value for key, value in options.items() if value is not None}
     if not path.exists():
         raise DataError("no such file or folder", file=path)
     name = layout or recognise(path)

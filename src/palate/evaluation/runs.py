@@ -6,13 +6,14 @@ import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from palate.contracts import models
 from palate.contracts.parse import parse_model
+from palate.core.context import Callback
 from palate.core.errors import ArtefactError
 from palate.core.files import atomic_folder, read_json, sweep_leftovers, write_json, write_text
 from palate.data.dataset import Dataset
@@ -25,7 +26,7 @@ from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
 from palate.training.deployment import log_of
-from palate.training.fit import fit
+from palate.training.fit import fit, usable_device
 from palate.training.saving import restore, restore_as, save
 
 log = logging.getLogger("palate")
@@ -43,6 +44,9 @@ def run_fit(
     init_from: str | None = None,
     test: bool = True,
     baselines: bool = True,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
+    source: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Fit a model (and baselines for the report) and write a run folder.
 
@@ -59,6 +63,9 @@ def run_fit(
         init_from: a run whose weights to start from.
         test: open the test part once, at the end.
         baselines: fit popularity and EASE too.
+        device: as for ``fit``.
+        callbacks: of the model's training, as for ``fit``.
+        source: ``path``, ``layout`` and ``name`` of the data, kept for a later evaluation.
 
     Returns:
         ``run``, the folder, and ``headline``, rows of a table.
@@ -69,28 +76,32 @@ def run_fit(
     out = Path(out)
     work = out.parent / f".{out.name}.checkpoint"
     main = parse_model(model, settings)
+    usable_device(device)
     rank, world = distributed.start()
     if rank:
-        fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
+        fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from, device=device)
         return {"run": str(out), "headline": []}
     sweep_leftovers(out.parent, f"-{out.name}")
     with logged(work / "log.txt"):
-        log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
-        fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
+        log.info("%s", command_line())
+        log.info("%s: %s, positives: %s", data.name, data.spec, data.positive)
+        fits = {main.name: fit_one(main, data, content, seed, test, work, init_from, device, callbacks)}
         # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
                 fits[name] = fit_one(parse_model(name), data, content, seed, test)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
-            log.info("%s", ", ".join(f"{key} {value}" for key, value in row.items()))
-        log.info("chosen on validation: %s", log_of(fits[main.name].model).selected)
+            log.info("%s", ", ".join(f"{key} {_short(value)}" for key, value in row.items()))
+        for key, value in log_of(fits[main.name].model).selected.items():
+            log.info("chosen on validation: %s = %s", key, value)
         facts = {
             "command": command_line(),
             "seconds": {name: done.seconds for name, done in fits.items()},
             "openings_of_test": int(test),
             "processes": world,
             "notes": list(data.notes),
+            "source": dict(source or {}),
         }
         save(fits[main.name].model, out, facts, training_tensors=True)
         write_json(out / "metrics.json", {name: d.judgement.to_json() for name, d in fits.items() if d.judgement})
@@ -148,6 +159,30 @@ def command_line() -> str:
     """The command that runs, without where it is installed."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["palate" if program == "__main__.py" else program, *sys.argv[1:]])
+
+
+def source_of(run: str | Path) -> dict[str, str | None]:
+    """Where the data of a run were when it was fitted: ``path``, ``layout``, ``name``.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ArtefactError: for a run that does not say so, or whose data are no longer there.
+    """
+    manifest = Path(run) / "manifest.json"
+    if not manifest.is_file():
+        raise ArtefactError("not a run folder", file=run, hint="expected manifest.json, written by palate fit")
+    source = read_json(manifest).get("source") or {}
+    path = source.get("path")
+    if not path or not Path(path).exists():
+        what = f"its data are no longer at {path}" if path else "the run does not say where its data are"
+        raise ArtefactError(what, file=run, hint="name them: --data DATA")
+    return {key: source.get(key) for key in ("path", "layout", "name")}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _rule(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Deployment:
             raise DataError(f"k must be a whole number, not {type(k).__name__}", key=k)
         if k < 1:
             raise DataError("k must be at least 1", key=k)
-        names, batch, unknown = self._batch(users, history, on_unknown)
+        asked, known, batch = self._batch(users, history, on_unknown)
         mask = np.ones(len(self.items), bool)
         if allowed is not None:
             mask[:] = False
@@ -112,14 +112,25 @@ class Deployment:
         with torch.inference_mode():
             scorer = model.scorer()
             ids, scores = scorer.topk(batch, k, batch.history if filter_seen else None, mask & scorer.scorable())
-        table = self._table(names, ids, scores)
-        if unknown:
-            order = np.argsort(-np.bincount(self.seen.items, minlength=len(self.items)), kind="stable")
-            best = order[mask[order]][:k]
-            counts = np.bincount(self.seen.items, minlength=len(self.items))[best].astype(np.float32)
-            rows = np.tile(best, (len(unknown), 1))
-            table = pl.concat([table, self._table(unknown, rows, np.tile(counts, (len(unknown), 1)))])
-        return table
+        if on_unknown == "fallback" and not known.all():
+            ids, scores = self._with_popular(known, k, mask, ids, scores)
+        else:
+            asked = [user for user, ok in zip(asked, known) if ok]
+        return self._table(asked, ids, scores)
+
+    def _with_popular(
+        self, known: NDArray[np.bool_], k: int, mask: NDArray[np.bool_], ids: IntArray, scores: NDArray[np.floating]
+    ) -> tuple[IntArray, NDArray[np.floating]]:
+        """Lists of all users that were asked for: those of known users, and the most popular items for the others."""
+        taken = np.bincount(self.seen.items, minlength=len(self.items))
+        best = np.argsort(-taken, kind="stable")
+        best = best[mask[best]][:k]
+        whole = np.full((len(known), max(k, 1)), -1, np.int64)
+        numbers = np.zeros(whole.shape, np.float32)
+        if known.any():
+            whole[known, : ids.shape[1]], numbers[known, : ids.shape[1]] = ids, scores
+        whole[~known, : len(best)], numbers[~known, : len(best)] = best, taken[best]
+        return whole, numbers
 
     def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
@@ -151,26 +162,29 @@ class Deployment:
 
     def _batch(
         self, users: Any, history: Iterable[Any] | None, on_unknown: OnUnknown
-    ) -> tuple[list[Any], UserBatch, list[Any]]:
+    ) -> tuple[list[Any], NDArray[np.bool_], UserBatch]:
+        """Who was asked for, bool [asked] who is known or comes with a history, and these users as models see them."""
         if (users is None) == (history is None):
-            raise DataError("give either users or a history of item ids")
+            hint = "users=[...] of model.user_ids, or history=[...] with what a visitor took"
+            raise DataError("give either users or a history of item ids", hint=hint)
         if history is not None:
             rows = self.items.ids.rows(_many(history), "error" if on_unknown == "error" else "skip")
-            return [None], UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()])), []
-        wanted = _many(users)
-        rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
+            return [None], np.ones(1, bool), UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()]))
+        asked = _many(users)
+        rows = self.users.rows(asked, "error" if on_unknown == "error" else "mark")
         known = rows >= 0
-        strangers = [user for user, ok in zip(wanted, known) if not ok] if on_unknown == "fallback" else []
         rows = rows[known]
-        return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
+        return asked, known, UserBatch(rows, self.seen.take(rows))
 
     def _table(self, names: Sequence[Any], ids: IntArray, scores: np.ndarray) -> pl.DataFrame:
+        """One row an item of a list; users are spelled as they were asked for where one of them is unknown."""
         k = ids.shape[1] if ids.ndim == 2 else 0
         keep = (ids >= 0).ravel()
         owner = np.repeat(np.arange(len(names)), k)[keep]
-        dtype = pl.Null if names and all(name is None for name in names) else self.users.ids.dtype
         users = pl.Series("user", list(names), strict=False)
-        users = users.cast(dtype, strict=False) if dtype != pl.Null else users
+        if not names or any(name is not None for name in names):
+            typed = users.cast(self.users.ids.dtype, strict=False)
+            users = pl.Series("user", list(map(str, names))) if typed.null_count() else typed
         return pl.DataFrame(
             {
                 "user": users.gather(owner),
