@@ -58,3 +58,15 @@ def test_seeds_are_a_number_or_a_sequence(shop, tmp_path):
     for wrong in (0, -1, [], [1, 1]):
         with pytest.raises(ConfigError, match="seed"):
             palate.compare(shop, ["popularity"], tmp_path / "c", seeds=wrong)
+
+
+def test_no_text_is_encoded_twice_in_one_comparison(frames, tmp_path, monkeypatch):
+    from palate.features.encoders.hash import HashedNgrams
+
+    encoded = []
+    real = HashedNgrams.embed
+    monkeypatch.setattr(HashedNgrams, "embed", lambda self, texts: encoded.extend(texts) or real(self, texts))
+    data = palate.Dataset.from_frames(*frames, split="item_cold")
+    models = ["content_knn", "content_kernel", "popularity"]
+    palate.compare(data, models, tmp_path, seeds=2, resamples=20, encoders={"text": "hash?dim=16"})
+    assert encoded and len(encoded) == len(set(encoded))

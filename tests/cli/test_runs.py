@@ -168,6 +168,15 @@ def test_lists_of_all_users_are_written_block_by_block(vbpr_run, ask, tmp_path, 
     assert not [path for path in tmp_path.iterdir() if path != file]
 
 
+def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(vbpr_run, call, tmp_path):
+    (tmp_path / "clicks.csv").write_text("my own data")
+    with pytest.raises(ConfigError, match="already exists"):
+        call("recommend", vbpr_run, "--all", "--out", tmp_path / "clicks.csv")
+    assert (tmp_path / "clicks.csv").read_text() == "my own data"
+    call("recommend", vbpr_run, "--all", "--out", tmp_path / "clicks.csv", "--overwrite", "-k", 1)
+    assert len(pl.read_csv(tmp_path / "clicks.csv")) == N_USERS
+
+
 def test_lists_of_an_unknown_user_leave_nothing_behind(vbpr_run, call, tmp_path):
     with pytest.raises(DataError, match="nobody"):
         call("recommend", vbpr_run, "--user", "u1,nobody", "--out", tmp_path / "lists.csv")

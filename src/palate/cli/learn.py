@@ -155,12 +155,9 @@ def compare(
 ) -> None:
     """Models x seeds on one split, paired tests with Holm, time and memory; one result file."""
     from palate.cli.comparison import comparison_rows
-    from palate.core.errors import ConfigError
     from palate.evaluation.compare import compare as run
 
-    named = [name.strip() for name in (models or "").split(",") if name.strip()] + _variants(from_)
-    if not named:
-        raise ConfigError("name the models to compare", key="--models", hint="--models popularity,ease,blend")
+    named = _compared(models, from_)
     data = options.load()
     result = run(
         data,
@@ -214,14 +211,26 @@ def _settings(options: list[str] | None, epochs: int | None) -> dict[str, Any]:
     return {**({} if epochs is None else {"epochs": epochs}), **show.settings(options)}
 
 
-def _variants(files: list[str] | None) -> list[str]:
-    """Results of ``palate tune`` as names of models with settings."""
-    variants = []
-    for file in files or ():
+def _compared(models: str | None, tuned: list[str] | None) -> list[str]:
+    """Names of the models to compare: those of ``--models``, and results of ``palate tune`` with their settings.
+
+    Args:
+        models: value of ``--models``.
+        tuned: files of ``--from``.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    from palate.core.errors import ConfigError
+
+    named = [name.strip() for name in (models or "").split(",") if name.strip()]
+    for file in tuned or ():
         model, settings = show.tuned(file)
         pairs = ";".join(f"{key}={as_text(value)}" for key, value in settings.items())
-        variants.append(f"{model}{';' if ':' in model else ':'}{pairs}" if pairs else model)
-    return variants
+        named.append(f"{model}{';' if ':' in model else ':'}{pairs}" if pairs else model)
+    if not named:
+        raise ConfigError("name the models to compare", key="--models", hint="--models popularity,ease,blend")
+    return named
 
 
 def _callbacks(tensorboard: str | None) -> list[Any]:

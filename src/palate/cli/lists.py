@@ -36,31 +36,23 @@ def recommend(
         typer.Option(help="unknown users are an error, left out, or get the most popular items"),
     ] = "error",
     out: Annotated[str | None, typer.Option("--out", help="file to write: .parquet, .csv or .jsonl")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file that --out names")] = False,
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
     """The best items for users or for a visitor's history, with titles."""
-    from palate.core.errors import ConfigError
     from palate.models.base import Recommender
     from palate.training.deployment import deployment_of
     from palate.training.lists import known_or_split, with_titles, write_lists
     from palate.training.saving import restore_as
 
-    if sum(map(bool, (user, history, all_))) != 1:
-        hint = "--user U for known users, --history ITEM,ITEM for a visitor, or --all --out lists.parquet for everybody"
-        raise ConfigError("say whom to recommend to", hint=hint)
-    if all_ and not out:
-        raise ConfigError(
-            "lists of all users go to a file", key="--all", hint="add --out lists.parquet, .csv or .jsonl"
-        )
-    if out and history:
-        raise ConfigError("a file holds lists of known users", key="--out", hint="leave out --history or --out")
+    _check(user, history, all_, out)
     show.start()
     model = restore_as(run, Recommender)
     known = deployment_of(model)
     users = known_or_split(user, known.users) if user else None
     if out:
-        rows = write_lists(model, known, out, k, users, on_unknown)
+        rows = write_lists(model, known, out, k, users, on_unknown, overwrite)
         show.emit({"file": out, "rows": rows}, json)
         if not json:
             typer.echo(f"wrote {rows:,} rows: {out}")
@@ -71,6 +63,31 @@ def recommend(
         show.emit(lists.to_dicts(), True)
     else:
         show.table(lists.drop("user").to_dicts() if history else lists.to_dicts())
+
+
+def _check(user: list[str] | None, history: list[str] | None, everybody: bool, out: str | None) -> None:
+    """Refuse options of ``recommend`` that do not go together.
+
+    Args:
+        user: values of ``--user``.
+        history: values of ``--history``.
+        everybody: whether ``--all`` was given.
+        out: value of ``--out``.
+
+    Raises:
+        ConfigError: saying what to give.
+    """
+    from palate.core.errors import ConfigError
+
+    if sum(map(bool, (user, history, everybody))) != 1:
+        hint = "--user U for known users, --history ITEM,ITEM for a visitor, or --all --out lists.parquet for everybody"
+        raise ConfigError("say whom to recommend to", hint=hint)
+    if everybody and not out:
+        raise ConfigError(
+            "lists of all users go to a file", key="--all", hint="add --out lists.parquet, .csv or .jsonl"
+        )
+    if out and history:
+        raise ConfigError("a file holds lists of known users", key="--out", hint="leave out --history or --out")
 
 
 def rank(

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from palate.core.encoder import encoders
 from palate.data.catalog import COLUMN_KINDS
+from palate.features.encoders.make import PARTS
 from palate.features.plan import default_encoder
 
 HF = "hf:PATH"
@@ -15,8 +16,6 @@ NEEDS = {
     HF: ("transformers", "encoders"),
 }
 """Encoder -> package that it needs, and the extra that brings it."""
-PARTS = ("tower", "pca", "pieces", "pixels", "mel")
-"""Registered as well, but parts of other encoders, and inputs of networks that are pretrained."""
 
 
 def available_encoders() -> list[dict[str, str]]:
@@ -24,7 +23,7 @@ def available_encoders() -> list[dict[str, str]]:
 
     ``here`` is ``default``, ``yes``, or how to install it.
     """
-    kinds = {(str(kind.modality), name): _about(kind) for name, kind in encoders.items() if name not in PARTS}
+    kinds = {(str(kind.modality), name): _about(kind) for name, kind in encoders.items() if name not in (*PARTS, "pca")}
     found = {key: about for key, about in kinds.items() if not key[1].startswith("hf_")}
     for modality in ("text", "image", "audio", "video"):
         found[modality, HF] = f"the {modality} tower of a transformers checkpoint: a folder or hub id"

@@ -69,6 +69,7 @@ def write_lists(
     k: int = 10,
     users: Sequence[Any] | None = None,
     on_unknown: OnUnknown = "error",
+    overwrite: bool = False,
 ) -> int:
     """Write the lists of users to a file, which appears whole; one block of users is in memory at a time.
 
@@ -79,12 +80,13 @@ def write_lists(
         k: items a user.
         users: external ids; all known users if not given.
         on_unknown: as in ``recommend``.
+        overwrite: replace a file of that name.
 
     Returns:
         Number of rows.
 
     Raises:
-        ConfigError: for a file of another kind.
+        ConfigError: for a file of another kind, or one that exists.
         DataError: for an unknown user with ``on_unknown="error"``, or a list length below 1.
     """
     file = Path(file)
@@ -92,6 +94,8 @@ def write_lists(
         raise ConfigError("lists are written as parquet, csv or jsonl", file=file, hint="--out lists.parquet")
     if file.is_dir():
         raise ConfigError("a folder is there", file=file, hint="name another file")
+    if file.exists() and not overwrite:
+        raise ConfigError("already exists", file=file, hint="name another file, or --overwrite (overwrite=True)")
     wanted = deployment.users.ids.to_list() if users is None else list(users)
     if on_unknown == "error":
         deployment.users.rows(wanted)

@@ -8,6 +8,9 @@ from typing import Any, get_args, get_type_hints
 from palate.core.encoder import Encoder, encoders
 from palate.core.errors import ConfigError, did_you_mean
 
+PARTS = ("tower", "pieces", "pixels", "mel")
+"""Registered encoders that nobody names: parts of others, and inputs of networks that are pretrained."""
+
 
 def make_encoder(spec: str, modality: str) -> Encoder:
     """Build an encoder from its specification.
@@ -46,7 +49,7 @@ def _kind(name: str, modality: str) -> type[Encoder]:
         return encoders.get(name)
     except ConfigError as error:
         known = [one for one, kind in encoders.items() if getattr(kind, "modality", modality) == modality]
-        readers = ", ".join(one for one in known if not one.startswith("hf_"))
+        readers = ", ".join(one for one in known if not one.startswith("hf_") and one not in PARTS)
         raise ConfigError(
             f"unknown encoder of {modality}",
             key=name,
