@@ -70,3 +70,15 @@ def test_no_text_is_encoded_twice_in_one_comparison(frames, tmp_path, monkeypatc
     models = ["content_knn", "content_kernel", "popularity"]
     palate.compare(data, models, tmp_path, seeds=2, resamples=20, encoders={"text": "hash?dim=16"})
     assert encoded and len(encoded) == len(set(encoded))
+
+
+def test_compare_tests_a_metric_of_ones_own_also_on_finished_cells(shop, tmp_path):
+    names = ["popularity", "ease"]
+    plain = palate.compare(shop, names, tmp_path, seeds=1, resamples=50)
+    result = palate.compare(shop, names, tmp_path, seeds=1, resamples=50, metrics=["ndcg@7", first_hit])
+    assert "first_hit" not in plain["tests"] and {"first_hit", "ndcg@7"} <= result["tests"].keys()
+    judged = palate.evaluate(palate.models.EASE().fit(shop), shop, [first_hit])
+    row = {row["model"]: row for row in result["table"]}["ease"]
+    assert row["first_hit"] == pytest.approx(judged.metrics["first_hit"])
+    assert row["recall@20"] == {row["model"]: row for row in plain["table"]}["ease"]["recall@20"]
+    assert result["tests"]["first_hit"][("popularity", "ease")[result["baseline"] == "popularity"]]["p_value"] <= 1

@@ -23,6 +23,7 @@ from palate.evaluation.compare_report import markdown
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import MissingModalities, hide_content
+from palate.evaluation.own_metrics import Metrics, metric_names
 from palate.evaluation.runs import command_line
 from palate.evaluation.sweep import draw_sweep, sweep_markdown
 from palate.features.plan import plan_content
@@ -47,6 +48,7 @@ def compare(
     encoders: Mapping[str, str] | None = None,
     store: str | Path | None = None,
     resamples: int = 10_000,
+    metrics: Metrics = (),
 ) -> dict[str, Any]:
     """Fit every model with every seed, write what was selected, then open test for all.
 
@@ -66,6 +68,8 @@ def compare(
         encoders: feature -> encoder.
         store: folder of encoded vectors.
         resamples: of the paired bootstrap.
+        metrics: further metrics of lists, tested like the headline, see :func:`palate.evaluation.evaluate.evaluate`. A
+            function is known by its name: one that changed needs another name.
 
     Returns:
         The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
@@ -97,18 +101,23 @@ def compare(
     openings = _count_opening(out, cells_dir, cells, gaps)
     arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
     for (variant, seed), gap in track(list(itertools.product(jobs, gaps)), "test"):
-        arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
+        arrays[variant, seed, gap.rate] = _open(
+            _drawn(data, seed), cells[variant, seed], cells_dir, gap, shared, metrics
+        )
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
     base = baseline or _best_id_only(variants, seeds, cells, task)
     several = len(variants) > 1
-    tests = [_tests(variants, seeds, rate, arrays, base, data, task, resamples) if several else {} for rate in missing]
+    tests = [
+        _tests(variants, seeds, rate, arrays, base, data, task, resamples, metrics) if several else {}
+        for rate in missing
+    ]
     result = {
         "table": rows,
         "baseline": base,
         "task": task.name,
         "unit": task.unit,
         "headline": task.headline(data),
-        "shown": list(task.shown(data)),
+        "shown": [*task.shown(data), *metric_names(metrics)],
         "tests": tests[0],
         "tests by rate": {f"{rate:g}": tested for rate, tested in zip(missing, tests)},
         "missing of": sorted(missing_of) if missing_of else "all modalities",
@@ -237,18 +246,19 @@ def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> 
 
 
 def _open(
-    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore
+    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore, metrics: Metrics
 ) -> dict[str, np.ndarray]:
     file = _answers(folder, cell, gaps)
     if file.is_file():
         with np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
+            if set(metric_names(metrics)) <= set(saved.files):
+                return dict(saved)
     model = restore(folder / cell["key"] / "run")
     if gaps.rate:
         deployment = deployment_of(model)
         deployment.content = deployment.content.with_store(store)
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
-    result = evaluate(model, data)
+    result = evaluate(model, data, metrics)
     arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
     for name, values in result.slices.items():
@@ -308,10 +318,11 @@ def _tests(
     data: Dataset,
     task: Task[Any],
     resamples: int,
+    metrics: Metrics,
 ) -> dict[str, Any]:
     drawn = data.spec.kind in ("item_cold", "user_cold")
     tested: dict[str, Any] = {}
-    for metric in task.tested(data):
+    for metric in (*task.tested(data), *metric_names(metrics)):
         values = {v: [arrays[v, seed, rate][metric] for seed in seeds] for v in variants}
         # a unit that a metric cannot judge (an impression without a click has no AUC) is left out for all models alike
         values = {v: [each[~np.isnan(one)] for each, one in zip(own, values[base])] for v, own in values.items()}
