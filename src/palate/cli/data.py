@@ -8,6 +8,7 @@ import typer
 
 from palate.cli import show
 from palate.cli.options import default_store
+from palate.cli.wording import for_command_line
 
 
 def attach(app: typer.Typer) -> None:
@@ -38,7 +39,7 @@ def check(
     if json:
         show.emit(report.to_json(), True)
     else:
-        typer.echo(report.render())
+        typer.echo(for_command_line(report.render()))
     if not report.ok:
         raise typer.Exit(1)
 
