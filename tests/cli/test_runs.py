@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import yaml
 from cli_shop import HOSTILE, N_ITEMS, N_USERS, paint
 from safetensors.numpy import load_file
 
-from palate.core.errors import ArtefactError, ConfigError, DataError, UnsupportedError
+from palate.core.errors import ArtefactError, ConfigError, DataError, MissingDependencyError, UnsupportedError
 from palate.training.saving import read_parameters
 
 
@@ -134,9 +135,213 @@ def test_recommend_for_an_unknown_user(vbpr_run, ask, call):
     assert counts == sorted(counts, reverse=True)
 
 
-def test_recommend_needs_someone(vbpr_run, call):
-    with pytest.raises(DataError, match="users or a history"):
-        call("recommend", vbpr_run)
+def test_recommend_needs_someone_and_says_so_in_options(vbpr_run, call, tmp_path):
+    for given in ((), ("--user", "u1", "--history", "i1"), ("--all", "--user", "u1")):
+        with pytest.raises(ConfigError, match=r"--user U .*--history ITEM,ITEM.*--all --out"):
+            call("recommend", vbpr_run, *given)
+    with pytest.raises(ConfigError, match=r"--out lists\.parquet"):
+        call("recommend", vbpr_run, "--all")
+    with pytest.raises(ConfigError, match="parquet, csv or jsonl"):
+        call("recommend", vbpr_run, "--all", "--out", tmp_path / "lists.txt")
+
+
+def test_recommend_shows_titles(vbpr_run, shop, ask, call):
+    titles = dict(pl.read_csv(shop / "items.csv").select("item_id", "title").iter_rows())
+    rows = ask("recommend", vbpr_run, "--user", "u1", "-k", 4)
+    assert list(rows[0]) == ["user", "item", "title", "score", "rank"]
+    assert all(row["title"] == titles[row["item"]] for row in rows)
+    assert rows[0]["title"].split()[0] in call("recommend", vbpr_run, "--user", "u1", "-k", 1)
+
+
+def test_users_are_split_at_commas_and_repeated(vbpr_run, ask):
+    for given in (("--user", "u1, u2,u3"), ("--user", "u1,u2", "--user", "u3")):
+        assert [row["user"] for row in ask("recommend", vbpr_run, *given, "-k", 1)] == ["u1", "u2", "u3"]
+
+
+def test_rows_of_unknown_users_keep_their_ids_and_the_order_that_was_asked_for(vbpr_run, ask):
+    asked = "nobody,u2,ghost,u1,u2"
+    rows = ask("recommend", vbpr_run, "--user", asked, "-k", 2, "--on-unknown", "fallback")
+    assert [row["user"] for row in rows[::2]] == asked.split(",")
+    assert [row["rank"] for row in rows] == [1, 2] * 5
+    assert rows[0]["item"] == rows[4]["item"] and rows[2:4] == rows[8:10]
+    assert {row["user"] for row in ask("recommend", vbpr_run, "--user", asked, "--on-unknown", "skip")} == {"u1", "u2"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("block", [7, 2048])
+def test_lists_of_all_users_are_written_block_by_block(vbpr_run, ask, tmp_path, monkeypatch, kind, block):
+    monkeypatch.setattr("palate.training.lists.BLOCK", block)
+    file = tmp_path / f"lists.{kind}"
+    said = ask("recommend", vbpr_run, "--all", "--out", file, "-k", 3)
+    assert said == {"file": str(file), "rows": 3 * N_USERS}
+    if kind == "jsonl":
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [{"user": line["user"], **item} for line in lines for item in line["items"]]
+    else:
+        rows = (pl.read_parquet if kind == "parquet" else pl.read_csv)(file).to_dicts()
+    assert len({row["user"] for row in rows}) == N_USERS
+    listed = ask("recommend", vbpr_run, "--user", "u5", "-k", 3)
+    mine = [row for row in rows if row["user"] == "u5"]
+    assert [row["item"] for row in mine] == [row["item"] for row in listed]
+    assert [row["title"] for row in mine] == [row["title"] for row in listed]
+    assert not [path for path in tmp_path.iterdir() if path != file]
+
+
+def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(vbpr_run, call, tmp_path):
+    (tmp_path / "clicks.csv").write_text("my own data")
+    with pytest.raises(ConfigError, match="already exists"):
+        call("recommend", vbpr_run, "--all", "--out", tmp_path / "clicks.csv")
+    assert (tmp_path / "clicks.csv").read_text() == "my own data"
+    call("recommend", vbpr_run, "--all", "--out", tmp_path / "clicks.csv", "--overwrite", "-k", 1)
+    assert len(pl.read_csv(tmp_path / "clicks.csv")) == N_USERS
+
+
+def test_lists_of_an_unknown_user_leave_nothing_behind(vbpr_run, call, tmp_path):
+    with pytest.raises(DataError, match="nobody"):
+        call("recommend", vbpr_run, "--user", "u1,nobody", "--out", tmp_path / "lists.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluate_finds_the_data_of_the_run(shop, ask, call, tmp_path):
+    copy = shutil.copytree(shop, tmp_path / "shop", ignore=shutil.ignore_patterns(".palate"))
+    call("fit", copy, "--out", tmp_path / "run", "--model", "popularity", "--no-baselines")
+    saved = json.loads((tmp_path / "run" / "metrics.json").read_text())["popularity"]["metrics"]
+    assert ask("evaluate", tmp_path / "run")["metrics"] == saved
+    (tmp_path / "shop").rename(tmp_path / "elsewhere")
+    with pytest.raises(ArtefactError, match=r"no longer at .*shop.*--data DATA"):
+        call("evaluate", tmp_path / "run")
+    assert ask("evaluate", tmp_path / "run", "--data", tmp_path / "elsewhere")["metrics"] == saved
+
+
+def test_a_file_of_options_does_what_the_options_do(shop, call, tmp_path):
+    given = {"data": str(shop), "model": "vbpr", "set": {"dim": 8}, "no-baselines": True, "seed": 3}
+    given |= {"encoder": {"text": "tfidf", "image": "none"}, "split": {"kind": "random", "seed": 2}, "quiet": True}
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(given))
+    call("fit", "--config", tmp_path / "fit.yaml", "--out", tmp_path / "a", "--epochs", 1)
+    options = ("--model", "vbpr", "--set", "dim=8", "--epochs", 1, "--no-baselines", "--seed", 3, "--quiet")
+    content = ("--encoder", "text=tfidf", "--encoder", "image=none", "--split", "random:seed=2")
+    call("fit", shop, *options, *content, "--out", tmp_path / "b")
+    (a, b) = (json.loads((tmp_path / run / "manifest.json").read_text()) for run in "ab")
+    assert a["about"] == b["about"] and a["about"]["split"].startswith("random:") and a["about"]["seed"] == 3
+    assert [*json.loads((tmp_path / "a" / "metrics.json").read_text())] == ["vbpr"]
+    assert (tmp_path / "a" / "config.yaml").read_text() == (tmp_path / "b" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle: bpr", "did you mean model"),
+        ("- a", "expected options"),
+        ("a: [", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_wrong_file_of_options_is_refused_by_name(shop, call, tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "fit.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        call("fit", shop, "--config", tmp_path / "fit.yaml", "--out", tmp_path / "a")
+    assert "fit.yaml" in str(caught.value)
+
+
+def test_what_tune_found_is_fitted_and_compared(shop, ask, call, tmp_path):
+    fixed = ("--set", "epochs=1", "--space", "dim=4,8", "--trials", 2)
+    call("tune", shop, "--model", "vbpr", *fixed, "--out", tmp_path / "search", "--quiet")
+    best = json.loads((tmp_path / "search" / "best.json").read_text())
+    assert best["model"] == "vbpr" and best["settings"]["epochs"] == 1
+    call(
+        "fit",
+        shop,
+        "--from",
+        tmp_path / "search" / "best.json",
+        "--out",
+        tmp_path / "run",
+        "--no-test",
+        "--no-baselines",
+    )
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["model"] == "vbpr" and config["settings"]["epochs"] == 1
+    assert all(config["settings"][key] == value for key, value in best["settings"].items())
+    found = ask(
+        "compare", shop, "--models", "popularity", "--from", tmp_path / "search", "--seeds", 1, "--out", tmp_path / "c"
+    )
+    assert [row["model"].partition(":")[0] for row in found["table"]] == ["popularity", "vbpr"]
+    with pytest.raises(ConfigError, match="no result of palate tune"):
+        call("fit", shop, "--from", tmp_path / "none.json", "--out", tmp_path / "r")
+
+
+def test_tune_shows_what_is_searched_and_no_empty_cell(shop, call, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="palate"):
+        shown = call("tune", shop, "--model", "ease", "--space", "l2=1..1000:log", "--trials", 2, "--out", tmp_path)
+    assert "ease: 2 trials of l2 in 1..1000:log" in caplog.text
+    assert "palate fit" in shown and "best.json" in shown
+    cells = [
+        [part.strip() for part in line.strip("│").split("│")] for line in shown.splitlines() if line.startswith("│")
+    ]
+    assert len(cells) == 2 and all(all(row) for row in cells) and any("none" in row for row in cells)
+
+
+def test_tune_does_not_search_what_is_fixed(shop, call, tmp_path):
+    with pytest.raises(ConfigError, match="searched or fixed"):
+        call("tune", shop, "--model", "ease", "--space", "l2=1,2", "--set", "l2=3", "--trials", 1, "--out", tmp_path)
+    with pytest.raises(ConfigError, match="no such setting"):
+        call("tune", shop, "--model", "ease", "--space", "l2=1,2", "--set", "l3=3", "--trials", 1, "--out", tmp_path)
+
+
+def test_compare_prints_differences_and_p_and_fits_a_terminal(shop, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    models = ("--models", "popularity,ease,item_knn", "--baseline", "popularity")
+    shown = call("compare", shop, *models, "--seeds", 1, "--out", tmp_path)
+    assert max(map(len, shown.splitlines()[:-1])) <= 80 and " sd" not in shown and "±" not in shown
+    assert "item_knn" in shown and "difference" in shown and re.search(r"[+-]0\.\d{4} +│ \[", shown)
+    assert "±" in call("compare", shop, "--models", "popularity,bpr:epochs=1", "--seeds", 2, "--out", tmp_path / "two")
+
+
+def test_fit_takes_a_device_and_refuses_one_that_is_not_here(shop, call, tmp_path):
+    call(
+        "fit", shop, "--model", "popularity", "--device", "cpu", "--out", tmp_path / "a", "--no-test", "--no-baselines"
+    )
+    with pytest.raises(ConfigError, match="no such device"):
+        call("fit", shop, "--model", "popularity", "--device", "gpu", "--out", tmp_path / "b")
+
+
+def test_curves_of_training_are_written_for_tensorboard(shop, call, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    small = ("--set", "dim=4", "--epochs", 3, "--no-test", "--no-baselines", "--quiet")
+    call("fit", shop, "--model", "bpr", *small, "--out", tmp_path / "run", "--tensorboard", tmp_path / "curves")
+    events = EventAccumulator(str(tmp_path / "curves")).Reload()
+    assert {"bpr/train/loss", "bpr/train/valid recall@20", "bpr/train/seconds"} <= set(events.Tags()["scalars"])
+    assert [one.step for one in events.Scalars("bpr/train/loss")] == [0, 1, 2]
+
+
+def test_tensorboard_that_is_not_installed_names_the_extra(shop, call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingDependencyError, match="track"):
+        call("fit", shop, "--model", "bpr", "--out", tmp_path / "run", "--tensorboard", tmp_path / "curves")
+
+
+def test_pretrain_ends_with_the_next_command(shop, call, tmp_path):
+    small = (
+        "--set",
+        "dim=16",
+        "--set",
+        "width=8",
+        "--epochs",
+        1,
+        "--set",
+        "layers=1",
+        "--reader",
+        "image=pixels?side=16",
+    )
+    shown = call("pretrain", shop, "--model", "clip", *small, "--out", tmp_path / "e", "--quiet")
+    assert f"palate fit {shop} --encoder {tmp_path / 'e'} --out RUN" in shown and "tower@" not in shown
+
+
+def test_the_first_lines_of_fit_are_the_command_and_the_data(vbpr_run):
+    second = (vbpr_run / "log.txt").read_text().splitlines()[1]
+    assert second.split(" ", 2)[2].startswith("tiny-shop: leave_one_out")
 
 
 def test_recommend_prints_a_table(vbpr_run, call):

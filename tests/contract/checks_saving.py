@@ -164,14 +164,15 @@ def tensors_with_a_row_a_user_are_named(case: Case) -> None:
 
 @check()
 def what_only_training_reads_is_not_saved(case: Case) -> None:
-    """A restored model holds the saved tensors and no other, takes new content, and scores as before."""
+    """A restored model holds the tensors that scoring reads and no other, takes new content, and scores as before."""
     model, data = case.restored(), case.data()
-    assert model.state_dict().keys() == case.fitted().saved_tensors().keys()
+    assert model.state_dict().keys() == case.fitted().state_dict().keys() - case.fitted().training_tensors()
     assert not model.training_tensors()
     if model.capabilities.new_items:
         features = ItemFeatures.of(grown(data.items, COLD))
         fitted = case.fit()
         for one in (model, fitted):
+            one.scorer()  # both in use: what is kept for scoring is brought up to date, not made anew by one alone
             one.update_items(features)
         assert np.array_equal(*(scores(one.scorer(), people(data)) for one in (model, fitted)))
 

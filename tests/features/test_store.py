@@ -11,9 +11,9 @@ from bad_images import picture, saved
 from palate.core.content import Features
 from palate.core.encoder import Encoder
 from palate.core.errors import ArtefactError, ConfigError, FeatureError
+from palate.core.given import given
 from palate.features.encoders.hash import HashedNgrams
 from palate.features.encoders.image_stats import ImageStats
-from palate.features.given import given
 from palate.features.segment import Segment
 from palate.features.store import FeatureStore
 

@@ -1,6 +1,7 @@
 """Content kernel: equations by hand on three items, kinds of blocks, new items, new visitors."""
 
 import numpy as np
+import polars as pl
 import pytest
 import tiny_view
 import torch
@@ -13,6 +14,7 @@ from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.data.relations import Relations
 from palate.data.views import TrainView
+from palate.features.plan import plan_content
 from palate.models.match.content_kernel import ContentKernel
 from palate.models.match.content_kernel.blocks import Block, exponentiate, group_of, kind_of
 
@@ -150,3 +152,28 @@ def test_data_without_content_are_refused():
     _, view = three_items([[3.0, 0.0], [1.0, 2.0], [-1.0, 1.0]], (False, False, False))
     with pytest.raises(ConfigError, match="no content feature"):
         fitted(view)
+
+
+def test_a_restored_run_answers_from_the_stored_table(tmp_path, monkeypatch):
+    """Alone and as a member of a blend: nothing of the kernel is computed, and scores have the same bits."""
+    import palate
+    from palate.models.match.content_kernel import table
+
+    rng = np.random.default_rng(0)
+    items = pl.DataFrame(
+        {"item": [f"i{row}" for row in range(20)], "title": [f"red lamp {row % 7} {row % 3}" for row in range(20)]}
+    )
+    log = pl.DataFrame(
+        {"user": [f"u{row % 9}" for row in range(80)], "item": [f"i{n}" for n in rng.integers(0, 20, 80)]}
+    )
+    data = palate.Dataset.from_frames(items, log.unique(maintain_order=True), columns={"item": "id", "title": "text"})
+    content = plan_content(data, {"text": "tfidf?min_df=1"})
+    for model in (palate.models.ContentKernel(), palate.models.Blend(members=("content_kernel", "popularity"))):
+        run = model.fit(data, content=content).save(tmp_path / model.name)
+        before = model.recommend(["u1", "u2"], k=20)
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "item_columns", None)
+            restored = palate.restore(run)
+            assert restored.recommend(["u1", "u2"], k=20).equals(before)
+        restored.add_items(pl.DataFrame({"item": ["new"], "title": ["red lamp 9"]}))
+        assert "new" in restored.recommend("u1", k=21)["item"].to_list()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palate.cli import show
+from palate.cli.wording import for_command_line
 
 if TYPE_CHECKING:
     from palate.data.check_report import CheckReport
@@ -29,21 +30,21 @@ def check(
     layout: show.Layout = None,
     positive: show.PositiveOption = None,
     split: show.SplitOption = None,
+    name: show.Name = None,
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
     from palate.data.check import check as examine
-    from palate.features.media import probe_media
 
     rule = show.positive(positive)
-    report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
+    report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
     if rule:
         _refuse_rule(report)
     if json:
         show.emit(report.to_json(), True)
     else:
-        typer.echo(report.render())
+        typer.echo(for_command_line(report.render()))
     if not report.ok:
         raise typer.Exit(1)
 
@@ -93,10 +94,18 @@ def init(
     typer.echo(f"wrote {file}; check it, then: palate check {folder}")
 
 
+def _probe(kind: str, raw: Any) -> str | None:
+    """What is wrong with a medium; decoders are imported where there is one."""
+    from palate.features.media import probe_media
+
+    return probe_media(raw, kind)
+
+
 def encode(
     data: show.DataPath,
     encoder: show.Encoders = None,
     layout: show.Layout = None,
+    name: show.Name = None,
     store: show.Store = None,
     ray: Annotated[int | None, typer.Option(help="processes of Ray Data that encode; on the machines it knows")] = None,
     json: show.Json = False,
@@ -110,7 +119,7 @@ def encode(
     from palate.features.ray_store import RayStore
 
     show.start(quiet)
-    loaded = palate.load(data, layout)
+    loaded = palate.load(data, layout, name=name)
     folder = store or vectors_folder(data)
     vectors = folder if ray is None else RayStore(folder, ray)
     content, features = plan_content(loaded, show.encoders(encoder), vectors).fit(loaded.select_view(), loaded)

@@ -1,4 +1,4 @@
-"""Commands to look around: models, demo, bench."""
+"""Commands to look around: models, encoders, demo, bench."""
 
 from __future__ import annotations
 
@@ -15,28 +15,89 @@ def attach(app: typer.Typer) -> None:
     Args:
         app: the command line.
     """
-    for command in (models, demo, bench):
+    for command in (models, encoders, demo, bench):
         app.command()(command)
 
 
-def models(json: show.Json = False) -> None:
-    """Every system: task, stage, paper, capabilities; with --json also requirements and all settings."""
-    from palate.contracts.describe import all_systems, describe
+DEFAULT = "blend"
+ABILITIES = {
+    "new_items": ("new items", "scores items that were added after fitting, from their content"),
+    "new_users": ("new users", "answers for visitors of whom only a history is known"),
+    "content": ("content", "reads texts, pictures, sounds or attributes"),
+    "tuning": ("trains encoders", "can train the encoders of its content with it (--set tuning=...)"),
+    "vectors": ("vectors", "palate export writes a vector of each item and user"),
+}
 
-    systems = [describe(kind) for kind in all_systems().values()]
-    if json:
-        show.emit(systems, True)
+
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one system, with all its settings")] = None,
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """Recommenders by task, what they can do, then systems that pretrain encoders; NAME shows one with its settings."""
+    if json or name:
+        from palate.contracts.describe import all_systems, describe
+
+        if json and not name:
+            show.emit([describe(kind) for kind in all_systems().values()], True)
+            return
+        _one_model(str(name), json)
         return
-    columns = ("name", "task", "stage", "capabilities", "exports", "presets", "paper")
-    rows = [system | {"presets": dict.fromkeys(system["presets"], True)} for system in systems]
-    show.table([{column: _cell(row[column]) for column in columns} for row in rows])
+    from palate.models.systems import systems
+
+    found = [system for system in systems() if system["task"] != "pretrain"]
+    found.sort(key=lambda system: (system["task"] != "match", system["task"], system["name"]))
+    rows = [
+        {
+            "name": f"{system['name']} (default)" if system["name"] == DEFAULT else system["name"],
+            "task": system["task"],
+            "can do": ", ".join(word for key, (word, _) in ABILITIES.items() if system["capabilities"].get(key)),
+            "presets": ", ".join(f"@{preset}" for preset in system["presets"]),
+        }
+        for system in found
+    ]
+    show.table(rows, "models: palate fit DATA --model NAME, NAME@preset or NAME:key=value")
+    used = [key for key in ABILITIES if any(key in system["capabilities"] for system in found)]
+    typer.echo("\n".join(f"{ABILITIES[key][0]}: {ABILITIES[key][1]}" for key in used))
+    learners = ", ".join(system["name"] for system in systems() if system["task"] == "pretrain")
+    typer.echo(f"\nSystems that pretrain encoders (palate pretrain DATA --model NAME): {learners}")
+    typer.echo("\npalate models NAME shows the paper and all settings of one.")
 
 
-def _cell(value: object) -> str:
-    """Names of what is on, or the text itself."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return ", ".join(name for name, on in value.items() if on) if isinstance(value, dict) else str(value)
+def _one_model(name: str, json: bool) -> None:
+    from palate.contracts.describe import all_systems, describe
+    from palate.core.errors import ConfigError, did_you_mean
+
+    known = all_systems()
+    if name not in known:
+        raise ConfigError("unknown model", key=name, hint=did_you_mean(name, known))
+    system = describe(known[name])
+    if json:
+        show.emit(system, True)
+        return
+    able = [word for key, (word, _) in ABILITIES.items() if system["capabilities"].get(key)]
+    typer.echo(f"{name}: {system['paper']}\ntask: {system['task']}; can do: {', '.join(able) or 'no more than that'}")
+    for preset, settings in system["presets"].items():
+        typer.echo(f"{name}@{preset}: {', '.join(f'{key}={value}' for key, value in settings.items())}")
+    columns = ("name", "default", "range", "description")
+    rows = [
+        {column: one[column] if one[column] is not None else "none" for column in columns} for one in system["settings"]
+    ]
+    show.table(rows, "settings: --set name=value")
+
+
+def encoders(json: show.Json = False, debug: show.Debug = False) -> None:
+    """Encoders of each modality: which is the default, which can be used here, what to install for the others."""
+    from palate.features.available import available_encoders
+
+    rows = available_encoders()
+    if json:
+        show.emit(rows, True)
+        return
+    show.table(rows, "encoders: --encoder modality=encoder; modality=none leaves a modality out")
+    typer.echo(
+        "Also a folder that palate pretrain wrote (--encoder FOLDER), and pca:ENCODER?dim=64 of another encoder."
+    )
 
 
 def demo(

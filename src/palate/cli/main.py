@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
-from palate.cli import data, explore, learn, use, workers
+from palate.cli import data, explore, learn, lists, use, workers
 
 app = typer.Typer(
     name="palate",
@@ -15,20 +16,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (workers, data, learn, use, explore):
+for group in (workers, data, learn, lists, use, explore):
     group.attach(app)
 
 
 def run() -> None:
     """Run the command line; a user's mistake is one line and exit code 2, never a traceback."""
+    from palate.cli.wording import for_command_line
+    from palate.core.boundary import DEBUG
     from palate.core.errors import PalateError
 
+    if "--debug" in sys.argv:
+        os.environ[DEBUG] = "1"
     try:
         app()
     except PalateError as error:
         if "--debug" in sys.argv:
             raise
-        typer.secho("error: " + " ".join(str(error).split()), fg="red", err=True)
+        typer.secho("error: " + for_command_line(" ".join(str(error).split())), fg="red", err=True)
         sys.exit(2)
     except OSError as error:
         if "--debug" in sys.argv:

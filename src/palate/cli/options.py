@@ -28,6 +28,8 @@ class DataOptions:
     _: KW_ONLY
     overwrite: show.Overwrite = False
     layout: show.Layout = None
+    name: show.Name = None
+    config: show.Config = None
     json: show.Json = False
     quiet: show.Quiet = False
     debug: show.Debug = False
@@ -43,7 +45,15 @@ class DataOptions:
 
         show.start(self.quiet)
         check_not_protected(self.out, self.data)
-        return palate.load(self.data, self.layout, positive=show.positive(self.positive), split=self.split)
+        rule = show.positive(self.positive)
+        return palate.load(self.data, self.layout, positive=rule, split=self.split, name=self.name)
+
+    @property
+    def source(self) -> dict[str, str | None]:
+        """Where the data are, for a later ``palate evaluate``."""
+        from pathlib import Path
+
+        return {"path": str(Path(self.data).resolve()), "layout": self.layout, "name": self.name}
 
     @property
     def store_folder(self) -> str:

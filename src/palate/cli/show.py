@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from palate.cli import workers
+from palate.cli.config_file import read_config
 
 DataPath = Annotated[str, typer.Argument(metavar="DATA", help="folder or file in any known layout")]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run folder written by palate fit")]
@@ -28,6 +29,18 @@ Encoders = Annotated[
     list[str] | None,
     typer.Option("--encoder", help="modality=encoder, e.g. text=minilm, or a folder that pretrain wrote"),
 ]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        callback=read_config,
+        is_eager=True,
+        help="YAML file of options, such as model, seed, set: {dim: 32}",
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="which data set, where a folder holds several")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")]
+From = Annotated[str | None, typer.Option("--from", help="best.json of palate tune: its model and settings")]
 Store = Annotated[
     str | None, typer.Option(help="folder that keeps encoded vectors (default in the user's cache, see PALATE_CACHE)")
 ]
@@ -139,6 +152,29 @@ def settings(options: Iterable[str] | None) -> dict[str, Any]:
     return {key: yaml.safe_load(value) for key, value in pairs(options, "--set").items()}
 
 
+def tuned(file: str) -> tuple[str, dict[str, Any]]:
+    """Model and settings that ``palate tune`` found.
+
+    Args:
+        file: ``best.json``, or the folder that holds it.
+
+    Raises:
+        ConfigError: for any other file.
+    """
+    from pathlib import Path
+
+    from palate.core.errors import ConfigError
+    from palate.core.files import read_json
+
+    path = Path(file) / "best.json" if Path(file).is_dir() else Path(file)
+    found = read_json(path) if path.is_file() else None
+    if not isinstance(found, dict) or not isinstance(found.get("model"), str):
+        raise ConfigError(
+            "no result of palate tune", file=path, hint="--from DIR/best.json, written by palate tune --out DIR"
+        )
+    return found["model"], dict(found.get("settings") or {})
+
+
 def positive(text: str | None) -> dict[str, Any] | None:
     """Read ``rating>=4``, ``event=click,purchase`` or ``all`` as a rule; a column of the log may be named, too.
 
@@ -199,19 +235,9 @@ def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
         rows: one mapping a row; columns in the order in which they occur.
         title: above the table.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from palate.cli.tables import render
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    shown = Table(title=title and escape(title), title_justify="left", header_style="bold")
-    for column in columns:
-        shown.add_column(escape(column), overflow="fold")
-    for row in rows:
-        shown.add_row(*(escape(_cell(row.get(column))) for column in columns))
-    console = Console()
-    # a pipe has no width: columns are not squeezed there
-    (console if console.is_terminal else Console(width=240)).print(shown)
+    render(rows, title)
 
 
 def _finite(value: Any) -> Any:
@@ -220,9 +246,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(one) for key, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

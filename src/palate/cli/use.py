@@ -1,8 +1,8 @@
-"""Commands that use a run: recommend, rank, add, export, serve."""
+"""Commands that use a run: add, export, serve."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,59 +15,8 @@ def attach(app: typer.Typer) -> None:
     Args:
         app: the command line.
     """
-    for command in (recommend, rank, add, export, serve):
+    for command in (add, export, serve):
         app.command()(command)
-
-
-def recommend(
-    run: show.RunPath,
-    user: Annotated[list[str] | None, typer.Option("--user", help="user id, repeatable")] = None,
-    history: Annotated[str | None, typer.Option(help="item ids a visitor took, comma separated")] = None,
-    k: Annotated[int, typer.Option("-k", help="list length")] = 10,
-    on_unknown: Annotated[
-        Literal["error", "skip", "fallback"], typer.Option(help="what to do with unknown users")
-    ] = "error",
-    json: show.Json = False,
-    debug: show.Debug = False,
-) -> None:
-    """The best items for a user or for a visitor's history."""
-    from palate.models.base import Recommender
-    from palate.training.saving import restore_as
-
-    model = restore_as(run, Recommender)
-    rows = model.recommend(users=user, k=k, history=show.ids(history), on_unknown=on_unknown).to_dicts()
-    if json:
-        show.emit(rows, True)
-        return
-    if rows:
-        show.table(rows)
-    for name in user or ():
-        if not any(str(row["user"]) == name for row in rows):
-            typer.echo(f"nothing left for {name}")
-
-
-def rank(
-    run: show.RunPath,
-    items: Annotated[str, typer.Option(help="item ids to rank, comma separated")],
-    user: Annotated[str | None, typer.Option(help="user id")] = None,
-    history: Annotated[str | None, typer.Option(help="item ids the user took, comma separated, oldest first")] = None,
-    context: Annotated[list[str] | None, typer.Option(help="column=value of the context, repeatable")] = None,
-    json: show.Json = False,
-    debug: show.Debug = False,
-) -> None:
-    """Order given items for a user, by the probability of a click."""
-    import yaml
-
-    from palate.models.base import RankingModel
-    from palate.training.saving import restore_as
-
-    values = {key: yaml.safe_load(value) for key, value in show.pairs(context, "--context").items()}
-    model = restore_as(run, RankingModel)
-    rows = model.rank(show.ids(items) or (), user, history=show.ids(history), context=values).to_dicts()
-    if json:
-        show.emit(rows, True)
-    else:
-        show.table(rows)
 
 
 def add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,11 +20,35 @@ def attach(app: typer.Typer) -> None:
     app.callback()(before)
 
 
-def before(context: typer.Context) -> None:
-    """Refuse commands that processes would run twice; silence all processes but the first.
+def show_version(wanted: bool) -> None:
+    """Print the version and end.
+
+    Args:
+        wanted: whether ``--version`` was given.
+
+    Raises:
+        Exit: where it was.
+    """
+    if wanted:
+        import palate
+
+        typer.echo(f"palate {palate.__version__}")
+        raise typer.Exit
+
+
+def before(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Multimodal pretraining, adaptation and generation for recommendation.
+
+    In several processes, commands that would run twice are refused, and all processes but the first are silent.
 
     Args:
         context: names the command.
+        version: print the version and end.
 
     Raises:
         ConfigError: in several processes, for a command that does not share work.

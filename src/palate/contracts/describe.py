@@ -22,12 +22,13 @@ def describe(kind: type[Model]) -> dict[str, Any]:
         kind: its class.
 
     Returns:
-        JSON-able ``name``, ``task``, ``stage``, ``paper``, ``capabilities`` (flag -> value), ``requirements``,
-        ``exports`` (what ``palate export`` writes), ``presets`` (name -> settings) and ``settings``, a list of what
-        :class:`palate.core.settings.Setting` holds.
+        JSON-able ``name``, ``class``, ``task``, ``stage``, ``paper``, ``capabilities`` (flag -> value),
+        ``requirements``, ``exports`` (what ``palate export`` writes), ``presets`` (name -> settings) and ``settings``,
+        a list of what :class:`palate.core.settings.Setting` holds.
     """
     return {
         "name": kind.name,
+        "class": kind.__name__,
         "task": kind.task_name,
         "stage": kind.stage,
         "paper": kind.paper,
@@ -37,3 +38,14 @@ def describe(kind: type[Model]) -> dict[str, Any]:
         "presets": {name: dict(settings) for name, settings in kind.presets.items()},
         "settings": [setting.to_json() for setting in settings_of(kind.Config)],
     }
+
+
+def summaries() -> list[dict[str, Any]]:
+    """Every system without settings and requirements: what lists of systems show."""
+    kept = ("name", "class", "task", "stage", "capabilities", "presets", "paper")
+    found = []
+    for kind in all_systems().values():
+        facts = describe(kind)
+        facts["presets"] = list(facts["presets"])
+        found.append({key: facts[key] for key in kept})
+    return found

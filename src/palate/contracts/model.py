@@ -288,10 +288,24 @@ class Model(nn.Module):
         """Names in ``state_dict`` that only training reads; neither scoring nor :meth:`update_items` needs them."""
         return set()
 
+    def derived_tensors(self) -> dict[str, Tensor]:
+        """Tensors of the model itself that scoring computes from the others and from the items' content.
+
+        A run stores them, so that it answers at once; :meth:`load_tensors` makes them buffers, and the next
+        :meth:`update_items`, which brings the content they were computed from, takes them.
+        """
+        return {}
+
     def saved_tensors(self) -> dict[str, Tensor]:
         """Tensors that a run stores: those that scoring and :meth:`update_items` need."""
         dropped = self.training_tensors()
-        return {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
+        kept = {name: tensor for name, tensor in self.state_dict().items() if name not in dropped}
+        return kept | {
+            f"{owner}.{name}" if owner else name: tensor
+            for owner, part in self.named_modules()
+            if isinstance(part, Model)
+            for name, tensor in part.derived_tensors().items()
+        }
 
     def drop_training_tensors(self) -> None:
         """Free the tensors that only training reads; the model scores as before and can no longer be trained."""

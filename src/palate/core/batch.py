@@ -1,15 +1,20 @@
-"""What models are handed: users with their histories, and training batches."""
+"""What models are handed: users with their histories, and training batches.
+
+Data are read without torch, so it is imported where a batch is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 IntArray = NDArray[np.int64]
 
@@ -223,6 +228,8 @@ class SequenceBatch(Batch):
 
     def owners(self) -> Tensor:
         """int64 [T], the history of each position."""
+        import torch
+
         return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.lengths)
 
     def padded(self, packed: Tensor, fill: int = -1, right: bool = False) -> Tensor:
@@ -236,6 +243,8 @@ class SequenceBatch(Batch):
         Returns:
             [B, longest history, ...].
         """
+        import torch
+
         longest = int(self.lengths.max()) if len(self) else 0
         out = packed.new_full((len(self), longest, *packed.shape[1:]), fill)
         owners = self.owners()
@@ -246,6 +255,8 @@ class SequenceBatch(Batch):
 
     def take(self, index: Tensor) -> SequenceBatch:
         """Some histories."""
+        import torch
+
         lengths = self.lengths[index]
         indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         inside = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], lengths)
@@ -291,6 +302,8 @@ class ImpressionBatch(Batch):
             longest: width.
             fill: value of padding.
         """
+        import torch
+
         ends = self.indptr[1:, None]
         place = ends - longest + torch.arange(longest, device=ends.device)
         inside = place >= self.indptr[:-1, None]
@@ -359,6 +372,8 @@ class BatchSource(Protocol):
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):

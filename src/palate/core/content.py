@@ -22,7 +22,7 @@ class Features:
     Attributes:
         values: ``pooled`` [n, d]; ``tokens`` [sum of lengths, d], concatenated; ``map`` [n, C, H, W]. float16/32.
             Rows of absent entities are zero and must be read through ``present``.
-        present: bool [n]; False where the entity has no such content.
+        present: bool [n]; False where the entity has no such content; all are present if not given.
         lengths: int [n], for ``tokens`` only.
         identity: encoder identity, version and preprocessing that made them.
         fitted_on: hash of what a fitted encoder saw, None for encoders that fit nothing.
@@ -30,7 +30,7 @@ class Features:
     """
 
     values: NDArray
-    present: NDArray[np.bool_]
+    present: NDArray[np.bool_] = None  # type: ignore[assignment]
     kind: Kind = "pooled"
     lengths: NDArray[np.int64] | None = None
     identity: str = ""
@@ -39,6 +39,8 @@ class Features:
 
     def __post_init__(self) -> None:
         rows = len(self.values) if self.kind != "tokens" else len(self.lengths if self.lengths is not None else ())
+        if self.present is None:
+            object.__setattr__(self, "present", np.ones(rows, bool))
         if rows != len(self.present):
             raise FeatureError(f"{rows} rows of values but a mask of {len(self.present)}", key=self.identity or None)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+Callback = Callable[[Mapping[str, Any]], None]
+"""Called with what is known of an epoch: model, phase, epoch, losses, valid, seconds."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class RunContext:
         fingerprint: name of the run; a checkpoint of another run is ignored.
         workers: processes that prepare batches; 0 prepares them in the training process.
         curves: member of a composed model -> its learning curve, filled in as members are trained.
+        callbacks: are called after every epoch with its record.
     """
 
     seed: int = 0
@@ -30,6 +35,7 @@ class RunContext:
     fingerprint: str = ""
     workers: int = 0
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict, compare=False)
+    callbacks: tuple[Callback, ...] = ()
 
     def member(self, name: str) -> RunContext:
         """The context of one member of a composed model: a checkpoint and a fingerprint of its own.

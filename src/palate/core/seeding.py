@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +25,8 @@ def rng_for(seed: int, *names: object) -> np.random.Generator:
 
 def torch_stream(seed: int, *names: object, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator that depends on ``seed`` and ``names`` alone."""
+    import torch
+
     generator = torch.Generator(device=device)
     generator.manual_seed(int(rng_for(seed, *names).integers(2**62)))
     return generator
@@ -30,6 +34,8 @@ def torch_stream(seed: int, *names: object, device: str | torch.device = "cpu") 
 
 def seed_torch(seed: int, *names: object) -> None:
     """Seed torch's global generator (parameter initialisation and dropout) from a named stream."""
+    import torch
+
     torch.manual_seed(int(rng_for(seed, "torch", *names).integers(2**62)))
 
 
@@ -38,6 +44,8 @@ def isolated(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
         with torch.random.fork_rng():
             return function(*args, **kwargs)
 

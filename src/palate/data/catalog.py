@@ -25,7 +25,7 @@ COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
 MEDIA_KINDS = ("image", "audio", "video")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Catalog:
     """A table of entities.
 
@@ -68,6 +68,9 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self):,} {self.ids.entity}s: {', '.join(self.frame.columns)}>"
 
     @classmethod
     def from_ids(cls, ids: pl.Series, entity: str = "item", given: Mapping[str, Features] | None = None) -> Catalog:

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 
 from palate.core.batch import RaggedArray, UserBatch
-from palate.core.content import Features
+from palate.core.boundary import public
 from palate.core.errors import DataError
 from palate.core.files import digest
+from palate.core.given import as_features
 from palate.data.absent import ABSENT, absent_note
 from palate.data.catalog import Catalog
 from palate.data.columns import (
@@ -56,7 +57,7 @@ from palate.data.splits import (
 from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Catalogues of items and users, and their interactions.
 
@@ -87,6 +88,7 @@ class Dataset:
     issues: tuple[DataIssue, ...] = ()
 
     @classmethod
+    @public
     def from_frames(
         cls,
         items: Any,
@@ -97,7 +99,7 @@ class Dataset:
         roles: Mapping[str, str | Sequence[str] | None] | None = None,
         positive: PositiveRule | Mapping[str, Any] | None = None,
         split: SplitSpec | str | None = None,
-        features: Mapping[str, Features] | None = None,
+        features: Mapping[str, Any] | None = None,
         relations: Relations | None = None,
         root: str | Path | None = None,
         name: str = "frames",
@@ -125,7 +127,8 @@ class Dataset:
                 default events with label 1 where there is a label of 0 and 1, else every event. ``{}`` is every event.
             split: settings of the split, such as ``item_cold:seed=3``; by default ``given`` if the interactions have
                 parts, else ``random``.
-            features: ready vectors by modality, aligned with ``items``.
+            features: ready vectors by modality, aligned with ``items``: arrays [items, width], in which a row of NaN
+                is an item without them, or ``palate.Features``.
             relations: edges between items, or from items to other entities.
             root: folder that relative media paths start from.
             name: for reports.
@@ -145,6 +148,7 @@ class Dataset:
 
         Raises:
             DataError: naming column and row, for example an interaction with an item that the table lacks.
+            FeatureError: naming row and column of a vector that is not finite.
             ConfigError: if ``split`` cannot be read.
         """
         read_from = {table: str(file) for table, file in (files or {}).items()}
@@ -203,12 +207,13 @@ class Dataset:
             user_catalog, found = complete_users(user_catalog, log_users, read_from.get("interactions"))
             issues += found
         folder = None if root is None else Path(root)
+        ready = {name: as_features(vectors, name) for name, vectors in (features or {}).items()}
         catalog = Catalog(
             content.frame,
             item_ids,
             content.kinds,
             folder,
-            features or {},
+            ready,
             read_from.get("items"),
             content.decimals,
         )
@@ -250,6 +255,7 @@ class Dataset:
             (*issues, *(issue for _, issue in columns_said)),
         )
 
+    @public
     def with_split(self, split: SplitSpec | str) -> Dataset:
         """The same data with another split.
 
@@ -261,16 +267,27 @@ class Dataset:
         """
         return replace(self, spec=SplitSpec.parse(split) if isinstance(split, str) else split)
 
-    def with_features(self, features: Mapping[str, Features]) -> Dataset:
+    @public
+    def with_features(self, features: Mapping[str, Any]) -> Dataset:
         """The same data with ready vectors for some modalities.
 
         Args:
-            features: vectors by modality, aligned with the items.
+            features: vectors by modality, aligned with the items, as for :meth:`from_frames`.
 
         Raises:
             DataError: if the vectors are not aligned.
+            FeatureError: naming row and column of a vector that is not finite.
         """
-        return replace(self, items=replace(self.items, given={**self.items.given, **features}))
+        ready = {name: as_features(vectors, name) for name, vectors in features.items()}
+        return replace(self, items=replace(self.items, given={**self.items.given, **ready}))
+
+    def __repr__(self) -> str:
+        parts = [f"{self.n_users:,} users", f"{self.n_items:,} items", f"{len(self.interactions):,} interactions"]
+        content = ", ".join(self.items.modalities) or "none"
+        return (
+            f"<Dataset {self.name}: {', '.join(parts)}; content: {content}; positives: {self.positive}; "
+            f"split: {self.spec}>"
+        )
 
     def with_issues(self, issues: Sequence[DataIssue], **changes: Any) -> Dataset:
         """The same data with further issues, which are notes as well.

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from palate.core.content import Features
@@ -214,8 +213,10 @@ def graph_leak(data: Dataset, seed: int = 0) -> Iterator[DataIssue]:
     """
     positives, part = data.positives, data.split.part
     train, test = part == TRAIN, np.flatnonzero(part == TEST)
-    if not len(test) or not train.any():
+    if not len(test) or not train.any() or not data.relations.edges:
         return
+    import scipy.sparse as sp
+
     ones = np.ones(int(train.sum()), np.float32)
     matrix = sp.csr_array((ones, (positives.users[train], positives.items[train])), shape=(data.n_users, data.n_items))
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from palate.core.boundary import public
 from palate.core.errors import DataError, did_you_mean
 from palate.core.files import atomic_folder
 from palate.core.output import check_not_protected
@@ -59,6 +60,7 @@ class Reader(Protocol):
 readers: Registry[Reader] = Registry("layout", ("palate.data.readers",), "palate.readers")
 
 
+@public
 def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset:
     """Read a data set in any known layout.
 
@@ -77,6 +79,7 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
         ConfigError: if ``layout`` is unknown.
     """
     path = Path(path)
+    options = {key: value for key, value in options.items() if value is not None}
     if not path.exists():
         raise DataError("no such file or folder", file=path)
     check_regular(path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from palate.core.batch import IntArray, RaggedArray, UserBatch
@@ -18,6 +18,9 @@ from palate.data.events import Events
 from palate.data.histories import Histories
 from palate.data.query_log import QueryLog
 from palate.data.relations import Relations
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 BoolArray = NDArray[np.bool_]
 
@@ -203,6 +206,8 @@ class TrainView:
     @cached_property
     def matrix(self) -> sp.csr_array:
         """float32 [n_users, n_items], ones at training positives."""
+        import scipy.sparse as sp
+
         ones = np.ones(len(self), np.float32)
         return sp.csr_array((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
 

@@ -14,6 +14,7 @@ import torch
 
 from palate.contracts import Task
 from palate.contracts.parse import parse_model
+from palate.core.boundary import public
 from palate.core.errors import ArtefactError, ConfigError, did_you_mean
 from palate.core.files import atomic_path, digest, read_json, write_json, write_text
 from palate.core.output import claimed
@@ -26,6 +27,7 @@ from palate.evaluation.known import KNOWN, RANDOM, is_random
 from palate.evaluation.memory import peak, reset_peak
 from palate.evaluation.missing import MissingModalities, hide_content
 from palate.evaluation.openings import one_opening, open_test, openings_of
+from palate.evaluation.own_metrics import Metrics, metric_names
 from palate.evaluation.runs import command_line
 from palate.evaluation.sweep import draw_sweep, sweep_markdown
 from palate.features.plan import plan_content
@@ -36,12 +38,13 @@ from palate.training.fit import fit
 from palate.training.saving import restore, save, versions
 
 
+@public
 def compare(
     data: Dataset,
     models: Sequence[str],
     out: str | Path,
     *,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: int | Sequence[int] = (0, 1, 2),
     axes: Mapping[str, Sequence[str]] | None = None,
     missing: Sequence[float] = (0.0,),
     missing_of: Sequence[str] | None = None,
@@ -50,6 +53,7 @@ def compare(
     store: str | Path | None = None,
     resamples: int = 10_000,
     overwrite: bool = False,
+    metrics: Metrics = (),
 ) -> dict[str, Any]:
     """Fit every model with every seed, write what was selected, then open test for all.
 
@@ -62,7 +66,7 @@ def compare(
         data: dataset with a split.
         models: ``name``, ``name@preset`` or ``name:key=value;key=value``; all of one task.
         out: folder of the result.
-        seeds: of training; in cold protocols the draws.
+        seeds: of training, or how many of them, from 0; in cold protocols the draws.
         axes: setting -> values; every model that has the setting is run with every combination.
         missing: chances that an item lacks a modality at test, see :func:`hide_content`; several leave a plot.
         missing_of: only these modalities may be missing.
@@ -71,6 +75,8 @@ def compare(
         store: folder of encoded vectors.
         resamples: of the paired bootstrap.
         overwrite: replace the result of a comparison on other data or another split.
+        metrics: further metrics of lists, tested like the headline, see :func:`palate.evaluation.evaluate.evaluate`. A
+            function is known by its name: one that changed needs another name.
 
     Returns:
         The content of ``out/result.json``: rows by model, paired differences with Holm-adjusted p, provenance.
@@ -83,7 +89,9 @@ def compare(
     with claimed(out, "comparison", data.items.root) as folder:
         if not overwrite:
             _check_same(folder, data)
-        return _compare(data, models, folder, seeds, axes, missing, missing_of, baseline, encoders, store, resamples)
+        return _compare(
+            data, models, folder, seeds, axes, missing, missing_of, baseline, encoders, store, resamples, metrics
+        )
 
 
 def _check_same(folder: Path, data: Dataset) -> None:
@@ -108,7 +116,7 @@ def _compare(
     data: Dataset,
     models: Sequence[str],
     out: Path,
-    seeds: Sequence[int],
+    seeds: int | Sequence[int],
     axes: Mapping[str, Sequence[str]] | None,
     missing: Sequence[float],
     missing_of: Sequence[str] | None,
@@ -116,8 +124,11 @@ def _compare(
     encoders: Mapping[str, str] | None,
     store: str | Path | None,
     resamples: int,
+    metrics: Metrics,
 ) -> dict[str, Any]:
     cells_dir = out / "cells"
+    seeds = _seeds(seeds)
+    models = [models] if isinstance(models, str) else list(models)
     wrong = [rate for rate in missing if not 0 <= rate <= 1]
     if wrong:
         raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
@@ -148,18 +159,23 @@ def _compare(
             write_json(out / "openings.json", [*met, selection])
         jobs_by_gap = list(itertools.product(jobs, gaps))
         for (variant, seed), gap in track(jobs_by_gap, "test", names=lambda one: _named(one[0])):
-            arrays[variant, seed, gap.rate] = _open(_drawn(data, seed), cells[variant, seed], cells_dir, gap, shared)
+            arrays[variant, seed, gap.rate] = _open(
+                _drawn(data, seed), cells[variant, seed], cells_dir, gap, shared, metrics
+            )
     rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
     base = baseline or _best_id_only(variants, seeds, cells, task)
     several = len(variants) > 1
-    tests = [_tests(variants, seeds, rate, arrays, base, data, task, resamples) if several else {} for rate in missing]
+    tests = [
+        _tests(variants, seeds, rate, arrays, base, data, task, resamples, metrics) if several else {}
+        for rate in missing
+    ]
     result = {
         "table": rows,
         "baseline": base,
         "task": task.name,
         "unit": task.unit,
         "headline": task.headline(data),
-        "shown": list(task.shown(data)),
+        "shown": [*task.shown(data), *metric_names(metrics)],
         "tests": tests[0],
         "tests by rate": {f"{rate:g}": tested for rate, tested in zip(missing, tests)},
         "missing of": sorted(missing_of) if missing_of else "all modalities",
@@ -186,6 +202,16 @@ def _compare(
 
 def _named(job: tuple[str, int]) -> str:
     return f"{job[0]} seed {job[1]}"
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds themselves; a number counts them from 0."""
+    if isinstance(seeds, int) and seeds < 1:
+        raise ConfigError("at least one seed", key="seeds")
+    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ConfigError("seeds are different whole numbers, or how many of them", key="seeds", hint="3 or [0, 1, 2]")
+    return chosen
 
 
 def _common_task(variants: Sequence[str]) -> Task[Any]:
@@ -271,18 +297,19 @@ def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> 
 
 
 def _open(
-    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore
+    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore, metrics: Metrics
 ) -> dict[str, np.ndarray]:
     file = _answers(folder, cell, gaps)
     if file.is_file():
         with np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
+            if set(metric_names(metrics)) <= set(saved.files):
+                return dict(saved)
     model = restore(folder / cell["key"] / "run")
     if gaps.rate:
         deployment = deployment_of(model)
         deployment.content = deployment.content.with_store(store)
         hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
-    result = evaluate(model, data)
+    result = evaluate(model, data, metrics)
     arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
     arrays |= {f"about/{KNOWN}": np.array([result.about[KNOWN]])} if KNOWN in result.about else {}
     arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
@@ -346,10 +373,11 @@ def _tests(
     data: Dataset,
     task: Task[Any],
     resamples: int,
+    metrics: Metrics,
 ) -> dict[str, Any]:
     drawn = data.spec.kind in ("item_cold", "user_cold")
     tested: dict[str, Any] = {}
-    for metric in task.tested(data):
+    for metric in (*task.tested(data), *metric_names(metrics)):
         values = {v: [arrays[v, seed, rate][metric] for seed in seeds] for v in variants}
         # a unit that a metric cannot judge (an impression without a click has no AUC) is left out for all models alike
         values = {v: [each[~np.isnan(one)] for each, one in zip(own, values[base])] for v, own in values.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from palate.contracts import Judgement, Model
+from palate.core.context import Callback
 from palate.data.dataset import Dataset
 from palate.evaluation.evaluate import evaluate
 from palate.features.plan import ContentPlan
@@ -36,6 +38,8 @@ def fit_one(
     test: bool,
     checkpoint: Path | None = None,
     init_from: str | None = None,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Fit a model, then open the test part if ``test``.
 
@@ -47,8 +51,19 @@ def fit_one(
         test: whether to open the test part.
         checkpoint: folder to resume from.
         init_from: a run whose weights to start from.
+        device: as for ``fit``.
+        callbacks: as for ``fit``.
     """
     started = time.perf_counter()
-    model = fit(model, data, seed=seed, content=content, checkpoint=checkpoint, init_from=init_from)
+    model = fit(
+        model,
+        data,
+        seed=seed,
+        content=content,
+        checkpoint=checkpoint,
+        init_from=init_from,
+        device=device,
+        callbacks=callbacks,
+    )
     seconds = time.perf_counter() - started
     return FitResult(model, evaluate(model, data) if test else None, seconds)

@@ -6,7 +6,7 @@ import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from palate.contracts import Model, models
 from palate.contracts.parse import parse_model
 from palate.core.asides import mend
+from palate.core.context import Callback
 from palate.core.errors import ArtefactError
 from palate.core.files import write_json, write_text
 from palate.core.locks import WAIT, locked
@@ -35,7 +36,7 @@ from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
 from palate.training.deployment import absent_content, deployment_of, log_of
-from palate.training.fit import fit, fit_fingerprint
+from palate.training.fit import fit, fit_fingerprint, usable_device
 from palate.training.manifest import MANIFEST, read_manifest
 from palate.training.replacing import RunIdentity, check_replacement, checkpoint_of
 from palate.training.saving import restore, restore_as, save
@@ -56,6 +57,9 @@ def run_fit(
     test: bool = True,
     baselines: bool = True,
     overwrite: bool = False,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
+    source: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Fit a model (and baselines for the report) and write a run folder.
 
@@ -74,6 +78,9 @@ def run_fit(
         test: open the test part once, at the end.
         baselines: fit popularity and EASE too.
         overwrite: replace whatever run is in ``out``, and what was added to it or erased from it since.
+        device: as for ``fit``.
+        callbacks: of the model's training, as for ``fit``.
+        source: ``path``, ``layout`` and ``name`` of the data, kept for a later evaluation.
 
     Returns:
         ``run``, the folder, ``headline``, rows of a table, ``verdict``, a sentence for each baseline, and
@@ -87,9 +94,10 @@ def run_fit(
     out = Path(out)
     work = checkpoint_of(out)
     main = parse_model(model, settings)
+    usable_device(device)
     rank, world = distributed.start()
     if rank:
-        fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from)
+        fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from, device=device)
         return {"run": str(out), "headline": [], "verdict": [], "openings_of_test": 0}
     check_output(out, "run", data.items.root)
     about = {"hash": data.hash, "split": str(data.spec), "seed": seed}
@@ -98,7 +106,22 @@ def run_fit(
         mend(out, wait=WAIT)
         check_replacement(out, RunIdentity.of(main.name, about), data.items.ids.ids, None, overwrite)
         try:
-            return _fit(main, data, out, work, content, seed, init_from, test, baselines, overwrite, world)
+            return _fit(
+                main,
+                data,
+                out,
+                work,
+                content,
+                seed,
+                init_from,
+                test,
+                baselines,
+                overwrite,
+                world,
+                device,
+                callbacks,
+                source,
+            )
         except BaseException:
             if not any(work.rglob("*.safetensors")):
                 # nothing was trained that the same call could go on with
@@ -118,11 +141,15 @@ def _fit(
     baselines: bool,
     overwrite: bool,
     world: int,
+    device: str,
+    callbacks: Sequence[Callback],
+    source: Mapping[str, str | None] | None,
 ) -> dict[str, Any]:
     """The part of :func:`run_fit` that works, in one process."""
     with logged(work / "log.txt"), one_opening(command_line()):
-        log.info("%s %s: %s, positives: %s", command_line(), data.name, data.spec, data.positive)
-        fits = {main.name: fit_one(main, data, content, seed, test, work, init_from)}
+        log.info("%s", command_line())
+        log.info("%s: %s, positives: %s", data.name, data.spec, data.positive)
+        fits = {main.name: fit_one(main, data, content, seed, test, work, init_from, device, callbacks)}
         # closed forms: no step of theirs waits for another process
         for name in BASELINES if baselines and main.task_name == models.get(BASELINES[0]).task_name else ():
             if name not in fits and _affordable(name, data):
@@ -135,7 +162,7 @@ def _fit(
             log.info("test part opened %d times on this machine, this one included", openings)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:
-            log.info("%s", ", ".join(f"{key} {value}" for key, value in flat_settings(row).items()))
+            log.info("%s", ", ".join(f"{key} {_short(value)}" for key, value in flat_settings(row).items()))
         for key, value in flat_settings(log_of(fits[main.name].model).selected).items():
             log.info("chosen on validation: %s = %s", key, value)
         verdict = [one.sentence for one in verdicts(fits, main.task.headline(data))]
@@ -147,6 +174,7 @@ def _fit(
             "openings_of_test": openings,
             "processes": world,
             "notes": list(data.notes),
+            "source": dict(source or {}),
         }
 
         def reports(folder: Path) -> None:
@@ -215,6 +243,27 @@ def command_line() -> str:
     """The command that runs, without where it is installed."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["palate" if program == "__main__.py" else program, *sys.argv[1:]])
+
+
+def source_of(run: str | Path) -> dict[str, str | None]:
+    """Where the data of a run were when it was fitted: ``path``, ``layout``, ``name``.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ArtefactError: for a run that does not say so, or whose data are no longer there.
+    """
+    source = read_stable(run, MANIFEST, read_manifest).get("source") or {}
+    path = source.get("path")
+    if not path or not Path(path).exists():
+        what = f"its data are no longer at {path}" if path else "the run does not say where its data are"
+        raise ArtefactError(what, file=run, hint="name them: --data DATA")
+    return {key: source.get(key) for key in ("path", "layout", "name")}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _rule(about: Mapping[str, Any]) -> dict[str, Any]:

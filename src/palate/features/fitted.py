@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -252,10 +252,23 @@ class FittedContent:
             check_finite(given, name)
             return given
         raw, unusable = items.raw(spec.modality, rows, spec.columns), list[EncodingFailure]()
-        features = self.store.encode(encoder, raw, failures=unusable)
+        label = content_label(spec.modality, spec.columns or items.columns(spec.modality))
+        features = self.store.encode(encoder, raw, failures=unusable, label=label)
         if failures is not None:
             failures += [(name, failure) for failure in unusable]
         return features
 
     def _impute(self, inputs: Mapping[str, Features]) -> Mapping[str, Features]:
         return inputs if self.imputer is None else self.imputer(inputs)
+
+
+def content_label(modality: str, columns: Sequence[str], shown: int = 3) -> str:
+    """What is read, for progress: ``text: title, plot``.
+
+    Args:
+        modality: that the columns are read as.
+        columns: names of the columns.
+        shown: the others are only counted.
+    """
+    more = f" and {len(columns) - shown} more" if len(columns) > shown else ""
+    return f"{modality}: {', '.join(columns[:shown])}{more}" if columns else modality

@@ -149,7 +149,8 @@ def plan_content(
     Args:
         data: holds the catalogue.
         encoders: ``{"text": "minilm", "text.words": "tfidf", "image": "hf:openai/clip"}``; the part before a dot is
-            the modality; ``none`` leaves a modality out. Modalities that are not named keep their default.
+            the modality; ``none`` leaves a modality out. Modalities that are not named keep their default. Single
+            columns of text are read by MiniLM only where the texts are.
         store: a folder for vectors, or a store; None keeps them in memory.
 
     Raises:
@@ -169,7 +170,9 @@ def plan_content(
             if spec != "none":
                 features[name] = FeatureSpec(modality, spec)
     opened = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    fields = plan_fields(data.items, {spec.modality for spec in features.values()})
+    texts = [spec for name, spec in chosen.items() if name.partition(".")[0] == "text"]
+    meaning = any("minilm" in spec for spec in texts or [default_encoder("text")])
+    fields = plan_fields(data.items, {spec.modality for spec in features.values()}, meaning)
     return ContentPlan(features, opened, feature_specs(fields))
 
 

@@ -60,7 +60,7 @@ class RayStore(FeatureStore):
             encoded = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
                 Worker, fn_constructor_args=arguments, compute=pool, num_cpus=1
             )
-            with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
+            with progress(f"encode {missing.label} ({encoder.name})", len(missing)) as advance:
                 for row in encoded.iter_rows():
                     advance(int(row["encoded"]))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from palate.core.content import Features
+from palate.core.encoder import Encoder
 from palate.core.files import inside, read_json, read_tensors, write_json, write_tensors
 from palate.core.item_features import ItemFeatures
 from palate.features.feature_spec import feature_specs
@@ -20,6 +22,32 @@ from palate.features.store import FeatureStore
 from palate.features.trainable import TrainableEncoders
 
 _PLAN, _TRAINED, _IMPUTER = "plan.json", "adapted", "_imputer.safetensors"
+
+
+class StoredEncoders(Mapping[str, Encoder]):
+    """Encoders of a run, each read when it is needed: recommending known items needs none.
+
+    Args:
+        folders: feature name -> folder of its encoder.
+    """
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = dict(folders)
+        self._read: dict[str, Encoder] = {}
+
+    def __getitem__(self, name: str) -> Encoder:
+        if name not in self._read:
+            self._read[name] = load_encoder(self._folders[name])
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._folders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._folders)
+
+    def __len__(self) -> int:
+        return len(self._folders)
 
 
 def save_content(folder: Path, content: FittedContent, features: ItemFeatures) -> None:
@@ -61,11 +89,11 @@ def load_content(folder: Path, n_items: int | None = None) -> tuple[FittedConten
         n_items: number of items of the run; needed only where it has no features.
 
     Raises:
-        ArtefactError: if an encoder or trained weights are damaged or do not fit.
+        ArtefactError: if trained weights are damaged or do not fit; for an encoder, when it is first needed.
     """
     facts = read_json(folder / _PLAN)
     plan = feature_specs(facts["plan"])
-    loaded = {name: load_encoder(inside(folder, name)) for name, spec in plan.items() if not spec.given}
+    loaded = StoredEncoders({name: inside(folder, name) for name, spec in plan.items() if not spec.given})
     vectors = {}
     for name, (identity, fitted_on) in facts["vectors"].items():
         tensors = read_tensors(inside(folder, f"{name}.safetensors"))

@@ -60,12 +60,14 @@ class MissingContent:
         keys: content hash of each row.
         rows: rows of content that no segment holds, each content once.
         batch_size: rows in one segment.
+        label: what is encoded, for progress.
     """
 
     raws: Sequence[Raw]
     keys: Sequence[str | None]
     rows: Sequence[int]
     batch_size: int
+    label: str
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,6 +120,7 @@ class FeatureStore:
         batch_size: int = BATCH,
         on_bad: OnBad = "absent",
         failures: list[EncodingFailure] | None = None,
+        label: str | None = None,
     ) -> Features:
         """Encode content that the store lacks, and return the vectors of all rows.
 
@@ -128,6 +131,7 @@ class FeatureStore:
             batch_size: entities in one segment, the most that an interruption can lose.
             on_bad: unusable content becomes ``absent``, or is an ``error``.
             failures: receives one :class:`EncodingFailure` for every row with unusable content, in row order.
+            label: what is encoded, for progress; the modality if not given.
 
         Returns:
             Features aligned with ``raws``; values may be a read-only memory map.
@@ -145,7 +149,7 @@ class FeatureStore:
         name = self._name(encoder)
         with self._writing(name):
             stored = self._read_segments(name, encoder)
-            missing = MissingContent(sources, keys, _missing_rows(keys, stored), batch_size)
+            missing = MissingContent(sources, keys, _missing_rows(keys, stored), batch_size, label or encoder.modality)
             if len(missing):
                 self._fill(stored, name, encoder, missing)
         invalid += [
@@ -169,7 +173,7 @@ class FeatureStore:
 
     def _fill(self, stored: EncoderSegments, name: str, encoder: Encoder, missing: MissingContent) -> None:
         """Encode missing content, batch by batch, into new segments."""
-        with progress(f"encode {encoder.modality} ({encoder.name})", len(missing)) as advance:
+        with progress(f"encode {missing.label} ({encoder.name})", len(missing)) as advance:
             for keys, raws in missing.batches():
                 features, failures = self._encode_batch(encoder, raws)
                 _check_range(features, self.dtype, encoder.name)

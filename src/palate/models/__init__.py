@@ -14,4 +14,12 @@ def __getattr__(name: str) -> Any:
     classes = {kind.__name__: kind for _, kind in models.items()}
     if name in classes:
         return classes[name]
-    raise AttributeError(f"no model class {name!r}: {did_you_mean(name, classes)}")
+    known = {kind.name: kind.__name__ for kind in classes.values()}
+    hint = f"did you mean {known[name]}?" if name in known else did_you_mean(name, classes)
+    raise AttributeError(f"no model class {name!r}: {hint}")
+
+
+def __dir__() -> list[str]:
+    from palate.models.systems import systems
+
+    return sorted(system["class"] for system in systems() if system["task"] != "pretrain")

@@ -3,90 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
 
-from palate.contracts import Matcher, Model, Ranker
+from palate.contracts import Matcher, Ranker
+from palate.core.boundary import public
 from palate.core.content import Features
-from palate.data.dataset import Dataset
-from palate.features.plan import ContentPlan
+from palate.models.fittable import FittableModel as FittableModel
+from palate.training import scores
 from palate.training.deployment import OnUnknown, deployment_of, rank_candidates
-from palate.training.fit import fit
-from palate.training.saving import save
-
-
-class FittableModel(Model):
-    """A model that is fitted to a dataset and saved as a run."""
-
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        seed: int = 0,
-        content: ContentPlan | None = None,
-        checkpoint: str | Path | None = None,
-        device: str = "auto",
-        metric: str | None = None,
-        refit: bool = True,
-        init_from: str | Path | None = None,
-        artifacts: Mapping[str, str | Path] | None = None,
-        checkpoint_seconds: float = 30.0,
-        workers: int = 0,
-    ) -> Self:
-        """Train on ``data``: encode, select on validation, refit where the protocol says so. Test is never read.
-
-        Args:
-            data: dataset with a split, see :func:`palate.load`.
-            seed: same seed, same bits on a CPU.
-            content: encoders by feature name and where vectors are kept; planned from the data if not given.
-            checkpoint: folder; training that was killed resumes from it to the same bits.
-            device: ``auto`` takes CUDA when present.
-            metric: what validation selects on; the headline of the task if not given.
-            refit: False stops after selection also where the protocol would train again.
-            init_from: a run whose weights training starts from, wherever name and shape agree.
-            artifacts: name -> run that holds it, for models that require artifacts of other runs.
-            checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
-            workers: processes that prepare batches, for models whose batches allow it.
-
-        Returns:
-            The model itself, fitted.
-
-        Raises:
-            ConfigError: when the data lack what the model requires, or no weight of ``init_from`` fits.
-            TrainingError: when the loss is not finite.
-        """
-        return fit(
-            self,
-            data,
-            seed=seed,
-            content=content,
-            checkpoint=checkpoint,
-            device=device,
-            metric=metric,
-            refit=refit,
-            init_from=init_from,
-            artifacts=artifacts,
-            checkpoint_seconds=checkpoint_seconds,
-            workers=workers,
-        )
-
-    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write a run folder that works on any machine.
-
-        Args:
-            folder: a new or empty folder, or one that holds the same fit, which is replaced as a whole.
-            overwrite: replace another run, too.
-
-        Returns:
-            The folder.
-
-        Raises:
-            NotFittedError: before :meth:`fit`.
-            ArtefactError: for a folder that is not a run or holds another one, which stays as it is.
-        """
-        return save(self, folder, overwrite=overwrite)
 
 
 class Recommender(Matcher, FittableModel):
@@ -94,6 +20,7 @@ class Recommender(Matcher, FittableModel):
 
     exports = ("lists",)
 
+    @public
     def recommend(
         self,
         users: Any = None,
@@ -136,6 +63,60 @@ class Recommender(Matcher, FittableModel):
             on_unknown=on_unknown,
         )
 
+    @public
+    def predict(self, users: Any, items: Any) -> pl.DataFrame:
+        """Score pairs of a known user and an item, also items that the user has taken.
+
+        Args:
+            users: one external id, which is paired with every item, or one for each item.
+            items: one external id, which is paired with every user, or one for each user.
+
+        Returns:
+            Columns user, item, score in the order of the pairs; null where the model knows nothing of the item. Scores
+            order the items of a user; they are no probabilities.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DataError: for an unknown id, or two lists of different lengths.
+            UnsupportedError: for a model that lists items without scoring each.
+        """
+        return scores.predict(self, deployment_of(self), users, items)
+
+    @public
+    def item_vectors(self) -> scores.IdVectors:
+        """Vectors of all items: ``ids, vectors = model.item_vectors()``; a user's score is the dot product.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            UnsupportedError: for a model that scores without vectors.
+        """
+        return scores.item_vectors(self, deployment_of(self))
+
+    @public
+    def user_vectors(self, users: Any = None) -> scores.IdVectors:
+        """Vectors of known users: ``ids, vectors = model.user_vectors()``.
+
+        Args:
+            users: one external id or several; all if not given.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DataError: for an unknown id.
+            UnsupportedError: for a model that scores without vectors.
+        """
+        return scores.user_vectors(self, deployment_of(self), users)
+
+    @property
+    def user_ids(self) -> pl.Series:
+        """External ids of the known users."""
+        return deployment_of(self).users.ids
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """External ids of the items, those added later included."""
+        return deployment_of(self).items.ids.ids
+
+    @public
     def similar_items(self, item: Any, k: int = 10) -> pl.DataFrame:
         """Recommend to a user who took only ``item``.
 
@@ -153,6 +134,7 @@ class Recommender(Matcher, FittableModel):
         """
         return deployment_of(self).similar(self, item, k)
 
+    @public
     def add_items(self, frame: Any, features: Mapping[str, Any | Features] | None = None) -> Self:
         """Encode new catalogue rows and make them recommendable at once; nothing is retrained.
 
@@ -176,6 +158,7 @@ class Recommender(Matcher, FittableModel):
 class RankingModel(Ranker, FittableModel):
     """A ranker that orders candidates by external ids. Subclasses give :meth:`logits`."""
 
+    @public
     def rank(
         self,
         items: Iterable[Any],

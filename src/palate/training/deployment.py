@@ -17,6 +17,7 @@ from palate.contracts import Matcher, Model, Ranker, models
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
+from palate.core.given import given
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
@@ -26,7 +27,6 @@ from palate.data.ids import IdMap
 from palate.data.item_columns import absent_media
 from palate.features.encoders.base import EncodingFailure
 from palate.features.fitted import Failures, FittedContent
-from palate.features.given import given
 from palate.training.log import FitLog
 
 log = logging.getLogger("palate")
@@ -115,9 +115,11 @@ class Deployment:
         """
         if on_unknown not in get_args(OnUnknown):
             raise ConfigError(f"on_unknown is one of {', '.join(get_args(OnUnknown))}", key=on_unknown)
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+            raise DataError(f"k must be a whole number, not {type(k).__name__}", key=k)
         if k < 1:
             raise DataError("k must be at least 1", key=k)
-        names, batch, unknown = self._batch(users, history, on_unknown)
+        asked, known, popular, batch = self._batch(users, history, on_unknown)
         mask = np.ones(len(self.items), bool)
         if allowed is not None:
             mask[:] = False
@@ -131,24 +133,40 @@ class Deployment:
             )
         with torch.inference_mode():
             scorer = model.scorer()
-            known = batch.history if history is not None else self.known_items(batch.rows)
-            ids, scores = scorer.topk(batch, k, known if filter_seen else None, mask & scorer.scorable())
-        table = self._table(names, ids, scores)
-        if not unknown:
-            return table
-        popular = [self._popular(user, k, mask, filter_seen) for user in unknown]
-        return pl.concat([table, *popular])
+            seen = batch.history if history is not None else self.known_items(batch.rows)
+            ids, scores = scorer.topk(batch, k, seen if filter_seen else None, mask & scorer.scorable())
+        if popular.any():
+            ids, scores = self._with_popular(asked, known, popular, k, mask, filter_seen, ids, scores)
+        return self._table([user for user, ok in zip(asked, known | popular) if ok], ids, scores)
 
-    def _popular(self, user: Any, k: int, mask: NDArray[np.bool_], filter_seen: bool) -> pl.DataFrame:
-        """The most popular items for a user of whom no positive is known."""
-        counts = np.bincount(self.seen.items, minlength=len(self.items))
-        row = self.users.rows([user], "mark")
-        allowed = mask.copy()
-        if filter_seen and row[0] >= 0:
-            allowed[self.known_items(row).items] = False
-        order = np.argsort(-counts, kind="stable")
-        best = order[allowed[order]][:k]
-        return self._table([user], best[None, :], counts[best].astype(np.float32)[None, :])
+    def _with_popular(
+        self,
+        asked: Sequence[Any],
+        known: NDArray[np.bool_],
+        popular: NDArray[np.bool_],
+        k: int,
+        mask: NDArray[np.bool_],
+        filter_seen: bool,
+        ids: IntArray,
+        scores: NDArray[np.floating],
+    ) -> tuple[IntArray, NDArray[np.floating]]:
+        """Lists of known users, and the most popular items for users without positives, in the order of ``asked``."""
+        taken = np.bincount(self.seen.items, minlength=len(self.items))
+        best = np.argsort(-taken, kind="stable")
+        best = best[mask[best]]
+        whole = np.full((len(known), k), -1, np.int64)
+        numbers = np.zeros(whole.shape, np.float32)
+        if known.any():
+            whole[known, : ids.shape[1]], numbers[known, : ids.shape[1]] = ids, scores
+        rows = self.users.rows(list(asked), "mark")
+        for place in np.flatnonzero(popular):
+            own = best
+            if filter_seen and rows[place] >= 0:
+                own = best[~np.isin(best, self.known_items(rows[[place]]).items)]
+            own = own[:k]
+            whole[place, : len(own)], numbers[place, : len(own)] = own, taken[own]
+        listed = known | popular
+        return whole[listed], numbers[listed]
 
     def similar(self, model: Matcher, item: Any, k: int = 10) -> pl.DataFrame:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
@@ -187,27 +205,31 @@ class Deployment:
 
     def _batch(
         self, users: Any, history: Iterable[Any] | None, on_unknown: OnUnknown
-    ) -> tuple[list[Any], UserBatch, list[Any]]:
+    ) -> tuple[list[Any], NDArray[np.bool_], NDArray[np.bool_], UserBatch]:
+        """Who was asked for, bool [asked] who gets a list by the model and who popular items, and the former users."""
         if (users is None) == (history is None):
-            raise DataError("give either users or a history of item ids")
+            hint = "users=[...] of model.user_ids, or history=[...] with what a visitor took"
+            raise DataError("give either users or a history of item ids", hint=hint)
         if history is not None:
             rows = self.items.ids.rows(_many(history), "error" if on_unknown == "error" else "skip")
-            return [None], UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()])), []
-        wanted = _many(users)
-        rows = self.users.rows(wanted, "error" if on_unknown == "error" else "mark")
+            yes, no = np.ones(1, bool), np.zeros(1, bool)
+            return [None], yes, no, UserBatch(np.array([-1]), RaggedArray.of([rows.tolist()]))
+        asked = _many(users)
+        rows = self.users.rows(asked, "error" if on_unknown == "error" else "mark")
         known = (rows >= 0) & (self.seen.take(np.maximum(rows, 0)).lengths > 0)
-        popular = (rows >= 0) | (on_unknown == "fallback")
-        strangers = [user for user, ok, some in zip(wanted, known, popular) if not ok and some]
+        popular = ~known & ((rows >= 0) | (on_unknown == "fallback"))
         rows = rows[known]
-        return [user for user, ok in zip(wanted, known) if ok], UserBatch(rows, self.seen.take(rows)), strangers
+        return asked, known, popular, UserBatch(rows, self.seen.take(rows))
 
     def _table(self, names: Sequence[Any], ids: IntArray, scores: np.ndarray) -> pl.DataFrame:
+        """One row an item of a list; users are spelled as they were asked for where one of them is unknown."""
         k = ids.shape[1] if ids.ndim == 2 else 0
         keep = (ids >= 0).ravel()
         owner = np.repeat(np.arange(len(names)), k)[keep]
-        dtype = pl.Null if names and all(name is None for name in names) else self.users.ids.dtype
         users = pl.Series("user", list(names), strict=False)
-        users = users.cast(dtype, strict=False) if dtype != pl.Null else users
+        if not names or any(name is not None for name in names):
+            typed = users.cast(self.users.ids.dtype, strict=False)
+            users = pl.Series("user", list(map(str, names))) if typed.null_count() else typed
         return pl.DataFrame(
             {
                 "user": users.gather(owner),

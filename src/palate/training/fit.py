@@ -14,7 +14,7 @@ import torch
 from palate.contracts import Model
 from palate.core.artifacts import required_artifacts
 from palate.core.config import ContentConfig, TrainedConfig
-from palate.core.context import RunContext
+from palate.core.context import Callback, RunContext
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.core.files import digest
 from palate.core.item_features import ItemFeatures
@@ -50,6 +50,7 @@ def fit(
     artifacts: Mapping[str, str | Path] | None = None,
     checkpoint_seconds: float = 30.0,
     workers: int = 0,
+    callbacks: Sequence[Callback] = (),
 ) -> M:
     """Train ``model`` on ``data``; nothing here reads the test part.
 
@@ -68,12 +69,15 @@ def fit(
         artifacts: name -> run that holds it, for models that require artifacts of other runs.
         checkpoint_seconds: at least this many seconds between two writes of a checkpoint.
         workers: processes that prepare batches, for models whose batches allow it.
+        callbacks: called after every epoch with its record: ``model``, ``phase``, ``epoch``, the losses, ``seconds``,
+            ``metric``, and ``valid`` where the epoch was validated. A closed form has no epochs.
 
     Returns:
         The same object, fitted.
 
     Raises:
-        ConfigError: when the data lack what the model requires, or no weight of ``init_from`` fits.
+        ConfigError: when the data lack what the model requires, no weight of ``init_from`` fits, or there is no such
+            device.
         TrainingError: when the loss is not finite.
     """
     if model.input_spec is not None:
@@ -85,13 +89,13 @@ def fit(
     plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
     if model.requirements.content and not (plan.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = usable_device(device)
     log = FitLog(metric=metric)
     started = time.perf_counter()
     folder = Path(checkpoint) if checkpoint else None
     given = [str(init_from or ""), *(artifact.hash for artifact in wanted.values())]
     name = fit_fingerprint(model, data, plan, seed, metric, given)
-    run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers, log.members)
+    run = RunContext(seed, metric, device, None, checkpoint_seconds, name, workers, log.members, tuple(callbacks))
     weights = None if init_from is None else read_parameters(init_from)
     view, fitted, features, source = _encode(model, plan, data.select_view(), data, seed)
     log.content_bytes = sum(f.values.nbytes for f in view.visible.values()) if source is None else source.nbytes
@@ -119,6 +123,24 @@ def fit(
     model.deployment.about["fingerprint"] = name
     model.eval()
     return model
+
+
+def usable_device(device: str) -> str:
+    """The device to train on.
+
+    Args:
+        device: ``auto`` takes CUDA when present.
+
+    Raises:
+        ConfigError: for a device that torch does not know, or that is not here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError("no such device here", key=device, hint="auto, cpu, or cuda where there is a GPU") from error
+    return device
 
 
 def _encode(

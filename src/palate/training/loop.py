@@ -122,6 +122,8 @@ class _PhaseRun:
                 if validates and (state.epoch + 1) % getattr(self.model.config, "validate_every", 1) == 0:
                     self.validate(record)
                 state.history.append(record)
+                for callback in self.run.callbacks if not self.rank else ():
+                    callback({"model": self.model.name, "metric": self.run.metric, **record})
                 state.epoch += 1
                 shown = self.model.task.rank_key(self.run.metric, state.best_score)
                 score = f" {self.run.metric} {shown:.4f}" if validates and math.isfinite(shown) else ""

@@ -18,6 +18,7 @@ import yaml
 from palate.contracts import InputSpec, Model, models
 from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
+from palate.core.boundary import public
 from palate.core.content import Features
 from palate.core.errors import NotFittedError, UnsupportedError
 from palate.core.files import (
@@ -139,6 +140,7 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
     }
 
 
+@public
 def restore(folder: str | Path) -> Model:
     """Read a run folder, also while another process replaces it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from palate.features.plan import ContentPlan, plan_content
 from palate.training.deployment import log_of
 from palate.training.fit import fit
 
+log = logging.getLogger("palate")
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
@@ -33,6 +36,9 @@ def tune(
     out: str | Path,
     content: ContentPlan | None = None,
     overwrite: bool = False,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Search settings by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); test stays sealed.
 
@@ -49,9 +55,12 @@ def tune(
         out: folder for ``trials.jsonl``, which holds every trial, and ``best.json``.
         content: encoders and where vectors are kept; planned from the data if not given.
         overwrite: replace the best settings of another search; its trials stay.
+        fixed: settings that are the same in every trial.
+        device: as for ``fit``.
 
     Returns:
-        ``best``: rows of a table, ``trials``: all trials, ``settings``: the best.
+        ``best``: rows of a table, ``trials``: all trials, ``settings``: the best of those searched. ``best.json`` also
+        holds the model and all settings, so that ``fit --from`` repeats it.
 
     Raises:
         ConfigError: for an unknown setting, a wrong or empty space, or data without a validation part.
@@ -59,7 +68,7 @@ def tune(
         ArtefactError: for a folder that holds something else, or while another process writes it.
     """
     with claimed(out, "search", data.items.root) as folder:
-        return _tune(data, model, trials, space, seed, folder, content, overwrite)
+        return _tune(data, model, trials, space, seed, folder, content, overwrite, dict(fixed or {}), device)
 
 
 def _tune(
@@ -71,34 +80,41 @@ def _tune(
     out: Path,
     content: ContentPlan | None,
     overwrite: bool,
+    fixed: Mapping[str, Any],
+    device: str,
 ) -> dict[str, Any]:
     kind = models.get(model)
-    ranges = dict(space or search_space(kind.Config))
     fields = kind.Config.model_fields
-    for key in ranges:
+    ranges = dict(space or {key: text for key, text in search_space(kind.Config).items() if key not in fixed})
+    for key in (*ranges, *fixed):
         if key not in fields:
             raise ConfigError(f"{model} has no such setting", key=key, hint=did_you_mean(key, fields))
     if not ranges:
         raise ConfigError(f"{model} has nothing to search", key="space", hint="give --space key=a,b,c")
+    if both := sorted(ranges.keys() & fixed.keys()):
+        raise ConfigError("a setting is searched or fixed, not both", key=both[0], hint="leave out --space or --set")
     if trials < 1:
         raise ConfigError("at least one trial", key="trials")
     options = {key: distribution(text, fields[key].annotation in (int, int | None)) for key, text in ranges.items()}
-    log = out / "trials.jsonl"
-    search = digest("tpe", model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed))
-    best = out / "best.json"
-    if not overwrite and best.is_file() and read_json(best).get("search") != search:
+    kept = out / "trials.jsonl"
+    held = [json.dumps(fixed, sort_keys=True, default=str)] if fixed else []
+    search = digest("tpe", model, repr(sorted(ranges.items())), data.hash, str(data.spec), str(seed), *held)
+    best_file = out / "best.json"
+    if not overwrite and best_file.is_file() and read_json(best_file).get("search") != search:
         hint = "nothing was changed; choose another folder, or --overwrite (overwrite=True)"
         raise ArtefactError("holds the best settings of another search", file=out, hint=hint)
-    others = [record for record in _read(log) if record["search"] != search]
-    done = [record for record in _read(log) if record["search"] == search][:trials]
+    others = [record for record in _read(kept) if record["search"] != search]
+    done = [record for record in _read(kept) if record["search"] == search][:trials]
     content = content or plan_content(data)
     task = tasks.get(kind.task_name)
+    searched = ", ".join(f"{key} in {text}" for key, text in ranges.items())
+    log.info("%s: %d trials of %s", model, trials, searched)
     for index in track(range(trials), f"tune {model}"):
         if index < len(done):
             continue
         scores = [task.rank_key(record["metric"], record["valid"]) for record in done]
         settings = suggest(options, [record["settings"] for record in done], scores, seed)
-        fitted = fit(kind(**settings), data, seed=seed, content=content, refit=False)
+        fitted = fit(kind(**fixed, **settings), data, seed=seed, content=content, refit=False, device=device)
         fit_log = log_of(fitted)
         if fit_log.valid is None:
             raise ConfigError("no validation part to search on", key=str(data.spec), hint="choose a split with one")
@@ -111,10 +127,19 @@ def _tune(
             "seconds": sum(fit_log.seconds.values()),
         }
         done.append(record)
-        write_text(log, "\n".join(json.dumps(line) for line in (*others, *done)) + "\n")
+        write_text(kept, "\n".join(json.dumps(line) for line in (*others, *done)) + "\n")
     ranked = sorted(done, key=lambda record: -_finite(task.rank_key(record["metric"], record["valid"])))
-    write_json(best, ranked[0])
-    rows = [{"valid": record["valid"], **record["settings"]} for record in ranked[:5]]
+    best = {**ranked[0], "model": model, "settings": {**fixed, **ranked[0]["settings"]}}
+    write_json(best_file, best)
+    usual = {key: fields[key].get_default(call_default_factory=True, validated_data={}) for key in ranges}
+    rows = [
+        {
+            "trial": record["trial"] + 1,
+            f"valid {record['metric']}": record["valid"],
+            **{key: "none" if value is None else value for key, value in (usual | record["settings"]).items()},
+        }
+        for record in ranked[:5]
+    ]
     return {"best": rows, "trials": done, "settings": ranked[0]["settings"]}
 
 

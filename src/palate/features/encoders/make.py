@@ -8,6 +8,9 @@ from typing import Any, get_args, get_type_hints
 from palate.core.encoder import Encoder, encoders
 from palate.core.errors import ConfigError, did_you_mean
 
+PARTS = ("tower", "pieces", "pixels", "mel")
+"""Registered encoders that nobody names: parts of others, and inputs of networks that are pretrained."""
+
 
 def make_encoder(spec: str, modality: str) -> Encoder:
     """Build an encoder from its specification.
@@ -25,7 +28,7 @@ def make_encoder(spec: str, modality: str) -> Encoder:
     head, _, query = spec.partition("?")
     name, _, argument = head.partition(":")
     options = dict(part.partition("=")[::2] for part in query.split("&") if part)
-    kind = encoders.get(f"hf_{modality}" if name == "hf" else name)
+    kind = _kind(f"hf_{modality}" if name == "hf" else name, modality)
     kwargs: dict[str, Any] = {key: _typed(kind, key, value, spec) for key, value in options.items()}
     if name == "pca":
         kwargs["of"] = make_encoder(argument, modality)
@@ -39,6 +42,19 @@ def make_encoder(spec: str, modality: str) -> Encoder:
     if encoder.modality != modality:
         raise ConfigError(f"reads {encoder.modality}, not {modality}", key=spec)
     return encoder
+
+
+def _kind(name: str, modality: str) -> type[Encoder]:
+    try:
+        return encoders.get(name)
+    except ConfigError as error:
+        known = [one for one, kind in encoders.items() if getattr(kind, "modality", modality) == modality]
+        readers = ", ".join(one for one in known if not one.startswith("hf_") and one not in PARTS)
+        raise ConfigError(
+            f"unknown encoder of {modality}",
+            key=name,
+            hint=f"{readers}, hf:PATH for a transformers checkpoint, or a folder that palate pretrain wrote",
+        ) from error
 
 
 def _arguments(kind: type[Encoder]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
 from palate.contracts import Capabilities, models
@@ -141,6 +140,8 @@ def inverse(gram: NDArray[np.float32], l2: float) -> Tensor:
     Raises:
         ConfigError: if the matrix is not positive definite.
     """
+    from scipy.linalg.lapack import spotrf, spotri
+
     regular = gram.T.copy(order="F")
     regular.flat[:: len(regular) + 1] += l2
     factor, failed = spotrf(regular, lower=1, overwrite_a=1, clean=0)

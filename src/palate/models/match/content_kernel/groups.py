@@ -14,7 +14,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
 from palate.core.content import Features
@@ -85,6 +84,8 @@ class LearnedGroups(nn.Module):
         project = whiten @ (v * e.sqrt())
         project = project / (phi @ project).square().sum(1).mean().sqrt()
         self.get_buffer("project").zero_()[:, : len(e)] = project.float()
+        from scipy.cluster.vq import kmeans2
+
         places = (phi @ project).numpy()
         described = self._described(content, rows)
         runs = [kmeans2(places[described], len(e) + 1, minit="++", iter=50, rng=seed) for seed in range(RESTARTS)]

@@ -11,6 +11,7 @@ New items need their kernel row only, new users their history only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from palate.models.match.content_kernel.profiles import KernelScorer
 from palate.models.match.content_kernel.search import search_kernel
 from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
 from palate.models.match.ease import dense_gram, ease_weights, refuse_large
+from palate.models.match.shared.columns import Columns
 from palate.ranking.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -129,9 +131,18 @@ class ContentKernel(Recommender):
     def update_items(self, features: ItemFeatures) -> None:
         if self._kinds:
             self._features = features.select(self._kinds)
+        out, known = (self._buffers.pop(name, None) for name in ("table", "known"))
+        if out is not None and known is not None and out.shape[1] == features.n_items:
+            self._table = KernelTable(self._features, Columns.of(out), known.numpy(), {})
+
+    def derived_tensors(self) -> dict[str, torch.Tensor]:
+        table = self._current_table()
+        # scoring with columns kept apart rounds differently: this model and the restored one hold the same table
+        self._table = replace(table, out=Columns.of(table.out.dense().contiguous()))
+        return {"table": self._table.out.base, "known": torch.from_numpy(table.known)}
 
     def on_fit_end(self) -> None:
-        # a restored run computes its table from all content at once, and the fitted model must have the same bits
+        # the table of the finished model is computed from all content at once, with the same bits on every machine
         self._table = None
 
     def _current_table(self) -> KernelTable:

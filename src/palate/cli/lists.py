@@ -1,0 +1,119 @@
+"""Commands that answer for users: recommend, rank."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from palate.cli import show
+
+
+def attach(app: typer.Typer) -> None:
+    """Add these commands.
+
+    Args:
+        app: the command line.
+    """
+    for command in (recommend, rank):
+        app.command()(command)
+
+
+def recommend(
+    run: show.RunPath,
+    user: Annotated[
+        list[str] | None,
+        typer.Option("--user", help="user ids, comma separated; repeatable, also for an id that holds a comma"),
+    ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="item ids a visitor took, comma separated, oldest first; repeatable, as --user"),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="every known user; needs --out")] = False,
+    k: Annotated[int, typer.Option("-k", help="list length")] = 10,
+    on_unknown: Annotated[
+        Literal["error", "skip", "fallback"],
+        typer.Option(help="unknown users are an error, left out, or get the most popular items"),
+    ] = "error",
+    out: Annotated[str | None, typer.Option("--out", help="file to write: .parquet, .csv or .jsonl")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file that --out names")] = False,
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """The best items for users or for a visitor's history, with titles."""
+    from palate.models.base import Recommender
+    from palate.training.deployment import deployment_of
+    from palate.training.lists import known_or_split, with_titles, write_lists
+    from palate.training.saving import restore_as
+
+    _check(user, history, all_, out)
+    show.start()
+    model = restore_as(run, Recommender)
+    known = deployment_of(model)
+    users = known_or_split(user, known.users) if user else None
+    if out:
+        rows = write_lists(model, known, out, k, users, on_unknown, overwrite)
+        show.emit({"file": out, "rows": rows}, json)
+        if not json:
+            typer.echo(f"wrote {rows:,} rows: {out}")
+        return
+    taken = known_or_split(history, known.items.ids) if history else None
+    lists = with_titles(model.recommend(users=users, k=k, history=taken, on_unknown=on_unknown), known.items)
+    if json:
+        show.emit(lists.to_dicts(), True)
+        return
+    if len(lists):
+        show.table(lists.drop("user").to_dicts() if history else lists.to_dicts())
+    listed = set(lists["user"].cast(str)) if users else set()
+    for name in users or ():
+        if str(name) not in listed:
+            typer.echo(f"nothing left for {name}")
+
+
+def _check(user: list[str] | None, history: list[str] | None, everybody: bool, out: str | None) -> None:
+    """Refuse options of ``recommend`` that do not go together.
+
+    Args:
+        user: values of ``--user``.
+        history: values of ``--history``.
+        everybody: whether ``--all`` was given.
+        out: value of ``--out``.
+
+    Raises:
+        ConfigError: saying what to give.
+    """
+    from palate.core.errors import ConfigError
+
+    if sum(map(bool, (user, history, everybody))) != 1:
+        hint = "--user U for known users, --history ITEM,ITEM for a visitor, or --all --out lists.parquet for everybody"
+        raise ConfigError("say whom to recommend to", hint=hint)
+    if everybody and not out:
+        raise ConfigError(
+            "lists of all users go to a file", key="--all", hint="add --out lists.parquet, .csv or .jsonl"
+        )
+    if out and history:
+        raise ConfigError("a file holds lists of known users", key="--out", hint="leave out --history or --out")
+
+
+def rank(
+    run: show.RunPath,
+    items: Annotated[str, typer.Option(help="item ids to rank, comma separated")],
+    user: Annotated[str | None, typer.Option(help="user id")] = None,
+    history: Annotated[str | None, typer.Option(help="item ids the user took, comma separated, oldest first")] = None,
+    context: Annotated[list[str] | None, typer.Option(help="column=value of the context, repeatable")] = None,
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """Order given items for a user, by the probability of a click."""
+    import yaml
+
+    from palate.models.base import RankingModel
+    from palate.training.saving import restore_as
+
+    values = {key: yaml.safe_load(value) for key, value in show.pairs(context, "--context").items()}
+    model = restore_as(run, RankingModel)
+    rows = model.rank(show.ids(items) or (), user, history=show.ids(history), context=values).to_dicts()
+    if json:
+        show.emit(rows, True)
+    else:
+        show.table(rows)
