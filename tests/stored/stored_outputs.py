@@ -264,7 +264,7 @@ class Outputs:
 
     def saved(self, model: Any) -> Path:
         """A run folder."""
-        run: Path = model.save(self.folder / "run")
+        run: Path = model.save(self.folder / "run", overwrite=True)
         return run
 
     @cached_property

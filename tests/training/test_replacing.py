@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import palate
+from palate.contracts import pretrainers
 from palate.core.asides import asides
 from palate.core.errors import ArtefactError, PalateError
 from palate.core.files import read_json
@@ -25,8 +26,10 @@ from palate.evaluation.runs import run_add, run_evaluate, run_fit
 from palate.features.plan import plan_content
 from palate.simulation.world import World
 from palate.training.erase import erase_user
+from palate.training.pretrain import pretrain
 from palate.training.replacing import checkpoint_of
 from palate.training.saving import save
+from palate.training.tune import tune
 
 
 def shop(n_users=9, seed=0, split="random"):
@@ -37,6 +40,12 @@ def shop(n_users=9, seed=0, split="random"):
 
 
 DATA = shop()
+TITLES = [f"red lamp number {row} made of old oak wood" for row in range(30)]
+TITLED = palate.Dataset.from_frames(
+    pl.DataFrame({"item": [f"i{row}" for row in range(30)], "title": TITLES, "brand": ["a", "b", "c"] * 10}),
+    pl.DataFrame({"user": [f"u{row % 7}" for row in range(60)], "item": [f"i{row % 30}" for row in range(60)]}),
+    split="random",
+)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +162,45 @@ def test_the_same_fit_again_counts_its_opening(tmp_path):
         run_fit(DATA, "popularity", tmp_path / "run", content=plan_content(DATA), baselines=False)
         assert read_json(tmp_path / "run" / "manifest.json")["openings_of_test"] == count
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_another_model_on_the_same_test_part_counts_its_openings_on(tmp_path):
+    for name in ("popularity", "ease"):
+        run_fit(DATA, name, tmp_path / "run", content=plan_content(DATA), baselines=False, overwrite=True)
+    assert read_json(tmp_path / "run" / "manifest.json")["openings_of_test"] == 2
+    other = shop(seed=1)
+    run_fit(other, "ease", tmp_path / "run", content=plan_content(other), baselines=False, overwrite=True)
+    assert read_json(tmp_path / "run" / "manifest.json")["openings_of_test"] == 1
+
+
+def test_encoders_that_were_learnt_otherwise_are_replaced_only_when_told_to(tmp_path):
+    def learn(seed, **options):
+        return pretrain(pretrainers.get("attribute_ridge")(), TITLED, tmp_path / "taught", seed=seed, **options)
+
+    learn(0)
+    (tmp_path / "taught" / "mine.txt").write_text("mine")
+    before = content(tmp_path)
+    with pytest.raises(ArtefactError, match="encoders of another seed"):
+        learn(1)
+    assert content(tmp_path) == before
+    learn(0)
+    learn(1, overwrite=True)
+    assert read_json(tmp_path / "taught" / "pretrained.json")["seed"] == 1
+    assert (tmp_path / "taught" / "mine.txt").read_text() == "mine"
+
+
+def test_the_best_of_another_search_is_replaced_only_when_told_to(tmp_path):
+    pytest.importorskip("optuna")
+
+    def search(space, trials=1, **options):
+        return tune(DATA, "ease", trials, {"l2": space}, 0, tmp_path / "search", plan_content(DATA), **options)
+
+    search("10,20")
+    search("10,20", trials=2)
+    with pytest.raises(ArtefactError, match="another search"):
+        search("10,30")
+    search("10,30", overwrite=True)
+    assert len((tmp_path / "search" / "trials.jsonl").read_text().splitlines()) == 3
 
 
 def test_add_through_a_link_changes_its_target(run, table):
