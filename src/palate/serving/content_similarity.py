@@ -86,7 +86,7 @@ def text_cosines(snapshot: ModelSnapshot, text: str) -> NDArray[np.float32]:
         features = snapshot.features[name]
         cosines = (features.values @ vector.astype(features.values.dtype)) / snapshot.stats.vector_norms(name)
         parts.append(np.where(features.present, cosines, np.nan))
-    return np.fmax.reduce(parts).astype(np.float32)
+    return np.asarray(np.fmax.reduce(parts), np.float32)
 
 
 def shares_space(snapshot: ModelSnapshot) -> bool:

@@ -57,7 +57,7 @@ class ValuePart:
     @property
     def present(self) -> NDArray[np.bool_]:
         """bool [items]."""
-        return np.diff(self.values.indptr) > 0
+        return np.asarray(np.diff(self.values.indptr) > 0)
 
     def to_all(self, row: int) -> Values:
         """Similarity of an item to all, float32 [items]."""
@@ -171,7 +171,8 @@ class ItemAspects:
         Raises:
             FeatureError: if the item has no content that counts.
         """
-        total, known = np.float32(0), np.zeros(0, bool)
+        total: Values = np.zeros(1, np.float32)
+        known = np.zeros(0, bool)
         for name, part in self.parts.items():
             present = part.present
             if not present[row] or not self.weights[name]:

@@ -104,8 +104,8 @@ class Recommender:
         if request.text is not None and request.image is None and request.similar_to is None:
             similarity, note = text_relevance(snapshot, request.text)
         elif request.similar_to is not None and request.text is None:
-            row = snapshot.require_row(request.similar_to)
-            similarity, hidden = item_similarity(resolved, row), np.append(hidden, row)
+            start = snapshot.require_row(request.similar_to)
+            similarity, hidden = item_similarity(resolved, start), np.append(hidden, start)
         elif request.is_search:
             row = None if request.similar_to is None else snapshot.require_row(request.similar_to)
             similarity = content_similarity(snapshot, SearchQuery(request.text, request.image, row))

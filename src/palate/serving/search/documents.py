@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from palate.core.batch import IntArray
 from palate.data.catalog import Catalog
-from palate.features.encoders.tfidf_attributes import attribute_values
+from palate.features.encoders.attribute_values import attribute_values
 from palate.serving.search.tokens import phrase
 from palate.serving.search.word_index import Document, document
 
