@@ -59,8 +59,11 @@ def _refuse_rule(report: CheckReport) -> None:
         DataError: as the rule raised it.
     """
     from palate.core.errors import DataError
+    from palate.data.interactions import PositiveRule
 
-    for fault in report.find("positive"):
+    for fault in report.find("split"):
+        if fault.column not in PositiveRule.model_fields:
+            continue
         row = fault.rows[0] if fault.rows else None
         raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
 
