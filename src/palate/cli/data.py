@@ -73,7 +73,11 @@ def init(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a palate.yaml that is there")] = False,
     debug: show.Debug = False,
 ) -> None:
-    """Write a commented palate.yaml of all guesses, to be corrected."""
+    """Write a commented palate.yaml of all guesses, to be corrected.
+
+    Raises:
+        DataError: without a folder of tables, over a palate.yaml that is there, or for a layout that needs none.
+    """
     from pathlib import Path
 
     from palate.core.errors import DataError
