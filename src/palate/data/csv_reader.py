@@ -188,7 +188,7 @@ def _swallowed(frame: pl.DataFrame, path: Path, separator: str) -> list[DataIssu
     first = first.filter(~first.str.contains("\n", literal=True))
     if not len(first):
         return []
-    longest = int(first.str.len_chars().max() or 0)  # type: ignore[call-overload]
+    longest = int(first.str.len_chars().max() or 0)  # type: ignore[arg-type]
     spaced = bool(first.str.contains(" ", literal=True).any())
     issues = []
     for place, column in enumerate(frame.columns):
