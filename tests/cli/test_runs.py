@@ -144,6 +144,40 @@ def test_an_added_item_is_recommended_and_the_run_stays_whole(kin_run, shop, ask
     assert len(pl.read_parquet(run / "items" / "items.parquet")) == N_ITEMS + 1
 
 
+def test_new_items_keep_their_ids_and_prices(ask, call, tmp_path):
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    kinds = ("wool scarf", "steel knife", "garden rose")
+    ids = [f"A{n:03}" if n % 7 == 0 else f"{n:03}" for n in range(1, 25)]
+    items = pl.DataFrame(
+        {"item_id": ids, "title": [f"{kinds[n % 3]} number {n}" for n in range(24)], "price": range(24)}
+    )
+    pairs = [(f"{u:02}", ids[(3 * n + u) % 24]) for u in range(20) for n in range(6)]
+    items.write_csv(shop / "items.csv")
+    pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row").write_csv(shop / "interactions.csv")
+    run = tmp_path / "run"
+    call("fit", shop, "--out", run, "--model", "content_knn", "--no-baselines", "--quiet")
+    new = pl.DataFrame({"item_id": ["031", "032"], "title": ["wool scarf new", "steel knife new"], "price": [12.99, 3]})
+    new.write_csv(tmp_path / "new.csv")
+    assert ask("add", run, tmp_path / "new.csv") == {"added": 2}
+    table = pl.read_parquet(run / "items" / "items.parquet").tail(2)
+    assert table["item_id"].to_list() == ["031", "032"] and table["price"].to_list() == [12.99, 3.0]
+    assert "031" not in [row["item"] for row in ask("recommend", run, "--history", "031", "-k", 3)]
+    assert all(row["item"] in [*ids, "031", "032"] for row in ask("recommend", run, "--user", "07", "-k", 26))
+    (tmp_path / "again.csv").write_text("item_id,title\n002,the same again\n")
+    with pytest.raises(DataError, match=r"'002' exists already") as caught:
+        call("add", run, tmp_path / "again.csv")
+    assert caught.value.row == 1 and caught.value.file.endswith("again.csv")
+
+
+def test_a_rule_on_words_ends_check_with_one_line(tmp_path, call):
+    (tmp_path / "items.csv").write_text("item_id,title\na,red lamp\nb,blue lamp\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,label\nu,a,no\nu,b,yes\n")
+    with pytest.raises(DataError, match="'no'") as caught:
+        call("check", tmp_path, "--positive", "label>=1")
+    assert caught.value.row == 1
+
+
 def test_evaluate_after_an_addition_asks_the_same_question(vbpr_run, shop, ask, tmp_path):
     run = shutil.copytree(vbpr_run, tmp_path / "run")
     pl.DataFrame({"item_id": ["new"], "title": ["vase number99"]}).write_csv(tmp_path / "new.csv")

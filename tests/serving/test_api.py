@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import ClassVar
 
+import polars as pl
 import pytest
 
 fastapi = pytest.importorskip("fastapi")
@@ -17,6 +18,7 @@ from test_list_only import Lists  # noqa: E402
 import palate  # noqa: E402
 from palate.contracts import Generated, Generator, generators  # noqa: E402
 from palate.core.errors import ConfigError  # noqa: E402
+from palate.features.plan import plan_content  # noqa: E402
 from palate.serving.api.access import MAX_BODY_BYTES  # noqa: E402
 from palate.serving.api.app import Settings, create_app  # noqa: E402
 from palate.serving.api.keys import ApiKeys  # noqa: E402
@@ -111,6 +113,8 @@ def test_a_session_of_requests(api, world):
         ("/v1/recommend", {"user": "a\0b"}, 422, "body.user"),
         ("/v1/recommend", b'{"user": "\\ud800"}', 422, "body.user"),
         ("/v1/recommend", {"history": ["nothing"]}, 422, "no such item"),
+        ("/v1/recommend", {"exclude": ["nothing"]}, 422, "no such item to exclude"),
+        ("/v1/recommend", {"history": [True]}, 422, "body.history"),
         ("/v1/recommend", {"model": "gpt"}, 422, "main"),
         ("/v1/recommend", {"filters": {"prize": "3"}}, 422, "did you mean price"),
         ("/v1/recommend", {"filters": {"price": {}}}, 422, "min"),
@@ -132,6 +136,31 @@ def test_a_session_of_requests(api, world):
 def test_invalid_requests_say_what_is_wrong(api, path, sent, status, told):
     raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     is_problem(api().post(path, content=raw, headers={"content-type": "application/json"}), status, told)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_ids_are_as_they_are_spelled(tmp_path, whole):
+    ids = [str(n) if whole else f"{n:03}" for n in range(1, 9)]
+    items = pl.DataFrame({"item_id": ids, "title": [f"red lamp {n}" for n in ids]})
+    pairs = [(f"{user:02}", ids[(user + step) % 8]) for user in range(9) for step in range(4)]
+    log = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    for name, frame in (("items", items), ("interactions", log)):
+        frame.write_csv(tmp_path / f"{name}.csv")
+    data = palate.load(tmp_path)
+    assert data.items.ids.ids.dtype == (pl.Int64 if whole else pl.String)
+    palate.models.ContentKNN().fit(data, content=plan_content(data, {"text": "tfidf"})).save(tmp_path / "run")
+    with TestClient(create_app(Settings(str(tmp_path / "run"), str(tmp_path / "state"), page=False))) as client:
+        listed = client.post("/v1/recommend", json={"user": "01", "k": 8}).json()
+        assert {one["id"] for one in listed["items"]} <= set(ids) and listed["source"] == "match"
+        assert client.get(f"/v1/items/{ids[0]}").json()["id"] == ids[0]
+        answers = {
+            one: client.post("/v1/recommend", json={"history": [one], "k": 8}).status_code for one in (1, "1", "001")
+        }
+        assert answers == ({1: 200, "1": 200, "001": 422} if whole else {1: 422, "1": 422, "001": 200})
+        rest = client.post("/v1/recommend", json={"history": [ids[0]], "exclude": ids[1:4], "k": 8}).json()
+        assert {one["id"] for one in rest["items"]} == set(ids[4:])
+        new = [{"id": "031", "fields": {"title": "blue vase"}}]
+        assert client.post("/v1/items", json={"items": new}).status_code == (422 if whole else 201)
 
 
 def test_text_with_an_item_needs_a_shared_space(api, world):

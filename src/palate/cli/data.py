@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from palate.cli import show
 from palate.cli.options import default_store
+
+if TYPE_CHECKING:
+    from palate.data.check_report import CheckReport
 
 
 def attach(app: typer.Typer) -> None:
@@ -31,21 +34,38 @@ def check(
     debug: show.Debug = False,
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
-    from palate.core.errors import DataError
     from palate.data.check import check as examine
     from palate.features.media import probe_media
 
     rule = show.positive(positive)
     report = examine(data, layout=layout, probe=lambda kind, raw: probe_media(raw, kind), positive=rule, split=split)
-    for fault in report.find("positive") if rule else ():
-        row = fault.rows[0] if fault.rows else None
-        raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
+    if rule:
+        _refuse_rule(report)
     if json:
         show.emit(report.to_json(), True)
     else:
         typer.echo(report.render())
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _refuse_rule(report: CheckReport) -> None:
+    """End the command where the rule for positives that was asked for cannot be applied.
+
+    Args:
+        report: of the data.
+
+    Raises:
+        DataError: as the rule raised it.
+    """
+    from palate.core.errors import DataError
+    from palate.data.interactions import PositiveRule
+
+    for fault in report.find("split"):
+        if fault.column not in PositiveRule.model_fields:
+            continue
+        row = fault.rows[0] if fault.rows else None
+        raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
 
 
 def init(

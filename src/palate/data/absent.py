@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -45,7 +45,7 @@ def drop_absent(values: pl.Series, words: Collection[str] = ABSENT) -> tuple[pl.
     return values.set(empty.fill_null(False), None), counts
 
 
-def absent_note(table: str, counts: dict[str, dict[str, int]]) -> str | None:
+def absent_note(table: str, counts: Mapping[str, Mapping[str, int]]) -> str | None:
     """A sentence on the words that were read as absent; None if there are none.
 
     Args:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from palate.core.errors import DataError
 
@@ -108,7 +108,7 @@ def ragged_row(
         first: number of the first line: 0 for a header.
         quoted: whether quotation marks enclose fields.
     """
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     limit = csv.field_size_limit(1 << 30)
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline="")
     row = first

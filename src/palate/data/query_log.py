@@ -89,10 +89,15 @@ def build_query_log(
         return None
     table = table.unique(maintain_order=True)
     catalog = _catalog(queries, file)
+    rows = catalog.ids.rows(table["query"], "mark")
+    if (rows < 0).any():
+        unknown = table["query"][int(np.flatnonzero(rows < 0)[0])]
+        hint = "add the query to this table, or leave the table out: then a query is its own words"
+        raise DataError("a search names a query id that the table of queries lacks", file=file, key=unknown, hint=hint)
     timed = "time" in table.columns and not table["time"].null_count()
     return QueryLog(
         catalog,
-        catalog.ids.rows(table["query"]),
+        rows,
         table["user"].to_numpy().astype(np.int64),
         table["item"].to_numpy().astype(np.int64),
         table["time"].to_numpy().astype(np.int64) if timed else None,
