@@ -232,7 +232,7 @@ def test_planted_fit_on_test_items():
 @pytest.mark.parametrize("rule", [{"label": ">=1"}, {"rating": "good"}, {"event": ["buy"]}])
 def test_a_rule_that_cannot_be_applied(rule):
     report = check(make("random", positive=rule))
-    assert not report.ok and report.find("positive") and not report.per_user
+    assert not report.ok and report.find("split") and not report.per_user
 
 
 def test_no_train_is_an_error():

@@ -75,6 +75,21 @@ def test_rows_swallowed_in_a_middle_column(tmp_path):
     assert check(root).find("rows_swallowed")[0].rows == (1,)
 
 
+@pytest.mark.parametrize(("log", "rows"), [
+    ('"u1,1\nu2",2\nu3,3\n', (1,)),
+    ('u1,1\nu2,"2\nu3,3"\nu4,1\n', (2,)),
+])  # fmt: skip
+def test_rows_swallowed_in_a_log(tmp_path, log, rows):
+    source = folder(tmp_path / "a", log="user_id,item_id\n" + log) / "interactions.csv"
+    assert [(issue.code, issue.rows) for issue in read_source(source).issues] == [("rows_swallowed", rows)]
+
+
+def test_a_quote_that_closes_in_another_column(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text('item_id,title,price\n1,"Heroes,5\n2,plain,6"\n3,a b,7\n')
+    assert read_source(file).issues[0].rows == (1,)
+
+
 def test_prose_of_several_lines_is_no_fault(tmp_path):
     items = 'item_id,title\n1,"a lamp\nof red, and more\nof blue"\n2,"x, y\nz"\n3,a b c\n'
     assert not check(folder(tmp_path / "a", items)).find("rows_swallowed")

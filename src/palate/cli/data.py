@@ -59,8 +59,11 @@ def _refuse_rule(report: CheckReport) -> None:
         DataError: as the rule raised it.
     """
     from palate.core.errors import DataError
+    from palate.data.interactions import PositiveRule
 
-    for fault in report.find("positive"):
+    for fault in report.find("split"):
+        if fault.column not in PositiveRule.model_fields:
+            continue
         row = fault.rows[0] if fault.rows else None
         raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
 
@@ -70,28 +73,10 @@ def init(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a palate.yaml that is there")] = False,
     debug: show.Debug = False,
 ) -> None:
-    """Write a commented palate.yaml of all guesses, to be corrected.
+    """Write a commented palate.yaml of all guesses, to be corrected."""
+    from palate.data.proposal import write_settings
 
-    Raises:
-        DataError: without a folder of tables, over a palate.yaml that is there, or for a layout that needs none.
-    """
-    from pathlib import Path
-
-    from palate.core.errors import DataError
-    from palate.core.files import write_text
-    from palate.data.load import recognise
-    from palate.data.proposal import SETTINGS, propose_settings
-
-    folder, file = Path(data), Path(data) / SETTINGS
-    if not folder.is_dir():
-        raise DataError("no such folder", file=folder)
-    if file.exists() and not overwrite:
-        raise DataError("there is a palate.yaml already", file=file, hint="--overwrite replaces it")
-    layout = recognise(folder)
-    if layout not in (None, "folder"):
-        raise DataError(f"the layout {layout} reads this folder without a palate.yaml", file=folder)
-    write_text(file, propose_settings(folder))
-    typer.echo(f"wrote {file}; check it, then: palate check {folder}")
+    typer.echo(f"wrote {write_settings(data, overwrite)}; check it, then: palate check {data}")
 
 
 def _probe(kind: str, raw: Any) -> str | None:

@@ -56,14 +56,11 @@ def check(
             return CheckReport(path.name, issues=(DataIssue.from_error(error),))
     issues, unsafe = _table_issues(data, probe, limit)
     present = {} if unsafe else {name: data.items.present(name) for name in data.items.modalities}
-    code = "positive"
     try:
-        _ = data.positives
-        code = "split"
         issues += _split_issues(data, {**data.items.given, **(features or {})}, limit)
         counts = _counts(data)
     except PalateError as error:
-        issues.append(DataIssue.from_error(error, code))
+        issues.append(DataIssue.from_error(error, "split"))
         counts = {"users": data.n_users, "items": data.n_items, "interactions": len(data.interactions)}
     order = leaks.order_statistics(data)
     issues += leaks.order_leak(data, order)

@@ -48,5 +48,5 @@ def keeps_spelling(text: pl.Series, values: pl.Series) -> bool:
 def _is_code(text: pl.Series, numbers: pl.Series) -> bool:
     if text.str.contains(_LEADING_ZERO).any():
         return True
-    whole = numbers.dtype == pl.Float64 and numbers.abs().max()
-    return bool(whole and whole >= 2.0**63 and text.str.contains(r"^\s*[+-]?\d{19,}$").any())
+    large = numbers.dtype == pl.Float64 and bool((numbers.abs() >= 2.0**63).any())
+    return large and bool(text.str.contains(r"^\s*[+-]?\d{19,}$").any())

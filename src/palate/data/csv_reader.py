@@ -184,8 +184,12 @@ def _swallowed(frame: pl.DataFrame, path: Path, separator: str) -> list[DataIssu
     width = len(frame.columns)
     if width < 2 or not len(frame):
         return []
-    longest = int(frame[frame.columns[0]].str.split("\n").list.first().str.len_chars().max() or 0)  # type: ignore[arg-type]
-    spaced = bool(frame[frame.columns[0]].str.contains(" ").any())
+    first = frame[frame.columns[0]].drop_nulls()
+    first = first.filter(~first.str.contains("\n", literal=True))
+    if not len(first):
+        return []
+    longest = int(first.str.len_chars().max() or 0)  # type: ignore[arg-type]
+    spaced = bool(first.str.contains(" ", literal=True).any())
     issues = []
     for place, column in enumerate(frame.columns):
         rows = frame[column].str.contains("\n", literal=True).arg_true()
@@ -212,9 +216,10 @@ def _swallowed(frame: pl.DataFrame, path: Path, separator: str) -> list[DataIssu
 
 
 def _are_rows(parts: list[str], separator: str, width: int, place: int, longest: int, spaced: bool) -> bool:
-    if parts[0].count(separator) != width - 1 - place or parts[-1].count(separator) != place or place == 0:
+    """Whether each line of a field is as a row is: as many separators, and an equally short first field."""
+    if parts[0].count(separator) != width - 1 - place or parts[-1].count(separator) < place:
         return False
     if any(part.count(separator) != width - 1 for part in parts[1:-1]):
         return False
-    firsts = [part.split(separator, 1)[0] for part in parts[1:]]
-    return all(len(first) <= longest and (spaced or " " not in first.strip()) for first in firsts)
+    firsts = [part.split(separator, 1)[0] for part in parts[1 if place else 0 :]]
+    return all(0 < len(first) <= longest and (spaced or " " not in first.strip()) for first in firsts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import IO, cast
 
 import polars as pl
 
@@ -77,10 +78,15 @@ def _columns(path: Path) -> list[str]:
     try:
         if name.endswith(".parquet"):
             return list(pl.read_parquet_schema(path))
-        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as handle:
+        with _open(path) as handle:
             if name.endswith(JSON_ENDINGS):
                 first = json.loads(handle.readline(1 << 20))
                 return list(first) if isinstance(first, dict) else []
             return read_start(handle, "\t" if name.endswith(".tsv") else ",", path).names
     except (DataError, OSError, EOFError, ValueError, pl.exceptions.PolarsError):
         return []
+
+
+def _open(path: Path) -> IO[bytes]:
+    packed = path.name.lower().endswith(".gz")
+    return cast(IO[bytes], gzip.open(path)) if packed else open(path, "rb")

@@ -198,14 +198,14 @@ def dense_log(
         )
     issues, notes, dropped = list[DataIssue](), list[str](), None
     if missing.any():
-        at = np.flatnonzero(missing)
-        column = roles["item"] if ids["item"].is_null()[int(at[0])] else roles["user"]
+        lost = np.flatnonzero(missing)
+        column = roles["item"] if ids["item"].is_null()[int(lost[0])] else roles["user"]
         message = (
-            f"{len(at):,} of {len(log):,} {name} left out: they have no user or no item "
-            f"(first: row {int(at[0]) + 1}, {column})"
+            f"{len(lost):,} of {len(log):,} {name} left out: they have no user or no item "
+            f"(first: row {int(lost[0]) + 1}, {column})"
         )
-        listed = tuple(int(row) + 1 for row in at[:_MAX_LISTED])
-        issues.append(DataIssue("id_missing", "warning", message, file, listed, column, count=len(at)))
+        listed = tuple(int(row) + 1 for row in lost[:_MAX_LISTED])
+        issues.append(DataIssue("id_missing", "warning", message, file, listed, column, count=len(lost)))
     if len(unknown):
         note, dropped = _unknown_ids(source, roles, rows["item"], unknown, name)
         notes.append(note)

@@ -75,7 +75,8 @@ def spell(value: Any) -> str | None:
     if isinstance(value, (int, np.integer)):
         return str(int(value))
     if isinstance(value, (float, np.floating)):
-        return str(int(value)) if float(value).is_integer() and abs(value) < EXACT else None
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < EXACT else None
     return unicodedata.normalize("NFC", str(value)).strip() or None
 
 

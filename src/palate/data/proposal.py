@@ -10,6 +10,7 @@ import polars as pl
 import yaml
 
 from palate.core.errors import DataError
+from palate.core.files import write_text
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.columns import guess_interactions, guess_items, type_log, unused_columns
 from palate.data.feedback import default_rule, feedback_issues
@@ -17,6 +18,7 @@ from palate.data.folder_guess import folder_columns, guess_tables
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS, read_item_columns
 from palate.data.key_columns import find_key
+from palate.data.load import recognise
 from palate.data.tables import find_table, read_table
 
 SETTINGS = "palate.yaml"
@@ -24,6 +26,32 @@ _HEAD = """\
 # What palate takes the tables and columns for. Correct what is wrong; what is left out is guessed.
 # Write null for a role or kind that no column has, such as part: null.
 """
+
+
+def write_settings(data: str | Path, overwrite: bool = False) -> Path:
+    """Write a palate.yaml of all guesses into a folder.
+
+    Args:
+        data: folder of tables.
+        overwrite: replace a palate.yaml that is there.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: without a folder of tables, over a palate.yaml that is there, or for a layout that needs none.
+    """
+    folder = Path(data)
+    file = folder / SETTINGS
+    if not folder.is_dir():
+        raise DataError("no such folder", file=folder)
+    if file.exists() and not overwrite:
+        raise DataError("there is a palate.yaml already", file=file, hint="--overwrite replaces it")
+    layout = recognise(folder)
+    if layout not in (None, "folder"):
+        raise DataError(f"the layout {layout} reads this folder without a palate.yaml", file=folder)
+    write_text(file, propose_settings(folder))
+    return file
 
 
 def propose_settings(folder: Path) -> str:

@@ -93,7 +93,7 @@ def build_query_log(
     if (rows < 0).any():
         unknown = table["query"][int(np.flatnonzero(rows < 0)[0])]
         hint = "add the query to this table, or leave the table out: then a query is its own words"
-        raise DataError("a search names a query that the table of queries lacks", file=file, key=unknown, hint=hint)
+        raise DataError("a search names a query id that the table of queries lacks", file=file, key=unknown, hint=hint)
     timed = "time" in table.columns and not table["time"].null_count()
     return QueryLog(
         catalog,

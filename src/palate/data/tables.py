@@ -109,8 +109,8 @@ def read_source(path: Path, form: TableFormat | None = None) -> SourceTable:
         if not start:
             raise DataError("the file is empty", file=path)
         if start[:2] in _UTF16 and "16" not in form.encoding:
-            hint = "save it as UTF-8, or set 'encoding: utf-16' for this table in palate.yaml"
-            raise DataError("this is UTF-16 text", file=path, hint=hint)
+            way = "save it as UTF-8, or set 'encoding: utf-16' for this table in palate.yaml"
+            raise DataError("this is UTF-16 text", file=path, hint=way)
         for magic, (content, hint) in _FOREIGN.items():
             if start.startswith(magic):
                 raise DataError(f"this is {content}", file=path, hint=hint)

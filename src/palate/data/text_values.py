@@ -52,21 +52,26 @@ def literal_column(values: pl.Series) -> tuple[pl.Series, pl.Series] | None:
     if sum(parse_literal(value) is not None for value in sample) < SHARE * len(sample):
         return None
     parsed = {text: parse_literal(text) for text in values.drop_nulls().unique().to_list()}
-    lists = sum(isinstance(value, list) for value in parsed.values())
-    kind: type = list if 2 * lists >= len(parsed) else dict
-    read = {text: value for text, value in parsed.items() if isinstance(value, kind)}
-    known = values.is_in(pl.Series(list(read), dtype=pl.String).implode()).fill_null(False)
+    lists = {text: value for text, value in parsed.items() if isinstance(value, list)}
+    mappings = {text: value for text, value in parsed.items() if isinstance(value, dict)}
+    as_lists = len(lists) >= len(mappings)
+    read = pl.Series([*(lists if as_lists else mappings)], dtype=pl.String)
+    known = values.is_in(read.implode()).fill_null(False)
     if known.sum() < SHARE * (len(values) - values.null_count()):
         return None
-    rows = [None if text is None else read.get(text) for text in values.to_list()]
     unread = values.is_not_null() & ~known
-    if kind is list:
-        texts = [None if row is None else [text for one in row if (text := _entry(one))] for row in rows]
+    if as_lists:
+        texts = [None if (row := lists.get(text or "")) is None else _entries(row) for text in values.to_list()]
         return pl.Series(values.name, texts, dtype=pl.List(pl.String)), unread
-    keys = list(dict.fromkeys(str(key) for row in read.values() for key in row))
+    rows = [mappings.get(text or "") for text in values.to_list()]
+    keys = list(dict.fromkeys(str(key) for row in mappings.values() for key in row))
     fields = {key: [None if row is None else _field(row.get(key)) for row in rows] for key in keys}
     columns = [pl.Series(key, column, strict=False) for key, column in fields.items()]
-    return pl.DataFrame(columns).to_struct(values.name) if columns else pl.Series(values.name, rows), unread
+    return (pl.DataFrame(columns).to_struct(values.name), unread) if columns else None
+
+
+def _entries(row: list[Any]) -> list[str]:
+    return [text for one in row if (text := _entry(one))]
 
 
 def _entry(value: Any) -> str | None:
@@ -82,5 +87,5 @@ def _field(value: Any) -> Any:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
-        return [text for one in value if (text := _entry(one))]
+        return _entries(list(value))
     return value

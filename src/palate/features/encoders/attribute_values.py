@@ -51,8 +51,8 @@ def attribute_values(value: Any) -> list[str] | float:
         return _cleaned([str(part) for part in listed if part is not None])
     price = parse_number(text)
     if price is not None and (price.currency or (price.decimal == "," and re.fullmatch(r"\d+,\d\d", text))):
-        number = price.value("." if price.decimal == "." else ",") if price.decimal != "?" else price.value(".")
-        return [] if number is None else number
+        amount = price.value("," if price.decimal == "," else ".")
+        return [] if amount is None else amount
     strong = STRONG_SEPARATORS.split(text)
     return _cleaned(strong if len(strong) > 1 else SEPARATORS.split(text))
 

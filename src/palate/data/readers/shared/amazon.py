@@ -94,6 +94,7 @@ def build(
     repeats = int((~items["id"].is_first_distinct()).sum()) if len(items) else 0
     items = items.filter(pl.col("id").is_first_distinct() & pl.col("id").is_not_null())
     used = log.select(id=pl.col("item").drop_nulls().unique(maintain_order=True))
+    unused = len(items.join(used, on="id", how="anti"))
     described = items.join(used, on="id", how="semi", maintain_order="left")
     items = pl.concat([described, used.join(items, on="id", how="anti")], how="diagonal")
     links = [column for column in items.columns if column.startswith("related_")]
@@ -117,9 +118,10 @@ def build(
         layout=layout,
         files={"interactions": reviews} | ({} if meta is None else {"items": meta}),
     )
-    if not repeats:
-        return data
-    return replace(data, notes=(*data.notes, f"{repeats} repeated metadata rows left out; the first of an id counts"))
+    said = [f"{repeats} repeated metadata rows left out; the first of an id counts"] if repeats else []
+    if unused:
+        said.append(f"{unused:,} items without a review left out")
+    return replace(data, notes=(*data.notes, *said))
 
 
 def choose_metadata(files: Sequence[Path], name: str, folder: Path) -> Path | None:
