@@ -74,11 +74,8 @@ def choose_file(files: Sequence[Path], name: str | None, folder: Path, plural: s
         return next(iter(names.values()))
     if not names:
         raise DataError(f"no {plural}", file=folder)
-    raise DataError(
-        f"several {plural}",
-        file=folder,
-        hint=f"give one of the files, or choose with name=: {', '.join(sorted(names))}",
-    )
+    hint = f"choose one with --name, in Python name=, or give its file: {', '.join(sorted(names))}"
+    raise DataError(f"several {plural}", file=folder, hint=hint)
 
 
 def media_by_id(root: Path, ids: pl.Series, folders: Sequence[str], endings: Sequence[str]) -> pl.Series:
