@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from palate.core.files import digest, write_json
 from palate.core.cache import CACHE, cache_folder
+from palate.core.files import digest, write_json
 from palate.data.dataset import Dataset
 from palate.data.splits import TEST
 
