@@ -13,7 +13,7 @@ from palate.core.errors import ConfigError, DataError
 from palate.data.dataset import Dataset
 from palate.data.load import load
 from palate.data.relations import Edges, Relations
-from palate.data.splits import TEST, TRAIN, VALID, SplitSpec
+from palate.data.splits import TEST, TRAIN, VALID, Positives, SplitSpec, make_split, temporal_cuts
 
 KINDS = ("random", "leave_one_out", "temporal", "item_cold", "user_cold")
 
@@ -233,3 +233,14 @@ def test_the_published_split_of_baby(real_data):
     data = load(real_data("amazon-baby"))
     assert [int((data.split.part == p).sum()) for p in (TRAIN, VALID, TEST)] == [118551, 21682, 20559]
     assert data.split.visible_items.all() and data.refit_view() is None
+
+
+def test_what_happens_at_a_cut_belongs_to_the_later_part():
+    spec = SplitSpec.parse("temporal:valid=0.2,test=0.2")
+    times = np.arange(10)
+    pairs = np.arange(10)
+    found = make_split(spec, Positives(pairs, pairs, times, None, 10, 10))
+    assert temporal_cuts(spec, Positives(pairs, pairs, times, None, 10, 10)) == (6, 8)
+    assert found.part.tolist() == [TRAIN] * 6 + [VALID] * 2 + [TEST] * 2
+    tied = np.array([0, 0, 0, 0, 0, 0, 5, 5, 5, 5])
+    assert make_split(spec, Positives(pairs, pairs, tied, None, 10, 10)).part.tolist() == [TRAIN] * 6 + [TEST] * 4

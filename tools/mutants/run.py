@@ -1,6 +1,6 @@
 """Does a test fail when the code is wrong? Each mutation of ``list.yaml`` is tried in a copy of the repository.
 
-    python tools/mutants/run.py [--only WORD] [--minutes 60]
+    python tools/mutants/run.py [--only WORD] [--left] [--minutes 60]
 
 A mutation replaces one text of one file; it is caught if one of its tests fails. What was not tried in the given time
 keeps its former result. Written: ``benchmarks/results/mutants.json`` and ``mutants.md``.
@@ -97,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="mutations with this word in their file or description")
     parser.add_argument("--minutes", type=float, default=60.0, help="start no further mutation after this time")
+    parser.add_argument("--left", action="store_true", help="only mutations that no earlier run caught")
     args = parser.parse_args()
     file = RESULTS / "mutants.json"
     former = {row["what"]: row for row in read_json(file)["rows"]} if file.is_file() else {}
@@ -113,6 +114,7 @@ def main() -> None:
         for mutation in mutations():
             row: dict[str, Any] = {"what": mutation.what, "file": mutation.file, "tests": list(mutation.tests)}
             wanted = args.only in mutation.what or args.only in mutation.file
+            wanted &= not (args.left and former.get(mutation.what, {}).get("result") == "caught")
             if wanted and time.monotonic() < until:
                 row["result"] = tried(mutation, copy)
                 sys.stderr.write(f"{row['result']}: {mutation.what}\n")

@@ -89,12 +89,12 @@ def steps(
     pinned = torch.device(device).type == "cuda"
     if source.sequential:
         for rows in cuts:
-            whole = source.collate(rows, rng)
+            joint = source.collate(rows, rng)
             if epoch.world == 1:
-                yield Step(_sent(whole, device, pinned), 1.0, len(rows))
+                yield Step(_sent(joint, device, pinned), 1.0, len(rows))
                 continue
             part, weight = shard(np.arange(len(rows)), epoch.rank, epoch.world)
-            yield Step(_sent(whole.take(torch.from_numpy(part)), device, pinned), weight, len(rows))
+            yield Step(_sent(joint.take(torch.from_numpy(part)), device, pinned), weight, len(rows))
         return
     shares = [shard(rows, epoch.rank, epoch.world) for rows in cuts]
     collated = _Collated(source, [part for part, _ in shares], epoch)

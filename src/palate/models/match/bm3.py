@@ -8,8 +8,8 @@ dropout mask for each node, shared by all its rows; the penalty is on the norms 
 Our choices: content is frozen, except in the ``faithful`` preset (for features of a few hundred columns), which trains
 the raw matrices as the public code does; items without a modality take no part in its terms. A new item is the mean of
 P(f_m), brought to the usual length: the loss pulls exactly that to the item. So are items that nobody took, except in
-``faithful``, where they keep their untrained IDs as in the public code. On warm splits that scores higher: described
-items of the usual length take places in lists from items that people took (TikTok, one seed: recall@20 .082 or .077).
+``faithful``, where they keep their untrained IDs as in the public code: described items of the usual length can take
+places in lists from items that people took.
 """
 
 from __future__ import annotations
