@@ -48,7 +48,7 @@ def test_a_row_can_be_absent_and_what_was_added_is_saved(run, tmp_path):
 def test_vectors_that_do_not_fit_are_refused_and_nothing_changes(run):
     folder, vectors = run
     model = palate.restore(folder)
-    broken = np.full((1, 8), np.nan, np.float32)
+    broken = np.array([[np.nan, *[1.0] * 7]], np.float32)
     for features, error, says in (
         ({"image": vectors[:1, :5]}, DataError, r"\(1, 5\).*\(1, 8\)"),
         ({"image": vectors[:2]}, DataError, r"\(2, 8\)"),

@@ -49,12 +49,12 @@ def _kind(name: str, modality: str) -> type[Encoder]:
         return encoders.get(name)
     except ConfigError as error:
         known = [one for one, kind in encoders.items() if getattr(kind, "modality", modality) == modality]
-        readers = ", ".join(one for one in known if not one.startswith("hf_") and one not in PARTS)
-        raise ConfigError(
-            f"unknown encoder of {modality}",
-            key=name,
-            hint=f"{readers}, hf:PATH for a transformers checkpoint, or a folder that palate pretrain wrote",
-        ) from error
+        readers = [one for one in known if not one.startswith("hf_") and one not in PARTS]
+        listed = ", ".join(readers)
+        rest = "hf:PATH for a transformers checkpoint, or a folder that palate pretrain wrote"
+        near = did_you_mean(name, readers)
+        hint = near if near.startswith("did you mean") else f"{listed}, {rest}"
+        raise ConfigError(f"unknown encoder of {modality}", key=name, hint=hint) from error
 
 
 def _arguments(kind: type[Encoder]) -> dict[str, Any]:
