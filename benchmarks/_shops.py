@@ -31,6 +31,19 @@ def shop(items: int, users: int, dim: int, seed: int = 0, interactions: int = 20
     return folder
 
 
+def films() -> Path:
+    """A run of the real films, made once under PALATE_WORK: a blend that scores by content and by behaviour."""
+    folder = WORK / "serving" / "run-films"
+    if not (folder / "manifest.json").is_file():
+        import palate
+        from palate.features.plan import plan_content
+
+        data = palate.load(Path(os.environ["PALATE_DATA"]) / "movies")
+        content = plan_content(data, {"text": "tfidf"}, str(WORK / "serving" / "store-films"))
+        palate.models.Blend(members=("ease_content", "content_knn", "item_knn")).fit(data, content=content).save(folder)
+    return folder
+
+
 def ids(run: Path) -> tuple[list[str], list[str]]:
     """Users and items that a run knows."""
     users, items = (pl.read_parquet(run / file)["id"].to_list() for file in ("users.parquet", "items/ids.parquet"))

@@ -5,6 +5,7 @@
     python benchmarks/serving_load.py across                  what is written to one worker is seen by the other
     python benchmarks/serving_load.py swap                    runs and items change under load
     python benchmarks/serving_load.py memory --minutes 60     resident memory under mixed load
+    python benchmarks/serving_load.py views --seconds 30      home pages of films for 20 clients at once, one worker
 
 Each part starts a server of its own and is merged into benchmarks/results/serving.json. The loop is open: requests come
 at Poisson times, and latency counts from when they were to be sent. Users are drawn from those the run knows.
@@ -14,23 +15,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import random
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from _common import RESULTS, WORK, fresh, keep
 from _load import Answer, Client, open_loop, request, run, summary
 from _served import Served, quantile
-from _shops import LACKING, ids, shop
+from _shops import LACKING, films, ids, shop
 
 ITEMS, USERS, DIM, K, RATE = 63_000, 50_000, 64, 50, 200
+CLIENTS = 20
 OPTIONS = ("--rate", "0", "--no-page")
 Part = dict[str, Any]
 
@@ -311,6 +316,61 @@ def memory(args: argparse.Namespace) -> Part:
     }  # fmt: skip
 
 
+def views(args: argparse.Namespace) -> Part:
+    """Home pages of known users, as fast as 20 clients take them; whose list each page shows, by its own words."""
+    place = films()
+    users = random.Random(8).sample(ids(place)[0], 200)
+    kinds, took, statuses = Counter[str](), list[float](), Counter[str]()
+    with Served(place, fresh(WORK / "serving" / "views-state"), "--rate", "0", workers=1) as served:
+        cookies = {user: _cookie(served.port, user) for user in users}
+        deadline = time.monotonic() + args.seconds
+
+        def client(seed: int) -> None:
+            draws = random.Random(seed)
+            connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+            while time.monotonic() < deadline:
+                began = time.perf_counter()
+                connection.request("GET", "/", headers={"Cookie": cookies[draws.choice(users)]})
+                answer = connection.getresponse()
+                text = answer.read().decode()
+                took.append(time.perf_counter() - began)
+                statuses[str(answer.status)] += 1
+                kinds[_whose(text) if answer.status == 200 else "refused"] += 1
+
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        others = served.foreign_load()
+        late = {
+            ", ".join(f"{name} {value}" for name, value in labels): count
+            for labels, count in served.metrics().get("palate_fallback_total", {}).items()
+        }
+    total = sum(kinds.values())
+    return {
+        "run": place, "clients": CLIENTS, "seconds": args.seconds, "views": total, "lists": dict(kinds),
+        "statuses": dict(statuses), "own_share": (kinds["own"] + kinds["own, the last one"]) / max(total, 1),
+        "ms": {f"p{q}": float(np.percentile(took, q)) * 1e3 for q in (50, 95, 99)}, "fallbacks": late,
+        "cores_taken_by_others": others,
+    }  # fmt: skip
+
+
+def _cookie(port: int, user: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    body, headers = f"user={quote(user)}", {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/users/select", body, headers)
+    return str(connection.getresponse().getheader("set-cookie")).partition(";")[0]
+
+
+def _whose(text: str) -> str:
+    """Whose list the first row of a home page is."""
+    head = text.partition('id="row-for-you"')[2].partition("</div>")[0]
+    if ">For you<" not in head:
+        return "popular"
+    return "own, the last one" if "Your last list" in head else "own"
+
+
 def sampled(served: Served, into: list[tuple[float, float]], every: float) -> threading.Event:
     """Read memory now and then until told to stop."""
     stop, began = threading.Event(), time.monotonic()
@@ -323,7 +383,7 @@ def sampled(served: Served, into: list[tuple[float, float]], every: float) -> th
     return stop
 
 
-PARTS = {part.__name__: part for part in (steady, overload, across, swap, memory)}
+PARTS = {part.__name__: part for part in (steady, overload, across, swap, memory, views)}
 
 
 def line(told: Part) -> str:
@@ -362,6 +422,13 @@ def table(result: dict[str, Part]) -> str:
             f"| memory | {part['minutes']:g} min: {part['drift_percent_an_hour']:+.2f} % an hour of "
             f"{part['rss_mib'][1]:.0f} MiB |"
         ]
+    if part := result.get("views"):
+        ms = part["ms"]
+        lines += [
+            f"| views | home pages of films for {part['clients']} clients at once, one worker, {part['seconds']:g} s: "
+            f"{part['views']} views, own lists {100 * part['own_share']:.1f} % ({part['lists']}), p50 {ms['p50']:.0f}, "
+            f"p95 {ms['p95']:.0f} ms |"
+        ]
     busy = ", ".join(
         f"{name} {p['cores_taken_by_others']:.1f}" for name, p in result.items() if "cores_taken_by_others" in p
     )
@@ -376,7 +443,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--minutes", type=float, default=10, help="of steady and memory")
-    parser.add_argument("--seconds", type=float, default=120, help="of swap")
+    parser.add_argument("--seconds", type=float, default=120, help="of swap and views")
     parser.add_argument("--rate", type=float, default=RATE, help="of steady")
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     args = parser.parse_args()

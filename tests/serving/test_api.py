@@ -66,7 +66,12 @@ def test_a_session_of_requests(api, world):
     picture = base64.b64encode((world / items.frame["image"][row]).read_bytes()).decode()
     first = ids(client.post("/v1/recommend", json={"k": 3}))
     sent = {"events": [{"user": "ada", "item": first[0], "type": "like", "event_id": "e1"}]}
-    assert [client.post("/v1/events", json=sent).json() for _ in range(2)] == [{"stored": 1}] * 2
+    assert client.post("/v1/events", json=sent).json() == {"stored": 1, "duplicates": 0}
+    assert client.post("/v1/events", json=sent).json() == {"stored": 0, "duplicates": 1}
+    clash = {"events": [{**sent["events"][0], "type": "hide"}]}
+    is_problem(client.post("/v1/events", json=clash), 409, "another event", "e1")
+    theirs = {"events": [{**clash["events"][0], "user": "ben"}]}
+    assert client.post("/v1/events", json=theirs).json() == {"stored": 1, "duplicates": 0}
     told = client.post("/v1/recommend", json={"user": "ada", "k": 5, "include_reasons": True}).json()
     assert first[0] not in [one["id"] for one in told["items"]] and told["items"][0]["reasons"] == [first[0]]
     assert told["run"] == ready["run"] and told["source"] == "match" and told["timings"][0]["outcome"] == "ok"
@@ -92,11 +97,13 @@ def test_a_session_of_requests(api, world):
     )
     assert client.delete("/v1/items/a/b%3Fc").status_code == 204
     is_problem(client.get("/v1/items/a/b%3Fc"), 404)
-    assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False}
-    assert client.post("/v1/recommend", json={"user": "ada"}).json()["source"] == "popular"
+    assert client.delete("/v1/users/ada").json() == {"events": 1, "known": False, "run_files_erased": True}
+    told = client.post("/v1/recommend", json={"user": "ada"}).json()
+    assert (told["source"], told["fallback"]) == ("popular", "new_user")
     figures = client.get("/metrics").text
     assert 'route="/v1/recommend",status="200"' in figures and 'palate_size{kind="items"} 80.0' in figures
     assert 'palate_stage_seconds_count{outcome="ok",stage="match"}' in figures and "a/b" not in figures
+    assert 'palate_fallback_total{reason="new_user",source="popular"}' in figures
 
 
 @pytest.mark.parametrize(
@@ -403,3 +410,68 @@ def test_the_openapi_description_is_complete(api):
     for path, item in described["paths"].items():
         for method, operation in item.items():
             assert operation.get("description") or operation.get("summary"), (method, path)
+
+
+def test_a_database_that_is_away(api, monkeypatch):
+    client = api()
+    service = client.app.state.service
+    known, first = next(iter(service.snapshot.users)), service.snapshot.ids[0]
+    event = {"events": [{"user": "ada", "item": first, "type": "like"}]}
+
+    def away(*given, **values):
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        for name in ("_rows", "_data_version", "_transaction"):
+            patch.setattr(service.database, name, away)
+        told = client.post("/v1/recommend", json={"user": known, "k": 3}).json()
+        assert len(told["items"]) == 3 and told["fallback"] is None and "database" in told["notes"][0]
+        assert told["timings"][0]["stage"] == "history" and told["timings"][0]["outcome"] == "failed"
+        told = client.post("/v1/recommend", json={"user": "ada", "k": 3}).json()
+        assert len(told["items"]) == 3 and told["fallback"] == "history_unavailable"
+        refused = client.post("/v1/events", json=event)
+        is_problem(refused, 503, "at the moment")
+        assert refused.headers["retry-after"] == "1"
+        is_problem(client.delete("/v1/users/ada"), 503)
+        is_problem(client.get("/readyz"), 503, "at the moment")
+        assert client.get("/healthz").status_code == 200
+        figures = client.get("/metrics")
+        assert figures.status_code == 200 and 'reason="history_unavailable"' in figures.text
+    service.database.reads.succeeded()
+    service.database.writes.succeeded()
+    assert client.get("/readyz").status_code == 200
+    assert client.post("/v1/events", json=event).json() == {"stored": 1, "duplicates": 0}
+
+
+def test_likes_and_hides_are_taken_back(api):
+    client = api()
+    first = ids(client.post("/v1/recommend", json={"k": 2}))
+
+    def send(item, kind):
+        sent = {"events": [{"user": "ada", "item": item, "type": kind}]}
+        assert client.post("/v1/events", json=sent).status_code == 201
+
+    near = ids(client.post("/v1/similar", json={"item": first[0], "k": 3, "user": "ada"}))
+    send(near[0], "hide")
+    send(first[1], "like")
+    for path, body in (
+        ("/v1/similar", {"item": first[0], "k": 80, "user": "ada"}),
+        ("/v1/search", {"similar_to": first[0], "k": 80, "user": "ada"}),
+        ("/v1/recommend", {"user": "ada", "k": 80, "include_seen": True}),
+    ):
+        assert near[0] not in ids(client.post(path, json=body))
+    send(near[0], "unhide")
+    assert near[0] in ids(client.post("/v1/similar", json={"item": first[0], "k": 80, "user": "ada"}))
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["fallback"] is None
+    send(first[1], "unlike")
+    assert client.post("/v1/recommend", json={"user": "ada"}).json()["fallback"] == "new_user"
+
+
+def test_a_filter_that_nothing_matches_gives_an_empty_list_and_a_warning(api):
+    client = api()
+    told = client.post("/v1/recommend", json={"filters": {"category": "sold out"}}).json()
+    assert told["items"] == [] and told["notes"] == ["filters: no item has 'sold out' as its category"]
+    frame = client.app.state.service.snapshot.items.frame
+    price = frame["price"][0]
+    same = {str(item) for item in frame.filter(frame["price"] == price)["item_id"]}
+    assert set(ids(client.post("/v1/recommend", json={"filters": {"price": price}, "k": 80}))) == same

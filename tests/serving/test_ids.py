@@ -128,7 +128,7 @@ def test_odd_users_of_a_run_get_their_list_and_can_be_erased(client, user, way):
         "query": lambda: client.delete("/v1/users", params={"id": user}),
         "body": lambda: client.post("/v1/users/erase", json={"user": user}),
     }[way]()
-    assert erased.status_code == 200 and erased.json() == {"events": 1, "known": True}
+    assert erased.status_code == 200 and erased.json() == {"events": 1, "known": True, "run_files_erased": True}
     assert user not in client.app.state.service.events.recent_users()
     answered = client.post("/v1/recommend", json=asked)
     assert answered.status_code == 422 or answered.json()["source"] == "popular"

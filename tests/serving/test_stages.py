@@ -1,15 +1,18 @@
 """Stages: in order, within budget, passed over when late or failing; maximal marginal relevance by hand."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.ranking.mmr import mmr
+from palate.ranking.mmr import mmr, mmr_lists
 from palate.serving.snapshot import ResolvedModel
-from palate.serving.stages import Pipeline, Slate, Stage, StageRequest, stages
+from palate.serving.stages import ListKey, Pipeline, Slate, Stage, StageRequest, stages
+from palate.serving.stages.last_lists import LastLists
+from palate.serving.stages.strength import even_weight
 
 NO_MODEL = ResolvedModel(None, None)
 
@@ -152,3 +155,134 @@ def test_mmr_takes_each_once_and_the_best_first(n, k, diversity, seed):
     found = mmr(relevance, vectors, k, diversity)
     assert len(found) == min(k, n) == len(set(found.tolist())) and found[0] == relevance.argmax()
     assert mmr(relevance, vectors, n, diversity)[:k].tolist() == found.tolist(), "a longer list begins like a shorter"
+
+
+def test_threads_that_are_left_behind_keep_nobody_waiting(run, monkeypatch):
+    monkeypatch.setattr("palate.serving.stages.pipeline.WAIT_SECONDS", 60.0)
+    release = threading.Event()
+    pipeline = run(Fixed(1, name="match", budget=0.02, wait=release), threads=1)
+    try:
+        # would wait for a minute, were the stuck thread not known
+        assert [pipeline(NO_MODEL, StageRequest(1)).fallback for _ in range(2)] == ["late"] * 2
+    finally:
+        release.set()
+    deadline = time.monotonic() + 20
+    while pipeline(NO_MODEL, StageRequest(1)).fallback is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert pipeline(NO_MODEL, StageRequest(1)).slate.rows.tolist() == [1], "free again"
+
+
+def test_a_budget_does_not_count_the_wait_for_a_thread(run):
+    """Each takes less than the budget, all one after another more."""
+
+    class Slow(Fixed):
+        def run(self, resolved, request, before):
+            time.sleep(0.1)
+            return slate(1)
+
+    pipeline, found = run(Slow(name="match", budget=0.35), threads=1), []
+    threads = [
+        threading.Thread(target=lambda: found.append(pipeline(NO_MODEL, StageRequest(1)).fallback)) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [None] * 6
+
+
+class Active:
+    """The part of a snapshot that a kept list is checked against."""
+
+    active = np.ones(10, bool)
+
+
+def test_a_late_stage_gives_the_last_list_as_it_may_be_shown_now(run):
+    model, key = ResolvedModel(Active(), None), ListKey("ada", "main", "run")
+    match = Fixed(1, 2, 3, 4, name="match")
+    pipeline = run(match)
+    assert pipeline(model, StageRequest(9, list_key=key)).fallback is None
+    pipeline(model, StageRequest(9, list_key=ListKey("ben", "main", "run"), is_narrowed=True))
+    match.error = TimeoutError()
+    hidden, allowed = np.array([2]), np.arange(10) != 3
+    answer = pipeline(model, StageRequest(9, list_key=key, hidden=hidden, allowed=allowed))
+    assert (answer.slate.rows.tolist(), answer.source, answer.fallback) == ([1, 4], "cached", "late")
+    for other in (ListKey("ben", "main", "run"), ListKey("ada", "other", "run"), ListKey("ada", "main", "new"), None):
+        answer = pipeline(model, StageRequest(9, list_key=other))
+        assert (answer.source, answer.fallback) == ("popular", "late"), "of another user, model or run"
+    nothing = StageRequest(9, list_key=key, allowed=np.zeros(10, bool))
+    assert pipeline(model, nothing).source == "popular"
+    search = StageRequest(9, list_key=key, similarity=np.ones(10, np.float32))
+    assert pipeline(model, search).source == "popular", "a search is answered by what was searched for"
+    match.error = ValueError("no")
+    assert pipeline(model, StageRequest(9, list_key=key)).fallback == "failed"
+
+
+def test_last_lists_are_few_and_short():
+    lists = LastLists(size=2)
+    a, b, c = (ListKey(user, "main", "run") for user in "abc")
+    lists.put(a, slate(1, 2, 3))
+    lists.put(a, slate(2, 9))
+    assert lists.get(a).rows.tolist() == [2, 9, 1, 3], "a shorter list goes on with the former one"
+    lists.put(b, slate(*range(300)))
+    assert len(lists.get(b).rows) == 200
+    lists.get(a)
+    lists.put(c, slate(1))
+    assert lists.get(b) is None and len(lists) == 2, "the one that was not asked for longest goes"
+    lists.drop(lambda user: user == "a")
+    assert lists.get(a) is None and lists.get(c) is not None
+
+
+@pytest.mark.parametrize("known, reason", [(False, "new_user"), (True, "unknown_to_model")])
+def test_why_the_first_stage_does_not_apply(run, known, reason):
+    idle = Fixed(7, name="idle")
+    idle.applies = lambda resolved, request: False
+    history = np.array([1] if known else [], np.int64)
+    assert run(idle)(NO_MODEL, StageRequest(2, history=history)).fallback == reason
+
+
+@given(st.integers(1, 8), st.integers(0, 99), st.floats(0.05, 20), st.sampled_from([0.0, 1.0]))
+def test_each_tenth_of_a_slider_does_as_much(k, seed, power, agreement):
+    """However the scores lie, the number of replaced items grows with the slider in even steps."""
+    rng, n = np.random.default_rng(seed), 5 * k + 20
+    relevance = np.sort(rng.random(n) ** power)[::-1]
+    boost = rng.random(n) ** (1 / power) + agreement * relevance
+
+    def order(weight):
+        return (-((1 - weight) * relevance + weight * boost)).argsort(kind="stable")
+
+    def replaced(weight):
+        return k - np.isin(order(0.0)[:k], order(weight)[:k]).sum()
+
+    assert even_weight(order, k, n, 0.0) == 0 and even_weight(order, k, n, 1.0) == 1
+    for tenth in range(1, 10):
+        wanted = tenth / 10 * replaced(1.0)
+        weight = even_weight(order, k, n, tenth / 10)
+        assert replaced(weight) >= wanted, "enough"
+        assert weight <= 1 / 128 or replaced(weight - 1 / 128) < wanted, "and no more than the smallest step allows"
+    assert even_weight(order, n, n, 0.3) == 0.3, "where nothing can be replaced, only the order changes"
+
+
+def test_diversity_for_a_long_list():
+    """200 of 600 candidates in 10 groups: the list begins with one of each group."""
+    groups = np.tile(np.repeat(np.arange(10), 6), 10)
+    vectors = np.eye(10, 300, dtype=np.float32)[groups]
+
+    class Grouped:
+        stats = type("Stats", (), {"content_vectors": staticmethod(lambda rows: vectors[rows])})
+
+    before = Slate(np.arange(600), np.linspace(1, 0, 600, dtype=np.float32))
+    stage = stages.get("diversify")()
+    found = stage.run(ResolvedModel(Grouped(), None), StageRequest(200, diversity=1.0), before).rows
+    assert len(found) == 200 == len(set(found.tolist())) and found[0] == 0
+    assert sorted(groups[found[:10]]) == list(range(10))
+    assert stage.budget_for(StageRequest(200)) > 5 * stage.budget_for(StageRequest(10)), "longer lists take longer"
+    assert StageRequest(200, diversity=0.1).n_candidates == 600 and StageRequest(10, diversity=0.1).n_candidates == 200
+
+
+@given(st.integers(1, 12), st.integers(1, 15), st.floats(0, 1), st.integers(0, 99))
+def test_one_list_is_reordered_as_many_are(n, k, diversity, seed):
+    rng = np.random.default_rng(seed)
+    relevance, vectors = rng.random(n).astype(np.float32), rng.standard_normal((n, 3)).astype(np.float32)
+    many = mmr_lists(relevance[None], vectors[None], k, diversity)[0]
+    assert mmr(relevance, vectors, k, diversity).tolist() == many.tolist()

@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sql
 
 from palate.core.errors import DataError
 from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, check_id, id_column
+from palate.serving.limited_log import LimitedLog
 
 FieldValue = str | int | float | bool | None | list[str]
 """A value of a catalogue column, as JSON has it."""
@@ -27,6 +28,7 @@ CATALOG_EVENTS = sql.Table(
     sql.Column("time", sql.Double, nullable=False),
     sqlite_autoincrement=True,
 )
+SKIPPED = LimitedLog()
 COLUMNS = ("id", "item", "kind", "record", "picture", "time")
 ALL_EVENTS = sql.select(*(CATALOG_EVENTS.c[name] for name in COLUMNS))
 
@@ -91,9 +93,16 @@ class CatalogLog:
         """
         return self._write([("drop", item, None, None)])[0]
 
-    def since(self, place: int) -> list[CatalogEvent]:
-        """Events after a place, in order."""
-        return self._read(ALL_EVENTS.where(CATALOG_EVENTS.c.id > place))
+    def since(self, place: int, for_request: bool = False) -> list[CatalogEvent]:
+        """Events after a place, in order.
+
+        Args:
+            place: the place.
+            for_request: whether a request waits, so that this must not take long.
+        """
+        ask = self.database.query if for_request else self.database.scan
+        query = ALL_EVENTS.where(CATALOG_EVENTS.c.id > place).order_by(CATALOG_EVENTS.c.id)
+        return [event for row in ask(query) if (event := _event(*row)) is not None]
 
     def last(self) -> int:
         """The last place; 0 for an empty log."""
@@ -107,15 +116,19 @@ class CatalogLog:
         ]
         if not rows:
             return []
-        with self.database.transaction() as connection:
-            new = sql.insert(CATALOG_EVENTS).returning(CATALOG_EVENTS.c.id)
-            return [int(connection.execute(new, row).scalar_one()) for row in rows]
+        new = sql.insert(CATALOG_EVENTS).returning(CATALOG_EVENTS.c.id)
+        return self.database.write(lambda connection: [int(connection.execute(new, row).scalar_one()) for row in rows])
 
-    def _read(self, query: sql.Select[Any]) -> list[CatalogEvent]:
-        return [
-            CatalogEvent(place, item, kind, json.loads(record) if record else {}, image, when)
-            for place, item, kind, record, image, when in self.database.query(query.order_by(CATALOG_EVENTS.c.id))
-        ]
+
+def _event(place: int, item: str, kind: str, record: str | None, image: str | None, when: float) -> CatalogEvent | None:
+    """A row of the log; None for one that is damaged or of a kind that this version does not know."""
+    if kind in ("put", "drop"):
+        try:
+            return CatalogEvent(place, item, kind, json.loads(record) if record else {}, image, float(when))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+    SKIPPED.warning(kind, "a row of the log of items cannot be read and is passed over: place %d, kind %r", place, kind)
+    return None
 
 
 def _json(item: str, fields: Mapping[str, FieldValue]) -> str:

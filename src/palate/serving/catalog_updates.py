@@ -237,7 +237,7 @@ def _encodable(items: Catalog, table: pl.DataFrame, rows: IntArray, update: Cata
     given = {}
     for name, features in items.given.items():
         empty = _with_rows(features.take(np.zeros(0, np.int64)), None, np.arange(len(table)), len(table))
-        known = np.flatnonzero(rows < len(items))
+        known = np.flatnonzero((rows < len(items)) & ~update.is_new)
         given[name] = _with_rows(empty, features.take(rows[known]), known, len(table))
     return Catalog(table.with_columns(changed), IdMap(pl.Series(update.ids)), items.kinds, None, given)
 

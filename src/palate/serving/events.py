@@ -5,32 +5,42 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from uuid import uuid4
 
 import sqlalchemy as sql
+from sqlalchemy.engine import Connection
 
 from palate.core.errors import ConfigError, DataError
 from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, Version, check_id, id_column
+from palate.serving.limited_log import LimitedLog
 
-EventKind = Literal["click", "like", "hide"]
+EventKind = Literal["click", "like", "unlike", "hide", "unhide"]
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)
 BATCH_SIZE = 1000
 """Events in one statement: databases limit the number of its values."""
 RECENT = 10_000
 """Events among which recent users are looked for."""
+MAX_EVENTS_OF_USER, MAX_HIDDEN = 500, 2000
+"""Latest events of a user that are read; latest times that the user hid something, which are read from all events."""
+SHOWN_AGAIN = ("like", "click", "unhide")
+"""Kinds that show a hidden item again."""
 
 EVENTS = sql.Table(
     "events",
     TABLES,
     id_column(),
-    sql.Column("key", sql.String(MAX_ID_LENGTH), nullable=False, unique=True),
-    sql.Column("user", sql.String(MAX_ID_LENGTH), nullable=False, index=True),
+    sql.Column("key", sql.String(MAX_ID_LENGTH), nullable=False),
+    sql.Column("user", sql.String(MAX_ID_LENGTH), nullable=False),
     sql.Column("item", sql.String(MAX_ID_LENGTH), nullable=False),
     sql.Column("kind", sql.String(16), nullable=False),
     sql.Column("time", sql.Double, nullable=False),
+    sql.UniqueConstraint("user", "key", name="events_user_key"),
+    sql.Index("events_user_id", "user", "id"),
+    sql.Index("events_user_kind", "user", "kind", "id"),
+    sql.Index("events_user_item", "user", "item", "id"),
     sqlite_autoincrement=True,
 )
 ERASED = sql.Table(
@@ -38,7 +48,51 @@ ERASED = sql.Table(
 )
 FIELDS = ("user", "item", "kind", "key", "time", "id")
 COLUMNS = [EVENTS.c[name] for name in FIELDS]
-OF_USER = sql.select(*COLUMNS).where(EVENTS.c.user == sql.bindparam("who")).order_by(EVENTS.c.id)
+OF_USER = (
+    sql.select(*COLUMNS)
+    .where(EVENTS.c.user == sql.bindparam("who"))
+    .order_by(EVENTS.c.id.desc())
+    .limit(MAX_EVENTS_OF_USER)
+)
+SKIPPED = LimitedLog()
+
+
+def _hidden_before() -> sql.Select[Any]:
+    """Events before ``place`` that hid an item which the user ``who`` has not been shown again since."""
+    hides = (
+        sql.select(*COLUMNS)
+        .where(EVENTS.c.user == sql.bindparam("who"), EVENTS.c.kind == "hide", EVENTS.c.id < sql.bindparam("place"))
+        .order_by(EVENTS.c.id.desc())
+        .limit(MAX_HIDDEN)
+        .subquery()
+    )
+    later = EVENTS.alias("later")
+    shown = sql.exists().where(
+        later.c.user == hides.c.user,
+        later.c.item == hides.c.item,
+        later.c.id > hides.c.id,
+        later.c.kind.in_(SHOWN_AGAIN),
+    )
+    return sql.select(*(hides.c[name] for name in FIELDS)).where(~shown).order_by(hides.c.id)
+
+
+HIDDEN_BEFORE = _hidden_before()
+
+
+class DuplicateKeyError(DataError):
+    """An event has the key of another event of the same user."""
+
+
+class StoredEvents(NamedTuple):
+    """What became of events.
+
+    Attributes:
+        places: place of each event, also of one that was stored before.
+        duplicates: number of events that were stored before.
+    """
+
+    places: list[int]
+    duplicates: int
 
 
 @dataclass(frozen=True)
@@ -48,8 +102,8 @@ class Event:
     Attributes:
         user: user id.
         item: item id.
-        kind: ``click``, ``like`` or ``hide``.
-        key: identifies the event; one that is stored is not stored again.
+        kind: ``click``, ``like`` or ``hide``; ``unlike`` and ``unhide`` take back what a like or a hide did.
+        key: identifies the event among those of its user; one that is stored is not stored again.
         time: seconds since 1970.
         id: its place, 0 for an event that is not stored.
 
@@ -92,34 +146,41 @@ class EventStore:
         self.key = key
         self.database.create_tables(EVENTS, ERASED)
 
-    def add(self, events: Iterable[Event]) -> list[int]:
+    def add(self, events: Iterable[Event]) -> StoredEvents:
         """Store events, all or none; they are on disk when this returns.
 
         O(events), however many are stored.
 
         Args:
-            events: events; those whose key is stored already are left out.
+            events: events; one whose user has stored it before, with the same key, item and kind, is left out.
 
         Returns:
-            Places of the events, also of those that were stored before.
+            Places of the events, and how many were stored before.
+
+        Raises:
+            DuplicateKeyError: for an event with the key of another event of its user.
+            DatabaseUnavailable: if the database does not answer; some may be stored, and all may be sent again.
         """
         events = list(events)
-        rows = [{"key": e.key, "user": e.user, "item": e.item, "kind": e.kind, "time": e.time} for e in events]
-        if not rows:
-            return []
-        keys, places = [e.key for e in events], dict[str, int]()
-        new = self.database.insert(EVENTS).on_conflict_do_nothing(index_elements=["key"])
-        with self.database.transaction() as connection:
-            for start in range(0, len(rows), BATCH_SIZE):
-                batch = slice(start, start + BATCH_SIZE)
-                connection.execute(new, rows[batch])
-                query = sql.select(EVENTS.c.key, EVENTS.c.id).where(EVENTS.c.key.in_(keys[batch]))
-                places |= {key: place for key, place in connection.execute(query)}
-        return [places[key] for key in keys]
+        if not events:
+            return StoredEvents([], 0)
+        return self.database.write(lambda connection: _store(connection, events))
 
     def for_user(self, user: str) -> list[Event]:
-        """Events of a user, in order."""
-        return self._read(OF_USER, who=user)
+        """Latest events of a user, in order, after earlier ones that still hide an item.
+
+        The cost does not grow with the number of events: the latest :data:`MAX_EVENTS_OF_USER` are read.
+
+        Args:
+            user: user id.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
+        """
+        latest = self._read(OF_USER, who=user)[::-1]
+        if len(latest) < MAX_EVENTS_OF_USER:
+            return latest
+        return self._read(HIDDEN_BEFORE, who=user, place=latest[0].id) + latest
 
     def since(self, place: int, limit: int = 10_000) -> list[Event]:
         """Events after a place, in order.
@@ -149,11 +210,15 @@ class EventStore:
         Returns:
             Number of events.
         """
-        with self.database.transaction() as connection:
+
+        def delete(connection: Connection) -> int:
             count = connection.execute(sql.delete(EVENTS).where(EVENTS.c.user == user)).rowcount
             connection.execute(sql.insert(ERASED).values(who=self.erasure_token(user)))
+            return count
+
+        n_events = self.database.write(delete)
         self.database.purge_deleted()
-        return count
+        return n_events
 
     def erased_since(self, place: int) -> tuple[int, list[str]]:
         """Users who were erased after a place, as tokens.
@@ -185,4 +250,45 @@ class EventStore:
         self.database.close()
 
     def _read(self, query: sql.Select[Any], **values: Any) -> list[Event]:
-        return [Event(*row) for row in self.database.query(query, **values)]
+        return [event for row in self.database.query(query, **values) if (event := _event(*row)) is not None]
+
+
+def _event(user: str, item: str, kind: str, key: str, when: float, place: int) -> Event | None:
+    """A stored event; None for one that is damaged or of a kind that this version does not know."""
+    try:
+        return Event(user, item, kind, key, when, place)
+    except (DataError, TypeError):
+        SKIPPED.warning(str(kind), "an event cannot be read and is passed over: place %s, kind %r", place, kind)
+        return None
+
+
+def _store(connection: Connection, events: list[Event]) -> StoredEvents:
+    owners = [(event.user, event.key) for event in events]
+    found = _stored(connection, owners, "item", "kind")
+    contents = {(user, key): (item, kind) for user, key, item, kind in found}
+    rows = []
+    for at, (event, owner) in enumerate(zip(events, owners)):
+        if owner not in contents:
+            contents[owner] = (event.item, event.kind)
+            rows.append(
+                {"key": event.key, "user": event.user, "item": event.item, "kind": event.kind, "time": event.time}
+            )
+        elif contents[owner] != (event.item, event.kind):
+            raise DuplicateKeyError(
+                "this user has another event with this key",
+                row=at + 1,
+                key=event.key,
+                hint="give each event of a user a key of its own",
+            )
+    for start in range(0, len(rows), BATCH_SIZE):
+        connection.execute(sql.insert(EVENTS), rows[start : start + BATCH_SIZE])
+    places = {(user, key): place for user, key, place in _stored(connection, owners, "id")}
+    return StoredEvents([places[owner] for owner in owners], len(events) - len(rows))
+
+
+def _stored(connection: Connection, owners: list[tuple[str, str]], *columns: str) -> Iterator[tuple[Any, ...]]:
+    """User, key and further columns of the events with these users and keys."""
+    selected = [EVENTS.c[name] for name in ("user", "key", *columns)]
+    for start in range(0, len(owners), BATCH_SIZE):
+        batch = sql.tuple_(EVENTS.c.user, EVENTS.c.key).in_(owners[start : start + BATCH_SIZE])
+        yield from (tuple(row) for row in connection.execute(sql.select(*selected).where(batch)))

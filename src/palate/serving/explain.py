@@ -9,7 +9,7 @@ of the history, as they stand in the catalogue. Nothing is claimed that was not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -182,16 +182,26 @@ def explain(resolved: ResolvedModel, user: UserState, row: int) -> Explanation:
                 SharedValue(column, value, tuple(ids[at] for at in rows)) for column, value, rows in found.attributes
             ),
             "",
-        )
+        ),
+        {ids[at] for at in user.clicked.tolist()},
     )
 
 
-def to_sentence(explanation: Explanation) -> Explanation:
-    """The same explanation with its ``text``."""
+def to_sentence(explanation: Explanation, clicked: Collection[str] = ()) -> Explanation:
+    """The same explanation with its ``text``.
+
+    Args:
+        explanation: the explanation.
+        clicked: ids of the items of the history that were only clicked.
+    """
     parts = []
-    titles = [explanation.history[at].title for at in named_reasons([one.share for one in explanation.history])]
-    if titles:
-        parts.append(f"because you liked {_enumerate(titles)}")
+    named = [explanation.history[at] for at in named_reasons([one.share for one in explanation.history])]
+    for verb, reasons in (
+        ("liked", [one.title for one in named if one.item not in clicked]),
+        ("viewed", [one.title for one in named if one.item in clicked]),
+    ):
+        if reasons:
+            parts.append(f"because you {verb} {_enumerate(reasons)}")
     if explanation.attributes:
         shared = [f"{column} {value!r}" for column, value, _ in explanation.attributes[:2]]
         parts.append("shares " + _enumerate(shared))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 import numpy as np
 import polars as pl
@@ -60,13 +61,29 @@ class Filters:
             bool [items]; None without filters.
 
         Raises:
-            DataError: for a column that is not an attribute, a value that no item has, or bounds that are not numbers.
+            DataError: for a column that is not an attribute, or bounds that are not numbers.
         """
         mask: NDArray[np.bool_] | None = None
         for column, value in wanted.items():
             matches = self._within(column, value) if column in self.numbers else self._one_of(column, value)
             mask = matches if mask is None else mask & matches
         return mask
+
+    def unknown(self, wanted: Mapping[str, FilterValue]) -> list[str]:
+        """A warning for each value that no item has, such as a brand that is sold out: nothing matches it.
+
+        Args:
+            wanted: column -> values or bounds, as :meth:`mask` takes them.
+        """
+        notes = []
+        for column, value in wanted.items():
+            known = self.values.get(column)
+            for one in _as_list(value) if known is not None else ():
+                if isinstance(one, str) and one.strip().lower() not in known:
+                    close = get_close_matches(one.strip().lower(), known, n=1)
+                    hint = f"; did you mean {close[0]}?" if close else ""
+                    notes.append(f"filters: no item has {one!r} as its {column}{hint}")
+        return notes
 
     def _within(self, column: str, wanted: FilterValue) -> NDArray[np.bool_]:
         bounds: Mapping[str, object] = wanted if isinstance(wanted, Mapping) else {"min": wanted, "max": wanted}
@@ -90,16 +107,16 @@ class Filters:
         if column not in self.values:
             hint = did_you_mean(column, [*self.values, *self.numbers])
             raise DataError("items are not filtered by this column", column=column, hint=hint)
-        several = isinstance(wanted, Sequence) and not isinstance(wanted, str)
         mask, known = np.zeros(self.size, bool), self.values[column]
-        values: Sequence[object] = wanted if several else [wanted]  # type: ignore[assignment]
-        for value in values:
+        for value in _as_list(wanted):
             if not isinstance(value, str):
                 raise DataError(f"{value!r} is not text", column=column)
-            if value.strip().lower() not in known:
-                raise DataError("no item has this value", column=column, key=value, hint=did_you_mean(value, known))
-            mask[known[value.strip().lower()]] = True
+            mask[known.get(value.strip().lower(), [])] = True
         return mask
+
+
+def _as_list(wanted: FilterValue) -> Sequence[object]:
+    return wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
 
 
 def _rows_by_value(series: pl.Series) -> dict[str, NDArray[np.int64]]:

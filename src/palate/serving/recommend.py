@@ -8,14 +8,14 @@ from palate.core.batch import IntArray
 from palate.serving.content_similarity import SearchQuery, content_similarity
 from palate.serving.explain import history_shares, leave_one_out, named_reasons
 from palate.serving.requests import RecommendedItem, RecommendRequest, RecommendResponse
-from palate.serving.snapshot import ModelSnapshot, ResolvedModel
-from palate.serving.stages import Pipeline, StageRequest
+from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages import ListKey, Pipeline, StageRequest
+from palate.serving.stages.pipeline import CACHED, Timing
 from palate.serving.user_state import UserState
 
 SPARE = 5
 """Items listed beyond those requested: some may be removed while the list is made."""
-FALLBACK = "popular"
-"""Stage that answers where nothing is known of the user."""
+NO_HISTORY = "user: the database does not answer, so that events of this user could not be considered"
 
 
 class Recommender:
@@ -28,13 +28,16 @@ class Recommender:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
 
-    def recommend(self, resolved: ResolvedModel, user: UserState, request: RecommendRequest) -> RecommendResponse:
+    def recommend(
+        self, resolved: ResolvedModel, user: UserState, request: RecommendRequest, read_seconds: float = 0.0
+    ) -> RecommendResponse:
         """The list for one request.
 
         Args:
             resolved: model that answers, and its snapshot.
             user: the user, in rows of the snapshot.
             request: the request.
+            read_seconds: time that reading the user's events took.
 
         Raises:
             UnknownItem: if the item to search for does not exist.
@@ -43,10 +46,15 @@ class Recommender:
             FeatureError: if a text or an image has no content that can be compared.
         """
         snapshot = resolved.snapshot
-        answer = self.pipeline(resolved, self._stage_request(snapshot, user, request))
-        rows, notes = answer.slate.rows, list(answer.notes)
+        answer = self.pipeline(resolved, self._stage_request(resolved, user, request))
+        rows, notes, timings, fallback = answer.slate.rows, list(answer.notes), answer.timings, answer.fallback
+        notes += snapshot.stats.filters.unknown(request.filters)
+        if not user.is_complete:
+            notes.append(NO_HISTORY)
+            timings = (Timing("history", read_seconds, "failed"), *timings)
+            fallback = "history_unavailable" if fallback == "new_user" else fallback
         reasons: list[tuple[str, ...]] = [()] * len(rows)
-        if request.include_reasons and answer.source != FALLBACK:
+        if request.include_reasons and (fallback is None or answer.source == CACHED) and len(user.history):
             if resolved.model.can_score:
                 reasons = self._reasons(resolved, user, rows)
             else:
@@ -59,7 +67,7 @@ class Recommender:
             for row, score, why in zip(rows.tolist(), answer.slate.scores.tolist(), reasons)
             if snapshot.active[row]
         )[: request.k]
-        return RecommendResponse(items, snapshot.fingerprint, answer.source, answer.timings, tuple(notes))
+        return RecommendResponse(items, snapshot.fingerprint, answer.source, timings, tuple(notes), fallback)
 
     def is_fast(self, resolved: ResolvedModel, request: RecommendRequest) -> bool:
         """Whether the stages that a request passes took milliseconds of late.
@@ -75,8 +83,9 @@ class Recommender:
         )
         return self.pipeline.is_fast(resolved, sliders)
 
-    def _stage_request(self, snapshot: ModelSnapshot, user: UserState, request: RecommendRequest) -> StageRequest:
+    def _stage_request(self, resolved: ResolvedModel, user: UserState, request: RecommendRequest) -> StageRequest:
         """The request in rows of the snapshot."""
+        snapshot = resolved.snapshot
         hidden = user.hidden if request.include_seen else np.concatenate([user.hidden, user.history])
         if request.exclude:
             excluded = [row for row in map(snapshot.row, request.exclude) if row >= 0]
@@ -98,6 +107,8 @@ class Recommender:
             request.diversity,
             request.novelty,
             request.freshness,
+            None if request.user is None else ListKey(request.user, resolved.model.name, snapshot.fingerprint),
+            bool(request.exclude),
         )
 
     def _reasons(self, resolved: ResolvedModel, user: UserState, rows: IntArray) -> list[tuple[str, ...]]:

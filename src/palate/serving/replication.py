@@ -12,20 +12,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from palate.core.errors import ConfigError, did_you_mean
+from palate.core.errors import ConfigError, PalateError, did_you_mean
 from palate.core.files import inside
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.catalog_log import CatalogEvent, CatalogLog, FieldValue
 from palate.serving.catalog_updates import CatalogUpdate, LoggedChange, drop_unknown_fields, fold_updates
 from palate.serving.events import EventStore
 from palate.serving.images import StoredImage, image_file
-from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel
+from palate.serving.limited_log import LimitedLog
+from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, run_version
 from palate.serving.snapshot_builder import warm_up, with_items
 
 LOG = logging.getLogger("palate.serving")
+RETRY_SECONDS = 30.0
+"""Seconds between two attempts to load a run that is damaged."""
 
 
 class Replication:
@@ -41,6 +46,7 @@ class Replication:
         events: the shared event store, which knows erased users.
         catalog_log: the shared log of the catalogue.
         images: folder of the images of added items.
+        scrub: erases users from a run on disk; whether its files hold nothing of them now.
     """
 
     def __init__(
@@ -50,10 +56,14 @@ class Replication:
         events: EventStore,
         catalog_log: CatalogLog,
         images: Path,
+        scrub: Callable[[Path, Sequence[str]], bool],
     ) -> None:
         self.events, self.catalog_log, self.images = events, catalog_log, images
         self.database = catalog_log.database
-        self._open_run = open_run
+        self._open_run, self._scrub = open_run, scrub
+        self._faults, self._failed = LimitedLog(), dict[str, tuple[tuple[int, ...], float]]()
+        self.on_erased: Callable[[Sequence[str]], None] = lambda tokens: None
+        self.on_reloaded: Callable[[], None] = lambda: None
         self._updating, self._syncing = threading.RLock(), threading.Lock()
         self._erased: set[str] = set()
         self._removals: list[CatalogEvent] = []
@@ -61,7 +71,9 @@ class Replication:
         # places in the log: up to which it is applied, and up to which removals are known; the last erased user
         self._applied = self._synced = self._last_erased = 0
         self._version = self.database.version()
-        self.snapshots = {name: open_run(folder) for name, folder in runs.items()}
+        self._last_erased, tokens = self.events.erased_since(0)
+        self._erased.update(tokens)
+        self.snapshots = {name: self._open(folder) for name, folder in runs.items()}
         self.apply_log()
         self.sync_removals()
         self._stopped = threading.Event()
@@ -87,13 +99,16 @@ class Replication:
         Raises:
             ConfigError: for an unknown name.
         """
-        if self.database.version() != self._version:
-            self.sync_removals()
-        resolved = self.latest(name)
-        if self._behind and any(resolved.snapshot.row(item) < 0 for item in items):
-            self.apply_log()
+        try:
+            if self.database.version() != self._version:
+                self.sync_removals()
             resolved = self.latest(name)
-        return resolved
+            if self._behind and any(resolved.snapshot.row(item) < 0 for item in items):
+                self.apply_log()
+        except DatabaseUnavailable:
+            # what is known here goes on answering
+            pass
+        return self.latest(name)
 
     def latest(self, name: str | None) -> ResolvedModel:
         """The model called ``name`` as this process knows it, the run's own by default.
@@ -167,7 +182,9 @@ class Replication:
             self._version = self.database.version()
             self._last_erased, tokens = self.events.erased_since(self._last_erased)
             self._erased.update(tokens)
-            news = self.catalog_log.since(self._synced)
+            if tokens:
+                self.on_erased(tokens)
+            news = self.catalog_log.since(self._synced, for_request=True)
             self._behind |= any(event.kind == "put" for event in news)
             removals = [event for event in news if event.kind == "drop"]
             self._removals += removals
@@ -207,15 +224,63 @@ class Replication:
             try:
                 if self.catalog_log.last() != self._applied:
                     self.apply_log()
-                for name, snapshot in list(self.snapshots.items()):
-                    if snapshot.is_outdated():
-                        self._reload_run(name)
-            except Exception:
-                LOG.exception("the log or a run could not be loaded; the last snapshots go on answering")
+            except DatabaseUnavailable:
+                pass
+            except Exception as error:
+                text = "the log of items cannot be applied; the last snapshots go on answering"
+                self._faults.warning(repr(error), text, error=error)
+            for name, snapshot in list(self.snapshots.items()):
+                if snapshot.is_outdated():
+                    self._try_reload(name)
+
+    def _try_reload(self, name: str) -> None:
+        """Take over the run that lies in a folder now; one that is damaged is logged once and tried now and then."""
+        folder = self.snapshots[name].folder
+        try:
+            version = run_version(folder)
+        except OSError:
+            return
+        before, next_attempt = self._failed.get(name, ((), 0.0))
+        if before == version and time.monotonic() < next_attempt:
+            return
+        try:
+            self._reload_run(name)
+        except DatabaseUnavailable:
+            return
+        except Exception as error:
+            # files that follow the manifest may be on their way
+            self._failed[name] = (version, time.monotonic() + RETRY_SECONDS)
+            known = isinstance(error, PalateError)
+            self._faults.warning(
+                f"{folder} {version}",
+                "%s could not be loaded; the former run goes on answering: %s",
+                folder,
+                error,
+                error=None if known else error,
+            )
+        else:
+            self._failed.pop(name, None)
+
+    @property
+    def failed_runs(self) -> list[str]:
+        """Names of the runs whose folder holds a run that cannot be loaded; the former one answers."""
+        return [name for name, snapshot in self.snapshots.items() if name in self._failed and snapshot.is_outdated()]
+
+    def _open(self, folder: Path) -> ModelSnapshot:
+        """A run made ready to answer, after users who were erased are erased from its files.
+
+        Where these cannot be changed, the users stay in the snapshot, and :meth:`is_erased` hides them.
+        """
+        snapshot = self._open_run(folder)
+        erased = [user for user in snapshot.users if self.is_erased(user)] if self._erased else []
+        if erased and self._scrub(snapshot.run, erased):
+            snapshot = self._open_run(folder)
+        return snapshot
 
     def _reload_run(self, name: str) -> None:
         """Publish the run that lies in a folder now; the former snapshot answers until it is ready."""
-        fresh = self._open_run(self.snapshots[name].folder)
+        self.sync_removals()
+        fresh = self._open(self.snapshots[name].folder)
         if self._warm:
             warm_up(fresh)
         with self._updating:
@@ -224,6 +289,7 @@ class Replication:
             update, removed = self._folded(event for event in self.catalog_log.since(0) if event.id <= self._applied)
             self._publish({name: _updated(fresh, update) if len(update) else fresh}, self._applied, removed)
             LOG.info("%s: now %s", name, fresh.fingerprint)
+        self.on_reloaded()
 
     def _publish(self, successors: Mapping[str, ModelSnapshot], place: int, removed: Iterable[str] = ()) -> None:
         """Let these snapshots answer, which hold the log up to ``place``; removals synced meanwhile hold there too."""
@@ -248,7 +314,9 @@ class Replication:
 
 def _updated(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     """The next snapshot, without values that its catalogue has no place for."""
-    fitting, n_dropped = drop_unknown_fields(snapshot.items, update)
+    # an item whose removal was applied before has nothing that the update could keep
+    is_new = update.is_new | np.array([snapshot.row(item) < 0 for item in update.ids], bool)
+    fitting, n_dropped = drop_unknown_fields(snapshot.items, replace(update, is_new=is_new))
     if n_dropped:
         LOG.warning("%s: %d values of added items do not fit its catalogue and are left out", snapshot.run, n_dropped)
     return with_items(snapshot, fitting)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from palate.serving.filters import FilterValue
-from palate.serving.stages.pipeline import Timing
+from palate.serving.stages.pipeline import CACHED, Fallback, Timing
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class RecommendRequest:
         freshness: strength of the freshness slider, 0 to 1.
         include_reasons: whether each item names the items of the history that carried its score.
         model: name of the model that answers, the run's own by default.
+        hidden_for: user whose hidden items are left out, where the list is not made for ``user``.
     """
 
     k: int = 10
@@ -45,6 +46,7 @@ class RecommendRequest:
     freshness: float = 0.0
     include_reasons: bool = False
     model: str | None = None
+    hidden_for: str | None = None
 
     @property
     def is_search(self) -> bool:
@@ -80,9 +82,10 @@ class RecommendResponse:
     Attributes:
         items: the list, best first.
         run: fingerprint of the run that answered.
-        source: name of the stage whose list it is.
+        source: name of the stage whose list it is; ``cached`` for the user's last list.
         timings: stages in order, with their time and outcome.
-        notes: parts of the request that the model could not answer and that were left out.
+        notes: parts of the request that could not be answered and that were left out.
+        fallback: why the list is not the model's own for this user; None where it is.
     """
 
     items: tuple[RecommendedItem, ...]
@@ -90,6 +93,12 @@ class RecommendResponse:
     source: str
     timings: tuple[Timing, ...]
     notes: tuple[str, ...] = ()
+    fallback: Fallback | None = None
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the list is made for the user, now or a short time ago."""
+        return self.fallback is None or self.source == CACHED
 
 
 class HistoryShare(NamedTuple):

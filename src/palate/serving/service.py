@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from palate.core.errors import ConfigError, DataError
 from palate.features.store import FeatureStore
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.catalog_log import CatalogLog, FieldValue
 from palate.serving.catalog_updates import check_item_ids
 from palate.serving.database import Database
-from palate.serving.erase import ErasedUser, UserEraser
-from palate.serving.events import Event, EventStore
+from palate.serving.erase import ErasedUser, RunScrubber, UserEraser
+from palate.serving.events import Event, EventStore, StoredEvents
 from palate.serving.explain import explain
 from palate.serving.filters import FilterValue
 from palate.serving.images import sanitize_image, store_image
+from palate.serving.index.vector_index import remove_unused
 from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
+from palate.serving.secret import read_secret
 from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.stages import Pipeline, stages
@@ -58,7 +64,12 @@ class RecommenderService:
         poll_seconds: seconds between checks of ``run`` and of the log of other processes; 0 disables them.
         index_url: URL of a Qdrant server that holds the index, instead of a folder in ``state``.
 
+    Raises:
+        ConfigError: for two runs of one name, a database that cannot be used, or a secret that is damaged.
+        ArtefactError: for a folder that is not a run.
+
     Attributes:
+        on_response: called with every list that is made, also those of the page.
         events: the event store.
         catalog_log: the log of added and removed items.
         replication: the snapshots that answer.
@@ -75,24 +86,31 @@ class RecommenderService:
         poll_seconds: float = 0.25,
         index_url: str | None = None,
     ) -> None:
+        runs = run_names(run, extra_runs)
         self.run, self.state = Path(run), Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
+        self.secret = read_secret(self.state / "secret")
         self.database = Database(events or f"sqlite:///{self.state / 'shop.db'}")
-        self.secret = _secret(self.state / "secret")
         self.events = EventStore(self.database, self.secret)
         self.catalog_log = CatalogLog(self.database)
         pipeline = Pipeline([stages.get(name)() for name in order], stages.get("popular")())
         self.recommender = Recommender(pipeline)
-        store, indexes, self.images = (self.state / name for name in ("features", "index", "pictures"))
+        self.on_response: Callable[[RecommendResponse], None] = lambda response: None
+        store, self.indexes, self.images = (self.state / name for name in ("features", "index", "pictures"))
+        scrubber = RunScrubber(self.state / "scrub.lock")
         self.replication = Replication(
-            {MAIN: self.run, **{Path(folder).name: Path(folder) for folder in extra_runs}},
-            lambda folder: open_snapshot(folder, indexes, FeatureStore(store), index_url),
+            runs,
+            lambda folder: open_snapshot(folder, self.indexes, FeatureStore(store), index_url),
             self.events,
             self.catalog_log,
             self.images,
+            scrubber.scrub,
         )
-        self.eraser = UserEraser(self.events, self.replication, self.state / "scrub.lock")
-        self.eraser.finish_pending()
+        self._refuse_names_of_members()
+        self.replication.on_erased = self._forget_lists
+        self.replication.on_reloaded = lambda: remove_unused(self.indexes)
+        remove_unused(self.indexes)
+        self.eraser = UserEraser(self.events, self.replication, scrubber)
         if poll_seconds:
             self.replication.watch(poll_seconds)
 
@@ -110,6 +128,14 @@ class RecommenderService:
     def model_names(self) -> list[str]:
         """Names of the models that can answer: the run's, members of a composed model, and further runs."""
         return self.replication.model_names
+
+    def problems(self) -> list[str]:
+        """What does not work at the moment although lists are made; it takes half a second at most."""
+        problem = self.database.problem()
+        failed = [
+            f"the run {name!r} was replaced by one that cannot be loaded" for name in self.replication.failed_runs
+        ]
+        return [*(() if problem is None else (problem,)), *failed]
 
     def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """A list of items; popular ones where nothing is known of the user.
@@ -133,7 +159,7 @@ class RecommenderService:
             resolved = self.replication.latest(request.model)
         except ConfigError:
             return True
-        return self.database.is_local and self.recommender.is_fast(resolved, request)
+        return self.database.is_fast and self.recommender.is_fast(resolved, request)
 
     def similar_items(
         self,
@@ -141,6 +167,7 @@ class RecommenderService:
         k: int = 10,
         filters: Mapping[str, FilterValue] | None = None,
         model: str | None = None,
+        hidden_for: str | None = None,
     ) -> RecommendResponse:
         """Items for a user who took only ``item``; by content where the model takes no history.
 
@@ -149,6 +176,7 @@ class RecommenderService:
             k: length of the list.
             filters: column -> values or bounds.
             model: name of the model that answers, the run's own by default.
+            hidden_for: user whose hidden items are left out.
 
         Raises:
             UnknownItem: if the item does not exist.
@@ -156,10 +184,10 @@ class RecommenderService:
             PalateError: if the run cannot compare items by content.
         """
         found = self.find_item(item, model)
-        request = RecommendRequest(k, history=[item], filters=filters or {}, model=model)
+        request = RecommendRequest(k, history=[item], filters=filters or {}, model=model, hidden_for=hidden_for)
         if found.model.new_users:
             return self._recommend(ResolvedModel(found.snapshot, found.model), request)
-        return self.recommend(RecommendRequest(k, similar_to=item, filters=filters or {}))
+        return self.recommend(RecommendRequest(k, similar_to=item, filters=filters or {}, hidden_for=hidden_for))
 
     def explain(
         self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
@@ -180,17 +208,19 @@ class RecommenderService:
         snapshot, served, row = self.find_item(item, model)
         return explain(ResolvedModel(snapshot, served), self.user_state(snapshot, user, history), row)
 
-    def log_events(self, events: Iterable[Event]) -> int:
+    def log_events(self, events: Iterable[Event]) -> StoredEvents:
         """Log events; they are on disk when this returns.
 
         Args:
             events: events of users; an item that was removed may still have some.
 
         Returns:
-            Number of events.
+            Their places, and how many were stored before.
 
         Raises:
             UnknownItem: for an item that never existed.
+            DuplicateKeyError: for an event with the key of another event of its user.
+            DatabaseUnavailable: if the database does not answer; the events may be sent again.
         """
         events = list(events)
         if any(event.item not in self.snapshot.rows for event in events):
@@ -198,8 +228,7 @@ class RecommenderService:
         for at, event in enumerate(events):
             if event.item not in self.snapshot.rows:
                 raise UnknownItem("no such item", row=at + 1, key=event.item)
-        self.events.add(events)
-        return len(events)
+        return self.events.add(events)
 
     def put_items(self, records: Sequence[tuple[str, Mapping[str, FieldValue], bytes | None]]) -> list[str]:
         """Add or change items, all or none; they can be recommended when this returns.
@@ -239,7 +268,10 @@ class RecommenderService:
             user: user id.
 
         Returns:
-            Number of events, and whether a run knew the user.
+            Number of events, whether a run knew the user, and whether its files could be changed.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
         """
         return self.eraser.erase(user)
 
@@ -288,7 +320,10 @@ class RecommenderService:
         if history is not None:
             raise DataError("give a user or a history, not both", key="history")
         row = -1 if self.replication.is_erased(user) else snapshot.users.get(user, -1)
-        return known_user(snapshot, row, self.events.for_user(user))
+        try:
+            return known_user(snapshot, row, self.events.for_user(user))
+        except DatabaseUnavailable:
+            return known_user(snapshot, row, (), is_complete=False)
 
     def warm_up(self) -> None:
         """Load what first requests would wait for, before the service is reported ready."""
@@ -303,17 +338,51 @@ class RecommenderService:
     def _recommend(self, resolved: ResolvedModel, request: RecommendRequest) -> RecommendResponse:
         if request.similar_to is not None:
             resolved.snapshot.require_row(request.similar_to)
+        started = time.perf_counter()
         user = self.user_state(resolved.snapshot, request.user, request.history)
-        return self.recommender.recommend(resolved, user, request)
+        if request.hidden_for is not None:
+            hidden = self.user_state(resolved.snapshot, request.hidden_for, None)
+            user = replace(
+                user,
+                hidden=np.concatenate([user.hidden, hidden.hidden]),
+                is_complete=user.is_complete and hidden.is_complete,
+            )
+        seconds = time.perf_counter() - started
+        response = self.recommender.recommend(resolved, user, request, seconds)
+        self.on_response(response)
+        return response
+
+    def _forget_lists(self, tokens: Sequence[str]) -> None:
+        """Forget the last lists of users who were erased."""
+        self.recommender.pipeline.last_lists.drop(lambda user: self.events.erasure_token(user) in tokens)
+
+    def _refuse_names_of_members(self) -> None:
+        names = set(self.replication.snapshots) & set(self.replication.snapshot.models) - {MAIN}
+        for name in sorted(names):
+            raise ConfigError(
+                "a member of the served model has the name of this run", key=name, hint="rename the run's folder"
+            )
 
 
-def _secret(file: Path) -> bytes:
-    """Bytes that this state folder alone knows, made by the first process that opens it."""
-    try:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-            handle.write(secrets.token_bytes(32))
-            handle.flush()
-            os.fsync(handle.fileno())
-    except FileExistsError:
-        pass
-    return file.read_bytes()
+def run_names(run: str | Path, extra_runs: Sequence[str | Path] = ()) -> dict[str, Path]:
+    """Name -> folder of the runs that answer; further runs are called as their folders are.
+
+    Args:
+        run: run that is served, called :data:`.MAIN`.
+        extra_runs: further runs.
+
+    Raises:
+        ConfigError: for a further run that is called :data:`.MAIN`, or as another one.
+    """
+    names = {MAIN: Path(run)}
+    for folder in map(Path, extra_runs):
+        name = os.path.basename(os.path.abspath(folder))
+        if name in names:
+            other = "the served run" if name == MAIN else f"the run {str(names[name])!r}"
+            raise ConfigError(
+                f"the run {str(folder)!r} would be called {name!r}, as {other} is",
+                key=name,
+                hint="rename its folder, or compare by a link with another name",
+            )
+        names[name] = folder
+    return names

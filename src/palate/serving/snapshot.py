@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,7 +116,7 @@ class ModelSnapshot:
     features: ItemFeatures
     deployment: Deployment
     rows: dict[str, int]
-    users: Mapping[str, int]
+    users: dict[str, int]
     active: NDArray[np.bool_]
     added_at: NDArray[np.float64]
     images: dict[int, Path] = field(default_factory=dict)

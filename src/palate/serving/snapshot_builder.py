@@ -102,7 +102,10 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     added_at = np.concatenate([snapshot.added_at, np.zeros(n_new)])
     is_new = rows >= len(snapshot)
     added_at[rows[is_new]] = update.times[is_new]
-    images = snapshot.images | {int(row): path for row, path in zip(rows, update.images) if path is not None}
+    # an item that comes back after it was removed keeps nothing, its image neither
+    emptied = set(rows[update.is_new].tolist())
+    images = {row: path for row, path in snapshot.images.items() if row not in emptied}
+    images |= {int(row): path for row, path in zip(rows, update.images) if path is not None}
     successor = replace(
         snapshot,
         model=model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,38 +19,75 @@ class UserState:
     Attributes:
         user: row in the user table, -1 for a user whom the run does not know.
         history: int64 [n], rows of items taken, oldest first, each once at its latest.
-        has_new_events: whether an event followed the run.
+        has_new_events: whether events changed the history since the run was made.
         hidden: int64 [m], rows of items that the user hid.
+        liked: int64 [p], rows of the history that the user liked by an event, oldest first.
+        clicked: int64 [c], rows of the history of which nothing but clicks is known.
+        is_complete: whether events could be read; False while the database does not answer.
     """
 
     user: int
     history: IntArray
     has_new_events: bool
     hidden: IntArray
+    liked: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    clicked: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    is_complete: bool = True
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of the user's taste."""
+        return self.user >= 0 or len(self.history) > 0
 
 
-def known_user(snapshot: ModelSnapshot, user: int, events: Iterable[Event]) -> UserState:
+def known_user(snapshot: ModelSnapshot, user: int, events: Iterable[Event], is_complete: bool = True) -> UserState:
     """The state of a user with an id: the run's history, continued by events.
 
-    Clicked and liked items are taken; a click on a hidden item, or a like of it, shows it again.
+    Clicked and liked items are taken, unless an ``unlike`` followed. A hidden item is not part of the history until it
+    is shown again by ``unhide``, by a click on it or by a like of it.
 
     Args:
         snapshot: the snapshot that gives the rows.
         user: row in the user table, -1 for a user whom the run does not know.
         events: the user's events since the run was made, oldest first.
+        is_complete: whether events could be read.
     """
-    taken = dict.fromkeys(snapshot.deployment.seen[user].tolist() if user >= 0 else ())
-    hidden: dict[int, None] = {}
-    has_new_events = False
+    before = snapshot.deployment.seen[user].tolist() if user >= 0 else []
+    taken, hidden = dict.fromkeys(before), dict[int, None]()
+    liked, clicked = dict[int, None](), dict[int, None]()
     for event in events:
         row = snapshot.row(event.item)
         if row < 0:
             continue
-        has_new_events = True
-        taken.pop(row, None)
+        if event.kind == "hide":
+            hidden.pop(row, None)
+            hidden[row] = None
+            continue
+        if event.kind == "unlike":
+            for rows in (taken, liked, clicked):
+                rows.pop(row, None)
+            continue
         hidden.pop(row, None)
-        (hidden if event.kind == "hide" else taken)[row] = None
-    return UserState(user, _rows(taken), has_new_events, _rows(hidden))
+        if event.kind == "unhide":
+            continue
+        if event.kind == "like":
+            liked.pop(row, None)
+            liked[row] = None
+            clicked.pop(row, None)
+        elif row not in taken:
+            clicked[row] = None
+        taken.pop(row, None)
+        taken[row] = None
+    shown = [row for row in taken if row not in hidden]
+    return UserState(
+        user,
+        np.array(shown, np.int64),
+        shown != before,
+        _rows(hidden),
+        np.array([row for row in liked if row not in hidden], np.int64),
+        np.array([row for row in clicked if row not in hidden], np.int64),
+        is_complete,
+    )
 
 
 def anonymous_user(snapshot: ModelSnapshot, history: Iterable[str]) -> UserState:

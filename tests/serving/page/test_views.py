@@ -19,7 +19,7 @@ from palate.serving.api.keys import Grant
 from palate.serving.events import Event
 from palate.serving.service import RecommenderService
 
-VIEWS = ("/", "/users", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/login")
+VIEWS = ("/", "/users", "/likes", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/login")
 VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "use", "br"}
 
 
@@ -125,11 +125,17 @@ def test_sliders_and_filters_are_in_the_address(known, service, fitted):
     assert "No items found" in sound(known.get("/", params={"max.price": "0"})).text
 
 
-@pytest.mark.parametrize(
-    "address", ["/?diversity=much", "/?freshness=nan", "/?max.price=cheap", "/?is.nothing=1", "/?is.category=none"]
-)
+@pytest.mark.parametrize("address", ["/?diversity=much", "/?freshness=nan", "/?max.price=cheap", "/?is.nothing=1"])
 def test_invalid_parameters_are_reported(known, address):
     assert "Invalid request" in sound(known.get(address), 422).text
+
+
+def test_a_value_that_no_item_has_gives_an_empty_list(known):
+    for address in ("/?is.category=none", "/search?q=lamp&is.category=none"):
+        assert "No items found" in sound(known.get(address)).text
+    page = known.get("/search?q=lamp&min.price=100000").text
+    assert '<details class="filters" open>' in page and "Remove the filters" in page
+    assert '<details class="filters">' in known.get("/search?q=lamp").text
 
 
 def test_rows_alone_for_the_script(known):
@@ -143,7 +149,7 @@ def test_a_like_and_a_hide_count_in_the_next_view(known, service, fitted):
     sent = known.post("/feedback", data={"item": first, "type": "like", "next": "/?diversity=0.5"})
     assert sent.status_code == 303 and sent.headers["location"] == "/?diversity=0.5"
     sent = known.post("/feedback", data={"item": second, "type": "hide"}, headers={"Accept": "application/json"})
-    assert sent.json() == {"type": "hide", "item": second}
+    assert sent.json() == {"type": "hide", "item": second, "user": fitted.user}
     assert [(event.item, event.kind) for event in service.events.for_user(fitted.user)] == [
         (first, "like"),
         (second, "hide"),
@@ -358,7 +364,7 @@ def test_adding_changing_and_removing(known, service, png):
     assert service.snapshot.items.frame["category"][service.snapshot.row(item)] is None
     assert "Remove this item" in page.text
     assert known.post("/remove", data={"item": item}).headers["location"] == "/"
-    assert f"Removed: {item}" in sound(known.get("/")).text
+    assert "Removed: Newer lamp" in sound(known.get("/")).text
     sound(known.get(f"/item/{item}"), 404)
 
 
@@ -526,3 +532,104 @@ def test_images_have_alternative_texts_and_fields_have_labels(known, fitted):
         page = sound(known.get(view))
         images = page.tags.count("img")
         assert images == sum(1 for tag, name, _ in page.attributes if tag == "img" and name == "alt")
+
+
+def feed(client, item, kind):
+    sent = client.post("/feedback", data={"item": item, "type": kind, "next": "/likes"})
+    assert sent.status_code == 303 and sent.headers["location"] == "/likes"
+
+
+def every_card(response):
+    """Ids of all cards of a page, in any row."""
+    assert response.status_code == 200
+    return re.findall(r'data-item="([^"]+)"', response.text)
+
+
+def button(response, item, which):
+    """Value and state of one button of an item."""
+    form = response.text.partition(f'name="item" value="{item}"')[2].partition("</form>")[0]
+    tag = next(tag for tag in re.findall(r"<button[^>]*>", form) if f"round {which}" in tag)
+    return re.search(r'value="(\w+)"', tag)[1], re.search(r'aria-pressed="(\w+)"', tag)[1]
+
+
+def test_likes_and_hidden_items_are_listed_and_taken_back(client, service):
+    assert "No user is chosen" in sound(client.get("/likes")).text
+    client.post("/users/select", data={"user": "ada"})
+    assert "Nothing is liked or hidden yet" in sound(client.get("/likes")).text
+    first, second, third = cards(client.get("/").text)[:3]
+    feed(client, first, "like")
+    feed(client, second, "hide")
+    service.log_events([Event("ada", third, "click")])
+    client.get("/")
+    page = sound(client.get("/likes")).text
+    assert page.index("Items you liked here") < page.index("in none of your lists") < page.index("Items you opened")
+    assert "learnt from" not in page
+    response = client.get(f"/item/{first}")
+    assert button(response, first, "like") == ("unlike", "true") and button(response, first, "hide") == (
+        "hide",
+        "false",
+    )
+    assert button(client.get(f"/item/{second}"), second, "hide") == ("unhide", "true")
+    for item, kind in ((first, "unlike"), (second, "unhide"), (third, "unlike")):
+        feed(client, item, kind)
+    assert "Nothing is liked or hidden yet" in sound(client.get("/likes")).text
+    assert not len(service.user_state(service.snapshot, "ada", None).history)
+
+
+def test_a_click_is_not_called_a_like(client, service):
+    client.post("/users/select", data={"user": "ada"})
+    first, second = cards(client.get("/").text)[:2]
+    service.log_events([Event("ada", first, "click")])
+    page = sound(client.get("/")).text
+    assert "Because you viewed" in page and "Because you liked" not in page
+    reasons = client.get("/explanation", params={"item": second}).text
+    assert "you liked" not in reasons.partition("<h3")[0]
+    service.log_events([Event("ada", first, "like")])
+    assert "Because you liked" in sound(client.get("/")).text
+
+
+def test_a_hidden_item_is_in_no_list(known, fitted):
+    similar, search = f"/item/{fitted.plain}", f"/search?similar_to={fitted.plain}"
+    near = next(card for card in every_card(known.get(similar)) if card in every_card(known.get(search)))
+    feed(known, near, "hide")
+    for address in (similar, search, "/search?q=lamp", "/"):
+        assert near not in every_card(known.get(address)), address
+    feed(known, near, "unhide")
+    assert near in every_card(known.get(similar)) and near in every_card(known.get(search))
+
+
+def test_a_personal_search_shows_nothing_that_is_known(known, service, fitted):
+    taken = service.snapshot.deployment.seen[service.snapshot.users[fitted.user]].tolist()
+    ids = {service.snapshot.ids[row] for row in taken}
+    assert not ids & set(every_card(known.get("/search", params={"q": "lamp", "personalized": "1"})))
+
+
+def late(*given, **values):
+    raise TimeoutError
+
+
+def test_the_page_says_why_a_list_is_not_ones_own(known, service, monkeypatch, fitted):
+    assert "Based on" in sound(known.get("/")).text
+    monkeypatch.setattr(service.recommender.pipeline.stages[0], "run", late)
+    page = sound(known.get("/")).text
+    assert "For you" in page and "Your last list" in page
+    known.post("/users/select", data={"user": next(user for user in service.snapshot.users if user != fitted.user)})
+    page = sound(known.get("/")).text
+    assert "took too long" in page and "Popular with all users" not in page
+    compared = sound(known.get("/compare")).text
+    assert "took too long" in compared and "Nothing is known" not in compared
+    assert "The search took too long" in sound(known.get("/search", params={"q": "lamp"}), 422).text
+
+
+def test_the_page_without_its_database(known, service, monkeypatch, fitted):
+    monkeypatch.setattr(service.database, "_rows", late)
+    monkeypatch.setattr(service.database, "_transaction", late)
+    page = sound(known.get("/")).text
+    assert "For you" in page and "cannot be read at the moment" in page
+    sound(known.get("/users"))
+    assert "cannot be read at the moment" in sound(known.get("/likes")).text
+    refused = known.post("/feedback", data={"item": fitted.plain, "type": "like"})
+    assert "at the moment" in sound(refused, 503).text and refused.headers["retry-after"] == "1"
+    known.post("/users/select", data={"user": "ada"})
+    page = sound(known.get("/")).text
+    assert "Your likes cannot be read at the moment" in page and "Popular with all users" not in page

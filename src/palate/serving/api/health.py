@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from palate.core.errors import PalateError
 from palate.serving.api.room import Room
 from palate.serving.api.threads import run_apart
 from palate.serving.service import RecommenderService
@@ -45,12 +44,10 @@ class Health:
         if self.room.is_full:
             return Fault("all places for requests are taken", "see --queue and --workers")
         try:
-            await self._ask("database", self.service.catalog_log.last)
-        except PalateError as error:
-            return Fault(error.message, error.hint or "see the server's log")
-        except Exception:
-            return Fault("the database of events does not answer", "see the server's log")
-        return None
+            problems = await self._ask("service", self.service.problems)
+        except TimeoutError:
+            problems = ["the database does not answer"]
+        return Fault("; ".join(problems), "see the server's log") if problems else None
 
     async def event_count(self) -> int:
         """Number of events; the last known one where the database does not answer."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from palate.serving.requests import RecommendResponse
+
 BUCKETS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper bounds of the histograms, in seconds."""
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
@@ -28,6 +30,9 @@ class Metrics:
         self._stages = Histogram(
             "palate_stage_seconds", "Time of a stage", ("stage", "outcome"), buckets=BUCKETS, registry=registry
         )
+        self._fallbacks = Counter(
+            "palate_fallback_total", "Lists that are not the model's own", ("reason", "source"), registry=registry
+        )
         self._rejected = Counter("palate_rejected_total", "Requests rejected under overload", registry=registry)
         self._sizes = Gauge(
             "palate_size", "Items and events", ("kind",), registry=registry, multiprocess_mode="mostrecent"
@@ -45,6 +50,17 @@ class Metrics:
         # clients choose the method, and must not be able to create any number of series
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).observe(seconds)
+
+    def observe_list(self, response: RecommendResponse) -> None:
+        """Record the stages of a list, and why it is not the model's own.
+
+        Args:
+            response: the list.
+        """
+        for stage, seconds, outcome in response.timings:
+            self.observe_stage(stage, seconds, outcome)
+        if response.fallback is not None:
+            self._fallbacks.labels(response.fallback, response.source).inc()
 
     def observe_stage(self, stage: str, seconds: float, outcome: str) -> None:
         """Record a stage.

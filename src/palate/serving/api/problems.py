@@ -17,6 +17,8 @@ from starlette.types import Scope
 from palate.core.errors import PalateError
 from palate.serving.api.problem_types import RETRY_SECONDS, problem_type
 from palate.serving.api.response_schemas import Problem
+from palate.serving.availability import DatabaseUnavailable
+from palate.serving.events import DuplicateKeyError
 
 MEDIA_TYPE = "application/problem+json"
 NOT_JSON = "the body is not valid JSON"
@@ -125,6 +127,14 @@ def add_error_handlers(app: FastAPI) -> None:
         first = f"{errors[0]['location']}: {errors[0]['message']}"
         detail = first if len(faults) == 1 else f"{len(faults)} fields are invalid; {first}"
         return problem(request.scope, 422, detail, errors)
+
+    @app.exception_handler(DatabaseUnavailable)
+    async def _unavailable(request: Request, error: DatabaseUnavailable) -> Response:
+        return error_problem(request.scope, 503, error)
+
+    @app.exception_handler(DuplicateKeyError)
+    async def _conflict(request: Request, error: DuplicateKeyError) -> Response:
+        return error_problem(request.scope, 409, error)
 
     @app.exception_handler(PalateError)
     async def _refused(request: Request, error: PalateError) -> Response:

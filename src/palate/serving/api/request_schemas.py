@@ -75,7 +75,7 @@ class Bounds(Body):
         return self
 
 
-Filter = Bounds | Annotated[list[Value], Field(min_length=1, max_length=100)] | Value
+Filter = Bounds | Number | Annotated[list[Value], Field(min_length=1, max_length=100)] | Value
 Filters = Annotated[dict[Column, Filter], Field(max_length=20)]
 
 
@@ -119,6 +119,7 @@ class SimilarBody(ListBody):
     """Items similar to an item."""
 
     item: Annotated[Id, Field(description="item id")]
+    user: Annotated[Id | None, Field(description="user whose hidden items are left out")] = None
 
 
 class SearchBody(ListBody):
@@ -181,8 +182,13 @@ class EventBody(Body):
 
     user: Id
     item: Id
-    type: Literal["click", "like", "hide"] = "click"
-    event_id: Annotated[Id | None, Field(description="an event with an id that is stored is not stored again")] = None
+    type: Annotated[
+        Literal["click", "like", "unlike", "hide", "unhide"],
+        Field(description="unlike takes back a like or click, unhide shows a hidden item again"),
+    ] = "click"
+    event_id: Annotated[
+        Id | None, Field(description="unique for the user; an event that is sent again with its id is stored once")
+    ] = None
     timestamp: Timestamp | None = None
 
 

@@ -30,9 +30,13 @@ class RecommendationList(BaseModel):
     recommendation_id: str = Field(description="opaque and unique; reserved for events that refer to this response")
     items: list[RankedItem]
     run: str = Field(description="fingerprint of the run that answered")
-    source: str = Field(description="the last stage that changed the list; popular: nothing is known of the user")
+    source: str = Field(description="the last stage that changed the list; cached: the user's last list")
+    fallback: Literal["new_user", "unknown_to_model", "late", "failed", "history_unavailable"] | None = Field(
+        description="why popular items or the user's last list are shown: nothing is known of the user; the model "
+        "takes no history and was fitted without the user; the model was late or failed; the database does not answer"
+    )
     timings: list[StageTiming]
-    notes: list[str] = Field(description="parts of the request that the model does not support and that were left out")
+    notes: list[str] = Field(description="parts of the request that could not be considered and were left out")
 
 
 class RecommendationLists(BaseModel):
@@ -100,9 +104,10 @@ class CatalogItem(BaseModel):
 
 
 class StoredEvents(BaseModel):
-    """Number of events that were received and are on disk."""
+    """Events that are on disk."""
 
-    stored: int
+    stored: int = Field(description="events that were stored now")
+    duplicates: int = Field(description="events that had been stored before and were sent again")
 
 
 class ErasedUser(BaseModel):
@@ -110,6 +115,10 @@ class ErasedUser(BaseModel):
 
     events: int
     known: bool
+    run_files_erased: bool = Field(
+        description="false where the run's files cannot be changed: the user is hidden, and erased from them at the "
+        "next start with a run that can be changed"
+    )
 
 
 class GeneratedContent(BaseModel):

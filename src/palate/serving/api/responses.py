@@ -62,6 +62,7 @@ def response_json(response: RecommendResponse) -> JsonObject:
         ],
         "run": response.run,
         "source": response.source,
+        "fallback": response.fallback,
         "timings": [
             {"stage": stage, "ms": round(1e3 * seconds, 3), "outcome": outcome}
             for stage, seconds, outcome in response.timings

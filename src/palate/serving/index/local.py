@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,9 @@ class LocalIndex:
     Raises:
         ArtefactError: if the folder is damaged.
     """
+
+    use: IO[str] | None = None
+    """A lock that tells other processes that the index is open; it ends with this object."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from palate.core.errors import ArtefactError
 from palate.core.files import digest
 from palate.serving.index.calibration import CalibrationQueries
 from palate.serving.index.local import LocalIndex
+
+USE = "use.lock"
+"""File of an index that every process locks while it has the index open."""
 
 
 class VectorIndex(Protocol):
@@ -84,7 +89,10 @@ def open_index(
     """
     name = digest(str(vectors.shape), np.ascontiguousarray(vectors).data.tobytes(), present.tobytes())
     if index_url is None:
-        return LocalIndex.open_shared(folder / name, lambda: (vectors, present), queries)
+        use = _hold(folder / name)
+        index = LocalIndex.open_shared(folder / name, lambda: (vectors, present), queries)
+        index.use = use
+        return index
     from palate.serving.index.qdrant import QdrantIndex, connect
 
     client = connect(index_url)
@@ -95,3 +103,43 @@ def open_index(
             return QdrantIndex(name, client)
         except ArtefactError:
             return QdrantIndex.build(name, vectors, present, client=client)
+
+
+def remove_unused(folder: Path) -> list[str]:
+    """Remove the indexes that no process has open: those of runs that were replaced.
+
+    Args:
+        folder: folder of indexes.
+
+    Returns:
+        Names of the indexes that were removed.
+    """
+    removed = []
+    for index in sorted(folder.glob("*/current")):
+        try:
+            with open(index.parent / USE, "a") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(index.parent)
+        except OSError:
+            # in use, or on a file system that cannot tell
+            continue
+        removed.append(index.parent.name)
+    return removed
+
+
+def _hold(folder: Path) -> IO[str]:
+    """A handle that keeps an index from being removed while it is open."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        # kept open on purpose: the lock ends with the handle
+        handle = open(folder / USE, "a")  # noqa: SIM115
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            if os.stat(folder / USE).st_ino == os.fstat(handle.fileno()).st_ino:
+                return handle
+        except FileNotFoundError:
+            # removed between the two steps
+            pass
+        except OSError:
+            return handle
+        handle.close()

@@ -12,6 +12,7 @@ from palate.serving.api.ids import id_address
 from palate.serving.page.values import format_value, looks_like_price
 from palate.serving.requests import RecommendedItem
 from palate.serving.snapshot import ModelSnapshot
+from palate.serving.user_state import UserState
 
 MAX_EYEBROW = 24
 """Mean length, in characters, of the values of a column that is shown above titles."""
@@ -29,6 +30,8 @@ class Card:
         price: price below the title.
         reasons: items of the history that contributed most to its score.
         liked: whether it is in the user's history.
+        hidden: whether the user hid it.
+        verb: what the user did with it, where it is a reason.
         rank: position in the list, from 1.
         note: remark on its position.
     """
@@ -40,6 +43,8 @@ class Card:
     price: str | None = None
     reasons: tuple[Card, ...] = ()
     liked: bool = False
+    hidden: bool = False
+    verb: str = "liked"
     rank: int = 0
     note: str = field(default="", compare=False)
 
@@ -101,23 +106,36 @@ def item_card(snapshot: ModelSnapshot, row: int) -> Card:
     return Card(snapshot.ids[row], snapshot.stats.titles[row], _image(snapshot, row), eyebrow, price)
 
 
-def item_cards(snapshot: ModelSnapshot, items: Iterable[RecommendedItem], history: Iterable[int] = ()) -> list[Card]:
+def item_cards(snapshot: ModelSnapshot, items: Iterable[RecommendedItem], state: UserState | None = None) -> list[Card]:
     """Cards of a response, in its order, without items that are not in the snapshot.
 
     Args:
         snapshot: the catalogue.
         items: items of the response.
-        history: rows of the user's history.
+        state: the user, who liked or viewed some of the items.
     """
-    taken, cards = set(history), list[Card]()
+    taken = set() if state is None else set(state.history.tolist())
+    clicked = set() if state is None else set(state.clicked.tolist())
+    cards = list[Card]()
     for item in items:
         row = snapshot.row(item.id)
         if row >= 0:
             rows = [snapshot.row(reason) for reason in item.reasons]
-            reasons = tuple(item_card(snapshot, reason) for reason in rows if reason >= 0)
+            reasons = tuple(reason_card(snapshot, reason, reason in clicked) for reason in rows if reason >= 0)
             card = item_card(snapshot, row)
             cards.append(replace(card, reasons=reasons, liked=row in taken, rank=len(cards) + 1))
     return cards
+
+
+def reason_card(snapshot: ModelSnapshot, row: int, clicked: bool) -> Card:
+    """The card of an item of the history, which the user liked or only viewed.
+
+    Args:
+        snapshot: the catalogue.
+        row: row of the item.
+        clicked: whether nothing but clicks on it is known.
+    """
+    return replace(item_card(snapshot, row), verb="viewed" if clicked else "liked")
 
 
 def _image(snapshot: ModelSnapshot, row: int) -> str:

@@ -24,7 +24,7 @@ class Flash(NamedTuple):
     """A message for the next page.
 
     Attributes:
-        kind: ``like``, ``hide``, ``updated`` or ``removed``.
+        kind: ``like``, ``unlike``, ``hide``, ``unhide``, ``updated`` or ``removed``.
         item: id of the item that it is about.
     """
 

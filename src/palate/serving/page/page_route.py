@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import DataError, PalateError, UnsupportedError
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.page.render import render_page
 from palate.serving.service import UnknownItem
 
@@ -28,12 +29,14 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+UNAVAILABLE = "This cannot be stored or read at the moment, so nothing was changed. Try again in a moment."
 TITLES = {
     403: "Not allowed",
     404: "Not found",
     411: "Content length missing",
     413: "Too large",
     422: "Invalid request",
+    503: "Not available at the moment",
 }
 RENAMED = {
     "like": "similar_to", "mine": "personalized", "why": "explain", "side": "size", "a": "left", "b": "right",
@@ -56,6 +59,9 @@ class PageRoute(APIRoute):
                 response: Response = await inner(request)
             except UnknownItem as error:
                 response = error_page(request, 404, f"There is no item {error.key!r}. It may have been removed.")
+            except DatabaseUnavailable:
+                response = error_page(request, 503, UNAVAILABLE)
+                response.headers["Retry-After"] = "1"
             except PalateError as error:
                 title = "This run does not support that" if isinstance(error, UnsupportedError) else None
                 response = error_page(request, 422, error.message, error.hint, _place(error), title)

@@ -44,7 +44,7 @@ def rank_positions(
     positions = []
     if user is not None:
         response = service.recommend(RecommendRequest(MAX_RANK, user=user))
-        if response.source != "popular":
+        if response.is_personal:
             positions += _position("For you", [listed.id for listed in response.items], item)
     newest = newest_cards(service, user, {}, [], MAX_RANK)
     positions += _position("New here", [listed.id for listed in newest], item)

@@ -121,12 +121,15 @@ def render_page(request: Request, template: str, status: int = 200, **context: o
 
 
 def _flash_text(service: RecommenderService, flash: Flash) -> str:
-    row = service.snapshot.row(flash.item)
-    title = service.snapshot.stats.titles[row] if row >= 0 else flash.item
+    # a removed item still has its title
+    row, titles = service.snapshot.rows.get(flash.item, -1), service.snapshot.stats.titles
+    title = titles[row] if 0 <= row < len(titles) else flash.item
     texts = {
         "like": f"Liked: {title}. Your recommendations are updated.",
         "hide": f"Hidden: {title}. It will not be shown again.",
+        "unlike": f"No longer liked: {title}. Your recommendations are updated.",
+        "unhide": f"Shown again: {title}.",
         "updated": f"Saved: {title}.",
-        "removed": f"Removed: {flash.item}. It no longer appears in any list.",
+        "removed": f"Removed: {title}. It no longer appears in any list.",
     }
     return texts.get(flash.kind, "")

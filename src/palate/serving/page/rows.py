@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,14 +12,26 @@ from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError, FeatureError, UnsupportedError
 from palate.serving.filters import FilterValue
-from palate.serving.page.cards import Card, item_card, item_cards
+from palate.serving.page.cards import Card, item_card, item_cards, reason_card
+from palate.serving.recommend import NO_HISTORY
 from palate.serving.requests import RecommendRequest, RecommendResponse
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
+from palate.serving.stages.pipeline import Fallback
 from palate.serving.user_state import UserState
 
 GRID_ITEMS, ROW_ITEMS, SEED_ROWS = 12, 10, 2
 """Items of the first row and of the others; rows that start from an item of the history."""
+FALLBACKS: dict[Fallback, tuple[str, str]] = {
+    "new_user": ("Popular", "Popular with all users"),
+    "unknown_to_model": ("Popular", "This model was fitted without you and takes no likes, so it shows popular items"),
+    "late": ("Popular", "Your own list took too long just now, so these are popular items: reload to try again"),
+    "failed": ("Popular", "Your own list could not be made just now, so these are popular items"),
+    "history_unavailable": ("Popular", "Your likes cannot be read at the moment, so these are popular items"),
+}
+"""Heading and line of a list that is not the model's own."""
+LAST_LIST = "Your last list: a new one took too long just now"
+NO_EVENTS = "Your latest likes cannot be read at the moment and are not considered"
 SLIDERS = {
     "diversity": "prefer items that differ from each other",
     "novelty": "prefer less popular items",
@@ -112,16 +125,16 @@ def home_rows(service: RecommenderService, user: str | None, options: ListOption
             include_reasons=True,
         )
     )
-    personal = response.source != "popular" and bool(len(state.history) or state.user >= 0)
-    rows = [_first_row(snapshot, response, state, personal)]
+    personal = response.is_personal
+    rows = [_first_row(snapshot, response, state)]
     shown = [snapshot.ids[row] for row in np.concatenate([state.hidden, state.history])]
     shown += [item.id for item in response.items]
-    for seed in reversed(state.history[-SEED_ROWS:].tolist()):
-        if not snapshot.active[seed]:
-            continue
-        card = item_card(snapshot, seed)
+    clicked = set(state.clicked.tolist())
+    for seed in _seeds(snapshot, response, state):
+        card = reason_card(snapshot, seed, seed in clicked)
         cards = similar_cards(service, card.id, ROW_ITEMS, filters, shown)
-        rows.append(Row(f"like-{len(rows)}", f"Because you liked {card.title}", "Similar items", cards, card))
+        title = f"Because you {card.verb} {card.title}"
+        rows.append(Row(f"like-{len(rows)}", title, "Similar items", cards, card))
         shown += [item.id for item in cards]
     newest = newest_cards(service, user if personal else None, filters, shown)
     rows.append(Row("new", "New here", "Recently added, best match first" if personal else "Recently added", newest))
@@ -132,10 +145,23 @@ def home_rows(service: RecommenderService, user: str | None, options: ListOption
     return [row for row in rows if row.cards], state
 
 
+def _seeds(snapshot: ModelSnapshot, response: RecommendResponse, state: UserState) -> list[int]:
+    """Items of the history whose rows are shown: those that carried most of the list, then the latest."""
+    counts = Counter(snapshot.row(reason) for item in response.items for reason in item.reasons)
+    strongest = [row for row, _ in counts.most_common()]
+    rows = dict.fromkeys([*strongest, *reversed(state.history.tolist())])
+    return [row for row in rows if row >= 0 and snapshot.active[row]][:SEED_ROWS]
+
+
 def similar_cards(
-    service: RecommenderService, item: str, k: int, filters: Mapping[str, FilterValue], exclude: Sequence[str]
+    service: RecommenderService,
+    item: str,
+    k: int,
+    filters: Mapping[str, FilterValue],
+    exclude: Sequence[str],
+    user: str | None = None,
 ) -> list[Card]:
-    """Cards of items similar to an item; none where the model knows nothing of it.
+    """Cards of items similar to an item; none where the model knows nothing of it, or does not answer in time.
 
     Args:
         service: the service.
@@ -143,14 +169,19 @@ def similar_cards(
         k: number of cards.
         filters: column -> values or bounds.
         exclude: item ids that are left out.
+        user: user whose hidden items are left out.
     """
     snapshot, model = service.resolve_model(None)
     history, similar_to = ([item], None) if model.new_users else (None, item)
-    request = RecommendRequest(k, history=history, similar_to=similar_to, filters=filters, exclude=exclude)
+    request = RecommendRequest(
+        k, history=history, similar_to=similar_to, filters=filters, exclude=exclude, hidden_for=user
+    )
     try:
-        return item_cards(snapshot, service.recommend(request).items)
+        response = service.recommend(request)
     except (UnsupportedError, FeatureError):
         return []
+    # popular items are not similar
+    return [] if response.fallback is not None else item_cards(snapshot, response.items)
 
 
 def newest_cards(
@@ -175,7 +206,9 @@ def newest_cards(
     snapshot = service.snapshot
     if user is not None:
         request = RecommendRequest(k, user=user, freshness=1.0, filters=filters, exclude=exclude)
-        return item_cards(snapshot, service.recommend(request).items)
+        response = service.recommend(request)
+        if response.is_personal:
+            return item_cards(snapshot, response.items)
     allowed = snapshot.active.copy()
     if (mask := snapshot.stats.filters.mask(filters)) is not None:
         allowed &= mask
@@ -184,13 +217,23 @@ def newest_cards(
     return [item_card(snapshot, row) for row in order[allowed[order]][:k].tolist()]
 
 
-def _first_row(snapshot: ModelSnapshot, response: RecommendResponse, state: UserState, personal: bool) -> Row:
-    cards = item_cards(snapshot, response.items, state.history.tolist())
-    title, about = ("For you", _based_on(len(state.history))) if personal else ("Popular", "Popular with all users")
-    return Row("for-you", title, about, cards, grid=True, notes=response.notes if personal else ())
+def _first_row(snapshot: ModelSnapshot, response: RecommendResponse, state: UserState) -> Row:
+    title, about = "For you", _based_on(state)
+    if response.fallback is not None:
+        title, about = FALLBACKS[response.fallback]
+        if response.is_personal:
+            title, about = "For you", LAST_LIST
+    elif not state.is_known:
+        title, about = FALLBACKS["new_user"]
+    elif not state.is_complete:
+        about = NO_EVENTS
+    notes = tuple(note for note in response.notes if note != NO_HISTORY)
+    return Row("for-you", title, about, item_cards(snapshot, response.items, state), grid=True, notes=notes)
 
 
-def _based_on(likes: int) -> str:
-    if not likes:
+def _based_on(state: UserState) -> str:
+    number = len(state.history)
+    if not number:
         return "Recommended for you"
-    return f"Based on {'one item' if likes == 1 else f'{likes} items'} you liked"
+    verb = "liked or viewed" if len(state.clicked) else "liked"
+    return f"Based on {'one item' if number == 1 else f'{number} items'} you {verb}"

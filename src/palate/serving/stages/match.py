@@ -11,17 +11,20 @@ from palate.ranking.selection import best
 from palate.serving.snapshot import ResolvedModel, ServedModel
 from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit_range
 
+TASTE = 0.25
+"""Weight of the user's taste in a search: what is searched for comes first."""
+
 
 @stages.register("match")
 class Match(Stage):
     """Search the index of item vectors, score every item, or take the list of a model that only lists.
 
     Results are exact but for an index that is approximate. A search query ranks by content; where the user is known,
-    the model's scores are added, both scaled to [0, 1].
+    the model's scores weigh :data:`TASTE` beside it, both scaled to [0, 1].
     """
 
     name = "match"
-    budget = 0.25
+    budget = 0.5
 
     def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
         return request.similarity is not None or self._personal(resolved.model, request)
@@ -57,7 +60,8 @@ class Match(Stage):
         scores = unit_range(np.where(fits, similarity, 0.0).astype(np.float32))
         if self._personal(model, request):
             if model.can_score:
-                scores = scores + unit_range(model.scorer.score(users)[0].numpy())
+                taste = unit_range(model.scorer.score(users)[0].numpy())
+                scores = ((1 - TASTE) * scores + TASTE * taste).astype(np.float32)
             else:
                 notes = (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)
         return _best(scores, _eligible(model, request) & fits, request.hidden, count, notes)

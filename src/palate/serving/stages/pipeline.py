@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import math
+import os
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
+
+from palate.serving.limited_log import LimitedLog
 from palate.serving.snapshot import ResolvedModel
+from palate.serving.stages.last_lists import LastLists
 from palate.serving.stages.stage import Slate, Stage, StageRequest
 
 FAST, DECAY, MAX_TIMES = 0.01, 0.9, 1000
 """Seconds below which a stage is fast; what remains of a slow time after a request; times that are remembered."""
-LOG = logging.getLogger(__name__)
+WAIT_SECONDS = 1.0
+"""How long a stage may wait for a thread, which its budget does not count."""
+LOG_SECONDS = 60.0
+CACHED = "cached"
+"""Source of a user's last list."""
+
+Fallback = Literal["new_user", "unknown_to_model", "late", "failed", "history_unavailable"]
+"""Why a list is not the model's own for the user: nothing is known of the user; the model, which takes no history, was
+fitted without the user; the first stage was late or failed; the database did not answer, and nothing else is known."""
 
 
 class Timing(NamedTuple):
@@ -38,38 +51,47 @@ class Answer:
 
     Attributes:
         slate: the list.
-        source: name of the stage whose list it is.
+        source: name of the stage whose list it is; :data:`CACHED` for the user's last list.
         timings: stages in order, with their time and outcome.
         notes: parts of the request that stages left out.
+        fallback: why the first stage did not make it; None where it did.
     """
 
     slate: Slate
     source: str
     timings: tuple[Timing, ...]
     notes: tuple[str, ...] = ()
+    fallback: Fallback | None = None
 
 
 class Pipeline:
     """Runs stages one after another.
 
     A stage that was fast of late runs in the calling thread, which spares a request two changes of thread; any other
-    runs in a thread of its own, which can be left behind.
+    runs in a thread of its own, which can be left behind. As many run at once as there are processors: more would only
+    slow each other down, so the others wait for a thread, which their budgets do not count.
 
     A stage that does not apply is left out; one that fails or is late is passed over: what it is still doing then goes
-    on to no effect, and while all threads are taken by such stages, requests are answered by ``fallback`` after one
-    budget.
+    on to no effect. Where the first stage is passed over, the user's last list is shown, or that of ``fallback``.
 
     Args:
         stages: stages, in order.
         fallback: stage that answers when the first one has not, and from whose list later stages go on; it must be
             fast and not fail.
-        threads: number of threads that stages run on.
+        threads: number of threads that stages run on; by default that of processors, from 2 to 4.
+
+    Attributes:
+        last_lists: the last list of each user.
     """
 
-    def __init__(self, stages: Sequence[Stage], fallback: Stage, threads: int = 4) -> None:
+    def __init__(self, stages: Sequence[Stage], fallback: Stage, threads: int | None = None) -> None:
         self.stages, self.fallback = tuple(stages), fallback
+        self.last_lists = LastLists()
         self._seconds: dict[tuple[str, int], float] = {}
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="stage")
+        self._log = LimitedLog(LOG_SECONDS)
+        self.threads = threads or min(max(os.cpu_count() or 2, 2), 4)
+        self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stage")
+        self._lock, self._left_behind = threading.Lock(), 0
 
     def __call__(self, resolved: ResolvedModel, request: StageRequest) -> Answer:
         """Make a list.
@@ -79,18 +101,19 @@ class Pipeline:
             request: the request.
         """
         slate: Slate | None = None
-        source, timings = "", list[Timing]()
+        source, timings, fallback = "", list[Timing](), None
         for stage in self.stages:
             if stage.applies(resolved, request):
                 made = self._try(stage, resolved, request, slate, timings)
+                if made is not None and slate is None:
+                    self._keep(request, made)
                 slate, source = (slate, source) if made is None else (made, stage.name)
             if slate is None:
-                started = time.perf_counter()
-                slate, source = self.fallback.run(resolved, request, None), self.fallback.name
-                timings.append(Timing(source, time.perf_counter() - started, "ok"))
+                fallback = _reason(timings, request)
+                slate, source = self._fall_back(resolved, request, fallback, timings)
         assert slate is not None
         top = Slate(slate.rows[: request.k], slate.scores[: request.k])
-        return Answer(top, source, tuple(timings), slate.notes)
+        return Answer(top, source, tuple(timings), slate.notes, fallback)
 
     def is_fast(self, resolved: ResolvedModel, request: StageRequest) -> bool:
         """Whether all stages that a request would pass were fast of late.
@@ -105,6 +128,32 @@ class Pipeline:
         """Release the threads."""
         self.pool.shutdown(wait=False, cancel_futures=True)
 
+    def _fall_back(
+        self, resolved: ResolvedModel, request: StageRequest, reason: Fallback, timings: list[Timing]
+    ) -> tuple[Slate, str]:
+        """The user's last list where the own one is late, else that of the fallback; and its source."""
+        started = time.perf_counter()
+        kept = (
+            None
+            if request.list_key is None or request.similarity is not None
+            else self.last_lists.get(request.list_key)
+        )
+        if kept is not None and reason in ("late", "failed"):
+            shown = resolved.snapshot.active[kept.rows] & ~np.isin(kept.rows, request.hidden)
+            if request.allowed is not None:
+                shown &= request.allowed[kept.rows]
+            if shown.any():
+                timings.append(Timing(CACHED, time.perf_counter() - started, "ok"))
+                return kept.take(np.flatnonzero(shown)), CACHED
+        slate = self.fallback.run(resolved, request, None)
+        timings.append(Timing(self.fallback.name, time.perf_counter() - started, "ok"))
+        return slate, self.fallback.name
+
+    def _keep(self, request: StageRequest, slate: Slate) -> None:
+        whole = request.allowed is None and request.similarity is None and not request.is_narrowed
+        if request.list_key is not None and whole and len(slate.rows):
+            self.last_lists.put(request.list_key, slate)
+
     def _try(
         self, stage: Stage, resolved: ResolvedModel, request: StageRequest, slate: Slate | None, timings: list[Timing]
     ) -> Slate | None:
@@ -112,29 +161,55 @@ class Pipeline:
         try:
             if self._is_fast(stage, resolved):
                 made = stage.run(resolved, request, slate)
+                self._remember(stage, resolved, time.perf_counter() - started)
             else:
                 made = self._in_thread(stage, resolved, request, slate)
         except TimeoutError:
             outcome = "late"
+            seconds = time.perf_counter() - started
+            self._log.warning(f"{stage.name} late", "the stage %s was late: not done in %.2f s", stage.name, seconds)
         # whatever goes wrong in a stage, users get a list; the log says what it was
-        except Exception:
+        except Exception as error:
             outcome = "failed"
-            LOG.exception("stage %s failed", stage.name)
-        seconds = time.perf_counter() - started
-        self._remember(stage, resolved, seconds)
-        timings.append(Timing(stage.name, seconds, outcome))
+            self._log.warning(f"{stage.name} {type(error).__name__}", "the stage %s failed", stage.name, error=error)
+        timings.append(Timing(stage.name, time.perf_counter() - started, outcome))
         return made
 
     def _is_fast(self, stage: Stage, resolved: ResolvedModel) -> bool:
         return self._seconds.get((stage.name, id(resolved.model)), math.inf) < min(FAST, stage.budget)
 
     def _in_thread(self, stage: Stage, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
-        task = self.pool.submit(stage.run, resolved, request, slate)
+        if self._left_behind >= self.threads:
+            # no thread is free before one of these ends, which may be never
+            raise TimeoutError
+        begun = threading.Event()
+
+        def work() -> Slate:
+            begun.set()
+            started = time.perf_counter()
+            try:
+                return stage.run(resolved, request, slate)
+            finally:
+                self._remember(stage, resolved, time.perf_counter() - started)
+
+        task = self.pool.submit(work)
+        if not begun.wait(WAIT_SECONDS) and task.cancel():
+            raise TimeoutError
         try:
-            return task.result(timeout=stage.budget)
+            return task.result(timeout=stage.budget_for(request))
         except TimeoutError:
-            task.cancel()
+            self._leave_behind(task)
             raise
+
+    def _leave_behind(self, task: Future[Slate]) -> None:
+        with self._lock:
+            self._left_behind += 1
+
+        def ended(task: Future[Slate]) -> None:
+            with self._lock:
+                self._left_behind -= 1
+
+        task.add_done_callback(ended)
 
     def _remember(self, stage: Stage, resolved: ResolvedModel, seconds: float) -> None:
         """Remember how slow a stage was; one slow run is forgotten after some tens of requests."""
@@ -142,3 +217,10 @@ class Pipeline:
             self._seconds.clear()
         key = (stage.name, id(resolved.model))
         self._seconds[key] = max(seconds, DECAY * self._seconds.get(key, 0.0))
+
+
+def _reason(timings: Sequence[Timing], request: StageRequest) -> Fallback:
+    """Why the first stage has no list: what became of it, or why it did not apply."""
+    if timings:
+        return "late" if timings[0].outcome == "late" else "failed"
+    return "unknown_to_model" if request.is_known else "new_user"

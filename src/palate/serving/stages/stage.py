@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,26 @@ from palate.core.batch import IntArray
 from palate.core.registry import Registry
 from palate.serving.snapshot import ResolvedModel
 
-MIN_CANDIDATES, CANDIDATES_PER_ITEM = 200, 5
+MIN_CANDIDATES, CANDIDATES_PER_ITEM = 200, 3
 """Candidates from which sliders choose: so many at least, and so many for each item of the list."""
 
 
 def _no_rows() -> IntArray:
     return np.zeros(0, np.int64)
+
+
+class ListKey(NamedTuple):
+    """Whose list it is.
+
+    Attributes:
+        user: user id.
+        model: name of the model.
+        run: fingerprint of the run, whose rows the list holds.
+    """
+
+    user: str
+    model: str
+    run: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,8 @@ class StageRequest:
         diversity: strength of the diversity slider, 0 to 1.
         novelty: strength of the novelty slider, 0 to 1.
         freshness: strength of the freshness slider, 0 to 1.
+        list_key: whose list it is, where it is that of a user.
+        is_narrowed: whether the request leaves out items of its own.
     """
 
     k: int
@@ -48,6 +64,8 @@ class StageRequest:
     diversity: float = 0.0
     novelty: float = 0.0
     freshness: float = 0.0
+    list_key: ListKey | None = None
+    is_narrowed: bool = False
 
     @property
     def n_candidates(self) -> int:
@@ -95,11 +113,21 @@ class Stage(ABC):
 
     Attributes:
         name: name in the registry.
-        budget: seconds after which the list of the stage before is shown instead.
+        budget: seconds of work after which the list of the stage before is shown instead.
+        budget_per_item: further seconds for each item of the list.
     """
 
     name: ClassVar[str]
     budget: float = 0.05
+    budget_per_item: float = 0.0
+
+    def budget_for(self, request: StageRequest) -> float:
+        """Seconds of work for a request.
+
+        Args:
+            request: the request.
+        """
+        return self.budget + self.budget_per_item * request.k
 
     def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
         """Whether the stage has anything to do for a request.

@@ -12,10 +12,9 @@ from palate.serving.api import request_schemas as bodies
 from palate.serving.api import response_schemas as schemas
 from palate.serving.api.endpoints.shared import BODY_ERRORS, ITEM_ERRORS, image_bytes, service_of, unknown_item_is_404
 from palate.serving.api.ids import item_id, user_id
-from palate.serving.api.metrics import Metrics
 from palate.serving.api.responses import JsonObject, JsonResponse, explanation_json, response_json
 from palate.serving.filters import FilterValue
-from palate.serving.requests import RecommendRequest, RecommendResponse
+from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["lists"])
@@ -82,20 +81,13 @@ def explain(body: bodies.ExplainBody, request: Request) -> Response:
 
 
 def _recommend(request: Request, query: RecommendRequest) -> JsonObject:
-    return _list_json(request, service_of(request).recommend(query))
+    return response_json(service_of(request).recommend(query))
 
 
 def _similar(request: Request, body: bodies.SimilarBody) -> JsonObject:
     service = service_of(request)
-    item = item_id(service, body.item)
-    return _list_json(request, service.similar_items(item, body.k, _filters(body), body.model))
-
-
-def _list_json(request: Request, response: RecommendResponse) -> JsonObject:
-    metrics: Metrics = request.app.state.metrics
-    for stage, seconds, outcome in response.timings:
-        metrics.observe_stage(stage, seconds, outcome)
-    return response_json(response)
+    item, user = item_id(service, body.item), None if body.user is None else user_id(service, body.user)
+    return response_json(service.similar_items(item, body.k, _filters(body), body.model, user))
 
 
 def _history(service: RecommenderService, items: Sequence[str] | None) -> list[str] | None:

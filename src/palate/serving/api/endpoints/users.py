@@ -20,11 +20,14 @@ from palate.serving.service import RecommenderService
 router = APIRouter(tags=["users"])
 
 
-@router.post("/v1/events", response_model=schemas.StoredEvents, status_code=201, responses=BODY_ERRORS)
+@router.post(
+    "/v1/events", response_model=schemas.StoredEvents, status_code=201, responses=BODY_ERRORS | documented(409)
+)
 def log_events(body: bodies.EventsBody, request: Request) -> Response:
     """Store events; they are on disk when this is answered, and count in the next list."""
     service = service_of(request)
-    return JsonResponse({"stored": service.log_events([_event(service, event) for event in body.events])}, 201)
+    places, duplicates = service.log_events([_event(service, event) for event in body.events])
+    return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
 @router.delete("/v1/users/{user:id}", response_model=schemas.ErasedUser, responses=documented(422))
@@ -52,7 +55,13 @@ def _erase(request: Request, user: str) -> Response:
     with suppress(DataError):
         spellings[clean_id("user", user)] = None
     erased = [service.erase_user(spelling) for spelling in spellings]
-    return JsonResponse({"events": sum(one.events for one in erased), "known": any(one.known for one in erased)})
+    return JsonResponse(
+        {
+            "events": sum(one.events for one in erased),
+            "known": any(one.known for one in erased),
+            "run_files_erased": all(one.run_files_erased for one in erased),
+        }
+    )
 
 
 def _event(service: RecommenderService, body: bodies.EventBody) -> Event:

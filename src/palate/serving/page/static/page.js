@@ -5,9 +5,9 @@ let toastTimer
 
 root.classList.add("js")
 
-function showToast(text, action) {
+function showToast(text, ...actions) {
   toast.replaceChildren(document.createTextNode(text))
-  if (action) {
+  for (const action of actions) {
     const button = document.createElement("button")
     button.type = "button"
     button.textContent = action.name
@@ -16,11 +16,13 @@ function showToast(text, action) {
   }
   toast.classList.add("on")
   clearTimeout(toastTimer)
-  toastTimer = setTimeout(() => toast.classList.remove("on"), action ? 9000 : 4000)
+  toastTimer = setTimeout(() => toast.classList.remove("on"), actions.length ? 9000 : 4000)
 }
 
 async function fetchHtml(url) {
-  const response = await fetch(url, { headers: { Accept: "text/html" } })
+  const response = await fetch(url, { headers: { Accept: "text/html" } }).catch(() => {
+    throw new Error("The server cannot be reached; please try again")
+  })
   const text = await response.text()
   if (!response.ok) {
     const page = new DOMParser().parseFromString(text, "text/html")
@@ -81,30 +83,81 @@ function refreshOnInput(form) {
   })
 }
 
+const OPPOSITE = { like: "unlike", unlike: "like", hide: "unhide", unhide: "hide" }
+const SAID = { like: "Liked", unlike: "No longer liked:", hide: "Hidden:", unhide: "Shown again:" }
+
+async function postFeedback(form, type) {
+  const fields = new URLSearchParams({ item: form.querySelector("[name=item]").value, type })
+  let response
+  try {
+    response = await fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } })
+  } catch {
+    throw new Error("The server cannot be reached; please try again")
+  }
+  const answer = await response.json()
+  if (!response.ok) throw new Error(answer.message || "The request failed; please try again")
+  return answer
+}
+
+// the buttons of an item as they are after an event
+function showFeedback(form, type) {
+  const [like, hide] = [form.querySelector(".like"), form.querySelector(".hide")]
+  const liked = type === "like" || (type !== "unlike" && like.getAttribute("aria-pressed") === "true")
+  const hidden = type === "hide" || (type === "unlike" && hide.getAttribute("aria-pressed") === "true")
+  like.setAttribute("aria-pressed", liked && !hidden)
+  like.value = liked && !hidden ? "unlike" : "like"
+  like.title = liked && !hidden ? "Remove from your likes" : "Like"
+  hide.setAttribute("aria-pressed", hidden)
+  hide.value = hidden ? "unhide" : "hide"
+  hide.title = hidden ? "Show again" : "Not interested"
+  form.closest(".details")?.querySelector("[data-hidden]")?.toggleAttribute("hidden", !hidden)
+}
+
+function showUser(name) {
+  const link = document.querySelector(".user-link .name")
+  if (!link || document.querySelector(".user-link .initial")) return
+  link.textContent = name
+  link.parentElement.setAttribute("aria-label", `Current user: ${name}. Change`)
+}
+
 async function sendFeedback(event) {
   const form = event.target.closest("form[data-feedback]")
   if (!form || !event.submitter) return
   event.preventDefault()
-  const button = event.submitter
-  const type = button.value
+  const type = event.submitter.value
   const card = form.closest(".card")
-  const title = button.getAttribute("aria-label").replace(/^(Like|Hide) /, "")
-  const fields = new URLSearchParams({ item: form.querySelector("[name=item]").value, type })
-  const like = form.querySelector(".like")
-  const pressed = like.getAttribute("aria-pressed")
-  const request = fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } })
-  if (type === "like") like.setAttribute("aria-pressed", "true")
+  const title = event.submitter.getAttribute("aria-label").replace(/^(Like|Hide) /, "")
+  const before = [...form.querySelectorAll("button")].map((button) => [button, button.value, button.getAttribute("aria-pressed")])
   const hides = type === "hide" && card
   if (hides) card.classList.add("leaving")
+  showFeedback(form, type)
   try {
-    const response = await request
-    if (!response.ok) throw new Error((await response.json()).message)
-    if (hides) removeCard(card)
+    const { user } = await postFeedback(form, type)
+    showUser(user)
+    // a place to come back to, should the user undo it
+    const place = hides ? removeCard(card) : null
+    const undo = {
+      name: "Undo",
+      run: async () => {
+        try {
+          await postFeedback(form, OPPOSITE[type])
+          place?.replaceWith(card)
+          card?.classList.remove("leaving")
+          showFeedback(form, OPPOSITE[type])
+          showToast(`Undone: ${title}`)
+        } catch (error) {
+          showToast(error.message)
+        }
+      },
+    }
     const tune = document.querySelector("form[data-live='/rows']")
-    const action = tune && { name: "Update my lists", run: () => refresh(tune) }
-    showToast(type === "like" ? `Liked ${title}` : `Hidden: ${title}`, action)
+    const update = tune ? [{ name: "Update my lists", run: () => refresh(tune) }] : []
+    showToast(`${SAID[type]} ${title}`, undo, ...update)
   } catch (error) {
-    like.setAttribute("aria-pressed", pressed)
+    for (const [button, value, pressed] of before) {
+      button.value = value
+      button.setAttribute("aria-pressed", pressed)
+    }
     card?.classList.remove("leaving")
     showToast(error.message || "The request failed; please try again")
   }
@@ -113,8 +166,10 @@ async function sendFeedback(event) {
 function removeCard(card) {
   const neighbour = card.nextElementSibling || card.previousElementSibling
   const hadFocus = card.contains(document.activeElement)
-  card.remove()
+  const place = document.createComment("hidden")
+  card.replaceWith(place)
   if (hadFocus) (neighbour?.querySelector(".title a") || document.getElementById("main")).focus()
+  return place
 }
 
 function acceptDrops(label) {

@@ -16,7 +16,16 @@ from palate.serving.page.render import render_page, service_of
 from palate.serving.requests import RecommendRequest
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import MAIN, ModelSnapshot
+from palate.serving.stages.pipeline import Fallback
 
+FALLBACKS: dict[Fallback, str] = {
+    "new_user": "Nothing is known of this user, so the most popular items are shown.",
+    "unknown_to_model": "This model was fitted without this user, so the most popular items are shown.",
+    "late": "This model took too long just now, so this is not its present list: reload to try again.",
+    "failed": "This model could not make its list just now, so the most popular items are shown.",
+    "history_unavailable": "The likes of this user cannot be read at the moment, so the most popular items are shown.",
+}
+"""What to say of a list that is not the model's own."""
 LENGTHS = (10, 20, 50)
 """Lengths of a list that are offered."""
 
@@ -30,7 +39,7 @@ class ModelList:
         cards: the list.
         novelty: mean over the list, 0 to 1.
         diversity: mean over pairs of the list, 0 to 1.
-        popular: whether the model knows nothing of the user.
+        fallback: what to say where the list is not the model's own; empty where it is.
         notes: parts of the request that were left out.
     """
 
@@ -38,7 +47,7 @@ class ModelList:
     cards: list[Card]
     novelty: float
     diversity: float
-    popular: bool
+    fallback: str
     notes: tuple[str, ...] = ()
 
 
@@ -95,7 +104,7 @@ def _model_list(service: RecommenderService, name: str, user: str | None, k: int
         cards,
         float(snapshot.stats.novelty[rows].mean()) if len(rows) else 0.0,
         _diversity(snapshot, rows),
-        response.source == "popular",
+        "" if response.fallback is None else FALLBACKS[response.fallback],
         response.notes,
     )
 

@@ -20,7 +20,7 @@ from palate.serving.page.rows import SLIDERS, ListOptions, Row, home_rows, parse
 from palate.serving.page.views.users import suggested_users
 from palate.serving.service import RecommenderService
 
-FEEDBACK = ("like", "hide")
+FEEDBACK = ("like", "unlike", "hide", "unhide")
 COLLAGE_ITEMS = 6
 
 
@@ -82,11 +82,11 @@ def rows(request: Request) -> Response:
 
 
 def feedback(request: Request, form: Form) -> Response:
-    """Store that an item is liked or hidden; a browser without a user becomes a guest.
+    """Store that an item is liked or hidden, or no longer; a browser without a user becomes a guest.
 
     Args:
         request: the request.
-        form: ``item``, ``type`` (``like`` or ``hide``) and the address to go back to, ``next``.
+        form: ``item``, ``type`` (one of :data:`FEEDBACK`) and the address to go back to, ``next``.
 
     Raises:
         DataError: for an unknown type.
@@ -94,12 +94,14 @@ def feedback(request: Request, form: Form) -> Response:
     """
     service, kind, item = service_of(request), form.get("type"), form.fields.get("item", "")
     if kind not in FEEDBACK:
-        raise DataError("An item can be liked or hidden.", key="type", hint=f"one of {', '.join(FEEDBACK)}")
+        raise DataError(
+            "An item can be liked or hidden, and both taken back.", key="type", hint=f"one of {', '.join(FEEDBACK)}"
+        )
     known = current_user(request)
     user = known or guest_id()
     service.log_events([Event(user, item, kind)])
     if "application/json" in request.headers.get("accept", ""):
-        response: Response = JSONResponse({"type": kind, "item": item})
+        response: Response = JSONResponse({"type": kind, "item": item, "user": user})
     else:
         response = redirect_back(form.get("next"))
         set_flash(request, response, kind, item)

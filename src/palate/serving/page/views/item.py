@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -107,19 +106,19 @@ def item_page(request: Request, item: str) -> Response:
     """
     service, user, query = service_of(request), current_user(request), request.query_params
     snapshot, _, row = service.find_item(item)
-    similar = similar_cards(service, item, SIMILAR_ITEMS, {}, [])
+    similar = similar_cards(service, item, SIMILAR_ITEMS, {}, [], user)
     state = service.user_state(snapshot, user, None)
     added = query.get("added") == "1"
     return render_page(
         request,
         "item.html",
-        card=replace(item_card(snapshot, row), liked=row in state.history),
-        hidden=bool(np.isin(row, state.hidden)),
+        card=replace(item_card(snapshot, row), liked=row in state.history, hidden=row in state.hidden),
         has_image=item_image(snapshot, row) is not None,
         texts=_texts(snapshot, row),
         attributes=_attributes(snapshot, row),
         similar=similar,
-        user_known=user is not None and bool(len(state.history) or state.user >= 0),
+        user_known=user is not None and state.is_known,
+        history_complete=state.is_complete,
         shared_space=shares_space(snapshot),
         added=added,
         positions=rank_positions(service, item, user, similar) if added else [],

@@ -110,6 +110,7 @@ def _render(request: Request, service: RecommenderService, state: SearchState) -
         422 if state.error else 200,
         search=state,
         facets=catalog_facets(snapshot, request.query_params),
+        filtered=bool(parse_filters(request.query_params)),
         shared_space=shares_space(snapshot),
         remedy=REMEDY,
         examples=[] if state.has_query else [item_card(snapshot, row) for row in popular],
@@ -127,7 +128,8 @@ def _run(request: Request, service: RecommenderService, state: SearchState) -> S
         image=None if state.image is None else base64.b64decode(state.image),
         similar_to=state.similar_to.id if state.similar_to else None,
         filters=parse_filters(request.query_params),
-        include_seen=True,
+        include_seen=user is None,
+        hidden_for=current_user(request),
     )
     try:
         response = service.recommend(query)
@@ -136,4 +138,6 @@ def _run(request: Request, service: RecommenderService, state: SearchState) -> S
         if isinstance(error, UnsupportedError) and not hint:
             hint = "Search by the text alone, or by the image alone."
         return replace(state, error=error.message, hint=hint)
+    if response.fallback in ("late", "failed"):
+        return replace(state, error="The search took too long just now.", hint="Try again in a moment.")
     return replace(state, results=tuple(item_cards(service.snapshot, response.items)), notes=response.notes)

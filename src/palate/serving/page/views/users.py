@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from palate.core.errors import DataError
 from palate.serving.api.ids import user_id
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.page.cookies import can_manage, clear_user, current_user, guest_id, redirect_back, set_user
 from palate.serving.page.form import Form
 from palate.serving.page.render import render_fragment, render_page, service_of
@@ -56,7 +58,9 @@ def users(request: Request) -> Response:
         request: the request.
     """
     service, query = service_of(request), request.query_params.get("q", "")
-    recent = [UserOption(user, _likes(service, user)) for user in service.events.recent_users(MAX_RECENT)]
+    recent = list[UserOption]()
+    with suppress(DatabaseUnavailable):
+        recent = [UserOption(user, _likes(service, user)) for user in service.events.recent_users(MAX_RECENT)]
     options, more = _matching(service, query)
     total = len(service.snapshot.users)
     return render_page(request, "users.html", q=query, options=options, more=more, recent=recent, total=total)
@@ -144,4 +148,4 @@ def _history_lengths(snapshot: ModelSnapshot) -> list[int]:
 
 def _is_known(service: RecommenderService, user: str) -> bool:
     """Whether the run knows a user and may use it: erased users are not listed."""
-    return service.user_state(service.snapshot, user, None).user >= 0
+    return user in service.snapshot.users and not service.replication.is_erased(user)
