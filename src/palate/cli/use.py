@@ -102,7 +102,7 @@ def serve(
     run: show.RunPath,
     compare: Annotated[list[str] | None, typer.Option(help="further run that can answer, repeatable")] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on, 0 for any that is free")] = 8000,
+    port: Annotated[int, typer.Option(help="port to listen on, 0 for any that is free")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="number of processes")] = 1,
     state: Annotated[str | None, typer.Option(help="folder of the service's state [default: RUN-shop]")] = None,
     events: Annotated[str | None, typer.Option(help="database URL [default: SQLite in the state folder]")] = None,
@@ -131,9 +131,9 @@ def serve(
     import os
 
     show.start()
-    from palate.serving.api.app import Settings
     from palate.serving.network.limits import Limits
     from palate.serving.run import serve
+    from palate.serving.settings import Settings
 
     limits = Limits(
         head_seconds=head_timeout,

@@ -17,10 +17,9 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from palate.core.errors import MissingDependencyError, PalateError
-from palate.serving.api.app import Settings
-from palate.serving.api.metrics import MULTIPROCESS_DIR
 from palate.serving.network.limits import Limits
 from palate.serving.network.sockets import bind_socket, connection_limit
+from palate.serving.settings import Settings
 from palate.serving.startup import check_settings
 
 if TYPE_CHECKING:
@@ -158,9 +157,12 @@ def _shared_metrics(workers: int) -> Iterator[None]:
     if workers < 2:
         yield
         return
+    from palate.serving.api.metrics import MULTIPROCESS_DIR
+
     folder = tempfile.mkdtemp(prefix="palate-metrics-")
     os.environ[MULTIPROCESS_DIR] = folder
     try:
         yield
     finally:
+        del os.environ[MULTIPROCESS_DIR]
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,11 +21,9 @@ from palate.data.catalog import Catalog
 from palate.features.fitted import FittedContent
 from palate.ranking.scorer import Scorer
 from palate.serving.index.vector_index import VectorIndex
+from palate.serving.settings import MAIN as MAIN
 from palate.serving.snapshot_stats import CatalogStats
 from palate.training.deployment import Deployment
-
-MAIN = "main"
-"""Name of the run that is served, and of a run's own model."""
 
 
 class UnknownItem(DataError):

@@ -10,12 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from palate.core.errors import ArtefactError, ConfigError
-from palate.serving.api.app import Settings
 from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.keys import ApiKeys
 from palate.serving.database import Database
 from palate.serving.network.connections import ConnectionTable
-from palate.serving.service import run_names
+from palate.serving.settings import Settings, run_names
 
 ORIGIN = re.compile(r"https?://[^/\s?#]+", re.IGNORECASE)
 

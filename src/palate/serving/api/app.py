@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
@@ -24,53 +22,10 @@ from palate.serving.api.problems import add_error_handlers
 from palate.serving.api.rate_limit import RateLimiter
 from palate.serving.api.room import Room
 from palate.serving.network.connections import ConnectionTable
-from palate.serving.network.limits import Limits
 from palate.serving.service import RecommenderService
+from palate.serving.settings import Settings
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run is served.
-
-    Attributes:
-        run: run folder.
-        state: folder of the service's state, ``<run>-shop`` by default.
-        extra_runs: folders of further runs that can answer.
-        events: URL of the database.
-        keys: file of API keys.
-        rate: requests per second and client; 0 for no limit.
-        queue: requests that one worker processes at once.
-        threads: threads of one worker that process requests.
-        page: whether the web page is served.
-        cors: origins whose pages may call the API.
-        index_url: URL of a Qdrant server.
-        host: address that the server listens on; requests for another host are refused. None answers to any.
-        host_names: further names that the server answers to.
-        proxies: addresses of trusted proxies, whose ``X-Forwarded-For`` and ``-Proto`` are believed.
-        limits: sizes, deadlines and numbers of connections.
-    """
-
-    run: str
-    state: str | None = None
-    extra_runs: tuple[str, ...] = ()
-    events: str | None = None
-    keys: str | None = None
-    rate: float = 100.0
-    queue: int = 32
-    threads: int = 8
-    page: bool = True
-    cors: tuple[str, ...] = ()
-    index_url: str | None = None
-    host: str | None = None
-    host_names: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=Limits)
-
-    @property
-    def folder(self) -> Path:
-        """The state folder."""
-        run = Path(self.run)
-        return Path(self.state) if self.state else run.parent / f"{run.name}-shop"
+__all__ = ["Settings", "create_app"]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -109,8 +64,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     room = Room(settings.queue)
     app.state.service, app.state.metrics, app.state.generators = service, Metrics(), GeneratorPool()
-    app.state.health = Health(service, room)
     service.on_response = app.state.metrics.observe_list
+    app.state.health = Health(service, room)
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)
     add_error_handlers(app)
     app.include_router(router)
