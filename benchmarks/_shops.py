@@ -32,15 +32,11 @@ def shop(items: int, users: int, dim: int, seed: int = 0, interactions: int = 20
 
 
 def films() -> Path:
-    """A run of the real films, made once under PALATE_WORK: a blend that scores by content and by behaviour."""
+    """The default run of the real films, made once under PALATE_WORK."""
     folder = WORK / "serving" / "run-films"
     if not (folder / "manifest.json").is_file():
-        import palate
-        from palate.features.plan import plan_content
-
-        data = palate.load(Path(os.environ["PALATE_DATA"]) / "movies")
-        content = plan_content(data, {"text": "tfidf"}, str(WORK / "serving" / "store-films"))
-        palate.models.Blend(members=("ease_content", "content_knn", "item_knn")).fit(data, content=content).save(folder)
+        data = str(Path(os.environ["PALATE_DATA"]) / "movies")
+        subprocess.run([sys.executable, "-m", "palate", "fit", data, "--out", str(folder)], check=True)
     return folder
 
 

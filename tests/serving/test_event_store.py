@@ -218,5 +218,5 @@ def test_an_invalid_url_is_an_error(tmp_path):
         EventStore("mysql://root@localhost/shop")
     with pytest.raises(ConfigError, match="invalid database URL"):
         EventStore("shop.db")
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match="the database cannot be reached"):
         EventStore(f"sqlite:///{tmp_path}/no/folder/events.db")

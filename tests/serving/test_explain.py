@@ -89,6 +89,7 @@ def test_a_sentence_names_what_was_found():
     )  # fmt: skip
     text = to_sentence(found).text
     assert text == (
-        "Because you liked Bell; shares category 'lamp'; carried by its words (60%) and what others did with it (40%)"
+        "Recommended because you liked Bell. It has a similar text (60%) and shares lamp. "
+        "The choices of other people count for 40%"
     )
     assert to_sentence(Explanation("a", "A", 0.0, (), (), None, (), "")).text.startswith("Nothing")

@@ -174,7 +174,7 @@ def test_a_database_that_is_away(opened, monkeypatch, caplog):
         assert service.problems()
     assert wait(lambda: not service.problems())
     assert service.recommend(RecommendRequest(10, user="ada")).fallback is None
-    assert caplog.text.count("cannot be read: it cannot be reached") == 1
+    assert caplog.text.count("cannot be read: the database cannot be reached") == 1
 
 
 def test_a_locked_file_keeps_nobody_waiting(opened, monkeypatch):

@@ -68,6 +68,34 @@ def content_similarity(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[n
     return _mean([_cosines(snapshot, name, vector)])
 
 
+def text_cosines(snapshot: ModelSnapshot, text: str) -> NDArray[np.float32]:
+    """Cosine of every item's text vector, and of its image vector where both share a space, with a text.
+
+    Args:
+        snapshot: the snapshot.
+        text: the text.
+
+    Returns:
+        float32 [items], the higher of the two; NaN for items that have neither.
+
+    Raises:
+        UnsupportedError: if the run reads no texts.
+        FeatureError: if the run's encoder knows no word of the text.
+    """
+    name = _feature(snapshot, "text")
+    vector = _unit(_encode(snapshot, name, "text", text))
+    names = [name]
+    space = _shared_space(snapshot)
+    if space is not None and name in space:
+        names = list(space)
+    parts = []
+    for name in names:
+        features = snapshot.features[name]
+        cosines = (features.values @ vector.astype(features.values.dtype)) / snapshot.stats.vector_norms(name)
+        parts.append(np.where(features.present, cosines, np.nan))
+    return np.fmax.reduce(parts).astype(np.float32)
+
+
 def shares_space(snapshot: ModelSnapshot) -> bool:
     """Whether a text can change an image ("like this but red")."""
     return _shared_space(snapshot) is not None

@@ -118,7 +118,7 @@ class Database:
                 prepare(connection, TABLES, tables)
         except (sql.exc.DBAPIError, sql.exc.TimeoutError, TimeoutError, OSError) as error:
             raise ConfigError(
-                f"the database cannot be used: {_reason(error)}",
+                _reason(error),
                 key=None if self._file is None else str(self._file),
                 hint="check that it runs and may be written, or name another one",
             ) from error
@@ -287,16 +287,16 @@ def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None)
     text = str(original if original is not None else error).lower()
     if isinstance(error, TimeoutError | sql.exc.TimeoutError) or "timeout" in text or "locked" in text:
-        return "it is locked, or does not answer in time"
+        return "the database is locked, or does not answer in time"
     if "malformed" in text or "not a database" in text or "damaged" in text:
-        return "it is damaged"
+        return "the database is damaged"
     if "full" in text or "no space" in text:
-        return "its disk is full"
+        return "the disk of the database is full"
     if "readonly" in text or "read-only" in text or "permission" in text:
-        return "it cannot be written"
+        return "the database cannot be written"
     if "replaced or removed" in text:
-        return "its files were replaced or removed while it was open"
-    return "it cannot be reached"
+        return "the files of the database were replaced or removed while it was open"
+    return "the database cannot be reached"
 
 
 def _file(engine: Engine) -> Path | None:
@@ -336,7 +336,7 @@ def _engine(url: str) -> Engine:
         @sql.event.listens_for(engine, "connect")
         def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
             # a damaged value is one row that is passed over, not an error of the whole query
-            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")  # type: ignore[attr-defined]
+            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
             cursor = connection.cursor()
             # what is acknowledged is on disk; what is deleted is overwritten
             for pragma in (f"busy_timeout={int(1000 * READ_SECONDS)}", "synchronous=FULL", "secure_delete=ON"):

@@ -9,6 +9,7 @@ of the history, as they stand in the catalogue. Nothing is claimed that was not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -31,14 +32,18 @@ MAX_HISTORY = 12
 """Items of the history that are left out one by one, the latest."""
 MAX_NAMED, MIN_SHARE = 2, 0.1
 """Items of the history that are named as reasons, at most; and the share of the loss that each must have."""
-MODALITY_NAMES = {
-    "text": "its words",
-    "image": "its picture",
-    "audio": "its sound",
-    "video": "its video",
-    "attributes": "its attributes",
+MODALITY_NAMES = {"text": "Text", "image": "Image", "audio": "Sound", "video": "Video", "attributes": "Attributes"}
+BEHAVIOUR_NAME = "Choices of other people"
+PHRASES = {
+    "text": "a similar text",
+    "image": "a similar image",
+    "audio": "a similar sound",
+    "video": "a similar video",
+    "attributes": "similar attributes",
 }
-BEHAVIOUR_NAME = "what others did with it"
+"""What an item has that carried its score, as a part of a sentence."""
+MAX_COMMON = 0.2
+"""Share of the catalogue from which an attribute value is no reason: nearly everything has it."""
 
 
 class SharedRows(NamedTuple):
@@ -64,7 +69,7 @@ class Attribution:
         history: (row, share) of items of the history, the greatest first.
         modalities: (name, share); empty where the model reads none, or cannot tell them apart.
         behaviour: share of interactions, next to those of modalities; None where it cannot be told apart.
-        attributes: values in common with items of the history, the most frequent first.
+        attributes: values in common with items of the history, the most telling first; none that a fifth of all share.
     """
 
     score: float
@@ -194,25 +199,27 @@ def to_sentence(explanation: Explanation, clicked: Collection[str] = ()) -> Expl
         explanation: the explanation.
         clicked: ids of the items of the history that were only clicked.
     """
-    parts = []
     named = [explanation.history[at] for at in named_reasons([one.share for one in explanation.history])]
-    for verb, reasons in (
+    because = []
+    for verb, titles in (
         ("liked", [one.title for one in named if one.item not in clicked]),
         ("viewed", [one.title for one in named if one.item in clicked]),
     ):
-        if reasons:
-            parts.append(f"because you {verb} {_enumerate(reasons)}")
-    if explanation.attributes:
-        shared = [f"{column} {value!r}" for column, value, _ in explanation.attributes[:2]]
-        parts.append("shares " + _enumerate(shared))
-    shares = [(MODALITY_NAMES.get(name, name), share) for name, share in explanation.modalities if share > 0]
+        if titles:
+            because.append(f"{verb} {_enumerate(titles)}")
+    contents = [(PHRASES.get(name, f"similar {name}"), share) for name, share in explanation.modalities if share > 0]
+    similar = [f"{phrase} ({share:.0%})" for phrase, share in sorted(contents, key=lambda part: -part[1])[:2]]
+    shared = [value for _, value, _ in explanation.attributes[:2]]
+    sentences = []
+    if because:
+        sentences.append(f"Recommended because you {' and '.join(because)}")
+    if similar and shared:
+        sentences.append(f"It has {_enumerate(similar)} and shares {_enumerate(shared)}")
+    elif similar or shared:
+        sentences.append(f"It has {_enumerate(similar)}" if similar else f"It shares {_enumerate(shared)}")
     if explanation.behaviour:
-        shares.append((BEHAVIOUR_NAME, explanation.behaviour))
-    if shares:
-        shares.sort(key=lambda part: -part[1])
-        parts.append("carried by " + _enumerate([f"{name} ({share:.0%})" for name, share in shares[:3]]))
-    text = "; ".join(parts)
-    return replace(explanation, text=text[:1].upper() + text[1:] if text else "Nothing known about you supports it")
+        sentences.append(f"The choices of other people count for {explanation.behaviour:.0%}")
+    return replace(explanation, text=". ".join(sentences) or "Nothing that is known about you speaks for it")
 
 
 def _modality_shares(
@@ -266,19 +273,26 @@ def _with_copies(features: Features, row: int, missing: Sequence[str | None], so
 
 
 def _shared_attributes(snapshot: ModelSnapshot, history: IntArray, row: int) -> tuple[SharedRows, ...]:
-    """Attribute values in common with items of the history, the most frequent first."""
-    out = []
-    for column in snapshot.items.columns("attributes"):
+    """Attribute values in common with items of the history, by how much more frequent they are there than elsewhere."""
+    out = list[tuple[float, SharedRows]]()
+    for column, by_value in snapshot.stats.filters.values.items():
         series = snapshot.items.frame[column]
-        if series.dtype.is_numeric():
-            continue
-        own = _values(series[row])
         others: Mapping[int, set[str]] = {int(at): _values(series[int(at)]) for at in history[-MAX_HISTORY:]}
-        for value in sorted(own):
+        for value in sorted(_values(series[row])):
             rows = tuple(at for at, values in others.items() if value in values)
-            if rows:
-                out.append(SharedRows(column, value, rows))
-    return tuple(sorted(out, key=lambda shared: -len(shared.rows)))
+            frequency = len(by_value.get(value, ())) / len(snapshot)
+            if rows and frequency <= MAX_COMMON:
+                # bits by which the history's preference of the value differs from a draw from the catalogue
+                surprise = -len(rows) * math.log(max(frequency, 1 / len(snapshot)))
+                out.append((surprise, SharedRows(column, _spelling(series[row], value), rows)))
+    return tuple(shared for _, shared in sorted(out, key=lambda one: -one[0]))
+
+
+def _spelling(cell: object, value: str) -> str:
+    """A lower-case value as the cell spells it."""
+    text = str(cell)
+    start = text.lower().find(value)
+    return value if start < 0 else text[start : start + len(value)]
 
 
 def _values(cell: object) -> set[str]:

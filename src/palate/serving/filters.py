@@ -77,8 +77,8 @@ class Filters:
         """
         notes = []
         for column, value in wanted.items():
-            known = self.values.get(column)
-            for one in _as_list(value) if known is not None else ():
+            known = self.values.get(column, {})
+            for one in _as_list(value) if known else ():
                 if isinstance(one, str) and one.strip().lower() not in known:
                     close = get_close_matches(one.strip().lower(), known, n=1)
                     hint = f"; did you mean {close[0]}?" if close else ""

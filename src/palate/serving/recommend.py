@@ -7,7 +7,9 @@ import numpy as np
 from palate.core.batch import IntArray
 from palate.serving.content_similarity import SearchQuery, content_similarity
 from palate.serving.explain import history_shares, leave_one_out, named_reasons
+from palate.serving.item_similarity import item_similarity
 from palate.serving.requests import RecommendedItem, RecommendRequest, RecommendResponse
+from palate.serving.search.text_search import text_relevance
 from palate.serving.snapshot import ResolvedModel
 from palate.serving.stages import ListKey, Pipeline, StageRequest
 from palate.serving.stages.pipeline import CACHED, Timing
@@ -46,9 +48,10 @@ class Recommender:
             FeatureError: if a text or an image has no content that can be compared.
         """
         snapshot = resolved.snapshot
-        answer = self.pipeline(resolved, self._stage_request(resolved, user, request))
-        rows, notes, timings, fallback = answer.slate.rows, list(answer.notes), answer.timings, answer.fallback
-        notes += snapshot.stats.filters.unknown(request.filters)
+        stage_request, search_note = self._stage_request(resolved, user, request)
+        answer = self.pipeline(resolved, stage_request)
+        rows, timings, fallback = answer.slate.rows, answer.timings, answer.fallback
+        notes = [*filter(None, [search_note]), *answer.notes, *snapshot.stats.filters.unknown(request.filters)]
         if not user.is_complete:
             notes.append(NO_HISTORY)
             timings = (Timing("history", read_seconds, "failed"), *timings)
@@ -83,20 +86,27 @@ class Recommender:
         )
         return self.pipeline.is_fast(resolved, sliders)
 
-    def _stage_request(self, resolved: ResolvedModel, user: UserState, request: RecommendRequest) -> StageRequest:
-        """The request in rows of the snapshot."""
+    def _stage_request(
+        self, resolved: ResolvedModel, user: UserState, request: RecommendRequest
+    ) -> tuple[StageRequest, str]:
+        """The request in rows of the snapshot, and a remark on a search without matches."""
         snapshot = resolved.snapshot
         hidden = user.hidden if request.include_seen else np.concatenate([user.hidden, user.history])
         if request.exclude:
             excluded = [row for row in map(snapshot.row, request.exclude) if row >= 0]
             hidden = np.concatenate([hidden, np.array(excluded, np.int64)])
-        similarity = None
-        if request.is_search:
+        similarity, note = None, ""
+        if request.text is not None and request.image is None and request.similar_to is None:
+            similarity, note = text_relevance(snapshot, request.text)
+        elif request.similar_to is not None and request.text is None:
+            row = snapshot.require_row(request.similar_to)
+            similarity, hidden = item_similarity(resolved, row), np.append(hidden, row)
+        elif request.is_search:
             row = None if request.similar_to is None else snapshot.require_row(request.similar_to)
             similarity = content_similarity(snapshot, SearchQuery(request.text, request.image, row))
             if row is not None:
                 hidden = np.append(hidden, row)
-        return StageRequest(
+        stage_request = StageRequest(
             request.k + SPARE,
             user.user,
             user.history,
@@ -110,6 +120,7 @@ class Recommender:
             None if request.user is None else ListKey(request.user, resolved.model.name, snapshot.fingerprint),
             bool(request.exclude),
         )
+        return stage_request, note
 
     def _reasons(self, resolved: ResolvedModel, user: UserState, rows: IntArray) -> list[tuple[str, ...]]:
         """Ids of the items of the history that carried each score."""

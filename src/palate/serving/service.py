@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
 from palate.serving.secret import read_secret
+from palate.serving.settings import run_names as run_names
 from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.stages import Pipeline, stages
@@ -108,8 +108,8 @@ class RecommenderService:
         )
         self._refuse_names_of_members()
         self.replication.on_erased = self._forget_lists
-        self.replication.on_reloaded = lambda: remove_unused(self.indexes)
-        remove_unused(self.indexes)
+        self.replication.on_reloaded = self._remove_unused_indexes
+        self._remove_unused_indexes()
         self.eraser = UserEraser(self.events, self.replication, scrubber)
         if poll_seconds:
             self.replication.watch(poll_seconds)
@@ -169,7 +169,7 @@ class RecommenderService:
         model: str | None = None,
         hidden_for: str | None = None,
     ) -> RecommendResponse:
-        """Items for a user who took only ``item``; by content where the model takes no history.
+        """Items that are alike by behaviour and by content, with popularity divided out.
 
         Args:
             item: item id.
@@ -183,11 +183,10 @@ class RecommenderService:
             ConfigError: for an unknown model.
             PalateError: if the run cannot compare items by content.
         """
-        found = self.find_item(item, model)
-        request = RecommendRequest(k, history=[item], filters=filters or {}, model=model, hidden_for=hidden_for)
-        if found.model.new_users:
-            return self._recommend(ResolvedModel(found.snapshot, found.model), request)
-        return self.recommend(RecommendRequest(k, similar_to=item, filters=filters or {}, hidden_for=hidden_for))
+        self.find_item(item, model)
+        return self.recommend(
+            RecommendRequest(k, similar_to=item, filters=filters or {}, model=model, hidden_for=hidden_for)
+        )
 
     def explain(
         self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
@@ -352,6 +351,9 @@ class RecommenderService:
         self.on_response(response)
         return response
 
+    def _remove_unused_indexes(self) -> None:
+        remove_unused(self.indexes)
+
     def _forget_lists(self, tokens: Sequence[str]) -> None:
         """Forget the last lists of users who were erased."""
         self.recommender.pipeline.last_lists.drop(lambda user: self.events.erasure_token(user) in tokens)
@@ -362,27 +364,3 @@ class RecommenderService:
             raise ConfigError(
                 "a member of the served model has the name of this run", key=name, hint="rename the run's folder"
             )
-
-
-def run_names(run: str | Path, extra_runs: Sequence[str | Path] = ()) -> dict[str, Path]:
-    """Name -> folder of the runs that answer; further runs are called as their folders are.
-
-    Args:
-        run: run that is served, called :data:`.MAIN`.
-        extra_runs: further runs.
-
-    Raises:
-        ConfigError: for a further run that is called :data:`.MAIN`, or as another one.
-    """
-    names = {MAIN: Path(run)}
-    for folder in map(Path, extra_runs):
-        name = os.path.basename(os.path.abspath(folder))
-        if name in names:
-            other = "the served run" if name == MAIN else f"the run {str(names[name])!r}"
-            raise ConfigError(
-                f"the run {str(folder)!r} would be called {name!r}, as {other} is",
-                key=name,
-                hint="rename its folder, or compare by a link with another name",
-            )
-        names[name] = folder
-    return names

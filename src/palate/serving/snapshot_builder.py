@@ -119,7 +119,7 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
         changed_rows=rows,
     )
     _build_models(successor, lambda scorer: snapshot.models[MAIN].index)
-    successor.stats.precompute(like=snapshot.stats)
+    successor.stats.precompute(like=snapshot.stats, changed=rows)
     return successor
 
 

@@ -12,13 +12,15 @@ from palate.core.content import MODALITIES
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.serving.filters import Filters
+from palate.serving.search.documents import catalog_documents
+from palate.serving.search.word_index import WordIndex
 
 TIMES = ("first_seen", "released", "release_date", "created", "created_at", "added", "date", "year", "timestamp")
 """Columns that may hold the age of an item; the first that exists is read."""
 TITLES = ("title", "name")
 """Columns that may hold the title of an item; the first that exists is read."""
 MAX_TITLE_LENGTH = 200
-WHOLE_CATALOG = ("ids", "titles", "interaction_counts", "popular_rows", "novelty", "recency", "filters")
+WHOLE_CATALOG = ("ids", "titles", "interaction_counts", "popular_rows", "novelty", "recency", "filters", "words")
 """Statistics that take time proportional to the size of the catalogue."""
 
 
@@ -38,15 +40,21 @@ class CatalogStats:
         self.items, self.features, self.seen, self.added_at = items, features, seen, added_at
         self._norms: dict[str, NDArray[np.float32]] = {}
 
-    def precompute(self, like: CatalogStats | None = None) -> None:
+    def precompute(self, like: CatalogStats | None = None, changed: IntArray | None = None) -> None:
         """Compute statistics now, so that no request waits for them.
 
         Args:
             like: compute those that were asked of this one; by default all.
+            changed: int64 [m], rows that ``like`` lacks or has with other content.
         """
+        if like is not None and changed is not None and "words" in like.__dict__:
+            documents = catalog_documents(self.items, self.titles, self.ids, changed)
+            self.__dict__["words"] = like.words.update(dict(zip(changed.tolist(), documents)))
         for name in WHOLE_CATALOG:
             if like is None or name in like.__dict__:
                 getattr(self, name)
+        if like is None:
+            self.words.build()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -66,6 +74,11 @@ class CatalogStats:
     def filters(self) -> Filters:
         """Filters over the attributes of all items."""
         return Filters(self.items)
+
+    @cached_property
+    def words(self) -> WordIndex:
+        """Index of the words of titles, attributes and texts."""
+        return WordIndex(catalog_documents(self.items, self.titles, self.ids))
 
     @cached_property
     def interaction_counts(self) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.keys import ApiKeys
 from palate.serving.database import Database
 from palate.serving.network.connections import ConnectionTable
-from palate.serving.settings import MAIN, Settings
+from palate.serving.settings import Settings, run_names
 
 ORIGIN = re.compile(r"https?://[^/\s?#]+", re.IGNORECASE)
 
@@ -63,21 +63,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_runs(run: str, extra_runs: Iterable[str]) -> None:
-    names = {MAIN: run}
+def _check_runs(run: str, extra_runs: Sequence[str]) -> None:
     for folder in (run, *extra_runs):
         if not (Path(folder) / "manifest.json").is_file():
             raise ArtefactError("not a run folder", file=folder, hint="expected manifest.json, written by palate fit")
-    for folder in extra_runs:
-        name = Path(folder).name
-        if name in names:
-            other = f"{names[name]!r} is known by it"
-            raise ConfigError(
-                f"two runs would have the name {name!r}: {other}",
-                key=f"--compare {folder}",
-                hint="rename the folder, or give a link with another name",
-            )
-        names[name] = folder
+    run_names(run, extra_runs)
 
 
 def _check_state(folder: Path) -> None:

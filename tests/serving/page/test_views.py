@@ -131,10 +131,10 @@ def test_invalid_parameters_are_reported(known, address):
 
 
 def test_a_value_that_no_item_has_gives_an_empty_list(known):
-    for address in ("/?is.category=none", "/search?q=lamp&is.category=none"):
-        assert "No items found" in sound(known.get(address)).text
+    assert "No items found" in sound(known.get("/?is.category=none")).text
+    assert "No good match" in sound(known.get("/search?q=lamp&is.category=none")).text
     page = known.get("/search?q=lamp&min.price=100000").text
-    assert '<details class="filters" open>' in page and "Remove the filters" in page
+    assert '<details class="filters" open>' in page and "remove the filters" in page
     assert '<details class="filters">' in known.get("/search?q=lamp").text
 
 
@@ -235,8 +235,8 @@ def test_search_by_text(client, service):
     response = client.get("/search", params={"q": word})
     sound(response)
     found = re.findall(r'data-item="([^"]+)"', response.text)
-    assert len(found) == 24 and service.snapshot.items.frame["subcategory"][service.snapshot.row(found[0])] == word
-    assert "This search is not possible" in sound(client.get("/search", params={"q": "zzzzqqq"}), 422).text
+    assert found and service.snapshot.items.frame["subcategory"][service.snapshot.row(found[0])] == word
+    assert "No good match" in sound(client.get("/search", params={"q": "zzzzqqq"})).text
 
 
 def test_search_by_an_item_and_personalized(known, fitted):

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from palate.core.files import digest
 from palate.serving.page import values
+from palate.serving.page.aspect import image_shape
 from palate.serving.page.cookies import Flash, can_manage, clear_flash, current_user, get_flash
 from palate.serving.service import RecommenderService
 
@@ -112,6 +113,7 @@ def render_page(request: Request, template: str, status: int = 200, **context: o
         "can_manage": can_manage(request),
         "flash": None if flash is None else _flash_text(service, flash),
         "about": service.snapshot.deployment.about,
+        "shape": image_shape(service.snapshot),
     }
     response = render_fragment(template, **{**common, **context})
     response.status_code = status

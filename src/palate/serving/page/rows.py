@@ -171,11 +171,8 @@ def similar_cards(
         exclude: item ids that are left out.
         user: user whose hidden items are left out.
     """
-    snapshot, model = service.resolve_model(None)
-    history, similar_to = ([item], None) if model.new_users else (None, item)
-    request = RecommendRequest(
-        k, history=history, similar_to=similar_to, filters=filters, exclude=exclude, hidden_for=user
-    )
+    snapshot = service.snapshot
+    request = RecommendRequest(k, similar_to=item, filters=filters, exclude=exclude, hidden_for=user)
     try:
         response = service.recommend(request)
     except (UnsupportedError, FeatureError):

@@ -1,0 +1,110 @@
+"""Similarity of every item to one item, by behaviour and by content, with popularity divided out.
+
+By behaviour an item j is close to i as far as its score for a user who took only i exceeds what it scores for users
+who took only another item: z_ij = (s_ij - mean_h s_hj) / std_h s_hj over a sample of items h. An item that everybody
+takes has a high mean and gains nothing by it. By content see :mod:`palate.serving.item_aspects`. The two are added,
+each standardised; what an item lacks counts as average. Our own recipe.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from palate.core.batch import IntArray, RaggedArray, UserBatch
+from palate.core.errors import FeatureError
+from palate.serving.item_aspects import aspects_of
+from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
+
+SAMPLE, BLOCK_SCORES = 128, 1 << 23
+"""Items whose scores are the baseline; scores in memory at once."""
+MIN_SPREAD = 0.1
+"""Spread of an item's scores, as a share of the median spread, below which its scores say little."""
+
+
+class Baseline(NamedTuple):
+    """Scores of items for users who took a single item.
+
+    Attributes:
+        mean: float32 [items], over a sample of such users.
+        spread: float32 [items], standard deviation over them.
+    """
+
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+
+_BASELINES: WeakKeyDictionary[ModelSnapshot, dict[str, Baseline]] = WeakKeyDictionary()
+
+
+def item_similarity(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
+    """Similarity of all items to an item; O(catalogue), and O(sample x catalogue) the first time.
+
+    Args:
+        resolved: model that scores, and its snapshot.
+        row: row of the item.
+
+    Returns:
+        float32 [items], the higher the more alike; -inf for items of which nothing is known.
+
+    Raises:
+        FeatureError: if nothing is known of the item, neither by behaviour nor by content.
+    """
+    snapshot, model = resolved
+    parts: list[NDArray[np.float32]] = []
+    if model.new_users and model.can_score and model.scorer.scorable()[row]:
+        parts.append(_by_behaviour(resolved, row))
+    try:
+        parts.append(_standardised(aspects_of(snapshot).similarity(row)))
+    except FeatureError:
+        if not parts:
+            raise
+    stacked = np.stack(parts)
+    known = ~np.isnan(stacked)
+    return np.where(known.any(0), np.where(known, stacked, 0).sum(0), -np.inf).astype(np.float32)
+
+
+def _by_behaviour(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
+    """Standardised scores for a user who took one item, without what others who took one item get too; NaN: unknown."""
+    snapshot, model = resolved
+    baselines = _BASELINES.setdefault(snapshot, {})
+    if model.name not in baselines:
+        baselines[model.name] = _baseline(model)
+    baseline = baselines[model.name]
+    scores = _scores(model, np.array([row]))[0]
+    floor = MIN_SPREAD * float(np.median(baseline.spread[model.scorer.scorable()]))
+    lift = (scores - baseline.mean) / np.maximum(baseline.spread, max(floor, 1e-9))
+    return _standardised(np.where(model.scorer.scorable(), lift, np.nan).astype(np.float32))
+
+
+def _baseline(model: ServedModel) -> Baseline:
+    pool = np.flatnonzero(model.scorer.scorable())
+    rows = np.sort(np.random.default_rng(0).choice(pool, min(SAMPLE, len(pool)), replace=False))
+    size = max(1, BLOCK_SCORES // model.scorer.n_items)
+    total, squares = (np.zeros(model.scorer.n_items, np.float64) for _ in range(2))
+    for start in range(0, len(rows), size):
+        scores = _scores(model, rows[start : start + size]).astype(np.float64)
+        total += scores.sum(0)
+        squares += np.square(scores).sum(0)
+    mean = total / len(rows)
+    return Baseline(mean.astype(np.float32), np.sqrt(np.maximum(squares / len(rows) - mean**2, 0)).astype(np.float32))
+
+
+def _scores(model: ServedModel, rows: IntArray) -> NDArray[np.float32]:
+    """Scores of all items for users who took one item each, float32 [rows, items]."""
+    users = UserBatch(np.full(len(rows), -1), RaggedArray(np.arange(len(rows) + 1), rows.astype(np.int64)))
+    with torch.inference_mode():
+        scores: NDArray[np.float32] = model.scorer.score(users).float().numpy()
+    return np.where(np.isfinite(scores), scores, 0.0).astype(np.float32)
+
+
+def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(values - mean) / standard deviation over what is not NaN."""
+    if np.isnan(values).all():
+        return values
+    mean, spread = float(np.nanmean(values)), float(np.nanstd(values))
+    return ((values - mean) / max(spread, 1e-9)).astype(np.float32)

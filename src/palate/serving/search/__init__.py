@@ -1,0 +1,1 @@
+"""Search by words: tokens, a word index over the catalogue, and its fusion with content vectors."""
