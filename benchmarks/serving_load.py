@@ -319,7 +319,7 @@ def memory(args: argparse.Namespace) -> Part:
 def views(args: argparse.Namespace) -> Part:
     """Home pages of known users, as fast as 20 clients take them; whose list each page shows, by its own words."""
     place = films()
-    users = random.Random(8).sample(ids(place)[0], 200)
+    users = random.Random(8).sample([str(user) for user in ids(place)[0]], 200)
     kinds, took, statuses = Counter[str](), list[float](), Counter[str]()
     with Served(place, fresh(WORK / "serving" / "views-state"), "--rate", "0", workers=1) as served:
         cookies = {user: _cookie(served.port, user) for user in users}
@@ -448,7 +448,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     args = parser.parse_args()
     part = PARTS[args.part](args)
-    manifest = read_json(part.pop("run", shop(ITEMS, USERS, DIM)) / "manifest.json")
+    manifest = read_json((part.pop("run", None) or shop(ITEMS, USERS, DIM)) / "manifest.json")
     part |= {"command": " ".join(["python benchmarks/serving_load.py", *sys.argv[1:]]), "cores": os.cpu_count()}
     part |= {"data_hash": manifest["about"]["hash"], "model": manifest["model"], "versions": versions()}
     print(json.dumps(part, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
 from palate.serving.secret import read_secret
+from palate.serving.settings import run_names
 from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.stages import Pipeline, stages
@@ -364,27 +364,3 @@ class RecommenderService:
             raise ConfigError(
                 "a member of the served model has the name of this run", key=name, hint="rename the run's folder"
             )
-
-
-def run_names(run: str | Path, extra_runs: Sequence[str | Path] = ()) -> dict[str, Path]:
-    """Name -> folder of the runs that answer; further runs are called as their folders are.
-
-    Args:
-        run: run that is served, called :data:`.MAIN`.
-        extra_runs: further runs.
-
-    Raises:
-        ConfigError: for a further run that is called :data:`.MAIN`, or as another one.
-    """
-    names = {MAIN: Path(run)}
-    for folder in map(Path, extra_runs):
-        name = os.path.basename(os.path.abspath(folder))
-        if name in names:
-            other = "the served run" if name == MAIN else f"{str(names[name])!r}"
-            raise ConfigError(
-                f"two runs would have the name {name!r}: {other} is known by it",
-                key=f"--compare {folder}",
-                hint="rename the folder, or give a link with another name",
-            )
-        names[name] = folder
-    return names

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from palate.core.errors import ConfigError
 from palate.serving.network.limits import Limits
 
 MAIN = "main"
@@ -54,3 +57,27 @@ class Settings:
         """The state folder."""
         run = Path(self.run)
         return Path(self.state) if self.state else run.parent / f"{run.name}-shop"
+
+
+def run_names(run: str | Path, extra_runs: Sequence[str | Path] = ()) -> dict[str, Path]:
+    """Name -> folder of the runs that answer; further runs are called as their folders are.
+
+    Args:
+        run: run that is served, called :data:`.MAIN`.
+        extra_runs: further runs.
+
+    Raises:
+        ConfigError: for a further run that is called :data:`.MAIN`, or as another one.
+    """
+    names = {MAIN: Path(run)}
+    for folder in map(Path, extra_runs):
+        name = os.path.basename(os.path.abspath(folder))
+        if name in names:
+            other = "the served run" if name == MAIN else f"{str(names[name])!r}"
+            raise ConfigError(
+                f"two runs would have the name {name!r}: {other} is known by it",
+                key=f"--compare {folder}",
+                hint="rename the folder, or give a link with another name",
+            )
+        names[name] = folder
+    return names

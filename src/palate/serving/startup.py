@@ -16,8 +16,7 @@ from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.keys import ApiKeys
 from palate.serving.database import Database
 from palate.serving.network.connections import ConnectionTable
-from palate.serving.service import run_names
-from palate.serving.settings import Settings
+from palate.serving.settings import Settings, run_names
 
 ORIGIN = re.compile(r"https?://[^/\s?#]+", re.IGNORECASE)
 

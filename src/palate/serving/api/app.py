@@ -64,8 +64,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     room = Room(settings.queue)
     app.state.service, app.state.metrics, app.state.generators = service, Metrics(), GeneratorPool()
-    app.state.health = Health(service, room)
     service.on_response = app.state.metrics.observe_list
+    app.state.health = Health(service, room)
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)
     add_error_handlers(app)
     app.include_router(router)

@@ -19,6 +19,7 @@ class Boost(Stage):
     """
 
     name = "boost"
+    budget = 0.1
 
     def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
         return bool(request.novelty or request.freshness)
