@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 import pytest
 from page_shop import painted
 
+from palate.serving.page.cookies import user_cookie
+
 VIEWS = ("/", "/users", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/item/{}", "/item/{}?explain=1")
 VIEWS += ("/item/nope", "/edit?item={}", "/search?similar_to={}", "/?is.category=nothing")
 
@@ -18,7 +20,8 @@ def opened(browser, served, user=None, **settings):
     context = browser.new_context(base_url=served.url, reduced_motion="reduce", **settings)
     context.set_default_timeout(10_000)
     if user:
-        context.add_cookies([{"name": "palate_user", "value": user, "url": served.url}])
+        value = user_cookie(served.service.secret, user)
+        context.add_cookies([{"name": "palate_user", "value": value, "url": served.url}])
     page = context.new_page()
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))

@@ -39,7 +39,7 @@ def current_user(request: Request) -> str | None:
         request: the request.
     """
     quoted, _, signature = request.cookies.get(USER_COOKIE, "").rpartition(".")
-    if not quoted or not hmac.compare_digest(signature.encode(), _signature(request, quoted).encode()):
+    if not quoted or not hmac.compare_digest(signature.encode(), _signature(_secret(request), quoted).encode()):
         return None
     try:
         return unquote(quoted, errors="strict")
@@ -60,8 +60,18 @@ def set_user(request: Request, response: Response, user: str) -> None:
         response: the response that sets the cookie.
         user: user id.
     """
+    _set_cookie(request, response, USER_COOKIE, user_cookie(_secret(request), user), USER_SECONDS)
+
+
+def user_cookie(secret: bytes, user: str) -> str:
+    """The signed value of the user cookie.
+
+    Args:
+        secret: bytes that the server alone knows.
+        user: user id.
+    """
     quoted = quote(user, safe="")
-    _set_cookie(request, response, USER_COOKIE, f"{quoted}.{_signature(request, quoted)}", USER_SECONDS)
+    return f"{quoted}.{_signature(secret, quoted)}"
 
 
 def clear_user(response: Response) -> None:
@@ -137,8 +147,12 @@ def redirect_back(target: str | None) -> RedirectResponse:
     return RedirectResponse(target if local and target is not None and target.isprintable() else "/", 303)
 
 
-def _signature(request: Request, user: str) -> str:
+def _secret(request: Request) -> bytes:
     secret: bytes = request.app.state.service.secret
+    return secret
+
+
+def _signature(secret: bytes, user: str) -> str:
     return hmac.new(secret, f"user:{user}".encode(), hashlib.sha256).hexdigest()
 
 
