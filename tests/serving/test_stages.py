@@ -286,3 +286,24 @@ def test_one_list_is_reordered_as_many_are(n, k, diversity, seed):
     relevance, vectors = rng.random(n).astype(np.float32), rng.standard_normal((n, 3)).astype(np.float32)
     many = mmr_lists(relevance[None], vectors[None], k, diversity)[0]
     assert mmr(relevance, vectors, k, diversity).tolist() == many.tolist()
+
+
+def test_a_budget_counts_work_and_not_the_time_that_other_work_takes(run):
+    """A stage that only waits has more time than one that works, but not for ever."""
+
+    class Waiting(Fixed):
+        def run(self, resolved, request, before):
+            time.sleep(self.seconds)
+            return slate(1)
+
+    class Working(Fixed):
+        def run(self, resolved, request, before):
+            end = time.thread_time() + self.seconds
+            while time.thread_time() < end:
+                pass
+            return slate(1)
+
+    for kind, seconds, reason in ((Waiting, 0.2, None), (Waiting, 2.0, "late"), (Working, 0.5, "late")):
+        stage = kind(name="match", budget=0.15)
+        stage.seconds = seconds
+        assert run(stage)(NO_MODEL, StageRequest(1)).fallback == reason

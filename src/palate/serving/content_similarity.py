@@ -1,4 +1,4 @@
-"""Similarity of every item to a text, an image or another item, or to an item that a text changes."""
+"""Similarity of every item to an image, or to an image or item that a text changes; and cosines with a text."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ REMEDY = "pretrain encoders that share one: palate pretrain DATA --model clip, t
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """A search query: a text, an image or an item, or a text together with one of the others.
+    """A search query: an image, or an image or item together with a text.
 
     Attributes:
-        text: text to search for, or to change the image or the item by.
+        text: text to change the image or the item by.
         image: bytes of an image that was encoded again here.
         item: row of an item.
     """
@@ -36,10 +36,9 @@ class SearchQuery:
 def content_similarity(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.float32]:
     """Similarity of all items to a search query.
 
-    Texts are compared with texts, images with images, items by every modality. Where the run's encoders map texts and
-    images into one space, both are compared with both, and a text together with an image or an item changes what it
-    shows: q = unit(shown) + unit(text). Cosines are standardised over the catalogue; the similarity of an item is
-    their mean.
+    An image is compared with images, and with texts where the run's encoders map both into one space. There a text
+    together with an image or an item changes what it shows: q = unit(shown) + unit(text). Cosines are standardised over
+    the catalogue; the similarity of an item is their mean.
 
     Args:
         snapshot: the snapshot.
@@ -52,16 +51,10 @@ def content_similarity(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[n
         UnsupportedError: if the run cannot compare these; the message says what would be needed.
         FeatureError: if the query has no content that can be compared.
     """
-    has_image = query.image is not None or query.item is not None
-    if query.text is not None and has_image:
+    if query.text is not None:
         return _changed_by_text(snapshot, query)
-    if query.item is not None:
-        vectors = {name: snapshot.features[name] for name in snapshot.stats.modality_features}
-        own = {name: features.take(np.array([query.item])) for name, features in vectors.items()}
-        return _mean([_cosines(snapshot, n, one.values[0]) for n, one in own.items() if one.present[0]])
-    modality, raw = ("text", query.text) if query.text is not None else ("image", query.image)
-    name = _feature(snapshot, modality)
-    vector = _encode(snapshot, name, modality, raw)
+    name = _feature(snapshot, "image")
+    vector = _encode(snapshot, name, "image", query.image)
     space = _shared_space(snapshot)
     if space is not None and name in space:
         return _mean([_cosines(snapshot, other, vector) for other in space])

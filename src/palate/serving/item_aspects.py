@@ -2,8 +2,8 @@
 
 A part is a column of attributes (cosine of its values, weighed by rarity), a column of numbers (closeness in rank) or a
 modality (cosine of vectors). A part counts as far as it tells items of one history from items of different people: by
-d = (mean similarity of pairs from one history - mean similarity of mixed pairs) / standard deviation, Cohen's effect
-size, and not at all where d <= 0. Without histories all parts count alike. Our own recipe.
+d^2, d = (mean similarity of pairs from one history - mean similarity of mixed pairs) / standard deviation (Cohen's
+effect size), and not at all where d <= 0. Without histories all parts count alike. Our own recipe.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class ItemAspects:
         effects = dict.fromkeys(self.parts, 1.0)
         if len(left) >= MIN_PAIRS:
             mixed = np.random.default_rng(self.seed).permutation(right)
-            effects = {name: _effect_size(part, left, right, mixed) for name, part in self.parts.items()}
+            effects = {name: _effect_size(part, left, right, mixed) ** 2 for name, part in self.parts.items()}
         if not any(effects.values()):
             effects = dict.fromkeys(self.parts, 1.0)
         total = sum(effects.values())

@@ -26,7 +26,7 @@ from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
 from palate.serving.secret import read_secret
-from palate.serving.settings import run_names as run_names
+from palate.serving.settings import run_names
 from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.stages import Pipeline, stages

@@ -102,6 +102,27 @@ def test_liking_and_hiding(visitor, served):
     }
 
 
+def test_a_like_and_a_hide_are_undone(visitor, served):
+    visitor.goto("/")
+    before = shown(visitor)
+    heart = visitor.locator(f"[data-item='{before[0]}'] .like").first
+    for said, pressed in (("Liked", "true"), ("No longer liked", "false")):
+        heart.click()
+        eventually(visitor, f"document.querySelector('#toast').textContent.startsWith('{said}')")
+        assert heart.get_attribute("aria-pressed") == pressed
+    hidden = f"[data-row=for-you] [data-item='{before[1]}']"
+    visitor.locator(hidden).hover()
+    visitor.locator(f"{hidden} .hide").click()
+    eventually(visitor, f'!document.querySelector("{hidden}")')
+    visitor.get_by_role("button", name="Undo").click()
+    eventually(visitor, f'document.querySelector("{hidden}")')
+    eventually(visitor, "document.querySelector('#toast').textContent.startsWith('Undone')")
+    assert shown(visitor) == before, "it is back where it was"
+    user = next(user for user in served.service.events.recent_users() if user.startswith("guest-"))
+    state = served.service.user_state(served.service.snapshot, user, None)
+    assert not len(state.history) and not len(state.hidden)
+
+
 def test_a_failed_like_is_reverted(desk):
     desk.goto("/")
     desk.route("**/feedback", lambda route: route.abort())

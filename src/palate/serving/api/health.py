@@ -45,8 +45,8 @@ class Health:
             return Fault("all places for requests are taken", "see --queue and --workers")
         try:
             problems = await self._ask("service", self.service.problems)
-        except Exception:
-            return Fault("the database of events does not answer", "see the server's log")
+        except TimeoutError:
+            problems = ["the database does not answer"]
         return Fault("; ".join(problems), "see the server's log") if problems else None
 
     async def event_count(self) -> int:

@@ -20,8 +20,9 @@ from palate.serving.stages.stage import Slate, Stage, StageRequest
 
 FAST, DECAY, MAX_TIMES = 0.01, 0.9, 1000
 """Seconds below which a stage is fast; what remains of a slow time after a request; times that are remembered."""
-WAIT_SECONDS = 1.0
-"""How long a stage may wait for a thread, which its budget does not count."""
+WAIT_SECONDS, STRETCH = 2.0, 4
+"""How long a stage may wait for a thread, which its budget does not count; and by how much it may take longer than its
+budget while it is other work that keeps the processors busy."""
 LOG_SECONDS = 60.0
 CACHED = "cached"
 """Source of a user's last list."""
@@ -62,6 +63,27 @@ class Answer:
     timings: tuple[Timing, ...]
     notes: tuple[str, ...] = ()
     fallback: Fallback | None = None
+
+
+class ThreadClock:
+    """Processor time of a thread, read by another one; time that passes where the system does not tell."""
+
+    def __init__(self) -> None:
+        self._clock: int | None = None
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        """Start, in the thread that is measured."""
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._began = self._now()
+
+    def seconds(self) -> float:
+        """Seconds since :meth:`start`."""
+        return self._now() - self._began
+
+    def _now(self) -> float:
+        return time.monotonic() if self._clock is None else time.clock_gettime(self._clock)
 
 
 class Pipeline:
@@ -182,9 +204,10 @@ class Pipeline:
         if self._left_behind >= self.threads:
             # no thread is free before one of these ends, which may be never
             raise TimeoutError
-        begun = threading.Event()
+        begun, clock = threading.Event(), ThreadClock()
 
         def work() -> Slate:
+            clock.start()
             begun.set()
             started = time.perf_counter()
             try:
@@ -195,11 +218,17 @@ class Pipeline:
         task = self.pool.submit(work)
         if not begun.wait(WAIT_SECONDS) and task.cancel():
             raise TimeoutError
-        try:
-            return task.result(timeout=stage.budget_for(request))
-        except TimeoutError:
-            self._leave_behind(task)
-            raise
+        budget = spare = stage.budget_for(request)
+        deadline = time.monotonic() + STRETCH * budget
+        while True:
+            try:
+                return task.result(timeout=spare)
+            except TimeoutError:
+                # the time that it worked counts, up to a limit for one that waits for something
+                spare = min(budget - clock.seconds(), deadline - time.monotonic())
+                if task.done() or spare <= 0:
+                    self._leave_behind(task)
+                    raise
 
     def _leave_behind(self, task: Future[Slate]) -> None:
         with self._lock:
