@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import polars as pl
 
@@ -90,7 +90,7 @@ class FittableModel(Model):
 class Recommender(Matcher, FittableModel):
     """A matcher that recommends by external ids. Subclasses give :meth:`scorer`, and ``solve`` or a loss."""
 
-    exports = ("lists",)
+    exports: ClassVar[tuple[str, ...]] = ("lists",)
 
     def recommend(
         self,
