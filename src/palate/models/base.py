@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+<<<<<<< HEAD
 from typing import Any, Self
+||||||| 52af786
+from pathlib import Path
+from typing import Any, Self
+=======
+from pathlib import Path
+from typing import Any, ClassVar, Self
+>>>>>>> blend
 
 import polars as pl
 
@@ -18,7 +26,7 @@ from palate.training.deployment import OnUnknown, deployment_of, rank_candidates
 class Recommender(Matcher, FittableModel):
     """A matcher that recommends by external ids. Subclasses give :meth:`scorer`, and ``solve`` or a loss."""
 
-    exports = ("lists",)
+    exports: ClassVar[tuple[str, ...]] = ("lists",)
 
     @public
     def recommend(

@@ -74,17 +74,17 @@ def choose_weights(
     slices = [train.warm_items, ~train.warm_items]
     with torch.inference_mode():
         parts = candidate_scores(scorers, known, train.valid, slices, run.seed)
-        given = [warm, cold]
-        found = [list(w) if w is not None else _searched(part, run.metric) or equal for w, part in zip(given, parts)]
+        high, low = (
+            list(w) if w is not None else _searched(part, run.metric) or equal for w, part in zip((warm, cold), parts)
+        )
         contest = _Contest(parts, run.metric)
         both = bool(contest.relevant[:, : contest.width].any()) and parts[1].scores.shape[1] > 0
-        own = offset if offset is not None else contest.best_offset(*found) if both else 0.0
-        chosen = (*found, own)
+        own = offset if offset is not None else contest.best_offset(high, low) if both else 0.0
         if warm is None and cold is None and offset is None:
-            chosen = contest.not_below_members(found[0], found[1], own, both)
+            high, low, own = contest.not_below_members(high, low, own, both)
         values = {name: contest.value_of_member(m) for m, name in enumerate(names)}
-        values["blend"] = contest.value(*chosen)
-    return Weights(rounded(chosen[0]), rounded(chosen[1]), chosen[2], values)
+        values["blend"] = contest.value(high, low, own)
+    return Weights(rounded(high), rounded(low), own, values)
 
 
 def _searched(part: Candidates, metric: str) -> list[float] | None:
@@ -134,8 +134,10 @@ class _Contest:
         scores_cold = not bool(self.parts[1].scores[..., best].isnan().all())
         last = (alone, alone, 0.0) if scores_cold else (alone, list(cold), BELOW)
         for share in STAY:
-            tried = [share * w + (1 - share) * one for w, one in zip(warm, alone)]
-            mixed = [share * w + (1 - share) * one for w, one in zip(cold, alone)] if scores_cold else list(cold)
+            tried = rounded([share * w + (1 - share) * one for w, one in zip(warm, alone)])
+            mixed = (
+                rounded([share * w + (1 - share) * one for w, one in zip(cold, alone)]) if scores_cold else list(cold)
+            )
             own = self.best_offset(tried, mixed) if both else 0.0
             if self.value(tried, mixed, own) >= floor:
                 return tried, mixed, own

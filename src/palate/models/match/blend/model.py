@@ -145,8 +145,8 @@ class Blend(Recommender):
         scorers = scorers_of(self._names, self._matchers(), n_items)
         offsets = torch.where(warm, 0.0, weights.offset)
         offsets[self._catalogue :] = 0.0
-        by_slice = (torch.tensor(part, dtype=torch.float32) for part in (weights.warm, weights.cold))
-        return BlendScorer(scorers, self._known(), *by_slice, warm, self._names, offsets)
+        high, low = (torch.tensor(part, dtype=torch.float32) for part in (weights.warm, weights.cold))
+        return BlendScorer(scorers, self._known(), high, low, warm, self._names, offsets)
 
     def user_tensors(self) -> dict[str, slice]:
         owned = (

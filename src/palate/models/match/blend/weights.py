@@ -87,8 +87,10 @@ def search_weights(scores: Tensor, value: Value) -> tuple[Tensor, float]:
             weights[m] += share
     kept = shrinkage(best - alone[first])
     weights = kept * weights + (1 - kept) * single
-    shrunk = [float(w) for w in weights]
-    mixed = of(sum(w * part for w, part in zip(shrunk, z)), sum(w * part for w, part in zip(shrunk, has)))
+    total, mass = torch.zeros_like(z[0]), torch.zeros_like(z[0])
+    for m, weight in enumerate(weights.tolist()):
+        total, mass = total + weight * z[m], mass + weight * has[m]
+    mixed = of(total, mass)
     return weights, float(mixed.mean())
 
 
