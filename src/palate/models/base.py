@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-<<<<<<< HEAD
-from typing import Any, Self
-||||||| 52af786
-from pathlib import Path
-from typing import Any, Self
-=======
-from pathlib import Path
 from typing import Any, ClassVar, Self
->>>>>>> blend
 
 import polars as pl
 
