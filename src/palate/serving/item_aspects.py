@@ -180,7 +180,7 @@ class ItemAspects:
             values = part.to_all(row)
             mean, spread = float(values[present].mean()), float(values[present].std())
             scaled = np.where(present, (values - mean) / max(spread, 1e-9), 0)
-            total = total + np.float32(self.weights[name]) * scaled
+            total = np.asarray(total + self.weights[name] * scaled, np.float32)
             known = present if not len(known) else known | present
         if not len(known):
             raise FeatureError("this item has no content to compare")
