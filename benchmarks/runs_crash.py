@@ -34,7 +34,7 @@ from palate.core import files
 from palate.core.asides import OLD_PREFIX, asides
 from palate.core.errors import PalateError
 from palate.evaluation.compare import compare
-from palate.evaluation.export import export_vectors
+from palate.evaluation.export import export_model
 from palate.evaluation.runs import run_add, run_fit
 from palate.features.plan import plan_content
 from palate.simulation.world import World
@@ -214,7 +214,7 @@ def folders(root: Path, tries: int, seed: int, answer: Path) -> None:
         "pretrain": lambda out: pretrain(pretrainers.get("attribute_ridge")(), shop, out),
         "compare": lambda out: compare(shop, ["popularity"], out, seeds=(0,), overwrite=True),
         "tune": lambda out: tune(shop, "bpr", 1, {"dim": "2,3"}, 0, out, plan),
-        "export": lambda out: export_vectors(vectors, out),
+        "export": lambda out: export_model(vectors, out),
         "world --overwrite": lambda out: world.write(out, overwrite=True),
     }
     changed = refused = 0

@@ -21,7 +21,7 @@ from palate.core.files import read_json
 from palate.core.locks import locked
 from palate.core.output import MARK
 from palate.data.load import write
-from palate.evaluation.export import export_vectors
+from palate.evaluation.export import export_model
 from palate.evaluation.runs import run_add, run_evaluate, run_fit
 from palate.features.plan import plan_content
 from palate.simulation.world import World
@@ -326,7 +326,7 @@ WRITERS = {
     ),
     "compare": lambda model, out: palate.compare(DATA, ["popularity"], out, seeds=(0,), overwrite=True),
     "world": lambda model, out: WORLD.write(out, overwrite=True),
-    "export": lambda model, out: export_vectors(palate.models.BPR(dim=2, epochs=0).fit(DATA), out),
+    "export": lambda model, out: export_model(palate.models.BPR(dim=2, epochs=0).fit(DATA), out),
     "data": lambda model, out: write(DATA, out),
 }
 NAMES = st.sampled_from(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import palate
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
-from palate.evaluation.export import export_vectors
+from palate.evaluation.export import export_model
 
 NAMES = st.sampled_from(
     ["7", "07", "007", "+7", "7.0", "7e0", "70", "-7", "1e3", "1000", "9007199254740993", "é", "a b", "A7"]
@@ -49,7 +49,7 @@ def test_exported_and_restored_ids(tmp_path, ids):
     model = palate.models.BPR(dim=4, epochs=1).fit(data)
     model.save(tmp_path / "run")
     again = palate.restore(tmp_path / "run")
-    export_vectors(again, tmp_path / "out")
+    export_model(again, tmp_path / "out")
     assert pl.read_parquet(tmp_path / "out" / "items.parquet")["id"].to_list() == ids
     assert again.recommend(users=["1"], k=4, filter_seen=False)["user"].to_list() == ["1"] * 4
     assert set(again.recommend(users=["01"], k=4, filter_seen=False)["item"]) == set(ids)
