@@ -28,7 +28,8 @@ def torchrun(*arguments):
     return done.stdout
 
 
-def test_two_processes_fit_what_one_fits_and_one_of_them_writes(shop, call, tmp_path):
+def test_two_processes_fit_what_one_fits_and_one_of_them_writes(shop, call, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path_factory.mktemp("cache")))
     said = json.loads(torchrun("fit", shop, "--out", tmp_path / "two", *MODEL, "--json", "--quiet"))
     call("fit", shop, "--out", tmp_path / "one", *MODEL, "--quiet")
     assert [row["model"] for row in said["headline"]] == ["lightgcn", "popularity", "ease"]

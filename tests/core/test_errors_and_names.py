@@ -122,7 +122,7 @@ def test_plain_progress_logs_lines_with_the_end(caplog, monkeypatch, capfd):
     with caplog.at_level(logging.INFO, logger="palate"), bars.progress("work", 3) as advance:
         for step in range(3):
             advance(1, f"note {step}")
-    assert caplog.messages == ["work: 3/3, about 0 s left note 2"]
+    assert caplog.messages == ["work: 3/3 note 2"]
     assert capfd.readouterr().out == ""
 
 

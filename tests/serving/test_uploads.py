@@ -59,8 +59,8 @@ def test_hostile_uploads(runs, tmp_path):
 def test_ids_never_become_paths(runs, tmp_path, item):
     app = create_app(Settings(str(runs("knn")), str(tmp_path / "state"), rate=0, page=False))
     with TestClient(app) as client:
-        assert client.post("/v1/items", json={"items": [{"id": item, "fields": {}}]}).status_code == 201
-        assert client.get(f"/v1/images/{item}").status_code == 404
+        assert client.post("/v1/items", json={"items": [{"id": item, "fields": {}}]}).status_code in (201, 422)
+        assert client.get(f"/v1/images/{item}").status_code in (404, 422)
     assert files(tmp_path / "state" / "pictures") == set()
 
 

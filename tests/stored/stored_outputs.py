@@ -276,7 +276,9 @@ class Outputs:
         """Losses and retrieval scores, tensors and vectors of the encoders that training leaves behind."""
         kind, data, out = pretrainers.get(name), self.ground.data(), self.folder / "encoders"
         settings = {key: value for key, value in PRETRAIN.items() if key in kind.Config.model_fields}
-        encoders = pretrain(kind(**settings), data, out, seed=0, readers=readers(name), store=self.ground.store)
+        encoders = pretrain(
+            kind(**settings), data, out, seed=0, readers=readers(name), store=self.ground.store, overwrite=True
+        )
         history = json.loads((out / "pretrained.json").read_text(encoding="utf-8"))["history"]
         record: Record = {"history": without_seconds(history), "encoders": {}}
         for modality, encoder in encoders.items():

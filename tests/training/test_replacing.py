@@ -157,14 +157,20 @@ def test_a_fit_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_same_fit_again_counts_its_opening(tmp_path):
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache in which no test part was opened yet."""
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_the_same_fit_again_counts_its_opening(tmp_path, own_cache):
     for count in (1, 2):
         run_fit(DATA, "popularity", tmp_path / "run", content=plan_content(DATA), baselines=False)
         assert read_json(tmp_path / "run" / "manifest.json")["openings_of_test"] == count
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_another_model_on_the_same_test_part_counts_its_openings_on(tmp_path):
+def test_another_model_on_the_same_test_part_counts_its_openings_on(tmp_path, own_cache):
     for name in ("popularity", "ease"):
         run_fit(DATA, name, tmp_path / "run", content=plan_content(DATA), baselines=False, overwrite=True)
     assert read_json(tmp_path / "run" / "manifest.json")["openings_of_test"] == 2

@@ -82,7 +82,12 @@ class Recommender:
         if request.text is not None or request.image is not None or request.include_reasons:
             return False
         sliders = StageRequest(
-            1, user=0, diversity=request.diversity, novelty=request.novelty, freshness=request.freshness
+            1,
+            user=0,
+            history=np.zeros(1, np.int64),
+            diversity=request.diversity,
+            novelty=request.novelty,
+            freshness=request.freshness,
         )
         return self.pipeline.is_fast(resolved, sliders)
 

@@ -36,8 +36,8 @@ class UserState:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known of the user's taste."""
-        return self.user >= 0 or len(self.history) > 0
+        """Whether anything is known of the user's taste; a row without positives says nothing."""
+        return len(self.history) > 0
 
 
 def known_user(snapshot: ModelSnapshot, user: int, events: Iterable[Event], is_complete: bool = True) -> UserState:

@@ -123,7 +123,7 @@ def kept_facts(former: Mapping[str, Any], new: RunIdentity, facts: Mapping[str, 
     other = RunIdentity.of(str(former["model"]), former["about"])
     out = dict(facts)
     if (new.data, new.split) == (other.data, other.split) and "openings_of_test" in {**former, **facts}:
-        out["openings_of_test"] = sum(int(one.get("openings_of_test", 0)) for one in (former, facts))
+        out["openings_of_test"] = max(int(one.get("openings_of_test", 0)) for one in (former, facts))
     if new.difference(other) is None:
         kept = ("added_items", "forgotten", "command", "seconds", "processes", "notes")
         out = {key: former[key] for key in kept if key in former} | out

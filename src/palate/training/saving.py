@@ -56,7 +56,7 @@ def save(
 ) -> Path:
     """Write a run: config.yaml, model.safetensors, manifest.json, catalogue and encoders; it appears whole.
 
-    The same fit (model, settings, data, split, seed) is replaced in place: openings of test are added up, and what
+    The same fit (model, settings, data, split, seed) is replaced in place: the greater count of openings of test is kept, and what
     others put into the folder stays.
 
     Args:
@@ -131,7 +131,7 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
         "about": fitted.about,
         "shape": shape,
         "facts": model.extra_state(),
-        "tensors": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "tensors": {name: list(tensors[name].shape) for name in sorted(tensors)},
         "artifacts": save_artifacts(folder / "artifacts", model.artifacts()),
         "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
         "log": asdict(fitted.log) if fitted.log else None,

@@ -75,8 +75,8 @@ class StageRequest:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known of the user."""
-        return self.user >= 0 or len(self.history) > 0
+        """Whether anything is known of the user's taste; a row without positives says nothing."""
+        return len(self.history) > 0
 
 
 @dataclass(frozen=True)
