@@ -64,8 +64,8 @@ def run_fit(
     """Fit a model (and baselines for the report) and write a run folder.
 
     Killed, the same call resumes from the checkpoint of ``out``. The same call over its finished run fits again and
-    replaces it; the greater count of openings of test is kept. Of several processes that torchrun started all train ``model``; the
-    first one does and writes the rest, the others return no rows.
+    replaces it; the greater count of openings of test is kept. Of several processes that torchrun started all train
+    ``model``; the first one does and writes the rest, the others return no rows.
 
     Args:
         data: dataset with a split.

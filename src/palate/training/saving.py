@@ -56,8 +56,8 @@ def save(
 ) -> Path:
     """Write a run: config.yaml, model.safetensors, manifest.json, catalogue and encoders; it appears whole.
 
-    The same fit (model, settings, data, split, seed) is replaced in place: the greater count of openings of test is kept, and what
-    others put into the folder stays.
+    The same fit (model, settings, data, split, seed) is replaced in place: the greater count of openings of test is
+    kept, and what others put into the folder stays.
 
     Args:
         model: a fitted model.
