@@ -357,3 +357,10 @@ def _touch(size):
 
 def _never(*arguments, **options):
     raise AssertionError("called")
+
+
+def test_a_wrong_argument_leaves_no_folder(tmp_path):
+    for wrong in ({"models": ["esae"]}, {"models": ["ease"], "seeds": 0}, {"models": ["ease"], "baseline": "bpr"}):
+        with pytest.raises(ConfigError):
+            compare(make_shop(), out=tmp_path / "out", **wrong)
+    assert not any(tmp_path.iterdir())

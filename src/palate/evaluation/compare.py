@@ -86,11 +86,20 @@ def compare(
         ConfigError: for an unknown model, setting or baseline, or models of different tasks.
         ArtefactError: for a folder that holds something else, or while another process writes it.
     """
+    seeds = _seeds(seeds)
+    models = [models] if isinstance(models, str) else list(models)
+    wrong = [rate for rate in missing if not 0 <= rate <= 1]
+    if wrong:
+        raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
+    variants = _variants(models, axes or {})
+    task = _common_task(variants)
+    if baseline is not None and baseline not in variants:
+        raise ConfigError("the baseline is not among the models", key=baseline, hint=f"models: {', '.join(variants)}")
     with claimed(out, "comparison", data.items.root) as folder:
         if not overwrite:
             _check_same(folder, data)
         return _compare(
-            data, models, folder, seeds, axes, missing, missing_of, baseline, encoders, store, resamples, metrics
+            data, variants, folder, seeds, missing, missing_of, baseline, task, encoders, store, resamples, metrics
         )
 
 
@@ -114,28 +123,19 @@ def _check_same(folder: Path, data: Dataset) -> None:
 
 def _compare(
     data: Dataset,
-    models: Sequence[str],
+    variants: Sequence[str],
     out: Path,
-    seeds: int | Sequence[int],
-    axes: Mapping[str, Sequence[str]] | None,
+    seeds: Sequence[int],
     missing: Sequence[float],
     missing_of: Sequence[str] | None,
     baseline: str | None,
+    task: Task[Any],
     encoders: Mapping[str, str] | None,
     store: str | Path | None,
     resamples: int,
     metrics: Metrics,
 ) -> dict[str, Any]:
     cells_dir = out / "cells"
-    seeds = _seeds(seeds)
-    models = [models] if isinstance(models, str) else list(models)
-    wrong = [rate for rate in missing if not 0 <= rate <= 1]
-    if wrong:
-        raise ConfigError("a chance is between 0 and 1", key="missing", hint=f"got {wrong[0]:g}")
-    variants = _variants(models, axes or {})
-    task = _common_task(variants)
-    if baseline is not None and baseline not in variants:
-        raise ConfigError("the baseline is not among the models", key=baseline, hint=f"models: {', '.join(variants)}")
     shared = FeatureStore(store)
     jobs = list(itertools.product(variants, seeds))
     cells: dict[tuple[str, int], dict[str, Any]] = {}
