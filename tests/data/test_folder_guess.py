@@ -74,3 +74,13 @@ def test_two_tables_that_could_be_the_log_are_not_guessed(shop):
     (shop / "orders.csv").write_text("customer,productId\nc1,P001\n")
     with pytest.raises(DataError, match="no known layout"):
         load(shop)
+
+
+def test_tables_with_names_in_another_language_are_told_by_their_shared_values(tmp_path):
+    goods = [f"{n:03d},Tasse {n}\n" for n in range(9)]
+    (tmp_path / "artikel.csv").write_text("Nummer,Bezeichnung\n" + "".join(goods))
+    rows = [f"K{n % 4},{n % 7:03d},{n}\n" for n in range(28)]
+    (tmp_path / "verkauf.csv").write_text("Kunde,Nummer,Menge\n" + "".join(rows))
+    settings = yaml.safe_load(propose_settings(tmp_path))
+    assert settings["items"] == {"file": "artikel.csv", "id": "Nummer"}
+    assert settings["interactions"] == {"file": "verkauf.csv", "item": "Nummer", "user": "Kunde"}

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import polars as pl
 
 from palate.core.errors import DataError
 from palate.data.column_names import find_role
 from palate.data.csv_header import read_start
-from palate.data.tables import ENDINGS, JSON_ENDINGS
+from palate.data.tables import ENDINGS, JSON_ENDINGS, read_table
 
 MAX_TABLES = 30
 _LISTED = 12
+_ROWS = 20_000
+"""Rows of a table that are compared."""
+_SHARED, _REPEATING = 0.5, 0.5
+"""Share of a log's values that the items must hold, and of distinct values that a column of users has at most."""
 
 
 def folder_columns(folder: Path) -> dict[Path, list[str]]:
@@ -53,6 +57,57 @@ def guess_tables(tables: dict[Path, list[str]]) -> dict[str, Path]:
     people = [path for path in rest if path in users and path not in goods]
     found = {"items": goods[0], "interactions": logs[0]}
     return found | ({"users": people[0]} if len(people) == 1 else {})
+
+
+class KeyGuess(NamedTuple):
+    """Tables that share a column of ids, told by its values.
+
+    Attributes:
+        items: the table in which each value stands once.
+        log: the table in which values repeat.
+        item: name of the shared column.
+        user: column of the log with the most values that repeat, beside it; None if there is none.
+    """
+
+    items: Path
+    log: Path
+    item: str
+    user: str | None
+
+
+def guess_by_values(tables: dict[Path, list[str]]) -> KeyGuess | None:
+    """Items and interactions of two tables whose names say nothing, by a column that both have.
+
+    Args:
+        tables: file -> names of its columns.
+
+    Returns:
+        The guess; None where no pair or several pairs of tables qualify.
+    """
+    heads = {path: head for path, columns in tables.items() if columns and (head := _head(path)) is not None}
+    found = []
+    for items, goods in heads.items():
+        for log, events in heads.items():
+            shared = [column for column in goods.columns if column in events.columns and log != items]
+            for column in shared:
+                known, taken = goods[column].drop_nulls(), events[column].drop_nulls()
+                once, again = known.is_unique().all(), taken.n_unique() < len(taken)
+                if len(known) and once and again and taken.is_in(known.implode()).mean() >= _SHARED:
+                    found.append(KeyGuess(items, log, column, _repeating(events, column)))
+    return found[0] if len(found) == 1 else None
+
+
+def _repeating(events: pl.DataFrame, item: str) -> str | None:
+    counts = {column: events[column].drop_nulls().n_unique() for column in events.columns if column != item}
+    several = {column: n for column, n in counts.items() if 1 < n <= _REPEATING * len(events)}
+    return max(several, key=lambda column: several[column]) if several else None
+
+
+def _head(path: Path) -> pl.DataFrame | None:
+    try:
+        return read_table(path).head(_ROWS).select(pl.all().cast(pl.String, strict=False))
+    except (DataError, OSError, pl.exceptions.PolarsError):
+        return None
 
 
 def describe_tables(tables: dict[Path, list[str]]) -> str:

@@ -14,7 +14,7 @@ from palate.core.files import write_text
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.columns import guess_interactions, guess_items, type_log, unused_columns
 from palate.data.feedback import default_rule, feedback_issues
-from palate.data.folder_guess import folder_columns, guess_tables
+from palate.data.folder_guess import folder_columns, guess_by_values, guess_tables
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS, read_item_columns
 from palate.data.key_columns import find_key
@@ -72,17 +72,31 @@ def propose_settings(folder: Path) -> str:
     lines += [f"#   {path.name}: {', '.join(columns)}" for path, columns in tables.items()]
     lines += ["", f"name: {_inline(folder.resolve().name)}"]
     if "items" not in chosen or "interactions" not in chosen:
-        lines += [
-            "",
-            "# Which table holds the items and which the interactions could not be told: name them.",
-            f"items: {{file: {_inline(next(iter(tables)).name)}}}  # id: COLUMN, text: [...], image: ...",
-            f"interactions: {{file: {_inline(list(tables)[-1].name)}}}  # user: COLUMN, item: COLUMN, time: ...",
-        ]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *_by_values(tables)]) + "\n"
     items, log = read_table(chosen["items"]), read_table(chosen["interactions"])
     users = read_table(chosen["users"]) if "users" in chosen else None
     lines += _settings(items, log, users, chosen)
     return "\n".join(lines) + "\n"
+
+
+def _by_values(tables: dict[Path, list[str]]) -> list[str]:
+    """Settings of tables whose column names say nothing: by a column that two of them share, else to be filled in."""
+    guess = guess_by_values(tables)
+    if guess is None:
+        first, last = next(iter(tables)).name, list(tables)[-1].name
+        return [
+            "",
+            "# Which table holds the items and which the interactions could not be told: name them.",
+            f"items: {{file: {_inline(first)}}}  # id: COLUMN, text: [...], image: ...",
+            f"interactions: {{file: {_inline(last)}}}  # user: COLUMN, item: COLUMN, time: ...",
+        ]
+    user = _inline(guess.user) if guess.user else "COLUMN"
+    return [
+        "",
+        f"# Told by the values of {guess.item}, which both tables hold: check which column is the user.",
+        f"items: {{file: {_inline(guess.items.name)}, id: {_inline(guess.item)}}}  # text: [...], image: ...",
+        f"interactions: {{file: {_inline(guess.log.name)}, item: {_inline(guess.item)}, user: {user}}}  # time: ...",
+    ]
 
 
 def _settings(
