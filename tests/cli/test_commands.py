@@ -358,3 +358,11 @@ def test_the_data_are_refused_as_out_before_they_are_read(shop, call, command, m
     for out in (shop, shop.parent):
         with pytest.raises(ArtefactError, match="the data"):
             call(command, shop, "--out", out, *option)
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code():
+    from palate.cli.main import _one_line
+
+    assert _one_line(UserWarning("3 of 9 pictures\n are absent"), UserWarning, "x.py", 3) == (
+        "warning: 3 of 9 pictures are absent\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import typer
 
@@ -28,6 +29,9 @@ def run() -> None:
 
     if "--debug" in sys.argv:
         os.environ[DEBUG] = "1"
+    else:
+        # without the place in the code, which says nothing to who uses the command line
+        warnings.formatwarning = _one_line
     try:
         app()
     except PalateError as error:
@@ -44,3 +48,7 @@ def run() -> None:
     except KeyboardInterrupt:
         typer.secho("stopped; run the same command again to resume", fg="yellow", err=True)
         sys.exit(130)
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"

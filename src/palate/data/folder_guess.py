@@ -89,12 +89,19 @@ def guess_by_values(tables: dict[Path, list[str]]) -> KeyGuess | None:
     for items, goods in heads.items():
         for log, events in heads.items():
             shared = [column for column in goods.columns if column in events.columns and log != items]
-            for column in shared:
-                known, taken = goods[column].drop_nulls(), events[column].drop_nulls()
-                once, again = known.is_unique().all(), taken.n_unique() < len(taken)
-                if len(known) and once and again and taken.is_in(known.implode()).mean() >= _SHARED:
-                    found.append(KeyGuess(items, log, column, _repeating(events, column)))
+            found += [
+                KeyGuess(items, log, column, _repeating(events, column))
+                for column in shared
+                if _is_key(goods[column].drop_nulls(), events[column].drop_nulls())
+            ]
     return found[0] if len(found) == 1 else None
+
+
+def _is_key(known: pl.Series, taken: pl.Series) -> bool:
+    """Whether values stand once in ``known``, repeat in ``taken`` and are mostly the same."""
+    if not len(known) or known.n_unique() < len(known) or taken.n_unique() == len(taken):
+        return False
+    return int(taken.is_in(known.implode()).sum()) >= _SHARED * len(taken)
 
 
 def _repeating(events: pl.DataFrame, item: str) -> str | None:
