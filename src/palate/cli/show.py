@@ -59,6 +59,7 @@ def start(quiet: bool = False) -> None:
     console = logging.StreamHandler()
     # the level of the console alone: log.txt of a run holds everything also when the console is quiet
     console.setLevel(logging.WARNING if quiet else logging.INFO)
+    console.addFilter(lambda record: not getattr(record, "detail", False))
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[console])
     logging.getLogger("palate").setLevel(logging.INFO)
     if quiet:

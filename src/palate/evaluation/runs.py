@@ -164,7 +164,7 @@ def _fit(
         for row in headline:
             log.info("%s", ", ".join(f"{key} {_short(value)}" for key, value in flat_settings(row).items()))
         for key, value in flat_settings(log_of(fits[main.name].model).selected).items():
-            log.info("chosen on validation: %s = %s", key, value)
+            log.info("chosen on validation: %s = %s", key, value, extra={"detail": True})
         verdict = [one.sentence for one in verdicts(fits, main.task.headline(data))]
         for sentence in verdict:
             log.info("%s", sentence)
