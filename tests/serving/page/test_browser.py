@@ -70,15 +70,16 @@ def test_selecting_a_user_and_another(visitor, fitted):
     visitor.goto("/")
     visitor.get_by_label("Your name").fill("Ada")
     visitor.get_by_role("button", name="Start").click()
-    assert "Hello, Ada" in visitor.locator("h1").inner_text()
+    eventually(visitor, lambda: "Hello, Ada" in visitor.locator("h1").inner_text())
     visitor.get_by_role("link", name="Current user: Ada. Change").click()
     visitor.get_by_label("Find a user").press_sequentially(fitted.user)
     eventually(visitor, "document.querySelectorAll('#options .user-option').length === 1")
     visitor.locator("#options .user-option").click()
-    assert fitted.user in visitor.locator("h1").inner_text() and shown(visitor)
+    eventually(visitor, lambda: fitted.user in visitor.locator("h1").inner_text() and shown(visitor))
     visitor.goto("/users")
     visitor.get_by_role("button", name="Continue without a user").click()
-    assert visitor.get_by_role("heading", level=1).inner_text() == "Things you will like, and why."
+    first = visitor.get_by_role("heading", level=1)
+    eventually(visitor, lambda: first.inner_text() == "Things you will like, and why.")
 
 
 def test_liking_and_hiding(visitor, served):
@@ -139,6 +140,7 @@ def test_sliders_and_filters_act_at_once_and_change_the_address(desk, browser, s
     before = shown(desk)
     desk.get_by_label("Diversity").fill("1")
     desk.wait_for_url("**/?diversity=1")
+    eventually(desk, lambda: shown(desk) != before)
     settled(desk)
     tuned = shown(desk)
     assert tuned != before and desk.evaluate("window.same")
@@ -146,13 +148,14 @@ def test_sliders_and_filters_act_at_once_and_change_the_address(desk, browser, s
     desk.get_by_text("Filters").click()
     desk.locator(".chip").first.click()
     desk.wait_for_url("**is.category=**")
+    eventually(desk, lambda: shown(desk) != tuned)
     settled(desk)
     narrowed = shown(desk)
     assert narrowed != tuned and desk.evaluate("window.same")
     desk.reload()
     assert shown(desk) == narrowed and desk.locator(".chip input").first.is_checked()
     desk.get_by_role("link", name="Reset").click()
-    assert shown(desk) == before
+    eventually(desk, lambda: shown(desk) == before)
 
 
 def test_searching_by_text_and_by_image(desk, fitted, served):
@@ -189,13 +192,13 @@ def test_from_a_card_to_its_explanation_and_similar_items(desk):
     title = desk.locator("[data-row=for-you] .title a").first
     words = title.inner_text()
     title.click()
-    assert desk.locator("h1").inner_text() == words
+    eventually(desk, lambda: desk.locator("h1").inner_text() == words)
     desk.get_by_role("heading", name="Items you liked").wait_for()
     assert (
         desk.locator(".explanation .bars li").count() >= 2
         and "%" in desk.locator(".explanation .value").first.inner_text()
     )
-    assert desk.locator(".rail .card").count() >= 6
+    eventually(desk, lambda: desk.locator(".rail .card").count() >= 6)
     desk.get_by_role("link", name="More like this").click()
     eventually(desk, lambda: desk.locator(".card").count() == 24)
     assert "Similar to " in desk.locator("h1").inner_text()
@@ -212,19 +215,19 @@ def test_adding_an_item_and_seeing_it_recommended(desk):
     desk.get_by_role("button", name="Add item").click()
     desk.get_by_role("heading", name="The item was added and can be recommended now").wait_for()
     assert re.search(r"number \d+ in New here", desk.locator(".positions").inner_text())
-    assert desk.locator("h1").inner_text() == name
-    assert desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth") >= 40
+    eventually(desk, lambda: desk.locator("h1").inner_text() == name)
+    eventually(desk, lambda: desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth") >= 40)
     desk.goto("/")
     assert name in desk.locator("main").inner_text()
     desk.get_by_role("link", name=name, exact=True).first.click()
     desk.get_by_role("link", name="Edit").click()
     desk.get_by_label("Price").fill("43")
     desk.get_by_role("button", name="Save").click()
-    assert desk.locator(".price.big").inner_text() == "43.00"
+    eventually(desk, lambda: desk.locator(".price.big").inner_text() == "43.00")
     desk.get_by_text("Remove", exact=True).click()
     desk.get_by_role("button", name="Remove this item").click()
     desk.wait_for_url(lambda url: url.endswith("/"))
-    assert desk.locator(".flash").inner_text().startswith("Removed")
+    eventually(desk, lambda: desk.locator(".flash").inner_text().startswith("Removed"))
 
 
 def test_links_work_for_any_id(desk, served):
@@ -232,7 +235,7 @@ def test_links_work_for_any_id(desk, served):
     served.service.put_items([(name, {"title": "Percent lamp", "category": "lighting"}, None)])
     desk.goto("/")
     desk.get_by_role("link", name="Percent lamp", exact=True).first.click()
-    assert desk.locator(".facts").inner_text().strip().endswith(name)
+    eventually(desk, lambda: desk.locator(".facts").inner_text().strip().endswith(name))
     eventually(desk, lambda: desk.locator(".large img").evaluate("image => image.complete && image.naturalWidth"))
     served.service.remove_item(name)
 
@@ -242,13 +245,14 @@ def test_comparing_and_the_dashboard(desk):
     assert desk.locator(".ranked").count() == 2 and desk.locator(".ranked li").count() == 20
     desk.get_by_label("Length").select_option("20")
     desk.wait_for_url("**k=20**")
-    assert desk.locator(".ranked li").count() == 40
+    eventually(desk, lambda: desk.locator(".ranked li").count() == 40)
     desk.get_by_role("link", name="Dashboard").click()
-    assert desk.locator(".quad .panel").count() == 4 and desk.locator(".slices .panel").count() >= 4
+    eventually(desk, lambda: desk.locator(".quad .panel").count() == 4)
+    eventually(desk, lambda: desk.locator(".slices .panel").count() >= 4)
     desk.get_by_text("All metrics").click()
-    assert desk.get_by_role("table").is_visible()
+    eventually(desk, lambda: desk.get_by_role("table").is_visible())
     desk.get_by_role("link", name="Full report").click()
-    assert desk.url.endswith("/report") and desk.locator("h1").count() == 1
+    eventually(desk, lambda: desk.url.endswith("/report") and desk.locator("h1").count() == 1)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
@@ -347,14 +351,14 @@ def test_every_view_works_without_a_script(browser, served, fitted):
         item = page.locator(".card").first.get_attribute("data-item")
         page.locator(".card .like").first.click()
         assert page.locator(".flash").inner_text().startswith("Liked")
-        assert page.locator("#row-for-you").inner_text() == "For you"
+        eventually(page, lambda: page.locator("#row-for-you").inner_text() == "For you")
         page.get_by_label("Novelty").fill("0.8")
         page.get_by_role("button", name="Apply").click()
-        assert "novelty=0.8" in page.url
+        eventually(page, lambda: "novelty=0.8" in page.url)
         page.goto(f"/item/{item}")
         page.goto(f"/item/{fitted.plain}")
         page.get_by_role("link", name="Show the explanation").click()
-        assert page.get_by_role("heading", name="Items you liked").is_visible()
+        eventually(page, lambda: page.get_by_role("heading", name="Items you liked").is_visible())
         page.goto("/search")
         page.locator("input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": painted()}
