@@ -38,6 +38,7 @@ def read_stable(folder: str | Path, facts: str, read: Callable[[Path], T]) -> T:
         before = _state(path, facts)
         try:
             found = read(path)
+        # half of a changing folder can fail in any way; what is not due to a change is raised as it is
         except Exception:
             between = before is None and asides(path.parent, path.name)
             if (_state(path, facts) == before and not between) or time.monotonic() > until:
