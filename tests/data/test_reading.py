@@ -388,7 +388,7 @@ HEADERS = [
     ("item_id;title, long\n1;red, big\n2;blue, small\n", ["item_id", "title, long"]),
     ("item_id\ttitle, long\n1\tred, x\n2\tblue\n", ["item_id", "title, long"]),
     ("item_id|title, long; or short\n1|red\n2|blue, or not\n", ["item_id", "title, long; or short"]),
-    ("item_id;title, long;brand, short\n1;red, big;x\n2;blue;y\n3;a, b, c;z\n", ["item_id", "title, long", "brand, short"]),
+    ("item_id;title, long;brand\n1;red, big;x\n2;blue;y\n3;a, b, c;z\n", ["item_id", "title, long", "brand"]),
     ("item_id,title;subtitle\n1,red\n2,blue;deep\n", ["item_id", "title;subtitle"]),
     ('item_id;"title, long"\n1;"red, big; round"\n2;blue\n', ["item_id", "title, long"]),
     ('item_id,title\n1,"red\nand\nbig"\n2,blue\n', ["item_id", "title"]),

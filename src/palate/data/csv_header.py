@@ -150,7 +150,7 @@ def _counts(text: str) -> dict[str, int]:
 
 
 def _is_comment(text: str, after: str, header: bool) -> bool:
-    if not text.startswith("#") or not after:
+    if not text.startswith("#"):
         return False
     named = _names_columns(text)
     if _SEPARATOR_LINE.fullmatch(after) or (not after.strip() and not named):
