@@ -8,9 +8,11 @@ from palate.data.attribute_columns import read_attribute
 from palate.data.column_kinds import guess_column
 from palate.data.content_table import ContentTable
 
+_DIGITS = r"^\s*\d+\s*$"
+
 
 def read_user_columns(frame: pl.DataFrame, key: str) -> ContentTable:
-    """All columns but the ids as attributes; texts are read as those of the items are, other types stay.
+    """All columns but the ids as attributes; texts are read as those of the items are, codes of digits and types stay.
 
     Args:
         frame: the users' table.
@@ -24,5 +26,6 @@ def read_user_columns(frame: pl.DataFrame, key: str) -> ContentTable:
             out.kinds[column] = "attributes"
             continue
         guess = guess_column(frame[column])
-        read_attribute(out, column, guess.form if guess.kind == "attributes" else "category")
+        code = frame[column].str.contains(_DIGITS).fill_null(True).all()
+        read_attribute(out, column, guess.form if guess.kind == "attributes" and not code else "category")
     return out
