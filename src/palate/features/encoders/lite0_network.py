@@ -97,7 +97,7 @@ def _fused(convolution: Any, normalisation: nn.BatchNorm2d) -> list[nn.Module]:
     left, right, top, bottom = getattr(convolution.static_padding, "padding", (0, 0, 0, 0))
     even = left == right == top == bottom
     plain = nn.Conv2d(
-        fused.in_channels, fused.out_channels, fused.kernel_size, fused.stride,  # type: ignore[arg-type]
+        fused.in_channels, fused.out_channels, fused.kernel_size, fused.stride,
         left if even else 0, groups=fused.groups,
     )  # fmt: skip
     plain.load_state_dict({"weight": fused.weight, "bias": fused.bias})
