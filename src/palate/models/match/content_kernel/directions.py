@@ -212,7 +212,12 @@ def fit_weights(gram: Floats, moment: Floats, spread: Floats, ridge: float = 3e-
     from scipy.optimize import nnls
 
     scaled = gram / spread[:, None] / spread + ridge * np.eye(len(spread))
-    factor = np.linalg.cholesky(scaled)
+    try:
+        factor = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        # nearly constant terms: rounding left their covariance indefinite
+        values, vectors = np.linalg.eigh(scaled)
+        factor = vectors * np.sqrt(np.maximum(values, ridge))
     return np.asarray(nnls(factor.T, np.linalg.solve(factor, moment / spread))[0] / spread)
 
 
