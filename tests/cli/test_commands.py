@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from cli_shop import N_ITEMS, N_USERS
+from cli_shop import N_ITEMS, N_USERS, write_shop
 
 from palate.cli import main
 from palate.core.errors import ArtefactError, ConfigError, MissingDependencyError
@@ -21,7 +22,16 @@ def test_check_opens_media_and_names_the_broken_file(shop, ask):
 
 
 def test_check_prints_for_people(shop, call):
-    assert "tiny-shop" in call("check", shop)
+    shown = " ".join(call("check", shop).split())
+    assert "tiny-shop" in shown
+    assert "pictures: built-in descriptors; pip install 'palate[pictures]'" in shown
+
+
+def test_check_says_that_pictures_came_as_vectors(tmp_path, ask):
+    folder = write_shop(tmp_path / "shop")
+    np.save(folder / "image_feat.npy", np.ones((N_ITEMS, 3), np.float32))
+    report = ask("check", folder)
+    assert report["given"] == ["image"] and "pictures: given vectors" in report["notes"]
 
 
 def test_check_of_data_with_errors_has_exit_code_1(shop, ask):

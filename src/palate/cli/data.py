@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,9 +37,13 @@ def check(
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
     from palate.data.check import check as examine
+    from palate.features.default_encoders import GIVEN, default_encoder, pictures_notes
 
     rule = show.positive(positive)
     report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
+    if report.modalities.get("image"):
+        said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
+        report = replace(report, notes=(*report.notes, *said))
     if rule:
         _refuse_rule(report)
     if json:

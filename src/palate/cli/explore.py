@@ -123,7 +123,8 @@ def demo(
     world = World.make(preset="shop", seed=seed, n_items=items, n_users=users)
     shop = world.write(folder / "shop", overwrite=overwrite or world.is_written(folder / "shop"))
     data = palate.load(shop)
-    content = plan_content(data, store=folder / "store")
+    # its pictures are drawn shapes, and a demonstration is to be quick
+    content = plan_content(data, {"image": "image_stats"}, store=folder / "store")
     result = run_fit(data, "blend", folder / "run", content=content, seed=seed, overwrite=overwrite)
     report = str(folder / "run" / "report.html")
     if json:

