@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-    options = {"positive": rule, "split": split, "name": name}
-    known = _with_rule(data, layout, options) if rule else None
-    report = examine(data if known is None else known, layout=layout, probe=_probe, **options)
-    if report.modalities.get("image"):
-        said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
-        report = replace(report, notes=(*report.notes, *said))
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,22 +41,12 @@ def check(
     from palate.features.default_encoders import GIVEN, default_encoder, pictures_notes
 
     rule = show.positive(positive)
-<<<<<<< HEAD
-    report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
-    if report.modalities.get("image"):
-        said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
-        report = replace(report, notes=(*report.notes, *said))
-    if rule:
-        _refuse_rule(report)
-||||||| 1549af0
-    report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
-    if rule:
-        _refuse_rule(report)
-=======
     options = {"positive": rule, "split": split, "name": name}
     known = _with_rule(data, layout, options) if rule else None
     report = examine(data if known is None else known, layout=layout, probe=_probe, **options)
->>>>>>> readers
+    if report.modalities.get("image"):
+        said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
+        report = replace(report, notes=(*report.notes, *said))
     if json:
         show.emit(report.to_json(), True)
     else:

@@ -78,14 +78,21 @@ class MatchTask(Task[Matcher]):
         """Users with what they took later.
 
         Raises:
-            DataError: when the split has no such part.
+            DataError: when the split has no such part, or nobody is asked about in it.
         """
         if part == "test":
-            return data.test_queries()
-        queries = data.select_view().valid
-        if queries is None:
+            queries = data.test_queries()
+            if not len(queries):
+                raise DataError(
+                    "the test part asks about nobody: too few interactions for this split",
+                    key=str(data.spec),
+                    hint="choose another split, or gather more behaviour",
+                )
+            return queries
+        valid = data.select_view().valid
+        if valid is None:
             raise DataError("the split has no validation part", key=str(data.spec), hint="choose a split with one")
-        return queries
+        return valid
 
     def judge(self, model: Matcher, data: Dataset, questions: EvaluationQueries, ks: Sequence[int] = KS) -> Judgement:
         """Rank all candidates for every user.

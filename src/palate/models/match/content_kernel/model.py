@@ -26,6 +26,7 @@ from palate.models.base import Recommender
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
 from palate.models.match.content_kernel.config import KernelConfig
+from palate.models.match.content_kernel.factor import cholesky
 from palate.models.match.content_kernel.profiles import KernelScorer
 from palate.models.match.content_kernel.search import search_kernel
 from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
@@ -106,7 +107,7 @@ class ContentKernel(Recommender):
         gram.diagonal().add_(chosen["ridge"])
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
-        self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
+        self.register_buffer("solver", torch.cholesky_inverse(cholesky(gram)))
         popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
         self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
         self._table = None
