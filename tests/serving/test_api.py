@@ -504,3 +504,42 @@ def test_a_filter_that_nothing_matches_gives_an_empty_list_and_a_warning(api):
     price = frame["price"][0]
     same = {str(item) for item in frame.filter(frame["price"] == price)["item_id"]}
     assert set(ids(client.post("/v1/recommend", json={"filters": {"price": price}, "k": 80}))) == same
+
+
+def test_a_late_search_is_an_answer_of_its_own(api, monkeypatch):
+    """503 with Retry-After rather than items that nobody searched for; lists go on, and metrics count it."""
+    client, release = api(), threading.Event()
+    item = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    for module in ("text_relevance", "item_similarity"):
+        monkeypatch.setattr(f"palate.serving.recommend.{module}", lambda *given: release.wait(30))
+    monkeypatch.setattr("palate.serving.stages.match.SEARCH_BUDGET", 0.05)
+    searches = {"/v1/search": {"text": "lamp"}, "/v1/similar": {"item": item}, "/v1/recommend": {"text": "lamp"}}
+    try:
+        for path, body in searches.items():
+            answer = client.post(path, json=body)
+            is_problem(answer, 503, "the search took too long", "again")
+            assert answer.headers["retry-after"] == "1" and answer.json()["type"].endswith("unavailable")
+        assert ids(client.post("/v1/recommend", json={"k": 1})) == [item]
+        assert 'palate_fallback_total{reason="late",source="none"} 3.0' in client.get("/metrics").text
+    finally:
+        release.set()
+
+
+def test_a_search_that_fails_is_no_list_either(api, monkeypatch, caplog):
+    def fail(*given):
+        raise ZeroDivisionError
+
+    client = api()
+    monkeypatch.setattr("palate.serving.recommend.text_relevance", fail)
+    is_problem(client.post("/v1/search", json={"text": "lamp"}), 503, "the server's log says why")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_run_that_cannot_take_over_is_said_while_the_former_answers(api, monkeypatch):
+    client = api()
+    assert client.get("/readyz").json()["warnings"] == []
+    replication = client.app.state.service.replication
+    monkeypatch.setattr(type(replication), "failed_runs", property(lambda self: ["main"]))
+    answer = client.get("/readyz")
+    assert answer.status_code == 200 and "'main' was replaced by one that cannot be" in answer.json()["warnings"][0]
+    assert "palate_failed_runs 1.0" in client.get("/metrics").text

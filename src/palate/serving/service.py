@@ -12,7 +12,7 @@ import numpy as np
 
 from palate.core.errors import ConfigError, DataError
 from palate.features.store import FeatureStore
-from palate.serving.availability import DatabaseUnavailable
+from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
 from palate.serving.catalog_log import CatalogLog, FieldValue
 from palate.serving.catalog_updates import check_item_ids
 from palate.serving.database import Database
@@ -30,6 +30,7 @@ from palate.serving.settings import run_names
 from palate.serving.snapshot import MAIN, ModelSnapshot, ResolvedModel, ServedModel, UnknownItem
 from palate.serving.snapshot_builder import open_snapshot
 from palate.serving.stages import Pipeline, stages
+from palate.serving.stages.pipeline import NONE
 from palate.serving.user_state import UserState, anonymous_user, known_user
 
 __all__ = ["FoundItem", "RecommenderService", "UnknownItem"]
@@ -108,6 +109,7 @@ class RecommenderService:
         )
         self._refuse_names_of_members()
         self.replication.on_erased = self._forget_lists
+        self.replication.on_warm_up = self.recommender.warm_up
         self.replication.on_reloaded = self._remove_unused_indexes
         self._remove_unused_indexes()
         self.eraser = UserEraser(self.events, self.replication, scrubber)
@@ -129,13 +131,16 @@ class RecommenderService:
         """Names of the models that can answer: the run's, members of a composed model, and further runs."""
         return self.replication.model_names
 
-    def problems(self) -> list[str]:
-        """What does not work at the moment although lists are made; it takes half a second at most."""
-        problem = self.database.problem()
-        failed = [
-            f"the run {name!r} was replaced by one that cannot be loaded" for name in self.replication.failed_runs
+    def problem(self) -> str | None:
+        """Why requests would fail now although lists are made; it takes half a second at most."""
+        return self.database.problem()
+
+    def warnings(self) -> list[str]:
+        """What an operator should mend, while every request is answered: a run that cannot take over."""
+        return [
+            f"the run {name!r} was replaced by one that cannot be loaded; the former one answers"
+            for name in self.replication.failed_runs
         ]
-        return [*(() if problem is None else (problem,)), *failed]
 
     def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """A list of items; popular ones where nothing is known of the user.
@@ -145,6 +150,7 @@ class RecommenderService:
 
         Raises:
             UnknownItem: for an item of the history, or to search for, that does not exist.
+            SearchUnavailable: for a search that took too long or failed.
             PalateError: for any other request that cannot be answered; the message says why.
         """
         return self._recommend(self.replication.resolve(request.model, request.items), request)
@@ -181,6 +187,7 @@ class RecommenderService:
         Raises:
             UnknownItem: if the item does not exist.
             ConfigError: for an unknown model.
+            SearchUnavailable: if it took too long or failed.
             PalateError: if the run cannot compare items by content.
         """
         self.find_item(item, model)
@@ -349,6 +356,12 @@ class RecommenderService:
         seconds = time.perf_counter() - started
         response = self.recommender.recommend(resolved, user, request, seconds)
         self.on_response(response)
+        if response.source == NONE:
+            late = response.fallback == "late"
+            raise SearchUnavailable(
+                "the search took too long" if late else "the search failed; the server's log says why",
+                hint="send it again in a moment",
+            )
         return response
 
     def _remove_unused_indexes(self) -> None:

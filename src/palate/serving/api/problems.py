@@ -17,7 +17,7 @@ from starlette.types import Scope
 from palate.core.errors import PalateError
 from palate.serving.api.problem_types import RETRY_SECONDS, problem_type
 from palate.serving.api.response_schemas import Problem
-from palate.serving.availability import DatabaseUnavailable
+from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
 from palate.serving.events import DuplicateKeyError
 
 MEDIA_TYPE = "application/problem+json"
@@ -129,7 +129,8 @@ def add_error_handlers(app: FastAPI) -> None:
         return problem(request.scope, 422, detail, errors)
 
     @app.exception_handler(DatabaseUnavailable)
-    async def _unavailable(request: Request, error: DatabaseUnavailable) -> Response:
+    @app.exception_handler(SearchUnavailable)
+    async def _unavailable(request: Request, error: PalateError) -> Response:
         return error_problem(request.scope, 503, error)
 
     @app.exception_handler(DuplicateKeyError)

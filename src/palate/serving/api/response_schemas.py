@@ -150,7 +150,8 @@ class Problem(BaseModel):
 
 
 class Readiness(BaseModel):
-    """The run that answers, and the number of items."""
+    """The run that answers, the number of items, and what an operator should mend."""
 
     run: str
     items: int
+    warnings: list[str] = Field(description="a run that cannot take over, say, while the former one answers")
