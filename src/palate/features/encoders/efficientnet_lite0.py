@@ -58,6 +58,10 @@ class EfficientNetLite0(MediaEncoder):
     def dim(self) -> int:
         return CLASSES if self.options["output"] == "classes" else WIDTH
 
+    @property
+    def worth_keeping(self) -> bool:
+        return self.kind == "pooled"
+
     @cached_property
     def weights(self) -> str:
         """Hash of the network's weights."""
@@ -73,6 +77,16 @@ class EfficientNetLite0(MediaEncoder):
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         parts = (contents[start : start + self.batch] for start in range(0, len(contents), self.batch))
         return np.concatenate([self._forward(np.stack(part)) for part in parts])
+
+    def classify(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities [n, 1000] of the classes of ImageNet.
+
+        Args:
+            vectors: of the output ``pooled``, [n, 1280].
+        """
+        with torch.inference_mode():
+            chances: NDArray[np.float32] = self._network.classifier(torch.from_numpy(vectors)).softmax(1).numpy()
+        return chances
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
