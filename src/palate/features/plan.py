@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from palate.core.encoder import Encoder, FittedEncoder
+from palate.core.content import Features
+from palate.core.encoder import Encoder, FittedEncoder, Raw
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.default_encoders import GIVEN, default_encoder
-from palate.features.encoders.base import EncodingFailure
+from palate.features.encoders.base import ContentEncoder, EncodingFailure
+from palate.features.encoders.derived import DerivedEncoder
 from palate.features.encoders.make import make_encoder
 from palate.features.feature_spec import SAME_AS, FeatureSpec, feature_specs
 from palate.features.fields import plan_fields
@@ -119,6 +121,10 @@ class ContentPlan:
         content, features = self.fit(view, data, dense=dense, fields=fields, impute=impute)
         return content.training_view(view, features, queries)
 
+    def _stored(self, encoder: ContentEncoder, raws: Sequence[Raw]) -> Features:
+        """Vectors from the store; what is unusable counts as absent, and is named when the catalogue is encoded."""
+        return self.store.encode(encoder, raws, failures=[])
+
     def _fitted_encoders(self, specs: Mapping[str, FeatureSpec], view: TrainView, data: Dataset) -> dict[str, Encoder]:
         encoders: dict[str, Encoder] = {}
         for name, spec in specs.items():
@@ -129,7 +135,12 @@ class ContentPlan:
             elif not spec.given:
                 encoder = encoders[name] = find_encoder(spec.encoder, spec.modality)
                 if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
-                    encoder.fit(data.items.raw(spec.modality, np.flatnonzero(view.visible_items), spec.columns))
+                    visible = np.flatnonzero(view.visible_items)
+                    raws = data.items.raw(spec.modality, visible, spec.columns)
+                    if isinstance(encoder, DerivedEncoder):
+                        encoder.fit_stored(self._stored, raws, data.items.raw("text", visible))
+                    else:
+                        encoder.fit(raws)
         return encoders
 
 

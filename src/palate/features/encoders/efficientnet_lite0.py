@@ -19,9 +19,7 @@ from palate.features.media import open_image
 from palate.features.media.source import media_source
 
 Output = Literal["pooled", "map", "classes"]
-Framing = Literal["whole", "centre"]
-CROP = 0.875
-"""Share of the shorter side that the network saw in its own evaluation."""
+Framing = Literal["square", "whole"]
 
 
 @encoders.register("efficientnet_lite0")
@@ -31,7 +29,7 @@ class EfficientNetLite0(MediaEncoder):
     Args:
         output: ``pooled``, 1280 means over the last map; ``map``, the map itself, 1280 x 7 x 7; or ``classes``,
             probabilities of the 1,000 classes of ImageNet.
-        framing: ``whole`` fits the whole picture into a square, ``centre`` cuts out the middle square.
+        framing: ``square`` cuts out the largest square in the middle, ``whole`` fits the whole picture into a square.
         batch: pictures in one forward pass.
 
     Raises:
@@ -41,11 +39,11 @@ class EfficientNetLite0(MediaEncoder):
 
     name, modality, version = "efficientnet_lite0", "image", 1
 
-    def __init__(self, output: Output = "pooled", framing: Framing = "whole", batch: int = 4) -> None:
+    def __init__(self, output: Output = "pooled", framing: Framing = "square", batch: int = 4) -> None:
         if output not in ("pooled", "map", "classes"):
             raise ConfigError(f"output is pooled, map or classes, not {output!r}", key="output")
-        if framing not in ("whole", "centre"):
-            raise ConfigError(f"framing is whole or centre, not {framing!r}", key="framing")
+        if framing not in ("square", "whole"):
+            raise ConfigError(f"framing is square or whole, not {framing!r}", key="framing")
         if batch < 1:
             raise ConfigError(f"at least 1, not {batch}", key="batch")
         self.file, self.batch = weights_file(), batch
@@ -60,6 +58,10 @@ class EfficientNetLite0(MediaEncoder):
     def dim(self) -> int:
         return CLASSES if self.options["output"] == "classes" else WIDTH
 
+    @property
+    def worth_keeping(self) -> bool:
+        return self.kind == "pooled"
+
     @cached_property
     def weights(self) -> str:
         """Hash of the network's weights."""
@@ -70,11 +72,21 @@ class EfficientNetLite0(MediaEncoder):
         picture = open_image(media_source(raw, "an image"), near=SIDE)
         box = None if self.options["framing"] == "whole" else _middle(picture.size)
         small = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
-        return np.asarray(small)
+        return np.array(small)
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         parts = (contents[start : start + self.batch] for start in range(0, len(contents), self.batch))
         return np.concatenate([self._forward(np.stack(part)) for part in parts])
+
+    def classify(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities [n, 1000] of the classes of ImageNet.
+
+        Args:
+            vectors: of the output ``pooled``, [n, 1280].
+        """
+        with torch.inference_mode():
+            chances: NDArray[np.float32] = self._network.classifier(torch.from_numpy(vectors)).softmax(1).numpy()
+        return chances
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -94,7 +106,7 @@ class EfficientNetLite0(MediaEncoder):
 
 
 def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The middle square of a picture: left, top, right, bottom."""
-    side = CROP * min(size)
+    """The largest square in the middle of a picture: left, top, right, bottom."""
+    side = min(size)
     left, top = (size[0] - side) / 2, (size[1] - side) / 2
     return left, top, left + side, top + side
