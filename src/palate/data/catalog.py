@@ -18,8 +18,8 @@ from palate.core.files import digest
 from palate.data.exact import common_number_type, exact_cast
 from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
-from palate.data.item_columns import conform
 from palate.data.media import MediaRoot
+from palate.data.new_content import conform
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
 MEDIA_KINDS = ("image", "audio", "video")

@@ -52,7 +52,13 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
             "movie_rating item_rating rating_score star "
         )
     ),
-    "label": tuple(_words("label clicked click is_click is_clicked liked is_liked purchased is_purchased target ")),
+    "label": tuple(
+        _words(
+            "label clicked click is_click is_clicked liked is_liked is_like purchased is_purchased is_purchase "
+            "is_bought is_buy is_ordered is_converted conversion is_conversion is_favorite "
+            "is_favourite favorited favourited is_positive feedback vote voted reaction thumbs target "
+        )
+    ),
     "weight": ("weight",),
     "query": ("query_id", "query"),
     "impression": ("impression_id", "session_id", "impression"),

@@ -71,7 +71,9 @@ class PositiveRule(BaseModel):
             key = str(first["loc"][0])
             if key in COMPARED:
                 hint = f"write a comparison such as {key}>=1; names of values need the role event: event=VALUE"
-                raise RuleError(f"the rule for positives compares {key} with a number", key=key, hint=hint) from error
+                raise RuleError(
+                    f"cannot read the rule for positives: it compares {key} with a number", key=key, hint=hint
+                ) from error
             hint = did_you_mean(key, cls.model_fields) + "; write for example {rating: '>=4'}"
             raise RuleError(f"cannot read the rule for positives: {first['msg']}", key=key, hint=hint) from error
         except TypeError as error:
