@@ -273,14 +273,16 @@ def test_requests_in_flight_are_limited(api, monkeypatch):
 
     monkeypatch.setattr(service, "recommend", slow)
     answers = []
-    first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
+    first = threading.Thread(
+        target=lambda: answers.append(client.post("/v1/recommend", json={"include_reasons": True}))
+    )
     first.start()
     assert inside.wait(10)
-    is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
+    is_problem(client.post("/v1/recommend", json={"include_reasons": True}), 503, "in flight")
     assert client.get("/healthz").status_code == 200, "health is reported under overload, too"
     go.set()
     first.join()
-    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
+    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={"include_reasons": True}).status_code
     assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
@@ -513,6 +515,7 @@ def test_a_late_search_is_an_answer_of_its_own(api, monkeypatch):
     for module in ("text_relevance", "item_similarity"):
         monkeypatch.setattr(f"palate.serving.recommend.{module}", lambda *given: release.wait(30))
     monkeypatch.setattr("palate.serving.stages.match.SEARCH_BUDGET", 0.05)
+    monkeypatch.setattr("palate.serving.stages.pipeline.FAST", 0.0)
     searches = {"/v1/search": {"text": "lamp"}, "/v1/similar": {"item": item}, "/v1/recommend": {"text": "lamp"}}
     try:
         for path, body in searches.items():

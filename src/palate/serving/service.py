@@ -198,7 +198,7 @@ class RecommenderService:
     def explain(
         self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
     ) -> Explanation:
-        """Explain the score of an item.
+        """Explain the score of an item; where the user took it already, that which it had without that.
 
         Args:
             item: item id.
@@ -212,7 +212,8 @@ class RecommenderService:
             UnsupportedError: if the model only lists items.
         """
         snapshot, served, row = self.find_item(item, model)
-        return explain(ResolvedModel(snapshot, served), self.user_state(snapshot, user, history), row)
+        state = self.user_state(snapshot, user, history)
+        return explain(ResolvedModel(snapshot, served), state.without(row), row)
 
     def log_events(self, events: Iterable[Event]) -> StoredEvents:
         """Log events; they are on disk when this returns.

@@ -63,6 +63,11 @@ class Facet:
         return column_label(self.column)
 
     @property
+    def is_used(self) -> bool:
+        """Whether the address filters by this column."""
+        return bool(self.minimum or self.maximum) or any(choice.selected for choice in self.choices)
+
+    @property
     def as_chips(self) -> bool:
         """Whether all values are shown at once."""
         return 0 < len(self.choices) <= MAX_CHIPS
@@ -111,12 +116,13 @@ def catalog_facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
         if len(present) and present.min() < present.max():
             lowest, highest = format_number(float(present.min())), format_number(float(present.max()))
             facets.append(Facet(column, (), query.get(MIN + column, ""), query.get(MAX + column, ""), lowest, highest))
-    return facets[:MAX_FACETS]
+    # what is filtered by is always shown; otherwise the order stays
+    return sorted(sorted(facets, key=lambda facet: not facet.is_used)[:MAX_FACETS], key=facets.index)
 
 
 def _choices(snapshot: ModelSnapshot, rows: Mapping[str, IntArray], selected: set[str]) -> Iterable[Choice]:
     counts = [(value, int(snapshot.active[members].sum())) for value, members in rows.items()]
-    counts.sort(key=lambda pair: (-pair[1], pair[0]))
+    counts.sort(key=lambda pair: (pair[0] not in selected, -pair[1], pair[0]))
     for value, count in counts[:MAX_CHOICES]:
         if count or value in selected:
             yield Choice(value, count, value in selected)
