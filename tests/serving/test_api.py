@@ -546,3 +546,20 @@ def test_a_run_that_cannot_take_over_is_said_while_the_former_answers(api, monke
     answer = client.get("/readyz")
     assert answer.status_code == 200 and "'main' was replaced by one that cannot be" in answer.json()["warnings"][0]
     assert "palate_failed_runs 1.0" in client.get("/metrics").text
+
+
+def test_filters_with_parts(api, world):
+    client, frame = api(), palate.load(world).items.frame
+    known = {row["item_id"]: row for row in frame.to_dicts()}
+
+    def found(**filters):
+        return [known[item] for item in ids(client.post("/v1/recommend", json={"k": 80, "filters": filters}))]
+
+    category = frame["category"].drop_nulls()[0]
+    without = found(category={"not": category})
+    assert without and all(row["category"] != category for row in without)
+    both = found(category=category, price={"min": "20", "not": {"min": 50}})
+    assert both and all(row["category"] == category and 20 <= row["price"] < 50 for row in both)
+    for wrong in ({}, {"least": 3}, {"any": []}, {"not": {}}):
+        is_problem(client.post("/v1/recommend", json={"filters": {"price": wrong}}), 422)
+    is_problem(client.post("/v1/recommend", json={"filters": {"price": {"min": "cheap"}}}), 422, "not a number")

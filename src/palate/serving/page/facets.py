@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from starlette.datastructures import QueryParams
 
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
+from palate.serving.filter_conditions import DATE, Operand
 from palate.serving.filters import FilterValue
 from palate.serving.page.values import column_label, format_number
 from palate.serving.snapshot import ModelSnapshot
@@ -44,10 +46,11 @@ class Facet:
     Attributes:
         column: the column.
         choices: its values; empty for numbers.
+        is_date: whether the column holds dates.
         minimum: lower bound of the address.
         maximum: upper bound of the address.
-        lowest: lowest number of the catalogue.
-        highest: highest number of the catalogue.
+        lowest: lowest number or date of the catalogue.
+        highest: highest number or date of the catalogue.
     """
 
     column: str
@@ -56,6 +59,7 @@ class Facet:
     maximum: str = ""
     lowest: str = ""
     highest: str = ""
+    is_date: bool = False
 
     @property
     def label(self) -> str:
@@ -83,7 +87,7 @@ def parse_filters(query: QueryParams) -> dict[str, FilterValue]:
         DataError: for a bound that is not a number, or values and bounds of the same column.
     """
     values: dict[str, list[str]] = {}
-    bounds: dict[str, dict[str, float]] = {}
+    bounds: dict[str, dict[str, Operand]] = {}
     for name, value in query.multi_items():
         if not value.strip():
             continue
@@ -91,7 +95,7 @@ def parse_filters(query: QueryParams) -> dict[str, FilterValue]:
             values.setdefault(name[len(VALUE) :], []).append(value)
         elif name.startswith((MIN, MAX)):
             column = name[len(MIN) :]
-            bounds.setdefault(column, {})[name[:3]] = _number(column, value)
+            bounds.setdefault(column, {})[name[:3]] = _bound(column, value)
     for column in values:
         if column in bounds:
             raise DataError("a column is filtered by values or by bounds, not both", column=column)
@@ -116,6 +120,15 @@ def catalog_facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
         if len(present) and present.min() < present.max():
             lowest, highest = format_number(float(present.min())), format_number(float(present.max()))
             facets.append(Facet(column, (), query.get(MIN + column, ""), query.get(MAX + column, ""), lowest, highest))
+    for column, seconds in filters.dates.items():
+        known = seconds[snapshot.active & np.isfinite(seconds)]
+        if len(known) and known.min() < known.max():
+            days = (
+                datetime.datetime.fromtimestamp(float(day), datetime.UTC).date() for day in (known.min(), known.max())
+            )
+            first, last = (day.isoformat() for day in days)
+            given = query.get(MIN + column, ""), query.get(MAX + column, "")
+            facets.append(Facet(column, (), *given, first, last, is_date=True))
     # what is filtered by is always shown; otherwise the order stays
     return sorted(sorted(facets, key=lambda facet: not facet.is_used)[:MAX_FACETS], key=facets.index)
 
@@ -128,7 +141,10 @@ def _choices(snapshot: ModelSnapshot, rows: Mapping[str, IntArray], selected: se
             yield Choice(value, count, value in selected)
 
 
-def _number(column: str, text: str) -> float:
+def _bound(column: str, text: str) -> Operand:
+    """A number, or a date as it is written; a year is both."""
+    if DATE.fullmatch(text.strip()) and "-" in text:
+        return text
     try:
         number = float(text.replace(",", "."))
     except ValueError:
