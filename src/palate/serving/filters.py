@@ -37,8 +37,8 @@ class Filters:
     A request says ``{"category": ["lamp", "vase"], "price": {"min": 5, "max": 20}, "tags": {"all": ["red", "old"]},
     "brand": {"not": "Corvo"}, "released": {"min": "2020-03"}}``: all columns at once. A list is any of the values, and
     parts of one column hold together. Values are compared without case; an attribute may hold several, as a list or
-    separated by a comma, ``|`` or ``;``. An item without a value matches no value and no bounds; ``not`` alone leaves it
-    in. A day, month or year as a bound is meant as a whole.
+    separated by a comma, ``|`` or ``;``. An item without a value matches no value and no bounds; ``not`` alone leaves
+    it in. A day, month or year as a bound is meant as a whole.
 
     Args:
         items: the catalogue.
