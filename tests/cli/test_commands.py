@@ -315,6 +315,23 @@ def test_a_rule_that_cannot_be_read_is_refused(shop, call, text):
         call("check", shop, "--positive", text)
 
 
+BAD_RULES = (
+    "nothing>=1", "stars=good", "user_id=u1", "rating>=x", "rating>=4,weight>0", "event=buy", "label>=1", "rating=5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", BAD_RULES)
+def test_a_rule_that_does_not_fit_the_log_is_one_line(shop, rule, capsys, monkeypatch):
+    from palate.cli.main import run
+
+    monkeypatch.setattr("sys.argv", ["palate", "check", str(shop), "--positive", rule])
+    with pytest.raises(SystemExit) as stop:
+        run()
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and not said.out
+    assert said.err.startswith("error: ") and len(said.err.splitlines()) == 1
+
+
 def test_set_needs_key_and_value_and_known_keys(shop, call, tmp_path):
     with pytest.raises(ConfigError, match="key=value"):
         call("fit", shop, "--out", tmp_path / "r", "--model", "ease", "--set", "l2")

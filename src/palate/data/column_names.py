@@ -150,3 +150,19 @@ def is_text_name(name: str) -> bool:
     if squash(name) in TEXT_NAMES:
         return True
     return bool(words & TEXT_NAMES) and not words & ATTRIBUTE_NAMES
+
+
+def is_known_name(name: str) -> bool:
+    """Whether a name is a usual one of a role, a text, a medium or an attribute.
+
+    Args:
+        name: of a column.
+    """
+    return squash(name) in _KNOWN
+
+
+_KNOWN = frozenset(
+    squash(name)
+    for names in (*ROLE_NAMES.values(), *MEDIA_NAMES.values(), TEXT_NAMES, ATTRIBUTE_NAMES)
+    for name in names
+)

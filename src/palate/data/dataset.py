@@ -40,7 +40,7 @@ from palate.data.interactions import Interactions, PositiveRule
 from palate.data.issues import DataIssue
 from palate.data.item_columns import issue_notes, read_item_columns
 from palate.data.key_columns import find_key
-from palate.data.query_log import QueryLog, build_query_log, query_column
+from palate.data.query_log import QueryLog, SearchTable, build_query_log, query_column
 from palate.data.relations import Relations
 from palate.data.splits import (
     TEST,
@@ -229,9 +229,13 @@ class Dataset:
         for note, issue in columns_said:
             if issue.severity == "warning":
                 warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
-        searched = [dense.table] if "query" in dense.table.columns else []
+        searched = []
+        if "query" in dense.table.columns:
+            searched.append(SearchTable(dense.table, read_from.get("interactions"), role_columns["query"]))
         if searches is not None:
-            searched.append(dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches")))
+            typed_searches = dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches"))
+            issues += typed_searches.issues
+            searched.append(SearchTable(typed_searches.table, read_from.get("searches"), searched_roles["query"]))
         query_frame = None if queries is None else tables["queries"].frame
         if spec is None:
             spec = SplitSpec(kind="given" if "part" in role_columns else "random")

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
-from palate.data.interactions import PositiveRule
+from palate.data.interactions import PositiveRule, RuleError
 from palate.data.issues import DataIssue
 
 _NEGATIVE = re.compile(
@@ -32,7 +32,7 @@ def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping
         roles: role -> column of the log.
 
     Raises:
-        DataError: for an unknown key or a value of the wrong type.
+        RuleError: for an unknown key or a value of the wrong type.
     """
     if positive is None or isinstance(positive, PositiveRule) or not isinstance(positive, Mapping):
         return None if positive is None else PositiveRule.parse(positive)
@@ -40,9 +40,10 @@ def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping
     known = PositiveRule.model_fields
     unknown = [str(key) for key in positive if key not in known and key not in own]
     if unknown:
-        names = [*known, *own]
-        hint = f"{did_you_mean(unknown[0], names)}; a rule may name {', '.join(names)}"
-        raise DataError("the rule for positives names no role or column of the log", key=unknown[0], hint=hint)
+        names = list(dict.fromkeys([*known, *own]))
+        guess = did_you_mean(unknown[0], names)
+        hint = f"a rule may name {', '.join(names)}" if guess.startswith("known") else guess
+        raise RuleError("the rule for positives names no role or column of the log", key=unknown[0], hint=hint)
     return PositiveRule.parse({key if key in known else own.get(key, key): rule for key, rule in positive.items()})
 
 

@@ -85,8 +85,8 @@ def complete_users(users: Catalog, log: pl.Series, file: str | None) -> tuple[Ca
 
 def dense_searches(
     source: SourceTable, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
-) -> pl.DataFrame:
-    """A table of searches with one column a role, and row numbers for users and items.
+) -> DenseLog:
+    """A table of searches with one column a role, and row numbers for users and items; what was left out is an issue.
 
     Args:
         source: one row a search.
@@ -99,7 +99,15 @@ def dense_searches(
         DataError: if a value cannot be read.
     """
     typed, _ = type_log(source.frame, roles, file)
-    return dense_log(source.with_columns(*typed), roles, items, users, file, "searches").table
+    dense = dense_log(source.with_columns(*typed), roles, items, users, file, "searches")
+    if dense.dropped is None:
+        return dense
+    rows, first = tuple(dense.dropped["row"].to_list()), dense.dropped.row(0, named=True)
+    found = [
+        DataIssue("unknown_id", "warning", note, file, rows, first["column"], first["value"], len(rows))
+        for note in dense.notes
+    ]
+    return dense._replace(notes=(), issues=(*dense.issues, *found))
 
 
 def search_roles(frame: pl.DataFrame, file: str | None) -> dict[str, str]:

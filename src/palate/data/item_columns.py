@@ -114,9 +114,8 @@ def absent_media(frame: pl.DataFrame, kinds: Mapping[str, str]) -> list[str]:
             rows = media_column(frame[column], kind).address.arg_true().to_list()
             if rows:
                 first = str(frame[column][rows[0]])[:200]
-                out.append(
-                    f"{kind} of {len(rows)} items is absent: row {rows[0] + 1} of {column} is an address, {first}"
-                )
+                of = f"{len(rows)} item{'s' * (len(rows) > 1)}"
+                out.append(f"{kind} of {of} is absent: row {rows[0] + 1} of {column} is an address, {first}")
     return out
 
 
