@@ -43,14 +43,6 @@ OPENINGS = {
 """Distinct measurements in the history of all files that open the same test part: TikTok is opened by three files, the
 draws of new movies by five."""
 
-POINT_NOTES = [
-    "Rows with settings that have changed since were not measured again. Of patch_atoms, the ablation without "
-    "whitening also lost the start from patches, and `epochs=0` lost whitening and principal components as well; of "
-    "visual_encoder, `stages=[views]` had half the epochs. The judge of new items centred vectors by the mean over all "
-    "items, new ones included, without their labels. An ablation `epochs=0` has no budget at all, and an encoder as it "
-    "comes has other parameters.",
-]
-
 
 def over_draws(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     """Difference of two systems with one mean for each draw or world of each.
@@ -188,8 +180,9 @@ def points() -> None:
         if "no effect" in row:
             row["no effect"] |= dict.fromkeys(("low", "high", "p"))
     result["verdicts"] = pretraining.verdicts(result["rows"])
-    result["notes"] = POINT_NOTES
-    keep("pretraining", result | {"openings_known": OPENINGS["pretraining"]}, pretraining.page(result))
+    known = max(OPENINGS["pretraining"], result.get("openings_known", 0))
+    result |= {"notes": pretraining.notes(result["rows"]), "openings_known": known}
+    keep("pretraining", result, pretraining.page(result))
 
 
 def worlds() -> None:

@@ -111,7 +111,10 @@ def test_models_fits_a_terminal_marks_the_default_and_explains_abilities(call, m
 
 
 def test_one_model_is_shown_with_its_paper_and_settings(call, ask):
+    assert "unified_io2: training from scratch did not help where measured" in " ".join(call("models").split())
+    assert "caution: training did not help" in " ".join(call("models", "recobert").split())
     shown = " ".join(call("models", "ease").split())
+    assert "caution" not in shown
     assert "Embarrassingly Shallow Autoencoders for Sparse Data" in shown and "max_items" in shown
     assert ask("models", "ease")["name"] == "ease"
     with pytest.raises(ConfigError, match="did you mean ease"):

@@ -167,7 +167,7 @@ class Directions(nn.Module):
         one, two, weight = together
         moment = (_weighted(phi, one, two, weight) - mean * weight.sum()) / mass
         error = np.sqrt(_weighted(phi.square(), one, two, weight**2)) / mass
-        spread = np.sqrt(np.diagonal(gram))
+        spread = np.sqrt(np.maximum(np.diagonal(gram), 0))
         useful = np.flatnonzero((spread > 1e-6) & (moment > SURE * error))
         weights = np.zeros(len(mean))
         weights[useful] = fit_weights(gram[np.ix_(useful, useful)], moment[useful], spread[useful])

@@ -97,8 +97,7 @@ def search_kernel(
     sharpness, ridges = _grid(config.sharpness, config.sharpness_grid), _grid(config.ridge, config.ridge_grid)
     media = {group: (config.media or {}).get(group) for group in groups[1:]}
     tried = {group: config.media_grid[1:] if given is None else (given,) for group, given in media.items()}
-    kernels = len(sharpness) * len(ridges) + sum(map(len, tried.values()))
-    with progress("choosing the kernel", kernels) as advance:
+    with progress("choosing the kernel", kernels_tried(groups, config)) as advance:
         for sharp, ridge in itertools.product(sharpness, ridges):
             judge({groups[0]: sharp}, ridge, profiles, popularities)
             advance(1)
@@ -109,6 +108,18 @@ def search_kernel(
                 judge(weights, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
                 advance(1)
     return best[1]
+
+
+def kernels_tried(groups: Sequence[str], config: KernelConfig) -> int:
+    """How many kernels a search inverts.
+
+    Args:
+        groups: of the kernel.
+        config: settings that are given, and the grids of the others.
+    """
+    weights = [(config.media or {}).get(group) for group in groups[1:]]
+    first = len(_grid(config.sharpness, config.sharpness_grid)) * len(_grid(config.ridge, config.ridge_grid))
+    return first + sum(len(config.media_grid) - 1 if weight is None else 1 for weight in weights)
 
 
 def _first(kernel: BlockKernel | AlignedKernel, config: KernelConfig) -> dict[str, Any]:
