@@ -9,10 +9,19 @@ import palate
 from palate.contracts import pretrainers
 from palate.features.plan import plan_content
 from palate.serving.service import RecommenderService
+from palate.serving.stages.stage import stages
 from palate.simulation.world import World
 from palate.training.pretrain import pretrain
 
 ENCODERS = {"text": "tfidf", "image": "image_stats", "audio": "none"}
+
+
+@pytest.fixture(autouse=True)
+def ample_budgets(monkeypatch):
+    """Whatever else keeps the processors busy, no list is late; tests of lateness set budgets of their own."""
+    for stage in map(stages.get, stages.names()):
+        monkeypatch.setattr(stage, "budget", 1000 * stage.budget)
+        monkeypatch.setattr(stage, "budget_per_item", 1000 * stage.budget_per_item)
 
 
 @pytest.fixture(scope="session")

@@ -273,14 +273,16 @@ def test_requests_in_flight_are_limited(api, monkeypatch):
 
     monkeypatch.setattr(service, "recommend", slow)
     answers = []
-    first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
+    first = threading.Thread(
+        target=lambda: answers.append(client.post("/v1/recommend", json={"include_reasons": True}))
+    )
     first.start()
     assert inside.wait(10)
-    is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
+    is_problem(client.post("/v1/recommend", json={"include_reasons": True}), 503, "in flight")
     assert client.get("/healthz").status_code == 200, "health is reported under overload, too"
     go.set()
     first.join()
-    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
+    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={"include_reasons": True}).status_code
     assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
@@ -504,3 +506,60 @@ def test_a_filter_that_nothing_matches_gives_an_empty_list_and_a_warning(api):
     price = frame["price"][0]
     same = {str(item) for item in frame.filter(frame["price"] == price)["item_id"]}
     assert set(ids(client.post("/v1/recommend", json={"filters": {"price": price}, "k": 80}))) == same
+
+
+def test_a_late_search_is_an_answer_of_its_own(api, monkeypatch):
+    """503 with Retry-After rather than items that nobody searched for; lists go on, and metrics count it."""
+    client, release = api(), threading.Event()
+    item = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    for module in ("text_relevance", "item_similarity"):
+        monkeypatch.setattr(f"palate.serving.recommend.{module}", lambda *given: release.wait(30))
+    monkeypatch.setattr("palate.serving.stages.match.SEARCH_BUDGET", 0.05)
+    monkeypatch.setattr("palate.serving.stages.pipeline.FAST", 0.0)
+    searches = {"/v1/search": {"text": "lamp"}, "/v1/similar": {"item": item}, "/v1/recommend": {"text": "lamp"}}
+    try:
+        for path, body in searches.items():
+            answer = client.post(path, json=body)
+            is_problem(answer, 503, "the search took too long", "again")
+            assert answer.headers["retry-after"] == "1" and answer.json()["type"].endswith("unavailable")
+        assert ids(client.post("/v1/recommend", json={"k": 1})) == [item]
+        assert 'palate_fallback_total{reason="late",source="none"} 3.0' in client.get("/metrics").text
+    finally:
+        release.set()
+
+
+def test_a_search_that_fails_is_no_list_either(api, monkeypatch, caplog):
+    def fail(*given):
+        raise ZeroDivisionError
+
+    client = api()
+    monkeypatch.setattr("palate.serving.recommend.text_relevance", fail)
+    is_problem(client.post("/v1/search", json={"text": "lamp"}), 503, "the server's log says why")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_run_that_cannot_take_over_is_said_while_the_former_answers(api, monkeypatch):
+    client = api()
+    assert client.get("/readyz").json()["warnings"] == []
+    replication = client.app.state.service.replication
+    monkeypatch.setattr(type(replication), "failed_runs", property(lambda self: ["main"]))
+    answer = client.get("/readyz")
+    assert answer.status_code == 200 and "'main' was replaced by one that cannot be" in answer.json()["warnings"][0]
+    assert "palate_failed_runs 1.0" in client.get("/metrics").text
+
+
+def test_filters_with_parts(api, world):
+    client, frame = api(), palate.load(world).items.frame
+    known = {row["item_id"]: row for row in frame.to_dicts()}
+
+    def found(**filters):
+        return [known[item] for item in ids(client.post("/v1/recommend", json={"k": 80, "filters": filters}))]
+
+    category = frame["category"].drop_nulls()[0]
+    without = found(category={"not": category})
+    assert without and all(row["category"] != category for row in without)
+    both = found(category=category, price={"min": "20", "not": {"min": 50}})
+    assert both and all(row["category"] == category and 20 <= row["price"] < 50 for row in both)
+    for wrong in ({}, {"least": 3}, {"any": []}, {"not": {}}):
+        is_problem(client.post("/v1/recommend", json={"filters": {"price": wrong}}), 422)
+    is_problem(client.post("/v1/recommend", json={"filters": {"price": {"min": "cheap"}}}), 422, "not a number")

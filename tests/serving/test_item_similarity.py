@@ -9,7 +9,7 @@ import torch
 from palate.core.errors import FeatureError
 from palate.ranking.scorer import Scorer
 from palate.serving import item_similarity as module
-from palate.serving.snapshot import ModelSnapshot, ServedModel
+from palate.serving.snapshot import Lineage, ServedModel
 
 N = 40
 
@@ -34,7 +34,7 @@ def resolved(monkeypatch):
     table[:, 0] += 10.0
     table[3, 7] += 1.0
     model = ServedModel("main", Pairs(table), np.ones(N, bool), new_users=True)
-    snapshot = object.__new__(ModelSnapshot)
+    snapshot = SimpleNamespace(lineage=Lineage(), deployment=SimpleNamespace(items=range(N)))
 
     set_content(monkeypatch, None)
     return SimpleNamespace(snapshot=snapshot, model=model, table=table)
@@ -82,3 +82,19 @@ def test_without_behaviour_and_content_the_reason_is_given(resolved):
     blind = ServedModel("main", resolved.model.scorer, np.ones(N, bool), new_users=False)
     with pytest.raises(FeatureError, match="no content"):
         module.item_similarity((resolved.snapshot, blind), 3)
+
+
+def test_items_that_were_added_are_compared_by_content_alone(resolved, monkeypatch):
+    """And the baseline, which is of the run, is computed once however the catalogue grows."""
+    before = similar(resolved, 3)
+    made = []
+    monkeypatch.setattr(module, "_baseline", lambda *args: made.append(args))
+    grown = np.full((N + 2, N + 2), 5.0)
+    grown[:N, :N] = resolved.table
+    model = ServedModel("main", Pairs(grown), np.ones(N + 2, bool), new_users=True)
+    content = np.full(N + 2, np.nan, np.float32)
+    content[N] = 1.0
+    set_content(monkeypatch, content)
+    found = module.item_similarity((resolved.snapshot, model), 3)
+    assert not made and np.isneginf(found[N + 1]) and np.isfinite(found[N])
+    np.testing.assert_allclose(found[:N], before, rtol=1e-5, atol=1e-5)

@@ -172,8 +172,8 @@ def test_a_database_that_is_away(opened, monkeypatch, caplog):
             service.log_events([Event("ada", best[0], "like")])
         with pytest.raises(DatabaseUnavailable):
             service.erase_user("ada")
-        assert service.problems()
-    assert wait(lambda: not service.problems())
+        assert service.problem()
+    assert wait(lambda: service.problem() is None)
     assert service.recommend(RecommendRequest(10, user="ada")).fallback is None
     assert caplog.text.count("cannot be read: the database cannot be reached") == 1
 
@@ -233,14 +233,15 @@ def test_a_damaged_run_is_logged_once(opened, runs, caplog, monkeypatch):
     before, known = service.snapshot.fingerprint, next(iter(service.snapshot.users))
     manifest = (service.run / "manifest.json").read_bytes()
     (service.run / "manifest.json").write_text("{}")
-    assert wait(lambda: service.problems())
+    assert wait(lambda: service.warnings())
+    assert service.problem() is None, "every request is answered"
     time.sleep(0.3)
     assert caplog.text.count("could not be loaded") == 1 and len(caplog.text) < 5000
     assert (
         service.snapshot.fingerprint == before and service.recommend(RecommendRequest(5, user=known)).fallback is None
     )
     (service.run / "manifest.json").write_bytes(manifest)
-    assert wait(lambda: not service.problems())
+    assert wait(lambda: not service.warnings())
 
 
 def test_a_secret_is_whole_or_refused(tmp_path):
@@ -386,3 +387,42 @@ def test_a_damaged_run_is_still_refused_at_the_start(runs, tmp_path):
     (run / "manifest.json").write_text("{}")
     with pytest.raises((ArtefactError, ConfigError, KeyError)):
         RecommenderService(run, tmp_path / "state", poll_seconds=0)
+
+
+class _Count:
+    """Counts the calls of a function."""
+
+    def __init__(self, call):
+        self.call, self.number = call, 0
+
+    def __call__(self, *given):
+        self.number += 1
+        return self.call(*given)
+
+
+def test_no_request_waits_for_what_is_loaded_once(opened, runs, monkeypatch):
+    """Neither after the start, nor after an item is added, nor after another run has taken over."""
+    import palate.serving.item_similarity as module
+
+    counted = _Count(module._baseline)
+    monkeypatch.setattr(module, "_baseline", counted)
+    service = opened(poll_seconds=0.02)
+    known = next(iter(service.snapshot.users))
+
+    def ask():
+        item = ids(service.recommend(RecommendRequest(3, user=known)))[0]
+        service.similar_items(item, 3)
+        service.recommend(RecommendRequest(3, text=service.snapshot.stats.titles[0]))
+
+    service.warm_up()
+    assert counted.number == 1
+    ask()
+    service.put_items([("new", {"title": "Umberly lamp", "category": "lighting"}, None)])
+    ask()
+    assert counted.number == 1, "it is that of the run"
+    before = service.snapshot.fingerprint
+    swap(service, runs("blend"))
+    assert wait(lambda: service.snapshot.fingerprint != before)
+    assert counted.number == 2, "before it has taken over"
+    ask()
+    assert counted.number == 2

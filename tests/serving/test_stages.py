@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palate.core.errors import FeatureError
 from palate.ranking.mmr import mmr, mmr_lists
 from palate.serving.snapshot import ResolvedModel
-from palate.serving.stages import ListKey, Pipeline, Slate, Stage, StageRequest, stages
+from palate.serving.stages import ListKey, Pipeline, Relevance, Slate, Stage, StageRequest, stages
 from palate.serving.stages.last_lists import LastLists
 from palate.serving.stages.strength import even_weight
 
@@ -212,8 +213,9 @@ def test_a_late_stage_gives_the_last_list_as_it_may_be_shown_now(run):
         assert (answer.source, answer.fallback) == ("popular", "late"), "of another user, model or run"
     nothing = StageRequest(9, list_key=key, allowed=np.zeros(10, bool))
     assert pipeline(model, nothing).source == "popular"
-    search = StageRequest(9, list_key=key, similarity=np.ones(10, np.float32))
-    assert pipeline(model, search).source == "popular", "a search is answered by what was searched for"
+    search = StageRequest(9, list_key=key, relevance=lambda: Relevance(np.ones(10, np.float32)))
+    answer = pipeline(model, search)
+    assert (answer.source, answer.fallback, len(answer.slate.rows)) == ("none", "late", 0), "others are no answer"
     match.error = ValueError("no")
     assert pipeline(model, StageRequest(9, list_key=key)).fallback == "failed"
 
@@ -307,3 +309,60 @@ def test_a_budget_counts_work_and_not_the_time_that_other_work_takes(run):
         stage = kind(name="match", budget=0.15)
         stage.seconds = seconds
         assert run(stage)(NO_MODEL, StageRequest(1)).fallback == reason
+
+
+def test_a_stage_that_ends_at_its_deadline_gives_its_list(run, monkeypatch):
+    """The wait is over a moment before the stage is; its list is there when the budget is looked at."""
+    from concurrent.futures import Future
+
+    pipeline = run(Fixed(1, 2, name="match", budget=0.02))
+    waited = Future.result
+
+    def late(task, timeout=None):
+        made = waited(task, 20)
+        if timeout is not None:
+            raise TimeoutError
+        return made
+
+    monkeypatch.setattr(Future, "result", late)
+    answer = pipeline(NO_MODEL, StageRequest(2))
+    assert answer.fallback is None and answer.slate.rows.tolist() == [1, 2]
+
+
+def test_a_search_that_cannot_be_answered_says_why_to_the_caller(run):
+    """What is compared is the caller's to mend; in a list the same fault is passed over."""
+    pipeline = run(Fixed(1, name="match", error=FeatureError("no word is known")))
+    assert pipeline(NO_MODEL, StageRequest(2)).fallback == "failed"
+    with pytest.raises(FeatureError, match="no word"):
+        pipeline(NO_MODEL, StageRequest(2, relevance=lambda: Relevance(np.ones(3, np.float32))))
+
+
+def test_a_stage_is_fast_for_lists_whatever_a_search_takes(run, monkeypatch):
+    monkeypatch.setattr("palate.serving.stages.pipeline.FAST", 0.2)
+
+    class Searching(Fixed):
+        def run(self, resolved, request, before):
+            if request.is_search:
+                time.sleep(0.25)
+            return slate(1)
+
+    pipeline, search = run(Searching(name="match")), StageRequest(1, relevance=lambda: Relevance(np.ones(3)))
+    for request in (StageRequest(1), search):
+        assert not pipeline.is_fast(NO_MODEL, request), "nothing is known of it"
+        pipeline.warm_up(NO_MODEL, request)
+    assert pipeline.is_fast(NO_MODEL, StageRequest(1)) and not pipeline.is_fast(NO_MODEL, search)
+
+
+def test_warming_up_runs_each_stage_outside_its_budget_and_survives_failures(run, caplog):
+    class FirstIsSlow(Fixed):
+        def run(self, resolved, request, before):
+            time.sleep(0.0 if self.given else 0.2)
+            return super().run(resolved, request, before)
+
+    first, bad = FirstIsSlow(1, 2, name="match", budget=0.05), Fixed(name="rank", error=ValueError("no"))
+    last = Fixed(3, name="last")
+    pipeline = run(first, bad, last)
+    pipeline.warm_up(NO_MODEL, StageRequest(2))
+    assert len(first.given) == 2 and last.given[0].rows.tolist() == [1, 2] and "rank failed" in caplog.text
+    assert pipeline.is_fast(NO_MODEL, StageRequest(2)) is False, "the failing one has no time yet"
+    assert pipeline(NO_MODEL, StageRequest(2)).timings[0].outcome == "ok"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,11 +38,15 @@ def check(
 ) -> None:
     """Counts, sparsity, missing modalities, duplicates, leaks; every fault with file and row."""
     from palate.data.check import check as examine
+    from palate.features.default_encoders import GIVEN, default_encoder, pictures_notes
 
     rule = show.positive(positive)
     options = {"positive": rule, "split": split, "name": name}
     known = _with_rule(data, layout, options) if rule else None
     report = examine(data if known is None else known, layout=layout, probe=_probe, **options)
+    if report.modalities.get("image"):
+        said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
+        report = replace(report, notes=(*report.notes, *said))
     if json:
         show.emit(report.to_json(), True)
     else:

@@ -440,6 +440,9 @@ class Dataset:
             None if queried is None else partial(self._ranking_queries, parts, queried),
             None if candidates is None else partial(self.items.restrict, visible_items | candidates),
         )
+        asked = None
+        if queried is not None and (self.split.part == queried).any():
+            asked = self._queries(parts, queried, candidates)
         known = times[timed(times)] if times is not None else np.zeros(0, np.int64)
         until = int(known.max()) if len(known) else None
         return TrainView(
@@ -450,9 +453,7 @@ class Dataset:
             times,
             visible_items,
             self.relations if visible_items.all() else self.relations.subgraph(visible_items),
-            valid=None
-            if queried is None or not (self.split.part == queried).any()
-            else self._queries(parts, queried, candidates),
+            valid=None if asked is None or not len(asked) else asked,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
             event_names=() if self.event_names is None else tuple(self.event_names.to_list()),

@@ -154,9 +154,20 @@ def date_share(texts: pl.Series) -> float:
     """
     if not len(texts):
         return 0.0
-    dated = texts.filter(~texts.str.contains(r"^[+-]?[\d.]*$"))
+    dated = texts.filter(~texts.str.contains(r"^[+-]?\d*\.?\d*$"))
     read = _texts(dated, None).seconds
     return float(len(read) - read.null_count()) / len(texts)
+
+
+def date_seconds(values: pl.Series) -> pl.Series:
+    """Dates as int64 seconds since 1970 UTC, negative before; null where there is none, or none that can be read.
+
+    Args:
+        values: dates, times, or texts of them.
+    """
+    if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
+        return values.cast(pl.Datetime("us")).dt.epoch("s")
+    return _texts(values, None).seconds
 
 
 def cast_or_null(values: pl.Series, dtype: pl.DataType) -> pl.Series:

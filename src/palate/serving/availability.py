@@ -22,6 +22,10 @@ class DatabaseUnavailable(PalateError):
     """The database does not answer at the moment; what it was asked to store may be sent again."""
 
 
+class SearchUnavailable(PalateError):
+    """A search took too long or failed; it may be sent again."""
+
+
 class Availability:
     """Remembers a failure, so that only one caller in :data:`RETRY_SECONDS` waits for a database that does not answer.
 

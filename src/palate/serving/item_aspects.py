@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 from palate.core.batch import IntArray, RaggedArray
 from palate.core.content import Features
 from palate.core.errors import FeatureError
-from palate.serving.snapshot import ModelSnapshot
+from palate.serving.snapshot import Lineage, ModelSnapshot
 
 PAIRS, MIN_PAIRS = 20_000, 500
 """Pairs of items from one history that are sampled, and the least number from which weights are learned."""
@@ -141,10 +141,19 @@ class ItemAspects:
         parts: name -> part.
         histories: items that each user took, from which weights are learned.
         seed: of the sampled pairs.
+        weights: weights that were learned before.
     """
 
-    def __init__(self, parts: Mapping[str, Part], histories: RaggedArray, seed: int = 0) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Part],
+        histories: RaggedArray,
+        seed: int = 0,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self.parts, self.histories, self.seed = parts, histories, seed
+        if weights is not None:
+            self.__dict__["weights"] = dict(weights)
 
     @cached_property
     def weights(self) -> dict[str, float]:
@@ -188,6 +197,7 @@ class ItemAspects:
 
 
 _ASPECTS: WeakKeyDictionary[ModelSnapshot, ItemAspects] = WeakKeyDictionary()
+_WEIGHTS: WeakKeyDictionary[Lineage, dict[str, float]] = WeakKeyDictionary()
 
 
 def aspects_of(snapshot: ModelSnapshot) -> ItemAspects:
@@ -202,7 +212,10 @@ def aspects_of(snapshot: ModelSnapshot) -> ItemAspects:
         parts |= {f"{n}=": ValuePart.build(rows, len(snapshot)) for n, rows in filters.values.items() if rows}
         names = [name for name in stats.modality_features if not parts or name != "attributes"]
         parts |= {name: VectorPart(snapshot.features[name], stats.vector_norms(name)) for name in names}
-        _ASPECTS[snapshot] = ItemAspects(parts, snapshot.deployment.seen)
+        # histories end with the run, so that items added since change no weight
+        learned = _WEIGHTS.get(snapshot.lineage)
+        aspects = ItemAspects(parts, snapshot.deployment.seen, weights=learned)
+        _ASPECTS[snapshot], _WEIGHTS[snapshot.lineage] = aspects, aspects.weights
     return _ASPECTS[snapshot]
 
 

@@ -3,7 +3,8 @@
 By behaviour an item j is close to i as far as its score for a user who took only i exceeds what it scores for users
 who took only another item: z_ij = (s_ij - mean_h s_hj) / std_h s_hj over a sample of items h. An item that everybody
 takes has a high mean and gains nothing by it. By content see :mod:`palate.serving.item_aspects`. The two are added,
-each standardised, content with twice the weight; what an item lacks counts as average. Our own recipe.
+each standardised, content with twice the weight; what an item lacks counts as average. Items that were added since the
+run was made are compared by content alone: nobody had a chance to take them. Our own recipe.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.errors import FeatureError
 from palate.serving.item_aspects import aspects_of
-from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
+from palate.serving.snapshot import Lineage, ResolvedModel, ServedModel
 
 SAMPLE, BLOCK_SCORES = 128, 1 << 23
 """Items whose scores are the baseline; scores in memory at once."""
@@ -32,15 +33,15 @@ class Baseline(NamedTuple):
     """Scores of items for users who took a single item.
 
     Attributes:
-        mean: float32 [items], over a sample of such users.
-        spread: float32 [items], standard deviation over them.
+        mean: float32 [items of the run], over a sample of such users.
+        spread: float32 [items of the run], standard deviation over them.
     """
 
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
 
 
-_BASELINES: WeakKeyDictionary[ModelSnapshot, dict[str, Baseline]] = WeakKeyDictionary()
+_BASELINES: WeakKeyDictionary[Lineage, dict[str, Baseline]] = WeakKeyDictionary()
 
 
 def item_similarity(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
@@ -73,23 +74,25 @@ def item_similarity(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
 def _by_behaviour(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
     """Standardised scores for a user who took one item, without what others who took one item get too; NaN: unknown."""
     snapshot, model = resolved
-    baselines = _BASELINES.setdefault(snapshot, {})
+    baselines, size = _BASELINES.setdefault(snapshot.lineage, {}), len(snapshot.deployment.items)
     if model.name not in baselines:
-        baselines[model.name] = _baseline(model)
-    baseline = baselines[model.name]
-    scores = _scores(model, np.array([row]))[0]
-    floor = MIN_SPREAD * float(np.median(baseline.spread[model.scorer.scorable()]))
-    lift = (scores - baseline.mean) / np.maximum(baseline.spread, max(floor, 1e-9))
-    return _standardised(np.where(model.scorer.scorable(), lift, np.nan).astype(np.float32))
+        baselines[model.name] = _baseline(model, size)
+    baseline, scorable = baselines[model.name], model.scorer.scorable()
+    floor = MIN_SPREAD * float(np.median(baseline.spread[scorable[:size]]))
+    lift = np.full(len(scorable), np.nan, np.float32)
+    scores = _scores(model, np.array([row]))[0, :size]
+    lift[:size] = (scores - baseline.mean) / np.maximum(baseline.spread, max(floor, 1e-9))
+    return _standardised(np.where(scorable, lift, np.nan).astype(np.float32))
 
 
-def _baseline(model: ServedModel) -> Baseline:
-    pool = np.flatnonzero(model.scorer.scorable())
+def _baseline(model: ServedModel, n_items: int) -> Baseline:
+    """The baseline of the first ``n_items`` items, those of the run."""
+    pool = np.flatnonzero(model.scorer.scorable()[:n_items])
     rows = np.sort(np.random.default_rng(0).choice(pool, min(SAMPLE, len(pool)), replace=False))
     size = max(1, BLOCK_SCORES // model.scorer.n_items)
-    total, squares = (np.zeros(model.scorer.n_items, np.float64) for _ in range(2))
+    total, squares = (np.zeros(n_items, np.float64) for _ in range(2))
     for start in range(0, len(rows), size):
-        scores = _scores(model, rows[start : start + size]).astype(np.float64)
+        scores = _scores(model, rows[start : start + size])[:, :n_items].astype(np.float64)
         total += scores.sum(0)
         squares += np.square(scores).sum(0)
     mean = total / len(rows)

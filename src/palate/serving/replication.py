@@ -64,6 +64,7 @@ class Replication:
         self._faults, self._failed = LimitedLog(), dict[str, tuple[tuple[int, ...], float]]()
         self.on_erased: Callable[[Sequence[str]], None] = lambda tokens: None
         self.on_reloaded: Callable[[], None] = lambda: None
+        self.on_warm_up: Callable[[ModelSnapshot], None] = lambda snapshot: None
         self._updating, self._syncing = threading.RLock(), threading.Lock()
         self._erased: set[str] = set()
         self._removals: list[CatalogEvent] = []
@@ -202,6 +203,7 @@ class Replication:
         self._warm = True
         for snapshot in self.snapshots.values():
             warm_up(snapshot)
+            self.on_warm_up(snapshot)
 
     def watch(self, poll_seconds: float) -> None:
         """Apply the log, and reload runs that were replaced, in the background.
@@ -287,7 +289,10 @@ class Replication:
             self.apply_log()
             # what is logged meanwhile is applied to all snapshots afterwards
             update, removed = self._folded(event for event in self.catalog_log.since(0) if event.id <= self._applied)
-            self._publish({name: _updated(fresh, update) if len(update) else fresh}, self._applied, removed)
+            successor = _updated(fresh, update) if len(update) else fresh
+            if self._warm:
+                self.on_warm_up(successor)
+            self._publish({name: successor}, self._applied, removed)
             LOG.info("%s: now %s", name, fresh.fingerprint)
         self.on_reloaded()
 

@@ -82,6 +82,10 @@ class ResolvedModel(NamedTuple):
     model: ServedModel
 
 
+class Lineage:
+    """Identity of a restored run, shared by the snapshots of its catalogue: the key of what is learned of it once."""
+
+
 @dataclass(eq=False)
 class ModelSnapshot:
     """Everything that answers requests between two changes of the catalogue.
@@ -104,6 +108,7 @@ class ModelSnapshot:
         models: by name; :data:`MAIN` is the run's model, the others are the members of a composed model.
         new_rows: id -> row of the items that this snapshot added.
         changed_rows: int64 [m], rows of all items that this snapshot added or changed.
+        lineage: identity of the restored run.
     """
 
     folder: Path
@@ -123,6 +128,7 @@ class ModelSnapshot:
     models: dict[str, ServedModel] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict, repr=False)
     changed_rows: IntArray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    lineage: Lineage = field(default_factory=Lineage, repr=False)
 
     def __len__(self) -> int:
         return len(self.items)

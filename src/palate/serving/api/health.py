@@ -44,10 +44,10 @@ class Health:
         if self.room.is_full:
             return Fault("all places for requests are taken", "see --queue and --workers")
         try:
-            problems = await self._ask("service", self.service.problems)
+            problem = await self._ask("service", self.service.problem)
         except TimeoutError:
-            problems = ["the database does not answer"]
-        return Fault("; ".join(problems), "see the server's log") if problems else None
+            problem = "the database does not answer"
+        return None if problem is None else Fault(problem, "see the server's log")
 
     async def event_count(self) -> int:
         """Number of events; the last known one where the database does not answer."""

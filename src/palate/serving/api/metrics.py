@@ -38,6 +38,11 @@ class Metrics:
             "palate_size", "Items and events", ("kind",), registry=registry, multiprocess_mode="mostrecent"
         )
 
+        self._failed_runs = Gauge(
+            "palate_failed_runs", "Runs that cannot take over, so that the former ones answer",
+            registry=registry, multiprocess_mode="mostrecent",
+        )  # fmt: skip
+
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Record a request.
 
@@ -76,12 +81,14 @@ class Metrics:
         """Count a request that was rejected under overload."""
         self._rejected.inc()
 
-    def exposition(self, sizes: Callable[[], Mapping[str, int]]) -> bytes:
+    def exposition(self, sizes: Callable[[], Mapping[str, int]], failed_runs: int = 0) -> bytes:
         """All metrics in Prometheus' text format.
 
         Args:
             sizes: kind -> number of things, read now.
+            failed_runs: number of runs that cannot take over.
         """
+        self._failed_runs.set(failed_runs)
         for kind, size in sizes().items():
             self._sizes.labels(kind).set(size)
         if not os.environ.get(MULTIPROCESS_DIR):

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from palate.core.errors import DataError, PalateError, UnsupportedError
-from palate.serving.availability import DatabaseUnavailable
+from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
 from palate.serving.page.render import render_page
 from palate.serving.service import UnknownItem
 
@@ -61,6 +61,9 @@ class PageRoute(APIRoute):
                 response = error_page(request, 404, f"There is no item {error.key!r}. It may have been removed.")
             except DatabaseUnavailable:
                 response = error_page(request, 503, UNAVAILABLE)
+                response.headers["Retry-After"] = "1"
+            except SearchUnavailable as error:
+                response = error_page(request, 503, error.message, error.hint)
                 response.headers["Retry-After"] = "1"
             except PalateError as error:
                 title = "This run does not support that" if isinstance(error, UnsupportedError) else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palate.core.errors import FeatureError, UnsupportedError
+from palate.serving.availability import SearchUnavailable
 from palate.serving.page.cards import Card, item_card
 from palate.serving.page.rows import newest_cards
 from palate.serving.requests import RecommendRequest
@@ -51,7 +52,7 @@ def rank_positions(
     for neighbour in neighbours[:NEIGHBOURS]:
         try:
             response = service.similar_items(neighbour.id, MAX_SIMILAR_RANK)
-        except (UnsupportedError, FeatureError):
+        except (UnsupportedError, FeatureError, SearchUnavailable):
             continue
         seed = item_card(service.snapshot, service.snapshot.row(neighbour.id))
         positions += _position("Similar", [listed.id for listed in response.items], item, seed)

@@ -11,6 +11,7 @@ import numpy as np
 from starlette.datastructures import QueryParams
 
 from palate.core.errors import DataError, FeatureError, UnsupportedError
+from palate.serving.availability import SearchUnavailable
 from palate.serving.filters import FilterValue
 from palate.serving.page.cards import Card, item_card, item_cards, reason_card
 from palate.serving.recommend import NO_HISTORY
@@ -175,10 +176,9 @@ def similar_cards(
     request = RecommendRequest(k, similar_to=item, filters=filters, exclude=exclude, hidden_for=user)
     try:
         response = service.recommend(request)
-    except (UnsupportedError, FeatureError):
+    except (UnsupportedError, FeatureError, SearchUnavailable):
         return []
-    # popular items are not similar
-    return [] if response.fallback is not None else item_cards(snapshot, response.items)
+    return item_cards(snapshot, response.items)
 
 
 def newest_cards(

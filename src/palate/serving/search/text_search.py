@@ -7,14 +7,13 @@ query; among these, popularity and the score by words count alike.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.errors import FeatureError, UnsupportedError
 from palate.serving.content_similarity import text_cosines
 from palate.serving.snapshot import ModelSnapshot
+from palate.serving.stages.stage import Relevance
 
 RANK_OFFSET = 60.0
 VECTOR_ITEMS = 100
@@ -30,19 +29,7 @@ WITHIN_TIER = 0.4
 """Weight of popularity and of the score by words among items that the same rule prefers; tiers stay apart."""
 
 
-class TextRelevance(NamedTuple):
-    """Relevance of every item to a text.
-
-    Attributes:
-        scores: float32 [items], the higher the better; -inf for items that do not match.
-        note: why nothing matches; empty if something does.
-    """
-
-    scores: NDArray[np.float32]
-    note: str = ""
-
-
-def text_relevance(snapshot: ModelSnapshot, text: str) -> TextRelevance:
+def text_relevance(snapshot: ModelSnapshot, text: str) -> Relevance:
     """Relevance of every item to a text.
 
     Args:
@@ -71,7 +58,7 @@ def text_relevance(snapshot: ModelSnapshot, text: str) -> TextRelevance:
         scores[mask] += TIERS[name] + within[mask]
     fits = by_words | by_vectors
     note = "" if fits.any() else f"no good match for {text!r}"
-    return TextRelevance(np.where(fits, scores, -np.inf).astype(np.float32), note)
+    return Relevance(np.where(fits, scores, -np.inf).astype(np.float32), note)
 
 
 def _cosines(snapshot: ModelSnapshot, text: str) -> NDArray[np.float32]:

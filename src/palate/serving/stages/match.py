@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.ranking.selection import best
 from palate.serving.snapshot import ResolvedModel, ServedModel
-from palate.serving.stages.stage import Slate, Stage, StageRequest, stages, unit_range
+from palate.serving.stages.stage import Relevance, Slate, Stage, StageRequest, stages, unit_range
 
 TASTE = 0.25
 """Weight of the user's taste in a search: what is searched for comes first."""
+SEARCH_BUDGET = 1.5
+"""Seconds of work for a search, which reads a text or an image first."""
 
 
 @stages.register("match")
@@ -26,16 +28,19 @@ class Match(Stage):
     name = "match"
     budget = 0.5
 
+    def budget_for(self, request: StageRequest) -> float:
+        return SEARCH_BUDGET if request.is_search else super().budget_for(request)
+
     def applies(self, resolved: ResolvedModel, request: StageRequest) -> bool:
-        return request.similarity is not None or self._personal(resolved.model, request)
+        return request.is_search or self._personal(resolved.model, request)
 
     def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
         snapshot, model = resolved
         users = snapshot.user_batch(request.user, request.history, request.has_new_events and model.new_users)
         count = min(request.n_candidates, len(snapshot))
         with torch.inference_mode():
-            if request.similarity is not None:
-                return self._search(model, users, request, request.similarity, count)
+            if request.relevance is not None:
+                return self._search(resolved, users, request, request.relevance(), count)
             hidden = RaggedArray(np.array([0, len(request.hidden)], np.int64), request.hidden)
             if model.index is not None:
                 allowed = None if request.allowed is None else _eligible(model, request)
@@ -49,22 +54,26 @@ class Match(Stage):
 
     def _search(
         self,
-        model: ServedModel,
+        resolved: ResolvedModel,
         users: UserBatch,
         request: StageRequest,
-        similarity: NDArray[np.float32],
+        relevance: Relevance,
         count: int,
     ) -> Slate:
-        notes: tuple[str, ...] = ()
-        fits = np.isfinite(similarity)
-        scores = unit_range(np.where(fits, similarity, 0.0).astype(np.float32))
+        snapshot, model = resolved
+        notes = tuple(filter(None, [relevance.note]))
+        fits = np.isfinite(relevance.scores)
+        scores = unit_range(np.where(fits, relevance.scores, 0.0).astype(np.float32))
         if self._personal(model, request):
             if model.can_score:
-                taste = unit_range(model.scorer.score(users)[0].numpy())
+                taste = np.zeros(len(snapshot), np.float32)
+                taste[model.eligible] = unit_range(model.scorer.score(users)[0].numpy()[model.eligible])
                 scores = ((1 - TASTE) * scores + TASTE * taste).astype(np.float32)
             else:
-                notes = (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)
-        return _best(scores, _eligible(model, request) & fits, request.hidden, count, notes)
+                notes += (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)
+        # what fits is found, also an item that the model cannot score
+        shown = snapshot.active if request.allowed is None else snapshot.active & request.allowed
+        return _best(scores, shown & fits, request.hidden, count, notes)
 
     def _personal(self, model: ServedModel, request: StageRequest) -> bool:
         return request.is_known and (model.new_users or request.user >= 0)

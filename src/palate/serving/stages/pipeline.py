@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from palate.core.errors import PalateError
 from palate.serving.limited_log import LimitedLog
 from palate.serving.snapshot import ResolvedModel
 from palate.serving.stages.last_lists import LastLists
@@ -24,12 +25,15 @@ WAIT_SECONDS, STRETCH = 2.0, 4
 """How long a stage may wait for a thread, which its budget does not count; and by how much it may take longer than its
 budget while it is other work that keeps the processors busy."""
 LOG_SECONDS = 60.0
-CACHED = "cached"
-"""Source of a user's last list."""
+CACHED, NONE = "cached", "none"
+"""Source of a user's last list, and of a search that has no list."""
 
 Fallback = Literal["new_user", "unknown_to_model", "late", "failed", "history_unavailable"]
 """Why a list is not the model's own for the user: nothing is known of the user; the model, which takes no history, was
 fitted without the user; the first stage was late or failed; the database did not answer, and nothing else is known."""
+
+
+_EMPTY = Slate(np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 class Timing(NamedTuple):
@@ -52,7 +56,8 @@ class Answer:
 
     Attributes:
         slate: the list.
-        source: name of the stage whose list it is; :data:`CACHED` for the user's last list.
+        source: name of the stage whose list it is; :data:`CACHED` for the user's last list, :data:`NONE` for a search
+            that was late or failed.
         timings: stages in order, with their time and outcome.
         notes: parts of the request that stages left out.
         fallback: why the first stage did not make it; None where it did.
@@ -94,7 +99,8 @@ class Pipeline:
     slow each other down, so the others wait for a thread, which their budgets do not count.
 
     A stage that does not apply is left out; one that fails or is late is passed over: what it is still doing then goes
-    on to no effect. Where the first stage is passed over, the user's last list is shown, or that of ``fallback``.
+    on to no effect. Where the first stage is passed over, the user's last list is shown, or that of ``fallback``; a
+    search then has no list, for others are no answer to it.
 
     Args:
         stages: stages, in order.
@@ -109,7 +115,7 @@ class Pipeline:
     def __init__(self, stages: Sequence[Stage], fallback: Stage, threads: int | None = None) -> None:
         self.stages, self.fallback = tuple(stages), fallback
         self.last_lists = LastLists()
-        self._seconds: dict[tuple[str, int], float] = {}
+        self._seconds: dict[tuple[str, bool, int], float] = {}
         self._log = LimitedLog(LOG_SECONDS)
         self.threads = threads or min(max(os.cpu_count() or 2, 2), 4)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stage")
@@ -121,6 +127,9 @@ class Pipeline:
         Args:
             resolved: model that answers, and its snapshot.
             request: the request.
+
+        Raises:
+            PalateError: for a search that cannot be answered; the message says why.
         """
         slate: Slate | None = None
         source, timings, fallback = "", list[Timing](), None
@@ -130,6 +139,8 @@ class Pipeline:
                 if made is not None and slate is None:
                     self._keep(request, made)
                 slate, source = (slate, source) if made is None else (made, stage.name)
+            if slate is None and request.is_search:
+                return Answer(_EMPTY, NONE, tuple(timings), (), _reason(timings, request))
             if slate is None:
                 fallback = _reason(timings, request)
                 slate, source = self._fall_back(resolved, request, fallback, timings)
@@ -144,7 +155,32 @@ class Pipeline:
             resolved: model that would answer, and its snapshot.
             request: the request.
         """
-        return all(self._is_fast(stage, resolved) for stage in self.stages if stage.applies(resolved, request))
+        return all(self._is_fast(stage, resolved, request) for stage in self.stages if stage.applies(resolved, request))
+
+    def warm_up(self, resolved: ResolvedModel, request: StageRequest) -> None:
+        """Run the stages outside their budgets, so that no later request waits for what is only loaded once.
+
+        A stage that fails is logged; it may still answer others.
+
+        Args:
+            resolved: model that answers, and its snapshot.
+            request: a request like those to come.
+        """
+        slate = None
+        for stage in self.stages:
+            if not stage.applies(resolved, request):
+                continue
+            try:
+                # the second time is that of later requests
+                for _ in range(2):
+                    started = time.perf_counter()
+                    made = stage.run(resolved, request, slate)
+                self._remember(stage, resolved, request, time.perf_counter() - started)
+                slate = made
+            except Exception as error:
+                self._log_failure(stage, error)
+            if slate is None:
+                slate = self.fallback.run(resolved, request, None)
 
     def close(self) -> None:
         """Release the threads."""
@@ -155,11 +191,7 @@ class Pipeline:
     ) -> tuple[Slate, str]:
         """The user's last list where the own one is late, else that of the fallback; and its source."""
         started = time.perf_counter()
-        kept = (
-            None
-            if request.list_key is None or request.similarity is not None
-            else self.last_lists.get(request.list_key)
-        )
+        kept = None if request.list_key is None else self.last_lists.get(request.list_key)
         if kept is not None and reason in ("late", "failed"):
             shown = resolved.snapshot.active[kept.rows] & ~np.isin(kept.rows, request.hidden)
             if request.allowed is not None:
@@ -172,7 +204,7 @@ class Pipeline:
         return slate, self.fallback.name
 
     def _keep(self, request: StageRequest, slate: Slate) -> None:
-        whole = request.allowed is None and request.similarity is None and not request.is_narrowed
+        whole = request.allowed is None and not request.is_search and not request.is_narrowed
         if request.list_key is not None and whole and len(slate.rows):
             self.last_lists.put(request.list_key, slate)
 
@@ -181,9 +213,9 @@ class Pipeline:
     ) -> Slate | None:
         made, outcome, started = None, "ok", time.perf_counter()
         try:
-            if self._is_fast(stage, resolved):
+            if self._is_fast(stage, resolved, request):
                 made = stage.run(resolved, request, slate)
-                self._remember(stage, resolved, time.perf_counter() - started)
+                self._remember(stage, resolved, request, time.perf_counter() - started)
             else:
                 made = self._in_thread(stage, resolved, request, slate)
         except TimeoutError:
@@ -192,13 +224,19 @@ class Pipeline:
             self._log.warning(f"{stage.name} late", "the stage %s was late: not done in %.2f s", stage.name, seconds)
         # whatever goes wrong in a stage, users get a list; the log says what it was
         except Exception as error:
+            if request.is_search and isinstance(error, PalateError):
+                # what is searched for cannot be compared, which the caller can mend
+                raise
             outcome = "failed"
-            self._log.warning(f"{stage.name} {type(error).__name__}", "the stage %s failed", stage.name, error=error)
+            self._log_failure(stage, error)
         timings.append(Timing(stage.name, time.perf_counter() - started, outcome))
         return made
 
-    def _is_fast(self, stage: Stage, resolved: ResolvedModel) -> bool:
-        return self._seconds.get((stage.name, id(resolved.model)), math.inf) < min(FAST, stage.budget)
+    def _log_failure(self, stage: Stage, error: Exception) -> None:
+        self._log.warning(f"{stage.name} {type(error).__name__}", "the stage %s failed", stage.name, error=error)
+
+    def _is_fast(self, stage: Stage, resolved: ResolvedModel, request: StageRequest) -> bool:
+        return self._seconds.get(_key(stage, resolved, request), math.inf) < min(FAST, stage.budget)
 
     def _in_thread(self, stage: Stage, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
         if self._left_behind >= self.threads:
@@ -213,7 +251,7 @@ class Pipeline:
             try:
                 return stage.run(resolved, request, slate)
             finally:
-                self._remember(stage, resolved, time.perf_counter() - started)
+                self._remember(stage, resolved, request, time.perf_counter() - started)
 
         task = self.pool.submit(work)
         if not begun.wait(WAIT_SECONDS) and task.cancel():
@@ -224,9 +262,12 @@ class Pipeline:
             try:
                 return task.result(timeout=spare)
             except TimeoutError:
+                if task.done():
+                    # it ended at this moment, or the stage itself waited too long for something
+                    return task.result()
                 # the time that it worked counts, up to a limit for one that waits for something
                 spare = min(budget - clock.seconds(), deadline - time.monotonic())
-                if task.done() or spare <= 0:
+                if spare <= 0:
                     self._leave_behind(task)
                     raise
 
@@ -240,12 +281,17 @@ class Pipeline:
 
         task.add_done_callback(ended)
 
-    def _remember(self, stage: Stage, resolved: ResolvedModel, seconds: float) -> None:
+    def _remember(self, stage: Stage, resolved: ResolvedModel, request: StageRequest, seconds: float) -> None:
         """Remember how slow a stage was; one slow run is forgotten after some tens of requests."""
         if len(self._seconds) > MAX_TIMES:
             self._seconds.clear()
-        key = (stage.name, id(resolved.model))
+        key = _key(stage, resolved, request)
         self._seconds[key] = max(seconds, DECAY * self._seconds.get(key, 0.0))
+
+
+def _key(stage: Stage, resolved: ResolvedModel, request: StageRequest) -> tuple[str, bool, int]:
+    """What a time is remembered for; a search takes longer than a list."""
+    return stage.name, request.is_search, id(resolved.model)
 
 
 def _reason(timings: Sequence[Timing], request: StageRequest) -> Fallback:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -19,6 +20,18 @@ MIN_CANDIDATES, CANDIDATES_PER_ITEM = 200, 3
 
 def _no_rows() -> IntArray:
     return np.zeros(0, np.int64)
+
+
+class Relevance(NamedTuple):
+    """How well each item fits a search query.
+
+    Attributes:
+        scores: float32 [items], the higher the better; -inf for items that do not fit.
+        note: why nothing fits; empty if something does.
+    """
+
+    scores: NDArray[np.float32]
+    note: str = ""
 
 
 class ListKey(NamedTuple):
@@ -46,7 +59,7 @@ class StageRequest:
         has_new_events: whether some of them were taken after the run was made.
         hidden: int64 [m], rows of items that must not be shown.
         allowed: bool [items], items that may be shown; None for all.
-        similarity: float32 [items], how well each item fits the search query; -inf for no fit, None without a query.
+        relevance: computes how well each item fits the search query; None without a query.
         diversity: strength of the diversity slider, 0 to 1.
         novelty: strength of the novelty slider, 0 to 1.
         freshness: strength of the freshness slider, 0 to 1.
@@ -60,12 +73,17 @@ class StageRequest:
     has_new_events: bool = False
     hidden: IntArray = field(default_factory=_no_rows)
     allowed: NDArray[np.bool_] | None = None
-    similarity: NDArray[np.float32] | None = None
+    relevance: Callable[[], Relevance] | None = None
     diversity: float = 0.0
     novelty: float = 0.0
     freshness: float = 0.0
     list_key: ListKey | None = None
     is_narrowed: bool = False
+
+    @property
+    def is_search(self) -> bool:
+        """Whether items are searched for."""
+        return self.relevance is not None
 
     @property
     def n_candidates(self) -> int:

@@ -38,7 +38,7 @@ def recommend_batch(body: bodies.RecommendBatchBody, request: Request) -> Respon
 @router.post("/v1/similar", response_model=schemas.RecommendationList, responses=ITEM_ERRORS)
 async def similar(body: bodies.SimilarBody, request: Request) -> Response:
     """Items alike by behaviour and by content; what is popular with everybody is not preferred."""
-    fast = service_of(request).is_fast(RecommendRequest(model=body.model))
+    fast = service_of(request).is_fast(RecommendRequest(similar_to=body.item, model=body.model))
     with unknown_item_is_404():
         return await _respond(lambda: _similar(request, body), fast)
 
@@ -115,7 +115,7 @@ def _recommend_request(request: Request, body: bodies.RecommendBody) -> Recommen
 
 def _filters(body: bodies.ListBody) -> dict[str, FilterValue]:
     return {
-        column: value.model_dump(exclude_none=True) if isinstance(value, bodies.Bounds) else value
+        column: value.model_dump(exclude_none=True, by_alias=True) if isinstance(value, bodies.Condition) else value
         for column, value in body.filters.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
+from pydantic import JsonValue
 from starlette.responses import Response
 
 from palate.serving.api import response_schemas as schemas
@@ -24,13 +25,14 @@ async def healthz() -> Response:
 
 @router.get("/readyz", response_model=schemas.Readiness, responses={503: documented()[503]})
 async def readyz(request: Request) -> Response:
-    """The run that answers; 503 while requests are shed, the database does not answer, or the run is damaged."""
+    """The run that answers; 503 while requests are shed or the database does not answer."""
     health: Health = request.app.state.health
     fault = await health.fault()
     if fault is not None:
         return problem(request.scope, 503, fault.detail, hint=fault.hint)
-    snapshot = service_of(request).snapshot
-    return JsonResponse({"run": snapshot.fingerprint, "items": int(snapshot.active.sum())})
+    service = service_of(request)
+    state = {"run": service.snapshot.fingerprint, "items": int(service.snapshot.active.sum())}
+    return JsonResponse({**state, "warnings": list[JsonValue](service.warnings())})
 
 
 @router.get("/metrics", response_class=Response, responses=documented())
@@ -38,6 +40,7 @@ async def metrics(request: Request) -> Response:
     """Metrics for Prometheus."""
     health: Health = request.app.state.health
     collected: Metrics = request.app.state.metrics
-    sizes = {"items": int(service_of(request).snapshot.active.sum()), "events": await health.event_count()}
-    text = await run_apart("health", lambda: collected.exposition(lambda: sizes))
+    service = service_of(request)
+    sizes = {"items": int(service.snapshot.active.sum()), "events": await health.event_count()}
+    text = await run_apart("health", lambda: collected.exposition(lambda: sizes, len(service.warnings())))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

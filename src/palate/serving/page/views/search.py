@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from palate.core.errors import FeatureError, PalateError, UnsupportedError
+from palate.serving.availability import SearchUnavailable
 from palate.serving.content_similarity import REMEDY, shares_space
 from palate.serving.images import decode_base64, sanitize_image
 from palate.serving.page.cards import Card, item_card, item_cards
@@ -36,6 +37,7 @@ class SearchState:
         notes: parts of the request that were left out.
         error: why the search failed.
         hint: what the user can do.
+        status: HTTP status of the page.
     """
 
     text: str = ""
@@ -46,6 +48,7 @@ class SearchState:
     notes: tuple[str, ...] = ()
     error: str = ""
     hint: str = ""
+    status: int = 200
 
     @property
     def has_query(self) -> bool:
@@ -95,7 +98,7 @@ def search_by_image(request: Request, form: Form) -> Response:
         data = form.image or (decode_base64(earlier) if earlier else None)
         image = None if data is None else base64.b64encode(sanitize_image(data, IMAGE_SIDE)).decode()
     except FeatureError as error:
-        return _render(request, service, replace(state, error=error.message, hint=error.hint or ""))
+        return _render(request, service, replace(state, error=error.message, hint=error.hint or "", status=422))
     return _render(request, service, replace(state, image=image))
 
 
@@ -107,7 +110,7 @@ def _render(request: Request, service: RecommenderService, state: SearchState) -
     return render_page(
         request,
         "search.html",
-        422 if state.error else 200,
+        state.status,
         search=state,
         facets=catalog_facets(snapshot, request.query_params),
         filtered=bool(parse_filters(request.query_params)),
@@ -133,11 +136,11 @@ def _run(request: Request, service: RecommenderService, state: SearchState) -> S
     )
     try:
         response = service.recommend(query)
+    except SearchUnavailable:
+        return replace(state, error="The search could not be done just now.", hint="Try again in a moment.", status=503)
     except PalateError as error:
         hint = error.hint or ""
         if isinstance(error, UnsupportedError) and not hint:
             hint = "Search by the text alone, or by the image alone."
-        return replace(state, error=error.message, hint=hint)
-    if response.fallback in ("late", "failed"):
-        return replace(state, error="The search took too long just now.", hint="Try again in a moment.")
+        return replace(state, error=error.message, hint=hint, status=422)
     return replace(state, results=tuple(item_cards(service.snapshot, response.items)), notes=response.notes)
