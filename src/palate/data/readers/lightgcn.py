@@ -91,9 +91,10 @@ class LightGCNLayout:
         listed = {"item_list.txt": data.items, "user_list.txt": data.users}
         for name, catalog in listed.items():
             ids = catalog.ids.ids.cast(pl.String)
-            origin = catalog.frame["org_id"].cast(pl.String) if "org_id" in catalog.frame.columns else ids
-            rows = [" ".join(row) for row in zip(origin.to_list(), ids.to_list())]
-            (folder / name).write_text("\n".join([" ".join(_LISTED), *rows, ""]), encoding="utf-8")
+            known = "org_id" in catalog.frame.columns
+            origin = catalog.frame["org_id"].cast(pl.String).fill_null(ids) if known else ids
+            pairs = [" ".join(row) for row in zip(origin.to_list(), ids.to_list())]
+            (folder / name).write_text("\n".join([" ".join(_LISTED), *pairs, ""]), encoding="utf-8")
 
 
 def _is_ids(line: str) -> bool:
