@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from palate.serving.erase import ErasedUser, RunScrubber, UserEraser
 from palate.serving.events import Event, EventStore, StoredEvents
 from palate.serving.explain import explain
 from palate.serving.filters import FilterValue
-from palate.serving.images import sanitize_image, store_image
+from palate.serving.images import UNUSED_SECONDS, remove_unused_images, sanitize_image, store_image
 from palate.serving.index.vector_index import remove_unused
 from palate.serving.item_checks import Record, id_faults, item_faults
 from palate.serving.recommend import Recommender
@@ -113,6 +114,8 @@ class RecommenderService:
         self.replication.on_warm_up = self.recommender.warm_up
         self.replication.on_reloaded = self._remove_unused_indexes
         self._remove_unused_indexes()
+        self._next_sweep = 0.0
+        self._remove_unused_images()
         self.eraser = UserEraser(self.events, self.replication, scrubber)
         if poll_seconds:
             self.replication.watch(poll_seconds)
@@ -293,6 +296,7 @@ class RecommenderService:
         """
         self.find_item(item)
         self.replication.remove(item)
+        self._remove_unused_images()
 
     def erase_user(self, user: str) -> ErasedUser:
         """Erase a user's events, history and vectors.
@@ -393,6 +397,14 @@ class RecommenderService:
 
     def _remove_unused_indexes(self) -> None:
         remove_unused(self.indexes)
+
+    def _remove_unused_images(self) -> None:
+        """Now and then, remove images that no item has any more."""
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + UNUSED_SECONDS
+            # the item is removed whatever becomes of its image now
+            with suppress(DatabaseUnavailable):
+                remove_unused_images(self.images, self.catalog_log.images())
 
     def _forget_lists(self, tokens: Sequence[str]) -> None:
         """Forget the last lists of users who were erased."""
