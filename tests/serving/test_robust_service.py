@@ -438,8 +438,8 @@ def test_images_of_removed_items_go(opened, world, monkeypatch):
     assert len(files) == 2 and {f"{image}.jpg" for image in service.catalog_log.images()} == set(files)
 
     def sweep():
-        monkeypatch.setattr(service, "_next_sweep", 0.0)
-        service._remove_unused_images()
+        monkeypatch.setattr(service.catalog, "_next_sweep", 0.0)
+        service.catalog.sweep()
         return len(list(service.images.iterdir()))
 
     service.remove_item("one")
