@@ -34,3 +34,13 @@ def real_data():
         return root / name
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_in_pictures():
+    """Pictures are read by the built-in descriptors unless a test names an encoder, whatever is installed here."""
+    from palate.features import default_encoders
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(default_encoders.PACKAGES, "efficientnet_lite0", (("left_out_in_tests",), "pictures"))
+        yield

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 def light():
     """The encoders that need no weights, whatever is installed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("palate.features.plan.find_spec", lambda name: None)
+        patch.setattr("palate.features.default_encoders.find_spec", lambda name: None)
         yield
 
 

@@ -33,6 +33,7 @@ def test_fit_writes_a_whole_run(vbpr_run):
 def test_the_log_of_a_quiet_run_still_says_what_happened(vbpr_run):
     log = (vbpr_run / "log.txt").read_text()
     assert "model vbpr" in log and "recall@20" in log and "tiny-shop: leave_one_out" in log
+    assert "pictures: built-in descriptors; pip install 'palate[pictures]'" in log
 
 
 def test_no_checkpoint_is_left_behind(vbpr_run):
@@ -54,6 +55,7 @@ def test_a_sealed_fit_opens_nothing(kin_run):
     assert json.loads((out / "metrics.json").read_text()) == {}
     assert "sealed" in (out / "report.html").read_text()
     assert set(said["headline"][0]) == {"model", "valid recall@20", "seconds"}
+    assert said["encoders"] == {"text": "tfidf", "image": "image_stats", "attributes": "tfidf_attributes"}
 
 
 def test_evaluate_counts_openings_and_repeats_the_result(vbpr_run, shop, ask, tmp_path, monkeypatch):

@@ -86,6 +86,7 @@ def test_every_section_is_there(hostile):
     for heading in ("Headline", "People", "All measures", "What the mean hides", "Learning curves", "How it was made"):
         assert heading in text
     assert f"{fits['vbpr'].judgement.metrics['recall@20']:.4f}" in text
+    assert "pictures: built-in descriptors; pip install 'palate[pictures]'" in text
     assert "image_stats" in text and "3 epochs" in text and "opened test" in text
     assert "every interaction" in text and "leave_one_out" in text and "numpy" in text
 

@@ -8,7 +8,7 @@ import pytest
 from palate.core.errors import ConfigError
 from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
-from palate.features import plan as planning
+from palate.features import default_encoders
 from palate.features.encoders.make import make_encoder
 from palate.features.fitted import content_label
 from palate.features.plan import plan_content
@@ -31,7 +31,7 @@ def films() -> Dataset:
 @pytest.fixture
 def installed(monkeypatch):
     """MiniLM as if it were installed."""
-    monkeypatch.setattr(planning, "find_spec", lambda name: object())
+    monkeypatch.setattr(default_encoders, "find_spec", lambda name: object())
 
 
 def used(encoders: dict[str, str] | None) -> set[str]:

@@ -79,6 +79,7 @@ def check(
         order,
         tuple(sorted(issues, key=lambda issue: SEVERITIES.index(issue.severity))),
         data.guesses,
+        tuple(data.items.given),
     )
 
 

@@ -30,6 +30,7 @@ class CheckReport:
         order: see :func:`palate.data.leaks.order_statistics`.
         issues: problems, errors first.
         notes: guesses made while reading.
+        given: modalities whose vectors came with the data.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CheckReport:
     order: Mapping[str, float] = field(default_factory=dict)
     issues: tuple[DataIssue, ...] = ()
     notes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -61,10 +63,10 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
-        plain = {key: value for key, value in vars(self).items() if key not in ("issues", "notes")}
+        plain = {key: value for key, value in vars(self).items() if key not in ("issues", "notes", "given")}
         plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in plain.items()}
         issues = [issue.to_json() for issue in self.issues]
-        return {"ok": self.ok, **plain, "issues": issues, "notes": list(self.notes)}
+        return {"ok": self.ok, **plain, "issues": issues, "notes": list(self.notes), "given": list(self.given)}
 
     def render(self, width: int = 100, color: bool = False) -> str:
         """Tables of counts and modalities, then one line an issue.

@@ -18,6 +18,7 @@ from palate.evaluation.glossary import explained
 from palate.evaluation.known import KNOWN, is_random
 from palate.evaluation.thumbnails import Thumbnails
 from palate.evaluation.verdict import verdicts
+from palate.features.default_encoders import pictures_notes
 from palate.metrics.lists import hits_of
 from palate.training.deployment import deployment_of
 from palate.training.log import FitLog
@@ -77,7 +78,11 @@ def template_context(data: Dataset, fits: Mapping[str, FitResult]) -> dict[str, 
         "valid_metric": log.metric if log else "",
         "seconds": log.seconds if log else {},
         "people": people(data, main) if main.judgement is not None else [],
-        "notes": [*data.notes, *(f"{n}: row {fault.row + 1} {fault.reason}" for n, fault in _faults(main))][:30],
+        "notes": [
+            *pictures_notes((spec.modality, spec.encoder) for spec in deployment.content.main_plan.values()),
+            *data.notes,
+            *(f"{n}: row {fault.row + 1} {fault.reason}" for n, fault in _faults(main)),
+        ][:30],
         "features": [
             (
                 n,

@@ -32,6 +32,7 @@ from palate.evaluation.known import KNOWN, RANDOM, is_random
 from palate.evaluation.openings import one_opening, openings_of
 from palate.evaluation.report import flat_settings, write_report
 from palate.evaluation.verdict import verdicts
+from palate.features.default_encoders import pictures_notes
 from palate.features.plan import ContentPlan
 from palate.models.base import Recommender
 from palate.training import distributed
@@ -83,8 +84,9 @@ def run_fit(
         source: ``path``, ``layout`` and ``name`` of the data, kept for a later evaluation.
 
     Returns:
-        ``run``, the folder, ``headline``, rows of a table, ``verdict``, a sentence for each baseline, and
-        ``openings_of_test``, how often this test part was opened on this machine.
+        ``run``, the folder, ``headline``, rows of a table, ``verdict``, a sentence for each baseline,
+        ``openings_of_test``, how often this test part was opened on this machine, and ``encoders``, what read which
+        feature.
 
     Raises:
         ConfigError: for an unknown model or setting, or data that lack what the model requires.
@@ -98,7 +100,7 @@ def run_fit(
     rank, world = distributed.start()
     if rank:
         fit(main, data, seed=seed, content=content, checkpoint=work, init_from=init_from, device=device)
-        return {"run": str(out), "headline": [], "verdict": [], "openings_of_test": 0}
+        return {"run": str(out), "headline": [], "verdict": [], "openings_of_test": 0, "encoders": {}}
     check_output(out, "run", data.items.root)
     about = {"hash": data.hash, "split": str(data.spec), "seed": seed}
     about["fingerprint"] = fit_fingerprint(main, data, content, seed, given=[str(init_from or "")])
@@ -155,8 +157,12 @@ def _fit(
             if name not in fits and _affordable(name, data):
                 with stage(f"baseline {name}"):
                     fits[name] = fit_one(parse_model(name), data, content, seed, test)
-        for message in absent_content(deployment_of(fits[main.name].model).content.failures):
+        used = deployment_of(fits[main.name].model).content
+        for message in absent_content(used.failures):
             log.warning(message)
+        said = pictures_notes((spec.modality, spec.encoder) for spec in used.main_plan.values())
+        for message in said:
+            log.info("%s", message)
         openings = openings_of(data) if test else 0
         if test:
             log.info("test part opened %d times on this machine, this one included", openings)
@@ -173,7 +179,7 @@ def _fit(
             "seconds": {name: done.seconds for name, done in fits.items()},
             "openings_of_test": openings,
             "processes": world,
-            "notes": list(data.notes),
+            "notes": [*data.notes, *said],
             "source": dict(source or {}),
         }
 
@@ -185,7 +191,8 @@ def _fit(
 
         save(fits[main.name].model, out, facts, training_tensors=True, overwrite=overwrite, reports=reports)
     _clear(work)
-    return {"run": str(out), "headline": headline, "verdict": verdict, "openings_of_test": openings}
+    found = {"run": str(out), "headline": headline, "verdict": verdict, "openings_of_test": openings}
+    return found | {"encoders": {name: spec.encoder for name, spec in used.main_plan.items()}}
 
 
 def run_evaluate(run: str, load: Callable[[dict[str, Any]], Dataset]) -> dict[str, Any]:

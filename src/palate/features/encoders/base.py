@@ -94,6 +94,11 @@ class ContentEncoder(Encoder):
         """Whether it has a :meth:`network`."""
         return type(self).network is not ContentEncoder.network
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether encoders built on it read its vectors from the store, so that its network runs once."""
+        return self.trainable and self.kind == "pooled"
+
     def copy_files(self, folder: Path) -> None:
         """Copy files that the encoder needs and that exist only on this machine (weights) into ``folder``."""
         return

@@ -37,6 +37,10 @@ class MiniLM(HfText):
         self.options = {"output": output, "max_length": self.max_length}
 
     @property
+    def shared_space(self) -> str | None:
+        return f"{self.name}:{self.weights}" if self.pooled else None
+
+    @property
     def settings(self) -> dict[str, Any]:
         return {**self.options, "weights": self.weights}
 

@@ -13,12 +13,13 @@ from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError, FeatureError, NotFittedError
 from palate.core.files import digest
 from palate.features.encoders.base import ContentEncoder, FittedContentEncoder
+from palate.features.encoders.derived import DerivedEncoder, Encode
 
 _BATCH = 256
 
 
 @encoders.register("pca")
-class Pca(FittedContentEncoder):
+class Pca(DerivedEncoder):
     """Centred projection on the leading principal components of the vectors of an inner encoder, itself not fitted.
 
     Args:
@@ -52,13 +53,18 @@ class Pca(FittedContentEncoder):
             return min(int(self.options["dim"]), self.of.dim)
         return int(self.components.shape[1])
 
-    def read(self, raw: Raw) -> Any:
-        return self.of.read(raw)
+    @property
+    def parts(self) -> tuple[ContentEncoder, ...]:
+        assert isinstance(self.of, ContentEncoder)
+        return (self.of,)
 
-    def embed(self, contents: list[Any]) -> NDArray[np.float32]:
+    def derive(self, values: list[NDArray[np.generic]]) -> NDArray[np.float32]:
         if self.mean is None or self.components is None:
             raise NotFittedError("the encoder pca is not fitted", hint="call fit(raws) or load_encoder(folder)")
-        return ((np.asarray(self.of.embed(contents), np.float64) - self.mean) @ self.components).astype(np.float32)
+        return ((np.asarray(values[0], np.float64) - self.mean) @ self.components).astype(np.float32)
+
+    def fit_stored(self, encode: Encode, batch: Sequence[Raw], texts: Sequence[Raw]) -> None:
+        self.fit_features([encode(self.of, batch)])
 
     def fit(self, batch: Sequence[Raw]) -> Pca:
         """Encode ``batch`` with the inner encoder and learn from the rows that have content.
