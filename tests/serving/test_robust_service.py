@@ -456,3 +456,9 @@ def test_images_of_removed_items_go(opened, world, monkeypatch):
     assert len(list(service.images.iterdir())) == 2 and sweep() == 2
     again = opened()
     assert sorted(again.snapshot.images.values()) == sorted(service.images.iterdir())
+
+
+@pytest.mark.parametrize("name", ["knn", "vectors", "mmr", "blend"])
+def test_warming_up_any_run_is_quiet(opened, name, caplog):
+    opened(name).warm_up()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
