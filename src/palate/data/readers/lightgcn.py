@@ -98,9 +98,9 @@ class LightGCNLayout:
 
 
 def _is_ids(line: str) -> bool:
-    """Whether a line looks like ids rather than words: most of its entries hold a digit."""
+    """Whether a line looks like ids rather than words: half of its entries or more hold a digit."""
     entries = line.split()
-    return 2 * sum(any(sign.isdigit() for sign in entry) for entry in entries) > len(entries)
+    return 2 * sum(any(sign.isdigit() for sign in entry) for entry in entries) >= len(entries)
 
 
 def _lines(file: Path) -> pl.DataFrame:
