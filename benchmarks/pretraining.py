@@ -12,6 +12,7 @@ recommendation must vanish there. Cells are kept under PALATE_WORK.
 Judges differ from point to point. To compare kinds of supervision, the encoders of all systems that learnt in the
 simulated shop are asked one more question, the same for all: which new items do people take? Each is held against its
 own towers as they were before training, for systems read different modalities and these differ in what they can tell.
+With ``--only`` the rows of other systems stay as they were measured; a row names the code that it was measured with.
 Written: ``results/pretraining.*``, and the plot of quality against cost in ``docs/pictures/supervision.svg``.
 """
 
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import ROOT, WORK, keep
+from _common import RESULTS, ROOT, WORK, keep
 from _points import READY, Judge, Point, nearest, recalled, shop
 from _supervision_plot import draw
 from palate.contracts import Pretrainer, parse, pretrainers
@@ -36,6 +37,7 @@ from palate.core.encoder import Encoder
 from palate.core.files import atomic_path, digest, read_json, write_json
 from palate.core.progress import set_mode, track
 from palate.data.dataset import Dataset
+from palate.evaluation.code_version import code_version
 from palate.evaluation.openings import one_opening, open_test
 from palate.evaluation.runs import command_line
 from palate.features.plan import find_encoder
@@ -48,6 +50,14 @@ CELLS = WORK / "pretraining"
 IN_SHOP = {"shop", "content", "catalogue", "searching", "asking"}
 """Data with the items and clicks of the shop, whatever else people tell there."""
 NOISE = 64
+RANDOM_JUDGE = "measured when regions were those of a network with random weights; it was not measured again."
+BEFORE = {
+    "uniter": RANDOM_JUDGE, "scale": RANDOM_JUDGE, "k3m": RANDOM_JUDGE,
+    "patch_atoms": "the ablation without whitening also lost the start from patches, and `epochs=0` lost whitening and "
+    "principal components as well.",
+    "visual_encoder": "`stages=[views]` had half the epochs.",
+}  # fmt: skip
+"""What was different in rows that do not name their code."""
 
 
 def points(only: set[str]) -> list[Point]:
@@ -121,7 +131,7 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
     """Whole against ablation, paired by unit within each seed; and in one world without effect."""
     out: dict[str, Any] = {
         "system": point.system, "supervision": point.supervision, "claim": point.claim, "data": point.data.__name__,
-        "real": point.real, "whole": point.whole, "ablation": point.ablation,
+        "real": point.real, "whole": point.whole, "ablation": point.ablation, "code": code_version(),
     }  # fmt: skip
     for effect, worlds in ((True, seeds), (False, seeds[:1])):
         pairs = [
@@ -235,6 +245,17 @@ def verdicts(rows: list[dict[str, Any]]) -> dict[str, int]:
     }  # fmt: skip
 
 
+def notes(rows: list[dict[str, Any]]) -> list[str]:
+    """What is to be known of rows that were measured before their system or their judge became what it is."""
+    told = [
+        "An ablation `epochs=0` has no budget at all, and an encoder as it comes has other parameters.",
+        "In rows that do not name their code, the judge of new items centred vectors by the mean over all items, new "
+        "ones included, without their labels.",
+    ]
+    old = {found["system"] for found in rows if "code" not in found}
+    return told + [f"{name}: {BEFORE[name]}" for name in sorted(old & BEFORE.keys())]
+
+
 def _verdict_line(found: dict[str, int]) -> str:
     return (
         f"Of {found['claims']} claims {found['shown']} are shown (interval above 0), {found['contradicted']} are "
@@ -255,7 +276,7 @@ def _gap(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="systems, separated by commas; measured but not written")
+    parser.add_argument("--only", default="", help="systems, separated by commas; other rows stay")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=4, help="seed")
     parser.add_argument("--part", default="0/1", help="i/n: every n-th system from the i-th, measured but not written")
@@ -267,11 +288,18 @@ def main() -> None:
     systems = sorted({point.system for point in chosen})[first::step]
     mine = [point for point in chosen if point.system in systems]
     rows = [row(point, seeds) for point in track(mine, "points")]
-    if step == 1 and not args.only:
-        rows.sort(key=lambda found: (found["supervision"], found["system"]))
+    if step == 1:
+        kept = read_json(RESULTS / "pretraining.json") if args.only else {"rows": [], "summary": []}
+        if args.only and kept["seeds"] != list(seeds):
+            raise SystemExit(f"the other rows have seeds {kept['seeds']}")
+        rows = [*(old for old in kept["rows"] if old["system"] not in systems), *rows]
+        asked = [*(old for old in kept["summary"] if old["system"] not in systems), *summary(chosen, seeds)]
+        for found in (rows, asked):
+            found.sort(key=lambda one: (one["supervision"], one["system"]))
         result = {
-            "rows": rows, "verdicts": verdicts(rows), "summary": summary(chosen, seeds), "chance": chance(seeds),
-            "seeds": list(seeds), "versions": versions(), "command": command_line(),
+            "rows": rows, "verdicts": verdicts(rows), "summary": asked, "chance": kept.get("chance") or chance(seeds),
+            "seeds": list(seeds), "notes": notes(rows), "openings_known": kept.get("openings_known", 0) + 1,
+            "versions": versions(), "command": command_line(),
         }  # fmt: skip
         keep("pretraining", result, page(result))
         draw(result, ROOT / "docs" / "pictures" / "supervision.svg")

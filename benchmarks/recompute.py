@@ -44,20 +44,6 @@ OPENINGS = {
 draws of new movies by five."""
 
 
-NOTES = [
-    "BM3, LGMRec and MMGCN were measured before their faithful presets scored items that nobody took as the public "
-    "code does (BM3, LGMRec) and left out the short last batch (MMGCN); they were not trained again since.",
-]
-
-POINT_NOTES = [
-    "Rows with settings that have changed since were not measured again. Of patch_atoms, the ablation without "
-    "whitening also lost the start from patches, and `epochs=0` lost whitening and principal components as well; of "
-    "visual_encoder, `stages=[views]` had half the epochs. The judge of new items centred vectors by the mean over all "
-    "items, new ones included, without their labels. An ablation `epochs=0` has no budget at all, and an encoder as it "
-    "comes has other parameters.",
-]
-
-
 def over_draws(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
     """Difference of two systems with one mean for each draw or world of each.
 
@@ -194,8 +180,9 @@ def points() -> None:
         if "no effect" in row:
             row["no effect"] |= dict.fromkeys(("low", "high", "p"))
     result["verdicts"] = pretraining.verdicts(result["rows"])
-    result["notes"] = POINT_NOTES
-    keep("pretraining", result | {"openings_known": OPENINGS["pretraining"]}, pretraining.page(result))
+    known = max(OPENINGS["pretraining"], result.get("openings_known", 0))
+    result |= {"notes": pretraining.notes(result["rows"]), "openings_known": known}
+    keep("pretraining", result, pretraining.page(result))
 
 
 def worlds() -> None:
@@ -216,9 +203,11 @@ def presets() -> None:
     result = read_json(RESULTS / "faithful.json")
     for row in result["table"]:
         row.pop("within 3 % or seed noise", None)
-        row |= faithful.verdict(row["ours by seed"], row["public by seed"])
-    page = faithful.markdown(result["table"]) + "\n" + "\n".join(NOTES) + "\n"
-    keep("faithful", result | {"openings_known": OPENINGS["faithful"], "notes": NOTES}, page)
+        if len(row.get("public by seed", ())) >= faithful.PUBLIC:
+            row |= faithful.verdict(row["ours by seed"], row["public by seed"])
+    known = max(OPENINGS["faithful"], result.get("openings_known", 0))
+    result |= {"openings_known": known, "notes": faithful.notes(result["table"])}
+    keep("faithful", result, faithful.markdown(result["table"]))
 
 
 def main() -> None:

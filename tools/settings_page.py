@@ -52,7 +52,8 @@ def _section(kind: type[Model], shared: dict[str, Setting]) -> str:
     lines = f"\nPresets: {'; '.join(presets)}.\n" if presets else ""
     python = f"`palate.models.{kind.__name__}`. " if kind.task_name != "pretrain" else ""
     settings = table(own) if own else "No settings of its own.\n"
-    return f"### {kind.name}\n{python}{kind.paper}\n\n{settings}{more}{lines}"
+    caution = f"\n\nCaution: {kind.caution}." if kind.caution else ""
+    return f"### {kind.name}\n{python}{kind.paper}{caution}\n\n{settings}{more}{lines}"
 
 
 def _preset(values: object) -> str:

@@ -111,7 +111,10 @@ def test_models_fits_a_terminal_marks_the_default_and_explains_abilities(call, m
 
 
 def test_one_model_is_shown_with_its_paper_and_settings(call, ask):
+    assert "unified_io2: training from scratch did not help where measured" in " ".join(call("models").split())
+    assert "caution: training did not help" in " ".join(call("models", "recobert").split())
     shown = " ".join(call("models", "ease").split())
+    assert "caution" not in shown
     assert "Embarrassingly Shallow Autoencoders for Sparse Data" in shown and "max_items" in shown
     assert ask("models", "ease")["name"] == "ease"
     with pytest.raises(ConfigError, match="did you mean ease"):
@@ -313,6 +316,23 @@ def _environment() -> dict[str, str]:
 def test_a_rule_that_cannot_be_read_is_refused(shop, call, text):
     with pytest.raises(ConfigError, match="cannot read the rule"):
         call("check", shop, "--positive", text)
+
+
+BAD_RULES = (
+    "nothing>=1", "stars=good", "user_id=u1", "rating>=x", "rating>=4,weight>0", "event=buy", "label>=1", "rating=5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", BAD_RULES)
+def test_a_rule_that_does_not_fit_the_log_is_one_line(shop, rule, capsys, monkeypatch):
+    from palate.cli.main import run
+
+    monkeypatch.setattr("sys.argv", ["palate", "check", str(shop), "--positive", rule])
+    with pytest.raises(SystemExit) as stop:
+        run()
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and not said.out
+    assert said.err.startswith("error: ") and len(said.err.splitlines()) == 1
 
 
 def test_set_needs_key_and_value_and_known_keys(shop, call, tmp_path):

@@ -1,6 +1,7 @@
 """From data to a run and back: fit, evaluate, recommend, add, export."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -468,3 +469,37 @@ def test_onnx_graph_ranks_as_the_scorer_does(vbpr_run, ask, tmp_path):
     best = np.argsort(-(user @ items.T), axis=1, kind="stable")[:, :4]
     assert np.array_equal(ranked, best)
     np.testing.assert_allclose(scores, np.take_along_axis(user @ items.T, best, axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_recommend_says_why(kin_run, ask, call):
+    taken = ("--history", "i3,i6", "-k", 3)
+    plain, told = ask("recommend", kin_run[0], *taken), ask("recommend", kin_run[0], *taken, "--why")
+    assert [{key: value for key, value in row.items() if key != "why"} for row in told] == plain
+    assert all(row["why"].startswith("Recommended because you liked ") for row in told)
+    known = ask("recommend", kin_run[0], "--user", "u3", "-k", 2, "--why")
+    assert all("because you liked" in row["why"] for row in known)
+    nobody = ask("recommend", kin_run[0], "--user", "nobody", "--on-unknown", "fallback", "-k", 2, "--why")
+    assert [row["why"] for row in nobody] == ["Popular: nothing is known of the user"] * 2
+    assert "Recommended" in call("recommend", kin_run[0], *taken, "--why")
+    with pytest.raises(ConfigError, match="--why"):
+        call("recommend", kin_run[0], "--user", "u3", "--why", "--out", "lists.csv")
+
+
+def test_an_empty_list_is_said(kin_run, call):
+    everything = ",".join(f"i{at}" for at in range(N_ITEMS))
+    assert call("recommend", kin_run[0], "--history", everything, "-k", 3).strip() == "nothing left for this history"
+
+
+def test_threads_are_limited(kin_run, ask, monkeypatch):
+    import torch
+
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "2")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        ask("recommend", kin_run[0], "--user", "u3", "-k", 1, "--threads", 1)
+        assert torch.get_num_threads() == 1 and {os.environ[name] for name in names} == {"1"}
+    finally:
+        torch.set_num_threads(before)

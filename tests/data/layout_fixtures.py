@@ -259,4 +259,162 @@ def amazon_text_layout(root: Path):
     return root
 
 
+def movielens_layout(root: Path):
+    genres = ("Animation|Children's", "Drama", "(no genres listed)")
+    movies = [f'{i + 1}::The "Café": no. {i} (19{60 + i})::{genres[i % 3]}' for i in range(N_ITEMS)]
+    (root / "movies.dat").write_text("\n".join(movies) + "\n", encoding="latin-1")
+    lines = [f"{u + 1}::{i + 1}::{1 + (u + i) % 5}::{t}" for u, i, t in walk()] + ["1::952::4::1500000000"]
+    (root / "ratings.dat").write_text("\n".join(lines) + "\n")
+    users = [f"{u + 1}::{'FM'[u % 2]}::{25 + u}::{u % 4}::0{1000 + u}" for u in range(N_USERS)]
+    (root / "users.dat").write_text("\n".join(users) + "\n")
+    return root
+
+
+def movielens_csv_layout(root: Path):
+    lines = [f"{u + 1},{i + 1},{0.5 + (u + i) % 10 / 2},{t}" for u, i, t in walk()]
+    (root / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(lines))
+    movies = [
+        f'{i + 1},"Movie, The ""{i}"" (2001)",{"Drama|War" if i % 3 else "(no genres listed)"}' for i in range(N_ITEMS)
+    ]
+    (root / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(movies), encoding="utf-8")
+    links = [f"{i + 1},0{114700 + i},{i}" for i in range(N_ITEMS)]
+    (root / "links.csv").write_text("movieId,imdbId,tmdbId\n" + "\n".join(links))
+    (root / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,funny,1500000000\n")
+    return root
+
+
+def movielens_100k_layout(root: Path):
+    lines = [f"{u + 1}\t{i + 1}\t{1 + (u + i) % 5}\t{t}" for u, i, t in walk()]
+    (root / "u.data").write_text("\n".join(lines) + "\n")
+    flags = ["|".join(str(int(at in (i % 19, 8))) for at in range(19)) for i in range(N_ITEMS)]
+    date = lambda i: "" if i == 4 else f"{1 + i:02}-Jan-1995"  # noqa: E731
+    movies = [
+        f"{i + 1}|Amélie {i} (1995)|{date(i)}||http://us.imdb.com/M/title-exact?{i}|{flags[i]}" for i in range(N_ITEMS)
+    ]
+    (root / "u.item").write_text("\n".join(movies) + "\n", encoding="latin-1")
+    users = [f"{u + 1}|{20 + u}|{'FM'[u % 2]}|{('writer', 'none')[u % 2]}|0{5000 + u}" for u in range(N_USERS)]
+    (root / "u.user").write_text("\n".join(users) + "\n")
+    (root / "ua.base").write_text("1\t1\t5\t1500000000\n")
+    return root
+
+
+def lightgcn_layout(root: Path):
+    by_user = {}
+    for u, i, _ in walk():
+        by_user.setdefault(u, []).append(i)
+    train = [f"{u} " + " ".join(map(str, by_user[u][2:])) for u in sorted(by_user)]
+    test = [f"{u} " + " ".join(map(str, by_user[u][:2])) if u % 4 else f"{u} " for u in sorted(by_user)]
+    (root / "train.txt").write_text("\n".join([*train, "12 ", "13"]) + "\n")
+    (root / "test.txt").write_text("\n".join(test) + "\n")
+    (root / "item_list.txt").write_text("org_id remap_id\n" + "\n".join(f"B{9000 + i} {i}" for i in range(N_ITEMS + 1)))
+    return root
+
+
+def lastfm_layout(root: Path):
+    lines = [f"{u + 2}\t{i + 1}\t{10 + (u * i) % 999}" for u, i, _ in walk()]
+    (root / "user_artists.dat").write_text("userID\tartistID\tweight\n" + "\n".join(lines) + "\n")
+    names = ['"Weird Al" Yankovic', "Björk", "NULL", "Guns N' Roses; live"]
+    artists = [f"{i + 1}\t{names[i % 4]} {i}\thttp://www.last.fm/music/{i}\thttp://img/{i}.jpg" for i in range(N_ITEMS)]
+    (root / "artists.dat").write_text("id\tname\turl\tpictureURL\n" + "\n".join(artists) + "\n", encoding="utf-8")
+    (root / "tags.dat").write_bytes("tagID\ttagValue\n1\tchanson fran\u00e7aise\n".encode("latin-1"))
+    return root
+
+
+def lastfm_360k_layout(root: Path):
+    sha = lambda u: f"{u:02}" + "e3" * 19  # noqa: E731
+    mbid = lambda i: "" if i % 5 == 0 else f"{i:08}-7f41-4a97-bb8b-21541527f805"  # noqa: E731
+    lines = [f'{sha(u)}\t{mbid(i)}\tartist "{i}" ä\t{1 + (u * i) % 999}' for u, i, _ in walk()]
+    (root / "usersha1-artmbid-artname-plays.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    people = [
+        f"{sha(u)}\t{('f', 'm', '')[u % 3]}\t{'' if u == 2 else 20 + u}\tGermany\tFeb {1 + u}, 2007"
+        for u in range(N_USERS)
+    ]
+    (root / "usersha1-profile.tsv").write_text("\n".join(people) + "\n", encoding="utf-8")
+    return root
+
+
+def book_crossing_layout(root: Path):
+    lines = [f'"{u + 276725}";"0{374157065 + i}";"{(u + i) % 11}"' for u, i, _ in walk()] + [
+        '"276725";"034545104X";"0"'
+    ]
+    (root / "BX-Book-Ratings.csv").write_text(
+        '"User-ID";"ISBN";"Book-Rating"\n' + "\n".join(lines) + "\n", encoding="latin-1"
+    )
+    titles = ['A \\"Real\\"; Story &amp; more', "Café", 'The End: \\"Faithful\\"', "Plain; or not"]
+    head = ["ISBN", "Book-Title", "Book-Author", "Year-Of-Publication", "Publisher"]
+    head += [f"Image-URL-{size}" for size in "SML"]
+    fields = lambda i: (0 if i == 3 else 1990 + i, "Press", *[f"http://images.amazon.com/{i}{size}" for size in "SML"])  # noqa: E731
+    quoted = lambda *row: ";".join(f'"{value}"' for value in row)  # noqa: E731
+    rows = [(f"0{374157065 + i}", f"{titles[i % 4]} {i}", f"Writer {i % 3}", *fields(i)) for i in range(N_ITEMS)]
+    head, books = quoted(*head) + "\n", [quoted(*row) for row in rows]
+    (root / "BX-Books.csv").write_text(head + "\n".join(books) + "\n", encoding="latin-1")
+    users = [
+        f'"{u + 276725}";"málaga, n/a, spain";{"NULL" if u % 2 else chr(34) + str(20 + u) + chr(34)}'
+        for u in range(N_USERS)
+    ]
+    (root / "BX-Users.csv").write_text('"User-ID";"Location";"Age"\n' + "\n".join(users) + "\n", encoding="latin-1")
+    return root
+
+
+def hm_layout(root: Path):
+    day = lambda t: f"2018-{9 + t // 40:02}-{1 + t % 28:02}"  # noqa: E731
+    lines = [
+        f"{day(n)},{u:04}{'ab' * 30},0{108775015 + i},0.0{50 + i},{1 + u % 2}" for n, (u, i, _) in enumerate(walk())
+    ]
+    head = "t_dat,customer_id,article_id,price,sales_channel_id\n"
+    (root / "transactions_train.csv").write_text(head + "\n".join(lines))
+    head = "article_id,product_code,prod_name,product_type_no,product_type_name,colour_group_code,colour_group_name"
+    head += ",detail_desc"
+    articles = [
+        f'0{108775015 + i},0{108775 + i},Strap top ({i}),{253 + i},"Vest, top",0{i % 3},Black,'
+        + (f'"Jersey ""top"" {i}, narrow"' if i % 4 else "")
+        for i in range(N_ITEMS)
+    ]
+    (root / "articles.csv").write_text(head + "\n" + "\n".join(articles))
+    people = [f"{u:04}{'ab' * 30},{'1.0' if u % 2 else ''},,ACTIVE,NONE,{20 + u},{u:02}ff" for u in range(N_USERS)]
+    head = "customer_id,FN,Active,club_member_status,fashion_news_frequency,age,postal_code"
+    (root / "customers.csv").write_text(head + "\n" + "\n".join(people))
+    for i in range(0, N_ITEMS, 2):
+        picture(root / "images" / "010", f"0{108775015 + i}.jpg", i)
+    return root
+
+
+def retailrocket_layout(root: Path):
+    kinds = ("view", "addtocart", "transaction")
+    lines = [f"{t * 1000 + 7},{u + 257597},{kinds[i % 3]},{i + 355908},{i if i % 3 == 2 else ''}" for u, i, t in walk()]
+    (root / "events.csv").write_text("timestamp,visitorid,event,itemid,transactionid\n" + "\n".join(lines))
+    head = "timestamp,itemid,property,value"
+    early = [f"1435460400000,{i + 355908},categoryid,{1000 + i % 3}" for i in range(N_ITEMS)]
+    late = [f"1441508400000,{i + 355908},categoryid,{1000 + (i + 1) % 3}" for i in range(0, N_ITEMS, 2)]
+    words = [f"1435460400000,{i + 355908},{790 + i % 2},n552.000 639502 n720.000" for i in range(N_ITEMS)]
+    there = [f"143546040000{at},{i + 355908},available,{at}" for i in range(N_ITEMS) for at in (0, 1)]
+    (root / "item_properties_part1.csv").write_text("\n".join([head, *late, *words]))
+    (root / "item_properties_part2.csv").write_text(
+        "\n".join([head, *early, *there, "1435460400000,99,categoryid,1000"])
+    )
+    (root / "category_tree.csv").write_text("categoryid,parentid\n1000,213\n1001,213\n1002,9\n213,9\n9,\n")
+    return root
+
+
+def steam_layout(root: Path):
+    day = lambda n: f"2017-{1 + n // 28:02}-{1 + n % 28:02}"  # noqa: E731
+    reviews = [
+        {"username": f"Jürgen \u2019{u}", "hours": 0.5 * i, "products": 3, "product_id": str(72528 + i), "date": day(n),
+         "text": "it's \"good\"\n", "early_access": False, "page": 1, "page_order": 0}
+        for n, (u, i, _) in enumerate(walk())
+    ]  # fmt: skip
+    (root / "steam_reviews.json").write_text("\n".join(map(repr, reviews)), encoding="utf-8")
+    games = [
+        {"publisher": "Kotoshiro", "genres": ["Action", "Indie"] if i % 3 else [], "app_name": f"Game &amp; {i}",
+         "title": f"Game {i}", "url": "http://x", "release_date": "2018-01-04", "tags": ["Strategy", "It's RPG"],
+         "price": "Free To Play" if i % 4 == 0 else 4.99, "early_access": False, "id": str(72528 + i),
+         "specs": ["Single-player"], "developer": None if i == 2 else "Kotoshiro", "sentiment": "Mixed"}
+        for i in range(N_ITEMS - 1)
+    ]  # fmt: skip
+    lines = [repr(game).replace("': '", "': u'") for game in games] + [repr({"app_name": "no id", "price": 1})]
+    with gzip.open(root / "steam_games.json.gz", "wt", encoding="utf-8") as handle:
+        handle.write("\n".join(lines))
+    return root
+
+
 LAYOUTS = {name.removesuffix("_layout"): make for name, make in list(globals().items()) if name.endswith("_layout")}

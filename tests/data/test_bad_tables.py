@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
+import shutil
 import tracemalloc
+import unicodedata
 import warnings
 
 import polars as pl
@@ -12,6 +15,7 @@ from palate.core.errors import DataError, PalateError
 from palate.data.check import check
 from palate.data.dataset import Dataset
 from palate.data.load import load
+from palate.data.media import SAMPLE
 from palate.data.tables import read_table
 
 ITEMS = b"id,title,kind\n1,A red lamp,a\n2,A blue chair,b\n3,A green door,a\n"
@@ -355,6 +359,36 @@ def test_media_inside_the_folder(tmp_path):
     moved.symlink_to(root)
     assert all(path.is_file() for path in load(root).items.raw("image"))
     assert all(path.is_file() for path in load(moved).items.raw("image"))
+
+
+@pytest.mark.parametrize("written, kept", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("joint", ["/", chr(92)])
+def test_accents_of_media_paths_may_be_composed_or_not(written, kept, joint, tmp_path):
+    path = f"café{joint}thé.png"
+    items = f"id,title,picture\n1,a b,{unicodedata.normalize(written, path)}\n"
+    root = folder(tmp_path / "shop", items.encode(), settings="items: {id: id, image: picture}\n")
+    file = root / unicodedata.normalize(kept, "café") / unicodedata.normalize(kept, "thé.png")
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    assert load(root).items.raw("image") == [file]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 3 * SAMPLE, 10 * SAMPLE])
+def test_the_hash_sees_a_replaced_picture_of_equal_size_and_time(size, tmp_path):
+    items = b"id,title,picture\n1,a b,1.png\n2,c d,2.png\n"
+    root = folder(tmp_path / "shop", items, settings="items: {id: id, image: picture}\n")
+    content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    (root / "1.png").write_bytes(content)
+    before, status = load(root).hash, (root / "1.png").stat()
+    for at in {0, size // 2, size - 1}:
+        (root / "1.png").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        os.utime(root / "1.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert load(root).hash != before
+    (root / "1.png").write_bytes(content)
+    assert load(root).hash == before
+    moved = tmp_path / "elsewhere" / "shop"
+    shutil.copytree(root, moved)
+    assert load(moved).hash == before
 
 
 def test_enough_bad_tables():

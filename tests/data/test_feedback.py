@@ -76,3 +76,24 @@ def test_rules_name_columns_of_the_log():
     with pytest.raises(DataError, match="stars") as caught:
         data_of({"starz": ">=4"}, stars=[1, 5, 3, 4])
     assert "did you mean stars" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "values, positives", [([1, -1, 0, 1], 2), ([1, -1, 1, 1], 3), ([-1, -1, 0, 0], 0), ([True, False, True, True], 3)]
+)
+@pytest.mark.parametrize("name", ["label", "feedback", "is_like", "vote"])
+def test_signs_and_truth_are_labels(values, positives, name):
+    data = data_of(**{name: values})
+    assert str(data.positive) == "label >=1" and len(data.positives) == positives
+
+
+def test_labels_of_1_and_2_are_not_taken_for_dislike():
+    assert data_of(label=[1, 2, 2, 1]).positive.accepts_all and data_of(label=[1, 1, 1, 1]).positive.accepts_all
+
+
+@pytest.mark.parametrize(
+    "yes, no", [("yes", "no"), ("Y", "N"), ("like", "dislike"), ("up", "down"), ("TRUE?", "False")]
+)
+def test_words_of_refusal_in_a_label_are_counted(yes, no):
+    (issue,) = [issue for issue in data_of(clicked=[yes, no, no, yes]).issues if issue.code == "negative_events"]
+    assert issue.count == 2 and no in issue.message and f"positive: {{event: [{yes}]}}" in issue.hint

@@ -204,3 +204,34 @@ def test_an_event_without_a_part_is_refused():
     with pytest.raises(DataError, match="part is not 0, 1 or 2") as caught:
         Dataset.from_frames(pl.DataFrame({"id": [1, 2]}), pl.DataFrame(log))
     assert caught.value.row == 2
+
+
+def test_users_are_read_as_items_are():
+    users = pl.DataFrame(
+        {
+            "user": ["u", "v", "w"],
+            "income": ["$1,299.00", "$5", None],
+            "bio": ["<p>hi <b>you</b></p>", "A &amp; B, or not", "plain words"],
+            "likes": ["['red', 'blue']", "['red']", "[]"],
+            "size": ["{'w': 1}", "{'w': 2}", "{'w': 1}"],
+            "zip": ["06511", "00501", "10001"],
+            "age": [30, 41, 25],
+        }
+    )
+    data = build(users=users)
+    frame, kinds = data.users.frame, data.users.kinds
+    assert frame["income"].to_list() == [1299.0, 5.0, None] and frame["age"].to_list() == [30, 41, 25]
+    assert frame["bio"].to_list() == ["hi you", "A & B, or not", "plain words"]
+    assert frame["likes"].to_list() == [["red", "blue"], ["red"], []] and frame["size.w"].to_list() == [1, 2, 1]
+    assert frame["zip"].to_list() == ["06511", "00501", "10001"]
+    assert dict(kinds) == dict.fromkeys(("income", "bio", "likes", "size.w", "zip", "age"), "attributes")
+    codes = {(issue.code, issue.column) for issue in data.issues}
+    assert {("number_in_text", "income"), ("html_removed", "bio"), ("list_in_text", "likes")} <= codes
+    assert any(note.startswith("users: income: ") for note in data.notes)
+    assert not any("items:" in (issue.hint or "") for issue in data.issues if issue.column in users.columns)
+
+
+def test_a_table_of_users_that_nobody_of_the_log_is_in_is_a_warning():
+    data = build(users=pl.DataFrame({"user": ["x", "y"], "age": [1, 2]}))
+    (issue,) = [issue for issue in data.issues if issue.code == "user_without_row"]
+    assert issue.severity == "warning" and "none of" in issue.message

@@ -81,3 +81,17 @@ def write(cents, mark, currency):
 def test_any_amounts_in_any_locale_come_back(amounts, mark, currency):
     read = number_column(pl.Series([write(cents, mark, currency) for cents in amounts]))
     assert read.values.to_list() == pytest.approx([cents / 100 for cents in amounts])
+
+
+@pytest.mark.parametrize(
+    "text, value", [("₹1,23,456.00", 123456), ("12,34,567", 1234567), ("−4", -4), ("$ −1,299.50", -1299.5)]
+)
+def test_groups_of_two_and_the_sign_of_minus(text, value):
+    number = parse_number(text)
+    assert number is not None and number.value(".") == value
+
+
+@pytest.mark.parametrize("text", ["1,23", "1,23,45", "123,45,678", "1,2,345"])
+def test_other_groups_are_no_thousands(text):
+    number = parse_number(text)
+    assert number is None or number.decimal == ","

@@ -6,6 +6,7 @@ import pytest
 
 import palate
 from palate.core.errors import DataError
+from palate.data.check import check
 from palate.data.load import write
 from palate.simulation.world import World
 
@@ -63,3 +64,28 @@ def test_the_simulated_shop_keeps_its_searches(tmp_path):
     write(data, tmp_path / "again", "folder")
     again = palate.load(tmp_path / "again").searches
     assert triples(again) == triples(data.searches) and np.array_equal(again.times, data.searches.times)
+
+
+def test_a_query_that_no_table_has_is_named_by_file_and_row(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\na,a red lamp\nb,a blue lamp\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,a\nv,b\n")
+    (tmp_path / "queries.csv").write_text("id,text\n01,red\n")
+    (tmp_path / "searches.csv").write_text("user_id,item_id,q,query\nu,a,,01\nv,b,,099\n")
+    with pytest.raises(DataError) as caught:
+        palate.load(tmp_path)
+    assert (caught.value.file, caught.value.row) == (str(tmp_path / "searches.csv"), 2)
+    assert caught.value.column == "query" and caught.value.key == "099" and "queries.csv" in caught.value.hint
+
+
+def test_searches_of_unknown_items_are_left_out_and_the_row_counts_them(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\na,a red lamp\nb,a blue lamp\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,a\nv,b\n")
+    (tmp_path / "searches.csv").write_text("user_id,item_id,query\nu,zz,red\nv,b,blue\n")
+    with pytest.warns(UserWarning, match="1 of 2 searches left out"):
+        data = palate.load(tmp_path)
+    (issue,) = check(data).find("unknown_id")
+    assert issue.rows == (1,) and issue.key == "zz" and issue.file.endswith("searches.csv") and len(data.searches) == 1
+    (tmp_path / "queries.csv").write_text("id,text\nred,red\n")
+    with pytest.warns(UserWarning), pytest.raises(DataError, match="a query id") as caught:
+        palate.load(tmp_path)
+    assert caught.value.row == 2

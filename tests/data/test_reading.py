@@ -349,3 +349,54 @@ def test_json_ids_with_a_gap(tmp_path):
     lines = [{"user_id": "u", "item_id": 1}, {"user_id": "u", "item_id": None}, {"user_id": "v", "item_id": 2.0}]
     root = folder(tmp_path / "a", log="\n".join(map(json.dumps, lines)), log_name="interactions.jsonl")
     assert load(root).interactions.frame["item"].to_list() == [0, 1]
+
+
+BEFORE = [
+    "sep=,\n",
+    "SEP=,\r\n",
+    "\ufeffsep=,\n",
+    "#exported 2024\n",
+    "# by me, and you\n",
+    "#a\n# b; c, d\n\n",
+    "# x\nsep=,\n",
+]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lines_before_the_header_are_skipped(tmp_path, before, separator):
+    items = before.replace("=,", f"={separator}") + ITEMS.replace(",", separator)
+    data = load(folder(tmp_path / "a", items))
+    assert data.items.ids.ids.to_list() == [1, 2, 3] and data.items.raw("text")[2] == "a green door"
+
+
+@pytest.mark.parametrize("header", ["#item_id,title", "# item_id,title", "#item_id,# title"])
+def test_a_header_may_begin_with_a_hash(tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"{header}\n1,a\n2,b\n")
+    assert read_table(tmp_path / "t.csv").rows() == [(1, "a"), (2, "b")]
+
+
+def test_a_first_row_that_begins_with_a_hash_is_a_row(tmp_path):
+    (tmp_path / "t.csv").write_text("tag,word\n#a b,item\n#song,movie\n")
+    assert len(read_table(tmp_path / "t.csv")) == 2
+    (tmp_path / "u.csv").write_text("#foo,bar\n1,book\n2,movie\n")
+    assert len(read_table(tmp_path / "u.csv")) == 2
+
+
+HEADERS = [
+    ("item_id;title, long\n1;red\n2;blue\n", ["item_id", "title, long"]),
+    ("item_id;title, long\n1;red, big\n2;blue, small\n", ["item_id", "title, long"]),
+    ("item_id\ttitle, long\n1\tred, x\n2\tblue\n", ["item_id", "title, long"]),
+    ("item_id|title, long; or short\n1|red\n2|blue, or not\n", ["item_id", "title, long; or short"]),
+    ("item_id;title, long;brand\n1;red, big;x\n2;blue;y\n3;a, b, c;z\n", ["item_id", "title, long", "brand"]),
+    ("item_id,title;subtitle\n1,red\n2,blue;deep\n", ["item_id", "title;subtitle"]),
+    ('item_id;"title, long"\n1;"red, big; round"\n2;blue\n', ["item_id", "title, long"]),
+    ('item_id,title\n1,"red\nand\nbig"\n2,blue\n', ["item_id", "title"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, names", HEADERS)
+def test_the_separator_is_the_one_that_divides_the_rows(tmp_path, text, names):
+    (tmp_path / "t.csv").write_text(text)
+    table = read_table(tmp_path / "t.csv")
+    assert table.columns == names and table["item_id"].to_list() == list(range(1, len(table) + 1))

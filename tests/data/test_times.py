@@ -99,3 +99,11 @@ def test_dates_in_any_form_come_back(values, form):
     values = [*values, NEW_YEAR - 86400]
     texts = [dt.datetime.fromtimestamp(value, dt.UTC).strftime(form) for value in values]
     assert seconds(*texts) == values
+
+
+def test_zeros_beside_recent_times_are_named():
+    read = read_times(pl.Series("t", [1_600_000_000, 0, 1_600_000_001, 0]), None)
+    assert read.seconds.to_list()[1] == 0 and "2 of the times are 0" in read.doubt
+    assert not read_times(pl.Series("t", [0, 1, 5]), None).doubt
+    assert not read_times(pl.Series("t", [1_600_000_000, 1_600_000_001]), None).doubt
+    assert not read_times(pl.Series("t", [0, 0]), None).doubt

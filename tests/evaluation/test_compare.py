@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shop_frames import make_shop
 
-import palate.evaluation.compare as module
+import palate.evaluation.compare_cells as module
 from palate.core.batch import RaggedArray
 from palate.core.errors import ArtefactError, ConfigError, UnsupportedError
 from palate.core.seeding import seed_torch

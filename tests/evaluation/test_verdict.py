@@ -13,6 +13,7 @@ from palate.evaluation.report import template_context, write_report
 from palate.evaluation.runs import run_fit
 from palate.evaluation.verdict import Verdict, verdicts
 from palate.metrics.bootstrap import compare_paired
+from palate.training.deployment import log_of
 
 
 def fitted(data, *names):
@@ -26,6 +27,12 @@ def cold():
     return data, fitted(data, "content_knn", "popularity", "ease")
 
 
+@pytest.fixture(scope="module")
+def warm_pair():
+    data = make_shop(20, 24)
+    return data, fitted(data, "item_knn", "popularity")
+
+
 def values(a, b, valid):
     test = compare_paired(np.asarray(a, float), np.asarray(b, float))
     return Verdict("blend", "popularity", False, "recall@20", test, "recall@20", valid)
@@ -36,6 +43,28 @@ def test_a_baseline_that_wins_on_validation_is_named_with_figures_and_advice():
     assert verdict.state == "worse"
     assert "popularity is better than blend on validation by 0.0880" in verdict.sentence
     assert "0.3710 against 0.2830" in verdict.sentence and "--model popularity" in verdict.sentence
+
+
+def test_what_validation_says_has_an_interval_over_users():
+    a, b = np.zeros(40), np.repeat([0.0, 1.0], 20)
+    paired = compare_paired(a, b)
+    clear = Verdict("blend", "popularity", False, "recall@20", None, "recall@20", (0.0, 0.5), paired)
+    assert f"by 0.5000 [{-paired.high:+.4f}, {-paired.low:+.4f}] (recall@20 0.5000 against 0.0000)" in clear.sentence
+    assert "may be chance" not in clear.sentence and -paired.high > 0.3
+    even = compare_paired(np.tile([0.0, 1.0], 20), np.r_[np.tile([1.0, 0.0], 19), 1.0, 1.0])
+    assert "which may be chance" in Verdict("a", "b", False, "r", None, "r@1", (0.5, 0.52), even).sentence
+    ahead = Verdict("blend", "popularity", False, "recall@20", None, "recall@20", (0.5, 0.0), compare_paired(b, a))
+    assert ahead.sentence.startswith("blend is not below popularity on validation: +0.5000 [+0.3")
+
+
+def test_verdicts_pair_validation_by_user(warm_pair):
+    data, fits = warm_pair
+    (verdict,) = verdicts(fits, "recall@20")
+    own, base = (log_of(done.model) for done in fits.values())
+    assert verdict.valid_test is not None and verdict.valid_test.n_users == len(own.valid_units)
+    assert verdict.valid_test.difference == pytest.approx(own.valid - base.valid)
+    assert own.valid == float(own.valid_units.mean())
+    assert len(own.valid_units) == len(data.select_view().valid)
 
 
 def test_a_clear_gain_a_clear_loss_and_neither():

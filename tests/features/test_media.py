@@ -261,3 +261,27 @@ def test_probe_says_why(tmp_path):
 def test_content_is_sniffed():
     assert sniff(b"RIFF\0\0\0\0WAVEfmt ") == "WAV" and sniff(b"XXXX\0\0\0\0WAVEfmt ") is None
     assert sniff(b"\0\0\0\x18ftypisom") == "MP4" and sniff(b"") is None
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 44100])
+def test_mp3_of_every_rate_is_read(rate):
+    soundfile = pytest.importorskip("soundfile")
+    tone = (0.5 * np.sin(np.arange(rate) * 2 * np.pi * 440 / rate)).astype(np.float32)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone, rate, format="MP3")
+    found = read_audio(buffer.getvalue(), 16_000)
+    assert abs(len(found) - 16_000) <= 2
+    assert np.abs(np.fft.rfft(found, 16_000)).argmax() == 440
+
+
+def test_frames_of_mp3_are_told_from_other_bytes():
+    assert all(sniff(bytes([0xFF, second, 0x90, 0xC4])) == "MP3" for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2))
+    assert not any(sniff(bytes([0xFF, second, 0x90, 0xC4])) for second in (0xE0, 0xE8, 0xF0, 0xF8, 0xFF))
+
+
+@pytest.mark.parametrize("weights", [(1, -1), (1, -0.9), (0.4, -0.4, 0), (1, 1, -2.02)])
+def test_channels_that_cancel_each_other_out_are_not_silence(weights):
+    tone = 0.4 * np.sin(np.arange(4000) / 9)
+    channels = np.stack([weight * tone for weight in weights], 1)
+    found = read_audio(_wav(channels.ravel(), channels=len(weights)), 8000)
+    np.testing.assert_allclose(np.abs(found), np.abs(tone) * np.abs(weights).max(), atol=1e-3)

@@ -31,7 +31,8 @@ def view(n=48, no_picture=(), no_text=(), names=tuple(COLOURS), **left):
     shots = np.stack([pixels(c, rng) for c in colours]).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     ids[~text], shots[~image] = 0, 0
     features = {"text": Features(ids, text, "pooled"), "image": Features(shots, image, "map")}
-    return SimpleNamespace(seed=0, n_items=n, features={k: v for k, v in features.items() if left.get(k, True)})
+    features = {k: v for k, v in features.items() if left.get(k, True)}
+    return SimpleNamespace(seed=0, n_items=n, fields={}, features=features)
 
 
 def shop(n=40):

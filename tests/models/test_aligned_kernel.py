@@ -7,7 +7,7 @@ import torch
 from palate.core.content import Features
 from palate.models.match.content_kernel import aligned as module
 from palate.models.match.content_kernel.aligned import AlignedKernel, _alignment_weights, _co_occurrences
-from palate.models.match.content_kernel.directions import Directions
+from palate.models.match.content_kernel.directions import Directions, fit_weights
 
 ITEMS, USERS = 60, 600
 
@@ -176,3 +176,14 @@ def test_content_that_no_two_items_share_is_no_error():
     kernel.fit({"words": words}, np.arange(ITEMS), matrix)
     found = kernel.combine(kernel.means({"words": words}, np.arange(3), np.arange(ITEMS)), {"directions": 4.0})
     assert bool(found.isfinite().all())
+
+
+def test_weights_are_fitted_where_rounding_leaves_the_covariance_indefinite():
+    rng = np.random.default_rng(2)
+    terms = rng.normal(size=(3, 500))
+    gram = np.cov(np.stack([terms[0], terms[0], terms[1]]), bias=True)
+    gram[0, 1] = gram[1, 0] = 1.1 * gram[0, 0]
+    spread = np.sqrt(np.diagonal(gram))
+    assert np.linalg.eigvalsh(gram / spread[:, None] / spread + 1e-3 * np.eye(3))[0] < 0
+    weights = fit_weights(gram, gram @ np.array([0.0, 0.0, 0.5]), spread, 1e-3)
+    assert weights.min() >= 0 and abs(weights[2] - 0.5) < 0.05 and weights[:2].sum() < 0.1

@@ -10,6 +10,8 @@ from tiny_view import RUN
 
 from palate.core.errors import ConfigError
 from palate.models.match.blend.members import members_for
+from palate.models.match.content_kernel.blocks import BlockKernel
+from palate.models.match.content_kernel.model import ContentKernel
 from palate.models.match.ease import EASE
 from palate.models.match.ease_content import EASEContent
 from palate.models.match.shared import cost
@@ -48,6 +50,22 @@ def test_what_cannot_fit_is_refused_with_a_way_out(model, monkeypatch):
     with pytest.raises(ConfigError, match=r"needs about .* are free.*use lightgcn"):
         model.setup(tiny_view.view(), RUN)
         model.solve(tiny_view.view(), RUN)
+
+
+def test_the_kernel_counts_its_search(monkeypatch, caplog):
+    """Nine kernels and three smoothings on 4,000 of 8,000 items are an eighth each; two inverses are of all items."""
+    monkeypatch.setattr(cost, "_trial", lambda invert: 0.2)
+    monkeypatch.setattr(cost, "available_memory", lambda: 2**40)
+    caplog.set_level(logging.INFO, "palate")
+    model = ContentKernel()
+    model.kernel = BlockKernel({"text": 3}, {"text": "sparse"})
+    assert [model._inverses(n) for n in (4_000, 8_000)] == [2 + 12, 2 + round(12 / 8)]
+    given = ContentKernel(sharpness=1.0, ridge=0.1, l2=100.0, mix=0.1, popularity=0.0)
+    given.kernel = model.kernel
+    assert given._inverses(8_000) == 2
+    monkeypatch.setattr(cost, "available_memory", lambda: 1000)
+    with pytest.raises(ConfigError, match=r"content_kernel needs about .* are free"):
+        ContentKernel().setup(tiny_view.view(), RUN)
 
 
 def test_the_blend_leaves_out_members_that_cannot_fit(monkeypatch, caplog):

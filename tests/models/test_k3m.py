@@ -124,15 +124,15 @@ def test_masked_words_and_regions_by_hand():
     ids, pictures = model.ids(ROWS), model.inputs.read("image", ROWS)
     seen = {}
     model.mlm = lambda states, truth: seen.update(words=(states, truth)) or states.sum() * 0
-    model.mom = lambda states, images, where: seen.update(regions=(states, where)) or states.sum() * 0
+    model.mom = lambda states, rows, where: seen.update(regions=(states, where)) or states.sum() * 0
     torch.manual_seed(3)
     model.loss(ExampleBatch(ROWS[:, None]))
     assert seen["regions"][1].all() and torch.equal(seen["words"][1], ids[ids >= 5])
     states, where = seen["regions"]
     with torch.no_grad():
-        p = ((F.normalize(model.detector(pictures), dim=2) @ model.detector.kinds.T) * 10).softmax(2).flatten(0, 1)
+        p = ((F.normalize(model.detector(ROWS), dim=2) @ model.detector.kinds.T) * 10).softmax(2).flatten(0, 1)
         expected = (p * (p.log() - model.guess_class(states).log_softmax(1))).sum(1).mean()
-        found = type(model).mom(model, states, pictures, where)
+        found = type(model).mom(model, states, ROWS, where)
     assert float(found) == pytest.approx(float(expected), rel=1e-3)
     with torch.no_grad():
         hidden = torch.ones(4, 4, dtype=torch.bool)

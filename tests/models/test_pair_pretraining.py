@@ -13,7 +13,7 @@ from taste import ITEMS, READERS, build, colour_of, same_colour, set_up, shop, v
 from palate.core.batch import ExampleBatch
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
-from palate.data.query_log import build_query_log
+from palate.data.query_log import SearchTable, build_query_log
 from palate.features.encoders.tower import vectors_of
 from palate.features.plan import ContentPlan
 from palate.features.saved import load_encoder
@@ -87,7 +87,7 @@ def typed_view():
     data = shop()
     log = data.interactions.frame.select("user", "item")
     words = pl.Series([f"a {colour_of(item)} thing" for item in log["item"]])
-    data = replace(data, searches=build_query_log([log.with_columns(query=words)]))
+    data = replace(data, searches=build_query_log([SearchTable(log.with_columns(query=words))]))
     plans = (READERS, {"image": "image_stats", "text": "hash?dim=64"})
     made_of = [ContentPlan({m: (m, spec, None) for m, spec in plan.items()}, FeatureStore(None)) for plan in plans]
     return [content.view(data.select_view(), data, queries=True) for content in made_of]

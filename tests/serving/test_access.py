@@ -193,7 +193,7 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
         raise DatabaseUnavailable("the database cannot be reached")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service, "problems", lambda: ["the database cannot be reached"])
+        patch.setattr(service, "problem", lambda: "the database cannot be reached")
         patch.setattr(service.events, "count", away)
         answered = one.get("/readyz")
         assert answered.status_code == 503 and "database" in answered.text
@@ -204,7 +204,7 @@ def test_readiness_tells_of_a_database_that_is_away_or_frozen(client, monkeypatc
     frozen = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr("palate.serving.api.health.SECONDS", 0.05)
-        patch.setattr(service, "problems", lambda: frozen.wait(20))
+        patch.setattr(service, "problem", lambda: frozen.wait(20))
         patch.setattr(service.events, "count", lambda: frozen.wait(20))
         assert [one.get("/readyz").status_code for _ in range(6)] == [503] * 6
         assert one.get("/metrics").status_code == 200 == one.get("/healthz").status_code

@@ -273,14 +273,16 @@ def test_requests_in_flight_are_limited(api, monkeypatch):
 
     monkeypatch.setattr(service, "recommend", slow)
     answers = []
-    first = threading.Thread(target=lambda: answers.append(client.post("/v1/recommend", json={})))
+    first = threading.Thread(
+        target=lambda: answers.append(client.post("/v1/recommend", json={"include_reasons": True}))
+    )
     first.start()
     assert inside.wait(10)
-    is_problem(client.post("/v1/recommend", json={}), 503, "in flight")
+    is_problem(client.post("/v1/recommend", json={"include_reasons": True}), 503, "in flight")
     assert client.get("/healthz").status_code == 200, "health is reported under overload, too"
     go.set()
     first.join()
-    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={}).status_code
+    assert answers[0].status_code == 200 == client.post("/v1/recommend", json={"include_reasons": True}).status_code
     assert "palate_rejected_total 1.0" in client.get("/metrics").text
 
 
@@ -513,6 +515,7 @@ def test_a_late_search_is_an_answer_of_its_own(api, monkeypatch):
     for module in ("text_relevance", "item_similarity"):
         monkeypatch.setattr(f"palate.serving.recommend.{module}", lambda *given: release.wait(30))
     monkeypatch.setattr("palate.serving.stages.match.SEARCH_BUDGET", 0.05)
+    monkeypatch.setattr("palate.serving.stages.pipeline.FAST", 0.0)
     searches = {"/v1/search": {"text": "lamp"}, "/v1/similar": {"item": item}, "/v1/recommend": {"text": "lamp"}}
     try:
         for path, body in searches.items():
@@ -543,3 +546,20 @@ def test_a_run_that_cannot_take_over_is_said_while_the_former_answers(api, monke
     answer = client.get("/readyz")
     assert answer.status_code == 200 and "'main' was replaced by one that cannot be" in answer.json()["warnings"][0]
     assert "palate_failed_runs 1.0" in client.get("/metrics").text
+
+
+def test_filters_with_parts(api, world):
+    client, frame = api(), palate.load(world).items.frame
+    known = {row["item_id"]: row for row in frame.to_dicts()}
+
+    def found(**filters):
+        return [known[item] for item in ids(client.post("/v1/recommend", json={"k": 80, "filters": filters}))]
+
+    category = frame["category"].drop_nulls()[0]
+    without = found(category={"not": category})
+    assert without and all(row["category"] != category for row in without)
+    both = found(category=category, price={"min": "20", "not": {"min": 50}})
+    assert both and all(row["category"] == category and 20 <= row["price"] < 50 for row in both)
+    for wrong in ({}, {"least": 3}, {"any": []}, {"not": {}}):
+        is_problem(client.post("/v1/recommend", json={"filters": {"price": wrong}}), 422)
+    is_problem(client.post("/v1/recommend", json={"filters": {"price": {"min": "cheap"}}}), 422, "not a number")

@@ -91,6 +91,7 @@ def test_an_explanation_is_refused_by_name(service, user):
 
 def test_a_reranker_is_served(opened):
     service = opened("mmr")
+    assert service.model_names == ["main", "bpr"], "what it reorders can be compared with"
     model, user = palate.restore(service.snapshot.run), next(iter(service.snapshot.users))
     listed = service.recommend(RecommendRequest(8, user=user))
     assert ids(listed) == model.recommend(users=[user], k=8 + SPARE)["item"].to_list()[:8] and listed.source == "match"

@@ -43,7 +43,7 @@ def test_answers_are_those_of_the_run(opened, name):
         == model.recommend(history=liked, k=5)["item"].to_list()
     )
     similarity = item_similarity(service.resolve_model(None), service.snapshot.row(liked[0]))
-    similarity[[service.snapshot.row(liked[0]), *np.flatnonzero(~service.snapshot.models["main"].eligible)]] = -np.inf
+    similarity[[service.snapshot.row(liked[0]), *np.flatnonzero(~service.snapshot.active)]] = -np.inf
     best = np.argsort(-similarity, kind="stable")[:5]
     assert ids(service.similar_items(liked[0], 5)) == [service.snapshot.ids[row] for row in best]
 

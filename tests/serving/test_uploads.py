@@ -12,7 +12,9 @@ pytest.importorskip("fastapi")
 from PIL import Image
 from starlette.testclient import TestClient
 
+from palate.core.errors import FeatureError
 from palate.serving.api.app import Settings, create_app
+from palate.serving.images import decode_base64
 
 MORE = 200 * 2**20
 """Bytes by which the process may grow."""
@@ -66,3 +68,16 @@ def test_ids_never_become_paths(runs, tmp_path, item):
 
 def files(folder):
     return {file for file in Path(folder).rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("text", ["{lines}", "data:image/png;base64,{lines}", "\r\n {lines}\t", "{spaced}"])
+def test_white_space_in_base64_is_ignored(text):
+    data = bytes(range(256)) * 3
+    lines = base64.encodebytes(data).decode()
+    assert decode_base64(text.format(lines=lines, spaced=" ".join(base64.b64encode(data).decode()))) == data
+
+
+@pytest.mark.parametrize("text", ["a", "%%%%", "data:image/png;base64,-", "YQ==YQ=="])
+def test_other_characters_are_no_base64(text):
+    with pytest.raises(FeatureError, match="not base64"):
+        decode_base64(text)

@@ -11,6 +11,7 @@ from palate.contracts import models
 from palate.core.content import Features
 from palate.core.files import file_digest, read_json, read_tensors, write_tensors
 from palate.training.erase import erase_user
+from palate.training.manifest import erased_rows
 from palate.training.saving import save
 
 N_USERS, ROW = 9, 3
@@ -36,7 +37,7 @@ def test_one_user_goes_and_the_others_stay(run):
     assert erase_user(run, "u2<") and not erase_user(run, "u2<") and not erase_user(run, "nobody")
     after = palate.restore(run)
     assert "u2<" not in after.deployment.users.ids.to_list() and len(after.deployment.seen[row]) == 0
-    assert read_json(run / "manifest.json")["forgotten"] == [row]
+    assert read_json(run / "manifest.json")["erased"] == [row]
     assert after.recommend(users=others, k=5).equals(before.recommend(users=others, k=5))
     users = after.get_buffer("final_users")
     assert not users[row].any() and users[[at for at in range(7) if at != row]].abs().sum(1).all()
@@ -141,3 +142,8 @@ def test_a_run_keeps_what_scoring_needs_and_training_tensors_only_when_wanted(tm
     assert restored.table is None and dict(restored.named_parameters()) == {}
     wide = save(model, tmp_path / "wide", training_tensors=True)
     assert read_tensors(wide / "training.safetensors").keys() == {"table"}
+
+
+def test_rows_that_an_earlier_version_erased_are_known():
+    assert erased_rows({}) == []
+    assert erased_rows({"forgotten": [3], "erased": [5]}) == [3, 5]

@@ -415,6 +415,23 @@ def test_accumulated_gradients_are_their_mean_and_large_ones_are_clipped(monkeyp
         assert len(norms) == 2 * 4 + steps and max(mine) <= 1e-3 * 1.001
 
 
+@pytest.mark.parametrize("accumulate", [2, 3, 9])
+def test_a_step_of_several_batches_has_the_mean_of_their_gradients(accumulate, monkeypatch):
+    parts, steps = [], []
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: steps.append((model.items.grad.clone(), parts.copy())))
+    model = Toy(epochs=1, accumulate=accumulate, optimizer="sgd")
+    model.config = TrainedConfig(batch_size=64)
+    torch.manual_seed(0)
+    model.setup(toy_view(), RunContext())
+    model.items.register_hook(lambda grad: parts.append(grad.clone()))
+    train(model, toy_view(), RunContext())
+    first_phase = 2 * 4
+    sizes = [len(so_far) - before for before, (_, so_far) in zip([first_phase, *(len(p) for _, p in steps)], steps)]
+    assert max(sizes) == min(accumulate, 4) and sizes[-1] == (4 - 1) % accumulate + 1
+    for size, (found, so_far) in zip(sizes, steps):
+        torch.testing.assert_close(found, torch.stack(so_far[len(so_far) - size :]).mean(0))
+
+
 def test_parameter_groups_have_rates_and_decays_of_their_own():
     class Grouped(Toy):
         def phases(self) -> list[Phase]:

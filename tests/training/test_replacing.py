@@ -125,7 +125,7 @@ def test_what_was_added_or_erased_is_not_undone_unasked(model, run, table):
     with pytest.raises(ArtefactError, match="users were erased"):
         model.save(run)
     palate.restore(run).save(run)
-    assert "u3" not in users_of(run) and read_json(run / "manifest.json")["forgotten"] == [3]
+    assert "u3" not in users_of(run) and read_json(run / "manifest.json")["erased"] == [3]
 
 
 def test_a_fit_is_refused_before_it_trains(run, table, monkeypatch):
@@ -299,7 +299,7 @@ def test_writers_lose_nothing(run, table):
         writer.join()
     assert {file.stem for file in files} <= set(items_of(run))
     manifest = read_json(run / "manifest.json")
-    assert manifest["added_items"] == 6 and manifest["forgotten"] == [4] and "u4" not in users_of(run)
+    assert manifest["added_items"] == 6 and manifest["erased"] == [4] and "u4" not in users_of(run)
     assert not asides(run.parent)
 
 

@@ -263,3 +263,19 @@ def test_weights_of_another_tuning_are_refused(folder, tmp_path):
     (tmp_path / "adapted" / "adapted.json").write_text(text.replace("lora:2", "adapter:2"))
     with pytest.raises(ArtefactError, match="do not fit"):
         TrainableEncoders.load(tmp_path / "adapted", found.encoders)
+
+
+def test_a_service_of_trained_content_searches_beside_given_vectors(folder, tmp_path):
+    """A query has no given vectors; its text is encoded as that of an item."""
+    from palate.core.errors import UnsupportedError
+    from palate.serving.content_similarity import SearchQuery, content_similarity, text_cosines
+    from palate.serving.snapshot_builder import open_snapshot
+
+    data = catalogue()
+    make(tuning="full").fit(data, content=content(data, folder)).save(tmp_path / "run")
+    snapshot = open_snapshot(tmp_path / "run")
+    title = next(text for text in data.items.frame["title"].to_list() if text)
+    cosines = text_cosines(snapshot, title)
+    assert np.nanargmax(cosines) == data.items.frame["title"].to_list().index(title)
+    with pytest.raises(UnsupportedError, match="reads no images"):
+        content_similarity(snapshot, SearchQuery(image=b"image"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from palate.cli import show
 from palate.cli.wording import for_command_line
 
 if TYPE_CHECKING:
-    from palate.data.check_report import CheckReport
+    from palate.data.dataset import Dataset
 
 
 def attach(app: typer.Typer) -> None:
@@ -40,12 +41,12 @@ def check(
     from palate.features.default_encoders import GIVEN, default_encoder, pictures_notes
 
     rule = show.positive(positive)
-    report = examine(data, layout=layout, probe=_probe, positive=rule, split=split, name=name)
+    options = {"positive": rule, "split": split, "name": name}
+    known = _with_rule(data, layout, options) if rule else None
+    report = examine(data if known is None else known, layout=layout, probe=_probe, **options)
     if report.modalities.get("image"):
         said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
         report = replace(report, notes=(*report.notes, *said))
-    if rule:
-        _refuse_rule(report)
     if json:
         show.emit(report.to_json(), True)
     else:
@@ -54,23 +55,33 @@ def check(
         raise typer.Exit(1)
 
 
-def _refuse_rule(report: CheckReport) -> None:
-    """End the command where the rule for positives that was asked for cannot be applied.
+def _with_rule(path: str, layout: str | None, options: Mapping[str, Any]) -> Dataset | None:
+    """The data set; None where it cannot be read for another reason than its rule for positives, which is a finding.
 
     Args:
-        report: of the data.
+        path: a folder or file.
+        layout: as for :func:`palate.load`.
+        options: those of :func:`palate.load`.
 
     Raises:
-        DataError: as the rule raised it.
+        RuleError: if the rule cannot be read or does not fit the log.
     """
-    from palate.core.errors import DataError
-    from palate.data.interactions import PositiveRule
+    import warnings
 
-    for fault in report.find("split"):
-        if fault.column not in PositiveRule.model_fields:
-            continue
-        row = fault.rows[0] if fault.rows else None
-        raise DataError(fault.message, file=fault.file, row=row, column=fault.column, key=fault.key, hint=fault.hint)
+    import palate
+    from palate.core.errors import PalateError
+    from palate.data.interactions import RuleError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            data = palate.load(path, layout, **options)
+        data.interactions.positives(data.positive)
+    except RuleError:
+        raise
+    except PalateError:
+        return None
+    return data
 
 
 def init(

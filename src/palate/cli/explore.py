@@ -61,6 +61,9 @@ def models(
     typer.echo("\n".join(f"{ABILITIES[key][0]}: {ABILITIES[key][1]}" for key in used))
     learners = ", ".join(system["name"] for system in systems() if system["task"] == "pretrain")
     typer.echo(f"\nSystems that pretrain encoders (palate pretrain DATA --model NAME): {learners}")
+    for system in systems():
+        if system["caution"]:
+            typer.echo(f"{system['name']}: {system['caution']}")
     typer.echo("\npalate models NAME shows the paper and all settings of one.")
 
 
@@ -77,6 +80,8 @@ def _one_model(name: str, json: bool) -> None:
         return
     able = [word for key, (word, _) in ABILITIES.items() if system["capabilities"].get(key)]
     typer.echo(f"{name}: {system['paper']}\ntask: {system['task']}; can do: {', '.join(able) or 'no more than that'}")
+    if system["caution"]:
+        typer.echo(f"caution: {system['caution']}")
     for preset, settings in system["presets"].items():
         typer.echo(f"{name}@{preset}: {', '.join(f'{key}={value}' for key, value in settings.items())}")
     columns = ("name", "default", "range", "description")

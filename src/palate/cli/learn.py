@@ -83,6 +83,7 @@ def fit(
     init_from: Annotated[str | None, typer.Option(help="a run whose weights to start from")] = None,
     no_test: Annotated[bool, typer.Option("--no-test", help="leave the test part sealed")] = False,
     baselines: Annotated[bool, typer.Option(help="fit popularity and EASE too, for the report")] = True,
+    threads: show.Threads = None,
     tensorboard: Annotated[
         str | None, typer.Option("--tensorboard", help="folder for event files of every epoch (extra track)")
     ] = None,

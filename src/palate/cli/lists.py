@@ -37,6 +37,8 @@ def recommend(
     ] = "error",
     out: Annotated[str | None, typer.Option("--out", help="file to write: .parquet, .csv or .jsonl")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file that --out names")] = False,
+    why: Annotated[bool, typer.Option("--why", help="why each item is recommended, in a sentence")] = False,
+    threads: show.Threads = None,
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
@@ -46,7 +48,7 @@ def recommend(
     from palate.training.lists import known_or_split, with_titles, write_lists
     from palate.training.saving import restore_as
 
-    _check(user, history, all_, out)
+    _check(user, history, all_, out, why)
     show.start()
     model = restore_as(run, Recommender)
     known = deployment_of(model)
@@ -59,18 +61,24 @@ def recommend(
         return
     taken = known_or_split(history, known.items.ids) if history else None
     lists = with_titles(model.recommend(users=users, k=k, history=taken, on_unknown=on_unknown), known.items)
+    if why:
+        from palate.serving.list_reasons import with_reasons
+
+        lists = with_reasons(run, lists, taken)
     if json:
         show.emit(lists.to_dicts(), True)
         return
     if len(lists):
         show.table(lists.drop("user").to_dicts() if history else lists.to_dicts())
+    elif history:
+        typer.echo("nothing left for this history")
     listed = set(lists["user"].cast(str)) if users else set()
     for name in users or ():
         if str(name) not in listed:
             typer.echo(f"nothing left for {name}")
 
 
-def _check(user: list[str] | None, history: list[str] | None, everybody: bool, out: str | None) -> None:
+def _check(user: list[str] | None, history: list[str] | None, everybody: bool, out: str | None, why: bool) -> None:
     """Refuse options of ``recommend`` that do not go together.
 
     Args:
@@ -78,6 +86,7 @@ def _check(user: list[str] | None, history: list[str] | None, everybody: bool, o
         history: values of ``--history``.
         everybody: whether ``--all`` was given.
         out: value of ``--out``.
+        why: whether ``--why`` was given.
 
     Raises:
         ConfigError: saying what to give.
@@ -91,15 +100,20 @@ def _check(user: list[str] | None, history: list[str] | None, everybody: bool, o
         raise ConfigError(
             "lists of all users go to a file", key="--all", hint="add --out lists.parquet, .csv or .jsonl"
         )
+    if out and why:
+        raise ConfigError("reasons are printed, not written to a file", key="--why", hint="leave out --why or --out")
     if out and history:
         raise ConfigError("a file holds lists of known users", key="--out", hint="leave out --history or --out")
 
 
 def rank(
     run: show.RunPath,
-    items: Annotated[str, typer.Option(help="item ids to rank, comma separated")],
+    items: Annotated[
+        list[str],
+        typer.Option(help="item ids to rank, comma separated; repeatable, also for an id that holds a comma"),
+    ],
     user: Annotated[str | None, typer.Option(help="user id")] = None,
-    history: Annotated[str | None, typer.Option(help="item ids the user took, comma separated, oldest first")] = None,
+    history: Annotated[list[str] | None, typer.Option(help="item ids the user took, oldest first; as --items")] = None,
     context: Annotated[list[str] | None, typer.Option(help="column=value of the context, repeatable")] = None,
     json: show.Json = False,
     debug: show.Debug = False,
@@ -108,11 +122,15 @@ def rank(
     import yaml
 
     from palate.models.base import RankingModel
+    from palate.training.deployment import deployment_of
+    from palate.training.lists import known_or_split
     from palate.training.saving import restore_as
 
     values = {key: yaml.safe_load(value) for key, value in show.pairs(context, "--context").items()}
     model = restore_as(run, RankingModel)
-    rows = model.rank(show.ids(items) or (), user, history=show.ids(history), context=values).to_dicts()
+    known = deployment_of(model).items.ids
+    taken = known_or_split(history, known) if history else None
+    rows = model.rank(known_or_split(items, known), user, history=taken, context=values).to_dicts()
     if json:
         show.emit(rows, True)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -46,6 +48,27 @@ Store = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="replace another result of the same kind in the folder; never other files")
+]
+
+
+def set_threads(number: int | None) -> int | None:
+    """Limit the threads of numeric libraries; these are not imported yet, or are told.
+
+    Args:
+        number: value of ``--threads``; None leaves them as they are.
+    """
+    if number is None:
+        return None
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[name] = str(number)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(number)
+    return number
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, callback=set_threads, help="processor threads [default: all]"),
 ]
 
 
@@ -114,15 +137,6 @@ def encoders(options: Iterable[str] | None) -> dict[str, str]:
         inside = sorted(Path(option).glob(f"*/{FACTS}")) if "=" not in option else []
         specifications |= {file.parent.name: str(file.parent) for file in inside} or pairs([option], "--encoder")
     return specifications
-
-
-def ids(text: str | None) -> list[str] | None:
-    """``"a, b"`` -> ``["a", "b"]``; None if not given.
-
-    Args:
-        text: ids, comma separated.
-    """
-    return [part.strip() for part in text.split(",")] if text else None
 
 
 def rates(text: str | None) -> list[float]:

@@ -22,7 +22,7 @@ def describe(kind: type[Model]) -> dict[str, Any]:
         kind: its class.
 
     Returns:
-        JSON-able ``name``, ``class``, ``task``, ``stage``, ``paper``, ``capabilities`` (flag -> value),
+        JSON-able ``name``, ``class``, ``task``, ``stage``, ``paper``, ``caution``, ``capabilities`` (flag -> value),
         ``requirements``, ``exports`` (what ``palate export`` writes), ``presets`` (name -> settings) and ``settings``,
         a list of what :class:`palate.core.settings.Setting` holds.
     """
@@ -32,6 +32,7 @@ def describe(kind: type[Model]) -> dict[str, Any]:
         "task": kind.task_name,
         "stage": kind.stage,
         "paper": kind.paper,
+        "caution": kind.caution,
         "capabilities": asdict(kind.capabilities),
         "requirements": asdict(kind.requirements),
         "exports": list(kind.exports),
@@ -42,7 +43,7 @@ def describe(kind: type[Model]) -> dict[str, Any]:
 
 def summaries() -> list[dict[str, Any]]:
     """Every system without settings and requirements: what lists of systems show."""
-    kept = ("name", "class", "task", "stage", "capabilities", "presets", "paper")
+    kept = ("name", "class", "task", "stage", "capabilities", "presets", "paper", "caution")
     found = []
     for kind in all_systems().values():
         facts = describe(kind)

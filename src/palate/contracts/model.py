@@ -28,8 +28,9 @@ class Model(nn.Module):
     """Every system. A subclass is one file: config, parts, loss; everything else lives once, outside.
 
     Class attributes: ``name`` (as registered), ``paper``, ``task_name``, ``stage``, ``capabilities``, ``requirements``,
-    ``presets`` (name -> settings), ``deterministic`` (the seed is never read) and ``exports`` (what ``palate export``
-    writes of a fitted one: ``vectors``, ``onnx``, ``vectors of members``, ``lists``).
+    ``presets`` (name -> settings), ``deterministic`` (the seed is never read), ``exports`` (what ``palate export``
+    writes of a fitted one: ``vectors``, ``onnx``, ``vectors of members``, ``lists``) and ``caution`` (what measurements
+    say against it, shown wherever it is listed).
 
     Args:
         config: a ``Config``; or give its settings as keyword arguments.
@@ -50,6 +51,7 @@ class Model(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     deterministic: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()
+    caution: ClassVar[str] = ""
 
     config: ModelConfig
     input_spec: InputSpec | None

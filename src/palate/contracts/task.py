@@ -144,6 +144,16 @@ class Task(ABC, Generic[M]):
         judge = self.validator(model, view, RunContext(metric=metric))
         return None if judge is None else judge()
 
+    def validation_units(self, model: M, view: TrainView, metric: str) -> NDArray[np.float64] | None:
+        """What :meth:`validate` is the mean of, so that two models can be compared on validation; None if of nothing.
+
+        Args:
+            model: as for :meth:`validate`.
+            view: as for :meth:`validate`.
+            metric: as for :meth:`validate`.
+        """
+        return None
+
     @abstractmethod
     def questions(self, data: Dataset, part: Part) -> Any:
         """Questions with known answers. Callers count the opening of ``test``.

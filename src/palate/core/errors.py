@@ -49,6 +49,10 @@ class FeatureError(PalateError):
     """A modality cannot be encoded, or its vectors are unusable."""
 
 
+class NoContentError(FeatureError):
+    """No row holds anything that an encoder could be fitted to."""
+
+
 class ConfigError(PalateError):
     """A setting is unknown or out of range."""
 

@@ -18,8 +18,8 @@ from palate.core.files import digest
 from palate.data.exact import common_number_type, exact_cast
 from palate.data.hashing import series_parts
 from palate.data.ids import IdMap
-from palate.data.item_columns import conform
 from palate.data.media import MediaRoot
+from palate.data.new_content import conform
 
 COLUMN_KINDS = ("text", "image", "audio", "video", "attributes")
 MEDIA_KINDS = ("image", "audio", "video")
@@ -140,24 +140,24 @@ class Catalog:
         return np.array([raw is not None for raw in self.raw(modality)], dtype=bool)
 
     def content_hash(self) -> str:
-        """Hash of ids, columns and given vectors; media files by path and size, not by reading them."""
+        """Hash of ids, columns and given vectors; media files by path, size and samples of their bytes."""
         parts: list[bytes | str] = [self.ids.hash, repr(sorted(self.kinds.items()))]
         for column in self.frame.columns:
             parts += series_parts(self.frame[column])
         for modality in MEDIA_KINDS:
-            parts += self._sizes(modality)
+            parts += self._fingerprints(modality)
         for name, features in sorted(self.given.items()):
             parts += [f"{name}:{features.identity}", features.present.tobytes()]
             if not features.identity.startswith("given:"):
                 parts.append(np.ascontiguousarray(features.values).tobytes())
         return digest(*parts)
 
-    def _sizes(self, modality: str) -> list[str]:
+    def _fingerprints(self, modality: str) -> list[str]:
         columns = self.columns(modality)
         if self.root is None or not columns:
             return []
         root = MediaRoot(self.root)
-        return [root.size(value) for column in columns for value in self.frame[column].to_list()]
+        return [root.fingerprint(value) for column in columns for value in self.frame[column].to_list()]
 
     @property
     def id_column(self) -> str:

@@ -52,7 +52,13 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
             "movie_rating item_rating rating_score star "
         )
     ),
-    "label": tuple(_words("label clicked click is_click is_clicked liked is_liked purchased is_purchased target ")),
+    "label": tuple(
+        _words(
+            "label clicked click is_click is_clicked liked is_liked is_like purchased is_purchased is_purchase "
+            "is_bought is_buy is_ordered is_converted conversion is_conversion is_favorite "
+            "is_favourite favorited favourited is_positive feedback vote voted reaction thumbs target "
+        )
+    ),
     "weight": ("weight",),
     "query": ("query_id", "query"),
     "impression": ("impression_id", "session_id", "impression"),
@@ -150,3 +156,19 @@ def is_text_name(name: str) -> bool:
     if squash(name) in TEXT_NAMES:
         return True
     return bool(words & TEXT_NAMES) and not words & ATTRIBUTE_NAMES
+
+
+def is_known_name(name: str) -> bool:
+    """Whether a name is a usual one of a role, a text, a medium or an attribute.
+
+    Args:
+        name: of a column.
+    """
+    return squash(name) in _KNOWN
+
+
+_KNOWN = frozenset(
+    squash(name)
+    for names in (*ROLE_NAMES.values(), *MEDIA_NAMES.values(), TEXT_NAMES, ATTRIBUTE_NAMES)
+    for name in names
+)

@@ -240,7 +240,7 @@ def errors_from(file: str | None) -> Iterator[None]:
     except DataError as error:
         if file is None or error.file is not None:
             raise
-        raise DataError(
+        raise type(error)(
             error.message, file=file, row=error.row, column=error.column, key=error.key, hint=error.hint
         ) from error
 

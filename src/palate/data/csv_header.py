@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from palate.core.errors import DataError
+from palate.data.column_names import is_known_name
 
 MAX_COLUMNS = 20_000
 MAX_HEADER = 4 << 20
 SEPARATORS = (",", "\t", ";", "|")
 _QUOTED = re.compile(r'"[^"]*"')
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
+_NUMBER_FIELD = re.compile(r'(?:^|[,;|\t])\s*"?-?\d[\d.]*"?\s*(?:$|[,;|\t])')
 _MAX_COMMENTS = 1000
+_SAMPLED_ROWS, _SAMPLED_BYTES = 20, 1 << 16
 
 
 class CsvStart(NamedTuple):
@@ -43,12 +46,12 @@ def read_start(
 ) -> CsvStart:
     """Column names, trimmed and unique, and the separator between them.
 
-    A first line ``sep=;`` names the separator, and lines of comment (``# ...``, not divided as the line after them is)
-    are skipped.
+    A first line ``sep=;`` names the separator. Lines of comment are skipped: they begin with ``#``, and are not divided
+    as the line after them is, or are words without a usual name of a column above a line that has one.
 
     Args:
         handle: the file, at its start.
-        separator: the expected one; another is taken if it divides the header and the first row into more fields.
+        separator: the expected one; another is taken if it divides the header and the first rows more evenly.
         path: the file, for error messages.
         fixed: whether no other separator may be taken.
         header: whether the first line names the columns.
@@ -58,21 +61,20 @@ def read_start(
         DataError: if the header is blank, too long, not UTF-8, badly quoted, or repeats a name; if there are not as
             many names as columns.
     """
-    skip, line = 0, handle.readline(MAX_HEADER)
-    if match := _SEPARATOR_LINE.fullmatch(_lenient(line)):
-        separator, fixed, skip = match[1], True, len(line)
-        line = handle.readline(MAX_HEADER)
-    after = handle.readline(MAX_HEADER)
+    skip, line, after = 0, handle.readline(MAX_HEADER), handle.readline(MAX_HEADER)
     for _ in range(_MAX_COMMENTS):
-        if not _lenient(line).startswith("#") or not after or _divided_alike(_lenient(line), _lenient(after)):
+        if match := _SEPARATOR_LINE.fullmatch(_lenient(line)):
+            separator, fixed = match[1], True
+        elif not _is_comment(_lenient(line), _lenient(after), header) and not (skip and after and not line.strip()):
             break
         skip += len(line)
         line, after = after, handle.readline(MAX_HEADER)
-    text, next_text = _strict(line, path), _lenient(after)
+    text = _strict(line, path)
     if not text.strip():
         raise DataError("the first line is blank; it must name the columns", file=path)
     if not fixed:
-        separator = _separator(text, next_text, separator)
+        more = (handle.readline(_SAMPLED_BYTES) for _ in range(_SAMPLED_ROWS - 1))
+        separator = _separator(text, [row for row in map(_lenient, (after, *more)) if row], separator)
     try:
         one = len(separator) == 1
         found = next(csv.reader([text], delimiter=separator, strict=True)) if one else text.split(separator)
@@ -147,6 +149,18 @@ def _counts(text: str) -> dict[str, int]:
     return {separator: bare.count(separator) for separator in SEPARATORS}
 
 
+def _is_comment(text: str, after: str, header: bool) -> bool:
+    if not text.startswith("#"):
+        return False
+    named = _names_columns(text)
+    if _SEPARATOR_LINE.fullmatch(after) or (not after.strip() and not named):
+        return True
+    if after.strip() and not _divided_alike(text, after):
+        return True
+    words = " " in text.strip("# ") and not named
+    return header and words and _names_columns(after) and not _NUMBER_FIELD.search(after)
+
+
 def _divided_alike(text: str, other: str) -> bool:
     """Whether two lines have as many fields, more than one, by the separator that divides the second line most."""
     counts = _counts(other)
@@ -154,15 +168,30 @@ def _divided_alike(text: str, other: str) -> bool:
     return _counts(text)[best] == counts[best] > 0
 
 
-def _separator(header: str, row: str, expected: str) -> str:
-    """The separator of a header: the expected one, or one that divides header and first row alike if it does not."""
-    counts, of_row = _counts(header), _counts(row)
+def _names_columns(text: str) -> bool:
+    return any(_known_names(text, separator) for separator in SEPARATORS)
+
+
+def _known_names(text: str, separator: str) -> int:
+    """How many fields of a line are usual names of columns."""
+    return sum(is_known_name(field.strip(' "#')) for field in text.split(separator))
+
+
+def _separator(header: str, rows: list[str], expected: str) -> str:
+    """The separator of a header: the expected one, unless another divides the rows more often as it does the header.
+
+    Between separators that divide as many rows alike, the one that leaves more usual names of columns is taken.
+    """
+    counts = _counts(header)
     present = [separator for separator in SEPARATORS if counts[separator]]
-    if expected not in present:
-        alike = [separator for separator in present if counts[separator] == of_row[separator]]
-        rivals = alike if len(present) > 1 else present
-        return max(rivals, key=counts.__getitem__) if rivals else expected
-    if not row or counts[expected] == of_row[expected]:
+    if not present or present == [expected]:
         return expected
-    alike = [separator for separator in present if counts[separator] == of_row[separator]]
-    return max(alike, key=counts.__getitem__) if alike else expected
+    if not rows or len(present) == 1:
+        return expected if expected in present else max(present, key=counts.__getitem__)
+    divided = [_counts(row) for row in rows]
+    alike = {separator: sum(row[separator] == counts[separator] for row in divided) for separator in present}
+    best = max(alike.values())
+    rivals = [separator for separator in present if alike[separator] == best]
+    if not best:
+        return expected
+    return max(rivals, key=lambda one: (_known_names(header, one), one == expected, counts[one]))

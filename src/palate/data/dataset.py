@@ -37,10 +37,10 @@ from palate.data.id_columns import absent_ids_named, unify_ids
 from palate.data.id_spelling import IdColumn, parse_id_types
 from palate.data.ids import IdMap
 from palate.data.interactions import Interactions, PositiveRule
-from palate.data.issues import DataIssue
-from palate.data.item_columns import issue_notes, read_item_columns
+from palate.data.issues import DataIssue, issue_notes
+from palate.data.item_columns import read_item_columns
 from palate.data.key_columns import find_key
-from palate.data.query_log import QueryLog, build_query_log, query_column
+from palate.data.query_log import QueryLog, SearchTable, build_query_log, query_column
 from palate.data.relations import Relations
 from palate.data.splits import (
     TEST,
@@ -54,6 +54,7 @@ from palate.data.splits import (
     make_split,
     timed,
 )
+from palate.data.user_columns import read_user_columns
 from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
 
@@ -161,10 +162,12 @@ class Dataset:
         with errors_from(read_from.get("items")):
             guess = guess_items(tables["items"].frame, columns, log_frame, named.get("item"))
         item_id = guess.item_id
-        user_key = find_key(tables["users"].frame, log_frame, "user", named.get("user")) if users is not None else None
+        user_place = (
+            find_key(tables["users"].frame, log_frame, "user", named.get("user")) if users is not None else None
+        )
         spec = SplitSpec.parse(split) if isinstance(split, str) else split
         with errors_from(read_from.get("interactions")):
-            keys = {"item": guess.log_item, "user": None if user_key is None else user_key[1]}
+            keys = {"item": guess.log_item, "user": None if user_place is None else user_place[1]}
             given_split = spec is not None and spec.kind == "given"
             role_columns, role_notes = guess_interactions(log_frame, roles, keys, given_split)
         with errors_from(read_from.get("positive", read_from.get("interactions"))):
@@ -176,7 +179,7 @@ class Dataset:
         }
         if users is not None:
             frame = tables["users"].frame
-            places["user"].append(("users", user_key[0] if user_key else user_column(frame, role_columns["user"])))
+            places["user"].append(("users", user_place[0] if user_place else user_column(frame, role_columns["user"])))
         searched_roles: dict[str, str] = {}
         if searches is not None:
             searched_roles = search_roles(tables["searches"].frame, read_from.get("searches"))
@@ -199,11 +202,18 @@ class Dataset:
             item_ids = IdMap(tables["items"].frame[item_id], "item", read_from.get("items"))
         log_users = log.frame[role_columns["user"]]
         issues = [issue for table in tables.values() for issue in table.issues]
+        user_issues: list[DataIssue] = []
         if users is None:
             with errors_from(read_from.get("interactions")):
                 user_catalog = Catalog.from_ids(log_users.drop_nulls().unique(maintain_order=True), "user")
         else:
-            user_catalog = _user_catalog(tables["users"].frame, places["user"][1][1], read_from.get("users"))
+            user_key = places["user"][1][1]
+            users_read = read_user_columns(tables["users"].frame, user_key)
+            user_ids = IdMap(users_read.frame[user_key], "user", read_from.get("users"))
+            user_catalog = Catalog(
+                users_read.frame, user_ids, users_read.kinds, None, {}, read_from.get("users"), users_read.decimals
+            )
+            user_issues = users_read.issues
             user_catalog, found = complete_users(user_catalog, log_users, read_from.get("interactions"))
             issues += found
         folder = None if root is None else Path(root)
@@ -224,14 +234,19 @@ class Dataset:
         log_issues += feedback_issues(dense.table, rule, role_columns, given_rule is None)
         columns_said = [
             *issue_notes(content.issues, "items", read_from.get("items")),
+            *issue_notes(user_issues, "users", read_from.get("users")),
             *issue_notes(log_issues, "interactions", read_from.get("interactions")),
         ]
         for note, issue in columns_said:
             if issue.severity == "warning":
                 warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
-        searched = [dense.table] if "query" in dense.table.columns else []
+        searched = []
+        if "query" in dense.table.columns:
+            searched.append(SearchTable(dense.table, read_from.get("interactions"), role_columns["query"]))
         if searches is not None:
-            searched.append(dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches")))
+            typed_searches = dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches"))
+            issues += typed_searches.issues
+            searched.append(SearchTable(typed_searches.table, read_from.get("searches"), searched_roles["query"]))
         query_frame = None if queries is None else tables["queries"].frame
         if spec is None:
             spec = SplitSpec(kind="given" if "part" in role_columns else "random")
@@ -425,6 +440,9 @@ class Dataset:
             None if queried is None else partial(self._ranking_queries, parts, queried),
             None if candidates is None else partial(self.items.restrict, visible_items | candidates),
         )
+        asked = None
+        if queried is not None and (self.split.part == queried).any():
+            asked = self._queries(parts, queried, candidates)
         known = times[timed(times)] if times is not None else np.zeros(0, np.int64)
         until = int(known.max()) if len(known) else None
         return TrainView(
@@ -435,9 +453,7 @@ class Dataset:
             times,
             visible_items,
             self.relations if visible_items.all() else self.relations.subgraph(visible_items),
-            valid=None
-            if queried is None or not (self.split.part == queried).any()
-            else self._queries(parts, queried, candidates),
+            valid=None if asked is None or not len(asked) else asked,
             searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
             event_codes=None if data.events is None else data.events[keep],
             event_names=() if self.event_names is None else tuple(self.event_names.to_list()),
@@ -501,9 +517,3 @@ class Dataset:
         data = self.positives
         times, events = (None if column is None else column[keep] for column in (data.times, data.events))
         return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times, events)
-
-
-def _user_catalog(frame: pl.DataFrame, column: str, file: str | None) -> Catalog:
-    """Users by their id; all other columns are attributes."""
-    kinds = {name: "attributes" for name in frame.columns if name != column}
-    return Catalog(frame, IdMap(frame[column], "user", file), kinds, file=file)

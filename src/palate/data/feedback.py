@@ -10,13 +10,16 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
-from palate.data.interactions import PositiveRule
+from palate.data.interactions import PositiveRule, RuleError
 from palate.data.issues import DataIssue
 
 _NEGATIVE = re.compile(
     r"dis_?like|unlike|refund|return(?!ing)|remov|skip|hid(?:e|den)|cancel|down_?vot|thumbs?_?down|not_?interest|"
     r"uninstall|delet|reject|block|report|complain|bounce|un_?(?:follow|favou?rite|subscrib|star|save|bookmark|wish)|"
     r"^un[-_ ]|negativ|abandon|hate|mute|ignor|\bban\b|churn|close_?ad|spam"
+)
+_NO = frozenset(
+    ["no", "n", "not", "false", "f", "none", "0", "-1", "off", "bad", "down", "poor", "nein", "non", "falsch"]
 )
 _STRONG = re.compile(
     r"purchas|transaction|\bbuy|bought|order|checkout|cart|basket|favou?r|\blike|save|wish|download|subscrib|follow|rent|book|play|install|shar"
@@ -32,7 +35,7 @@ def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping
         roles: role -> column of the log.
 
     Raises:
-        DataError: for an unknown key or a value of the wrong type.
+        RuleError: for an unknown key or a value of the wrong type.
     """
     if positive is None or isinstance(positive, PositiveRule) or not isinstance(positive, Mapping):
         return None if positive is None else PositiveRule.parse(positive)
@@ -40,14 +43,15 @@ def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping
     known = PositiveRule.model_fields
     unknown = [str(key) for key in positive if key not in known and key not in own]
     if unknown:
-        names = [*known, *own]
-        hint = f"{did_you_mean(unknown[0], names)}; a rule may name {', '.join(names)}"
-        raise DataError("the rule for positives names no role or column of the log", key=unknown[0], hint=hint)
+        names = list(dict.fromkeys([*known, *own]))
+        guess = did_you_mean(unknown[0], names)
+        hint = f"a rule may name {', '.join(names)}" if guess.startswith("known") else guess
+        raise RuleError("the rule for positives names no role or column of the log", key=unknown[0], hint=hint)
     return PositiveRule.parse({key if key in known else own.get(key, key): rule for key, rule in positive.items()})
 
 
 def default_rule(table: pl.DataFrame) -> PositiveRule:
-    """``label>=1`` for a log whose label is 0 or 1, else every event.
+    """``label>=1`` for a log whose label is 1 or else 0 or -1, else every event.
 
     Args:
         table: the log, one column a role.
@@ -55,7 +59,8 @@ def default_rule(table: pl.DataFrame) -> PositiveRule:
     if "label" not in table.columns or not (table["label"].dtype.is_numeric() or table["label"].dtype == pl.Boolean):
         return PositiveRule()
     values = set(table["label"].drop_nulls().cast(pl.Float64).unique().to_list())
-    return PositiveRule(label=">=1") if values == {0.0, 1.0} or values == {0.0} else PositiveRule()
+    signs = {-1.0, 0.0, 1.0}
+    return PositiveRule(label=">=1") if values <= signs and values & {-1.0, 0.0} else PositiveRule()
 
 
 def feedback_issues(
@@ -82,7 +87,7 @@ def feedback_issues(
     except DataError:
         # a rule that cannot be applied is reported where it is used
         return issues
-    for role, find in (("rating", _ratings), ("event", _events), ("weight", _weights)):
+    for role, find in (("rating", _ratings), ("event", _events), ("label", _labels), ("weight", _weights)):
         if role in table.columns and getattr(rule, role) is None and not (role != "weight" and rule.label):
             issues += find(table.filter(positive)[role], roles.get(role, role))
     return issues
@@ -127,6 +132,22 @@ def _events(values: pl.Series, column: str) -> Iterator[DataIssue]:
         yield DataIssue(
             "weak_events", "note", message, column=column, count=total, hint=f"to leave them out: {propose}"
         )
+
+
+def _labels(values: pl.Series, column: str) -> Iterator[DataIssue]:
+    if values.dtype != pl.String:
+        return
+    counts = {str(word): int(count) for word, count in values.drop_nulls().value_counts(sort=True).iter_rows()}
+    negative = [word for word in counts if word.strip().lower() in _NO or _NEGATIVE.search(word.lower())]
+    if not negative:
+        return
+    total = sum(counts[word] for word in negative)
+    rest = [word for word in counts if word not in negative]
+    message = f"{', '.join(negative)} look negative and count as positives ({total} of {len(values)})"
+    hint = (
+        f"in palate.yaml: interactions: {{event: {column}, label: null}} and positive: {{event: [{', '.join(rest)}]}}"
+    )
+    yield DataIssue("negative_events", "warning", message, column=column, count=total, hint=hint)
 
 
 def _weights(values: pl.Series, column: str) -> Iterator[DataIssue]:

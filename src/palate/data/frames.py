@@ -16,7 +16,7 @@ from palate.data.absent import ABSENT
 from palate.data.catalog import Catalog
 from palate.data.columns import errors_from, guess_interactions, type_log
 from palate.data.ids import IdMap
-from palate.data.issues import DataIssue
+from palate.data.issues import DataIssue, Severity
 from palate.data.pandas_table import from_pandas
 from palate.data.source_table import SourceTable, typed_table
 
@@ -77,16 +77,21 @@ def complete_users(users: Catalog, log: pl.Series, file: str | None) -> tuple[Ca
     new = log.filter(~pl.Series(known)).drop_nulls().unique(maintain_order=True)
     if not len(new):
         return users, ()
+    severity: Severity = "warning" if not known.any() else "note"
     message = f"{len(new):,} users of the interactions have no row in the table of users and no attributes"
-    issue = DataIssue("user_without_row", "note", message, file, key=str(new[0]), count=len(new))
+    hint = None
+    if not known.any():
+        message = f"none of the {len(new):,} users of the interactions has a row in the table of users"
+        hint = "compare the columns of ids"
+    issue = DataIssue("user_without_row", severity, message, file, key=str(new[0]), count=len(new), hint=hint)
     rows = pl.DataFrame({users.id_column: new}).cast({users.id_column: users.frame.schema[users.id_column]})
     return users.append(rows, users.id_column), (issue,)
 
 
 def dense_searches(
     source: SourceTable, roles: Mapping[str, str], items: IdMap, users: IdMap, file: str | None
-) -> pl.DataFrame:
-    """A table of searches with one column a role, and row numbers for users and items.
+) -> DenseLog:
+    """A table of searches with one column a role, and row numbers for users and items; what was left out is an issue.
 
     Args:
         source: one row a search.
@@ -99,7 +104,15 @@ def dense_searches(
         DataError: if a value cannot be read.
     """
     typed, _ = type_log(source.frame, roles, file)
-    return dense_log(source.with_columns(*typed), roles, items, users, file, "searches").table
+    dense = dense_log(source.with_columns(*typed), roles, items, users, file, "searches")
+    if dense.dropped is None:
+        return dense
+    rows, first = tuple(dense.dropped["row"].to_list()), dense.dropped.row(0, named=True)
+    found = [
+        DataIssue("unknown_id", "warning", note, file, rows, first["column"], first["value"], len(rows))
+        for note in dense.notes
+    ]
+    return dense._replace(notes=(), issues=(*dense.issues, *found))
 
 
 def search_roles(frame: pl.DataFrame, file: str | None) -> dict[str, str]:

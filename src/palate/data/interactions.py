@@ -39,6 +39,10 @@ CONTEXT = "context:"
 """Prefix of the columns of :class:`Interactions` that hold context: ``context:device``."""
 
 
+class RuleError(DataError):
+    """The rule for positives cannot be read, or does not fit the log."""
+
+
 class PositiveRule(BaseModel):
     """The rule for which interactions are positive; part of the dataset's hash and printed with every result."""
 
@@ -56,7 +60,7 @@ class PositiveRule(BaseModel):
             rule: a rule, or its settings; every interaction counts if None or empty.
 
         Raises:
-            DataError: for an unknown key or a value of the wrong type.
+            RuleError: for an unknown key or a value of the wrong type.
         """
         if isinstance(rule, PositiveRule):
             return rule
@@ -64,11 +68,16 @@ class PositiveRule(BaseModel):
             return cls(**(rule or {}))
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
+            key = str(first["loc"][0])
+            if key in COMPARED:
+                hint = f"write a comparison such as {key}>=1; names of values need the role event: event=VALUE"
+                raise RuleError(
+                    f"cannot read the rule for positives: it compares {key} with a number", key=key, hint=hint
+                ) from error
             hint = did_you_mean(key, cls.model_fields) + "; write for example {rating: '>=4'}"
-            raise DataError(f"cannot read the rule for positives: {first['msg']}", key=key, hint=hint) from error
+            raise RuleError(f"cannot read the rule for positives: {first['msg']}", key=key, hint=hint) from error
         except TypeError as error:
-            raise DataError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
+            raise RuleError("the rule for positives is not a mapping", hint="write {rating: '>=4'}") from error
 
     def mask(self, frame: pl.DataFrame, file: str | None = None) -> pl.Series:
         """bool [n]: which rows are positive.
@@ -78,15 +87,15 @@ class PositiveRule(BaseModel):
             file: the file they were read from, for error messages.
 
         Raises:
-            DataError: if a column that the rule needs is missing, or a comparison cannot be read.
+            RuleError: if a column that the rule needs is missing, or a comparison cannot be read.
         """
         keep = pl.repeat(True, len(frame), eager=True)
         for column in COMPARED:
             rule = getattr(self, column)
             if rule is not None:
-                keep &= _compare(_role(frame, column), rule, frame, file).fill_null(False)
+                keep &= _compare(_ruled(frame, column, file), rule, frame, file).fill_null(False)
         if self.event is not None:
-            events = _role(frame, "event").cast(pl.String)
+            events = _ruled(frame, "event", file).cast(pl.String)
             _check_events(events, self.event, file)
             keep &= events.is_in(list(self.event)).fill_null(False)
         return keep
@@ -198,19 +207,29 @@ def _role(frame: pl.DataFrame, name: str) -> pl.Series:
     return frame[name]
 
 
+def _ruled(frame: pl.DataFrame, name: str, file: str | None) -> pl.Series:
+    if name not in frame.columns:
+        hint = f"name it in palate.yaml (interactions: {{{name}: COLUMN}}); roles here: {', '.join(frame.columns)}"
+        raise RuleError(
+            f"the rule for positives needs the role {name!r}, which the log lacks", file=file, key=name, hint=hint
+        )
+    return frame[name]
+
+
 def _check_events(events: pl.Series, wanted: Sequence[str], file: str | None) -> None:
     counts = events.drop_nulls().value_counts(sort=True)
     known = counts[counts.columns[0]].to_list()
     if known and not set(wanted) & set(known):
         listed = ", ".join(map(str, known[:_LISTED])) + (" ..." if len(known) > _LISTED else "")
         hint = f"events here: {listed}"
-        raise DataError("no interaction has this event", file=file, column="event", key=", ".join(wanted), hint=hint)
+        raise RuleError("no interaction has this event", file=file, column="event", key=", ".join(wanted), hint=hint)
 
 
 def _compare(values: pl.Series, rule: str, frame: pl.DataFrame, file: str | None) -> pl.Series:
     match = re.fullmatch(r"\s*(>=|<=|>|<|==|=)\s*(-?\d+(?:\.\d+)?)\s*", rule)
     if not match:
-        raise DataError("cannot read the comparison", key=rule, hint="write a comparison such as '>=4'")
+        hint = "write a comparison with a number, such as '>=4'"
+        raise RuleError("cannot read the comparison", file=file, column=values.name, key=rule, hint=hint)
     sign, number = match[1], float(match[2])
     column = cast_or_null(values, pl.Float64())
     bad = (column.is_null() & values.is_not_null()).arg_true()
@@ -218,7 +237,7 @@ def _compare(values: pl.Series, rule: str, frame: pl.DataFrame, file: str | None
         at = int(bad[0])
         row = int(frame["row"][at]) if "row" in frame.columns else at + 1
         hint = f"use numbers, or make {values.name!r} the role 'event' and name the values that count: event=VALUE"
-        raise DataError(
+        raise RuleError(
             f"the rule {values.name}{rule} needs numbers, not {values[at]!r}",
             file=file,
             row=row,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from palate.core.errors import PalateError
@@ -52,3 +53,17 @@ class DataIssue:
     def to_json(self) -> dict[str, Any]:
         """Plain values, empty ones left out."""
         return {name: value for name, value in asdict(self).items() if value not in (None, ())}
+
+
+def issue_notes(issues: Iterable[DataIssue], table: str, file: str | None) -> Iterator[tuple[str, DataIssue]]:
+    """Each issue with its file, and the same as one line.
+
+    Args:
+        issues: of one table.
+        table: name of the table.
+        file: the file it was read from.
+    """
+    for issue in issues:
+        rows = f" (row {', '.join(map(str, issue.rows[:3]))}{' ...' if issue.count > 3 else ''})" if issue.rows else ""
+        of = f"{issue.column}: " if issue.column else ""
+        yield f"{table}: {of}{issue.message}{rows}", replace(issue, file=file)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from palate.core.errors import DataError
+from palate.core.files import digest
+
+SAMPLE = 1 << 14
+"""Bytes of a file that are read at its beginning, in its middle and at its end to tell it from another."""
 
 
 class MediaRoot:
     """Resolver of the paths in a table; a path that leaves ``root`` is refused.
 
-    Backslashes separate folders where no file has the name as it is. A path may be absolute if it lies inside the
-    root. Links are followed before the check. Without a root (a table made in memory) paths are taken as they are.
+    Where no file has the name as it is, backslashes separate folders, and letters with accents may be composed or
+    decomposed (NFC, NFD). A path may be absolute if it lies inside the root. Links are followed before the check.
+    Without a root (a table made in memory) paths are taken as they are.
 
     Args:
         root: the data folder, or None.
@@ -40,10 +47,9 @@ class MediaRoot:
         if self.root is None or self._real is None:
             return Path(text)
         joined = os.path.normpath(os.path.join(self.root, text))
-        if "\\" in text and not os.path.lexists(joined):
-            # a table that was written on Windows
-            slashed = os.path.normpath(os.path.join(self.root, text.replace("\\", "/")))
-            joined = slashed if os.path.lexists(slashed) else joined
+        if not os.path.lexists(joined):
+            others = (os.path.normpath(os.path.join(self.root, other)) for other in _other_spellings(text))
+            joined = next((other for other in others if os.path.lexists(other)), joined)
         folder = self._folder(os.path.dirname(joined))
         final = os.path.join(folder, os.path.basename(joined))
         if os.path.islink(final):
@@ -54,8 +60,8 @@ class MediaRoot:
             )
         return Path(joined)
 
-    def size(self, value: object) -> str:
-        """The file's size as text, for hashing; ``-`` if there is no file or it may not be read.
+    def fingerprint(self, value: object) -> str:
+        """The file's size and a digest of three samples of it; ``-`` if there is no file or it may not be read.
 
         Args:
             value: a cell of the table.
@@ -63,7 +69,7 @@ class MediaRoot:
         if not isinstance(value, str) or not value.strip():
             return "-"
         try:
-            return str(os.stat(self(value)).st_size)
+            return _fingerprint(self(value))
         except (DataError, OSError, ValueError):
             return "-"
 
@@ -72,3 +78,27 @@ class MediaRoot:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         return self._folders[folder]
+
+
+def _other_spellings(text: str) -> Iterator[str]:
+    """Paths that systems write for one file: with slashes, its letters composed or decomposed."""
+    for slashed in dict.fromkeys((text, text.replace("\\", "/"))):
+        for form in ("NFC", "NFD"):
+            other = unicodedata.normalize(form, slashed)  # type: ignore[arg-type]
+            if other != text:
+                yield other
+        if slashed != text:
+            yield slashed
+
+
+def _fingerprint(path: Path) -> str:
+    size = path.stat().st_size
+    if not path.is_file():
+        return str(size)
+    starts = range(0, size, SAMPLE) if size <= 3 * SAMPLE else (0, (size - SAMPLE) // 2, size - SAMPLE)
+    with open(path, "rb") as handle:
+        parts = []
+        for start in starts:
+            handle.seek(start)
+            parts.append(handle.read(SAMPLE))
+    return f"{size}:{digest(*parts)}"

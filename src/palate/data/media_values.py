@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+MEDIA = ("image", "audio", "video")
 MEDIA_ENDINGS = {
     "image": (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"),
     "audio": (".wav", ".flac", ".mp3", ".ogg"),

@@ -17,7 +17,7 @@ _CURRENCY = (
     r"руб\.?|р\.|rs\.?|rp\.?|rm|fr\.|euro?s?|dollars?)"
 )
 _MONEY = re.compile(
-    rf"({_CURRENCY})?\s*([+-]?)\s*({_CURRENCY})?\s*(\d[\d.,'’\s]*|[.,]\d+)(?:[.,]?[-–—]+)?\s*({_CURRENCY})?", re.I
+    rf"({_CURRENCY})?\s*([+\-−]?)\s*({_CURRENCY})?\s*(\d[\d.,'’\s]*|[.,]\d+)(?:[.,]?[-–—]+)?\s*({_CURRENCY})?", re.I
 )
 _RANGE = re.compile(r"\s*(?:–|—|(?<=[\d\s])-|\bto\b|\bbis\b|~)\s*", re.I)
 _GROUPED = re.compile(r"\d{1,3}(?:[\s'’]\d{3})+(?:[.,]\d+)?")
@@ -95,7 +95,7 @@ def parse_number(text: str) -> TextNumber | None:
     decimal = _decimal(digits, grouped)
     if decimal is None:
         return None
-    return TextNumber(digits, match[2] == "-", any(match[at] for at in (1, 3, 5)), decimal)
+    return TextNumber(digits, match[2] in ("-", "−"), any(match[at] for at in (1, 3, 5)), decimal)
 
 
 def _decimal(digits: str, grouped: bool) -> str | None:
@@ -118,7 +118,11 @@ def _decimal(digits: str, grouped: bool) -> str | None:
 
 def _groups(digits: str, mark: str) -> bool:
     first, *rest = digits.split(mark)
-    return 1 <= len(first) <= 3 and all(len(group) == 3 for group in rest)
+    if not 1 <= len(first) <= 3 or len(rest[-1]) != 3:
+        return False
+    # thousands, or as in India thousands and then hundreds: 12,34,567
+    sizes = {len(group) for group in rest[:-1]}
+    return sizes <= {3} or (sizes == {2} and len(first) <= 2)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 
 QUERY_IDS = ("query_id", "query", "id")
+_ROLES = ("user", "item", "query", "time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +61,27 @@ class QueryLog:
         return digest(self.queries.content_hash(), *arrays)
 
 
+class SearchTable(NamedTuple):
+    """Searches of one table.
+
+    Attributes:
+        frame: dense ``user`` and ``item``, ``query`` (null where there was no query), and maybe ``time`` and ``row``.
+        file: where it was read from, for error messages.
+        column: its column of queries, for error messages.
+    """
+
+    frame: pl.DataFrame
+    file: str | None = None
+    column: str = "query"
+
+
 def build_query_log(
-    tables: Sequence[pl.DataFrame], queries: pl.DataFrame | None = None, file: str | None = None
+    tables: Sequence[SearchTable], queries: pl.DataFrame | None = None, file: str | None = None
 ) -> QueryLog | None:
     """Searches of several tables without repeats.
 
     Args:
-        tables: each with dense ``user`` and ``item``, ``query`` (null where there was no query), and maybe ``time``.
+        tables: searches of each table.
         queries: ids and their text. Without it a query of type text is its own words, and queries of another type
             are ignored.
         file: where ``queries`` was read from, for error messages.
@@ -76,10 +92,9 @@ def build_query_log(
     Raises:
         DataError: if ``queries`` has no text, or a search names a query that it lacks.
     """
-    roles = ("user", "item", "query", "time")
-    parts = [one.select(role for role in roles if role in one.columns) for one in tables]
-    if not parts:
+    if not tables:
         return None
+    parts = [_numbered(one.frame, at) for at, one in enumerate(tables)]
     table = pl.concat(parts, how="diagonal_relaxed").filter(pl.col("query").is_not_null())
     if queries is None and table["query"].dtype == pl.String:
         table = table.with_columns(pl.col("query").str.strip_chars()).filter(pl.col("query") != "")
@@ -87,13 +102,20 @@ def build_query_log(
         queries = pl.DataFrame({"query": texts, "text": texts})
     if queries is None or not len(table):
         return None
-    table = table.unique(maintain_order=True)
+    table = table.unique([name for name in _ROLES if name in table.columns], keep="first", maintain_order=True)
     catalog = _catalog(queries, file)
     rows = catalog.ids.rows(table["query"], "mark")
     if (rows < 0).any():
-        unknown = table["query"][int(np.flatnonzero(rows < 0)[0])]
-        hint = "add the query to this table, or leave the table out: then a query is its own words"
-        raise DataError("a search names a query id that the table of queries lacks", file=file, key=unknown, hint=hint)
+        unknown = table.row(int(np.flatnonzero(rows < 0)[0]), named=True)
+        source = tables[unknown["table"]]
+        raise DataError(
+            "a query id that the table of queries lacks",
+            file=source.file,
+            row=unknown["row"],
+            column=source.column,
+            key=unknown["query"],
+            hint=f"add it to {file or 'the table of queries'}, or leave that table out: then a query is its own words",
+        )
     timed = "time" in table.columns and not table["time"].null_count()
     return QueryLog(
         catalog,
@@ -102,6 +124,13 @@ def build_query_log(
         table["item"].to_numpy().astype(np.int64),
         table["time"].to_numpy().astype(np.int64) if timed else None,
     )
+
+
+def _numbered(frame: pl.DataFrame, table: int) -> pl.DataFrame:
+    """The roles of searches, each with the number of its table and its row there."""
+    row = pl.col("row") if "row" in frame.columns else pl.int_range(1, pl.len() + 1)
+    roles = [role for role in _ROLES if role in frame.columns]
+    return frame.select(*roles, row.cast(pl.Int64).alias("row"), pl.lit(table).alias("table"))
 
 
 def query_column(queries: pl.DataFrame) -> str:

@@ -47,6 +47,7 @@ _CLOCK_ONLY = r"^\s*\d{1,2}:\d{2}"
 _ZONE = r"(?i)\s*(?:\bUTC|\bGMT|\bZ)(?:[+]0+)?$"
 _MILLI, _MICRO, _NANO = 10**11, 10**14, 10**17
 _EXCEL_EPOCH, _DAY = 25_569, 86_400
+_1980 = 315_532_800
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,16 @@ def read_times(values: pl.Series, file: str | None, time_format: str | None = No
     clock = values.dtype == pl.String and bool(values.filter(wrong).head(1).str.contains(_CLOCK_ONLY).any())
     message = "not a time (a time of day without its date)" if clock else "not a time"
     reject_rows(wrong, values, message, file, _hint(time_format))
-    return TimeColumn(seconds, found.form, found.doubt)
+    return TimeColumn(seconds, found.form, "; ".join(filter(None, (found.doubt, _odd_zeros(seconds)))))
+
+
+def _odd_zeros(seconds: pl.Series) -> str:
+    """A word on zeros beside times that are all of 1980 or later; empty if there are none."""
+    zeros = int((seconds == 0).sum())
+    rest = seconds.filter(seconds != 0).min() if zeros else None
+    if not isinstance(rest, int) or rest < _1980:
+        return ""
+    return f"{zeros} of the times are 0, which is 1970, and all others are of 1980 or later; leave unknown times empty"
 
 
 def looks_like_time(values: pl.Series) -> bool:
@@ -144,9 +154,20 @@ def date_share(texts: pl.Series) -> float:
     """
     if not len(texts):
         return 0.0
-    dated = texts.filter(~texts.str.contains(r"^[+-]?[\d.]*$"))
+    dated = texts.filter(~texts.str.contains(r"^[+-]?\d*\.?\d*$"))
     read = _texts(dated, None).seconds
     return float(len(read) - read.null_count()) / len(texts)
+
+
+def date_seconds(values: pl.Series) -> pl.Series:
+    """Dates as int64 seconds since 1970 UTC, negative before; null where there is none, or none that can be read.
+
+    Args:
+        values: dates, times, or texts of them.
+    """
+    if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
+        return values.cast(pl.Datetime("us")).dt.epoch("s")
+    return _texts(values, None).seconds
 
 
 def cast_or_null(values: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,26 +14,21 @@ from palate.contracts import Task
 from palate.contracts.parse import parse_model
 from palate.core.boundary import public
 from palate.core.errors import ArtefactError, ConfigError, did_you_mean
-from palate.core.files import atomic_path, digest, read_json, write_json, write_text
+from palate.core.files import digest, read_json, write_json, write_text
 from palate.core.output import claimed
 from palate.core.progress import track
 from palate.data.dataset import Dataset
 from palate.evaluation.code_version import code_version
+from palate.evaluation.compare_cells import answers_file, draw, fit_cell, judge_cell
 from palate.evaluation.compare_report import markdown
-from palate.evaluation.evaluate import evaluate
-from palate.evaluation.known import KNOWN, RANDOM, is_random
-from palate.evaluation.memory import peak, reset_peak
-from palate.evaluation.missing import MissingModalities, hide_content
+from palate.evaluation.compare_rows import best_id_only, paired_tests, row_of
+from palate.evaluation.missing import MissingModalities
 from palate.evaluation.openings import one_opening, open_test, openings_of
 from palate.evaluation.own_metrics import Metrics, metric_names
 from palate.evaluation.runs import command_line
 from palate.evaluation.sweep import draw_sweep, sweep_markdown
-from palate.features.plan import plan_content
 from palate.features.store import FeatureStore
-from palate.metrics.bootstrap import compare_all
-from palate.training.deployment import deployment_of, log_of
-from palate.training.fit import fit
-from palate.training.saving import restore, save, versions
+from palate.training.saving import versions
 
 
 @public
@@ -142,11 +135,12 @@ def _compare(
     drawn = data.spec.kind in ("item_cold", "user_cold")
     for variant, seed in track(jobs, "fit", names=_named):
         used = seeds[0] if not drawn and parse_model(variant).deterministic else seed
-        cells[variant, seed] = _select(_drawn(data, seed), variant, used, cells_dir, shared, encoders)
+        cells[variant, seed] = fit_cell(draw(data, seed), variant, used, cells_dir, shared, encoders)
     write_json(out / "selection.json", list(cells.values()))
     gaps = [MissingModalities(rate, tuple(missing_of) if missing_of else None) for rate in missing]
-    splits = {seed: _drawn(data, seed) for seed in (seeds if drawn else seeds[:1])}
-    sealed = [key for key, cell in cells.items() if any(not _answers(cells_dir, cell, gap).is_file() for gap in gaps)]
+    splits = {seed: draw(data, seed) for seed in (seeds if drawn else seeds[:1])}
+    opened = {key: all(answers_file(cells_dir, cell, gap).is_file() for gap in gaps) for key, cell in cells.items()}
+    sealed = [key for key, done in opened.items() if not done]
     met: list[str] = read_json(out / "openings.json") if (out / "openings.json").is_file() else []
     selection = digest(*sorted(cell["key"] for cell in cells.values()), repr(sorted(gap.name for gap in gaps)))
     arrays: dict[tuple[str, int, float], dict[str, np.ndarray]] = {}
@@ -159,14 +153,14 @@ def _compare(
             write_json(out / "openings.json", [*met, selection])
         jobs_by_gap = list(itertools.product(jobs, gaps))
         for (variant, seed), gap in track(jobs_by_gap, "test", names=lambda one: _named(one[0])):
-            arrays[variant, seed, gap.rate] = _open(
-                _drawn(data, seed), cells[variant, seed], cells_dir, gap, shared, metrics
+            arrays[variant, seed, gap.rate] = judge_cell(
+                draw(data, seed), cells[variant, seed], cells_dir, gap, shared, metrics
             )
-    rows = [_row(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
-    base = baseline or _best_id_only(variants, seeds, cells, task)
+    rows = [row_of(v, rate, seeds, cells, arrays) for v in variants for rate in missing]
+    base = baseline or best_id_only(variants, seeds, cells, task)
     several = len(variants) > 1
     tests = [
-        _tests(variants, seeds, rate, arrays, base, data, task, resamples, metrics) if several else {}
+        paired_tests(variants, seeds, rate, arrays, base, data, task, resamples, metrics) if several else {}
         for rate in missing
     ]
     result = {
@@ -235,154 +229,3 @@ def _variants(models: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[
         sign = ";" if ":" in model else ":"
         found += [f"{model}{sign}{';'.join(choice)}" for choice in itertools.product(*grids)] if grids else [model]
     return found
-
-
-def _drawn(data: Dataset, seed: int) -> Dataset:
-    if data.spec.kind not in ("item_cold", "user_cold"):
-        return data
-    return data.with_split(data.spec.model_copy(update={"seed": seed}))
-
-
-def _select(
-    data: Dataset,
-    variant: str,
-    seed: int,
-    folder: Path,
-    store: FeatureStore,
-    encoders: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    model = parse_model(variant)
-    settings = model.config.model_dump_json()
-    code, chosen = code_version(), repr(sorted((encoders or {}).items()))
-    key = digest(variant, settings, str(seed), data.hash, str(data.spec), str(data.positive), chosen, code)
-    done = folder / key / "cell.json"
-    if done.is_file():
-        cell: dict[str, Any] = read_json(done)
-        return cell | {"stored_mib": _stored(done.with_name("run"))}
-    content = plan_content(data, encoders, store)
-    started, before = time.perf_counter(), reset_peak()
-    fitted = fit(model, data, seed=seed, content=content, checkpoint=folder / f"{key}.checkpoint")
-    fitted_log = log_of(fitted)
-    cell = {
-        "key": key,
-        "code": code,
-        "model": variant,
-        "seed": seed,
-        "seconds": time.perf_counter() - started,
-        "stages": fitted_log.seconds,
-        "peak_mib": peak() / 2**20,
-        "peak_growth_mib": (peak() - before) / 2**20,
-        "parameters": sum(p.numel() for p in fitted.parameters()),
-        "trained": fitted_log.trained,
-        "content_mib": fitted_log.content_bytes / 2**20,
-        "valid": fitted_log.valid,
-        "metric": fitted_log.metric,
-        "selected": fitted_log.selected,
-        "content": fitted.capabilities.content,
-        "epochs": len(fitted_log.history),
-    }
-    save(fitted, folder / key / "run", overwrite=True)
-    write_json(done, cell)
-    shutil.rmtree(folder / f"{key}.checkpoint", ignore_errors=True)
-    return cell | {"stored_mib": _stored(done.with_name("run"))}
-
-
-def _stored(run: Path) -> float:
-    """MiB of a run: everything that serving needs, encoders included."""
-    return sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 2**20
-
-
-def _answers(folder: Path, cell: Mapping[str, Any], gaps: MissingModalities) -> Path:
-    return folder / str(cell["key"]) / f"{gaps.name}.npz"
-
-
-def _open(
-    data: Dataset, cell: dict[str, Any], folder: Path, gaps: MissingModalities, store: FeatureStore, metrics: Metrics
-) -> dict[str, np.ndarray]:
-    file = _answers(folder, cell, gaps)
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as saved:
-            if set(metric_names(metrics)) <= set(saved.files):
-                return dict(saved)
-    model = restore(folder / cell["key"] / "run")
-    if gaps.rate:
-        deployment = deployment_of(model)
-        deployment.content = deployment.content.with_store(store)
-        hide_content(model, data, gaps.rate, data.spec.seed, gaps.modalities)
-    result = evaluate(model, data, metrics)
-    arrays = dict(result.per_unit) | {"seconds": np.array([result.seconds])}
-    arrays |= {f"about/{KNOWN}": np.array([result.about[KNOWN]])} if KNOWN in result.about else {}
-    arrays |= {f"beyond/{name}": np.array([value]) for name, value in result.beyond.items()}
-    for name, values in result.slices.items():
-        arrays |= {f"slice/{name}/{metric}": np.array([value]) for metric, value in values.items()}
-    arrays = {name.replace("/", "|"): value for name, value in arrays.items()}
-    with atomic_path(file) as aside, open(aside, "wb") as handle:
-        np.savez(handle, **arrays)
-    return arrays
-
-
-def _row(
-    variant: str,
-    rate: float,
-    seeds: Sequence[int],
-    cells: Mapping[tuple[str, int], dict[str, Any]],
-    arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"model": variant} | ({"missing": rate} if rate else {})
-    measured = arrays[variant, seeds[0], rate]
-    for name in (name for name in measured if name != "seconds" and "|" not in name):
-        means = [float(np.nanmean(arrays[variant, seed, rate][name])) for seed in seeds]
-        row[name] = float(np.mean(means))
-        row[f"{name} sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
-        row[f"{name} by seed"] = means
-    known = measured.get(f"about|{KNOWN}")
-    if known is not None and is_random(float(known[0])):
-        row["note"] = RANDOM
-    own = [cells[variant, seed] for seed in seeds]
-    row["valid"] = float(np.mean([cell["valid"] for cell in own])) if own[0]["valid"] is not None else None
-    row["fit seconds"] = float(np.mean([cell["seconds"] for cell in own]))
-    row["test seconds"] = float(np.mean([arrays[variant, seed, rate]["seconds"][0] for seed in seeds]))
-    row["peak MiB"] = max(cell["peak_mib"] for cell in own)
-    row["parameters"] = own[0]["parameters"]
-    row["trained"] = own[0].get("trained", own[0]["parameters"])
-    row["content MiB"] = own[0].get("content_mib")
-    row["stored MiB"] = float(np.mean([cell["stored_mib"] for cell in own]))
-    row["epochs"] = float(np.mean([cell["epochs"] for cell in own]))
-    return row
-
-
-def _best_id_only(
-    variants: Sequence[str], seeds: Sequence[int], cells: Mapping[tuple[str, int], dict[str, Any]], task: Task[Any]
-) -> str:
-    plain = [v for v in variants if not cells[v, seeds[0]]["content"]] or list(variants)
-
-    def quality(variant: str) -> float:
-        own = [cells[variant, seed] for seed in seeds]
-        values = [task.rank_key(cell["metric"], cell["valid"]) for cell in own if cell["valid"] is not None]
-        return float(np.mean(values)) if values else -np.inf
-
-    return max(plain, key=quality)
-
-
-def _tests(
-    variants: Sequence[str],
-    seeds: Sequence[int],
-    rate: float,
-    arrays: Mapping[tuple[str, int, float], dict[str, np.ndarray]],
-    base: str,
-    data: Dataset,
-    task: Task[Any],
-    resamples: int,
-    metrics: Metrics,
-) -> dict[str, Any]:
-    drawn = data.spec.kind in ("item_cold", "user_cold")
-    tested: dict[str, Any] = {}
-    for metric in (*task.tested(data), *metric_names(metrics)):
-        values = {v: [arrays[v, seed, rate][metric] for seed in seeds] for v in variants}
-        # a unit that a metric cannot judge (an impression without a click has no AUC) is left out for all models alike
-        values = {v: [each[~np.isnan(one)] for each, one in zip(own, values[base])] for v, own in values.items()}
-        shaped = values if drawn else {v: np.stack(each) for v, each in values.items()}
-        others = {v: each for v, each in shaped.items() if v != base}
-        paired = compare_all(shaped[base], others, resamples)
-        tested[metric] = {v: vars(result) for v, result in paired.items()}
-    return tested

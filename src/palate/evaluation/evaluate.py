@@ -32,8 +32,9 @@ def evaluate(model: Model, data: Dataset, metrics: Metrics = ()) -> Judgement:
     """
     deployment_of(model)
     task = model.task
+    questions = task.questions(data, "test")
     openings = open_test(data)
-    judgement = task.judge(model, data, task.questions(data, "test"))
+    judgement = task.judge(model, data, questions)
     add_metrics(judgement, metrics, task.name)
     judgement.about |= {"task": task.name, "headline": task.headline(data), "shown": list(task.shown(data))}
     judgement.about["openings_of_test"] = openings

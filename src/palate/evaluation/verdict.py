@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.evaluation.fit_result import FitResult
 from palate.evaluation.known import KNOWN, is_random
@@ -25,6 +26,7 @@ class Verdict:
         test: model minus baseline on test, paired by unit; None while test is sealed.
         valid_metric: of validation.
         valid: validation of the model and of the baseline; None where one of them has none.
+        valid_test: model minus baseline on validation, paired by unit; None where the task has no units.
     """
 
     model: str
@@ -34,6 +36,7 @@ class Verdict:
     test: PairedResult | None
     valid_metric: str
     valid: tuple[float, float] | None
+    valid_test: PairedResult | None = None
 
     @property
     def worse_on_validation(self) -> bool:
@@ -59,6 +62,21 @@ class Verdict:
         return f"{self.test.difference:+.4f} [{self.test.low:+.4f}, {self.test.high:+.4f}]"
 
     @property
+    def _valid_interval(self) -> str:
+        """The interval of baseline minus model on validation, and a word where it holds 0."""
+        if self.valid_test is None:
+            return ""
+        low, high = -self.valid_test.high, -self.valid_test.low
+        return f" [{low:+.4f}, {high:+.4f}]" + (", which may be chance" if low <= 0 <= high else "")
+
+    @property
+    def _lead(self) -> str:
+        """By how much the model is ahead on validation, with its interval."""
+        if self.valid_test is None:
+            return ""
+        return f": {self.valid_test.difference:+.4f} [{self.valid_test.low:+.4f}, {self.valid_test.high:+.4f}]"
+
+    @property
     def sentence(self) -> str:
         """What to know, and what to do when the baseline wins."""
         if self.random:
@@ -72,14 +90,14 @@ class Verdict:
             return f"{self.model} is better than {self.baseline}: {on_test}"
         if self.state == "open":
             if self.test is None:
-                return f"{self.model} is not below {self.baseline} on validation"
+                return f"{self.model} is not below {self.baseline} on validation{self._lead}"
             return f"{self.model} and {self.baseline} cannot be told apart: {on_test}"
         advice = f"use it (--model {self.baseline}), or add behaviour and fit again"
         if self.worse_on_validation and self.valid is not None:
             own, other = self.valid
             first = (
                 f"{self.baseline} is better than {self.model} on validation by {abs(other - own):.4f}"
-                f" ({self.valid_metric} {other:.4f} against {own:.4f})"
+                f"{self._valid_interval} ({self.valid_metric} {other:.4f} against {own:.4f})"
             )
             return f"{first}: {advice}" if self.test is None else f"{first}; {on_test}: {advice}"
         return f"{self.baseline} is better than {self.model}: {on_test}: {advice}"
@@ -102,8 +120,13 @@ def _verdict(name: str, main: FitResult, baseline: str, other: FitResult, metric
     random, test = False, None
     if main.judgement is not None and other.judgement is not None:
         random = is_random(other.judgement.about.get(KNOWN))
-        a, b = main.judgement.per_unit[metric], other.judgement.per_unit[metric]
-        both = np.isfinite(a) & np.isfinite(b)
-        if both.any():
-            test = compare_paired(a[both], b[both])
-    return Verdict(name, baseline, random, metric, test, own.metric, valid)
+        test = _paired(main.judgement.per_unit[metric], other.judgement.per_unit[metric])
+    return Verdict(name, baseline, random, metric, test, own.metric, valid, _paired(own.valid_units, base.valid_units))
+
+
+def _paired(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> PairedResult | None:
+    """The difference of two models over the units that both could be judged on."""
+    if a is None or b is None or len(a) != len(b):
+        return None
+    both = np.isfinite(a) & np.isfinite(b)
+    return compare_paired(a[both], b[both]) if both.any() else None

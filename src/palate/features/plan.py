@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from palate.core.content import Features
 from palate.core.encoder import Encoder, FittedEncoder, Raw
-from palate.core.errors import ConfigError, did_you_mean
+from palate.core.errors import ConfigError, NoContentError, did_you_mean
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.dataset import Dataset
@@ -26,6 +27,8 @@ from palate.features.impute import Impute, Imputer
 from palate.features.relational import relational_features
 from palate.features.saved import FACTS, load_encoder
 from palate.features.store import FeatureStore
+
+log = logging.getLogger("palate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,24 +74,30 @@ class ContentPlan:
 
         Returns:
             The fitted content, and the features of all items, rows that ``view`` may not see included: models get
-            them through :meth:`FittedContent.training_view`.
+            them through :meth:`FittedContent.training_view`. Features whose content is empty in all rows that may be
+            seen are left out, and named if they are whole modalities.
 
         Raises:
             ConfigError: for an unknown encoder, or one of another modality.
-            FeatureError: if given vectors are not finite, or an encoder finds nothing to fit on.
+            FeatureError: if given vectors are not finite.
         """
-        specs = {**self.features, **(self.fields if fields else {})}
+        wanted = {**self.features, **(self.fields if fields else {})}
+        encoders = self._fitted_encoders(wanted, view, data)
+        specs = {name: spec for name, spec in wanted.items() if spec.given or name in encoders}
+        for name in self.features.keys() - specs.keys():
+            log.warning("%s: nothing to read in any item, left out", name)
+        main = tuple(name for name in self.features if name in specs)
         relational = relational_features(view.relations, set(self.features), data.n_items) if dense else {}
         failures: list[tuple[str, EncodingFailure]] = []
         content = FittedContent(
             specs,
-            self._fitted_encoders(specs, view, data),
+            encoders,
             self.store,
             sources={
-                **{name: (name,) for name in (*self.features, *relational)},
+                **{name: (name,) for name in (*main, *relational)},
                 **{name: spec.sources(data.items.kinds) for name, spec in specs.items()},
             },
-            main=(*self.features, *relational),
+            main=(*main, *relational),
             relational=relational,
         )
         features = content.encode(data.items, failures=failures)
@@ -126,21 +135,27 @@ class ContentPlan:
         return self.store.encode(encoder, raws, failures=[])
 
     def _fitted_encoders(self, specs: Mapping[str, FeatureSpec], view: TrainView, data: Dataset) -> dict[str, Encoder]:
+        """Feature name -> fitted encoder; without those that found nothing to be fitted to."""
         encoders: dict[str, Encoder] = {}
         for name, spec in specs.items():
             if name in self.encoders:
                 encoders[name] = self.encoders[name]
             elif spec.encoder.startswith(SAME_AS):
-                encoders[name] = encoders[spec.encoder.removeprefix(SAME_AS)]
+                if (other := spec.encoder.removeprefix(SAME_AS)) in encoders:
+                    encoders[name] = encoders[other]
             elif not spec.given:
-                encoder = encoders[name] = find_encoder(spec.encoder, spec.modality)
+                encoder = find_encoder(spec.encoder, spec.modality)
                 if isinstance(encoder, FittedEncoder) and encoder.fitted_on is None:
                     visible = np.flatnonzero(view.visible_items)
                     raws = data.items.raw(spec.modality, visible, spec.columns)
-                    if isinstance(encoder, DerivedEncoder):
-                        encoder.fit_stored(self._stored, raws, data.items.raw("text", visible))
-                    else:
-                        encoder.fit(raws)
+                    try:
+                        if isinstance(encoder, DerivedEncoder):
+                            encoder.fit_stored(self._stored, raws, data.items.raw("text", visible))
+                        else:
+                            encoder.fit(raws)
+                    except NoContentError:
+                        continue
+                encoders[name] = encoder
         return encoders
 
 

@@ -110,7 +110,7 @@ def rank_held_out(scorer: Scorer, queries: EvaluationQueries, k: int) -> IntArra
     for start in range(0, len(queries), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(queries)))
         lists.append(scorer.topk(queries.users.take(rows), k, queries.exclude.take(rows), queries.candidates)[0])
-    return np.concatenate(lists)
+    return np.concatenate(lists) if lists else np.zeros((0, k), np.int64)
 
 
 def evaluate_held_out(

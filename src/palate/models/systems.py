@@ -12,9 +12,10 @@ FILE = "systems.json"
 
 
 def systems() -> list[dict[str, Any]]:
-    """Every system: ``name``, ``class``, ``task``, ``stage``, ``capabilities``, ``presets``, ``paper``.
+    """Every system: ``name``, ``class``, ``task``, ``stage``, ``capabilities``, ``presets``, ``paper`` and ``caution``.
 
-    Read from a file that ``tools/generate.py`` writes; where an installed package adds systems they are all asked.
+    A caution is what measurements say against a system. Read from a file that ``tools/generate.py`` writes; where an
+    installed package adds systems they are all asked.
     """
     if any(entry_points(group=group) for group in GROUPS):
         from palate.contracts.describe import summaries

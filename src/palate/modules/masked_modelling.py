@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from palate.modules.masking import apply_mask, sample_mask
-from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import PositionedTower
 from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
@@ -60,23 +58,20 @@ class MaskedWords(nn.Module):
 
 
 class MaskedFeatures(nn.Module):
-    """Prediction of features of regions or of stretches of sound, as given by a frozen copy of the reader's tower.
+    """Prediction of features of regions or of stretches of sound.
 
     Args:
         reader: embeds inputs.
         dim: width of states.
-        sample: inputs that give the statistics for standardisation.
-        generator: of the labeller.
+        width: of the features.
+        length: tokens of an entity.
     """
 
-    def __init__(self, reader: PositionedTower, dim: int, sample: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, reader: PositionedTower, dim: int, width: int, length: int) -> None:
         super().__init__()
-        self.reader, self.guess = reader, nn.Linear(dim, dim)
-        self.detector = RegionLabeller(reader.tower, sample, 1, generator)
-        with torch.no_grad():
-            self.length = reader(sample[:1])[0].shape[1]
+        self.reader, self.guess, self.length = reader, nn.Linear(dim, width), length
 
-    def mask_inputs(self, inputs: Tensor, present: Tensor, share: float) -> MaskedInput:
+    def mask_inputs(self, inputs: Tensor, present: Tensor, share: float) -> tuple[Tokens, Tensor]:
         """Hide a share of the tokens.
 
         Args:
@@ -85,17 +80,17 @@ class MaskedFeatures(nn.Module):
             share: probability that a token is hidden.
 
         Returns:
-            Embedded tokens, hidden places bool [B, T], and hidden features [m, d].
+            Embedded tokens, and hidden places bool [B, T].
         """
         hidden = sample_mask(present[:, None].expand(-1, self.length), share)
-        return self.reader(inputs, hidden), hidden, self.detector(inputs)[hidden]
+        return self.reader(inputs, hidden), hidden
 
     def forward(self, states: Tensor, truth: Tensor) -> Tensor:
         """Mean squared error of hidden features, 0 without any.
 
         Args:
             states: [m, d].
-            truth: [m, d].
+            truth: [m, width].
         """
         error: Tensor = (self.guess(states) - truth).square().mean(1)
         return error.sum() / max(len(truth), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -114,22 +114,32 @@ def editable_columns(items: Catalog) -> list[str]:
     return [c for c in items.frame.columns if items.kinds.get(c) not in MEDIA_KINDS and c != items.id_column]
 
 
-def check_item_ids(items: Catalog, ids: Sequence[str]) -> None:
-    """Check the ids of an update.
+def unknown_column(items: Catalog, item: str, column: str) -> DataError:
+    """The error of a column that an update may not fill.
 
     Args:
         items: the catalogue.
-        ids: item ids as text.
+        item: item id.
+        column: the column.
+    """
+    exists = column in items.frame.columns
+    fault = "is not for files or ids" if exists else "is not in the catalogue"
+    hint = "send the image itself" if exists else did_you_mean(column, editable_columns(items))
+    return DataError(f"item {item!r}: the column {fault}", column=column, hint=hint)
+
+
+def check_value(items: Catalog, column: str, value: FieldValue) -> None:
+    """Check that a value fits its column.
+
+    Args:
+        items: the catalogue.
+        column: the column.
+        value: the value.
 
     Raises:
-        DataError: for an id that is given twice, or is not a whole number where ids are.
+        DataError: if it does not fit.
     """
-    numeric = items.ids.ids.dtype != pl.String
-    for at, item in enumerate(ids):
-        if numeric and not _is_whole_number(item):
-            raise DataError("ids of this catalogue are whole numbers", row=at + 1, key=item)
-        if item in ids[:at]:
-            raise DataError("an item is given twice", row=at + 1, key=item)
+    items.cast_rows(pl.DataFrame([_series(column, [value])]))
 
 
 def fold_updates(log: Iterable[LoggedChange]) -> tuple[CatalogUpdate, list[str]]:
@@ -178,16 +188,9 @@ def drop_unknown_fields(items: Catalog, update: CatalogUpdate) -> tuple[CatalogU
     return replace(update, fields=fields), n_dropped
 
 
-def _is_whole_number(text: str) -> bool:
-    try:
-        return str(int(text)) == text
-    except ValueError:
-        return False
-
-
 def _fits(items: Catalog, column: str, value: FieldValue) -> bool:
     try:
-        items.cast_rows(pl.DataFrame([_series(column, [value])]))
+        check_value(items, column, value)
     except DataError:
         return False
     return True
@@ -199,9 +202,7 @@ def _updated_rows(items: Catalog, key: str, rows: IntArray, update: CatalogUpdat
     for at, fields in enumerate(update.fields):
         for column in fields:
             if column not in allowed:
-                fault = "is not for files or ids" if column in columns else "is not in the catalogue"
-                hint = "send the image itself" if column in columns else did_you_mean(column, allowed)
-                raise DataError(f"item {update.ids[at]!r}: the column {fault}", row=at + 1, column=column, hint=hint)
+                raise unknown_column(items, update.ids[at], column)
     old = [
         items.frame.row(int(row), named=True) if row < len(items) and not is_new else {}
         for row, is_new in zip(rows, update.is_new)

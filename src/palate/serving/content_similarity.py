@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -166,7 +166,12 @@ def _as_item(snapshot: ModelSnapshot, name: str, modality: str, raw: str | bytes
     frame = pl.DataFrame({c: pl.Series([raw if c == columns[0] else None], dtype=dtype) for c in columns})
     schema = snapshot.items.frame.schema
     frame = frame.with_columns(pl.Series(c, [None], dtype=t) for c, t in schema.items() if c not in columns)
-    item = Catalog(frame, IdMap(pl.Series(["query"])), snapshot.items.kinds)
+    given = {
+        name: replace(one, values=np.zeros_like(one.values), present=np.zeros(1, bool))
+        for name, features in snapshot.items.given.items()
+        for one in [features.take(np.zeros(1, np.int64))]
+    }
+    item = Catalog(frame, IdMap(pl.Series(["query"])), snapshot.items.kinds, None, given)
     features: Features = snapshot.content.encode_new(item)[name]
     return features
 

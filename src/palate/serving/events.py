@@ -14,6 +14,7 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
 from palate.core.errors import ConfigError, DataError
+from palate.serving.batches import BatchError, Faults, raise_faults
 from palate.serving.database import MAX_ID_LENGTH, TABLES, Database, Version, check_id, id_column
 from palate.serving.limited_log import LimitedLog
 
@@ -266,7 +267,7 @@ def _store(connection: Connection, events: list[Event]) -> StoredEvents:
     owners = [(event.user, event.key) for event in events]
     found = _stored(connection, owners, "item", "kind")
     contents = {(user, key): (item, kind) for user, key, item, kind in found}
-    rows = []
+    rows, faults = [], Faults()
     for at, (event, owner) in enumerate(zip(events, owners)):
         if owner not in contents:
             contents[owner] = (event.item, event.kind)
@@ -274,12 +275,14 @@ def _store(connection: Connection, events: list[Event]) -> StoredEvents:
                 {"key": event.key, "user": event.user, "item": event.item, "kind": event.kind, "time": event.time}
             )
         elif contents[owner] != (event.item, event.kind):
-            raise DuplicateKeyError(
+            faults[at + 1] = DuplicateKeyError(
                 "this user has another event with this key",
-                row=at + 1,
                 key=event.key,
                 hint="give each event of a user a key of its own",
             )
+    if len(faults) > 1:
+        raise DuplicateKeyError(str(BatchError(faults, len(events))))
+    raise_faults(faults, len(events))
     for start in range(0, len(rows), BATCH_SIZE):
         connection.execute(sql.insert(EVENTS), rows[start : start + BATCH_SIZE])
     places = {(user, key): place for user, key, place in _stored(connection, owners, "id")}

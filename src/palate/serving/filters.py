@@ -1,9 +1,9 @@
-"""Filters: items with some values of a column, or with numbers within bounds; a missing value never matches."""
+"""Filters: items with some values of a column, or with numbers or dates within bounds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import numpy as np
@@ -12,21 +12,33 @@ from numpy.typing import NDArray
 
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import Catalog
+from palate.data.times import date_seconds, looks_like_time
 from palate.features.encoders.attribute_values import attribute_values
+from palate.serving.filter_conditions import (
+    Condition,
+    FilterValue,
+    Operand,
+    parse_condition,
+    parse_number,
+    parse_period,
+)
 
-FilterValue = str | float | Sequence[str] | Mapping[str, float]
-"""A value, a number, several values (any of them), or bounds ``{"min": 5, "max": 20}``."""
-BOUNDS = ("min", "max")
+__all__ = ["FilterValue", "Filters"]
+
 SORTED_SHARE = 0.2
 """Share of the items up to which those within bounds are read from a sorted column, faster than all are compared."""
+Mask = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
 
 
 class Filters:
-    """Attribute columns of a catalogue, prepared once.
+    """Columns of a catalogue, prepared once: attributes, and dates of any column.
 
-    A request says ``{"category": ["lamp", "vase"], "price": {"min": 5, "max": 20}}``: any of the values, within the
-    bounds, all columns at once. Values are compared without case; an attribute may hold several, as a list or separated
-    by a comma, ``|`` or ``;``.
+    A request says ``{"category": ["lamp", "vase"], "price": {"min": 5, "max": 20}, "tags": {"all": ["red", "old"]},
+    "brand": {"not": "Corvo"}, "released": {"min": "2020-03"}}``: all columns at once. A list is any of the values, and
+    parts of one column hold together. Values are compared without case; an attribute may hold several, as a list or
+    separated by a comma, ``|`` or ``;``. An item without a value matches no value and no bounds; ``not`` alone leaves
+    it in. A day, month or year as a bound is meant as a whole.
 
     Args:
         items: the catalogue.
@@ -34,38 +46,47 @@ class Filters:
     Attributes:
         size: number of items.
         numbers: column -> float64 [items], NaN where missing.
+        dates: column -> float64 [items], seconds since 1970 UTC, NaN where missing.
         values: column -> value -> rows of the items that have it.
     """
 
     def __init__(self, items: Catalog) -> None:
         self.size = len(items)
-        self.numbers: dict[str, NDArray[np.float64]] = {}
+        self.numbers: dict[str, Numbers] = {}
+        self.dates: dict[str, Numbers] = {}
         self.values: dict[str, dict[str, NDArray[np.int64]]] = {}
-        self._sorted: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
-        for column in items.columns("attributes"):
+        self._sorted: dict[str, tuple[NDArray[np.int64], Numbers]] = {}
+        attributes = set(items.columns("attributes"))
+        for column in items.frame.columns:
             series = items.frame[column]
-            if series.dtype.is_numeric():
-                numbers = series.cast(pl.Float64).fill_null(math.nan).to_numpy()
-                order = np.argsort(numbers, kind="stable")
-                self.numbers[column], self._sorted[column] = numbers, (order, numbers[order])
+            if column not in attributes:
+                if column != items.id_column and column not in items.kinds and _holds_dates(series):
+                    self.dates[column] = self._sort(column, date_seconds(series))
+            elif series.dtype.is_numeric():
+                self.numbers[column] = self._sort(column, series)
+            elif _holds_dates(series):
+                self.dates[column] = self._sort(column, date_seconds(series))
             else:
                 self.values[column] = _rows_by_value(series)
 
-    def mask(self, wanted: Mapping[str, FilterValue]) -> NDArray[np.bool_] | None:
+    def mask(self, wanted: Mapping[str, FilterValue]) -> Mask | None:
         """Items that match all filters.
 
         Args:
-            wanted: column -> values or bounds.
+            wanted: column -> what it must hold.
 
         Returns:
             bool [items]; None without filters.
 
         Raises:
-            DataError: for a column that is not an attribute, or bounds that are not numbers.
+            DataError: for a column that items are not filtered by, an unknown part, or a value that does not fit.
         """
-        mask: NDArray[np.bool_] | None = None
+        mask: Mask | None = None
         for column, value in wanted.items():
-            matches = self._within(column, value) if column in self.numbers else self._one_of(column, value)
+            if column not in self.numbers and column not in self.dates and column not in self.values:
+                hint = did_you_mean(column, [*self.values, *self.numbers, *self.dates])
+                raise DataError("items are not filtered by this column", column=column, hint=hint)
+            matches = self._matches(column, parse_condition(column, value))
             mask = matches if mask is None else mask & matches
         return mask
 
@@ -73,50 +94,85 @@ class Filters:
         """A warning for each value that no item has, such as a brand that is sold out: nothing matches it.
 
         Args:
-            wanted: column -> values or bounds, as :meth:`mask` takes them.
+            wanted: column -> what it must hold, as :meth:`mask` takes it.
         """
         notes = []
         for column, value in wanted.items():
             known = self.values.get(column, {})
-            for one in _as_list(value) if known else ():
+            for one in parse_condition(column, value).operands if known else ():
                 if isinstance(one, str) and one.strip().lower() not in known:
                     close = get_close_matches(one.strip().lower(), known, n=1)
                     hint = f"; did you mean {close[0]}?" if close else ""
                     notes.append(f"filters: no item has {one!r} as its {column}{hint}")
         return notes
 
-    def _within(self, column: str, wanted: FilterValue) -> NDArray[np.bool_]:
-        bounds: Mapping[str, object] = wanted if isinstance(wanted, Mapping) else {"min": wanted, "max": wanted}
-        limits = {"min": -math.inf, "max": math.inf}
-        for name, bound in bounds.items():
-            if name not in BOUNDS:
-                raise DataError("a number is filtered by bounds", column=column, key=name, hint="min, max")
-            if isinstance(bound, bool) or not isinstance(bound, int | float) or math.isnan(bound):
-                raise DataError(f"{bound!r} is not a number", column=column, key=name)
-            limits[name] = float(bound)
-        numbers, (order, ascending) = self.numbers[column], self._sorted[column]
-        first = np.searchsorted(ascending, limits["min"], "left")
-        end = np.searchsorted(ascending, limits["max"], "right")
+    def _matches(self, column: str, condition: Condition) -> Mask:
+        if condition.only_excludes and condition.exclude is not None:
+            return ~self._matches(column, condition.exclude)
+        mask = self._within(column, condition)
+        if condition.any is not None:
+            mask &= np.any([self._equal(column, one) for one in condition.any] or [np.zeros(self.size, bool)], axis=0)
+        for one in condition.all:
+            mask &= self._equal(column, one)
+        if condition.exclude is not None:
+            mask &= ~self._matches(column, condition.exclude)
+        return mask
+
+    def _equal(self, column: str, operand: Operand) -> Mask:
+        if column in self.values:
+            if not isinstance(operand, str):
+                raise DataError(f"{operand!r} is not text", column=column)
+            mask = np.zeros(self.size, bool)
+            mask[self.values[column].get(operand.strip().lower(), [])] = True
+            return mask
+        if column in self.dates:
+            period = parse_period(column, operand)
+            return self._between(column, self.dates[column], period.first, period.last)
+        number = parse_number(column, operand)
+        return self._between(column, self.numbers[column], number, number)
+
+    def _within(self, column: str, condition: Condition) -> Mask:
+        """Items within the bounds; without bounds, where values are asked for or excluded, all others too."""
+        if column in self.values:
+            if condition.has_bounds:
+                raise DataError("bounds are for numbers and dates; this column holds text", column=column)
+            return np.ones(self.size, bool)
+        if not condition.has_bounds and (condition.any is not None or condition.all):
+            return np.ones(self.size, bool)
+        low, high = -math.inf, math.inf
+        if column in self.dates:
+            if condition.low is not None:
+                low = parse_period(column, condition.low).first
+            if condition.high is not None:
+                high = parse_period(column, condition.high).last
+            return self._between(column, self.dates[column], low, high)
+        if condition.low is not None:
+            low = parse_number(column, condition.low)
+        if condition.high is not None:
+            high = parse_number(column, condition.high)
+        return self._between(column, self.numbers[column], low, high)
+
+    def _between(self, column: str, numbers: Numbers, low: float, high: float) -> Mask:
+        order, ascending = self._sorted[column]
+        first, end = np.searchsorted(ascending, low, "left"), np.searchsorted(ascending, high, "right")
         if end - first >= SORTED_SHARE * self.size:
-            return (numbers >= limits["min"]) & (numbers <= limits["max"])
+            return (numbers >= low) & (numbers <= high)
         mask = np.zeros(self.size, bool)
         mask[order[first:end]] = True
         return mask
 
-    def _one_of(self, column: str, wanted: FilterValue) -> NDArray[np.bool_]:
-        if column not in self.values:
-            hint = did_you_mean(column, [*self.values, *self.numbers])
-            raise DataError("items are not filtered by this column", column=column, hint=hint)
-        mask, known = np.zeros(self.size, bool), self.values[column]
-        for value in _as_list(wanted):
-            if not isinstance(value, str):
-                raise DataError(f"{value!r} is not text", column=column)
-            mask[known.get(value.strip().lower(), [])] = True
-        return mask
+    def _sort(self, column: str, series: pl.Series) -> Numbers:
+        numbers = series.cast(pl.Float64).fill_null(math.nan).to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        self._sorted[column] = order, numbers[order]
+        return numbers
 
 
-def _as_list(wanted: FilterValue) -> Sequence[object]:
-    return wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+def _holds_dates(series: pl.Series) -> bool:
+    """Whether a column holds dates or moments, as such or as text."""
+    if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
+        return True
+    return series.dtype == pl.String and looks_like_time(series)
 
 
 def _rows_by_value(series: pl.Series) -> dict[str, NDArray[np.int64]]:

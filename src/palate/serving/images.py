@@ -40,11 +40,12 @@ def decode_base64(text: str) -> bytes:
     """The bytes of base64 text.
 
     Args:
-        text: base64, with or without a ``data:`` prefix.
+        text: base64, with or without a ``data:`` prefix; white space, such as line breaks, is ignored.
 
     Raises:
         FeatureError: if the text is not base64, or is too large.
     """
+    text = "".join(text.split())
     text = text.partition(",")[2] if text.startswith("data:") else text
     if len(text) > MAX_IMAGE_BYTES * 4 // 3 + 4:
         raise FeatureError(f"the image is larger than {MAX_IMAGE_BYTES // 2**20} MiB", key="image")

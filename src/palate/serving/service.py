@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palate.core.errors import ConfigError, DataError
+from palate.core.errors import ConfigError, DataError, FeatureError
 from palate.features.store import FeatureStore
 from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
+from palate.serving.batches import Faults, raise_faults
 from palate.serving.catalog_log import CatalogLog, FieldValue
-from palate.serving.catalog_updates import check_item_ids
 from palate.serving.database import Database
 from palate.serving.erase import ErasedUser, RunScrubber, UserEraser
 from palate.serving.events import Event, EventStore, StoredEvents
@@ -22,6 +22,7 @@ from palate.serving.explain import explain
 from palate.serving.filters import FilterValue
 from palate.serving.images import sanitize_image, store_image
 from palate.serving.index.vector_index import remove_unused
+from palate.serving.item_checks import Record, id_faults, item_faults
 from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
@@ -198,7 +199,7 @@ class RecommenderService:
     def explain(
         self, item: str, user: str | None = None, history: Sequence[str] | None = None, model: str | None = None
     ) -> Explanation:
-        """Explain the score of an item.
+        """Explain the score of an item; where the user took it already, that which it had without that.
 
         Args:
             item: item id.
@@ -212,7 +213,8 @@ class RecommenderService:
             UnsupportedError: if the model only lists items.
         """
         snapshot, served, row = self.find_item(item, model)
-        return explain(ResolvedModel(snapshot, served), self.user_state(snapshot, user, history), row)
+        state = self.user_state(snapshot, user, history)
+        return explain(ResolvedModel(snapshot, served), state.without(row), row)
 
     def log_events(self, events: Iterable[Event]) -> StoredEvents:
         """Log events; they are on disk when this returns.
@@ -225,15 +227,12 @@ class RecommenderService:
 
         Raises:
             UnknownItem: for an item that never existed.
+            BatchError: for several of them.
             DuplicateKeyError: for an event with the key of another event of its user.
             DatabaseUnavailable: if the database does not answer; the events may be sent again.
         """
         events = list(events)
-        if any(event.item not in self.snapshot.rows for event in events):
-            self.replication.apply_log()
-        for at, event in enumerate(events):
-            if event.item not in self.snapshot.rows:
-                raise UnknownItem("no such item", row=at + 1, key=event.item)
+        raise_faults(self.event_faults(events), len(events))
         return self.events.add(events)
 
     def put_items(self, records: Sequence[tuple[str, Mapping[str, FieldValue], bytes | None]]) -> list[str]:
@@ -248,12 +247,40 @@ class RecommenderService:
         Raises:
             DataError: for an id given twice, an unknown column, or a value that does not fit.
             FeatureError: for an image that cannot be read.
+            BatchError: if this holds for several items.
         """
-        images = [None if data is None else store_image(self.images, sanitize_image(data)) for *_, data in records]
-        ids = [item for item, *_ in records]
-        check_item_ids(self.snapshot.items, ids)
-        is_new = self.replication.put(ids, [fields for _, fields, _ in records], images)
+        records = list(records)
+        ids, fields = [item for item, *_ in records], [given for _, given, _ in records]
+        try:
+            raise_faults(id_faults(self.snapshot.items, ids), len(records))
+            safe = [None if data is None else sanitize_image(data) for *_, data in records]
+            images = [None if data is None else store_image(self.images, data) for data in safe]
+            is_new = self.replication.put(ids, fields, images)
+        except (DataError, FeatureError):
+            # named by row, all of them; what is found in no row is raised as it is
+            raise_faults(self.item_faults(records), len(records))
+            raise
         return ["added" if new else "updated" for new in is_new]
+
+    def event_faults(self, events: Sequence[Event | None]) -> Faults:
+        """Events of items that never existed.
+
+        Args:
+            events: the events; None for one that is known to be wrong.
+        """
+        given = [(at + 1, event.item) for at, event in enumerate(events) if event is not None]
+        if any(item not in self.snapshot.rows for _, item in given):
+            self.replication.apply_log()
+        rows = self.snapshot.rows
+        return {row: UnknownItem("no such item", key=item) for row, item in given if item not in rows}
+
+    def item_faults(self, records: Sequence[Record | None]) -> Faults:
+        """What is wrong with items to add or change, by row.
+
+        Args:
+            records: the items, as :meth:`put_items` takes them; None for one that is known to be wrong.
+        """
+        return item_faults(self.snapshot.items, records)
 
     def remove_item(self, item: str) -> None:
         """Take an item out of every answer, here at once and in other processes before their next answer.

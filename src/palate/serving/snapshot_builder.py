@@ -22,6 +22,7 @@ from palate.serving.index.calibration import sample_queries
 from palate.serving.index.vector_index import VectorIndex, open_index
 from palate.serving.snapshot import MAIN, ModelSnapshot, ServedModel, run_fingerprint, run_version
 from palate.training.deployment import deployment_of
+from palate.training.manifest import erased_rows
 from palate.training.saving import restore
 
 WARM_UP_ITEMS = 4
@@ -54,7 +55,7 @@ def open_snapshot(
     if not isinstance(model, Matcher):
         raise ConfigError(f"{model.name} does not recommend items", key=str(resolved))
     deployment = deployment_of(model)
-    erased = set(read_json(resolved / "manifest.json").get("forgotten", ()))
+    erased = set(erased_rows(read_json(resolved / "manifest.json")))
     items = deployment.items
     if store is not None:
         deployment.content = deployment.content.with_store(store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class UserState:
     liked: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     clicked: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     is_complete: bool = True
+
+    def without(self, row: int) -> UserState:
+        """The state as if the user had not taken an item.
+
+        Args:
+            row: row of the item.
+        """
+        if row not in self.history:
+            return self
+        return replace(self, history=self.history[self.history != row], has_new_events=True)
 
     @property
     def is_known(self) -> bool:

@@ -24,7 +24,7 @@ from palate.data.dataset import Dataset
 from palate.data.events import Events
 from palate.data.frames import new_rows, to_source
 from palate.data.ids import IdMap
-from palate.data.item_columns import absent_media
+from palate.data.new_content import absent_media
 from palate.features.encoders.base import EncodingFailure
 from palate.features.fitted import Failures, FittedContent
 from palate.training.log import FitLog

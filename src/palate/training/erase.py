@@ -22,7 +22,7 @@ from palate.core.files import atomic_folder, file_digest, read_tensors, write_js
 from palate.core.locks import WAIT, locked
 from palate.core.output import link_or_copy
 
-from .manifest import MANIFEST, TRAINING_FILE, read_manifest, reading
+from .manifest import MANIFEST, TRAINING_FILE, erased_rows, read_manifest, reading
 from .replacing import checkpoint_of
 
 log = logging.getLogger("palate")
@@ -94,7 +94,7 @@ def _rewrite(run: Path, row: int, user: str) -> None:
     with atomic_folder(run) as aside:
         _link_all(run, aside)
         (aside / "users.parquet").unlink()
-        unused = f"forgotten-{uuid4().hex}" if ids["id"].dtype == pl.String else -1 - (uuid4().int >> 66)
+        unused = f"erased-{uuid4().hex}" if ids["id"].dtype == pl.String else -1 - (uuid4().int >> 66)
         ids.with_columns(ids["id"].scatter(row, unused)).write_parquet(aside / "users.parquet")
         write_tensors(aside / "seen.safetensors", _without_history(read_tensors(run / "seen.safetensors"), row))
         for name in ("model.safetensors", TRAINING_FILE):
@@ -104,7 +104,8 @@ def _rewrite(run: Path, row: int, user: str) -> None:
         if (run / REPORT).is_file():
             write_text(aside / REPORT, _without_article((run / REPORT).read_text(encoding="utf-8"), user))
             changed += [REPORT] * (REPORT in manifest["files"])
-        manifest["forgotten"] = [*manifest.get("forgotten", []), row]
+        manifest["erased"] = [*erased_rows(manifest), row]
+        manifest.pop("forgotten", None)
         for name in changed:
             manifest["files"][name] = file_digest(aside / name)
         write_json(aside / MANIFEST, manifest)

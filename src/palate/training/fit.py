@@ -104,7 +104,8 @@ def fit(
     log.history = state.history if state else []
     if view.valid is not None:
         _meet_all_items(model, fitted, features)
-        log.valid = model.task.validate(model, view, metric)
+        units = log.valid_units = model.task.validation_units(model, view, metric)
+        log.valid = model.task.validate(model, view, metric) if units is None else float(units.mean())
     log.selected = model.selected_settings() | _best_epochs(model, state, metric)
     again = data.refit_view() if refit else None
     if again is not None:

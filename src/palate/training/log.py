@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass
 class FitLog:
@@ -14,6 +17,7 @@ class FitLog:
         history: one record an epoch of the selection stage.
         selected: settings chosen on validation.
         valid: the selected model's validation metric; None without validation questions.
+        valid_units: the same of each unit, such as a user, where the task tells; not saved with the model.
         metric: which metric that is.
         seconds: stage -> wall-clock seconds.
         trained: number of parameters that had gradients.
@@ -24,6 +28,7 @@ class FitLog:
     history: list[dict[str, Any]] = field(default_factory=list)
     selected: dict[str, Any] = field(default_factory=dict)
     valid: float | None = None
+    valid_units: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     metric: str = "recall@20"
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,15 @@ MANIFEST = "manifest.json"
 TRAINING_FILE = "training.safetensors"
 NEEDED = ("config.yaml", "model.safetensors", "items/catalog.json", "users.parquet", "seen.safetensors")
 """Files without which a run is none."""
+
+
+def erased_rows(manifest: Mapping[str, Any]) -> list[int]:
+    """Rows of the users who were erased from a run.
+
+    Args:
+        manifest: of the run; earlier versions wrote ``forgotten``.
+    """
+    return [int(row) for key in ("forgotten", "erased") for row in manifest.get(key, ())]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from palate.core.errors import ArtefactError
 from palate.core.files import read_json
 from palate.core.output import check_output, is_free, keep_others, link_or_copy
 
-from .manifest import MANIFEST
+from .manifest import MANIFEST, erased_rows
 
 REPORTS = ("report.html", "metrics.json", "log.txt")
 """Files for people that ``palate fit`` writes beside the run."""
@@ -103,9 +103,9 @@ def check_replacement(
     there = _ids(folder / "items" / "ids.parquet")
     if lost := len(set(there) - set(items.to_list())):
         raise ArtefactError(f"holds {lost} items that were added to the run since", file=folder, hint=hint)
-    forgotten = [int(row) for row in manifest.get("forgotten", ())]
-    ids = _ids(folder / "users.parquet") if forgotten else []
-    if any(users is None or row >= len(users) or users[row] != ids[row] for row in forgotten):
+    erased = erased_rows(manifest)
+    ids = _ids(folder / "users.parquet") if erased else []
+    if any(users is None or row >= len(users) or users[row] != ids[row] for row in erased):
         raise ArtefactError("users were erased from the run since, and would be back", file=folder, hint=hint)
     return manifest
 
@@ -125,7 +125,7 @@ def kept_facts(former: Mapping[str, Any], new: RunIdentity, facts: Mapping[str, 
     if (new.data, new.split) == (other.data, other.split) and "openings_of_test" in {**former, **facts}:
         out["openings_of_test"] = max(int(one.get("openings_of_test", 0)) for one in (former, facts))
     if new.difference(other) is None:
-        kept = ("added_items", "forgotten", "command", "seconds", "processes", "notes")
+        kept = ("added_items", "erased", "forgotten", "command", "seconds", "processes", "notes")
         out = {key: former[key] for key in kept if key in former} | out
     return out
 

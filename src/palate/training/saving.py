@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,7 +134,7 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
         "tensors": {name: list(tensors[name].shape) for name in sorted(tensors)},
         "artifacts": save_artifacts(folder / "artifacts", model.artifacts()),
         "user_tensors": {name: [rows.start, rows.stop] for name, rows in model.user_tensors().items()},
-        "log": asdict(fitted.log) if fitted.log else None,
+        "log": asdict(replace(fitted.log, valid_units=None)) if fitted.log else None,
         "versions": versions(),
         "files": folder_digests(folder),
     }

@@ -48,7 +48,9 @@ def choose(view: TrainView, candidates: Iterable[T], scorer: Callable[[T], Score
     return best
 
 
-def pseudo_cold(view: TrainView, max_users: int, seed: int, share: float = 0.2) -> tuple[TrainView, EvaluationQueries]:
+def pseudo_cold(
+    view: TrainView, max_users: int, seed: int, share: float = 0.2
+) -> tuple[TrainView, EvaluationQueries] | None:
     """A view and questions about items that its fit does not see.
 
     In item-cold protocols these are the validation questions themselves; elsewhere a ``share`` of the training items is
@@ -60,13 +62,15 @@ def pseudo_cold(view: TrainView, max_users: int, seed: int, share: float = 0.2) 
         seed: draws items and users.
         share: share of the training items that is held out.
 
-    Raises:
-        ConfigError: when too few interactions are left to ask about.
+    Returns:
+        None where too few interactions are left to ask about.
     """
     if view.valid is not None and view.valid.candidates is not None and not view.visible_items.all():
         return view, view.sampled(max_users, seed).valid or view.valid
     rng = np.random.default_rng([seed, 1])
     warm = np.flatnonzero(view.warm_items & view.visible_items)
+    if not len(warm):
+        return None
     cold = np.zeros(view.n_items, bool)
     cold[rng.choice(warm, max(1, int(share * len(warm))), replace=False)] = True
     keep = ~cold[view.items]
@@ -81,7 +85,7 @@ def pseudo_cold(view: TrainView, max_users: int, seed: int, share: float = 0.2) 
     relevant = RaggedArray.build(view.users[~keep], view.items[~keep], view.n_users)
     asked = np.flatnonzero((relevant.lengths > 0) & (kept.history.lengths > 0))
     if not len(asked):
-        raise ConfigError("too few interactions to hold items out", hint="give the settings explicitly")
+        return None
     if len(asked) > max_users:
         asked = np.sort(rng.choice(asked, max_users, replace=False))
     history = kept.history.take(asked)

@@ -365,3 +365,101 @@ def test_every_view_works_without_a_script(browser, served, fitted):
         )
         page.get_by_role("button", name="Search by image").click()
         eventually(page, lambda: page.locator(".card").count() == 24)
+
+
+def test_a_first_like_changes_what_the_page_says_of_the_user(visitor):
+    visitor.goto("/")
+    visitor.evaluate("window.same = true")
+    assert visitor.locator(".hero").count() == 1
+    visitor.locator("[data-row=for-you] .like").first.click()
+    eventually(visitor, lambda: "Hello, guest-" in visitor.locator("h1").inner_text())
+    assert visitor.locator(".hero").count() == 0 and visitor.evaluate("window.same"), "without a reload"
+    assert visitor.locator(".user-link .name").inner_text().startswith("guest-")
+    assert visitor.get_by_text("Good start").is_visible()
+
+
+@pytest.mark.parametrize("answer", [None, "not json", '{"detail": "too many requests"}'])
+def test_a_request_that_fails_is_told_in_a_sentence(desk, answer):
+    desk.goto("/")
+    route = (lambda one: one.abort()) if answer is None else (lambda one: one.fulfill(status=429, body=answer))
+    desk.route("**/feedback", route)
+    desk.locator("[data-row=for-you] .like").first.click()
+    eventually(desk, "document.querySelector('#toast').classList.contains('on')")
+    told = desk.locator("#toast").inner_text()
+    assert told in ("The server cannot be reached; please try again", "The request failed; please try again") or (
+        answer and told in answer
+    )
+    desk.errors.clear()
+
+
+def test_hiding_on_the_page_of_an_item_is_seen(desk, fitted):
+    desk.goto(f"/item/{fitted.plain}")
+    words = desk.locator("[data-hidden]")
+    assert not words.is_visible()
+    desk.locator(".details .hide").click()
+    eventually(desk, words.is_visible)
+    desk.get_by_role("button", name="Undo").click()
+    eventually(desk, lambda: not words.is_visible())
+
+
+def test_an_invalid_form_marks_its_field_and_keeps_its_image(desk):
+    desk.goto("/add")
+    desk.get_by_label("Title").fill("Kept lamp")
+    desk.get_by_label("Price").fill("dear")
+    desk.locator("input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": painted()})
+    desk.get_by_role("button", name="Add item").click()
+    desk.get_by_role("heading", name="The item was not saved").wait_for()
+    assert desk.locator("[aria-invalid=true]").get_attribute("name") == "field.price"
+    assert desk.locator(".field .fault").is_visible() and desk.get_by_alt_text("The chosen image").is_visible()
+    desk.get_by_label("Price").fill("42")
+    desk.get_by_role("button", name="Add item").click()
+    desk.get_by_role("heading", name="The item was added and can be recommended now").wait_for()
+    eventually(desk, lambda: desk.locator(".large img").evaluate("image => image.naturalWidth") >= 40)
+    desk.errors.clear()
+
+
+FITS = """(field) => {
+    const style = getComputedStyle(field), ruler = document.createElement("canvas").getContext("2d")
+    ruler.font = style.font
+    const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+    return ruler.measureText(field.placeholder).width <= room + 1
+}"""
+
+LINES = """(one) => {
+    const range = document.createRange()
+    range.selectNodeContents(one)
+    return range.getClientRects().length
+}"""
+GAP = """() => {
+    const bottom = (one) => one.getBoundingClientRect().bottom
+    const fields = [...document.querySelectorAll(".filters > *")].map(bottom)
+    return bottom(document.querySelector(".tune")) - Math.max(...fields)
+}"""
+
+
+def test_a_phone_of_390_pixels_cuts_and_breaks_nothing(browser, served, fitted):
+    size = {"width": 390, "height": 844}
+    with opened(browser, served, fitted.user, viewport=size) as page:
+        for view in ("/", "/search", "/compare", "/users", f"/item/{fitted.plain}", "/add"):
+            page.goto(view)
+            for field in page.locator("input[placeholder]:visible").all():
+                assert field.evaluate(FITS), (view, field.get_attribute("placeholder"))
+        page.goto("/compare")
+        tenth = page.locator(".rank").nth(9)
+        assert tenth.inner_text() == "10" and tenth.evaluate(LINES) == 1
+        page.goto("/")
+        page.get_by_text("Filters").click()
+        assert page.evaluate(GAP) >= 12, "open filters keep a distance from the edge"
+
+
+@pytest.mark.parametrize(("scheme", "low", "high"), [("light", 180, 256), ("dark", 0, 90)])
+def test_stand_ins_suit_the_colour_scheme(browser, served, fitted, scheme, low, high):
+    import io
+
+    from PIL import Image
+
+    with opened(browser, served, fitted.user, viewport={"width": 1280, "height": 900}, color_scheme=scheme) as page:
+        page.goto(f"/item/{fitted.bare}")
+        eventually(page, lambda: page.locator(".large img").evaluate("one => one.complete && one.naturalWidth"))
+        shot = Image.open(io.BytesIO(page.locator(".large img").screenshot())).convert("L")
+        assert low <= shot.getpixel((shot.width // 2, shot.height - 30)) < high

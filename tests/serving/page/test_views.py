@@ -619,7 +619,7 @@ def test_the_page_says_why_a_list_is_not_ones_own(known, service, monkeypatch, f
     assert "took too long" in page and "Popular with all users" not in page
     compared = sound(known.get("/compare")).text
     assert "took too long" in compared and "Nothing is known" not in compared
-    assert "The search took too long" in sound(known.get("/search", params={"q": "lamp"}), 422).text
+    assert "The search could not be done" in sound(known.get("/search", params={"q": "lamp"}), 503).text
 
 
 def test_the_page_without_its_database(known, service, monkeypatch, fitted):
@@ -634,3 +634,91 @@ def test_the_page_without_its_database(known, service, monkeypatch, fitted):
     known.post("/users/select", data={"user": "ada"})
     page = sound(known.get("/")).text
     assert "Your likes cannot be read at the moment" in page and "Popular with all users" not in page
+
+
+def test_an_invalid_form_marks_every_field_and_keeps_the_image(client, service, png):
+    numbers = [column for column, dtype in service.snapshot.items.frame.schema.items() if dtype.is_numeric()][:2]
+    wrong = {f"field.{column}": "dear" for column in numbers} | {"field.title": "Kept lamp", "item": "..", "new": "1"}
+    response = client.post("/add", data=wrong, files={"image": ("x.png", png, "image/png")})
+    page = sound(response, 422)
+    marked = [name for tag, attribute, name in page.attributes if attribute == "aria-describedby"]
+    assert marked == [f"error-field.{column}" for column in numbers], "both at once, and nothing else yet"
+    assert page.text.count("'dear' is not a") == 2 * len(numbers), "above the form and at the field"
+    kept = re.search(r'name="image_data" value="([^"]+)"', response.text)[1]
+    again = {"field.title": "Kept lamp", "item": "..", "new": "1", "image_data": kept}
+    response = client.post("/add", data=again)
+    page = sound(response, 422)
+    assert ("input", "aria-describedby", "error-item") in page.attributes and "cannot be an id" in page.text
+    assert re.search(r'<details class="more" open>', response.text), "the field of the id is seen"
+    assert re.search(r'name="image_data" value="([^"]+)"', response.text)[1] == kept
+    sent = client.post("/add", data={**again, "item": "kept-lamp"})
+    assert sent.status_code == 303
+    assert client.get("/image/kept-lamp?size=96").headers["content-type"] == "image/jpeg"
+    bad = client.post("/add", data={"field.title": "x", "new": "1"}, files={"image": ("x.png", b"no", "image/png")})
+    assert 'id="error-image"' in bad.text and "image_data" not in bad.text
+
+
+def test_a_whole_number_is_edited_as_one(client, service):
+    service.put_items([("even", {"title": "Even lamp", "price": 1995}, None)])
+    text = client.get("/edit", params={"item": "even"}).text
+    assert 'value="1995"' in text and "1995.0" not in text
+
+
+def test_each_value_of_a_cell_is_a_link(client, service):
+    column = "tags" if "tags" in service.snapshot.stats.filters.values else "category"
+    assert column in service.snapshot.stats.filters.values
+    service.put_items([("pair", {"title": "Pair lamp", column: "Lighting, Small Things"}, None)])
+    page = client.get("/item/pair").text
+    for value in ("Lighting", "Small Things"):
+        link = re.search(rf'<a href="/\?([^"]+)">{value}</a>', page)
+        assert link, page.partition("<table")[2].partition("</table>")[0]
+        answer = client.get(f"/?{link[1]}")
+        assert answer.status_code == 200 and "pair" in every_card(answer)
+
+
+def test_what_is_filtered_by_is_always_among_the_filters(client, service, monkeypatch):
+    monkeypatch.setattr("palate.serving.page.facets.MAX_CHOICES", 2)
+    monkeypatch.setattr("palate.serving.page.facets.MAX_FACETS", 1)
+    values = service.snapshot.stats.filters.values
+    column = list(values)[-1]
+    rare = min(values[column], key=lambda value: (len(values[column][value]), value))
+    text = client.get("/", params={f"is.{column}": rare}).text
+    assert f'name="is.{column}"' in text and re.search(rf'value="{re.escape(rare)}" (checked|selected)', text)
+
+
+NAVIGATION = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+
+
+def test_opening_an_item_is_a_click(known, service, fitted):
+    def clicks():
+        return [event.item for event in service.events.for_user(fitted.user) if event.kind == "click"]
+
+    first, second, third = cards(known.get("/").text)[:3]
+    for headers in ({}, {**NAVIGATION, "sec-fetch-site": "none"}, {**NAVIGATION, "sec-purpose": "prefetch"}):
+        known.get(f"/item/{first}", headers=headers)
+    assert not clicks(), "typed, sent by a script or fetched ahead"
+    for _ in range(2):
+        response = known.get(f"/item/{first}", headers=NAVIGATION)
+    assert clicks() == [first], "once"
+    assert button(response, first, "like") == ("like", "false"), "no like"
+    assert first not in cards(known.get("/").text)
+    told = service.explain(first, user=fitted.user)
+    assert first not in [name for name, *_ in told.history], "an item is not its own reason"
+    feed(known, second, "hide")
+    known.get(f"/item/{second}", headers=NAVIGATION)
+    assert clicks() == [first] and button(known.get(f"/item/{second}"), second, "hide") == ("unhide", "true")
+    service.put_items([("fresh", {"title": "Fresh lamp"}, None)])
+    known.cookies.clear()
+    known.get(f"/item/{third}", headers=NAVIGATION)
+    assert clicks() == [first], "nobody has clicked"
+
+
+def test_a_click_that_cannot_be_stored_is_no_error(known, service, monkeypatch):
+    item = cards(known.get("/").text)[0]
+    monkeypatch.setattr(service.database, "_transaction", late)
+    assert known.get(f"/item/{item}", headers=NAVIGATION).status_code == 200
+
+
+def test_one_match_is_not_called_several(client, service):
+    service.put_items([("umber", {"title": "Quixotry zymurgy"}, None)])
+    assert "One match" in sound(client.get("/search", params={"q": "Quixotry zymurgy"})).text

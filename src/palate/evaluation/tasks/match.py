@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from palate.contracts import Judgement, Matcher, Task, tasks
 from palate.contracts.task import Part
@@ -22,7 +23,7 @@ from palate.evaluation.known import KNOWN
 from palate.evaluation.slices import item_slices, sliced_recall, user_slices
 from palate.metrics import beyond
 from palate.metrics.diversity import intra_list_distance
-from palate.metrics.held_out import rank_held_out, validate
+from palate.metrics.held_out import evaluate_held_out, rank_held_out, validate
 from palate.metrics.lists import evaluate_lists
 from palate.ranking.scorer import Scorer
 
@@ -69,23 +70,36 @@ class MatchTask(Task[Matcher]):
 
     def validate(self, model: Matcher, view: TrainView, metric: str) -> float | None:
         """The validation metric of a trained model that has met all items."""
+        units = self.validation_units(model, view, metric)
+        return None if units is None else float(units.mean())
+
+    def validation_units(self, model: Matcher, view: TrainView, metric: str) -> NDArray[np.float64] | None:
+        """The validation metric of each user."""
         if view.valid is None:
             return None
+        name, _, k = metric.partition("@")
         with torch.inference_mode():
-            return validate(model.scorer(), view.valid, metric)
+            return evaluate_held_out(model.scorer(), view.valid, (int(k),), (name,))[metric]
 
     def questions(self, data: Dataset, part: Part) -> EvaluationQueries:
         """Users with what they took later.
 
         Raises:
-            DataError: when the split has no such part.
+            DataError: when the split has no such part, or nobody is asked about in it.
         """
         if part == "test":
-            return data.test_queries()
-        queries = data.select_view().valid
-        if queries is None:
+            queries = data.test_queries()
+            if not len(queries):
+                raise DataError(
+                    "the test part asks about nobody: too few interactions for this split",
+                    key=str(data.spec),
+                    hint="choose another split, or gather more behaviour",
+                )
+            return queries
+        valid = data.select_view().valid
+        if valid is None:
             raise DataError("the split has no validation part", key=str(data.spec), hint="choose a split with one")
-        return queries
+        return valid
 
     def judge(self, model: Matcher, data: Dataset, questions: EvaluationQueries, ks: Sequence[int] = KS) -> Judgement:
         """Rank all candidates for every user.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +12,12 @@ from palate.core.encoder import Raw, encoders
 from palate.core.errors import FeatureError
 from palate.features.encoders.base import ContentEncoder
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 @encoders.register("number")
 class Number(ContentEncoder):
-    """The one numeric value of an attribute mapping, [n, 1]; anything that is not a finite number is absent."""
+    """The one numeric value of an attribute mapping, [n, 1]; what is not a finite number in float32 is absent."""
 
     name, modality, version = "number", "attributes", 1
 
@@ -36,7 +37,7 @@ class Number(ContentEncoder):
             number = float(next(iter(raw.values())))
         except (TypeError, ValueError):
             return None
-        return number if math.isfinite(number) else None
+        return number if abs(number) <= LARGEST else None
 
     def embed(self, contents: list[Any]) -> NDArray[np.float32]:
         return np.array(contents, dtype=np.float32).reshape(-1, 1)

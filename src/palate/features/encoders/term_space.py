@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.core.errors import FeatureError
+from palate.core.errors import FeatureError, NoContentError
 from palate.core.files import digest
 from palate.core.seeding import rng_for
 
@@ -164,10 +164,10 @@ class TermSpace:
             max_terms: vocabulary at most.
 
         Raises:
-            FeatureError: if no row has a term.
+            NoContentError: if no row has a term.
         """
         if not len(counts):
-            raise FeatureError("nothing to fit on: no term in any row", hint="give rows with content")
+            raise NoContentError("nothing to fit on: no term in any row", hint="give rows with content")
         weights = TfIdf.fit(counts, n_rows, min_df, max_df, max_terms)
         if len(weights.terms) <= dim:
             return cls(dim, weights, None)

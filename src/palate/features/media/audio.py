@@ -17,6 +17,8 @@ from palate.features.media.source import LIMITS, Limits, expect, load_bytes, nam
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _RATES = (1_000, 768_000)
 _CHANNELS = 64
+CANCELLED = 0.01
+"""Share of the power of the loudest channel below which the mean of all channels counts as cancelled out."""
 
 
 def read_audio(
@@ -25,7 +27,7 @@ def read_audio(
     """Decode one sound file to mono float32 [samples] in about [-1, 1] at ``rate`` Hz.
 
     WAV, FLAC, OGG and MP3 by content, through soundfile; PCM WAV needs only the standard library. Channels are
-    averaged.
+    averaged; where they cancel each other out, the loudest one is taken.
 
     Args:
         source: bytes, or a path that is already resolved.
@@ -46,12 +48,22 @@ def read_audio(
         samples, native = _by_wave(data, longest, source)
     else:
         raise MissingDependencyError("soundfile", "audio")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if not len(mono):
+    if not len(samples):
         raise FeatureError(f"a {kind} file without samples", file=named(source))
-    if not np.isfinite(mono).all():
+    if not np.isfinite(samples).all():
         raise FeatureError("non-finite samples", file=named(source))
-    return _resampled(mono, native, rate)
+    return _resampled(_mono(samples), native, rate)
+
+
+def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the channels; the loudest channel if the mean has less than a hundredth of its power."""
+    mean = samples.mean(axis=1, dtype=np.float32)
+    if samples.shape[1] == 1:
+        return mean
+    power = np.square(samples, dtype=np.float64).mean(axis=0)
+    loudest = int(power.argmax())
+    cancelled = np.square(mean, dtype=np.float64).mean() < CANCELLED * power[loudest]
+    return samples[:, loudest] if cancelled else mean
 
 
 def _check(native: int, channels: int, source: object) -> None:

@@ -58,9 +58,8 @@ _MAGIC: tuple[tuple[bytes, int, str], ...] = (
     (b"fLaC", 0, "FLAC"),
     (b"OggS", 0, "OGG"),
     (b"ID3", 0, "MP3"),
-    (b"\xff\xfb", 0, "MP3"),
-    (b"\xff\xf3", 0, "MP3"),
-    (b"\xff\xf2", 0, "MP3"),
+    # MPEG 1, 2 and 2.5, each with and without a checksum
+    *((bytes([0xFF, second]), 0, "MP3") for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2)),
     (b"\x1aE\xdf\xa3", 0, "MATROSKA"),
     (b"ftypheic", 4, "HEIC"),
     (b"ftypheix", 4, "HEIC"),

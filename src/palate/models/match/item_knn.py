@@ -100,6 +100,7 @@ class ItemKNN(Recommender):
 
     name = "item_knn"
     paper = "Sarwar et al., Item-based Collaborative Filtering Recommendation Algorithms, WWW 2001"
+    deterministic = True
     capabilities = Capabilities(new_users=True)
     presets = {"faithful": {}, "walk": {"user_power": None, "item_power": None, "shrink": 0.0}}
 

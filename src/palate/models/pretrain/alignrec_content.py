@@ -58,6 +58,10 @@ class AlignRecContent(ImageTextPretrainer):
 
     name = "alignrec_content"
     paper = "Liu et al., AlignRec: Aligning and Training in Multimodal Recommendations, CIKM 2024"
+    caution = (
+        "without a category training did not help where measured: it lowered recall of new items from .316 to .151; "
+        "with one it rose from .241 to .506"
+    )
     max_eval_items = 200
 
     class Config(ImageTextPretrainer.Config, CodebookConfig):

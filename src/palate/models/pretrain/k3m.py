@@ -11,8 +11,9 @@ sum of
 Our choices. Property and value are embeddings, not texts. Triples that are predicted are left out of the aggregation,
 else c would hold the answer; a share of them is predicted at every step, so that c_0 alone must often suffice. Lpm is
 TransE's as in the paper (the public code has a classifier). The cells of a small image tower's grid, trained with the
-rest, stand for a detector's regions, as in ``uniter``. ``modality_dropout``: probability that an item with both
-modalities shows one alone in training; exported encoders read one alone and no triples.
+rest, stand for a detector's regions, and what their classes are is told by an encoder that is not, as in ``uniter``.
+``modality_dropout``: probability that an item with both modalities shows one alone in training; exported encoders read
+one alone and no triples.
 """
 
 from __future__ import annotations
@@ -31,14 +32,13 @@ from palate.core.batch import ExampleBatch
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.seeding import torch_stream
 from palate.features.fields import plan_fields
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
 from palate.models.pretrain.shared.properties import Properties
+from palate.models.pretrain.shared.region_targets import REGIONS, RegionConfig, RegionTargets, region_columns
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, token_reader
 from palate.modules.interactive import InteractiveTower, initial_interactive
 from palate.modules.masking import apply_mask, sample_mask
-from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
 from palate.modules.stream import TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from palate.data.catalog import Catalog
     from palate.data.views import TrainView
 
-DETECTOR_ITEMS, CHUNK, MODALITIES = 256, 256, ("text", "image")
+CHUNK, MODALITIES = 256, ("text", "image")
 
 
 @pretrainers.register("k3m")
@@ -68,7 +68,7 @@ class K3M(ImageTextPretrainer):
 
     values: Tensor
 
-    class Config(ImageTextPretrainer.Config):
+    class Config(RegionConfig, ImageTextPretrainer.Config):
         """Settings of the objectives and of the knowledge."""
 
         objectives: tuple[Literal["mlm", "mom", "lpm"], ...] = Field(
@@ -85,7 +85,7 @@ class K3M(ImageTextPretrainer):
         most: int = Field(16, ge=1, description="triples of an item that are read, at most")
         wrong: int = Field(8, ge=1, description="wrong values v' of each predicted triple")
         margin: float = Field(1.0, gt=0, description="margin of lpm")
-        classes: int = Field(64, ge=2, description="classes of regions")
+        classes: int = Field(64, ge=2, description="classes of regions at most")
         modality_dropout: float = Field(
             0.2,
             ge=0,
@@ -97,7 +97,7 @@ class K3M(ImageTextPretrainer):
     config: Config
 
     def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
-        return plan_fields(items, {"attributes"})
+        return {**plan_fields(items, {"attributes"}), **region_columns(items, self.config.region_encoder)}
 
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return text | image
@@ -127,13 +127,13 @@ class K3M(ImageTextPretrainer):
         words, regions = self.text.reader, self.image.reader
         assert isinstance(words, TokenEmbedding) and isinstance(regions, Regions)
         self.words, self.regions = words, regions
-        self.guess_word, self.guess_class = WordHead(d, self.vocabulary), nn.Linear(d, c.classes)
+        with_image = self.train_items[self.inputs.present("image")[self.train_items]]
+        self.grid = regions(self.inputs.read("image", torch.from_numpy(with_image[:1])))[1].shape[1]
+        encoded = train.fields.get(REGIONS)
+        self.detector = RegionTargets(self.inputs, "image", with_image, self.grid, c.classes, run.seed, encoded)
+        self.guess_word, self.guess_class = WordHead(d, self.vocabulary), nn.Linear(d, len(self.detector.kinds))
         self.triples = Triples(torch.from_numpy(properties.offsets), d)
         self.register_buffer("values", torch.from_numpy(properties.padded_values(c.most)), persistent=False)
-        with_image = self.train_items[self.inputs.present("image")[self.train_items]]
-        sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
-        self.grid = regions(sample[:1])[1].shape[1]
-        self.detector = RegionLabeller(regions.tower, sample, c.classes, torch_stream(run.seed, "detector", self.name))
 
     def phases(self) -> list[Phase]:
         (phase,) = super().phases()
@@ -149,7 +149,7 @@ class K3M(ImageTextPretrainer):
         after = self.after(before)
         terms = {
             "mlm": lambda: self.mlm(after[0][0][words], ids[words]),
-            "mom": lambda: self.mom(after[1][0][regions], pictures, regions),
+            "mom": lambda: self.mom(after[1][0][regions], rows, regions),
             "lpm": lambda: self.lpm(self.fused(before, after), rows),
         }
         out: dict[str, Tensor] = {name: terms[name]() for name in c.objectives}
@@ -201,18 +201,18 @@ class K3M(ImageTextPretrainer):
         total: Tensor = F.cross_entropy(logits, truth, reduction="sum")
         return total / max(len(truth), 1)
 
-    def mom(self, states: Tensor, pictures: Tensor, where: Tensor) -> Tensor:
+    def mom(self, states: Tensor, rows: Tensor, where: Tensor) -> Tensor:
         """KL divergence of predicted from detected classes of masked regions.
 
         Args:
             states: float [m, d], states of the masked regions.
-            pictures: float [B, 3, S, S].
+            rows: int64 [B].
             where: bool [B, R], masked regions.
 
         Returns:
             A scalar, the mean over masked regions.
         """
-        target = self.detector.classes(self.detector(pictures)[where])
+        target = self.detector.classes(self.detector(rows)[where])
         return F.kl_div(F.log_softmax(self.guess_class(states), 1), target, reduction="sum") / max(len(states), 1)
 
     def lpm(self, items: Tensor, rows: Tensor) -> Tensor:

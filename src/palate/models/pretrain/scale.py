@@ -11,8 +11,8 @@ modality. L = sum_m w_m L_m + sum_(a<b) w_ab NCE(a, b):
 
 Our choices. Text, picture and sound; a table or a video has no encoder here that could be exported. A missing modality
 has no tokens (the paper fills in zeros). One pass over masked input serves both kinds of terms. The features to predict
-are those of the small towers as they were before training, see ``uniter``. The paper does not say exactly how it forms
-w; ours keeps one vector for both kinds.
+are those of an encoder that is not trained (``region_encoder``), or built-in descriptors, see ``uniter``. The paper
+does not say exactly how it forms w; ours keeps one vector for both kinds.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
 from palate.core.errors import ConfigError
-from palate.core.seeding import rng_for, torch_stream
+from palate.core.seeding import rng_for
 from palate.features.encoders.tower import Tower
 from palate.losses.contrastive import info_nce
 from palate.losses.pointwise import harmonised
 from palate.models.pretrain.shared.held_out import reciprocal_rank
 from palate.models.pretrain.shared.inputs import ItemInputs
+from palate.models.pretrain.shared.region_targets import REGIONS, RegionConfig, RegionTargets, region_columns
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, token_reader
 from palate.modules.masked_modelling import MaskedFeatures, MaskedInput, MaskedWords
 from palate.modules.regions import PositionedTower
@@ -48,9 +49,10 @@ from palate.modules.towers import Tokens, pooled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from palate.data.catalog import Catalog
     from palate.data.views import TrainView
 
-DETECTOR_ITEMS, CHUNK, MAX_EVAL_ITEMS = 256, 256, 1000
+CHUNK, MAX_EVAL_ITEMS = 256, 1000
 Terms = dict[tuple[str, ...], Tensor]
 
 
@@ -67,7 +69,7 @@ class SCALE(Pretrainer):
 
     has: Tensor
 
-    class Config(TrainedConfig):
+    class Config(RegionConfig, TrainedConfig):
         """Settings of the objectives."""
 
         objectives: tuple[Literal["masked", "contrast"], ...] = Field(
@@ -87,6 +89,9 @@ class SCALE(Pretrainer):
         epochs: int = Field(60, ge=0, description="epochs at most")
 
     config: Config
+
+    def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        return region_columns(items, self.config.region_encoder)
 
     def setup(self, train: TrainView, run: RunContext) -> None:
         """Build all Transformers, and hold out items.
@@ -115,14 +120,15 @@ class SCALE(Pretrainer):
         self.eval_items = np.sort(order[: min(int(c.held * len(several)), MAX_EVAL_ITEMS)])
         self.train_items = np.setdiff1d(np.flatnonzero(has.any(1)), self.eval_items)
         self.readers, self.sides, self.tasks = dict[str, dict[str, Any]](), nn.ModuleDict(), nn.ModuleDict()
+        self.targets = nn.ModuleDict()
         for modality in self.modalities:
-            self._add(modality, run.seed)
+            self._add(modality, train, run.seed)
         self.heads = nn.ModuleDict({m: nn.Linear(d, c.width) for m in self.modalities})
         self.kinds = nn.ParameterDict({m: nn.Parameter(torch.randn(d) * 0.02) for m in self.modalities})
         self.importance = nn.ParameterDict({m: nn.Parameter(torch.zeros(())) for m in self.modalities})
         self.joint = SingleStream(d, c.layers, HEADS)
 
-    def _add(self, modality: str, seed: int) -> None:
+    def _add(self, modality: str, train: TrainView, seed: int) -> None:
         c, d = self.config, self.config.dim
         reader = token_reader(self.inputs, modality, d)
         tower = SingleModalityStream(reader, d, c.layers, HEADS)
@@ -131,8 +137,10 @@ class SCALE(Pretrainer):
         else:
             assert isinstance(tower.reader, PositionedTower)
             present = self.train_items[self.inputs.present(modality)[self.train_items]]
-            sample = self.inputs.read(modality, torch.from_numpy(present[:DETECTOR_ITEMS]))
-            task = MaskedFeatures(tower.reader, d, sample, torch_stream(seed, "detector", self.name, modality))
+            length = tower.reader(self.inputs.read(modality, torch.from_numpy(present[:1])))[1].shape[1]
+            encoded = train.fields.get(REGIONS) if modality == "image" else None
+            targets = self.targets[modality] = RegionTargets(self.inputs, modality, present, length, 0, seed, encoded)
+            task = MaskedFeatures(tower.reader, d, targets.width, length)
         self.readers[modality], self.sides[modality], self.tasks[modality] = reader, tower, task
 
     def examples(self, view: TrainView, run: RunContext) -> IntArray:
@@ -174,7 +182,11 @@ class SCALE(Pretrainer):
         if "masked" in self.config.objectives:
             task = self.tasks[modality]
             assert isinstance(task, MaskedWords | MaskedFeatures)
-            (tokens, mask), where, truth = task.mask_inputs(inputs, present, self.config.masked)
+            if isinstance(task, MaskedFeatures):
+                (tokens, mask), where = task.mask_inputs(inputs, present, self.config.masked)
+                truth = self.targets[modality](rows)[where]
+            else:
+                (tokens, mask), where, truth = task.mask_inputs(inputs, present, self.config.masked)
         else:
             tokens, mask = tower.reader(inputs)
             where = truth = torch.zeros_like(mask)

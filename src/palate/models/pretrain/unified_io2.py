@@ -71,6 +71,7 @@ class UnifiedIO2(Pretrainer):
 
     name = "unified_io2"
     paper = "Lu et al., Unified-IO 2: Scaling Autoregressive Multimodal Models, CVPR 2024"
+    caution = "training from scratch did not help where measured: it lowered recall of new items from .282 to .172"
 
     class Config(CodebookConfig):
         """Settings of the denoisers and of the network."""

@@ -7,8 +7,9 @@
 - Conditional masking: words are masked with the whole picture in view, regions with the whole text.
 
 Our choices. The cells of a small image tower's grid, trained with the rest, stand for a detector's regions; a masked
-cell loses its pixels, for its neighbours' receptive fields overlap it. The detector whose features r and classes c are
-predicted is that tower as it was before training (a learnt target could collapse). Wra pushes pairs that do not match
+cell loses its pixels, for its neighbours' receptive fields overlap it. The detector whose features r are predicted is
+an encoder of pictures (``region_encoder``), or built-in descriptors of colours and edges; classes c are words of
+k-means over r. Nothing of it is trained, since a learnt target could collapse. Wra pushes pairs that do not match
 apart. Two items with the same words or the same pixels match. ``alone``: this share of masked examples lacks the other
 modality, since exported encoders read one alone. Pre-norm; vectors are the mean of the stream's states.
 """
@@ -27,12 +28,11 @@ from palate.contracts import pretrainers
 from palate.core.batch import ExampleBatch
 from palate.core.context import RunContext
 from palate.core.encoder import Encoder
-from palate.core.seeding import torch_stream
 from palate.losses.transport import transport_distance
 from palate.models.pretrain.shared.image_text import ImageTextPretrainer
+from palate.models.pretrain.shared.region_targets import REGIONS, RegionConfig, RegionTargets, region_columns
 from palate.models.pretrain.shared.streams import FIRST_WORD, HEADS, MASK, mean_state_encoder, word_and_region_readers
 from palate.modules.masking import apply_mask, sample_mask, sample_mismatched_pairs
-from palate.modules.region_labeller import RegionLabeller
 from palate.modules.regions import Regions
 from palate.modules.stream import SingleStream, TokenEmbedding, WordHead
 from palate.modules.towers import Tokens
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from palate.data.catalog import Catalog
     from palate.data.views import TrainView
 
-DETECTOR_ITEMS, EVAL_CANDIDATES = 256, 16
+EVAL_CANDIDATES = 16
 Task = Literal["mlm", "mrfr", "mrc", "mrc_kl", "itm"]
 
 
@@ -56,7 +57,7 @@ class UNITER(ImageTextPretrainer):
     paper = "Chen et al., UNITER: UNiversal Image-TExt Representation Learning, ECCV 2020"
     max_eval_items = 200
 
-    class Config(ImageTextPretrainer.Config):
+    class Config(RegionConfig, ImageTextPretrainer.Config):
         """Settings of the tasks."""
 
         tasks: tuple[Task, ...] = Field(
@@ -65,23 +66,25 @@ class UNITER(ImageTextPretrainer):
         masked: float = Field(0.15, gt=0, lt=1, description="share of the words or regions masked")
         wra: float = Field(0.1, ge=0, description="weight of the alignment of words with regions within itm")
         conditional: bool = Field(True, description="mask one modality at a time")
-        classes: int = Field(64, ge=2, description="classes of regions")
+        classes: int = Field(64, ge=2, description="classes of regions at most")
         alone: float = Field(0.2, ge=0, le=1, description="share of the masked examples that lack the other modality")
 
     config: Config
+
+    def columns(self, items: Catalog) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        return region_columns(items, self.config.region_encoder)
 
     def setup(self, train: TrainView, run: RunContext) -> None:
         super().setup(train, run)
         c, d = self.config, self.config.dim
         self.words, self.regions = TokenEmbedding(self.vocabulary, d, self.length), Regions(d)
         self.stream = SingleStream(d, c.layers, HEADS)
-        self.guess_word, self.guess_features = WordHead(d, self.vocabulary), nn.Linear(d, d)
-        self.guess_class, self.match = nn.Linear(d, c.classes), nn.Linear(d, 1)
         with_image = self.train_items[self.inputs.present("image")[self.train_items]]
-        sample = self.inputs.read("image", torch.from_numpy(with_image[:DETECTOR_ITEMS]))
-        self.grid = self.regions(sample[:1])[1].shape[1]
-        generator = torch_stream(run.seed, "detector", self.name)
-        self.detector = RegionLabeller(self.regions.tower, sample, c.classes, generator)
+        self.grid = self.regions(self.inputs.read("image", torch.from_numpy(with_image[:1])))[1].shape[1]
+        encoded = train.fields.get(REGIONS)
+        self.detector = RegionTargets(self.inputs, "image", with_image, self.grid, c.classes, run.seed, encoded)
+        self.guess_word, self.guess_features = WordHead(d, self.vocabulary), nn.Linear(d, self.detector.width)
+        self.guess_class, self.match = nn.Linear(d, len(self.detector.kinds)), nn.Linear(d, 1)
         self.draws = np.random.default_rng(run.seed)
 
     def trainable(self, text: NDArray[np.bool_], image: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -132,14 +135,14 @@ class UNITER(ImageTextPretrainer):
     def mrfr(self, rows: Tensor) -> Tensor:
         """Mean squared error of masked regions' features, a mean over their columns."""
         states, where, _ = self.masked(rows, words=False)
-        error = self.guess_features(states) - self.detector(self.inputs.read("image", rows))[where]
+        error = self.guess_features(states) - self.detector(rows)[where]
         total: Tensor = error.square().mean(1).sum()
         return total / max(len(states), 1)
 
     def classes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted log-probabilities and detected probabilities of masked regions' classes, float32 [m, classes]."""
         states, where, _ = self.masked(rows, words=False)
-        target = self.detector.classes(self.detector(self.inputs.read("image", rows))[where])
+        target = self.detector.classes(self.detector(rows)[where])
         return F.log_softmax(self.guess_class(states), 1), target
 
     def mrc(self, rows: Tensor) -> Tensor:

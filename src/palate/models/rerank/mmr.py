@@ -134,6 +134,9 @@ class RerankScorer(Scorer):
         """No: the order of a list depends on what else is in it."""
         return False
 
+    def members(self) -> Mapping[str, Scorer]:
+        return {self.model.base.name: self.first}
+
     def scorable(self) -> NDArray[np.bool_]:
         return self.first.scorable()
 

@@ -18,6 +18,7 @@ from palate.core.errors import PalateError
 from palate.serving.api.problem_types import RETRY_SECONDS, problem_type
 from palate.serving.api.response_schemas import Problem
 from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
+from palate.serving.batches import BatchError, place_of
 from palate.serving.events import DuplicateKeyError
 
 MEDIA_TYPE = "application/problem+json"
@@ -93,7 +94,11 @@ def error_problem(scope: Scope, status: int, error: PalateError) -> Response:
     named = (("row", error.row), ("column", error.column), ("key", error.key))
     place = ", ".join(f"{name} {value!r}" for name, value in named if value is not None)
     detail = f"{place}: {error.message}" if place else error.message
-    return problem(scope, status, detail, hint=error.hint, error=error)
+    faults = error.faults if isinstance(error, BatchError) else {}
+    if error.row is not None and not faults:
+        faults = {error.row: error}
+    errors = [{"location": f"row {row}", "message": place_of(one, row)[:MAX_MESSAGE]} for row, one in faults.items()]
+    return problem(scope, status, detail, errors, hint=error.hint, error=error)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

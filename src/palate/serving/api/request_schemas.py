@@ -69,20 +69,31 @@ class Body(BaseModel):
         return data
 
 
-class Bounds(Body):
-    """Bounds of a number, both inclusive; at least one of them."""
+Operand = Number | Value
+Operands = Annotated[list[Operand], Field(min_length=1, max_length=100)]
+DATES = "a number, or a date such as 2020, 2020-03 or 2020-03-31, which is meant as a whole"
 
-    min: Number | None = None
-    max: Number | None = None
+
+class Condition(Body):
+    """Parts that hold together in one column; at least one of them."""
+
+    min: Annotated[Operand | None, Field(description=f"lower bound, inclusive: {DATES}")] = None
+    max: Annotated[Operand | None, Field(description=f"upper bound, inclusive: {DATES}")] = None
+    any: Annotated[Operands | None, Field(description="values of which one is enough, as a list alone")] = None
+    all: Annotated[Operands | None, Field(description="values that are all needed")] = None
+    not_: Annotated[
+        Operand | Operands | Condition | None,
+        Field(alias="not", description="what must not hold; alone, items without a value stay"),
+    ] = None
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Bounds:
-        if self.min is None and self.max is None:
-            raise ValueError("give min, max or both")
+    def _not_empty(self) -> Condition:
+        if not self.model_fields_set:
+            raise ValueError("give min, max, any, all or not")
         return self
 
 
-Filter = Bounds | Number | Annotated[list[Value], Field(min_length=1, max_length=100)] | Value
+Filter = Condition | Number | Operands | Value
 Filters = Annotated[dict[Column, Filter], Field(max_length=20)]
 
 
@@ -92,7 +103,10 @@ class ListBody(Body):
     k: Annotated[int, Field(ge=1, le=MAX_K, description="length of the list")] = 10
     filters: Annotated[
         Filters,
-        Field(description="column -> a value, several values, or bounds", examples=[{"category": ["lamp"]}]),
+        Field(
+            description="column -> a value, several values (any of them), or parts: min, max, any, all, not",
+            examples=[{"category": ["lamp"], "released": {"min": "2020"}, "brand": {"not": "Corvo"}}],
+        ),
     ] = {}
     model: Annotated[str | None, Field(max_length=200, description=MODEL)] = None
 

@@ -132,9 +132,9 @@ class GeneratedContent(BaseModel):
 
 
 class FieldError(BaseModel):
-    """An invalid field of a request."""
+    """An invalid field of a request, or a row of a batch that is wrong."""
 
-    location: str
+    location: str = Field(description="path in the body, such as body.items.0.id; row 1, row 2, ... of a batch")
     message: str
 
 

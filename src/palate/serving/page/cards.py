@@ -29,7 +29,7 @@ class Card:
         eyebrow: short attribute above the title.
         price: price below the title.
         reasons: items of the history that contributed most to its score.
-        liked: whether it is in the user's history.
+        liked: whether the user took it by more than a click.
         hidden: whether the user hid it.
         verb: what the user did with it, where it is a reason.
         rank: position in the list, from 1.
@@ -123,7 +123,7 @@ def item_cards(snapshot: ModelSnapshot, items: Iterable[RecommendedItem], state:
             rows = [snapshot.row(reason) for reason in item.reasons]
             reasons = tuple(reason_card(snapshot, reason, reason in clicked) for reason in rows if reason >= 0)
             card = item_card(snapshot, row)
-            cards.append(replace(card, reasons=reasons, liked=row in taken, rank=len(cards) + 1))
+            cards.append(replace(card, reasons=reasons, liked=row in taken - clicked, rank=len(cards) + 1))
     return cards
 
 

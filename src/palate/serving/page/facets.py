@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from starlette.datastructures import QueryParams
 
 from palate.core.batch import IntArray
 from palate.core.errors import DataError
+from palate.serving.filter_conditions import DATE, Operand
 from palate.serving.filters import FilterValue
 from palate.serving.page.values import column_label, format_number
 from palate.serving.snapshot import ModelSnapshot
@@ -44,10 +46,11 @@ class Facet:
     Attributes:
         column: the column.
         choices: its values; empty for numbers.
+        is_date: whether the column holds dates.
         minimum: lower bound of the address.
         maximum: upper bound of the address.
-        lowest: lowest number of the catalogue.
-        highest: highest number of the catalogue.
+        lowest: lowest number or date of the catalogue.
+        highest: highest number or date of the catalogue.
     """
 
     column: str
@@ -56,11 +59,17 @@ class Facet:
     maximum: str = ""
     lowest: str = ""
     highest: str = ""
+    is_date: bool = False
 
     @property
     def label(self) -> str:
         """Label of the column."""
         return column_label(self.column)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the address filters by this column."""
+        return bool(self.minimum or self.maximum) or any(choice.selected for choice in self.choices)
 
     @property
     def as_chips(self) -> bool:
@@ -78,7 +87,7 @@ def parse_filters(query: QueryParams) -> dict[str, FilterValue]:
         DataError: for a bound that is not a number, or values and bounds of the same column.
     """
     values: dict[str, list[str]] = {}
-    bounds: dict[str, dict[str, float]] = {}
+    bounds: dict[str, dict[str, Operand]] = {}
     for name, value in query.multi_items():
         if not value.strip():
             continue
@@ -86,7 +95,7 @@ def parse_filters(query: QueryParams) -> dict[str, FilterValue]:
             values.setdefault(name[len(VALUE) :], []).append(value)
         elif name.startswith((MIN, MAX)):
             column = name[len(MIN) :]
-            bounds.setdefault(column, {})[name[:3]] = _number(column, value)
+            bounds.setdefault(column, {})[name[:3]] = _bound(column, value)
     for column in values:
         if column in bounds:
             raise DataError("a column is filtered by values or by bounds, not both", column=column)
@@ -111,18 +120,31 @@ def catalog_facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
         if len(present) and present.min() < present.max():
             lowest, highest = format_number(float(present.min())), format_number(float(present.max()))
             facets.append(Facet(column, (), query.get(MIN + column, ""), query.get(MAX + column, ""), lowest, highest))
-    return facets[:MAX_FACETS]
+    for column, seconds in filters.dates.items():
+        known = seconds[snapshot.active & np.isfinite(seconds)]
+        if len(known) and known.min() < known.max():
+            days = (
+                datetime.datetime.fromtimestamp(float(day), datetime.UTC).date() for day in (known.min(), known.max())
+            )
+            first, last = (day.isoformat() for day in days)
+            given = query.get(MIN + column, ""), query.get(MAX + column, "")
+            facets.append(Facet(column, (), *given, first, last, is_date=True))
+    # what is filtered by is always shown; otherwise the order stays
+    return sorted(sorted(facets, key=lambda facet: not facet.is_used)[:MAX_FACETS], key=facets.index)
 
 
 def _choices(snapshot: ModelSnapshot, rows: Mapping[str, IntArray], selected: set[str]) -> Iterable[Choice]:
     counts = [(value, int(snapshot.active[members].sum())) for value, members in rows.items()]
-    counts.sort(key=lambda pair: (-pair[1], pair[0]))
+    counts.sort(key=lambda pair: (pair[0] not in selected, -pair[1], pair[0]))
     for value, count in counts[:MAX_CHOICES]:
         if count or value in selected:
             yield Choice(value, count, value in selected)
 
 
-def _number(column: str, text: str) -> float:
+def _bound(column: str, text: str) -> Operand:
+    """A number, or a date as it is written; a year is both."""
+    if DATE.fullmatch(text.strip()) and "-" in text:
+        return text
     try:
         number = float(text.replace(",", "."))
     except ValueError:

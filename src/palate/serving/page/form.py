@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from palate.serving.images import MAX_IMAGE_BYTES
 
 MAX_FORM_BYTES = MAX_IMAGE_BYTES + 2**20
-MAX_FIELDS = 200
+MAX_FIELDS, MAX_FIELD_BYTES = 200, 2 * 2**20
+"""Fields of a form, and bytes of each but a file; a stored image as base64 is shorter."""
 RENAMED = {"kind": "type", "picture": "image", "again": "image_data"}
 """Field of an earlier version -> field of today."""
 
@@ -55,7 +56,7 @@ async def read_form(request: Request) -> FormContent:
         raise HTTPException(413, f"An image may have up to {MAX_IMAGE_BYTES // 2**20} MiB.")
     fields: dict[str, str] = {}
     image = None
-    async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=2**20) as form:
+    async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
         for name, value in form.multi_items():
             if name in RENAMED:
                 raise HTTPException(422, f"The field {name!r} of this form was renamed to {RENAMED[name]!r}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Literal
 
@@ -34,6 +34,7 @@ class FormField:
         value: its present value as text.
         suggestions: values of other items, or the choices.
         integer: whether a number must be an integer.
+        error: what is wrong with the value.
     """
 
     column: str
@@ -41,6 +42,7 @@ class FormField:
     value: str = ""
     suggestions: tuple[str, ...] = ()
     integer: bool = False
+    error: str = ""
 
     @property
     def label(self) -> str:
@@ -54,7 +56,10 @@ class FormField:
 
 
 def form_fields(
-    snapshot: ModelSnapshot, row: int = -1, submitted: Mapping[str, str] | None = None
+    snapshot: ModelSnapshot,
+    row: int = -1,
+    submitted: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
 ) -> tuple[list[FormField], list[FormField]]:
     """Fields of the columns that models read, the title first; and those of the other columns.
 
@@ -62,6 +67,7 @@ def form_fields(
         snapshot: the catalogue.
         row: row of the item to edit, -1 for a new one.
         submitted: values by name that replace those of the item.
+        errors: column -> what is wrong with the submitted value.
     """
     items = snapshot.items
     main, other = list[FormField](), list[FormField]()
@@ -69,29 +75,34 @@ def form_fields(
         value = "" if row < 0 else _text(items.frame[column][row])
         if submitted is not None:
             value = submitted.get(PREFIX + column, value)
-        (main if column in items.kinds else other).append(_field(snapshot, column, value))
+        field = replace(_field(snapshot, column, value), error=(errors or {}).get(column, ""))
+        (main if column in items.kinds else other).append(field)
     main.sort(key=lambda field: (field.column.lower() not in ("title", "name"), items.kinds[field.column] != "text"))
     return main, other
 
 
-def parse_fields(snapshot: ModelSnapshot, submitted: Mapping[str, str], is_new: bool) -> dict[str, FieldValue]:
-    """Values by column; an empty field is left out of a new item, and deletes the value of an existing one.
+def parse_fields(
+    snapshot: ModelSnapshot, submitted: Mapping[str, str], is_new: bool
+) -> tuple[dict[str, FieldValue], dict[str, str]]:
+    """Values by column, and what is wrong by column.
+
+    An empty field is left out of a new item, and deletes the value of an existing one.
 
     Args:
         snapshot: the catalogue.
         submitted: values by name.
         is_new: whether the item is new.
-
-    Raises:
-        DataError: for text where a number belongs, naming the column.
     """
-    values: dict[str, FieldValue] = {}
+    values, errors = dict[str, FieldValue](), dict[str, str]()
     for column in editable_columns(snapshot.items):
         if PREFIX + column in submitted:
             text = submitted[PREFIX + column].strip()
             if text or not is_new:
-                values[column] = _parse(column, snapshot.items.frame.schema[column], text) if text else None
-    return values
+                try:
+                    values[column] = _parse(snapshot.items.frame.schema[column], text) if text else None
+                except DataError as error:
+                    errors[column] = error.message
+    return values, errors
 
 
 def new_item_id(snapshot: ModelSnapshot, title: str) -> str:
@@ -137,7 +148,7 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _parse(column: str, dtype: pl.DataType, text: str) -> FieldValue:
+def _parse(dtype: pl.DataType, text: str) -> FieldValue:
     if dtype == pl.Boolean:
         return text == "yes"
     if isinstance(dtype, pl.List):
@@ -147,6 +158,4 @@ def _parse(column: str, dtype: pl.DataType, text: str) -> FieldValue:
     try:
         return int(text) if dtype.is_integer() else float(text.replace(",", "."))
     except ValueError as error:
-        raise DataError(
-            f"{text!r} is not {'an integer' if dtype.is_integer() else 'a number'}", column=column
-        ) from error
+        raise DataError(f"{text!r} is not {'a whole number' if dtype.is_integer() else 'a number'}") from error

@@ -40,7 +40,7 @@ class Match(Stage):
         count = min(request.n_candidates, len(snapshot))
         with torch.inference_mode():
             if request.relevance is not None:
-                return self._search(model, users, request, request.relevance(), count)
+                return self._search(resolved, users, request, request.relevance(), count)
             hidden = RaggedArray(np.array([0, len(request.hidden)], np.int64), request.hidden)
             if model.index is not None:
                 allowed = None if request.allowed is None else _eligible(model, request)
@@ -54,22 +54,26 @@ class Match(Stage):
 
     def _search(
         self,
-        model: ServedModel,
+        resolved: ResolvedModel,
         users: UserBatch,
         request: StageRequest,
         relevance: Relevance,
         count: int,
     ) -> Slate:
+        snapshot, model = resolved
         notes = tuple(filter(None, [relevance.note]))
         fits = np.isfinite(relevance.scores)
         scores = unit_range(np.where(fits, relevance.scores, 0.0).astype(np.float32))
         if self._personal(model, request):
             if model.can_score:
-                taste = unit_range(model.scorer.score(users)[0].numpy())
+                taste = np.zeros(len(snapshot), np.float32)
+                taste[model.eligible] = unit_range(model.scorer.score(users)[0].numpy()[model.eligible])
                 scores = ((1 - TASTE) * scores + TASTE * taste).astype(np.float32)
             else:
                 notes += (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)
-        return _best(scores, _eligible(model, request) & fits, request.hidden, count, notes)
+        # what fits is found, also an item that the model cannot score
+        shown = snapshot.active if request.allowed is None else snapshot.active & request.allowed
+        return _best(scores, shown & fits, request.hidden, count, notes)
 
     def _personal(self, model: ServedModel, request: StageRequest) -> bool:
         return request.is_known and (model.new_users or request.user >= 0)

@@ -93,7 +93,7 @@ def media_by_id(root: Path, ids: pl.Series, folders: Sequence[str], endings: Seq
             for entry in os.scandir(folder):
                 stem, ending = os.path.splitext(entry.name)
                 if ending.lower() in endings:
-                    paths.setdefault(stem, f"{folder.name}/{entry.name}")
+                    paths.setdefault(stem, f"{folder.relative_to(root).as_posix()}/{entry.name}")
     return pl.Series([paths.get(str(value)) for value in ids.to_list()], dtype=pl.String)
 
 

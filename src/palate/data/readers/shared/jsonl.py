@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import zlib
@@ -15,17 +16,20 @@ from palate.core.errors import ArtefactError, DataError
 from palate.core.files import read_json
 
 MAX_LINE = 64 << 20
+MAX_LITERAL = 1 << 20
+"""Characters of a line in the spelling of Python; longer ones are refused."""
 _CHUNK = 50_000
 
 Column = tuple[pl.DataType, Callable[[dict[str, Any]], Any]]
 
 
-def read_columns(path: Path, columns: Mapping[str, Column]) -> pl.DataFrame:
+def read_columns(path: Path, columns: Mapping[str, Column], literals: bool = False) -> pl.DataFrame:
     """A table with one row a line.
 
     Args:
         path: the file, plain or gzipped.
         columns: name -> (type, function of the line's object).
+        literals: whether lines may be dictionaries in the spelling of Python; nothing is executed.
 
     Raises:
         DataError: naming the line that is not an object, or holds a value of another type.
@@ -33,7 +37,7 @@ def read_columns(path: Path, columns: Mapping[str, Column]) -> pl.DataFrame:
     schema = {name: column[0] for name, column in columns.items()}
     getters = [column[1] for column in columns.values()]
     frames, rows, start = [], [], 1
-    for number, record in _lines(path):
+    for number, record in _lines(path, literals):
         rows.append([get(record) for get in getters])
         if len(rows) == _CHUNK:
             frames.append(_frame(rows, schema, path, start))
@@ -94,20 +98,39 @@ def read_lists(file: Path, plural: str, convert: Callable[[Any], Any]) -> dict[i
         raise DataError(f"not a mapping of items to {plural} ({str(error)[:100]})", file=file) from error
 
 
-def keys_of(line: str) -> set[str]:
+def keys_of(line: str, literals: bool = False) -> set[str]:
     """The keys of a JSON object; empty for any other text.
 
     Args:
         line: the text.
+        literals: whether it may be a dictionary in the spelling of Python.
     """
     try:
-        loaded = json.loads(line)
-    except (ValueError, RecursionError):
+        loaded = parse_object(line, literals)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return set()
     return set(loaded) if isinstance(loaded, dict) else set()
 
 
-def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+def parse_object(line: str, literals: bool = False) -> Any:
+    """The value of a line.
+
+    Args:
+        line: the text.
+        literals: whether it may be in the spelling of Python.
+
+    Raises:
+        ValueError: if it cannot be read; also SyntaxError, TypeError, MemoryError and RecursionError.
+    """
+    if not literals or len(line) > MAX_LITERAL:
+        return json.loads(line)
+    try:
+        return json.loads(line)
+    except ValueError:
+        return ast.literal_eval(line.strip())
+
+
+def _lines(path: Path, literals: bool = False) -> Iterable[tuple[int, dict[str, Any]]]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
@@ -117,19 +140,19 @@ def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
                 if len(line) >= MAX_LINE:
                     raise DataError(f"a line longer than {MAX_LINE >> 20} MiB", file=path, row=number)
                 if line.strip():
-                    yield number, _object(line, path, number)
+                    yield number, _object(line, path, number, literals)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"cannot be read ({error})", file=path, row=number + 1, hint="is the download complete?"
         ) from error
 
 
-def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def _object(line: bytes, path: Path, number: int, literals: bool) -> dict[str, Any]:
     try:
-        loaded = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        loaded = parse_object(line.decode("utf-8-sig" if number == 1 else "utf-8"), literals)
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason})", file=path, row=number) from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         hint = "the 2014 release writes Python literals; use 2018 or later" if line.startswith(b"{'") else None
         raise DataError(f"not a JSON object ({str(error)[:80]})", file=path, row=number, hint=hint) from error
     if not isinstance(loaded, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
-_BLOCK = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<[^<>]{0,2000}>")
+from palate.data.html_text import strip_html
+
 _SPACE = re.compile(r"\s+")
+_FREE = re.compile(r"\s*free\b(?!.*\d)", re.IGNORECASE)
 _PRICE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
@@ -22,12 +22,11 @@ def plain_text(value: Any) -> str | None:
         value = " ".join(part for part in (plain_text(entry) for entry in value) if part)
     if value is None:
         return None
-    text = html.unescape(_TAG.sub(" ", _BLOCK.sub(" ", str(value))))
-    return _SPACE.sub(" ", text).strip() or None
+    return _SPACE.sub(" ", strip_html(str(value))).strip() or None
 
 
 def price(value: Any) -> float | None:
-    """A price as a number, such as 1299.0 of ``$1,299.00``; of a range the first, None without a number.
+    """A price as a number, such as 1299.0 of ``$1,299.00``; of a range the first, 0 if it is free, else None.
 
     Args:
         value: text or a number.
@@ -36,6 +35,8 @@ def price(value: Any) -> float | None:
         return None
     if isinstance(value, (int, float)):
         return float(value) if 0 <= float(value) < float("inf") else None
+    if _FREE.match(str(value)):
+        return 0.0
     match = _PRICE.search(str(value))
     return float(match[0].replace(",", "")) if match and len(str(value)) < 40 else None
 

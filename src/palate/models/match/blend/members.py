@@ -64,17 +64,14 @@ def members_for(train: TrainView) -> list[str]:
     Returns:
         Names of models, with presets; never empty.
     """
-    content = bool(train.features) or bool(train.relations.edges)
+    described = any(features.present.any() for features in train.features.values())
+    content = described or bool(train.relations.edges)
     names = []
     for name in MEMBERS:
         kind = models.get(name.partition("@")[0])
         limit = kind.Config.model_fields.get("max_items")
         fits = limit is None or _closed_form_fits(name, train.n_items, limit.default)
-        if (
-            fits
-            and (content or not kind.requirements.content)
-            and (bool(train.features) or not kind.requirements.dense)
-        ):
+        if fits and (content or not kind.requirements.content) and (described or not kind.requirements.dense):
             names.append(name)
     if not content:
         names.append("ease" if _closed_form_fits("ease", train.n_items, 25_000) else "lightgcn")

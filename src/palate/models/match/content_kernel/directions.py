@@ -167,7 +167,7 @@ class Directions(nn.Module):
         one, two, weight = together
         moment = (_weighted(phi, one, two, weight) - mean * weight.sum()) / mass
         error = np.sqrt(_weighted(phi.square(), one, two, weight**2)) / mass
-        spread = np.sqrt(np.diagonal(gram))
+        spread = np.sqrt(np.maximum(np.diagonal(gram), 0))
         useful = np.flatnonzero((spread > 1e-6) & (moment > SURE * error))
         weights = np.zeros(len(mean))
         weights[useful] = fit_weights(gram[np.ix_(useful, useful)], moment[useful], spread[useful])
@@ -212,7 +212,12 @@ def fit_weights(gram: Floats, moment: Floats, spread: Floats, ridge: float = 3e-
     from scipy.optimize import nnls
 
     scaled = gram / spread[:, None] / spread + ridge * np.eye(len(spread))
-    factor = np.linalg.cholesky(scaled)
+    try:
+        factor = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        # nearly constant terms: rounding left their covariance indefinite
+        values, vectors = np.linalg.eigh(scaled)
+        factor = vectors * np.sqrt(np.maximum(values, ridge))
     return np.asarray(nnls(factor.T, np.linalg.solve(factor, moment / spread))[0] / spread)
 
 

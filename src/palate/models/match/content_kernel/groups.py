@@ -83,12 +83,18 @@ class LearnedGroups(nn.Module):
             return
         project = whiten @ (v * e.sqrt())
         project = project / (phi @ project).square().sum(1).mean().sqrt()
+        if not bool(project.isfinite().all()):
+            return
         self.get_buffer("project").zero_()[:, : len(e)] = project.float()
         from scipy.cluster.vq import kmeans2
 
         places = (phi @ project).numpy()
         described = self._described(content, rows)
-        runs = [kmeans2(places[described], len(e) + 1, minit="++", iter=50, rng=seed) for seed in range(RESTARTS)]
+        # no more groups than places: items that are all alike are one
+        groups = min(len(e) + 1, len(np.unique(places[described].round(6), axis=0)))
+        if groups < 2:
+            return
+        runs = [kmeans2(places[described], groups, minit="++", iter=50, rng=seed) for seed in range(RESTARTS)]
         centres, _ = min(runs, key=lambda run: float(((places[described] - run[0][run[1]]) ** 2).sum()))
         self.get_buffer("centres")[: len(centres)] = 0.0
         self.get_buffer("centres")[: len(centres), : len(e)] = torch.from_numpy(centres).float()

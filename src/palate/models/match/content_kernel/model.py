@@ -26,15 +26,20 @@ from palate.models.base import Recommender
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel, kind_of
 from palate.models.match.content_kernel.config import KernelConfig
+from palate.models.match.content_kernel.factor import cholesky
 from palate.models.match.content_kernel.profiles import KernelScorer
-from palate.models.match.content_kernel.search import search_kernel
+from palate.models.match.content_kernel.search import SEARCH_ROWS, kernels_tried, search_kernel
 from palate.models.match.content_kernel.table import KernelFit, KernelTable, update_table
-from palate.models.match.ease import dense_gram, ease_weights, refuse_large
+from palate.models.match.ease import dense_gram, ease_weights, inverse, refuse_large
 from palate.models.match.shared.columns import Columns
+from palate.models.match.shared.cost import say_cost
 from palate.ranking.scorer import Scorer
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
+
+MATRICES = 4
+"""Dense items x items matrices at the peak beside one for each group: the kernel, its inverse, EASE, and the table."""
 
 
 @models.register("content_kernel")
@@ -83,7 +88,7 @@ class ContentKernel(Recommender):
             run: seed and metric.
 
         Raises:
-            ConfigError: if the catalogue is too large, or no feature is left.
+            ConfigError: if the catalogue is too large, also for the memory that is free, or no feature is left.
         """
         refuse_large(train.n_items, self.config.max_items, self.name)
         super().setup(train, run)
@@ -95,6 +100,15 @@ class ContentKernel(Recommender):
         self._kinds = {name: kind_of(name, vectors) for name, vectors in self._features.items()}
         self._sources = {name: train.sources.get(name, (name.partition(".")[0],)) for name in self._features}
         self._make_kernel({name: vectors.dim for name, vectors in self._features.items()})
+        matrices = MATRICES + len(self.kernel.groups)
+        say_cost(self.name, train.n_items, matrices, self._inverses(train.n_items), inverse)
+
+    def _inverses(self, n_items: int) -> int:
+        """Inverses of [n_items, n_items] that take as long as the fit, the search on a part of the items included."""
+        c, part = self.config, (min(n_items, SEARCH_ROWS) / n_items) ** 3
+        smoothed = len(c.l2_grid) if c.l2 is None else 1
+        searched = 0 if self._given() else kernels_tried(self.kernel.groups, c) + smoothed
+        return 2 + round(searched * part)
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         chosen = self._given() or search_kernel(self.kernel, self._features, train, self.config, run)
@@ -106,7 +120,7 @@ class ContentKernel(Recommender):
         gram.diagonal().add_(chosen["ridge"])
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("smooth", ease_weights(dense_gram(matrix), chosen["l2"]))
-        self.register_buffer("solver", torch.cholesky_inverse(torch.linalg.cholesky(gram)))
+        self.register_buffer("solver", torch.cholesky_inverse(cholesky(gram)))
         popular = torch.from_numpy(np.asarray(matrix.sum(axis=0), np.float32))
         self.register_buffer("popular", chosen["popularity"] * torch.nn.functional.normalize(popular, dim=0))
         self._table = None

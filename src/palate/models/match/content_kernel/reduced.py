@@ -18,6 +18,7 @@ from torch import Tensor
 from palate.core.content import Features, modalities_of
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
+from palate.models.match.content_kernel.factor import cholesky
 from palate.models.match.shared.columns import Rows
 
 BLOCK = 1024
@@ -87,7 +88,7 @@ def regression(
         gram = kernel.combine(kernel.means(part, places, places), weights)
         # what the missing features would have explained is noise to those that are left
         gram.diagonal().add_(settings["ridge"] / kernel.weight_share(names, weights))
-        solver = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        solver = torch.cholesky_inverse(cholesky(gram))
     return Regression(names, weights, solver, kernel.read(part, places, weights))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from palate.core.progress import progress
 from palate.models.match.content_kernel.aligned import AlignedKernel
 from palate.models.match.content_kernel.blocks import BlockKernel
 from palate.models.match.content_kernel.config import KernelConfig
+from palate.models.match.content_kernel.factor import cholesky
 from palate.models.match.content_kernel.profiles import sparse_product, user_profiles
 from palate.models.match.ease import dense_gram, ease_weights
 from palate.training.selection import dense_metric, pseudo_cold
@@ -25,6 +27,7 @@ from palate.training.selection import dense_metric, pseudo_cold
 if TYPE_CHECKING:
     from palate.data.views import EvaluationQueries, TrainView
 
+log = logging.getLogger("palate")
 SEARCH_ROWS = 4_000
 """Fitting items used in the search at most; every candidate setting costs their number cubed."""
 
@@ -46,11 +49,16 @@ def search_kernel(
         run: seed, and the metric that is maximised.
 
     Returns:
-        ``weights`` of the kernel's groups, ``ridge``, ``l2``, ``mix`` and ``popularity``.
+        ``weights`` of the kernel's groups, ``ridge``, ``l2``, ``mix`` and ``popularity``; the first of each grid where
+        too few interactions are left to ask about.
     """
-    view, held = pseudo_cold(train, config.select_users, run.seed)
     if config.judge == "warm" and train.valid is not None:
         view, held = train, train.sampled(config.select_users, run.seed).valid or train.valid
+    elif (asked := pseudo_cold(train, config.select_users, run.seed)) is not None:
+        view, held = asked
+    else:
+        log.warning("content_kernel: too few interactions to choose settings on: the first of each grid are taken")
+        return _first(kernel, config)
     rows = np.flatnonzero(view.visible_items)
     if len(rows) > SEARCH_ROWS:
         rows = np.sort(np.random.default_rng([run.seed, 2]).choice(rows, SEARCH_ROWS, replace=False))
@@ -74,7 +82,7 @@ def search_kernel(
         nonlocal best
         gram_k = kernel.combine(own, weights)
         gram_k.diagonal().add_(ridge)
-        out = torch.cholesky_solve(kernel.combine(cross, weights), torch.linalg.cholesky(gram_k))
+        out = torch.cholesky_solve(kernel.combine(cross, weights), cholesky(gram_k))
         common = popular @ out
         for l2, mix in profiles:
             scores = user_profiles(y, smoothed[l2], mix) @ out
@@ -89,8 +97,7 @@ def search_kernel(
     sharpness, ridges = _grid(config.sharpness, config.sharpness_grid), _grid(config.ridge, config.ridge_grid)
     media = {group: (config.media or {}).get(group) for group in groups[1:]}
     tried = {group: config.media_grid[1:] if given is None else (given,) for group, given in media.items()}
-    kernels = len(sharpness) * len(ridges) + sum(map(len, tried.values()))
-    with progress("choosing the kernel", kernels) as advance:
+    with progress("choosing the kernel", kernels_tried(groups, config)) as advance:
         for sharp, ridge in itertools.product(sharpness, ridges):
             judge({groups[0]: sharp}, ridge, profiles, popularities)
             advance(1)
@@ -101,6 +108,29 @@ def search_kernel(
                 judge(weights, base["ridge"], [(base["l2"], base["mix"])], [base["popularity"]])
                 advance(1)
     return best[1]
+
+
+def kernels_tried(groups: Sequence[str], config: KernelConfig) -> int:
+    """How many kernels a search inverts.
+
+    Args:
+        groups: of the kernel.
+        config: settings that are given, and the grids of the others.
+    """
+    weights = [(config.media or {}).get(group) for group in groups[1:]]
+    first = len(_grid(config.sharpness, config.sharpness_grid)) * len(_grid(config.ridge, config.ridge_grid))
+    return first + sum(len(config.media_grid) - 1 if weight is None else 1 for weight in weights)
+
+
+def _first(kernel: BlockKernel | AlignedKernel, config: KernelConfig) -> dict[str, Any]:
+    """The first setting of each grid, or what is given."""
+    c, (group, *media) = config, kernel.groups
+    given = {name: (c.media or {}).get(name, c.media_grid[0]) for name in media}
+    return dict(
+        weights={group: _grid(c.sharpness, c.sharpness_grid)[0], **{name: w for name, w in given.items() if w}},
+        ridge=_grid(c.ridge, c.ridge_grid)[0], l2=_grid(c.l2, c.l2_grid)[0], mix=_grid(c.mix, c.mix_grid)[0],
+        popularity=_grid(c.popularity, c.popularity_grid)[0],
+    )  # fmt: skip
 
 
 def _histories(held: EvaluationQueries, rows: NDArray[np.int64], n_items: int) -> Tensor:

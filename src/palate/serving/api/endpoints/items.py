@@ -16,8 +16,10 @@ from palate.serving.api.ids import id_address, item_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.api.threads import run_apart
+from palate.serving.batches import BatchError, each
 from palate.serving.catalog_updates import editable_columns
 from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, thumbnail
+from palate.serving.item_checks import Record
 from palate.serving.snapshot import ModelSnapshot
 
 router = APIRouter(tags=["items"])
@@ -41,12 +43,21 @@ IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpe
 
 @router.post("/v1/items", response_model=schemas.StoredItems, status_code=201, responses=BODY_ERRORS)
 def put_items(body: bodies.ItemsBody, request: Request) -> Response:
-    """Add or update items, all or none; they can be recommended when this is answered."""
+    """Add or update items, all or none; they can be recommended when this is answered.
+
+    Every row that is wrong is named, up to 20. A request that is sent again changes nothing.
+    """
     service = service_of(request)
-    ids = [item_id(service, item.id) for item in body.items]
-    images = [None if item.image is None else decode_base64(item.image) for item in body.items]
-    statuses = service.put_items([(name, item.fields, image) for name, item, image in zip(ids, body.items, images)])
-    return JsonResponse({"items": [{"id": name, "status": status} for name, status in zip(ids, statuses)]}, 201)
+
+    def record(item: bodies.ItemBody) -> Record:
+        return item_id(service, item.id), item.fields, None if item.image is None else decode_base64(item.image)
+
+    records, faults = each(body.items, record)
+    if faults:
+        raise BatchError({**service.item_faults(records), **faults}, len(records))
+    given = [one for one in records if one is not None]
+    statuses = service.put_items(given)
+    return JsonResponse({"items": [{"id": one[0], "status": status} for one, status in zip(given, statuses)]}, 201)
 
 
 @router.get("/v1/items/{item:id}", response_model=schemas.CatalogItem, responses=documented(404, 422))

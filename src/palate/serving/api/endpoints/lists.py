@@ -115,7 +115,7 @@ def _recommend_request(request: Request, body: bodies.RecommendBody) -> Recommen
 
 def _filters(body: bodies.ListBody) -> dict[str, FilterValue]:
     return {
-        column: value.model_dump(exclude_none=True) if isinstance(value, bodies.Bounds) else value
+        column: value.model_dump(exclude_none=True, by_alias=True) if isinstance(value, bodies.Condition) else value
         for column, value in body.filters.items()
     }
 

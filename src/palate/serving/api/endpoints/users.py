@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from palate.core.errors import DataError
@@ -14,19 +16,36 @@ from palate.serving.api.endpoints.shared import BODY_ERRORS, UserId, UserQuery, 
 from palate.serving.api.ids import clean_id, item_id, user_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
+from palate.serving.batches import BatchError, each
 from palate.serving.events import Event
 from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["users"])
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        description="unique for the request: one that is sent again with its key stores no event twice",
+    ),
+]
+
 
 @router.post(
     "/v1/events", response_model=schemas.StoredEvents, status_code=201, responses=BODY_ERRORS | documented(409)
 )
-def log_events(body: bodies.EventsBody, request: Request) -> Response:
-    """Store events; they are on disk when this is answered, and count in the next list."""
+def log_events(body: bodies.EventsBody, request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+    """Store events, all or none; they are on disk when this is answered, and count in the next list.
+
+    Every row that is wrong is named, up to 20.
+    """
     service = service_of(request)
-    places, duplicates = service.log_events([_event(service, event) for event in body.events])
+    rows = list(enumerate(body.events))
+    events, faults = each(rows, lambda row: _event(service, row[1], row[0], idempotency_key))
+    if faults:
+        raise BatchError({**service.event_faults(events), **faults}, len(events))
+    places, duplicates = service.log_events([event for event in events if event is not None])
     return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
@@ -64,7 +83,10 @@ def _erase(request: Request, user: str) -> Response:
     )
 
 
-def _event(service: RecommenderService, body: bodies.EventBody) -> Event:
-    optional = {"key": None if body.event_id is None else clean_id("event_id", body.event_id), "time": body.timestamp}
+def _event(service: RecommenderService, body: bodies.EventBody, at: int, request_key: str | None) -> Event:
+    key = None if body.event_id is None else clean_id("event_id", body.event_id)
+    if key is None and request_key is not None:
+        key = "request-" + hashlib.blake2b(f"{at}\n{request_key}".encode(), digest_size=16).hexdigest()
+    optional = {"key": key, "time": body.timestamp}
     given = {name: value for name, value in optional.items() if value is not None}
     return Event(user_id(service, body.user), item_id(service, body.item), body.type, **given)  # type: ignore[arg-type]

@@ -94,8 +94,9 @@ async function postFeedback(form, type) {
   } catch {
     throw new Error("The server cannot be reached; please try again")
   }
-  const answer = await response.json()
-  if (!response.ok) throw new Error(answer.message || "The request failed; please try again")
+  // a proxy may answer with something else
+  const answer = await response.json().catch(() => ({}))
+  if (!response.ok) throw new Error(answer.message || answer.detail || "The request failed; please try again")
   return answer
 }
 
@@ -113,11 +114,16 @@ function showFeedback(form, type) {
   form.closest(".details")?.querySelector("[data-hidden]")?.toggleAttribute("hidden", !hidden)
 }
 
-function showUser(name) {
-  const link = document.querySelector(".user-link .name")
-  if (!link || document.querySelector(".user-link .initial")) return
-  link.textContent = name
-  link.parentElement.setAttribute("aria-label", `Current user: ${name}. Change`)
+// a browser becomes a user by its first like: what the page says of the user is read again
+async function showUser() {
+  if (document.querySelector(".user-link .initial")) return
+  const page = new DOMParser().parseFromString(await fetchHtml(location.href), "text/html")
+  for (const part of document.querySelectorAll("[data-user]")) {
+    const now = page.querySelector(`[data-user=${part.dataset.user}]`)
+    if (!now) continue
+    part.replaceWith(now)
+    initialize(now)
+  }
 }
 
 async function sendFeedback(event) {
@@ -132,8 +138,9 @@ async function sendFeedback(event) {
   if (hides) card.classList.add("leaving")
   showFeedback(form, type)
   try {
-    const { user } = await postFeedback(form, type)
-    showUser(user)
+    await postFeedback(form, type)
+    // what was stored is stored, whatever becomes of the greeting
+    showUser().catch(() => {})
     // a place to come back to, should the user undo it
     const place = hides ? removeCard(card) : null
     const undo = {

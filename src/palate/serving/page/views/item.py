@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from palate.core.errors import FeatureError, UnsupportedError
+from palate.core.errors import FeatureError, PalateError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
 from palate.serving.content_similarity import shares_space
+from palate.serving.events import Event
 from palate.serving.explain import BEHAVIOUR_NAME, MODALITY_NAMES
 from palate.serving.images import item_image
 from palate.serving.page.cards import Card, card_columns, item_card
@@ -19,12 +23,24 @@ from palate.serving.page.facets import VALUE
 from palate.serving.page.rank_positions import rank_positions
 from palate.serving.page.render import render_fragment, render_page, service_of
 from palate.serving.page.rows import similar_cards
-from palate.serving.page.values import column_label, format_value
+from palate.serving.page.values import column_label, format_value, written_values
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 
 SIMILAR_ITEMS, HISTORY_ITEMS, MIN_SHARE, SHARED_ITEMS = 12, 6, 0.005, 4
 """Similar items; items of the history in an explanation and their least share; items that share an attribute."""
+
+
+class Value(NamedTuple):
+    """A value of a cell.
+
+    Attributes:
+        text: the value as it is written.
+        query: parameters of a list of items with this value; None where lists are not filtered by it.
+    """
+
+    text: str
+    query: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,13 +49,11 @@ class Attribute:
 
     Attributes:
         label: label of the column.
-        value: the cell as text.
-        query: parameters of a list of items with this value; None where lists are not filtered by it.
+        values: its values; a cell whose values are not told apart is one.
     """
 
     label: str
-    value: str
-    query: dict[str, str] | None = None
+    values: Sequence[Value]
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,8 @@ def register(router: APIRouter) -> None:
 def item_page(request: Request, item: str) -> Response:
     """The page of an item; with ``explain=1`` the explanation is part of it, which takes a moment longer.
 
+    A user who follows a link to it has clicked on the item.
+
     Args:
         request: the request.
         item: item id.
@@ -109,21 +125,42 @@ def item_page(request: Request, item: str) -> Response:
     similar = similar_cards(service, item, SIMILAR_ITEMS, {}, [], user)
     state = service.user_state(snapshot, user, None)
     added = query.get("added") == "1"
-    return render_page(
+    liked = row in state.history and row not in state.clicked
+    response = render_page(
         request,
         "item.html",
-        card=replace(item_card(snapshot, row), liked=row in state.history, hidden=row in state.hidden),
+        card=replace(item_card(snapshot, row), liked=liked, hidden=row in state.hidden),
         has_image=item_image(snapshot, row) is not None,
         texts=_texts(snapshot, row),
         attributes=_attributes(snapshot, row),
         similar=similar,
-        user_known=user is not None and state.is_known,
+        user_known=user is not None and bool((state.history != row).any()),
         history_complete=state.is_complete,
         shared_space=shares_space(snapshot),
         added=added,
         positions=rank_positions(service, item, user, similar) if added else [],
         explanation=_explain(service, item, user) if query.get("explain") == "1" and user is not None else None,
     )
+    if user is not None and row not in state.history and row not in state.hidden and _was_opened(request):
+        # stored after the page is sent, so that nobody waits for it
+        response.background = BackgroundTask(_store_click, service, user, item)
+    return response
+
+
+def _was_opened(request: Request) -> bool:
+    """Whether somebody followed a link of this site; not an address that was typed, a prefetch or a page of another."""
+    headers = request.headers
+    return (
+        headers.get("sec-fetch-site") == "same-origin"
+        and headers.get("sec-fetch-mode") == "navigate"
+        and "prefetch" not in headers.get("sec-purpose", "")
+    )
+
+
+def _store_click(service: RecommenderService, user: str, item: str) -> None:
+    # a click is not worth an error
+    with suppress(PalateError):
+        service.log_events([Event(user, item, "click")])
 
 
 def item_page_by_query(request: Request) -> Response:
@@ -201,8 +238,14 @@ def _attributes(snapshot: ModelSnapshot, row: int) -> list[Attribute]:
     for column in items.frame.columns:
         if column in texts or column in (items.id_column, price) or items.kinds.get(column) in MEDIA_KINDS:
             continue
-        value = format_value(column, items.frame[column][row])
-        if value is not None:
-            filtered = value.strip().lower() in snapshot.stats.filters.values.get(column, {})
-            attributes.append(Attribute(column_label(column), value, {VALUE + column: value} if filtered else None))
-    return [*attributes, Attribute(column_label("id"), snapshot.ids[row])]
+        cell, known = items.frame[column][row], snapshot.stats.filters.values.get(column, {})
+        text = format_value(column, cell)
+        if text is None:
+            continue
+        parts = written_values(cell) if known else []
+        if parts and all(part.lower() in known for part in parts):
+            values = [Value(part, {VALUE + column: part}) for part in parts]
+        else:
+            values = [Value(text)]
+        attributes.append(Attribute(column_label(column), values))
+    return [*attributes, Attribute(column_label("id"), [Value(snapshot.ids[row])])]

@@ -105,7 +105,7 @@ def _static(request: Request, name: str) -> Response:
 
 
 def placeholder(title: str, item: str) -> bytes:
-    """An SVG with the initials of an item, on a colour that depends on its id alone.
+    """An SVG with the initials of an item, on a colour that depends on its id alone, and a dark one on dark pages.
 
     Args:
         title: title of the item.
@@ -116,6 +116,8 @@ def placeholder(title: str, item: str) -> bytes:
     hue = 24 + zlib.crc32(item.encode()) % HUES * 360 // HUES
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 320">'
+        f"<style>@media (prefers-color-scheme: dark) {{ rect {{ fill: hsl({hue} 14% 21%) }} "
+        f"circle {{ fill: hsl({hue} 16% 26%) }} text {{ fill: hsl({hue} 24% 74%) }} }}</style>"
         f'<rect width="320" height="320" fill="hsl({hue} 24% 86%)"/>'
         f'<circle cx="250" cy="70" r="130" fill="hsl({hue} 28% 80%)"/>'
         f'<text x="160" y="164" text-anchor="middle" dominant-baseline="central" font-family="system-ui, sans-serif" '
