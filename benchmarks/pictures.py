@@ -236,9 +236,10 @@ def shop(seeds: list[int]) -> None:
     keep("pictures-shop", result, "\n".join(lines))
 
 
-def movies(draws: list[int], models: list[str], judge: str, extra: dict[str, str]) -> None:
+def movies(draws: list[int], models: list[str], judge: str, extra: dict[str, str], alone: bool) -> None:
     """New films, the same draws for every way to read posters."""
-    readers = {**POSTERS, **extra}
+    readers = {name: spec for name, spec in {**POSTERS, **extra}.items() if not (alone and spec == "none")}
+    rest = {"text": "none", "attributes": "none"} if alone else {}
     values: dict[str, dict[str, list[Floats]]] = {model: {name: [] for name in readers} for model in models}
     about: dict[str, Any] = {}
     for draw in track(draws, "draws"):
@@ -246,26 +247,31 @@ def movies(draws: list[int], models: list[str], judge: str, extra: dict[str, str
         about = {"hash": data.hash, "split": "item_cold, one draw a seed"}
         for model in models:
             for name, spec in readers.items():
-                values[model][name].append(measured(data, model, spec, draw, judge))
+                values[model][name].append(measured(data, model, {**rest, "image": spec}, draw, judge))
     table = {m: {n: [float(v.mean()) for v in found] for n, found in one.items()} for m, one in values.items()}
     gaps = {
         f"{model}: {a} - {b}": vars(compare_paired(values[model][a], values[model][b]))
         for model in models
-        for a, b in (*GAPS, *((name, "none") for name in extra))
-        if len(draws) > 1
+        for a, b in (*GAPS, *(("efficientnet_lite0", name) for name in extra))
+        if len(draws) > 1 and {a, b} <= set(readers)
     }
     result = {
-        "metric": METRIC, "judge": judge, "draws": draws, **about, "by draw": table, "gaps": gaps,
-        "versions": versions(), "command": command_line(),
+        "metric": METRIC, "judge": judge, "posters alone": alone, "draws": draws, **about,
+        "by draw": table, "gaps": gaps, "versions": versions(), "command": command_line(),
     }  # fmt: skip
-    name = "pictures-movies" if judge == "test" else "pictures-movies-chosen"
+    name = "pictures-movies" + ("-alone" if alone else "") + ("" if judge == "test" else "-chosen")
     keep(name, result, movies_page(result))
 
 
-def measured(data: Dataset, model: str, spec: str, draw: int, judge: str) -> Floats:
+def measured(data: Dataset, model: str, encoders: Mapping[str, str], draw: int, judge: str) -> Floats:
     """The metric of each user of test, or one value for validation, where test stays closed."""
     store = vectors_folder(real("movies"))
-    folder = WORK / "pictures" / "movies" / "".join(c if c.isalnum() else "-" for c in f"{model}-{spec}-{draw}")
+    folder = (
+        WORK
+        / "pictures"
+        / "movies"
+        / "".join(c if c.isalnum() else "-" for c in f"{model}-{draw}-" + "-".join(encoders.values()))
+    )
     if judge == "valid":
         file = folder.with_suffix(".valid.npy")
         if not file.is_file():
@@ -273,14 +279,14 @@ def measured(data: Dataset, model: str, spec: str, draw: int, judge: str) -> Flo
                 parse_model(model),
                 data,
                 seed=draw,
-                content=plan_content(data, {"image": spec}, store),
+                content=plan_content(data, encoders, store),
                 metric=METRIC,
                 refit=False,
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             np.save(file, np.array([fitted.deployment.log.valid]))  # type: ignore[attr-defined]
         return np.load(file)
-    compare(data, [model], folder, seeds=[draw], encoders={"image": spec}, store=store)
+    compare(data, [model], folder, seeds=[draw], encoders=encoders, store=store)
     (file,) = (folder / "cells").glob("*/test-0.npz")
     with np.load(file, allow_pickle=False) as saved:
         found: Floats = saved[METRIC]
@@ -322,6 +328,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=numbers, default=numbers("0-2"))
     parser.add_argument("--models", default="content_kernel,blend")
     parser.add_argument("--judge", choices=("test", "valid"), default="test")
+    parser.add_argument("--alone", action="store_true", help="posters without texts and attributes")
     parser.add_argument("--also", action="append", default=[], help="another encoder of posters")
     args = parser.parse_args()
     set_mode("plain")
@@ -330,7 +337,7 @@ def main() -> None:
     elif args.what == "shop":
         shop(args.seeds)
     else:
-        movies(args.draws, args.models.split(","), args.judge, {spec: spec for spec in args.also})
+        movies(args.draws, args.models.split(","), args.judge, {spec: spec for spec in args.also}, args.alone)
 
 
 if __name__ == "__main__":
