@@ -141,6 +141,16 @@ def test_a_log_without_header_keeps_its_first_event(tmp_path):
     assert len(load(folder(tmp_path / "a", log=LOG.partition("\n")[2], yaml=yaml)).interactions) == 3
 
 
+def test_a_first_line_that_is_a_row_is_hinted(tmp_path):
+    with pytest.raises(DataError, match="header: none if the first line is a row"):
+        load(folder(tmp_path / "a", log="u1,1,1600000000\nu1,2,1600000001\n"))
+    with pytest.raises(DataError, match="header: none if the first line is a row"):
+        load(folder(tmp_path / "b", items="1,a red lamp\n2,a blue chair\n"))
+    with pytest.raises(DataError) as caught:
+        load(folder(tmp_path / "c", log="who,what\nu1,1\n"))
+    assert "header: none" not in caught.value.hint
+
+
 def test_two_files_are_joined_by_their_key(tmp_path):
     more = "item_id,pages\n2,20\n1,10\n4,40\n"
     root = folder(tmp_path / "a", yaml="items: {file: [book.csv, more.csv]}", name="book.csv", **{"more.csv": more})

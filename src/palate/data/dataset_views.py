@@ -4,28 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+import polars as pl
 
 from palate.core.batch import RaggedArray, UserBatch
 from palate.data.catalog import Catalog
+from palate.data.event_split import EventSplit
 from palate.data.events import Events
 from palate.data.histories import Histories
-from palate.data.splits import TRAIN, cold_users, timed
+from palate.data.query_log import QueryLog
+from palate.data.relations import Relations
+from palate.data.splits import TRAIN, Positives, Split, SplitSpec, cold_users, timed
 from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
 
-if TYPE_CHECKING:
-    from palate.data.dataset import Dataset
+
+class SplitData(Protocol):
+    """What views and questions are made of: a :class:`palate.data.dataset.Dataset`."""
+
+    @property
+    def items(self) -> Catalog:
+        """The items' catalogue."""
+
+    @property
+    def users(self) -> Catalog:
+        """The users' catalogue."""
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+
+    @property
+    def relations(self) -> Relations:
+        """Edges between items, or from items to other entities."""
+
+    @property
+    def searches(self) -> QueryLog | None:
+        """Queries that led to items, where known."""
+
+    @property
+    def spec(self) -> SplitSpec:
+        """Settings of the split."""
+
+    @property
+    def positives(self) -> Positives:
+        """The positives."""
+
+    @property
+    def events(self) -> Events:
+        """All interactions in time order."""
+
+    @property
+    def event_names(self) -> pl.Series | None:
+        """Names of the event types."""
+
+    @property
+    def split(self) -> Split:
+        """The part of each positive."""
+
+    @property
+    def event_split(self) -> EventSplit:
+        """The part of each event."""
 
 
 def build_view(
-    dataset: Dataset,
+    dataset: SplitData,
     parts: Sequence[int],
     visible_items: BoolArray,
     queried: int | None,
     candidates: BoolArray | None,
 ) -> TrainView:
+    """The positives of some parts, with questions about another part.
+
+    Args:
+        dataset: the data set.
+        parts: the parts that are shown.
+        visible_items: bool [items], those whose content is shown.
+        queried: the part that is asked about, or None.
+        candidates: bool [items], the items that are asked about; all if None.
+    """
     data = dataset.positives
     keep = np.isin(dataset.split.part, parts)
     users, items = data.users[keep], data.items[keep]
@@ -59,8 +117,15 @@ def build_view(
     )
 
 
-def queries_of(dataset: Dataset, known: Sequence[int], part: int, candidates: BoolArray | None) -> EvaluationQueries:
-    """Questions about the positives of ``part``, for users of whom anything is known."""
+def queries_of(dataset: SplitData, known: Sequence[int], part: int, candidates: BoolArray | None) -> EvaluationQueries:
+    """Questions about the positives of ``part``, for users of whom anything is known.
+
+    Args:
+        dataset: the data set.
+        known: the parts that are known when the questions are asked.
+        part: the part that is asked about.
+        candidates: bool [items], the items that are asked about; all if None.
+    """
     data, split = dataset.positives, dataset.split
     trained = np.isin(split.part, known)
     answers = split.part == part
@@ -79,8 +144,14 @@ def queries_of(dataset: Dataset, known: Sequence[int], part: int, candidates: Bo
     )
 
 
-def ranking_queries(dataset: Dataset, known: Sequence[int], part: int) -> RankingQueries:
-    """Questions about the events of ``part``; in a log with impressions only about events of an impression."""
+def ranking_queries(dataset: SplitData, known: Sequence[int], part: int) -> RankingQueries:
+    """Questions about the events of ``part``; in a log with impressions only about events of an impression.
+
+    Args:
+        dataset: the data set.
+        known: the parts that are known when the questions are asked.
+        part: the part that is asked about.
+    """
     split, events = dataset.event_split, dataset.events
     trained = np.isin(split.part, known)
     questions = split.part == part
@@ -106,22 +177,22 @@ def ranking_queries(dataset: Dataset, known: Sequence[int], part: int) -> Rankin
     )
 
 
-def _fitted(dataset: Dataset, known: Sequence[int]) -> list[int]:
+def _fitted(dataset: SplitData, known: Sequence[int]) -> list[int]:
     """Those of the ``known`` parts that the model was fitted on."""
     return [part for part in known if part == TRAIN or dataset.split.refit]
 
 
-def _events_of(dataset: Dataset, parts: Sequence[int]) -> tuple[Events, BoolArray]:
+def _events_of(dataset: SplitData, parts: Sequence[int]) -> tuple[Events, BoolArray]:
     rows = np.isin(dataset.event_split.part, parts)
     return dataset.events.take(rows), dataset.event_split.positive[rows]
 
 
-def _visible_users(dataset: Dataset, parts: Sequence[int]) -> Catalog:
+def _visible_users(dataset: SplitData, parts: Sequence[int]) -> Catalog:
     hidden = dataset.spec.kind == "user_cold" and not dataset.spec.transductive
     return dataset.users.restrict(np.isin(cold_users(dataset.spec, dataset.n_users), parts) if hidden else None)
 
 
-def _lists(dataset: Dataset, keep: BoolArray) -> RaggedArray:
+def _lists(dataset: SplitData, keep: BoolArray) -> RaggedArray:
     data = dataset.positives
     times, events = (None if column is None else column[keep] for column in (data.times, data.events))
     return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times, events)
