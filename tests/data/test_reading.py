@@ -121,7 +121,7 @@ def test_forms_of_a_table(tmp_path, yaml, text):
 
 
 def test_latin_1_is_hinted(tmp_path):
-    with pytest.raises(DataError, match="encoding: latin-1"):
+    with pytest.raises(DataError, match="encoding: cp1252"):
         load(folder(tmp_path / "a", ITEMS.replace("red", "r\xe9d").encode("latin-1")))
     with pytest.raises(DataError, match="encoding: utf-16"):
         load(folder(tmp_path / "a", ITEMS.encode("utf-16")))
