@@ -39,23 +39,41 @@ def published():
 
 
 def inputs_of(encoder, raws):
-    pixels = np.stack([encoder.read(raw) for raw in raws])
+    pixels = np.concatenate([encoder.read(raw) for raw in raws])
     assert pixels.dtype == np.uint8 and pixels.shape == (len(raws), 224, 224, 3)
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
 
 
-def test_maps_vectors_and_classes_are_those_of_the_published_network(encoder, published):
+def test_maps_vectors_and_classes_are_those_of_the_published_network(published):
     raws = pictures()
-    with torch.no_grad():
-        maps = published.extract_features(inputs_of(encoder, raws))
-        pooled = maps.mean((2, 3))
-        classes = published._fc(pooled).softmax(1)
-    for output, wanted in (("map", maps), ("pooled", pooled), ("classes", classes)):
-        made = make_encoder(f"efficientnet_lite0?output={output}", "image")
-        found = made.encode(raws)
-        assert found.kind == ("map" if output == "map" else "pooled") and found.dim == made.dim == wanted.shape[1]
-        np.testing.assert_allclose(found.values, wanted.numpy(), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(found.values.sum(1), 1, rtol=1e-5)
+    for framing in ("square", "whole"):
+        found = {}
+        for output in ("map", "pooled", "classes"):
+            made = make_encoder(f"efficientnet_lite0?output={output}&framing={framing}", "image")
+            found[output] = made.encode(raws)
+            assert found[output].kind == ("map" if output == "map" else "pooled")
+            assert found[output].dim == made.dim == {"map": 1280, "pooled": 1280, "classes": 1000}[output]
+        with torch.no_grad():
+            maps = published.extract_features(inputs_of(made, raws))
+            means = maps.mean((2, 3))
+            classes = published._fc(means).softmax(1)
+        for output, wanted in (("map", maps), ("pooled", means.sqrt()), ("classes", classes)):
+            np.testing.assert_allclose(found[output].values, wanted.numpy(), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(found["classes"].values.sum(1), 1, rtol=1e-5)
+
+
+def test_both_framings_count_alike_and_a_square_is_seen_once(encoder):
+    raws = pictures()
+    square, whole = (make_encoder(f"efficientnet_lite0?framing={f}", "image").encode(raws) for f in ("square", "whole"))
+    wanted = np.sqrt((square.values**2 + whole.values**2) / 2)
+    np.testing.assert_allclose(encoder.encode(raws).values, wanted, atol=1e-4)
+    sides = [(224, 224), (220, 210), (224, 100), (100, 224)]
+    seen = [len(encoder.read(saved(picture(*side), "PNG"))) for side in sides]
+    assert seen == [1, 1, 2, 2]
+    mixed = [raws[0], saved(picture(64, 64), "PNG"), raws[1]]
+    together = encoder.encode(mixed).values
+    for row, raw in enumerate(mixed):
+        np.testing.assert_allclose(encoder.encode([raw]).values[0], together[row], atol=1e-4)
 
 
 def test_a_vector_depends_on_its_picture_alone(encoder):
@@ -72,14 +90,14 @@ def test_a_vector_depends_on_its_picture_alone(encoder):
 def test_the_frame_is_the_whole_picture_or_its_middle(framing):
     red = Image.new("RGB", (400, 100), (255, 0, 0))
     red.paste((0, 0, 255), (0, 0, 100, 100))
-    seen = make_encoder(f"efficientnet_lite0?framing={framing}", "image").read(saved(red, "PNG"))
+    seen = make_encoder(f"efficientnet_lite0?framing={framing}", "image").read(saved(red, "PNG"))[0]
     left, middle = seen[112, 20], seen[112, 112]
     assert middle.tolist() == [255, 0, 0]
     assert left.tolist() == ([0, 0, 255] if framing == "whole" else [255, 0, 0])
 
 
 def test_a_colour_survives_preprocessing(encoder):
-    seen = encoder.read(saved(Image.new("RGB", (31, 77), (12, 200, 99)), "PNG"))
+    (seen,) = encoder.read(saved(Image.new("RGB", (75, 77), (12, 200, 99)), "PNG"))
     assert (seen == (12, 200, 99)).all()
 
 

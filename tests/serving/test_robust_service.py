@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import sqlalchemy as sql
 from hypothesis import given, settings
@@ -462,3 +463,19 @@ def test_images_of_removed_items_go(opened, world, monkeypatch):
 def test_warming_up_any_run_is_quiet(opened, name, caplog):
     opened(name).warm_up()
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_items_that_come_and_go_leave_no_file_open(opened, world):
+    service, process = opened(), psutil.Process()
+    picture = (world / palate.load(world).items.frame["image"].drop_nulls()[0]).read_bytes()
+
+    def come_and_go(number):
+        for at in range(number):
+            service.put_items([(f"new-{number}-{at}", {"title": f"Novel lamp {number} {at}"}, picture)])
+            service.remove_item(f"new-{number}-{at}")
+
+    come_and_go(2)
+    before = process.num_fds()
+    come_and_go(8)
+    assert process.num_fds() <= before + 1
+    assert len(list(service.images.iterdir())) == 1 and len(service.replication._removals) <= 1

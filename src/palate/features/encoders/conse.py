@@ -51,7 +51,7 @@ class ConSE(DerivedEncoder):
 
     name, modality, version = "conse", "image", 1
 
-    def __init__(self, top: int = 10, colour: float = 0.5, learn: float = 0.0) -> None:
+    def __init__(self, top: int = 10, colour: float = 1.2, learn: float = 0.0) -> None:
         if not 1 <= top <= 1000:
             raise ConfigError(f"1 to 1000 classes, not {top}", key="top")
         for key, value in (("colour", colour), ("learn", learn)):

@@ -19,6 +19,9 @@ DENSE_FROM = 0.03
 MAX_DENSE_ROWS = 64
 """With up to as many rows on a side a dense product is faster than making the other side sparse."""
 
+NETWORKS = ("efficientnet_lite0", "conse")
+"""Beginnings of the identities of encoders of media whose distances say less than angles: they have many columns."""
+
 PreparedItems = dict[str, tuple[Tensor, Tensor]]
 """Feature name -> prepared vectors and mask of some items."""
 
@@ -272,4 +275,6 @@ def kind_of(name: str, features: Features) -> str:
         return "number"
     if features.identity.startswith(("tfidf", "hash")):
         return "sparse"
+    if features.identity.startswith(NETWORKS):
+        return "cosine"
     return "descriptor" if group_of(name) in MEDIA else "cosine"

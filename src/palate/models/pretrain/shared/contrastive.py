@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,22 @@ def clipped_scale(log_scale: Tensor) -> Tensor:
 MAX_EVAL_ITEMS = 1000
 
 
+class ContrastConfig(TrainedConfig):
+    """Settings of contrast between modalities."""
+
+    dim: int = Field(128, ge=8, description="width of the towers")
+    width: int = Field(128, ge=2, description="width of the shared space")
+    tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
+    shuffled: bool = Field(
+        False, description="ablation: pair every trained item with the other modality of a random one"
+    )
+    held: float = Field(0.1, ge=0, lt=1, description="share of the items held out to validate retrieval")
+    lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
+    batch_size: int = Field(256, ge=2, description="items a step")
+    epochs: int = Field(60, ge=0, description="epochs at most")
+    patience: int = Field(8, ge=1, description="validations without gain after which training stops")
+
+
 class ContrastivePretrainer(Pretrainer):
     """Align pairs of modalities: L = mean over pairs (a, p) of 1/2 [CE(rows) + CE(columns)] of exp(s) cos(a, p).
 
@@ -64,23 +80,12 @@ class ContrastivePretrainer(Pretrainer):
 
     supports_init = True
 
-    class Config(TrainedConfig):
-        """Settings of contrast between modalities."""
+    class Config(ContrastConfig):
+        """Settings of contrast between towers."""
 
-        dim: int = Field(128, ge=8, description="width of the towers")
-        width: int = Field(128, ge=2, description="width of the shared space")
         layers: int = Field(2, ge=1, description="layers of the text tower")
-        tau: float = Field(0.07, gt=0, description="initial temperature; it is learnt")
-        shuffled: bool = Field(
-            False, description="ablation: pair every trained item with the other modality of a random one"
-        )
-        held: float = Field(0.1, ge=0, lt=1, description="share of the items held out to validate retrieval")
-        lr: float = Field(5e-4, gt=0, description="learning rate", json_schema_extra={"search": "1e-4..1e-2:log"})
-        batch_size: int = Field(256, ge=2, description="items a step")
-        epochs: int = Field(60, ge=0, description="epochs at most")
-        patience: int = Field(8, ge=1, description="validations without gain after which training stops")
 
-    config: Config
+    config: ContrastConfig
 
     def modality_pairs(self) -> tuple[tuple[str, str], ...]:
         """(anchor, partner) pairs of modalities to align."""
@@ -107,7 +112,7 @@ class ContrastivePretrainer(Pretrainer):
             needed = " or ".join(" with ".join(pair) for pair in self.modality_pairs())
             raise ConfigError(f"{self.name} needs items with {needed}", key="model", hint="see palate check DATA")
         used = dict.fromkeys(modality for pair in self.used_pairs for modality in pair if modality in self.inputs)
-        self.networks = {m: self.inputs.network(m, c.dim, c.layers) for m in used}
+        self.networks = {m: self.tower_of(m) for m in used}
         self.parts = nn.ModuleDict({m: tower_network(self.networks[m], c.width) for m in used})
         self.scales = nn.ParameterList(nn.Parameter(torch.tensor(math.log(1 / c.tau))) for _ in self.used_pairs)
         self.has_both = {pair: present[pair[0]] & present[pair[1]] for pair in self.used_pairs}
@@ -121,6 +126,22 @@ class ContrastivePretrainer(Pretrainer):
             pair: self._positive_rows(has_both, rng_for(run.seed, "partners", *pair))
             for pair, has_both in self.has_both.items()
         }
+
+    def tower_of(self, modality: str) -> dict[str, Any]:
+        """Arguments of :func:`palate.modules.towers.make_tower` for a modality."""
+        assert isinstance(self.config, ContrastivePretrainer.Config)
+        return self.inputs.network(modality, self.config.dim, self.config.layers)
+
+    def twins(self, modality: str) -> Tensor | None:
+        """Items whose content is equal are not each other's negatives: int64 [n_items], equal where it is.
+
+        Args:
+            modality: partner of a pair.
+
+        Returns:
+            None where nothing is compared.
+        """
+        return None
 
     def extra_modalities(self, train: TrainView, run: RunContext) -> dict[str, NDArray[np.bool_]]:
         """Anchors other than modalities, with vectors of their own: name -> bool [n_items], the items that have it."""
@@ -150,8 +171,10 @@ class ContrastivePretrainer(Pretrainer):
             if len(present) > 1:
                 tau = 1 / clipped_scale(scale)
                 positives = self.positives[anchor, partner].to(rows.device)[present]
+                twins = self.twins(partner)
+                ids = None if twins is None else twins.to(rows.device)[positives]
                 out[f"{anchor}-{partner}"] = info_nce(
-                    self.vectors(anchor, present), self.vectors(partner, positives), tau, symmetric=True
+                    self.vectors(anchor, present), self.vectors(partner, positives), tau, symmetric=True, ids=ids
                 )
         if not out:
             return {"loss": torch.stack([*self.scales]).sum() * 0}
