@@ -134,6 +134,8 @@ def compressed(png: bytes) -> bytes:
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
+    from palate.serving.page.cookies import user_cookie
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path)
     run = parser.parse_args().run or fitted_run(WORK / "page-shop")
@@ -146,7 +148,8 @@ def main() -> None:
             context = browser.new_context(
                 base_url=url, viewport=size, color_scheme=shot.scheme, device_scale_factor=scale, has_touch=scale == 2
             )
-            context.add_cookies([{"name": "palate_user", "value": user, "url": url}])
+            cookie = user_cookie(service.secret, user)
+            context.add_cookies([{"name": "palate_user", "value": cookie, "url": url}])
             page = context.new_page()
             page.goto(shot.path)
             if shot.act:

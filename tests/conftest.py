@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# what else keeps the processors busy is no fault of an example
+settings.register_profile("palate", deadline=None)
+settings.load_profile("palate")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,7 +30,10 @@ def leave(folder, kind, name, text="x", number=ID):
     return path
 
 
-@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+@given(NAMES.filter(lambda name: name not in (".", "..")))
 def test_a_name_is_told_apart_exactly(tmp_path_factory, name):
     folder = tmp_path_factory.getbasetemp()
     aside = aside_of(folder / name)

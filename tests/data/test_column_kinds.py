@@ -242,3 +242,13 @@ def test_new_items_are_read_as_the_catalogue_was():
     assert rows.row(0) == ("n", 1299.0, "new one", None)
     with pytest.raises(DataError, match="on request"):
         data.items.cast_rows(pl.DataFrame({"item_id": ["n"], "price": ["on request"]}))
+
+
+def test_of_new_prices_the_one_that_is_none_is_named():
+    items = pl.DataFrame({"id": ["a", "b"], "price": ["$1.50", "$2.00"]})
+    log = pl.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+    catalog = Dataset.from_frames(items, log).items
+    assert catalog.append(pl.DataFrame({"id": ["c"], "price": ["$1,299.00"]}), "id").frame["price"][2] == 1299.0
+    with pytest.raises(DataError) as caught:
+        catalog.append(pl.DataFrame({"id": ["c", "d", "e"], "price": ["$1,299.00", None, "abc"]}), "id")
+    assert caught.value.row == 3 and caught.value.column == "price" and "abc" in caught.value.message

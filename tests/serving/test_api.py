@@ -563,3 +563,6 @@ def test_filters_with_parts(api, world):
     for wrong in ({}, {"least": 3}, {"any": []}, {"not": {}}):
         is_problem(client.post("/v1/recommend", json={"filters": {"price": wrong}}), 422)
     is_problem(client.post("/v1/recommend", json={"filters": {"price": {"min": "cheap"}}}), 422, "not a number")
+    body = is_problem(client.post("/v1/recommend", json={"filters": {"price": {"least": 3}}}), 422)
+    assert [error["location"] for error in body["errors"]] == ["body.filters.price.parts.least"], "and no other form"
+    assert client.post("/v1/recommend", json={"filters": {"price": True}}).status_code == 422

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import sqlalchemy as sql
 from hypothesis import given, settings
@@ -426,3 +427,55 @@ def test_no_request_waits_for_what_is_loaded_once(opened, runs, monkeypatch):
     assert counted.number == 2, "before it has taken over"
     ask()
     assert counted.number == 2
+
+
+def test_images_of_removed_items_go(opened, world, monkeypatch):
+    service = opened()
+    pictures = [world / name for name in palate.load(world).items.frame["image"].drop_nulls()[:3]]
+    first, second, third = (path.read_bytes() for path in pictures)
+    service.put_items([("one", {"title": "One"}, first), ("two", {"title": "Two"}, second)])
+    service.put_items([("also one", {"title": "Also one"}, first)])
+    files = sorted(path.name for path in service.images.iterdir())
+    assert len(files) == 2 and {f"{image}.jpg" for image in service.catalog_log.images()} == set(files)
+
+    def sweep():
+        monkeypatch.setattr(service.catalog, "_next_sweep", 0.0)
+        service.catalog.sweep()
+        return len(list(service.images.iterdir()))
+
+    service.remove_item("one")
+    service.remove_item("two")
+    assert sweep() == 2, "an image that was stored a moment ago may belong to an item on its way"
+    for path in service.images.iterdir():
+        os.utime(path, (0, 0))
+    assert sweep() == 1, "another item has the first one"
+    service.put_items([("also one", {}, third)])
+    for path in service.images.iterdir():
+        os.utime(path, (0, 0))
+    assert sweep() == 1, "it got another image"
+    service.put_items([("two", {"title": "Two"}, second)])
+    assert len(list(service.images.iterdir())) == 2 and sweep() == 2
+    again = opened()
+    assert sorted(again.snapshot.images.values()) == sorted(service.images.iterdir())
+
+
+@pytest.mark.parametrize("name", ["knn", "vectors", "mmr", "blend"])
+def test_warming_up_any_run_is_quiet(opened, name, caplog):
+    opened(name).warm_up()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_items_that_come_and_go_leave_no_file_open(opened, world):
+    service, process = opened(), psutil.Process()
+    picture = (world / palate.load(world).items.frame["image"].drop_nulls()[0]).read_bytes()
+
+    def come_and_go(number):
+        for at in range(number):
+            service.put_items([(f"new-{number}-{at}", {"title": f"Novel lamp {number} {at}"}, picture)])
+            service.remove_item(f"new-{number}-{at}")
+
+    come_and_go(2)
+    before = process.num_fds()
+    come_and_go(8)
+    assert process.num_fds() <= before + 1
+    assert len(list(service.images.iterdir())) == 1 and len(service.replication._removals) <= 1

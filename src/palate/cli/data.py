@@ -41,9 +41,9 @@ def check(
     from palate.features.default_encoders import GIVEN, default_encoder, pictures_notes
 
     rule = show.positive(positive)
-    options = {"positive": rule, "split": split, "name": name}
-    known = _with_rule(data, layout, options) if rule else None
-    report = examine(data if known is None else known, layout=layout, probe=_probe, **options)
+    known = _with_rule(data, layout, {"positive": rule, "split": split, "name": name}) if rule else None
+    source = data if known is None else known
+    report = examine(source, layout=layout, probe=_probe, positive=rule, split=split, name=name)
     if report.modalities.get("image"):
         said = pictures_notes([("image", GIVEN if "image" in report.given else default_encoder("image"))])
         report = replace(report, notes=(*report.notes, *said))

@@ -45,6 +45,10 @@ class DataError(PalateError):
     """Input data cannot be used as it is."""
 
 
+class EmptyPartError(DataError):
+    """A part of a split in which nobody is asked about."""
+
+
 class FeatureError(PalateError):
     """A modality cannot be encoded, or its vectors are unusable."""
 

@@ -59,7 +59,7 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
             "is_favourite favorited favourited is_positive feedback vote voted reaction thumbs target "
         )
     ),
-    "weight": ("weight",),
+    "weight": ("weight", "quantity", "qty"),
     "query": ("query_id", "query"),
     "impression": ("impression_id", "session_id", "impression"),
     "position": ("position", "rank"),

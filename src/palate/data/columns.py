@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.column_kinds import ColumnGuess, guess_column
-from palate.data.column_names import ROLE_NAMES, find_role, squash
+from palate.data.column_names import ROLE_NAMES, find_role, is_known_name, squash
 from palate.data.interactions import CONTEXT, ROLES
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS
 from palate.data.key_columns import find_key
 from palate.data.times import cast_or_null, looks_like_time, read_times, reject_rows
 
+_NUMBER = re.compile(r"\s*-?\d+(?:\.\d+)?\s*")
 TIME_FORMAT = "time_format"
 """Key beside the roles of a log: how its times are written."""
 PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
@@ -71,7 +73,8 @@ def guess_items(
     if item_id is None:
         raise DataError(
             "cannot tell which column is the item id",
-            hint=f"name it in palate.yaml (items: {{id: COLUMN}}); columns: {', '.join(frame.columns)}",
+            hint=f"name it in palate.yaml (items: {{id: COLUMN}}){_headless(frame)}; "
+            f"columns: {', '.join(frame.columns)}",
         )
     notes = [] if ids else [f"items: id is {item_id!r}"]
     guesses = {c: ColumnGuess(_kind(k), k if k in FORMS else "") for c, k in given.items() if k not in ("id", "ignore")}
@@ -138,7 +141,8 @@ def guess_interactions(
         if role not in chosen:
             raise DataError(
                 f"cannot tell which column is the {role}",
-                hint=f"name it in palate.yaml (interactions: {{{role}: COLUMN}}); columns: {', '.join(frame.columns)}",
+                hint=f"name it in palate.yaml (interactions: {{{role}: COLUMN}}){_headless(frame)}; "
+                f"columns: {', '.join(frame.columns)}",
             )
     guesses = (f"interactions: {role} is {column!r}" for role, column in chosen.items() if role not in explicit)
     return chosen, tuple(guesses)
@@ -243,6 +247,12 @@ def errors_from(file: str | None) -> Iterator[None]:
         raise type(error)(
             error.message, file=file, row=error.row, column=error.column, key=error.key, hint=error.hint
         ) from error
+
+
+def _headless(frame: pl.DataFrame) -> str:
+    """A hint for a table whose first line seems to be a row: a name is a number, and none is a usual one."""
+    odd = any(_NUMBER.fullmatch(column) for column in frame.columns) and not any(map(is_known_name, frame.columns))
+    return ", or write header: none if the first line is a row" if odd else ""
 
 
 def _given_kinds(

@@ -137,7 +137,7 @@ def _strict(line: bytes, path: Path) -> str:
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        hint = "save it as UTF-8, or set 'encoding: latin-1' for this table in palate.yaml"
+        hint = "save it as UTF-8, or name its encoding in palate.yaml for this table, such as 'encoding: cp1252'"
         raise DataError(f"the header is not UTF-8 ({error.reason})", file=path, hint=hint) from error
     if "\r" in text:
         raise DataError("lines end in a bare carriage return", file=path, hint="save it with LF or CRLF line ends")

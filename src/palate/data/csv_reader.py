@@ -158,7 +158,7 @@ def _refuse_other_encodings(handle: IO[bytes], path: Path, first: int) -> None:
         try:
             line.decode("utf-8")
         except UnicodeDecodeError as error:
-            hint = "save it as UTF-8, or set 'encoding: latin-1' for this table in palate.yaml"
+            hint = "save it as UTF-8, or name its encoding in palate.yaml for this table, such as 'encoding: cp1252'"
             raise DataError(f"not UTF-8 ({error.reason})", file=path, row=number, hint=hint) from error
 
 

@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from palate.core.batch import RaggedArray, UserBatch
 from palate.core.boundary import public
 from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.core.given import as_features
-from palate.data.absent import ABSENT, absent_note
+from palate.data.absent import ABSENT
+from palate.data.building import FrameTables, build_parts
 from palate.data.catalog import Catalog
-from palate.data.columns import (
-    TIME_FORMAT,
-    errors_from,
-    guess_interactions,
-    guess_items,
-    kind_notes,
-    type_log,
-    unused_columns,
-)
+from palate.data.dataset_views import build_view, queries_of, ranking_queries
 from palate.data.event_split import EventSplit, split_events
 from palate.data.events import Events, codes
-from palate.data.feedback import default_rule, feedback_issues, parse_rule
-from palate.data.frames import complete_users, dense_log, dense_searches, search_roles, to_source, user_column
-from palate.data.histories import Histories
-from palate.data.id_columns import absent_ids_named, unify_ids
-from palate.data.id_spelling import IdColumn, parse_id_types
-from palate.data.ids import IdMap
+from palate.data.frames import to_source
+from palate.data.id_spelling import IdColumn
 from palate.data.interactions import Interactions, PositiveRule
-from palate.data.issues import DataIssue, issue_notes
-from palate.data.item_columns import read_item_columns
-from palate.data.key_columns import find_key
-from palate.data.query_log import QueryLog, SearchTable, build_query_log, query_column
+from palate.data.issues import DataIssue
+from palate.data.query_log import QueryLog
 from palate.data.relations import Relations
-from palate.data.splits import (
-    TEST,
-    TRAIN,
-    UNKNOWN_TIME,
-    VALID,
-    Positives,
-    Split,
-    SplitSpec,
-    cold_users,
-    make_split,
-    timed,
-)
-from palate.data.user_columns import read_user_columns
-from palate.data.views import BoolArray, EvaluationQueries, RankingQueries, TrainingTables, TrainView
+from palate.data.splits import TEST, TRAIN, UNKNOWN_TIME, VALID, Positives, Split, SplitSpec, make_split
+from palate.data.views import EvaluationQueries, RankingQueries, TrainView
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,123 +125,30 @@ class Dataset:
             FeatureError: naming row and column of a vector that is not finite.
             ConfigError: if ``split`` cannot be read.
         """
-        read_from = {table: str(file) for table, file in (files or {}).items()}
-        given = {"items": items, "interactions": interactions, "users": users, "searches": searches, "queries": queries}
-        words = ABSENT if absent is None else absent
-        tables = {name: to_source(table, words) for name, table in given.items() if table is not None}
-        said = [absent_note(name, table.absent) for name, table in tables.items()]
-        named = {role: column if isinstance(column, str) else None for role, column in (roles or {}).items()}
-        log_frame = tables["interactions"].frame
-        with errors_from(read_from.get("items")):
-            guess = guess_items(tables["items"].frame, columns, log_frame, named.get("item"))
-        item_id = guess.item_id
-        user_place = (
-            find_key(tables["users"].frame, log_frame, "user", named.get("user")) if users is not None else None
-        )
-        spec = SplitSpec.parse(split) if isinstance(split, str) else split
-        with errors_from(read_from.get("interactions")):
-            keys = {"item": guess.log_item, "user": None if user_place is None else user_place[1]}
-            given_split = spec is not None and spec.kind == "given"
-            role_columns, role_notes = guess_interactions(log_frame, roles, keys, given_split)
-        with errors_from(read_from.get("positive", read_from.get("interactions"))):
-            given_rule = parse_rule(positive, role_columns)
-        places = {
-            "item": [("items", item_id), ("interactions", role_columns["item"])],
-            "user": [("interactions", role_columns["user"])],
-            "query": [],
+        frames = {
+            "items": items,
+            "interactions": interactions,
+            "users": users,
+            "searches": searches,
+            "queries": queries,
         }
-        if users is not None:
-            frame = tables["users"].frame
-            places["user"].append(("users", user_place[0] if user_place else user_column(frame, role_columns["user"])))
-        searched_roles: dict[str, str] = {}
-        if searches is not None:
-            searched_roles = search_roles(tables["searches"].frame, read_from.get("searches"))
-            for role in places:
-                places[role].append(("searches", searched_roles[role]))
-        if queries is not None:
-            places["query"].append(("queries", query_column(tables["queries"].frame)))
-            places["query"] += [("interactions", role_columns["query"])] if "query" in role_columns else []
-        others = {"item": relation_ids}
-        tables, id_notes = unify_ids(tables, places, parse_id_types(ids), read_from, others)
-        content = read_item_columns(tables["items"].frame, guess.columns)
-        with errors_from(read_from.get("interactions")):
-            typed, log_issues = type_log(
-                tables["interactions"].frame, role_columns, read_from.get("interactions"), named.get(TIME_FORMAT)
+        words = ABSENT if absent is None else absent
+        parts = build_parts(
+            FrameTables(
+                {table: to_source(frame, words) for table, frame in frames.items() if frame is not None},
+                {table: str(file) for table, file in (files or {}).items()},
+                columns,
+                roles,
+                positive,
+                SplitSpec.parse(split) if isinstance(split, str) else split,
+                features or {},
+                None if root is None else Path(root),
+                ids,
+                relation_ids,
+                notes,
             )
-        log = tables["interactions"].with_columns(*typed)
-        refused = [role for role, column in (roles or {}).items() if column is None]
-        log_issues += unused_columns(log.frame, role_columns, refused)
-        with absent_ids_named(tables["items"], item_id):
-            item_ids = IdMap(tables["items"].frame[item_id], "item", read_from.get("items"))
-        log_users = log.frame[role_columns["user"]]
-        issues = [issue for table in tables.values() for issue in table.issues]
-        user_issues: list[DataIssue] = []
-        if users is None:
-            with errors_from(read_from.get("interactions")):
-                user_catalog = Catalog.from_ids(log_users.drop_nulls().unique(maintain_order=True), "user")
-        else:
-            user_key = places["user"][1][1]
-            users_read = read_user_columns(tables["users"].frame, user_key)
-            user_ids = IdMap(users_read.frame[user_key], "user", read_from.get("users"))
-            user_catalog = Catalog(
-                users_read.frame, user_ids, users_read.kinds, None, {}, read_from.get("users"), users_read.decimals
-            )
-            user_issues = users_read.issues
-            user_catalog, found = complete_users(user_catalog, log_users, read_from.get("interactions"))
-            issues += found
-        folder = None if root is None else Path(root)
-        ready = {name: as_features(vectors, name) for name, vectors in (features or {}).items()}
-        catalog = Catalog(
-            content.frame,
-            item_ids,
-            content.kinds,
-            folder,
-            ready,
-            read_from.get("items"),
-            content.decimals,
         )
-        both = catalog.ids, user_catalog.ids
-        dense = dense_log(log, role_columns, *both, read_from.get("interactions"))
-        issues += dense.issues
-        rule = default_rule(dense.table) if given_rule is None else given_rule
-        log_issues += feedback_issues(dense.table, rule, role_columns, given_rule is None)
-        columns_said = [
-            *issue_notes(content.issues, "items", read_from.get("items")),
-            *issue_notes(user_issues, "users", read_from.get("users")),
-            *issue_notes(log_issues, "interactions", read_from.get("interactions")),
-        ]
-        for note, issue in columns_said:
-            if issue.severity == "warning":
-                warnings.warn(f"{note} -> {issue.hint}" if issue.hint else note, stacklevel=2)
-        searched = []
-        if "query" in dense.table.columns:
-            searched.append(SearchTable(dense.table, read_from.get("interactions"), role_columns["query"]))
-        if searches is not None:
-            typed_searches = dense_searches(tables["searches"], searched_roles, *both, read_from.get("searches"))
-            issues += typed_searches.issues
-            searched.append(SearchTable(typed_searches.table, read_from.get("searches"), searched_roles["query"]))
-        query_frame = None if queries is None else tables["queries"].frame
-        if spec is None:
-            spec = SplitSpec(kind="given" if "part" in role_columns else "random")
-        kinds = kind_notes(content.kinds) if guess.guessed else []
-        spoken = (*notes, *filter(None, said), *guess.notes, *kinds, *role_notes, *id_notes, *dense.notes)
-        return cls(
-            name,
-            catalog,
-            user_catalog,
-            Interactions(dense.table, read_from.get("interactions"), dense.dropped),
-            relations or Relations(),
-            rule,
-            spec,
-            layout,
-            (
-                *spoken,
-                *(issue.message for issue in issues),
-                *(note for note, _ in columns_said),
-            ),
-            build_query_log(searched, query_frame, read_from.get("queries")),
-            (*issues, *(issue for _, issue in columns_said)),
-        )
+        return cls(name, relations=relations or Relations(), layout=layout, **parts._asdict())
 
     @public
     def with_split(self, split: SplitSpec | str) -> Dataset:
@@ -392,128 +272,27 @@ class Dataset:
 
     def select_view(self) -> TrainView:
         """The training part with validation questions: the stage in which everything is selected."""
-        return self._view((TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates)
+        return build_view(self, (TRAIN,), self.split.visible_items, VALID, self.split.valid_candidates)
 
     def refit_view(self) -> TrainView | None:
         """The training and validation parts without questions; None in protocols without a second training."""
         if not self.split.refit:
             return None
-        return self._view((TRAIN, VALID), self.split.refit_items, None, None)
+        return build_view(self, (TRAIN, VALID), self.split.refit_items, None, None)
 
     def test_queries(self) -> EvaluationQueries:
         """The test questions; opened once, after all selection. Callers count the openings."""
-        return self._queries(self._known_at_test, TEST, self.split.test_candidates)
+        return queries_of(self, self._known_at_test, TEST, self.split.test_candidates)
 
     def validation_events(self) -> RankingQueries:
         """The validation events as questions of ranking."""
-        return self._ranking_queries((TRAIN,), VALID)
+        return ranking_queries(self, (TRAIN,), VALID)
 
     def test_events(self) -> RankingQueries:
         """The test events as questions of ranking; opened once, as :meth:`test_queries`."""
-        return self._ranking_queries(self._known_at_test, TEST)
-
-    def _fitted(self, known: Sequence[int]) -> list[int]:
-        """Those of the ``known`` parts that the model was fitted on."""
-        return [part for part in known if part == TRAIN or self.split.refit]
+        return ranking_queries(self, self._known_at_test, TEST)
 
     @property
     def _known_at_test(self) -> tuple[int, ...]:
         # each user's last item is asked with all earlier ones known, as published results of sequence models are
         return (TRAIN, VALID) if self.split.refit or self.spec.kind == "leave_one_out" else (TRAIN,)
-
-    def _view(
-        self,
-        parts: Sequence[int],
-        visible_items: BoolArray,
-        queried: int | None,
-        candidates: BoolArray | None,
-    ) -> TrainView:
-        data = self.positives
-        keep = np.isin(self.split.part, parts)
-        users, items = data.users[keep], data.items[keep]
-        times = None if data.times is None else data.times[keep]
-        shown: BoolArray | None = None if visible_items.all() else visible_items
-        tables = TrainingTables(
-            partial(self._events_of, parts),
-            partial(self._visible_users, parts),
-            partial(self.items.restrict, shown),
-            None if queried is None else partial(self._ranking_queries, parts, queried),
-            None if candidates is None else partial(self.items.restrict, visible_items | candidates),
-        )
-        asked = None
-        if queried is not None and (self.split.part == queried).any():
-            asked = self._queries(parts, queried, candidates)
-        known = times[timed(times)] if times is not None else np.zeros(0, np.int64)
-        until = int(known.max()) if len(known) else None
-        return TrainView(
-            data.n_users,
-            data.n_items,
-            users,
-            items,
-            times,
-            visible_items,
-            self.relations if visible_items.all() else self.relations.subgraph(visible_items),
-            valid=None if asked is None or not len(asked) else asked,
-            searches=None if self.searches is None else self.searches.restrict_to(users, items, data.n_items, until),
-            event_codes=None if data.events is None else data.events[keep],
-            event_names=() if self.event_names is None else tuple(self.event_names.to_list()),
-            tables=tables,
-        )
-
-    def _events_of(self, parts: Sequence[int]) -> tuple[Events, BoolArray]:
-        rows = np.isin(self.event_split.part, parts)
-        return self.events.take(rows), self.event_split.positive[rows]
-
-    def _visible_users(self, parts: Sequence[int]) -> Catalog:
-        hidden = self.spec.kind == "user_cold" and not self.spec.transductive
-        return self.users.restrict(np.isin(cold_users(self.spec, self.n_users), parts) if hidden else None)
-
-    def _ranking_queries(self, known: Sequence[int], part: int) -> RankingQueries:
-        """Questions about the events of ``part``; in a log with impressions only about events of an impression."""
-        split, events = self.event_split, self.events
-        trained = np.isin(split.part, known)
-        questions = split.part == part
-        usable = trained.copy()
-        if split.given is not None:
-            usable |= split.given & questions
-            questions &= ~split.given
-        usable |= ~events.shown
-        questions &= events.shown
-        grouped = events.impression is not None and (events.impression >= 0).any()
-        groups = np.asarray(events.impression if grouped else events.user)
-        if split.chronological:
-            usable[:] = True
-        in_table = np.bincount(events.user[np.isin(split.part, self._fitted(known))], minlength=self.n_users) > 0
-        users = events.user[questions]
-        return RankingQueries(
-            events.take(questions),
-            np.where(in_table[users], users, -1),
-            groups[questions],
-            Histories.build(events, self.n_users, usable),
-            self.users,
-            self.items,
-        )
-
-    def _queries(self, known: Sequence[int], part: int, candidates: BoolArray | None) -> EvaluationQueries:
-        """Questions about the positives of ``part``, for users of whom anything is known."""
-        data, split = self.positives, self.split
-        trained = np.isin(split.part, known)
-        answers = split.part == part
-        seen = trained
-        if split.fold_in and split.history is not None:
-            seen = trained | (split.history & answers)
-            answers = answers & ~split.history
-        history = self._lists(seen)
-        users = np.flatnonzero((history.lengths > 0) & (np.bincount(data.users[answers], minlength=data.n_users) > 0))
-        in_table = np.bincount(data.users[np.isin(split.part, self._fitted(known))], minlength=data.n_users) > 0
-        rows = np.where(in_table[users], users, -1)
-        masked = seen if self.spec.mask == "train" else split.part != part
-        relevant = self._lists(answers).take(users)
-        return EvaluationQueries(
-            UserBatch(rows, history.take(users)), relevant, self._lists(masked).take(users), candidates
-        )
-
-    def _lists(self, keep: BoolArray) -> RaggedArray:
-        data = self.positives
-        times, events = (None if column is None else column[keep] for column in (data.times, data.events))
-        return RaggedArray.build(data.users[keep], data.items[keep], data.n_users, times, events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -12,9 +13,12 @@ import polars as pl
 from palate.core.errors import DataError
 from palate.data.column_names import find_role
 from palate.data.csv_header import read_start
+from palate.data.encodings import likely_encoding
+from palate.data.table_format import TableFormat
 from palate.data.tables import ENDINGS, JSON_ENDINGS, read_table
 
 MAX_TABLES = 30
+_START_BYTES = 8 << 20
 _LISTED = 12
 _ROWS = 20_000
 """Rows of a table that are compared."""
@@ -110,9 +114,40 @@ def _repeating(events: pl.DataFrame, item: str) -> str | None:
     return max(several, key=lambda column: several[column]) if several else None
 
 
+def guess_encoding(path: Path) -> str | None:
+    """The likely encoding of a table of comma-separated or similar text that is not UTF-8; None for any other.
+
+    Args:
+        path: the table.
+
+    Raises:
+        DataError: for a pipe or device.
+        OSError: if the file cannot be read.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith((*JSON_ENDINGS, ".parquet")):
+        return None
+    found = likely_encoding(path)
+    return None if found == "utf-8" else found
+
+
+def read_guessed(path: Path) -> pl.DataFrame:
+    """Read a table by its likely encoding.
+
+    Args:
+        path: the table.
+
+    Raises:
+        DataError: as :func:`palate.data.tables.read_table`.
+        OSError: if the file cannot be read.
+    """
+    encoding = guess_encoding(path)
+    return read_table(path, form=None if encoding is None else TableFormat(encoding=encoding))
+
+
 def _head(path: Path) -> pl.DataFrame | None:
     try:
-        return read_table(path).head(_ROWS).select(pl.all().cast(pl.String, strict=False))
+        return read_guessed(path).head(_ROWS).select(pl.all().cast(pl.String, strict=False))
     except (DataError, OSError, pl.exceptions.PolarsError):
         return None
 
@@ -144,6 +179,10 @@ def _columns(path: Path) -> list[str]:
             if name.endswith(JSON_ENDINGS):
                 first = json.loads(handle.readline(1 << 20))
                 return list(first) if isinstance(first, dict) else []
+            encoding = guess_encoding(path)
+            if encoding is not None:
+                start = handle.read(_START_BYTES).decode(encoding, errors="ignore")
+                handle = io.BytesIO(start.removeprefix("\ufeff").encode())
             return read_start(handle, "\t" if name.endswith(".tsv") else ",", path).names
     except (DataError, OSError, EOFError, ValueError, pl.exceptions.PolarsError):
         return []

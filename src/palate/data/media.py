@@ -84,7 +84,7 @@ def _other_spellings(text: str) -> Iterator[str]:
     """Paths that systems write for one file: with slashes, its letters composed or decomposed."""
     for slashed in dict.fromkeys((text, text.replace("\\", "/"))):
         for form in ("NFC", "NFD"):
-            other = unicodedata.normalize(form, slashed)  # type: ignore[arg-type]
+            other = unicodedata.normalize(form, slashed)
             if other != text:
                 yield other
         if slashed != text:

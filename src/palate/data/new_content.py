@@ -29,8 +29,10 @@ def conform(values: pl.Series, dtype: pl.DataType, kind: str | None, decimal: st
     if kind == "text":
         return clean_texts(values)[0]
     if kind == "attributes" and dtype.is_float():
-        read = number_column(without_absent(values), decimal, share=1.0)
-        return values if read is None else read.values
+        read = number_column(without_absent(values), decimal, share=0.0)
+        if read is None or not read.unread.any():
+            return values if read is None else read.values
+        return read.values.cast(pl.String).zip_with(~read.unread, values)
     if kind == "attributes" and isinstance(dtype, pl.List):
         found = literal_column(values)
         return values if found is None else found[0]

@@ -14,12 +14,12 @@ from palate.core.files import write_text
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.columns import guess_interactions, guess_items, type_log, unused_columns
 from palate.data.feedback import default_rule, feedback_issues
-from palate.data.folder_guess import folder_columns, guess_by_values, guess_tables
+from palate.data.folder_guess import folder_columns, guess_by_values, guess_encoding, guess_tables, read_guessed
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS, read_item_columns
 from palate.data.key_columns import find_key
 from palate.data.load import recognise
-from palate.data.tables import find_table, read_table
+from palate.data.tables import find_table
 
 SETTINGS = "palate.yaml"
 _HEAD = """\
@@ -70,11 +70,13 @@ def propose_settings(folder: Path) -> str:
     chosen = guess_tables(tables) | named
     lines = [_HEAD, "# Tables of the folder:"]
     lines += [f"#   {path.name}: {', '.join(columns)}" for path, columns in tables.items()]
+    if any(guess_encoding(path) for path in tables):
+        lines += ["#", "# Where an encoding is named, the file is not UTF-8: look at the accents that check shows."]
     lines += ["", f"name: {_inline(folder.resolve().name)}"]
     if "items" not in chosen or "interactions" not in chosen:
         return "\n".join([*lines, *_by_values(tables)]) + "\n"
-    items, log = read_table(chosen["items"]), read_table(chosen["interactions"])
-    users = read_table(chosen["users"]) if "users" in chosen else None
+    items, log = read_guessed(chosen["items"]), read_guessed(chosen["interactions"])
+    users = read_guessed(chosen["users"]) if "users" in chosen else None
     lines += _settings(items, log, users, chosen)
     return "\n".join(lines) + "\n"
 
@@ -83,19 +85,19 @@ def _by_values(tables: dict[Path, list[str]]) -> list[str]:
     """Settings of tables whose column names say nothing: by a column that two of them share, else to be filled in."""
     guess = guess_by_values(tables)
     if guess is None:
-        first, last = next(iter(tables)).name, list(tables)[-1].name
+        first, last = next(iter(tables)), list(tables)[-1]
         return [
             "",
             "# Which table holds the items and which the interactions could not be told: name them.",
-            f"items: {{file: {_inline(first)}}}  # id: COLUMN, text: [...], image: ...",
-            f"interactions: {{file: {_inline(last)}}}  # user: COLUMN, item: COLUMN, time: ...",
+            f"items: {{{_file(first)}}}  # id: COLUMN, text: [...], image: ...",
+            f"interactions: {{{_file(last)}}}  # user: COLUMN, item: COLUMN, time: ...",
         ]
     user = _inline(guess.user) if guess.user else "COLUMN"
     return [
         "",
         f"# Told by the values of {guess.item}, which both tables hold: check which column is the user.",
-        f"items: {{file: {_inline(guess.items.name)}, id: {_inline(guess.item)}}}  # text: [...], image: ...",
-        f"interactions: {{file: {_inline(guess.log.name)}, item: {_inline(guess.item)}, user: {user}}}  # time: ...",
+        f"items: {{{_file(guess.items)}, id: {_inline(guess.item)}}}  # text: [...], image: ...",
+        f"interactions: {{{_file(guess.log)}, item: {_inline(guess.item)}, user: {user}}}  # time: ...",
     ]
 
 
@@ -106,14 +108,14 @@ def _settings(
     content = read_item_columns(items, guess.columns)
     key = None if users is None else find_key(users, log, "user")
     roles, _ = guess_interactions(log, None, {"item": guess.log_item, "user": None if key is None else key[1]})
-    lines = ["", "items:", f"  file: {_inline(files['items'].name)}", f"  id: {_inline(guess.item_id)}"]
+    lines = ["", "items:", *_file_lines(files["items"]), f"  id: {_inline(guess.item_id)}"]
     by_form: dict[str, list[str]] = {}
     for column, one in guess.columns.items():
         form = one.form if one.form in FORMS and one.kind == "attributes" else one.kind or "ignore"
         by_form.setdefault(form, []).append(column)
     lines += [f"  {form}: {_inline(by_form[form])}" for form in (*COLUMN_KINDS, *FORMS, "ignore") if form in by_form]
     lines += _comments(content.issues)
-    lines += ["", "interactions:", f"  file: {_inline(files['interactions'].name)}"]
+    lines += ["", "interactions:", *_file_lines(files["interactions"])]
     lines += [f"  {role}: {_inline(column)}" for role, column in roles.items()]
     try:
         typed, issues = type_log(log, roles, str(files["interactions"]))
@@ -122,7 +124,7 @@ def _settings(
     issues += unused_columns(log, roles)
     lines += _comments(issues)
     if users is not None:
-        lines += ["", f"users: {{file: {_inline(files['users'].name)}}}"]
+        lines += ["", f"users: {{{_file(files['users'])}}}"]
     table = log.with_columns(typed).select(pl.col(column).alias(role) for role, column in roles.items())
     rule = default_rule(table)
     lines += ["", "# Which events count as positives: {} for every event, or {rating: '>=4'}, {event: [buy, cart]}."]
@@ -133,6 +135,20 @@ def _settings(
     if "part" in roles:
         lines[-1] = "split: given"
     return lines
+
+
+def _file_parts(path: Path) -> list[str]:
+    """The name of a table, and its encoding where it is to be named."""
+    encoding = guess_encoding(path)
+    return [f"file: {_inline(path.name)}", *([] if encoding is None else [f"encoding: {encoding}"])]
+
+
+def _file(path: Path) -> str:
+    return ", ".join(_file_parts(path))
+
+
+def _file_lines(path: Path) -> list[str]:
+    return [f"  {part}" for part in _file_parts(path)]
 
 
 def _comments(issues: Iterable[DataIssue]) -> list[str]:

@@ -26,6 +26,7 @@ def evaluate(model: Model, data: Dataset, metrics: Metrics = ()) -> Judgement:
 
     Raises:
         NotFittedError: for a model that is not fitted.
+        EmptyPartError: where the test part asks about nobody.
         DataError: for a split without a test part, or a metric that does not give one number a user.
         ConfigError: for an unknown metric.
         UnsupportedError: for ``metrics`` of a task that does not rank lists.

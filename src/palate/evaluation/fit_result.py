@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from pathlib import Path
 
 from palate.contracts import Judgement, Model
 from palate.core.context import Callback
+from palate.core.errors import EmptyPartError
 from palate.data.dataset import Dataset
 from palate.evaluation.evaluate import evaluate
 from palate.features.plan import ContentPlan
 from palate.training.fit import fit
+
+log = logging.getLogger("palate")
 
 
 @dataclass
@@ -21,7 +25,7 @@ class FitResult:
 
     Attributes:
         model: fitted.
-        judgement: of the test part; None while it is sealed.
+        judgement: of the test part; None while it is sealed, or where it asks about nobody.
         seconds: of fitting.
     """
 
@@ -66,4 +70,13 @@ def fit_one(
         callbacks=callbacks,
     )
     seconds = time.perf_counter() - started
-    return FitResult(model, evaluate(model, data) if test else None, seconds)
+    return FitResult(model, _judged(model, data) if test else None, seconds)
+
+
+def _judged(model: Model, data: Dataset) -> Judgement | None:
+    """The judgement of test; a fitted model is not lost because there is nothing to judge it by."""
+    try:
+        return evaluate(model, data)
+    except EmptyPartError as error:
+        log.warning("%s is not judged: %s", model.name, error.message)
+        return None

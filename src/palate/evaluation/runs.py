@@ -164,7 +164,7 @@ def _fit(
         for message in said:
             log.info("%s", message)
         openings = openings_of(data) if test else 0
-        if test:
+        if openings:
             log.info("test part opened %d times on this machine, this one included", openings)
         headline = [_row(name, done, data) for name, done in fits.items()]
         for row in headline:

@@ -89,6 +89,10 @@ class Verdict:
         if self.state == "better":
             return f"{self.model} is better than {self.baseline}: {on_test}"
         if self.state == "open":
+            if self.test is None and self.valid is None:
+                return (
+                    f"{self.model} and {self.baseline} are not compared: neither validation nor test asks about anybody"
+                )
             if self.test is None:
                 return f"{self.model} is not below {self.baseline} on validation{self._lead}"
             return f"{self.model} and {self.baseline} cannot be told apart: {on_test}"

@@ -7,6 +7,7 @@ order, what is absent and why, and a checksum over all of it.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from palate.core.files import atomic_path, digest
 
 FORMAT = "palate-features-1"
 SUFFIX = ".safetensors"
+MIN_MAPPED = 2**20
+"""Bytes from which values are mapped into memory rather than read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +141,13 @@ def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> NDArray:
     dtype, shape = _DTYPES[entry["dtype"]], tuple(int(size) for size in entry["shape"])
     if 0 in shape:
         return np.zeros(shape, dtype)
-    mapped: NDArray = np.memmap(path, dtype, "r", start + int(entry["data_offsets"][0]), shape)
+    offset = start + int(entry["data_offsets"][0])
+    if dtype.itemsize * math.prod(shape) < MIN_MAPPED:
+        # a map holds its file open, and a service that adds items one by one has a segment for each
+        small: NDArray = np.fromfile(path, dtype, math.prod(shape), offset=offset).reshape(shape)
+        small.flags.writeable = False
+        return small
+    mapped: NDArray = np.memmap(path, dtype, "r", offset, shape)
     return mapped
 
 

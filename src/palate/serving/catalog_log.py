@@ -104,6 +104,16 @@ class CatalogLog:
         query = ALL_EVENTS.where(CATALOG_EVENTS.c.id > place).order_by(CATALOG_EVENTS.c.id)
         return [event for row in ask(query) if (event := _event(*row)) is not None]
 
+    def images(self) -> set[str]:
+        """Hashes of the images of items that are not removed."""
+        images: dict[str, str | None] = {}
+        for event in self.since(0):
+            if event.kind == "drop":
+                images.pop(event.item, None)
+            else:
+                images[event.item] = event.image or images.get(event.item)
+        return {image for image in images.values() if image is not None}
+
     def last(self) -> int:
         """The last place; 0 for an empty log."""
         return int(self.database.query(sql.select(sql.func.coalesce(sql.func.max(CATALOG_EVENTS.c.id), 0)))[0][0])

@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +22,8 @@ from palate.serving.snapshot import ModelSnapshot
 
 MAX_SIDE, QUALITY = 1024, 88
 """Longest side of a stored image, in pixels; JPEG quality."""
+UNUSED_SECONDS = 3600.0
+"""Seconds for which an image without an item is kept."""
 THUMBNAIL_SIDES = (96, 192, 320, 640)
 """Longest sides in which images are shown, in pixels."""
 MAX_IMAGE_BYTES = 10 * 2**20
@@ -83,10 +89,35 @@ def store_image(folder: Path, data: bytes) -> StoredImage:
     """
     content_hash = digest(data)
     path = folder / image_file(content_hash)
-    if not path.is_file():
+    if path.is_file():
+        # it is in use again, which :func:`remove_unused_images` must not miss
+        os.utime(path)
+    else:
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
     return StoredImage(content_hash, path)
+
+
+def remove_unused_images(folder: Path, used: Collection[str], age: float = UNUSED_SECONDS) -> int:
+    """Remove images of items that were removed, or that got others.
+
+    Args:
+        folder: folder of images.
+        used: hashes of images that items have.
+        age: seconds for which an image is kept after it was stored: its item may be on its way into the log.
+
+    Returns:
+        Number of images that were removed.
+    """
+    removed, before = 0, time.time() - age
+    for path in folder.glob("*.jpg"):
+        if path.stem not in used:
+            # another process may be faster
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
+    return removed
 
 
 def image_file(content_hash: str) -> str:

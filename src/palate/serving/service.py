@@ -10,19 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palate.core.errors import ConfigError, DataError, FeatureError
+from palate.core.errors import ConfigError, DataError
 from palate.features.store import FeatureStore
 from palate.serving.availability import DatabaseUnavailable, SearchUnavailable
 from palate.serving.batches import Faults, raise_faults
 from palate.serving.catalog_log import CatalogLog, FieldValue
+from palate.serving.catalog_writer import CatalogWriter
 from palate.serving.database import Database
 from palate.serving.erase import ErasedUser, RunScrubber, UserEraser
 from palate.serving.events import Event, EventStore, StoredEvents
 from palate.serving.explain import explain
 from palate.serving.filters import FilterValue
-from palate.serving.images import sanitize_image, store_image
 from palate.serving.index.vector_index import remove_unused
-from palate.serving.item_checks import Record, id_faults, item_faults
+from palate.serving.item_checks import Record
 from palate.serving.recommend import Recommender
 from palate.serving.replication import Replication
 from palate.serving.requests import Explanation, RecommendRequest, RecommendResponse
@@ -74,6 +74,7 @@ class RecommenderService:
         on_response: called with every list that is made, also those of the page.
         events: the event store.
         catalog_log: the log of added and removed items.
+        catalog: adds, changes and removes items.
         replication: the snapshots that answer.
         secret: bytes known to this state folder alone.
     """
@@ -113,6 +114,7 @@ class RecommenderService:
         self.replication.on_warm_up = self.recommender.warm_up
         self.replication.on_reloaded = self._remove_unused_indexes
         self._remove_unused_indexes()
+        self.catalog = CatalogWriter(self.replication, self.images)
         self.eraser = UserEraser(self.events, self.replication, scrubber)
         if poll_seconds:
             self.replication.watch(poll_seconds)
@@ -249,17 +251,7 @@ class RecommenderService:
             FeatureError: for an image that cannot be read.
             BatchError: if this holds for several items.
         """
-        records = list(records)
-        ids, fields = [item for item, *_ in records], [given for _, given, _ in records]
-        try:
-            raise_faults(id_faults(self.snapshot.items, ids), len(records))
-            safe = [None if data is None else sanitize_image(data) for *_, data in records]
-            images = [None if data is None else store_image(self.images, data) for data in safe]
-            is_new = self.replication.put(ids, fields, images)
-        except (DataError, FeatureError):
-            # named by row, all of them; what is found in no row is raised as it is
-            raise_faults(self.item_faults(records), len(records))
-            raise
+        is_new = self.catalog.put(list(records))
         return ["added" if new else "updated" for new in is_new]
 
     def event_faults(self, events: Sequence[Event | None]) -> Faults:
@@ -280,7 +272,7 @@ class RecommenderService:
         Args:
             records: the items, as :meth:`put_items` takes them; None for one that is known to be wrong.
         """
-        return item_faults(self.snapshot.items, records)
+        return self.catalog.faults(records)
 
     def remove_item(self, item: str) -> None:
         """Take an item out of every answer, here at once and in other processes before their next answer.
@@ -292,7 +284,7 @@ class RecommenderService:
             UnknownItem: if the item does not exist.
         """
         self.find_item(item)
-        self.replication.remove(item)
+        self.catalog.remove(item)
 
     def erase_user(self, user: str) -> ErasedUser:
         """Erase a user's events, history and vectors.

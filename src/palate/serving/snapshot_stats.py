@@ -92,13 +92,18 @@ class CatalogStats:
 
     @cached_property
     def recency(self) -> NDArray[np.float32]:
-        """float32 [items] in [0, 1], the newest 1: by when items were added here, then by a column of :data:`TIMES`."""
+        """float32 [items] in [0, 1], the newest 1: by when items were added here, then by a column of :data:`TIMES`.
+
+        Without such a column, the first column of dates counts.
+        """
         frame = self.items.frame
         lower = {column.lower(): column for column in frame.columns}
-        column = next((lower[name] for name in TIMES if name in lower), None)
+        dates = self.filters.dates
+        column = next((lower[name] for name in TIMES if name in lower), next(iter(dates), None))
         times = np.zeros(len(frame))
-        if column is not None and (frame[column].dtype.is_numeric() or frame[column].dtype.is_temporal()):
-            times = frame[column].to_physical().cast(float).fill_null(float("nan")).to_numpy().copy()
+        if column is not None and (column in dates or frame[column].dtype.is_numeric()):
+            numbers = dates[column] if column in dates else frame[column].cast(float).fill_null(float("nan")).to_numpy()
+            times = np.array(numbers)
             times[np.isnan(times)] = np.nanmin(times) if not np.isnan(times).all() else 0.0
         order = np.lexsort((times, self.added_at))
         keys = np.stack([self.added_at, times], 1)[order]

@@ -96,7 +96,7 @@ def _missing() -> str | None:
     return None if CHROMIUM else "there is no chromium here"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Headless Chromium; without it tests are skipped, unless PALATE_BROWSER says that it must be there."""
     missing = _missing()

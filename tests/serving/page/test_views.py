@@ -17,6 +17,7 @@ from palate.contracts import tasks
 from palate.core.errors import UnsupportedError
 from palate.serving.api.keys import Grant
 from palate.serving.events import Event
+from palate.serving.page.values import parse_written_number
 from palate.serving.service import RecommenderService
 
 VIEWS = ("/", "/users", "/likes", "/search", "/search?q=lamp", "/add", "/compare", "/dashboard", "/login")
@@ -722,3 +723,17 @@ def test_a_click_that_cannot_be_stored_is_no_error(known, service, monkeypatch):
 def test_one_match_is_not_called_several(client, service):
     service.put_items([("umber", {"title": "Quixotry zymurgy"}, None)])
     assert "One match" in sound(client.get("/search", params={"q": "Quixotry zymurgy"})).text
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("12.5", 12.5), ("12,5", 12.5), ("1.940,34 €", 1940.34), ("$1,940.34", 1940.34), ("1 940,5", 1940.5), ("-3", -3)],
+)
+def test_numbers_as_people_write_them(written, number):
+    assert parse_written_number(written) == number
+
+
+@pytest.mark.parametrize("written", ["", "dear", "1.2.3", "1,2,3", "12x"])
+def test_what_is_no_number(written):
+    with pytest.raises(ValueError, match="could not convert"):
+        parse_written_number(written)

@@ -91,15 +91,16 @@ class LightGCNLayout:
         listed = {"item_list.txt": data.items, "user_list.txt": data.users}
         for name, catalog in listed.items():
             ids = catalog.ids.ids.cast(pl.String)
-            origin = catalog.frame["org_id"].cast(pl.String) if "org_id" in catalog.frame.columns else ids
-            rows = [" ".join(row) for row in zip(origin.to_list(), ids.to_list())]
-            (folder / name).write_text("\n".join([" ".join(_LISTED), *rows, ""]), encoding="utf-8")
+            known = "org_id" in catalog.frame.columns
+            origin = catalog.frame["org_id"].cast(pl.String).fill_null(ids) if known else ids
+            pairs = [" ".join(row) for row in zip(origin.to_list(), ids.to_list())]
+            (folder / name).write_text("\n".join([" ".join(_LISTED), *pairs, ""]), encoding="utf-8")
 
 
 def _is_ids(line: str) -> bool:
-    """Whether a line looks like ids rather than words: most of its entries hold a digit."""
+    """Whether a line looks like ids rather than words: half of its entries or more hold a digit."""
     entries = line.split()
-    return 2 * sum(any(sign.isdigit() for sign in entry) for entry in entries) > len(entries)
+    return 2 * sum(any(sign.isdigit() for sign in entry) for entry in entries) >= len(entries)
 
 
 def _lines(file: Path) -> pl.DataFrame:

@@ -69,7 +69,7 @@ class RetailRocketLayout:
         moments = log.select((pl.col("time") * 1000).alias("timestamp"), "user", "event", "item").rename(names)
         write_table(moments.with_columns(transactionid=pl.lit(None, pl.Int64)), folder / "events.csv")
         items = items_with(data, "itemid", ("categories", "properties", "available"))
-        rows, parents = [], {}
+        rows, parents = list[tuple[Any, ...]](), dict[str, str | None]()
         for item, categories, properties, available in items.iter_rows():
             named = {"categoryid": categories[0]} if categories else {}
             named |= dict(entry.split("=", 1) for entry in properties or [])
@@ -137,7 +137,7 @@ def _ancestors(tree: Path | None) -> dict[str, list[str]]:
     parent = dict(zip(*(source.spelled(column).cast(pl.String).to_list() for column in ("categoryid", "parentid"))))
     out = {}
     for category in parent:
-        line, above = [], parent[category]
+        line, above = list[str](), parent[category]
         while above is not None and above not in (category, *line) and len(line) < _MAX_DEPTH:
             line.append(above)
             above = parent.get(above)

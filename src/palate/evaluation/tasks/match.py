@@ -15,7 +15,7 @@ from palate.contracts import Judgement, Matcher, Task, tasks
 from palate.contracts.task import Part
 from palate.core.batch import IntArray
 from palate.core.context import RunContext
-from palate.core.errors import DataError
+from palate.core.errors import DataError, EmptyPartError
 from palate.core.item_features import ItemFeatures
 from palate.data.dataset import Dataset
 from palate.data.views import EvaluationQueries, TrainView
@@ -85,12 +85,13 @@ class MatchTask(Task[Matcher]):
         """Users with what they took later.
 
         Raises:
-            DataError: when the split has no such part, or nobody is asked about in it.
+            DataError: when the split has no such part.
+            EmptyPartError: when nobody is asked about in it.
         """
         if part == "test":
             queries = data.test_queries()
             if not len(queries):
-                raise DataError(
+                raise EmptyPartError(
                     "the test part asks about nobody: too few interactions for this split",
                     key=str(data.spec),
                     hint="choose another split, or gather more behaviour",

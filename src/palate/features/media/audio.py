@@ -57,13 +57,14 @@ def read_audio(
 
 def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of the channels; the loudest channel if the mean has less than a hundredth of its power."""
-    mean = samples.mean(axis=1, dtype=np.float32)
+    mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
     if samples.shape[1] == 1:
         return mean
     power = np.square(samples, dtype=np.float64).mean(axis=0)
     loudest = int(power.argmax())
     cancelled = np.square(mean, dtype=np.float64).mean() < CANCELLED * power[loudest]
-    return samples[:, loudest] if cancelled else mean
+    chosen: NDArray[np.float32] = samples[:, loudest] if cancelled else mean
+    return chosen
 
 
 def _check(native: int, channels: int, source: object) -> None:

@@ -75,7 +75,6 @@ class ContentKNN(Recommender):
 
     name = "content_knn"
     paper = "Pazzani & Billsus, Content-Based Recommendation Systems, The Adaptive Web 2007"
-    deterministic = True
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=("late",))
     requirements = Requirements(content=True, dense=True)
 

@@ -6,7 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from palate.serving.database import MAX_ID_LENGTH
@@ -93,7 +103,22 @@ class Condition(Body):
         return self
 
 
-Filter = Condition | Number | Operands | Value
+def _form(value: object) -> str:
+    """Which form of a filter a value has, so that an error names what is wrong with that form alone."""
+    if isinstance(value, dict | Condition):
+        return "parts"
+    if isinstance(value, list):
+        return "values"
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "text"
+
+
+Filter = Annotated[
+    Annotated[Condition, Tag("parts")]
+    | Annotated[Number, Tag("number")]
+    | Annotated[Operands, Tag("values")]
+    | Annotated[Value, Tag("text")],
+    Discriminator(_form),
+]
 Filters = Annotated[dict[Column, Filter], Field(max_length=20)]
 
 
@@ -148,7 +173,7 @@ class SearchBody(ListBody):
 
     renamed = {"like": "similar_to"}
 
-    text: Text | None = None
+    text: Annotated[Text | None, Field(description="text to search for")] = None
     image: Annotated[Image | None, Field(description=IMAGE)] = None
     similar_to: Annotated[Id | None, Field(description="id of an item to search for")] = None
     user: Annotated[Id | None, Field(description="user whose preferences count as well")] = None
@@ -182,7 +207,7 @@ class ExplainBody(Body):
 class ItemBody(Body):
     """An item to add or to update; columns that are not named keep their values."""
 
-    id: Id
+    id: Annotated[Id, Field(description="item id")]
     fields: Annotated[
         dict[Column, Value | bool | int | Number | list[Value] | None],
         Field(max_length=200, description="column of the catalogue -> value"),
@@ -201,8 +226,8 @@ class EventBody(Body):
 
     renamed = {"kind": "type", "key": "event_id", "time": "timestamp"}
 
-    user: Id
-    item: Id
+    user: Annotated[Id, Field(description="user id, also of a user whom the run does not know")]
+    item: Annotated[Id, Field(description="item id")]
     type: Annotated[
         Literal["click", "like", "unlike", "hide", "unhide"],
         Field(description="unlike takes back a like or click, unhide shows a hidden item again"),
@@ -230,13 +255,13 @@ class EraseBody(Body):
 class RecommendBatchBody(Body):
     """Several lists at once."""
 
-    requests: Annotated[list[RecommendBody], Field(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[RecommendBody], Field(min_length=1, max_length=MAX_BATCH, description="the lists")]
 
 
 class SimilarBatchBody(Body):
     """Several lists at once."""
 
-    requests: Annotated[list[SimilarBody], Field(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[SimilarBody], Field(min_length=1, max_length=MAX_BATCH, description="the lists")]
 
 
 class GenerateBody(Body):

@@ -15,7 +15,7 @@ from palate.core.batch import IntArray
 from palate.core.errors import DataError
 from palate.serving.filter_conditions import DATE, Operand
 from palate.serving.filters import FilterValue
-from palate.serving.page.values import column_label, format_number
+from palate.serving.page.values import column_label, format_number, parse_written_number
 from palate.serving.snapshot import ModelSnapshot
 
 VALUE, MIN, MAX = "is.", "min.", "max."
@@ -118,7 +118,7 @@ def catalog_facets(snapshot: ModelSnapshot, query: QueryParams) -> list[Facet]:
     for column, values in filters.numbers.items():
         present = values[snapshot.active & np.isfinite(values)]
         if len(present) and present.min() < present.max():
-            lowest, highest = format_number(float(present.min())), format_number(float(present.max()))
+            lowest, highest = (format_number(float(one)).replace(",", "") for one in (present.min(), present.max()))
             facets.append(Facet(column, (), query.get(MIN + column, ""), query.get(MAX + column, ""), lowest, highest))
     for column, seconds in filters.dates.items():
         known = seconds[snapshot.active & np.isfinite(seconds)]
@@ -146,7 +146,7 @@ def _bound(column: str, text: str) -> Operand:
     if DATE.fullmatch(text.strip()) and "-" in text:
         return text
     try:
-        number = float(text.replace(",", "."))
+        number = parse_written_number(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

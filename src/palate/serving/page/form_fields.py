@@ -13,7 +13,7 @@ import polars as pl
 
 from palate.core.errors import DataError
 from palate.serving.catalog_updates import editable_columns
-from palate.serving.page.values import column_label
+from palate.serving.page.values import column_label, parse_written_number
 from palate.serving.snapshot import ModelSnapshot
 
 PREFIX = "field."
@@ -156,6 +156,6 @@ def _parse(dtype: pl.DataType, text: str) -> FieldValue:
     if not dtype.is_numeric():
         return text
     try:
-        return int(text) if dtype.is_integer() else float(text.replace(",", "."))
+        return int(text) if dtype.is_integer() else parse_written_number(text)
     except ValueError as error:
         raise DataError(f"{text!r} is not {'a whole number' if dtype.is_integer() else 'a number'}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 
 from palate.features.encoders.attribute_values import attribute_values
 from palate.serving.snapshot_stats import TIMES
@@ -48,6 +49,21 @@ def format_number(value: float) -> str:
     if abs(value) < 0.01:
         return f"{value:.2g}"
     return f"{value:,.2f}"
+
+
+def parse_written_number(text: str) -> float:
+    """A number as people write it: ``12.5``, ``12,5``, ``1.940,34``, ``1,940.34``, also with a currency sign.
+
+    Args:
+        text: the number; of two kinds of separators the last is that of the decimals.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    plain = re.sub(r"[\s\u00a0€$£¥']", "", text)
+    if "," in plain and "." in plain:
+        plain = plain.replace("." if plain.rindex(",") > plain.rindex(".") else ",", "")
+    return float(plain.replace(",", "."))
 
 
 def format_percent(share: float) -> str:

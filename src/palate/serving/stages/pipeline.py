@@ -178,7 +178,9 @@ class Pipeline:
                 self._remember(stage, resolved, request, time.perf_counter() - started)
                 slate = made
             except Exception as error:
-                self._log_failure(stage, error)
+                # a run without content cannot be searched, which is no failure
+                if not (request.is_search and isinstance(error, PalateError)):
+                    self._log_failure(stage, error)
             if slate is None:
                 slate = self.fallback.run(resolved, request, None)
 

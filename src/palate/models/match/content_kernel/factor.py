@@ -23,6 +23,8 @@ def cholesky(gram: Tensor) -> Tensor:
     Raises:
         ConfigError: if the kernel is not finite, or no small addition to the diagonal makes it positive definite.
     """
+    factor: Tensor
+    failed: Tensor
     factor, failed = torch.linalg.cholesky_ex(gram)
     if not int(failed):
         return factor
@@ -31,9 +33,9 @@ def cholesky(gram: Tensor) -> Tensor:
         mean = exact.diagonal().mean()
         for jitter in JITTERS:
             exact.diagonal().add_(jitter * mean)
-            wide, failed = torch.linalg.cholesky_ex(exact)
+            factor, failed = torch.linalg.cholesky_ex(exact)
             if not int(failed):
-                return wide.to(gram.dtype)
+                return factor.to(gram.dtype)
     raise ConfigError(
         "the kernel of these items cannot be inverted", key="ridge", hint="raise ridge, or use content_knn"
     )

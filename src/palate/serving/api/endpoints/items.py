@@ -16,7 +16,7 @@ from palate.serving.api.ids import id_address, item_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.api.threads import run_apart
-from palate.serving.batches import BatchError, each
+from palate.serving.batches import each, raise_faults
 from palate.serving.catalog_updates import editable_columns
 from palate.serving.images import THUMBNAIL_SIDES, decode_base64, item_image, thumbnail
 from palate.serving.item_checks import Record
@@ -54,7 +54,7 @@ def put_items(body: bodies.ItemsBody, request: Request) -> Response:
 
     records, faults = each(body.items, record)
     if faults:
-        raise BatchError({**service.item_faults(records), **faults}, len(records))
+        raise_faults({**service.item_faults(records), **faults}, len(records))
     given = [one for one in records if one is not None]
     statuses = service.put_items(given)
     return JsonResponse({"items": [{"id": one[0], "status": status} for one, status in zip(given, statuses)]}, 201)

@@ -16,7 +16,7 @@ from palate.serving.api.endpoints.shared import BODY_ERRORS, UserId, UserQuery, 
 from palate.serving.api.ids import clean_id, item_id, user_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
-from palate.serving.batches import BatchError, each
+from palate.serving.batches import each, raise_faults
 from palate.serving.events import Event
 from palate.serving.service import RecommenderService
 
@@ -44,7 +44,7 @@ def log_events(body: bodies.EventsBody, request: Request, idempotency_key: Idemp
     rows = list(enumerate(body.events))
     events, faults = each(rows, lambda row: _event(service, row[1], row[0], idempotency_key))
     if faults:
-        raise BatchError({**service.event_faults(events), **faults}, len(events))
+        raise_faults({**service.event_faults(events), **faults}, len(events))
     places, duplicates = service.log_events([event for event in events if event is not None])
     return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 

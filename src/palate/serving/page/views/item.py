@@ -207,7 +207,8 @@ def _explain(service: RecommenderService, item: str, user: str) -> ExplanationVi
             if share >= MIN_SHARE
             for card in _cards(snapshot, [name])
         ],
-        parts=sorted(parts, key=lambda part: -part[1]),
+        # where none alone lowers the score, none is to be named
+        parts=sorted(parts, key=lambda part: -part[1]) if any(share > 0 for _, share in parts) else (),
         shared=[
             SharedAttribute(
                 column_label(column),
