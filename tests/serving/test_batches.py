@@ -60,7 +60,7 @@ def test_every_wrong_item_is_named_and_none_is_stored(client):
         {"id": "..", "fields": {}},
         {"id": "a", "fields": {"colour": "red"}},
         {"id": "b", "fields": {"price": "dear"}},
-        {"id": "c", "image": "no base64"},
+        {"id": "c", "image": "no base64!"},
         {"id": "d", "image": base64.b64encode(b"no image").decode()},
         {"id": "good"},
     ]
