@@ -1,19 +1,22 @@
 """Item-cold movies: draws 0-9, inductive and transductive, with and without pictures, against ID-only models.
 
-python benchmarks/movies.py [--draws 10]
+python benchmarks/movies.py [--draws 10] [--models "a|b"] [--keep]
 
-Models that are trained by gradient steps take minutes a draw; they are measured on the first draws only.
+Models that are trained by gradient steps take minutes a draw; they are measured on the first draws only. With
+``--keep``, models that are not named, the transductive row and the trained ones keep their committed rows.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import palate
-from _common import WORK, keep, real
+from _common import RESULTS, WORK, keep, real
+from matching import with_former
 from palate.core.cache import vectors_folder
 from palate.core.files import read_json
 from palate.core.progress import set_mode
@@ -36,6 +39,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--trained-draws", type=int, default=3)
     parser.add_argument("--models", default=None, help="names separated by |")
+    parser.add_argument("--keep", action="store_true", help="keep the committed rows of what is not named")
     args = parser.parse_args()
     set_mode("plain")
     models = args.models.split("|") if args.models else MODELS
@@ -43,16 +47,24 @@ def main() -> None:
     store = vectors_folder(real("movies"))
     data = palate.load(real("movies"), split="item_cold")
     result = compare(data, models, WORK / "movies", seeds=draws, store=store, baseline="ease")
-    seen = palate.load(real("movies"), split="item_cold:transductive=true")
-    also = compare(seen, ["content_kernel"], WORK / "movies-seen", seeds=draws, store=store)
-    result["transductive"] = also["table"]
+    if args.keep:
+        former = read_json(RESULTS / "movies.json")
+        result = with_former(result, former)
+        result |= {key: former[key] for key in ("transductive", "trained", "most liked new films", "pictures")}
+    else:
+        result |= _others(data, draws, range(args.trained_draws), store)
     if "content_kernel" in models and NO_PICTURES in models:
         result["pictures"] = vars(_paired("content_kernel", NO_PICTURES, len(draws)))
-    result["most liked new films"] = [most_liked(data.with_split(cold(data, draw))) for draw in draws]
-    first = range(args.trained_draws)
-    trained = compare(data, TRAINED, WORK / "movies", seeds=first, store=store, baseline="popularity")
-    result["trained"] = trained["table"]
     keep("movies", result, page(result))
+
+
+def _others(data: Dataset, draws: range, first: range, store: Path) -> dict[str, Any]:
+    """The transductive protocol, models that are trained, and the list of what turns out to be liked most."""
+    seen = palate.load(real("movies"), split="item_cold:transductive=true")
+    also = compare(seen, ["content_kernel"], WORK / "movies-seen", seeds=draws, store=store)
+    trained = compare(data, TRAINED, WORK / "movies", seeds=first, store=store, baseline="popularity")
+    liked = [most_liked(data.with_split(cold(data, draw))) for draw in draws]
+    return {"transductive": also["table"], "trained": trained["table"], "most liked new films": liked}
 
 
 def page(result: dict[str, Any]) -> str:
