@@ -20,8 +20,8 @@ from palate.features.media import open_image
 Floats = NDArray[np.float64]
 KINDS = {"longsleeve": "long sleeve shirt", "outwear": "outerwear"}
 """Kinds whose folder's name is no English word -> what people would type."""
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
-SHRINKAGES = (0.03, 0.1, 0.2, 0.3, 0.5)
+RIDGES = (1e-2, 1e-1, 1.0)
+SHRINKAGES = (0.1, 0.2, 0.3, 0.5)
 VIEWS = {"mean": (False, 224), "flipped": (True, 224), "larger": (False, 288)}
 """View of a picture -> whether it is flipped, and the side of the square."""
 
@@ -58,10 +58,10 @@ def view_vectors(garments: Garments, view: str) -> Floats:
     if file.is_file():
         return np.load(file)
     flip, side = VIEWS[view]
-    network, reader, rows = load_lite0().layers, EfficientNetLite0(), []
+    network, reader, rows = load_lite0().layers, EfficientNetLite0(framing="square"), []
     for path in track(garments.files, f"view {view}"):
         if side == 224:
-            pixels = reader.read(path)
+            (pixels,) = reader.read(path)
         else:
             picture = open_image(path)
             short = min(picture.size)

@@ -71,7 +71,10 @@ def with_former(result: dict[str, Any], former: dict[str, Any]) -> dict[str, Any
     for found in tests.values():
         for one, p in zip(found.values(), holm([test["p_value"] for test in found.values()]).tolist()):
             one["p_adjusted"] = p
-    return result | {"table": list(rows.values()), "tests": tests, "selected": former["selected"] | result["selected"]}
+    selected = former["selected"] | result["selected"]
+    return result | {
+        "table": list(rows.values()), "tests": tests, "tests by rate": {"0": tests}, "selected": selected,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

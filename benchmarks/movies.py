@@ -14,6 +14,7 @@ import numpy as np
 
 import palate
 from _common import WORK, keep, real
+from palate.core.cache import vectors_folder
 from palate.core.files import read_json
 from palate.core.progress import set_mode
 from palate.data.dataset import Dataset
@@ -39,7 +40,7 @@ def main() -> None:
     set_mode("plain")
     models = args.models.split("|") if args.models else MODELS
     draws = range(args.draws)
-    store = WORK / "store" / "movies"
+    store = vectors_folder(real("movies"))
     data = palate.load(real("movies"), split="item_cold")
     result = compare(data, models, WORK / "movies", seeds=draws, store=store, baseline="ease")
     seen = palate.load(real("movies"), split="item_cold:transductive=true")

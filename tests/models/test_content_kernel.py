@@ -177,3 +177,13 @@ def test_a_restored_run_answers_from_the_stored_table(tmp_path, monkeypatch):
             assert restored.recommend(["u1", "u2"], k=20).equals(before)
         restored.add_items(pl.DataFrame({"item": ["new"], "title": ["red lamp 9"]}))
         assert "new" in restored.recommend("u1", k=21)["item"].to_list()
+
+
+def test_vectors_of_networks_are_compared_by_angle_and_descriptors_by_distance():
+    from palate.models.match.content_kernel.blocks import kind_of
+
+    wide = np.ones((3, 4), np.float32)
+    kinds = {name: kind_of("image", Features(wide, identity=f"{name}@1")) for name in ("efficientnet_lite0", "conse")}
+    assert set(kinds.values()) == {"cosine"}
+    assert kind_of("image", Features(wide, identity="image_stats@1")) == "descriptor"
+    assert kind_of("image", Features(wide, identity="given")) == "descriptor"

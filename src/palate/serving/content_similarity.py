@@ -15,7 +15,10 @@ from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.serving.snapshot import ModelSnapshot
 
-REMEDY = "pretrain encoders that share one: palate pretrain DATA --model clip, then palate fit DATA --encoder FOLDER"
+REMEDY = (
+    "fit with --encoder text=minilm --encoder image=conse (extras minilm and pictures), or pretrain encoders that "
+    "share one: palate pretrain DATA --model clip, then palate fit DATA --encoder FOLDER"
+)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,10 @@ class EfficientNetLite0(MediaEncoder):
         """RGB of the one or two squares that the network sees, uint8 [1 or 2, 224, 224, 3]."""
         picture = open_image(media_source(raw, "an image"), near=SIDE)
         once = max(picture.size) <= NEARLY_SQUARE * min(picture.size)
-        boxes = {"square": [_middle(picture.size)], "whole": [None], "both": [_middle(picture.size), None][: 2 - once]}
+        middle = _middle(picture.size)
+        boxes: dict[str, list[tuple[float, float, float, float] | None]] = {
+            "square": [middle], "whole": [None], "both": [middle] if once else [middle, None],
+        }  # fmt: skip
         squares = [
             np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box, reducing_gap=2.0))
             for box in boxes[self.framing]

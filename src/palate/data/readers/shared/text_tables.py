@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import zlib
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.regular_file import check_regular
+from palate.data.encodings import likely_encoding
 from palate.data.source_table import SourceTable
 from palate.data.table_format import TableFormat
 from palate.data.tables import read_source
-
-_CHUNK = 1 << 20
 
 
 def read_text(
@@ -50,19 +45,10 @@ def encoding_of(file: Path) -> str:
     Raises:
         DataError: if it cannot be read, or is no regular file.
     """
-    check_regular(file)
-    opener: Any = gzip.open if file.suffix == ".gz" else open
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        with opener(file, "rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return "latin-1"
+        return "utf-8" if likely_encoding(file) == "utf-8" else "latin-1"
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be opened ({error})", file=file) from error
-    return "utf-8"
 
 
 def write_text(frame: pl.DataFrame, file: Path, separator: str, header: bool = True, encoding: str = "utf-8") -> None:

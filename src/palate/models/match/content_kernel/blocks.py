@@ -29,9 +29,9 @@ PreparedItems = dict[str, tuple[Tensor, Tensor]]
 class Block(nn.Module):
     """Similarity of items by one feature, with statistics of the items seen in fitting.
 
-    Text and attributes: cosine after centring dense vectors (tf-idf rows are not centred). Numbers:
-    exp(-1/2 ((x - x') / (sd / 2))^2). Pictures, sound, video: exp(-d^2 / median d^2) on standardised columns. Two items
-    that both lack the feature are alike (1); one that lacks it and one that has it are not (0).
+    Text, attributes and vectors of ``NETWORKS``: cosine after centring dense vectors (tf-idf rows are not centred).
+    Numbers: exp(-1/2 ((x - x') / (sd / 2))^2). Other pictures, sound, video: exp(-d^2 / median d^2) on standardised
+    columns. Two items that both lack the feature are alike (1); one that lacks it and one that has it are not (0).
 
     Args:
         kind: ``number``, ``descriptor``, ``sparse`` or ``cosine``, see :func:`kind_of`.
