@@ -40,7 +40,7 @@ def fitted(tmp_path_factory) -> FittedShop:
     pictures[3] = None
     items.with_columns(title=pl.Series(titles), image=pl.Series(pictures)).write_parquet(data / "items.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("palate.features.plan.find_spec", lambda name: None)
+        patch.setattr("palate.features.default_encoders.find_spec", lambda name: None)
         loaded = palate.load(data)
         content = plan_content(loaded, {"text": "tfidf", "image": "image_stats"}, str(folder / "store"))
         run_fit(loaded, "content_knn", folder / "run", content=content, baselines=True)
