@@ -25,6 +25,7 @@ ENCODERS = {
     "continued": "MiniLM trained further",
     "taught": "MiniLM and colour descriptors, taught attributes",
 }
+WAYS = {"lit": "heads taught by the same captions"}
 LABELS = {
     "blend": "**blend** (default)",
     "content_kernel:media={image: 0.0}": "content_kernel without pictures",
@@ -94,6 +95,26 @@ def catalogue() -> list[str]:
         cells = [f"{sum(mean) / len(mean):.4f}" if mean else "" for mean in means]
         lines.append(f"| {ENCODERS.get(name, name)} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def garments() -> list[str]:
+    """What the encoders of pictures see in photos of garments."""
+    file = RESULTS / "pictures-garments.json"
+    if not file.is_file():
+        return []
+    found = read_json(file)
+    probe, words = found["probes"]["chosen"]["default"], found["words"]["chosen"]
+    name, red = max(found["like this, but"].items(), key=lambda one: one[1]["validation"]["both"])
+    rows = [
+        ("kind of a photo, linear judge of the default vectors", probe["test"]),
+        *((f"kind by its word, {WAYS.get(way, way)} (`{row['encoder']}`)", row["test"]) for way, row in words.items()),
+        (f'"like this, but red": share of the first ten of that kind and colour (`{name}`)', red["test"]["both"]),
+    ]
+    return [
+        f"**Pictures** ({found['photos']:,} photos of ten kinds of garments; chosen on validation; "
+        "[more](benchmarks/results/pictures-garments.md)), test:",
+        "", "| question | share |", "|---|---|", *(f"| {what} | {share:.3f} |" for what, share in rows), "",
+    ]  # fmt: skip
 
 
 def matching(name: str) -> list[str]:
@@ -251,6 +272,7 @@ def main() -> None:
     lines = [
         *movies(),
         *catalogue(),
+        *garments(),
         *(line for name in TITLES for line in matching(name)),
         *world(),
         *probes(),
