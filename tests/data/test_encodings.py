@@ -50,3 +50,17 @@ def test_a_proposal_names_the_encoding_and_the_folder_is_read(tmp_path, encoding
     assert data.items.frame["name"][1] == "Stühle für Räume 1"
     assert data.items.frame["price"].to_list() == [n + 0.5 for n in range(12)], "the sign of the euro is read"
     assert set(data.users.ids.external(np.arange(5))) == {f"ü{n}" for n in range(5)}
+
+
+def test_columns_without_usual_names_are_told_by_values(tmp_path):
+    items = "Artikelnummer;Bezeichnung\n" + "".join(f"{n:03d};Stuhl Nummer {n}\n" for n in range(12))
+    log = "Kundennummer;Artikelnummer;Bestelldatum\n" + "".join(
+        f"K{n % 5};{n % 12:03d};{n % 28 + 1:02d}.03.2023\n" for n in range(60)
+    )
+    (tmp_path / "Artikel.csv").write_bytes(items.encode("cp1252"))
+    (tmp_path / "Bestellungen.csv").write_bytes(log.encode("cp1252"))
+    text = propose_settings(tmp_path)
+    assert "interactions: {file: Bestellungen.csv, item: Artikelnummer, user: Kundennummer, time: Bestelldatum}" in text
+    (tmp_path / "palate.yaml").write_text(text)
+    data = palate.load(tmp_path)
+    assert data.interactions.times is not None and len(data.users.ids) == 5

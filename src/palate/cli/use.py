@@ -31,7 +31,7 @@ def add(
     added = run_add(run, items)
     show.emit({"added": added}, json)
     if not json:
-        typer.echo(f"added {added} items")
+        typer.echo(f"added {added} item{'' if added == 1 else 's'}")
 
 
 def export(

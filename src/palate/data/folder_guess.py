@@ -16,6 +16,7 @@ from palate.data.csv_header import read_start
 from palate.data.encodings import likely_encoding
 from palate.data.table_format import TableFormat
 from palate.data.tables import ENDINGS, JSON_ENDINGS, read_table
+from palate.data.times import looks_like_time
 
 MAX_TABLES = 30
 _START_BYTES = 8 << 20
@@ -71,12 +72,14 @@ class KeyGuess(NamedTuple):
         log: the table in which values repeat.
         item: name of the shared column.
         user: column of the log with the most values that repeat, beside it; None if there is none.
+        times: columns of the log that look like its time.
     """
 
     items: Path
     log: Path
     item: str
     user: str | None
+    times: tuple[str, ...] = ()
 
 
 def guess_by_values(tables: dict[Path, list[str]]) -> KeyGuess | None:
@@ -94,7 +97,7 @@ def guess_by_values(tables: dict[Path, list[str]]) -> KeyGuess | None:
         for log, events in heads.items():
             shared = [column for column in goods.columns if column in events.columns and log != items]
             found += [
-                KeyGuess(items, log, column, _repeating(events, column))
+                KeyGuess(items, log, column, *_user_and_times(events, column))
                 for column in shared
                 if _is_key(goods[column].drop_nulls(), events[column].drop_nulls())
             ]
@@ -108,10 +111,12 @@ def _is_key(known: pl.Series, taken: pl.Series) -> bool:
     return int(taken.is_in(known.implode()).sum()) >= _SHARED * len(taken)
 
 
-def _repeating(events: pl.DataFrame, item: str) -> str | None:
-    counts = {column: events[column].drop_nulls().n_unique() for column in events.columns if column != item}
+def _user_and_times(events: pl.DataFrame, item: str) -> tuple[str | None, tuple[str, ...]]:
+    rest = [column for column in events.columns if column != item]
+    times = tuple(column for column in rest if looks_like_time(events[column]))
+    counts = {column: events[column].drop_nulls().n_unique() for column in rest if column not in times}
     several = {column: n for column, n in counts.items() if 1 < n <= _REPEATING * len(events)}
-    return max(several, key=lambda column: several[column]) if several else None
+    return max(several, key=lambda column: several[column]) if several else None, times
 
 
 def guess_encoding(path: Path) -> str | None:

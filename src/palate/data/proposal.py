@@ -93,11 +93,13 @@ def _by_values(tables: dict[Path, list[str]]) -> list[str]:
             f"interactions: {{{_file(last)}}}  # user: COLUMN, item: COLUMN, time: ...",
         ]
     user = _inline(guess.user) if guess.user else "COLUMN"
+    time = next((f"time: {_inline(column)}" for column in guess.times), None)
+    end = "}  # time: ..." if time is None else f", {time}}}"
     return [
         "",
         f"# Told by the values of {guess.item}, which both tables hold: check which column is the user.",
         f"items: {{{_file(guess.items)}, id: {_inline(guess.item)}}}  # text: [...], image: ...",
-        f"interactions: {{{_file(guess.log)}, item: {_inline(guess.item)}, user: {user}}}  # time: ...",
+        f"interactions: {{{_file(guess.log)}, item: {_inline(guess.item)}, user: {user}{end}",
     ]
 
 
