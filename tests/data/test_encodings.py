@@ -63,4 +63,4 @@ def test_columns_without_usual_names_are_told_by_values(tmp_path):
     assert "interactions: {file: Bestellungen.csv, item: Artikelnummer, user: Kundennummer, time: Bestelldatum}" in text
     (tmp_path / "palate.yaml").write_text(text)
     data = palate.load(tmp_path)
-    assert data.interactions.times is not None and len(data.users.ids) == 5
+    assert data.positives.times is not None and len(data.users.ids) == 5
