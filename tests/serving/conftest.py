@@ -18,10 +18,12 @@ ENCODERS = {"text": "tfidf", "image": "image_stats", "audio": "none"}
 
 @pytest.fixture(autouse=True)
 def ample_budgets(monkeypatch):
-    """Whatever else keeps the processors busy, no list is late; tests of lateness set budgets of their own."""
+    """Whatever else keeps the processors busy, nothing is late; tests of lateness set limits of their own."""
     for stage in map(stages.get, stages.names()):
         monkeypatch.setattr(stage, "budget", 1000 * stage.budget)
         monkeypatch.setattr(stage, "budget_per_item", 1000 * stage.budget_per_item)
+    for name in ("READ_SECONDS", "WRITE_SECONDS"):
+        monkeypatch.setattr(f"palate.serving.database.{name}", 5.0)
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ def test_without_behaviour_and_content_the_reason_is_given(resolved):
         module.item_similarity((resolved.snapshot, blind), 3)
 
 
-def test_items_that_were_added_are_compared_by_content_alone(resolved, monkeypatch):
+def test_the_behaviour_of_added_items_is_what_their_content_leads_to_expect(resolved, monkeypatch):
     """And the baseline, which is of the run, is computed once however the catalogue grows."""
     before = similar(resolved, 3)
     made = []
@@ -98,3 +98,14 @@ def test_items_that_were_added_are_compared_by_content_alone(resolved, monkeypat
     found = module.item_similarity((resolved.snapshot, model), 3)
     assert not made and np.isneginf(found[N + 1]) and np.isfinite(found[N])
     np.testing.assert_allclose(found[:N], before, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_unknown_of_one_part_is_what_the_other_leads_to_expect():
+    behaviour = np.array([1.0, -1.0, 0.0, np.nan, 2.0, np.nan], np.float32)
+    content = np.array([1.0, -1.0, 0.0, 3.0, np.nan, np.nan], np.float32)
+    # the slope over the first three: (1 + 1 + 0) / 3
+    slope = 2 / 3
+    expected = [3.0, -3.0, 0.0, 3 * slope + 2 * 3, 2 + 2 * 2 * slope, np.nan]
+    np.testing.assert_allclose(module._combined(behaviour, content), expected, rtol=1e-6)
+    opposed = module._combined(np.array([1, -1, np.nan], np.float32), np.array([-1, 1, 2], np.float32))
+    np.testing.assert_allclose(opposed, [-1, 1, 4], rtol=1e-6)

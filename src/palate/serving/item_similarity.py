@@ -3,8 +3,9 @@
 By behaviour an item j is close to i as far as its score for a user who took only i exceeds what it scores for users
 who took only another item: z_ij = (s_ij - mean_h s_hj) / std_h s_hj over a sample of items h. An item that everybody
 takes has a high mean and gains nothing by it. By content see :mod:`palate.serving.item_aspects`. The two are added,
-each standardised, content with twice the weight; what an item lacks counts as average. Items that were added since the
-run was made are compared by content alone: nobody had a chance to take them. Our own recipe.
+each standardised, content with twice the weight. Of items that were added since the run was made, which nobody had a
+chance to take, behaviour is what their content leads to expect: its regression on content over the other items;
+likewise of items without content. Our own recipe.
 """
 
 from __future__ import annotations
@@ -58,17 +59,30 @@ def item_similarity(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
         FeatureError: if nothing is known of the item, neither by behaviour nor by content.
     """
     snapshot, model = resolved
-    parts: list[NDArray[np.float32]] = []
+    behaviour: NDArray[np.float32] | None = None
+    content: NDArray[np.float32] | None = None
     if model.new_users and model.can_score and model.scorer.scorable()[row]:
-        parts.append(_by_behaviour(resolved, row))
+        behaviour = _by_behaviour(resolved, row)
     try:
-        parts.append(np.float32(CONTENT_WEIGHT) * _standardised(aspects_of(snapshot).similarity(row)))
+        content = _standardised(aspects_of(snapshot).similarity(row))
     except FeatureError:
-        if not parts:
+        if behaviour is None:
             raise
-    stacked = np.stack(parts)
-    known = ~np.isnan(stacked)
-    return np.where(known.any(0), np.where(known, stacked, 0).sum(0), -np.inf).astype(np.float32)
+    if behaviour is not None and content is not None:
+        total = _combined(behaviour, content)
+    else:
+        total = next(part for part in (behaviour, content) if part is not None)
+    return np.where(np.isnan(total), -np.inf, total).astype(np.float32)
+
+
+def _combined(behaviour: NDArray[np.float32], content: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sum of both parts; what is unknown of one is what the other leads to expect."""
+    both = ~np.isnan(behaviour) & ~np.isnan(content)
+    # the slope of either on the other, since both are standardised
+    slope = max(float((behaviour[both] * content[both]).mean()), 0.0) if both.any() else 0.0
+    total = np.where(np.isnan(behaviour), slope * content, behaviour)
+    total += CONTENT_WEIGHT * np.where(np.isnan(content), slope * behaviour, content)
+    return total.astype(np.float32)
 
 
 def _by_behaviour(resolved: ResolvedModel, row: int) -> NDArray[np.float32]:
