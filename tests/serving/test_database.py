@@ -240,14 +240,17 @@ def test_a_frozen_server_is_left_behind(postgres, impatient, caplog):
     store.close()
 
 
-def test_a_server_that_is_away_comes_back(postgres, impatient):
+def test_a_server_that_is_away_comes_back(postgres, monkeypatch):
+    monkeypatch.setattr(availability, "RETRY_SECONDS", 0.05)
     store = EventStore(postgres.database())
     store.add([Event("u", "a")])
     postgres.kill()
-    with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
-        store.for_user("u")
-    assert "cannot be reached" in store.database.problem()
-    postgres.start()
+    try:
+        with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+            store.for_user("u")
+        assert "cannot be reached" in store.database.problem()
+    finally:
+        postgres.start()
     assert recovered(store) and [e.item for e in store.for_user("u")] == ["a"]
     store.close()
 

@@ -15,6 +15,7 @@ from palate.core.content import Features
 from palate.core.errors import ArtefactError
 from palate.core.files import folder_digests, read_json, read_tensors, write_tensors
 from palate.training.erase import erase_user
+from palate.training.manifest import reading
 
 N = 12
 
@@ -196,3 +197,10 @@ def test_erasing_from_a_damaged_run_names_the_file(runs, tmp_path):
     with pytest.raises(ArtefactError) as caught:
         erase_user(run, "u1")
     assert caught.value.file == str(run / "users.parquet")
+
+
+def test_a_panic_of_a_parser_names_the_file(tmp_path):
+    """Damaged Parquet may raise what is no ``Exception``."""
+    with pytest.raises(ArtefactError, match="PanicException: offset") as raised, reading(tmp_path / "ids.parquet"):
+        raise pl.exceptions.PanicException("offset + length")
+    assert raised.value.file == str(tmp_path / "ids.parquet")

@@ -153,7 +153,7 @@ def read_guessed(path: Path) -> pl.DataFrame:
 def _head(path: Path) -> pl.DataFrame | None:
     try:
         return read_guessed(path).head(_ROWS).select(pl.all().cast(pl.String, strict=False))
-    except (DataError, OSError, pl.exceptions.PolarsError):
+    except (DataError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
 
 
@@ -189,7 +189,7 @@ def _columns(path: Path) -> list[str]:
                 start = handle.read(_START_BYTES).decode(encoding, errors="ignore")
                 handle = io.BytesIO(start.removeprefix("\ufeff").encode())
             return read_start(handle, "\t" if name.endswith(".tsv") else ",", path).names
-    except (DataError, OSError, EOFError, ValueError, pl.exceptions.PolarsError):
+    except (DataError, OSError, EOFError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return []
 
 

@@ -89,7 +89,8 @@ def _remove_copies(run: Path) -> None:
 def _rewrite(run: Path, row: int, user: str) -> None:
     """Replace the run by one without a user."""
     manifest = read_manifest(run)
-    ids = pl.read_parquet(run / "users.parquet")
+    with reading(run / "users.parquet"):
+        ids = pl.read_parquet(run / "users.parquet")
     changed = ["users.parquet", "seen.safetensors"]
     with atomic_folder(run) as aside:
         _link_all(run, aside)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from palate.core.errors import ArtefactError, MissingDependencyError, PalateError
 from palate.core.files import read_json
 
@@ -73,8 +75,8 @@ def reading(file: Path, key: str | None = None) -> Iterator[None]:
         raise
     except PalateError as error:
         raise ArtefactError(error.message, file=file, key=error.key or key, hint=error.hint) from error
-    except Exception as error:
-        # parsers and models raise whatever they like at content that nobody wrote
+    except (Exception, pl.exceptions.PanicException) as error:
+        # parsers and models raise whatever they like at content that nobody wrote; a panic is no Exception
         told = str(error).strip().partition("\n")[0][:200]
         hint = "copy the run again, or fit it again"
         raise ArtefactError(

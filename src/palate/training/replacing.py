@@ -158,5 +158,5 @@ def keep_rest(folder: Path, aside: Path, former: Mapping[str, Any], same: bool) 
 def _ids(file: Path) -> list[Any]:
     try:
         return pl.read_parquet(file)["id"].to_list()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ArtefactError(f"cannot be read ({error})", file=file, hint="choose another folder") from error
