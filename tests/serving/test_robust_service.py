@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import palate
 from palate.contracts import Matcher, models
 from palate.core.errors import ArtefactError, ConfigError
-from palate.core.files import read_json, read_tensors
+from palate.core.files import folder_digests, read_json, read_tensors, write_json
 from palate.features.plan import plan_content
 from palate.serving.availability import DatabaseUnavailable
 from palate.serving.events import Event
@@ -480,3 +480,20 @@ def test_items_that_come_and_go_leave_no_file_open(opened, world):
     come_and_go(8)
     assert process.num_fds() <= before + 1
     assert len(list(service.images.iterdir())) == 1 and len(service.replication._removals) <= 1
+
+
+def test_a_run_of_another_version_of_an_encoder_is_served(opened, runs, tmp_path, caplog):
+    service = opened("knn")
+    folder = next(path for path in (service.snapshot.run / "encoders").iterdir() if (path / "encoder.json").is_file())
+    facts = read_json(folder / "encoder.json")
+    before = ids(service.recommend(RecommendRequest(5, user=next(iter(service.snapshot.users)))))
+    service.close()
+    run = shutil.copytree(runs("knn"), tmp_path / "older")
+    write_json(run / "encoders" / folder.name / "encoder.json", facts | {"identity": "another@0"})
+    manifest = read_json(run / "manifest.json")
+    digests = {name: found for name, found in folder_digests(run).items() if name != "manifest.json"}
+    write_json(run / "manifest.json", manifest | {"files": digests})
+    older = opened(run, state="older-shop")
+    older.warm_up()
+    assert "items cannot be added" in caplog.text and "fit again" in caplog.text
+    assert ids(older.recommend(RecommendRequest(5, user=next(iter(older.snapshot.users))))) == before

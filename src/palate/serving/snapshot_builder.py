@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from palate.contracts import Matcher
-from palate.core.errors import ConfigError
+from palate.core.errors import ConfigError, PalateError
 from palate.core.files import read_json
 from palate.core.shared_copy import shared_copy
 from palate.features.store import FeatureStore
@@ -24,6 +25,8 @@ from palate.serving.snapshot import MAIN, ModelSnapshot, ServedModel, run_finger
 from palate.training.deployment import deployment_of
 from palate.training.manifest import erased_rows
 from palate.training.saving import restore
+
+LOG = logging.getLogger("palate.serving")
 
 WARM_UP_ITEMS = 4
 """Items that the warm-up encodes again: a single one may lack what others have."""
@@ -128,7 +131,11 @@ def warm_up(snapshot: ModelSnapshot) -> None:
     """Load and compute what the first requests, or the first added item, would wait for."""
     content, ids = snapshot.content.with_store(FeatureStore(None)), snapshot.ids[:WARM_UP_ITEMS]
     unchanged = CatalogUpdate(ids, [{}] * len(ids), [None] * len(ids), np.zeros(len(ids), bool), snapshot.added_at)
-    apply_update(snapshot.items, content, snapshot.features, snapshot.rows, unchanged)
+    try:
+        apply_update(snapshot.items, content, snapshot.features, snapshot.rows, unchanged)
+    except PalateError as error:
+        # lists need no encoder: a run whose encoders are not installed, or are of another version, is served
+        LOG.warning("items cannot be added to the run %s: %s", snapshot.run, error)
     snapshot.stats.precompute()
 
 
