@@ -52,7 +52,7 @@ Overwrite = Annotated[
 
 
 def set_threads(number: int | None) -> int | None:
-    """Limit the threads of numeric libraries; these are not imported yet, or are told.
+    """Limit the threads of numeric libraries: by the environment before they are imported, torch also afterwards.
 
     Args:
         number: value of ``--threads``; None leaves them as they are.

@@ -46,7 +46,7 @@ class DataError(PalateError):
 
 
 class EmptyPartError(DataError):
-    """A part of a split in which nobody is asked about."""
+    """A part of a split has no questions to judge a model by."""
 
 
 class FeatureError(PalateError):

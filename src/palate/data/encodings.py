@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 from pathlib import Path
+from typing import IO, cast
 
 from palate.data.regular_file import check_regular
 
@@ -12,30 +13,39 @@ _CHUNK, _LIMIT = 1 << 20, 1 << 28
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
-def likely_encoding(path: Path) -> str:
+def likely_encoding(path: Path, limit: int = _LIMIT) -> str:
     """``utf-8`` where the file is that; else ``utf-16`` by its mark, ``cp1252``, or ``latin-1``, which reads any bytes.
 
     Args:
-        path: a file of text, maybe packed by gzip; its first 256 MiB are looked at.
+        path: a file of text, maybe packed by gzip.
+        limit: bytes from its start that are looked at.
 
     Raises:
         DataError: for a pipe or device.
         OSError: if the file cannot be read.
     """
     check_regular(path)
-    decoders = {name: codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252")}
-    with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as handle:
-        for start in range(0, _LIMIT, _CHUNK):
-            chunk = handle.read(_CHUNK)
-            if start == 0:
-                for mark, name in _MARKS:
-                    if chunk.startswith(mark):
-                        return name
-            for name, decoder in list(decoders.items()):
-                try:
-                    decoder.decode(chunk, final=not chunk)
-                except UnicodeDecodeError:
-                    del decoders[name]
-            if not chunk or not decoders:
-                break
-    return next(iter(decoders), "latin-1")
+    with _open(path) as handle:
+        start = handle.read(2)
+    found = next((name for mark, name in _MARKS if start == mark), None)
+    return found or next((name for name in ("utf-8", "cp1252") if _decodes(path, name, limit)), "latin-1")
+
+
+def _decodes(path: Path, encoding: str, limit: int) -> bool:
+    """Whether the first bytes of a file are text of an encoding; a character that the limit cuts is none."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with _open(path) as handle:
+            for start in range(0, limit, _CHUNK):
+                chunk = handle.read(min(_CHUNK, limit - start))
+                decoder.decode(chunk, final=not chunk)
+                if not chunk:
+                    break
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _open(path: Path) -> IO[bytes]:
+    packed = path.name.lower().endswith(".gz")
+    return cast(IO[bytes], gzip.open(path)) if packed else open(path, "rb")

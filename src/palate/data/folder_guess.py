@@ -19,7 +19,7 @@ from palate.data.tables import ENDINGS, JSON_ENDINGS, read_table
 from palate.data.times import looks_like_time
 
 MAX_TABLES = 30
-_START_BYTES = 8 << 20
+_START_BYTES, _HEADER_BYTES = 8 << 20, 1 << 16
 _LISTED = 12
 _ROWS = 20_000
 """Rows of a table that are compared."""
@@ -119,11 +119,12 @@ def _user_and_times(events: pl.DataFrame, item: str) -> tuple[str | None, tuple[
     return max(several, key=lambda column: several[column]) if several else None, times
 
 
-def guess_encoding(path: Path) -> str | None:
+def guess_encoding(path: Path, limit: int | None = None) -> str | None:
     """The likely encoding of a table of comma-separated or similar text that is not UTF-8; None for any other.
 
     Args:
         path: the table.
+        limit: bytes from its start that are looked at; as many as :func:`likely_encoding` reads by default.
 
     Raises:
         DataError: for a pipe or device.
@@ -132,7 +133,7 @@ def guess_encoding(path: Path) -> str | None:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((*JSON_ENDINGS, ".parquet")):
         return None
-    found = likely_encoding(path)
+    found = likely_encoding(path) if limit is None else likely_encoding(path, limit)
     return None if found == "utf-8" else found
 
 
@@ -184,7 +185,8 @@ def _columns(path: Path) -> list[str]:
             if name.endswith(JSON_ENDINGS):
                 first = json.loads(handle.readline(1 << 20))
                 return list(first) if isinstance(first, dict) else []
-            encoding = guess_encoding(path)
+            # only the header is needed, and folders are recognised at every load
+            encoding = guess_encoding(path, _HEADER_BYTES)
             if encoding is not None:
                 start = handle.read(_START_BYTES).decode(encoding, errors="ignore")
                 handle = io.BytesIO(start.removeprefix("\ufeff").encode())

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from palate.core.errors import DataError
+from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.id_columns import unify_ids
 from palate.data.id_spelling import parse_id_types
@@ -132,9 +133,7 @@ def items_with(data: Dataset, key: str, columns: Sequence[str] = ()) -> pl.DataF
         key: name of the column of ids.
         columns: names of the others.
     """
-    frame = data.items.frame.with_columns(data.items.ids.ids.alias(key))
-    absent = [pl.lit(None, pl.String).alias(column) for column in columns if column not in frame.columns]
-    return frame.with_columns(absent).select(key, *(column for column in columns if column != key))
+    return _with_ids(data.items, key, columns)
 
 
 def users_with(data: Dataset, key: str, columns: Sequence[str]) -> pl.DataFrame:
@@ -145,6 +144,10 @@ def users_with(data: Dataset, key: str, columns: Sequence[str]) -> pl.DataFrame:
         key: name of the column of ids.
         columns: names of the others.
     """
-    frame = data.users.frame.with_columns(data.users.ids.ids.alias(key))
+    return _with_ids(data.users, key, columns)
+
+
+def _with_ids(catalog: Catalog, key: str, columns: Sequence[str]) -> pl.DataFrame:
+    frame = catalog.frame.with_columns(catalog.ids.ids.alias(key))
     absent = [pl.lit(None, pl.String).alias(column) for column in columns if column not in frame.columns]
     return frame.with_columns(absent).select(key, *(column for column in columns if column != key))
