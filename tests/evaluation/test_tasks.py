@@ -70,7 +70,7 @@ class Echo(Generator):
 
     name = "echo"
     Config = ModelConfig
-    kinds = ("text",)
+    kinds = ("title",)
 
     def generate(self, requests, *, seed=0):
         self.seen = getattr(self, "seen", 0) + len(requests)

@@ -330,7 +330,7 @@ def test_errors_do_not_name_files(api, monkeypatch):
 class Echo(Generator):
     """Repeats the titles of the request; counts how often it is made."""
 
-    name, kinds = "echo", ("text", "mixed")
+    name, kinds = "echo", ("title", "cover")
     made: ClassVar[int] = 0
 
     def __init__(self):
@@ -341,9 +341,9 @@ class Echo(Generator):
         return [
             Generated(
                 f"{request.item['title']}, {len(request.history)} liked, {request.prompt}, seed {seed}",
-                b"\x89PNG" if request.kind == "mixed" else None,
-                {"model": self.name},
-                {"length": float("nan")},
+                b"\x89PNG" if request.kind == "cover" else None,
+                provenance={"model": self.name},
+                scores={"length": float("nan")},
             )
             for request in requests
         ]
@@ -352,7 +352,7 @@ class Echo(Generator):
 def test_generation_without_a_generator_says_so(api):
     client = api()
     first = ids(client.post("/v1/recommend", json={"k": 1}))[0]
-    body = is_problem(client.post("/v1/generate", json={"kind": "text", "item": first}), 422, "no generator")
+    body = is_problem(client.post("/v1/generate", json={"kind": "title", "item": first}), 422, "no generator")
     assert "palate.generators" in body["hint"]
 
 
@@ -361,20 +361,20 @@ def test_a_generator_is_made_once_and_seeded_by_the_request(api, monkeypatch):
     monkeypatch.setattr(Echo, "made", 0)
     client = api()
     first = ids(client.post("/v1/recommend", json={"k": 2}))
-    request = {"kind": "text", "item": first[0], "history": [first[1]], "prompt": "short", "seed": 7}
+    request = {"kind": "title", "item": first[0], "history": [first[1]], "prompt": "short", "seed": 7}
     content = client.post("/v1/generate", json=request).json()
     assert content["text"].endswith("1 liked, short, seed 7") and content["provenance"] == {"model": "echo"}
     assert content["image"] is None and content["generator"] == "echo" and content["scores"] == {"length": None}
-    mixed = client.post("/v1/generate", json={"kind": "mixed", "item": first[0]}).json()
+    mixed = client.post("/v1/generate", json={"kind": "cover", "item": first[0]}).json()
     assert base64.b64decode(mixed["image"]) == b"\x89PNG" and mixed["text"].endswith("0 liked, None, seed 0")
     assert Echo.made == 1
     for request, status, words in (
-        ({"kind": "image", "item": first[0]}, 422, "echo: text, mixed"),
-        ({"kind": "text", "item": first[0], "generator": "eco"}, 422, "did you mean echo"),
-        ({"kind": "image", "item": first[0], "generator": "echo"}, 422, "does not generate"),
+        ({"kind": "banner", "item": first[0]}, 422, "echo: title, cover"),
+        ({"kind": "title", "item": first[0], "generator": "eco"}, 422, "did you mean echo"),
+        ({"kind": "banner", "item": first[0], "generator": "echo"}, 422, "does not generate"),
         ({"kind": "picture", "item": first[0]}, 422, "body.kind"),
-        ({"kind": "text", "item": "nothing"}, 404, "no such item"),
-        ({"kind": "text", "item": first[0], "history": ["nothing"]}, 422, "no such item"),
+        ({"kind": "title", "item": "nothing"}, 404, "no such item"),
+        ({"kind": "title", "item": first[0], "history": ["nothing"]}, 422, "no such item"),
     ):
         is_problem(client.post("/v1/generate", json=request), status, words)
 
@@ -391,8 +391,8 @@ def test_a_generator_is_made_once_and_seeded_by_the_request(api, monkeypatch):
         ("/v1/events", {"events": [{"user": "a", "item": "b", "kind": "like"}]}, "type"),
         ("/v1/events", {"events": [{"user": "a", "item": "b", "key": "e"}]}, "event_id"),
         ("/v1/events", {"events": [{"user": "a", "item": "b", "time": 0}]}, "timestamp"),
-        ("/v1/generate", {"kind": "text", "item": "a", "liked": []}, "history"),
-        ("/v1/generate", {"kind": "text", "item": "a", "wish": "b"}, "prompt"),
+        ("/v1/generate", {"kind": "title", "item": "a", "liked": []}, "history"),
+        ("/v1/generate", {"kind": "title", "item": "a", "wish": "b"}, "prompt"),
     ],
 )
 def test_a_key_of_an_earlier_version_is_refused_by_naming_the_new_one(api, path, body, new):

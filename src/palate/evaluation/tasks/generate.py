@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -59,13 +59,14 @@ class GenerateTask(Task[Generator]):
         frame, requests = data.items.frame, []
         for row in range(min(len(queries), MAX_REQUESTS)):
             history = [frame.row(int(item), named=True) for item in queries.users.history[row][-20:]]
-            requests.append(GenerationRequest("text", frame.row(int(queries.relevant[row][0]), named=True), history))
+            item = frame.row(int(queries.relevant[row][0]), named=True)
+            requests.append(GenerationRequest("explanation", item, history))
         return GenerationQueries(tuple(requests))
 
     def judge(self, model: Generator, data: Dataset, questions: GenerationQueries) -> Judgement:
         """Generate for every request, a batch at a time, and let the scorers judge."""
-        kind = "text" if "text" in model.kinds else model.kinds[0]
-        requests = [GenerationRequest(kind, one.item, one.history, one.prompt) for one in questions.requests]
+        kind = "explanation" if "explanation" in model.kinds else model.kinds[0]
+        requests = [replace(one, kind=kind) for one in questions.requests]
         started = time.perf_counter()
         made = [
             one
@@ -73,7 +74,7 @@ class GenerateTask(Task[Generator]):
             for one in model.generate(requests[start : start + BATCH], seed=start)
         ]
         seconds = time.perf_counter() - started
-        values: dict[str, list[float]] = {"answered": [float(bool(one.text or one.image)) for one in made]}
+        values: dict[str, list[float]] = {"answered": [float(bool(one.text or one.image or one.video)) for one in made]}
         for scorer in model.scorers():
             for at, (request, one) in enumerate(zip(requests, made)):
                 for name, value in scorer.score(request.item, request.history, one).items():

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from palate.contracts import ContentKind
 from palate.serving.database import MAX_ID_LENGTH
 
 MAX_K, MAX_BATCH, MAX_EVENTS = 200, 100, 1000
@@ -269,7 +270,7 @@ class GenerateBody(Body):
 
     renamed = {"liked": "history", "wish": "prompt"}
 
-    kind: Literal["text", "image", "mixed"]
+    kind: ContentKind
     item: Annotated[Id, Field(description="item id")]
     user: Id | None = None
     history: Annotated[History | None, Field(description=HISTORY)] = None

@@ -121,12 +121,23 @@ class ErasedUser(BaseModel):
     )
 
 
+class EvidenceValue(BaseModel):
+    """A value that the content says or shows, and where it stands."""
+
+    source: str = Field(description="item, history, user, catalog or document")
+    id: str
+    column: str
+    value: str
+
+
 class GeneratedContent(BaseModel):
-    """Generated text, image (base64), or both."""
+    """Generated text, image or clip (base64), or several of them."""
 
     generator: str
     text: str | None
     image: str | None
+    video: str | None
+    evidence: list[EvidenceValue] = Field(description="what the content says or shows")
     provenance: dict[str, str]
     scores: dict[str, float | None]
 

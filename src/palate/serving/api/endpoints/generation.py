@@ -34,8 +34,17 @@ def generate(body: bodies.GenerateBody, request: Request) -> Response:
         {
             "generator": name,
             "text": content.text,
-            "image": None if content.image is None else base64.b64encode(content.image).decode(),
+            "image": _base64(content.image),
+            "video": _base64(content.video),
+            "evidence": [
+                {"source": one.source, "id": one.id, "column": one.column, "value": str(one.value)}
+                for one in content.evidence
+            ],
             "provenance": dict(content.provenance),
             "scores": dict(content.scores),
         }
     )
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()

@@ -1,0 +1,1 @@
+"""Banners, cards and stories from an item's own picture and words."""

@@ -1,0 +1,1 @@
+"""Whether a text says only what is known: claims, their check, and repair."""

@@ -1,0 +1,1 @@
+"""Prompts: templates, worked examples, token budgets, answers cut out of completions."""
