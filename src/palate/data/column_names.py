@@ -91,6 +91,12 @@ ATTRIBUTE_NAMES = frozenset(
         "topic topics subcategory department manufacturer maker vendor seller ingredients features "
     )
 )
+MEASURE_NAMES = frozenset(
+    _words(
+        "price prices cost costs msrp amount discount rabatt revenue budget salary income weight height width depth "
+        "length runtime duration pages preis prix precio prezzo preço cena цена fiyat prijs pris gewicht poids peso "
+    )
+)
 CODE_NAMES = frozenset(_words("id ids code codes no nr number num key zip zipcode postcode sku upc ean gtin isbn "))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
@@ -156,6 +162,16 @@ def is_text_name(name: str) -> bool:
     if squash(name) in TEXT_NAMES:
         return True
     return bool(words & TEXT_NAMES) and not words & ATTRIBUTE_NAMES
+
+
+def is_measure_name(name: str) -> bool:
+    """Whether a name is one of amounts: ``price``, ``net_weight``, but not ``price_class``.
+
+    Args:
+        name: of a column.
+    """
+    words = name_words(name)
+    return bool(words) and words[-1] in MEASURE_NAMES
 
 
 def is_known_name(name: str) -> bool:

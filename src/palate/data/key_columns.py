@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from palate.data.column_names import ROLE_NAMES, find_role, is_code_name, squash
+from palate.data.column_names import ROLE_NAMES, find_role, is_code_name, is_known_name, squash
 
 _SAMPLE = 5000
 _ALIKE, _ENOUGH = 0.95, 0.5
@@ -57,6 +57,17 @@ def find_key(
         return found
     shared = [c for c in named if c in log.columns]
     return ((shared or named)[0], None) if named else None
+
+
+def is_among(name: str, values: pl.Series) -> bool:
+    """Whether the name of a column is one of the ids of another table, and no usual name.
+
+    Args:
+        name: of a column.
+        values: ids.
+    """
+    ids = None if is_known_name(name) else _spelled(values)
+    return ids is not None and bool((ids == name).any())
 
 
 def _best(
