@@ -16,8 +16,9 @@ from palate.data.interactions import CONTEXT, ROLES
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS
 from palate.data.key_columns import find_key
+from palate.data.role_numbers import role_numbers
 from palate.data.time_of_day import CLOCK_WORDS, clock_seconds, is_clock, is_duration, is_whole_days, may_be_time
-from palate.data.times import cast_or_null, looks_like_time, read_times, reject_rows
+from palate.data.times import looks_like_time, read_times, reject_rows
 
 TIME_FORMAT = "time_format"
 """Key beside the roles of a log: how its times are written."""
@@ -218,9 +219,16 @@ def type_log(
     for role in ("rating", "weight", "propensity"):
         if role in roles:
             values = frame[roles[role]]
-            numbers = cast_or_null(values, pl.Float64())
+            numbers, respelled = role_numbers(values)
             bad = (numbers.is_null() & values.is_not_null()) | numbers.is_nan() | numbers.is_infinite()
-            reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file)
+            hint = (
+                f"write a number, or empty the cell; in palate.yaml absent: [...] lists words for no value, and "
+                f"interactions: {{{role}: null}} says that the column is no {role}"
+            )
+            reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file, hint)
+            if respelled:
+                message = f"texts such as {values.drop_nulls()[0]!r} are read as {numbers.drop_nulls()[0]:g}"
+                issues.append(DataIssue("number_in_text", "note", message, None, (), roles[role]))
             typed[roles[role]] = numbers
     return [values.alias(name) for name, values in typed.items()], issues
 
