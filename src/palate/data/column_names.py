@@ -33,9 +33,10 @@ purchase_date purchase_ts order_date order_time ordered_at order_ts day review_t
 rating_time click_time clicked_at click_date view_time viewed_at watched_at watch_time played_at listened_at
 read_at visited_at visit_time visit_date invoice_date transaction_date transaction_time t_dat bought_at buy_time
 occurred_at logged_at log_time server_time unix_time unix_timestamp epoch utc_time time_stamp interaction_time
-submission_date posted_at paid_at time_ms timestamp_ms event_date_time time_local date_added date_created date_posted
-datum bestelldatum kaufdatum zeitpunkt zeitstempel zeit fecha fecha_compra fecha_pedido date_achat date_commande
-data_acquisto data_compra horodatage
+transaction_dt submission_date posted_at paid_at time_ms timestamp_ms event_date_time
+time_local date_added date_created date_posted datum bestelldatum
+kaufdatum zeitpunkt zeitstempel zeit fecha fecha_compra fecha_pedido
+date_achat date_commande data_acquisto data_compra horodatage
 """
 
 
@@ -106,6 +107,7 @@ ATTRIBUTE_NAMES = frozenset(
         "topic topics subcategory department manufacturer maker vendor seller ingredients features "
     )
 )
+_MEASURES = frozenset(_words("count counts number num length lenght len qty quantity id ids url score rating"))
 MEASURE_NAMES = frozenset(
     _words(
         "price prices cost costs msrp amount discount rabatt revenue budget salary income weight height width depth "
@@ -184,7 +186,7 @@ def is_text_name(name: str) -> bool:
     words = set(name_words(name))
     if squash(name) in TEXT_NAMES:
         return True
-    return bool(words & TEXT_NAMES) and not words & ATTRIBUTE_NAMES
+    return bool(words & TEXT_NAMES) and not words & (ATTRIBUTE_NAMES | _MEASURES)
 
 
 def is_measure_name(name: str) -> bool:

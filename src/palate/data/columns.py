@@ -239,9 +239,9 @@ def _likely(frame: pl.DataFrame, role: str, names: list[str]) -> list[str]:
     A column that is empty is passed over where another has values; a duration, or a time of day beside a date, is no
     time.
     """
-    if role in ("user", "item"):
-        filled = [c for c in names if frame[c].null_count() <= _HALF_EMPTY * len(frame)]
-        return [*filled, *(c for c in names if c not in filled)]
+    if role not in ("user", "item", "time"):
+        return names
+    names = sorted(names, key=lambda c: frame[c].null_count() > _HALF_EMPTY * len(frame))
     if role != "time":
         return names
     fit = [c for c in names if may_be_time(frame[c])]
@@ -295,8 +295,9 @@ def errors_from(file: str | None) -> Iterator[None]:
 
 
 def _headless(frame: pl.DataFrame) -> str:
-    """A hint for a table whose first line may be a row: no name is a usual one."""
-    odd = not any(map(is_known_name, frame.columns))
+    """A hint for a table whose first line may be a row: a name has digits, and none is a usual one."""
+    digits = any(sign.isdigit() for column in frame.columns for sign in column)
+    odd = digits and not any(map(is_known_name, frame.columns))
     return ", or write header: none if the first line is a row" if odd else ""
 
 

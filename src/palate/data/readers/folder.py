@@ -136,9 +136,13 @@ def _with_guessed_files(path: Path, settings: dict[str, Any]) -> tuple[dict[str,
     if has_table(path, settings, "items") and has_table(path, settings, "interactions"):
         return settings, ()
     found = guess_tables(folder_columns(path))
-    missing = {name: file.name for name, file in found.items() if not has_table(path, settings, name)}
-    filled = {name: {**(settings.get(name) or {}), "file": file} for name, file in missing.items()}
-    return settings | filled, tuple(f"{name}: table is {file!r}" for name, file in missing.items())
+    missing = {
+        name: [file.name for file in files] for name, files in found.items() if not has_table(path, settings, name)
+    }
+    filled = {name: {**(settings.get(name) or {}), "file": files} for name, files in missing.items()}
+    return settings | filled, tuple(
+        f"{name}: table is {', '.join(map(repr, files))}" for name, files in missing.items()
+    )
 
 
 def _positive(options: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> Any:
