@@ -7,11 +7,12 @@ import polars as pl
 from palate.data.column_kinds import ABSENT, guess_column
 from palate.data.column_names import is_measure_name
 from palate.data.content_table import LISTED, ContentTable
-from palate.data.media_values import MEDIA
+from palate.data.media_values import ADDRESS, MEDIA
 from palate.data.numbers_in_text import number_column
 from palate.data.text_values import literal_column
 
 NEARLY_DISTINCT = 0.95
+_FIELD_OF_MEDIA = "is carried but not used: media inside other fields are not read; give them a column of their own"
 
 
 def read_attribute(out: ContentTable, column: str, form: str) -> None:
@@ -103,7 +104,9 @@ def _read_struct(out: ContentTable, column: str) -> None:
         guess = guess_column(values, name.rpartition(".")[2])
         if guess.kind is None:
             out.note("column_unused", f"is carried but not used: {guess.reason}", name)
-        elif guess.kind in MEDIA or guess.kind == "text":
+        elif guess.kind in MEDIA:
+            out.note("column_unused", _FIELD_OF_MEDIA, name, severity="warning")
+        elif guess.kind == "text":
             out.kinds[name] = "attributes"
             _finish_attribute(out, name)
         else:
@@ -120,7 +123,14 @@ def _read_lists(out: ContentTable, column: str) -> None:
     fields = {f"{column}.{one.name}": lists.list.eval(pl.element().struct.field(one.name)) for one in inner.fields}
     flat = {name: values.alias(name) for name, values in fields.items() if not values.dtype.inner.is_nested()}  # type: ignore[attr-defined]
     out.frame = out.frame.drop(column).with_columns(flat.values())
-    out.kinds |= dict.fromkeys(flat, "attributes")
+    for name, values in flat.items():
+        texts = values.list.explode().drop_nulls() if values.dtype == pl.List(pl.String) else None
+        if texts is not None and len(texts) and float(texts.str.contains(ADDRESS).mean() or 0.0) >= 0.9:  # type: ignore[arg-type]
+            out.note("column_unused", "is carried but not used: it holds addresses, which are not read", name)
+        elif guess_column(values, name.rpartition(".")[2]).kind in MEDIA:
+            out.note("column_unused", _FIELD_OF_MEDIA, name, severity="warning")
+        else:
+            out.kinds[name] = "attributes"
     out.note("struct_fields", f"one attribute for each of its fields: {', '.join(flat) or 'none'}", column)
 
 

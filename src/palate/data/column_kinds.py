@@ -102,6 +102,8 @@ def _list(values: pl.Series, name: str) -> ColumnGuess:
     if inner == pl.String:
         firsts = present_texts(values.cast(pl.List(pl.String)).list.drop_nulls().list.first().alias(name))
         kind = _media(firsts, name) if len(firsts) else None
+        if kind is None and len(firsts) and _share(firsts.str.contains(ADDRESS)) >= NEARLY_ALL:
+            return ColumnGuess(None, reason="it holds addresses, which are not read")
         return kind or ColumnGuess("attributes")
     if inner == pl.Binary:
         return ColumnGuess(media_kind_of_name(name) or "image")

@@ -57,6 +57,8 @@ def write_settings(data: str | Path, overwrite: bool = False) -> Path:
     file = folder / SETTINGS
     if not folder.is_dir():
         raise DataError("no such folder", file=folder)
+    if file.is_dir():
+        raise DataError("is a folder, not a file of settings", file=file)
     if file.exists() and not overwrite:
         raise DataError("there is a palate.yaml already", file=file, hint="--overwrite replaces it")
     layout = recognise(folder)

@@ -25,6 +25,7 @@ from palate.data.readers.shared.tables import (
     external_log,
     query_table,
     read_relations,
+    relation_columns,
     relation_table,
     search_table,
 )
@@ -66,8 +67,10 @@ class PlainFolder:
         with errors_from(str(path / SETTINGS)):
             parse_id_types(wish := options.get("ids") or settings.get("ids"))
         relation_ids = []
-        if "relations" in tables and ends.get("source", "source") in tables["relations"].frame.columns:
-            column = ends.get("source", "source")
+        if "relations" in tables:
+            ends = relation_columns(tables["relations"].frame.columns, ends)
+        if "relations" in tables and ends["source"] in tables["relations"].frame.columns:
+            column = ends["source"]
             relation_ids = [IdColumn(tables["relations"].spelled(column), "relations", str(files["relations"]), False)]
         data = Dataset.from_frames(
             tables["items"],
