@@ -55,6 +55,8 @@ CLOCK_ONLY = r"^\s*\d{1,2}:\d{2}"
 _ZONE = r"(?i)\s*(?:\bUTC|\bGMT|\bZ)(?:[+]0+)?$"
 _MILLI, _MICRO, _NANO = 10**11, 10**14, 10**17
 _EXCEL_EPOCH, DAY, _PIVOT = 25_569, 86_400, 70
+_CYCLES = (6, 7, 11, 12, 23, 24, 30, 31)
+"""Largest number of a day of the week, a month, an hour and a day of the month."""
 _1973, _1980, _YEAR_1000 = 10**8, 315_532_800, -30_610_224_000
 
 
@@ -265,7 +267,7 @@ def _small_numbers(known: pl.Series, low: float, high: float, whole: bool) -> tu
         if not known.dtype.is_float() or not whole or len(known) < 2 or not (known % step == 0).all():
             return "", ""
         return "", "all times end in zeros: a spreadsheet may have shortened them, as 1.60946E+09"
-    if low >= 0 and high <= 31 and len(known) >= 20:
+    if low in (0, 1) and high in _CYCLES and len(known) >= 20:
         return "a counter", (
             f"values from {low:g} to {high:g} may be hours or days of the week or month, which are no times; they are "
             "taken as a counter"
