@@ -17,7 +17,7 @@ from palate.serving.api.ids import clean_id, item_id, user_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.batches import each, raise_faults
-from palate.serving.events import Event
+from palate.serving.events import DuplicateKeyError, Event
 from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["users"])
@@ -45,7 +45,16 @@ def log_events(body: bodies.EventsBody, request: Request, idempotency_key: Idemp
     events, faults = each(rows, lambda row: _event(service, row[1], row[0], idempotency_key))
     if faults:
         raise_faults({**service.event_faults(events), **faults}, len(events))
-    places, duplicates = service.log_events([event for event in events if event is not None])
+    try:
+        places, duplicates = service.log_events([event for event in events if event is not None])
+    except DuplicateKeyError as error:
+        if idempotency_key is None or any(event.event_id is not None for event in body.events):
+            raise
+        raise DuplicateKeyError(
+            "this Idempotency-Key was sent before, with other events",
+            key=idempotency_key,
+            hint="give each request a key of its own",
+        ) from error
     return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
