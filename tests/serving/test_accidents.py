@@ -5,13 +5,15 @@ import os
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 
 import pytest
 
 import palate
-from palate.core.errors import ArtefactError
+from palate.core.errors import ArtefactError, MissingDependencyError
 from palate.serving import availability
 from palate.serving.availability import Availability, DatabaseUnavailable
+from palate.serving.content_similarity import shares_space
 from palate.serving.events import Event
 from palate.serving.requests import RecommendRequest
 
@@ -156,3 +158,29 @@ def test_all_events_of_a_user_are_erased_in_several_transactions(opened, monkeyp
     assert service.erase_user("ada").events == 7 and service.events.for_user("ada") == []
     assert len(service.events.for_user("ben")) == 7
     assert len(writes) == 4, "other writers come in between"
+
+
+@pytest.mark.parametrize("fault", [ArtefactError("of another version"), MissingDependencyError("none", "minilm")])
+@pytest.mark.parametrize(("broken", "told"), [(("image",), False), (("text", "image"), True)])
+def test_words_are_found_without_encoders(opened, monkeypatch, caplog, fault, broken, told):
+    """Also where only the encoder of pictures is missing, which a text does not need."""
+    service = opened()
+    snapshot = service.snapshot
+    encoders, plan = snapshot.content.encoders, snapshot.content.plan
+
+    class Partly(dict):
+        def __getitem__(self, name):
+            if plan[name][0] in broken:
+                raise fault
+            return encoders[name]
+
+    monkeypatch.setattr(snapshot, "content", replace(snapshot.content, encoders=Partly.fromkeys(encoders)))
+    title = snapshot.stats.titles[3]
+    for _ in range(3):
+        response = service.recommend(RecommendRequest(5, text=title))
+        assert response.items[0].title == title and response.source == "match"
+        assert any("by its words alone" in note for note in response.notes) is told
+    assert caplog.text.count("words alone") == (1 if told else 0)
+    assert not shares_space(snapshot)
+    with pytest.raises(type(fault)):
+        service.recommend(RecommendRequest(5, image=b"x"))

@@ -192,7 +192,8 @@ class Database:
         try:
             self.query(sql.select(sql.literal(1)))
             if self.writes.reason is not None:
-                self.write(try_to_write)
+                # an empty transaction succeeds on a full disk; a server that has none stops by itself
+                self.write(try_to_write if self.is_local else lambda connection: None)
         except DatabaseUnavailable as error:
             return error.message
         return None
