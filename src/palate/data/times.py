@@ -350,8 +350,8 @@ def _slashed(text: pl.Series) -> TimeColumn:
     rest = text.str.replace(_SLASHED, "").str.replace(r"^[ ,T]+", " ")
     short = year.str.zfill(2)
     past = short.cast(pl.Int64) >= _PIVOT
-    century = pl.when(year.str.len_chars() > 2).then(year).when(past).then(pl.lit("19") + short)
-    century = century.otherwise(pl.lit("20") + short)
+    long = year.str.len_chars() > 2
+    century = pl.when(long).then(year).when(past).then(pl.lit("19") + short).otherwise(pl.lit("20") + short)
     months, days = (first, second) if month_first else (second, first)
     parts = pl.DataFrame({"y": pl.select(century).to_series(), "m": months, "d": days, "rest": rest})
     iso = parts.select(
