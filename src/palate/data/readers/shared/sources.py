@@ -69,7 +69,7 @@ def read_tables(folder: Path, settings: Mapping[str, Any], absent: Sequence[str]
     Raises:
         DataError: naming the file: there are no items or interactions, or a table cannot be read.
     """
-    tables, files, notes, read = {}, {}, list[str](), list[Path]()
+    tables, files, notes, read = dict[str, SourceTable](), dict[str, Path](), list[str](), list[Path]()
     item_paths = list[Path]()
     words = settings.get("absent") if absent is None else absent
     for name in TABLES:
