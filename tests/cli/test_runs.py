@@ -503,3 +503,12 @@ def test_threads_are_limited(kin_run, ask, monkeypatch):
         assert torch.get_num_threads() == 1 and {os.environ[name] for name in names} == {"1"}
     finally:
         torch.set_num_threads(before)
+
+
+def test_lists_are_never_written_over_the_data_or_the_run(shop, vbpr_run, call, tmp_path):
+    for target in (next(shop.glob("items.*")), vbpr_run / "users.parquet"):
+        before = target.read_bytes() if target.exists() else None
+        if before is not None:
+            with pytest.raises(ArtefactError, match="is a file of the"):
+                call("recommend", vbpr_run, "--all", "--out", target, "--overwrite")
+            assert target.read_bytes() == before

@@ -30,7 +30,9 @@ TINY = {
 }
 VECTORS = {"text": "tfidf", "image": "image_stats", "audio": "logmel?bands=8&seconds=0.25"}
 """For systems that learn from vectors."""
-SMALL = {"dim": 16, "width": 8, "layers": 1, "epochs": 1, "batch_size": 16, "lr": 3e-3, "patience": 50}
+SMALL = {
+    "dim": 16, "width": 8, "layers": 1, "epochs": 1, "batch_size": 16, "lr": 3e-3, "patience": 50, "region_encoder": "",
+}  # fmt: skip
 
 
 def readers(name: str) -> dict[str, str]:

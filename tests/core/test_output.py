@@ -145,3 +145,12 @@ def test_vectors_are_kept_in_the_cache_and_by_data(home, monkeypatch):
     (home / "link").symlink_to("a")
     assert vectors_folder("a") == vectors_folder(home / "link") != vectors_folder("b")
     assert vectors_folder("a").parent == home / "elsewhere" / "vectors"
+
+
+@pytest.mark.parametrize("folder", ["~", "~/run", "~nobody/run"])
+def test_a_tilde_that_no_shell_replaced_is_refused(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtefactError, match="~ was not replaced") as caught:
+        check_not_protected(folder)
+    assert "./~" in caught.value.hint and not any(tmp_path.iterdir())
+    check_not_protected(f"./{folder}")

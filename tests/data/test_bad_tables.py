@@ -55,7 +55,7 @@ REFUSED = {
     "quote never closed": (b'id,a\n1,b\n2,"c\n3,d\n', "t.csv", "never closed", 2),
     "text after quote": (b'id,a\n1,"b"c\n2,d\n', "t.csv", "broken quotes", 1),
     "repeated column": (b"id,a,a\n1,2,3\n", "t.csv", "two columns", None),
-    "carriage returns only": (b"id,a\r1,2\r3,4\r", "t.csv", "carriage return", None),
+    "carriage returns beside line feeds": (b"id,a\r1,2\r3,4\r\n5,6\n", "t.csv", "carriage return", None),
     "a zip": (b"PK\x03\x04" + b"x" * 50, "t.csv", "zip or Excel", None),
     "a pickle": (b"\x80\x04\x95" + b"x" * 50, "t.csv", "pickle", None),
     "a picture": (b"\x89PNG\r\n\x1a\n", "t.csv", "picture", None),

@@ -4,6 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,9 @@ def test_columns_without_usual_names_are_told_by_values(tmp_path):
     (tmp_path / "Artikel.csv").write_bytes(items.encode("cp1252"))
     (tmp_path / "Bestellungen.csv").write_bytes(log.encode("cp1252"))
     text = propose_settings(tmp_path)
-    assert "interactions: {file: Bestellungen.csv, item: Artikelnummer, user: Kundennummer, time: Bestelldatum}" in text
+    written = yaml.safe_load(text)["interactions"]
+    assert written["item"] == "Artikelnummer"
+    assert (written["user"], written["time"]) == ("Kundennummer", "Bestelldatum")
     (tmp_path / "palate.yaml").write_text(text)
     data = palate.load(tmp_path)
     assert data.positives.times is not None and len(data.users.ids) == 5

@@ -97,3 +97,97 @@ def test_labels_of_1_and_2_are_not_taken_for_dislike():
 def test_words_of_refusal_in_a_label_are_counted(yes, no):
     (issue,) = [issue for issue in data_of(clicked=[yes, no, no, yes]).issues if issue.code == "negative_events"]
     assert issue.count == 2 and no in issue.message and f"positive: {{event: [{yes}]}}" in issue.hint
+
+
+@pytest.mark.parametrize("column, values, count", [
+    ("returned", [0, 0, 1, 0], 1),
+    ("is_hate", [False, True, True, False], 2),
+    ("skipped", ["true", "false", "false", "true"], 2),
+    ("deleted_at", ["2020-01-01", None, None, None], 1),
+    ("disliked", ["no", "yes", "no", "no"], 1),
+    ("order_status", ["delivered", "canceled", "refunded", "delivered"], 2),
+    ("status", ["wc-completed", "wc-failed", "wc-completed", "wc-completed"], 1),
+    ("Zustand", ["bezahlt", "storniert", "bezahlt", "Retoure"], 2),
+    ("estado", ["compra", "devolución", "compra", "compra"], 1),
+    ("statut", ["payé", "annulé", "payé", "remboursé"], 2),
+    ("状态", ["已付款", "退款", "已付款", "已付款"], 1),
+])  # fmt: skip
+def test_columns_without_a_role_that_speak_of_dislike_are_warned_of(column, values, count):
+    data = data_of(**{column: values})
+    (issue,) = [issue for issue in data.issues if issue.code == "negative_events"]
+    assert (issue.column, issue.count, issue.severity) == (column, count, "warning")
+    assert len(data.positives) == 4 and issue.hint
+
+
+def test_what_is_proposed_for_a_column_without_a_role_leaves_the_rows_out():
+    log = {"user": list("uvuv"), "item": list("abcd")}
+    flag, state = (
+        pl.DataFrame(log | {"returned": [0, 0, 1, 0]}),
+        pl.DataFrame(log | {"state": ["ok", "void", "ok", "ok"]}),
+    )
+    assert len(Dataset.from_frames(ITEMS, flag, roles={"label": "returned"}, positive={"label": "<1"}).positives) == 3
+    assert len(Dataset.from_frames(ITEMS, state, roles={"event": "state"}, positive={"event": ["ok"]}).positives) == 3
+
+
+@pytest.mark.parametrize(
+    "column, values", [("amount", [9.5, -9.5, 3, 4]), ("Betrag", ["$5.00", "-$5.00", "$1.00", "$2.00"])]
+)
+def test_amounts_below_0_are_warned_of(column, values):
+    assert found(data_of(**{column: values}))["weight_not_positive"][0] == 1
+
+
+@pytest.mark.parametrize("column, values", [
+    ("reordered", [0, 1, 0, 1]), ("device", ["app", "web", "app", "web"]), ("unit_price", [1, 2, 3, 4]),
+    ("child_id", [1, 2, 3, 4]), ("returned", [0, 0, 0, 0]), ("returning_visitor", [0, 1, 0, 1]),
+])  # fmt: skip
+def test_other_columns_are_not_taken_for_dislike(column, values):
+    assert not {"negative_events", "weight_not_positive"} & set(found(data_of(**{column: values})))
+
+
+def test_a_given_rule_is_the_last_word():
+    assert "negative_events" not in found(data_of({}, returned=[0, 0, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    "kind", ["Retoure", "Storno", "devolución", "annulation", "возврат", "取消", "chargeback", "👎"]
+)
+def test_negative_kinds_in_other_languages(kind):
+    assert found(data_of(event=["Kauf", "purchase", kind, kind]))["negative_events"][0] == 2
+
+
+def test_kinds_that_are_numbers_are_warned_of():
+    count, hint = found(data_of(event_type=[0, 1, 2, 0]))["event_codes"]
+    assert count == 1 and "event_type=" in hint
+
+
+@pytest.mark.parametrize("values, code", [
+    ([-9.5, 3.25, 99, 8], 99), ([-1, 8, 10, 3], -1), ([1, 5, 3, 999], 999), ([1, 5, 3, -99], -99),
+])  # fmt: skip
+def test_a_number_far_from_all_ratings_is_asked_about(values, code):
+    count, hint = found(data_of(rating=values))["rating_code"]
+    assert count == 1 and f"'{code}'" in hint
+
+
+@pytest.mark.parametrize("values", [[-1, 1, 1, 1], [0, 1, 5, 9], [1, 5, 3, 10], [20, 85, 95, 99], [0, 8, 10, 3]])
+def test_other_ratings_are_of_one_scale(values):
+    assert "rating_code" not in found(data_of(rating=values))
+
+
+@pytest.mark.parametrize("values, numbers", [
+    (["4,5", "1,0", "3,5", "2"], [4.5, 1, 3.5, 2]),
+    (["8/10", "2/10", "5/10", "10/10"], [8, 2, 5, 10]),
+    (["4 out of 5", "1 out of 5", "3 out of 5", "5 out of 5"], [4, 1, 3, 5]),
+    (["★★★☆☆", "★☆☆☆☆", "★★★★★", "★★☆☆☆"], [3, 1, 5, 2]),
+    (["5 stars", "1 star", "4 stars", "2 stars"], [5, 1, 4, 2]),
+    (["90%", "20%", "55%", "70%"], [90, 20, 55, 70]),
+])  # fmt: skip
+def test_ratings_in_words_are_numbers_and_that_is_said(values, numbers):
+    data = data_of(rating=values)
+    assert data.interactions.array("rating").tolist() == numbers and "number_in_text" in found(data)
+
+
+@pytest.mark.parametrize("odd", ["A", "good", "-", "8/5"])
+def test_a_rating_that_is_no_number_has_a_way_out(odd):
+    with pytest.raises(DataError, match="not a finite number") as caught:
+        data_of(rating=["8/10", "9/10", odd, "7/10"])
+    assert "rating: null" in caught.value.hint

@@ -99,7 +99,8 @@ def test_users_without_a_row_stay_without_attributes():
     data = build(users=pl.DataFrame({"user": ["u", "v"], "age": [30, 40]}), positive={})
     assert data.users.ids.ids.to_list() == ["u", "v", "w"] and len(data.interactions) == 5
     assert data.users.raw("attributes")[1:] == [{"age": 40}, None]
-    assert [(issue.code, issue.key, issue.count) for issue in data.issues] == [("user_without_row", "w", 1)]
+    people = [(issue.code, issue.key, issue.count) for issue in data.issues if issue.code != "time_form"]
+    assert people == [("user_without_row", "w", 1)]
 
 
 def test_dropped_rows():

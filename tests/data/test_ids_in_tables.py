@@ -254,3 +254,41 @@ def test_whole_numbers_of_any_type_are_the_same_ids(numbers, kinds):
     data = Dataset.from_frames(items, log)
     assert [str(i) for _, i in events(data)] == list(map(str, numbers))
     assert data.items.ids.ids.dtype == (pl.String if "text" in kinds else pl.Int64)
+
+
+@pytest.mark.parametrize("pad", ["\u200b", "\ufeff", "\u00a0", "\u2060", "\u200e", "\u202a"])
+def test_what_shows_nothing_around_an_id_is_no_part_of_it(tmp_path, pad):
+    (tmp_path / "items.csv").write_text(f"{pad}item_id,title\ni1,a lamp\n{pad}i2,b lamp\n")
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id\nu,{pad}i1\nu,i2{pad}\nv{pad},i1\nv,i2\n")
+    data = load(tmp_path)
+    assert data.items.ids.ids.to_list() == ["i1", "i2"] and data.items.id_column == "item_id"
+    assert len(data.interactions) == 4 and data.n_users == 2
+    assert data.items.ids.rows([f"i2{pad}"]).tolist() == [1]
+
+
+def test_joiners_inside_an_id_stay():
+    family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+    assert IdMap([family, "x"]).ids.to_list() == [family, "x"]
+
+
+@pytest.mark.parametrize("ids, log, hint", [
+    (["I1", "I2"], "i1", "differ in case"),
+    (["i1", "i2"], "item_1", "ids of the items are 'i1', 'i2'"),
+    (["4006381333931", "4006381333948"], "4.00638E+12", "shortened"),
+    (["i1", "i2"], "i1|i2", "one row for each"),
+    (["i1", "i2"], "i1 i2", "one row for each"),
+])  # fmt: skip
+def test_ids_that_match_nothing_say_why(tmp_path, ids, log, hint):
+    (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"{one},lamp {one}\n" for one in ids))
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id\nu,{log}\nv,{log}\n")
+    with pytest.raises(DataError, match="no interaction matches") as caught:
+        load(tmp_path)
+    assert hint in caught.value.hint
+
+
+def test_shortened_ids_that_repeat_say_why(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\n4.00638E+12,a\n4.00638E+12,b\nx,c\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,x\n")
+    with pytest.raises(DataError, match="twice") as caught:
+        load(tmp_path)
+    assert "export the column as text" in caught.value.hint

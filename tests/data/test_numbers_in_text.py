@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palate.core.errors import DataError
 from palate.data.column_kinds import guess_column
 from palate.data.dataset import Dataset
 from palate.data.numbers_in_text import number_column, parse_number
@@ -95,3 +96,68 @@ def test_groups_of_two_and_the_sign_of_minus(text, value):
 def test_other_groups_are_no_thousands(text):
     number = parse_number(text)
     assert number is None or number.decimal == ","
+
+
+@pytest.mark.parametrize("text, value", [
+    ("3.50-", -3.5), ("(1,234.50)", -1234.5), ("5,-", 5), ("5.-", 5), ("'12.99", 12.99), ("\u200f12.99 ₪", 12.99),
+    ("from $4.99", 4.99), ("4,99 € inkl. MwSt.", 4.99), ("£9 (incl. VAT)", 9),
+    ("١٢٫٥٠", 12.5), ("1\u202f299,50\u00a0€", 1299.5), ("25%", 25), ("10,000+", 10000), ("1:02:33", 3753),
+])  # fmt: skip
+def test_other_signs_and_digits(text, value):
+    number = parse_number(text)
+    assert (number is not None and number.value(",") == pytest.approx(value)) or number.value(".") == value
+
+
+@pytest.mark.parametrize("values, unit, expected", [
+    (["12 kg", "3.5kg", "1200 g"], "kg", [12, 3.5, 1.2]),
+    (["500ml", "1 l", "330 ml"], "ml", [500, 1000, 330]),
+    (["142 min", "98 min", "2 hours"], "min", [142, 98, 120]),
+    (["12,5 %", "7 %"], "%", [12.5, 7]),
+    (["2 cm", "1 cm", "3"], "cm", [2, 1, 3]),
+    (["5 stars", "4 stars"], "stars", [5, 4]),
+])  # fmt: skip
+def test_the_unit_belongs_to_the_column(values, unit, expected):
+    read = number_column(pl.Series(values))
+    assert read.unit == unit and read.values.to_list() == pytest.approx(expected)
+
+
+def test_units_of_different_kinds_are_no_numbers():
+    assert number_column(pl.Series(["12 kg", "3 cm"])) is None
+    assert number_column(pl.Series(["10 x 20 cm", "5 x 5 cm"])) is None
+
+
+def test_brackets_around_every_value_are_no_minus():
+    assert number_column(pl.Series(["(12)", "(1,234)"])).values.to_list() == [12, 1234]
+    assert number_column(pl.Series(["(12)", "7"])).values.to_list() == [-12, 7]
+
+
+def weights(values, name="weight"):
+    items = pl.DataFrame({"id": [f"i{row}" for row in range(len(values))], name: values})
+    log = pl.DataFrame({"user": ["u", "v"], "item": ["i0", "i1"]})
+    return Dataset.from_frames(items, log)
+
+
+def test_new_items_are_read_in_the_unit_of_the_column():
+    catalog = weights(["12 kg", "3 kg", "500 g"]).items
+    rows = catalog.cast_rows(pl.DataFrame({"id": ["n", "m"], "weight": ["250 g", "2"]}))
+    assert rows["weight"].to_list() == pytest.approx([0.25, 2.0])
+    with pytest.raises(DataError):
+        catalog.cast_rows(pl.DataFrame({"id": ["n"], "weight": ["3 cm"]}))
+
+
+def test_words_among_prices_are_absent_and_counted():
+    data = weights(["Free", "$4.99", "$1.99", "Free"], "price")
+    assert data.items.frame["price"].to_list() == [None, 4.99, 1.99, None]
+    assert {issue.code: issue.count for issue in data.issues}["value_unread"] == 2
+    words = weights(["2 for $4.99", "3 for $5.99"], "price")
+    assert words.items.frame["price"].dtype == pl.String
+    assert [issue.column for issue in words.issues if issue.code == "number_as_category"] == ["price"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=12), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_grams_and_kilograms_are_one_measure(grams, large):
+    texts = [f"{one / 1000} kg" if big else f"{one} g" for one, big in zip(grams, large)]
+    read = number_column(pl.Series(texts))
+    factor = {"kg": 1000, "g": 1}[read.unit]
+    assert [value * factor for value in read.values.to_list()] == pytest.approx(grams)

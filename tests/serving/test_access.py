@@ -100,6 +100,8 @@ def test_a_preflight_needs_no_key_and_every_refusal_can_be_read_by_the_origin(cl
         ("127.0.0.1", (), "192.168.1.5", False),
         ("127.0.0.1", (), "localhost@evil.example", False),
         ("127.0.0.1", (), "localhost:evil", False),
+        ("127.0.0.1", (), "127.0.0.1%00.evil.example", False),
+        ("127.0.0.1", (), "127.0.0.1%25eth0", False),
         ("127.0.0.1", (), "", False),
         ("127.0.0.1", ("shop.example",), "shop.example:443", True),
         ("127.0.0.1", ("shop.example",), "a.shop.example", False),

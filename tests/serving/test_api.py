@@ -317,6 +317,25 @@ def test_internal_errors_reveal_nothing(api, monkeypatch, caplog):
     assert "zero" not in json.dumps(body) and "ZeroDivisionError" in caplog.text
 
 
+def test_a_fault_that_repeats_fills_no_log_and_names_no_user(api, monkeypatch, caplog):
+    client = api()
+    monkeypatch.setattr(client.app.state.service, "erase_user", lambda user: 1 / 0)
+    for number in range(20):
+        is_problem(client.delete(f"/v1/users/anna%0aforged-line-{number}"), 500)
+    assert caplog.text.count("ZeroDivisionError") == 1 and "DELETE /v1/users/{user:id} failed" in caplog.text
+    assert "anna" not in caplog.text and "forged-line" not in caplog.text
+
+
+def test_ids_are_found_in_any_spelling_in_every_list_of_them(api):
+    client = api()
+    client.post("/v1/items", json={"items": [{"id": "caf\u00e9", "fields": {"title": "Lamp"}}]})
+    for spelling in ("caf\u00e9", "cafe\u0301", " caf\u00e9 "):
+        for body in ({"exclude": [spelling]}, {"history": [spelling]}):
+            listed = client.post("/v1/recommend", json={"k": 200, **body})
+            assert listed.status_code == 200 and "caf\u00e9" not in ids(listed)
+    is_problem(client.post("/v1/recommend", json={"exclude": ["cafe"]}), 422, "no such item to exclude")
+
+
 def test_errors_do_not_name_files(api, monkeypatch):
     client = api()
 

@@ -102,6 +102,18 @@ def test_a_request_that_is_sent_again_stores_no_event_twice(client):
     assert send("k1", events[::-1]).status_code == 409, "a key names one content"
 
 
+def test_a_key_of_another_request_is_told_as_it_was_sent(client):
+    items = client.app.state.service.snapshot.ids
+    first, other = ({"events": [{"user": "a", "item": item, "type": "like"}]} for item in items[:2])
+    sent = {"idempotency-key": "order 7"}
+    assert client.post("/v1/events", json=first, headers=sent).status_code == 201
+    refused = client.post("/v1/events", json=other, headers=sent)
+    assert refused.status_code == 409 and "order 7" in refused.json()["detail"]
+    assert "this Idempotency-Key was sent before, with other events" in refused.json()["detail"]
+    own = {"events": [{**other["events"][0], "event_id": "e"}, {**first["events"][0], "event_id": "e"}]}
+    assert "row 2, key 'e'" in client.post("/v1/events", json=own, headers=sent).json()["detail"]
+
+
 def test_the_service_names_every_row_too(opened):
     service = opened()
     item = service.snapshot.ids[0]

@@ -87,6 +87,8 @@ def test_no_filters_give_no_mask(filters):
         ({"price": "cheap"}, "not a number"),
         ({"price": {"min": True}}, "not a number"),
         ({"price": {"min": float("nan")}}, "not a number"),
+        ({"price": {"min": "nan"}}, "not a number"),
+        ({"price": {"not": "NaN"}}, "not a number"),
     ],
 )
 def test_an_invalid_filter_is_an_error(filters, wanted, message):

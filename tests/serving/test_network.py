@@ -116,9 +116,9 @@ def test_a_body_that_arrives_at_a_fair_rate_is_given_time():
         (b"GET /", b"z" * 1000, 414),
         (b"X", b"X" * 1000, 400),
         (b"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
-         b"X-Trailer: " + b"y" * 990 + b"\r\n", None),
+         b"X-Trailer: " + b"y" * 990 + b"\r\n", 400),
         (b"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;",
-         b"extension=" + b"y" * 990, None),
+         b"extension=" + b"y" * 990, 400),
     ],
 )  # fmt: skip
 def test_endless_heads_trailers_and_urls_are_refused_after_some_kib(serve, first, then, status):
@@ -133,6 +133,26 @@ def test_endless_heads_trailers_and_urls_are_refused_after_some_kib(serve, first
         told, _ = answer(connection)
         assert told in (status, None), "the answer may be lost where the client never reads"
         assert sent < 4_000_000 or told == status
+        assert ask(port)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "framing", [b"chunked\r\n\r\n-1\r\n{}", b"chunked\r\n\r\nfffffffffffffffff\r\n", b"xchunked\r\n\r\n{}"]
+)
+def test_a_malformed_body_is_told(serve, framing):
+    head = b"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+    with serve() as (port, _), closing(connect(port, head + framing)) as connection:
+        status, told = answer(connection)
+        assert status == 400 and told.count(b"HTTP/1.1") == 1 and b"urn:palate:problem:malformed-request" in told
+        assert ask(port, "POST", "/v1/recommend", {"k": 3})[0] == 200
+
+
+def test_a_malformed_body_leaves_the_answer_before_it_whole(serve):
+    first = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    bad = b"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"
+    with serve() as (port, _), closing(connect(port, first + bad)) as connection:
+        _, told = answer(connection)
+        assert told.count(b"HTTP/1.1 400") == 0 or told.index(b"HTTP/1.1 400") == told.rindex(b"HTTP/1.1")
         assert ask(port)[0] == 200
 
 

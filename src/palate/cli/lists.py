@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
@@ -54,6 +55,7 @@ def recommend(
     known = deployment_of(model)
     users = known_or_split(user, known.users) if user else None
     if out:
+        _check_file(run, out)
         rows = write_lists(model, known, out, k, users, on_unknown, overwrite)
         show.emit({"file": out, "rows": rows}, json)
         if not json:
@@ -76,6 +78,32 @@ def recommend(
     for name in users or ():
         if str(name) not in listed:
             typer.echo(f"nothing left for {name}")
+
+
+def _check_file(run: str, out: str) -> None:
+    """Refuse to write lists over a file of the run or of its data.
+
+    Args:
+        run: the run folder.
+        out: value of ``--out``.
+
+    Raises:
+        ArtefactError: naming the file.
+    """
+    from pathlib import Path
+
+    from palate.core.errors import ArtefactError
+    from palate.core.output import check_not_protected
+    from palate.evaluation.runs import source_of
+
+    owned = {"the run": Path(run).resolve()}
+    with suppress(ArtefactError):
+        data = Path(str(source_of(run)["path"])).resolve()
+        owned["the data"] = data if data.is_dir() else data.parent
+    check_not_protected(out)
+    for name, folder in owned.items():
+        if Path(out).resolve().is_relative_to(folder) and Path(out).exists():
+            raise ArtefactError(f"is a file of {name}", file=out, hint="nothing was changed; name another file")
 
 
 def _check(user: list[str] | None, history: list[str] | None, everybody: bool, out: str | None, why: bool) -> None:

@@ -81,6 +81,9 @@ def check_output(folder: str | Path, kind: str, data: str | Path | None = None) 
 def check_not_protected(folder: str | Path, data: str | Path | None = None) -> None:
     """Refuse the working and the home folder, the data, and all folders that hold one of them.
 
+    Also refused is a path that begins with ``~``, which only a shell replaces: a folder of that name beside the data
+    would look like the home folder to whoever removes it.
+
     Args:
         folder: where something is to be written; links count as what they point to.
         data: the user's data.
@@ -88,6 +91,9 @@ def check_not_protected(folder: str | Path, data: str | Path | None = None) -> N
     Raises:
         ArtefactError: naming the folder and what it holds.
     """
+    if str(folder).startswith("~"):
+        hint = f"write {os.path.expanduser(folder)}, or ./{folder} for a folder of that name"
+        raise ArtefactError("the ~ was not replaced by the home folder", file=folder, hint=hint)
     real = Path(os.path.realpath(folder))
     owned = {"the working folder": Path.cwd(), "the home folder": Path(os.path.expanduser("~"))}
     if data is not None:

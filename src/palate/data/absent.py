@@ -8,7 +8,7 @@ import polars as pl
 
 ABSENT = (
     "NULL", "null", "<null>", "(null)", "\\N", "NaN", "nan", "NAN", "NaT", "None", "NA", "<NA>", "N/A", "n/a",
-    "#N/A", "#NA",
+    "#N/A", "#NA", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!",
 )  # fmt: skip
 """Values that mean "no value" when they are all that a cell holds; white space around them does not count."""
 _CODES = r"^[A-Z]{2}$"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import polars as pl
 
 from palate.data.column_kinds import ABSENT, guess_column
+from palate.data.column_names import is_measure_name
 from palate.data.content_table import LISTED, ContentTable
-from palate.data.media_values import MEDIA
+from palate.data.media_values import ADDRESS, MEDIA
 from palate.data.numbers_in_text import number_column
 from palate.data.text_values import literal_column
 
 NEARLY_DISTINCT = 0.95
+_FIELD_OF_MEDIA = "is carried but not used: media inside other fields are not read; give them a column of their own"
 
 
 def read_attribute(out: ContentTable, column: str, form: str) -> None:
@@ -65,19 +67,27 @@ def _read_number(out: ContentTable, column: str, forced: bool) -> None:
     values = without_absent(out.frame[column])
     read = number_column(values, share=0.5 if forced else 0.9)
     if read is None:
+        if is_measure_name(column) and len(values) > values.null_count():
+            hint = "write numbers only, or empty the cells of other values"
+            out.note("number_as_category", "most values are no numbers; they are categories", column, hint=hint)
         return
     out.frame = out.frame.with_columns(read.values.alias(column))
-    out.decimals[column] = read.decimal
-    sign = {".": "point", ",": "comma"}[read.decimal]
-    out.note(
-        "number_in_text", f"texts are read as numbers (decimal {sign})", column, hint="else: items: {category: ...}"
-    )
+    out.decimals[column] = read.decimal + read.unit
+    names = {".": "point", ",": "comma"}
+    sign, other = names[read.decimal], names["," if read.decimal == "." else "."]
+    unit = f", in {read.unit}{', to which other units are converted' if read.converted else ''}" if read.unit else ""
+    hint = "else: items: {category: ...}"
+    out.note("number_in_text", f"texts are read as numbers (decimal {sign}{unit})", column, hint=hint)
     if read.ambiguous:
-        message = f"no value shows whether a separator groups thousands; a {sign} is taken to be the decimal sign"
-        out.note("number_ambiguous", message, column, severity="warning")
+        message = (
+            f"no value shows whether a separator groups thousands; a {sign} is taken to be the decimal sign, and a "
+            f"{other} to group"
+        )
+        hint = f"write the numbers without separators of thousands, or {hint.removeprefix('else: ')}"
+        out.note("number_ambiguous", message, column, severity="warning", hint=hint)
     if read.unread.any():
         message = "not a number, or one that could be read in two ways; the value is absent"
-        out.note("value_unread", message, column, read.unread, "warning")
+        out.note("value_unread", message, column, read.unread, "warning", "write a number, or empty the cell")
 
 
 def _read_struct(out: ContentTable, column: str) -> None:
@@ -94,7 +104,9 @@ def _read_struct(out: ContentTable, column: str) -> None:
         guess = guess_column(values, name.rpartition(".")[2])
         if guess.kind is None:
             out.note("column_unused", f"is carried but not used: {guess.reason}", name)
-        elif guess.kind in MEDIA or guess.kind == "text":
+        elif guess.kind in MEDIA:
+            out.note("column_unused", _FIELD_OF_MEDIA, name, severity="warning")
+        elif guess.kind == "text":
             out.kinds[name] = "attributes"
             _finish_attribute(out, name)
         else:
@@ -111,7 +123,14 @@ def _read_lists(out: ContentTable, column: str) -> None:
     fields = {f"{column}.{one.name}": lists.list.eval(pl.element().struct.field(one.name)) for one in inner.fields}
     flat = {name: values.alias(name) for name, values in fields.items() if not values.dtype.inner.is_nested()}  # type: ignore[attr-defined]
     out.frame = out.frame.drop(column).with_columns(flat.values())
-    out.kinds |= dict.fromkeys(flat, "attributes")
+    for name, values in flat.items():
+        texts = values.list.explode().drop_nulls() if values.dtype == pl.List(pl.String) else None
+        if texts is not None and len(texts) and float(texts.str.contains(ADDRESS).mean() or 0.0) >= 0.9:  # type: ignore[arg-type]
+            out.note("column_unused", "is carried but not used: it holds addresses, which are not read", name)
+        elif guess_column(values, name.rpartition(".")[2]).kind in MEDIA:
+            out.note("column_unused", _FIELD_OF_MEDIA, name, severity="warning")
+        else:
+            out.kinds[name] = "attributes"
     out.note("struct_fields", f"one attribute for each of its fields: {', '.join(flat) or 'none'}", column)
 
 

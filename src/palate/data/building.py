@@ -26,6 +26,7 @@ from palate.data.query_log import QueryLog, SearchTable, build_query_log
 from palate.data.source_table import SourceTable
 from palate.data.splits import SplitSpec
 from palate.data.table_roles import Roles, TableRoles, find_roles, named_roles
+from palate.data.unused_feedback import unused_feedback
 from palate.data.user_columns import read_user_columns
 
 
@@ -101,6 +102,8 @@ def build_parts(given: FrameTables) -> DatasetParts:
     issues += dense.issues
     rule = default_rule(dense.table) if roles.rule is None else roles.rule
     log_issues += feedback_issues(dense.table, rule, roles.log, roles.rule is None)
+    if roles.rule is None:
+        log_issues += unused_feedback(log.frame, roles.log)
     columns_said = [
         *issue_notes(content.issues, "items", files.get("items")),
         *issue_notes(people.issues, "users", files.get("users")),

@@ -36,7 +36,7 @@ class Catalog:
         root: folder that relative media paths start from; media outside it are refused.
         given: ready-made vectors by modality, aligned with the rows.
         file: the table it was read from, for error messages.
-        decimals: column of numbers that were written as text -> the decimal sign of their spelling.
+        decimals: column of numbers that were written as text -> the decimal sign of their spelling, and their unit.
 
     Raises:
         DataError: if ``ids``, ``kinds`` or ``given`` do not fit the table.

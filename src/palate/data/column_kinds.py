@@ -9,13 +9,14 @@ import polars as pl
 from palate.data.column_names import (
     ATTRIBUTE_NAMES,
     is_code_name,
+    is_measure_name,
     is_text_name,
     media_kind_of_name,
     name_words,
     squash,
 )
 from palate.data.media_values import ADDRESS, MEDIA_ENDINGS, ending_pattern, known_endings
-from palate.data.numbers_in_text import number_column
+from palate.data.numbers_in_text import SHARE, number_column
 from palate.data.text_values import literal_column
 from palate.data.times import date_share
 
@@ -101,6 +102,8 @@ def _list(values: pl.Series, name: str) -> ColumnGuess:
     if inner == pl.String:
         firsts = present_texts(values.cast(pl.List(pl.String)).list.drop_nulls().list.first().alias(name))
         kind = _media(firsts, name) if len(firsts) else None
+        if kind is None and len(firsts) and _share(firsts.str.contains(ADDRESS)) >= NEARLY_ALL:
+            return ColumnGuess(None, reason="it holds addresses, which are not read")
         return kind or ColumnGuess("attributes")
     if inner == pl.Binary:
         return ColumnGuess(media_kind_of_name(name) or "image")
@@ -128,11 +131,12 @@ def _text(values: pl.Series, name: str) -> ColumnGuess:
         return _literal(texts, name)
     if text_name:
         return ColumnGuess("text")
-    if number_column(texts) is not None:
+    if number_column(texts, share=0.5 if is_measure_name(name) else SHARE) is not None:
         return ColumnGuess("attributes", "category" if words & (ATTRIBUTE_NAMES - _COUNTED) else "number")
     if date_share(texts) >= NEARLY_ALL:
         return ColumnGuess(None, "date", "dates and times are not encoded")
-    return ColumnGuess("attributes" if words & ATTRIBUTE_NAMES or not _reads_as_text(texts) else "text")
+    no_text = words & ATTRIBUTE_NAMES or is_measure_name(name) or not _reads_as_text(texts)
+    return ColumnGuess("attributes" if no_text else "text")
 
 
 def _media(texts: pl.Series, name: str) -> ColumnGuess | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 _ITEMS = """
@@ -12,13 +13,17 @@ business_id gmap_id poi_id venue_id place_id location_id course_id job_id post_i
 album_id beer_id wine_id anime_id listing_id offer_id goods_id style_id stock_code product_code item_code article_code
 product_no item_no article_no product_number item_number article_number product_key item_key upc ean gtin barcode
 tconst imdb_id tmdb_id film_id title_id micro_video_id product movie book article track song film isbn_13 isbn_10
-item_nr artikelnummer id
+item_nr artikelnummer lineitem_sku variant_sku handle artikel artikel_id artikel_nr produkt produkt_id produktnummer
+producto producto_id id_producto produit produit_id id_produit prodotto prodotto_id articulo id
 """
 _USERS = """
 user_id user uid reviewer_id visitor_id customer_id customer member_id member account_id account client_id client
 buyer_id buyer person_id profile_id subscriber_id shopper_id viewer_id reader_id listener_id consumer_id player_id
 patron_id guest_id user_key customer_key user_no user_number customer_no customer_number cust_id reviewer visitor
 shopper viewer reader listener user_name user_hash user_sha1 author_steamid steam_id household_id cookie_id device_id
+user_pseudo_id pseudo_id full_visitor_id distinct_id anonymous_id email e_mail user_email customer_email billing_email
+email_address customer_user kunde kunden_id kunden_nr kundennummer benutzer nutzer benutzer_id nutzer_id cliente
+id_cliente cliente_id usuario usuario_id id_usuario utilisateur id_utilisateur id_client utente klant klant_id
 session_id session
 """
 _TIMES = """
@@ -28,7 +33,10 @@ purchase_date purchase_ts order_date order_time ordered_at order_ts day review_t
 rating_time click_time clicked_at click_date view_time viewed_at watched_at watch_time played_at listened_at
 read_at visited_at visit_time visit_date invoice_date transaction_date transaction_time t_dat bought_at buy_time
 occurred_at logged_at log_time server_time unix_time unix_timestamp epoch utc_time time_stamp interaction_time
-submission_date posted_at
+transaction_dt submission_date posted_at paid_at time_ms timestamp_ms event_date_time
+time_local date_added date_created date_posted datum bestelldatum
+kaufdatum zeitpunkt zeitstempel zeit fecha fecha_compra fecha_pedido
+date_achat date_commande data_acquisto data_compra horodatage
 """
 
 
@@ -49,18 +57,26 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "rating": tuple(
         _words(
             "rating overall score stars book_rating star_rating user_rating review_rating review_score rate grade "
-            "movie_rating item_rating rating_score star "
+            "movie_rating item_rating rating_score star bewertung calificacion puntuacion valutazione waardering "
         )
     ),
     "label": tuple(
         _words(
             "label clicked click is_click is_clicked liked is_liked is_like purchased is_purchased is_purchase "
             "is_bought is_buy is_ordered is_converted conversion is_conversion is_favorite "
-            "is_favourite favorited favourited is_positive feedback vote voted reaction thumbs target "
+            "is_favourite favorited favourited is_positive feedback vote voted reaction thumbs thumb thumbs_up "
+            "like recommended is_recommended recommends would_recommend sentiment is_upvote upvoted "
+            "gekauft comprado target "
         )
     ),
-    "weight": ("weight", "quantity", "qty"),
-    "query": ("query_id", "query"),
+    "weight": (
+        *("weight", "quantity", "qty", "lineitem_quantity", "qty_ordered", "menge", "anzahl", "cantidad", "quantite"),
+        *("quantita", "aantal", "quantidade"),
+    ),
+    "query": (
+        *("query_id", "query", "search_term", "search_query", "search_text", "query_text", "search_keyword"),
+        *("search_phrase", "keyword", "suchbegriff"),
+    ),
     "impression": ("impression_id", "session_id", "impression"),
     "position": ("position", "rank"),
     "propensity": ("propensity", "pscore", "propensity_score"),
@@ -91,8 +107,23 @@ ATTRIBUTE_NAMES = frozenset(
         "topic topics subcategory department manufacturer maker vendor seller ingredients features "
     )
 )
+_MEASURES = frozenset(_words("count counts number num length lenght len qty quantity id ids url score rating"))
+MEASURE_NAMES = frozenset(
+    _words(
+        "price prices cost costs msrp amount discount rabatt revenue budget salary income weight height width depth "
+        "length runtime duration pages preis prix precio prezzo preço cena цена fiyat prijs pris gewicht poids peso "
+    )
+)
 CODE_NAMES = frozenset(_words("id ids code codes no nr number num key zip zipcode postcode sku upc ean gtin isbn "))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+
+
+def _plain(name: str) -> str:
+    """A name in lower case without accents, so that ``İ`` and ``é`` are ``i`` and ``e``."""
+    name = name.lower()
+    if name.isascii():
+        return name
+    return "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
 
 
 def squash(name: str) -> str:
@@ -101,7 +132,7 @@ def squash(name: str) -> str:
     Args:
         name: of a column.
     """
-    return re.sub(r"[\W_]+", "", name.partition(":")[0].lower())
+    return re.sub(r"[\W_]+", "", _plain(name.partition(":")[0]))
 
 
 def name_words(name: str) -> list[str]:
@@ -155,7 +186,17 @@ def is_text_name(name: str) -> bool:
     words = set(name_words(name))
     if squash(name) in TEXT_NAMES:
         return True
-    return bool(words & TEXT_NAMES) and not words & ATTRIBUTE_NAMES
+    return bool(words & TEXT_NAMES) and not words & (ATTRIBUTE_NAMES | _MEASURES)
+
+
+def is_measure_name(name: str) -> bool:
+    """Whether a name is one of amounts: ``price``, ``net_weight``, but not ``price_class``.
+
+    Args:
+        name: of a column.
+    """
+    words = name_words(name)
+    return bool(words) and words[-1] in MEASURE_NAMES
 
 
 def is_known_name(name: str) -> bool:

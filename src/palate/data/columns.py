@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,16 +11,18 @@ import polars as pl
 from palate.core.errors import DataError, did_you_mean
 from palate.data.catalog import COLUMN_KINDS
 from palate.data.column_kinds import ColumnGuess, guess_column
-from palate.data.column_names import ROLE_NAMES, find_role, is_known_name, squash
+from palate.data.column_names import ROLE_NAMES, find_role, is_known_name, name_words, squash
 from palate.data.interactions import CONTEXT, ROLES
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS
 from palate.data.key_columns import find_key
-from palate.data.times import cast_or_null, looks_like_time, read_times, reject_rows
+from palate.data.role_numbers import role_numbers
+from palate.data.time_of_day import CLOCK_WORDS, clock_seconds, is_clock, is_duration, is_whole_days, may_be_time
+from palate.data.times import looks_like_time, read_times, reject_rows
 
-_NUMBER = re.compile(r"\s*-?\d+(?:\.\d+)?\s*")
 TIME_FORMAT = "time_format"
 """Key beside the roles of a log: how its times are written."""
+_HALF_EMPTY = 0.5
 PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 
 
@@ -135,8 +136,11 @@ def guess_interactions(
             chosen[role] = str(shared[role])
             continue
         names = [c for c in find_role(role, free) if role != "part" or given_split or _is_part(frame[c])]
+        names = _likely(frame, role, names) if TIME_FORMAT not in (roles or {}) else names
         if names:
             chosen[role] = names[0]
+    if "time" in chosen and not {"clock", "time"} & {*explicit, *refused} and (clock := _clock(frame, chosen)):
+        chosen["clock"] = clock
     for role in ("user", "item"):
         if role not in chosen:
             raise DataError(
@@ -202,9 +206,11 @@ def type_log(
     if "time" in roles:
         column = roles["time"]
         read = read_times(frame[column], file, time_format)
-        typed[column] = read.seconds
+        typed[column] = read.seconds if "clock" not in roles else read.seconds + _day_seconds(frame, roles, file)
         if read.form:
             issues.append(DataIssue("time_form", "note", f"times are read as {read.form}", None, (), column))
+        if read.absent:
+            issues.append(DataIssue("time_placeholder", "note", read.absent, None, (), column))
         if read.doubt:
             hint = "say it in palate.yaml: interactions: {time_format: ...}"
             issues.append(DataIssue("time_ambiguous", "warning", read.doubt, None, (), column, hint=hint))
@@ -213,11 +219,50 @@ def type_log(
     for role in ("rating", "weight", "propensity"):
         if role in roles:
             values = frame[roles[role]]
-            numbers = cast_or_null(values, pl.Float64())
+            numbers, respelled = role_numbers(values)
             bad = (numbers.is_null() & values.is_not_null()) | numbers.is_nan() | numbers.is_infinite()
-            reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file)
+            hint = (
+                f"write a number, or empty the cell; in palate.yaml absent: [...] lists words for no value, and "
+                f"interactions: {{{role}: null}} says that the column is no {role}"
+            )
+            reject_rows(bad.fill_null(False), values, f"{role} is not a finite number", file, hint)
+            if respelled:
+                message = f"texts such as {values.drop_nulls()[0]!r} are read as {numbers.drop_nulls()[0]:g}"
+                issues.append(DataIssue("number_in_text", "note", message, None, (), roles[role]))
             typed[roles[role]] = numbers
     return [values.alias(name) for name, values in typed.items()], issues
+
+
+def _likely(frame: pl.DataFrame, role: str, names: list[str]) -> list[str]:
+    """Columns with a name of a role, without those whose values say that they are something else.
+
+    A column that is empty is passed over where another has values; a duration, or a time of day beside a date, is no
+    time.
+    """
+    if role not in ("user", "item", "time"):
+        return names
+    names = sorted(names, key=lambda c: frame[c].null_count() > _HALF_EMPTY * len(frame))
+    if role != "time":
+        return names
+    fit = [c for c in names if may_be_time(frame[c])]
+    return fit or [c for c in names if not is_duration(frame[c])]
+
+
+def _clock(frame: pl.DataFrame, chosen: Mapping[str, str]) -> str | None:
+    """The column of times of day that belongs to a column of dates; None without one."""
+    if not is_whole_days(frame[chosen["time"]]):
+        return None
+    rest = [c for c in frame.columns if c not in chosen.values() and set(name_words(c)) & CLOCK_WORDS]
+    clocks = [c for c in rest if is_clock(frame[c])]
+    return clocks[0] if len(clocks) == 1 else None
+
+
+def _day_seconds(frame: pl.DataFrame, roles: Mapping[str, str], file: str | None) -> pl.Series:
+    """Seconds since midnight of the column that says when in the day an event was; 0 where it is empty."""
+    values = frame[roles["clock"]]
+    seconds = clock_seconds(values)
+    reject_rows(seconds.is_null() & values.is_not_null(), values, "not a time of day", file, "write 14:05 or 14:05:30")
+    return seconds.fill_null(0)
 
 
 def _parts(values: pl.Series, file: str | None) -> pl.Series:
@@ -250,8 +295,9 @@ def errors_from(file: str | None) -> Iterator[None]:
 
 
 def _headless(frame: pl.DataFrame) -> str:
-    """A hint for a table whose first line seems to be a row: a name is a number, and none is a usual one."""
-    odd = any(_NUMBER.fullmatch(column) for column in frame.columns) and not any(map(is_known_name, frame.columns))
+    """A hint for a table whose first line may be a row: a name has digits, and none is a usual one."""
+    digits = any(sign.isdigit() for column in frame.columns for sign in column)
+    odd = digits and not any(map(is_known_name, frame.columns))
     return ", or write header: none if the first line is a row" if odd else ""
 
 

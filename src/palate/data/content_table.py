@@ -19,7 +19,7 @@ class ContentTable:
     Attributes:
         frame: the table.
         kinds: column -> kind.
-        decimals: column of numbers that were written as text -> its decimal sign.
+        decimals: column of numbers that were written as text -> its decimal sign, and its unit.
         issues: what was changed, is absent or is not used.
         hinted: whether palate.yaml can say how a column is read, so that hints may propose it.
     """

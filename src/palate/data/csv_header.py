@@ -10,6 +10,7 @@ from typing import IO, Literal, NamedTuple
 
 from palate.core.errors import DataError
 from palate.data.column_names import is_known_name
+from palate.data.invisible import trim
 
 MAX_COLUMNS = 20_000
 MAX_HEADER = 4 << 20
@@ -17,7 +18,9 @@ SEPARATORS = (",", "\t", ";", "|")
 _QUOTED = re.compile(r'"[^"]*"')
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 _NUMBER_FIELD = re.compile(r'(?:^|[,;|\t])\s*"?-?\d[\d.]*"?\s*(?:$|[,;|\t])')
-_MAX_COMMENTS = 1000
+_RULED = re.compile(r"[\s|+:-]*-{3}[\s|+:-]*")
+_RARE = ("::", "\x01", "^", "~", " ")
+_MAX_COMMENTS, _MAX_TITLES = 1000, 10
 _SAMPLED_ROWS, _SAMPLED_BYTES = 20, 1 << 16
 
 
@@ -28,11 +31,13 @@ class CsvStart(NamedTuple):
         names: names of the columns, trimmed and unique.
         separator: between fields.
         skip: number of bytes before the header, or before the first row where there is no header.
+        lines: number of lines before the header that are neither comments nor blank.
     """
 
     names: list[str]
     separator: str
     skip: int
+    lines: int = 0
 
 
 def read_start(
@@ -47,7 +52,8 @@ def read_start(
     """Column names, trimmed and unique, and the separator between them.
 
     A first line ``sep=;`` names the separator. Lines of comment are skipped: they begin with ``#``, and are not divided
-    as the line after them is, or are words without a usual name of a column above a line that has one.
+    as the line after them is, or are words without a usual name of a column above a line that has one. So are titles of
+    a report above a line of usual names that is divided as the row after it.
 
     Args:
         handle: the file, at its start.
@@ -61,7 +67,8 @@ def read_start(
         DataError: if the header is blank, too long, not UTF-8, badly quoted, or repeats a name; if there are not as
             many names as columns.
     """
-    skip, line, after = 0, handle.readline(MAX_HEADER), handle.readline(MAX_HEADER)
+    lines, skip = _preamble(handle) if header and not names else (0, 0)
+    line, after = handle.readline(MAX_HEADER), handle.readline(MAX_HEADER)
     for _ in range(_MAX_COMMENTS):
         if match := _SEPARATOR_LINE.fullmatch(_lenient(line)):
             separator, fixed = match[1], True
@@ -72,6 +79,9 @@ def read_start(
     text = _strict(line, path)
     if not text.strip():
         raise DataError("the first line is blank; it must name the columns", file=path)
+    if header and _RULED.fullmatch(_lenient(after)):
+        hint = "export the table as CSV, instead of copying it from a screen"
+        raise DataError("a ruled line, as in a table made for reading", file=path, row=1, hint=hint)
     if not fixed:
         more = (handle.readline(_SAMPLED_BYTES) for _ in range(_SAMPLED_ROWS - 1))
         separator = _separator(text, [row for row in map(_lenient, (after, *more)) if row], separator)
@@ -87,13 +97,14 @@ def read_start(
             hint = "list one name for each column under 'names' in palate.yaml"
             raise DataError(f"{len(names)} names for {len(found)} columns", file=path, row=1, hint=hint)
         found = list(names) or [f"column_{at + 1}" for at in range(len(found))]
-    unique = [name.strip() or f"unnamed_{at + 1}" for at, name in enumerate(found)]
+    unique = [trim(name) or f"unnamed_{at + 1}" for at, name in enumerate(found)]
     seen: set[str] = set()
     for name in unique:
         if name in seen:
-            raise DataError("two columns have this name", file=path, column=name, hint="rename one")
+            hint = "rename one" + (", or write header: none if the first line is a row" if _is_number(name) else "")
+            raise DataError("two columns have this name", file=path, column=name, hint=hint)
         seen.add(name)
-    return CsvStart(unique, separator, skip)
+    return CsvStart(unique, separator, skip, lines)
 
 
 def ragged_row(
@@ -127,6 +138,33 @@ def ragged_row(
     return None
 
 
+def _preamble(handle: IO[bytes]) -> tuple[int, int]:
+    """Lines and bytes of the titles above the header; the handle is left after them."""
+    begin = handle.tell()
+    lines = [handle.readline(_SAMPLED_BYTES) for _ in range(_MAX_TITLES + 2)]
+    texts = [_lenient(line) for line in lines]
+    found = 0
+    if texts[0].strip() and not texts[0].startswith("#") and not _SEPARATOR_LINE.fullmatch(texts[0]):
+        found = next((at for at in range(1, _MAX_TITLES + 1) if _is_below_titles(texts, at)), 0)
+    skip = sum(map(len, lines[:found]))
+    handle.seek(begin + skip)
+    return sum(bool(text.strip(",;|\t ")) for text in texts[:found]), skip
+
+
+def _is_below_titles(texts: list[str], at: int) -> bool:
+    """Whether a line is a header, and the lines before it are titles of a report."""
+    known = {one: _known_names(texts[at], one) for one in SEPARATORS}
+    best = max(SEPARATORS, key=known.__getitem__)
+    if known[best] < 2 or not texts[at + 1] or not _divided_alike(texts[at], texts[at + 1]):
+        return False
+    filled = [sum(bool(field.strip()) for field in text.split(best)) for text in texts[: at + 1]]
+    return max(filled[:at]) < filled[at] and max(_known_names(text, best) for text in texts[:at]) < known[best]
+
+
+def _is_number(name: str) -> bool:
+    return name.lstrip("-").replace(".", "", 1).isdigit()
+
+
 def _lenient(line: bytes) -> str:
     return line.decode("utf-8-sig", "replace").rstrip("\r\n")
 
@@ -140,7 +178,7 @@ def _strict(line: bytes, path: Path) -> str:
         hint = "save it as UTF-8, or name its encoding in palate.yaml for this table, such as 'encoding: cp1252'"
         raise DataError(f"the header is not UTF-8 ({error.reason})", file=path, hint=hint) from error
     if "\r" in text:
-        raise DataError("lines end in a bare carriage return", file=path, hint="save it with LF or CRLF line ends")
+        raise DataError("lines end in a bare carriage return", file=path, hint="save it with one kind of line ends")
     return text
 
 
@@ -184,7 +222,10 @@ def _separator(header: str, rows: list[str], expected: str) -> str:
     """
     counts = _counts(header)
     present = [separator for separator in SEPARATORS if counts[separator]]
-    if not present or present == [expected]:
+    if not present:
+        rare = (one for one in _RARE if _known_names(header, one) >= 2)
+        return next((one for one in rare if all(row.count(one) == header.count(one) for row in rows)), expected)
+    if present == [expected]:
         return expected
     if not rows or len(present) == 1:
         return expected if expected in present else max(present, key=counts.__getitem__)

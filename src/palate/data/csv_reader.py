@@ -17,14 +17,17 @@ from palate.data.table_format import TableFormat
 
 _CHUNK = 1 << 20
 _LISTED = 1000
+_ESCAPED = b'\\"'
+_QUOTES = "check separators and quotes; 'quote: none' in palate.yaml reads quotation marks as they are"
 _UTF8 = ("utf-8", "utf8", "utf_8", "utf-8-sig")
 
 
 class _Scan(NamedTuple):
-    """What one pass over the bytes of a file found: lines, and whether there is a quotation mark."""
+    """What one pass over the bytes of a file found: lines, and whether there are quotation marks and returns."""
 
     lines: int
     quotes: bool
+    returns: bool
 
 
 def read_csv(
@@ -48,6 +51,8 @@ def read_csv(
     if form.encoding.lower() not in _UTF8:
         raw = _decoded(path, raw, form.encoding)
     scan = _scan(path, raw)
+    if scan.returns and not scan.lines:
+        raw = (path.read_bytes() if raw is None else raw).replace(b"\r", b"\n")
     with _open(path, raw) as handle:
         start = read_start(
             handle,
@@ -60,11 +65,21 @@ def read_csv(
     if len(start.separator.encode()) > 1:
         raw, start = _one_character(path, raw, start)
     quoted = form.quote if form.quote is not None else scan.quotes and _is_quoted(path, raw, start)
-    frame = _parse(path, raw, start, form.header, quoted)
+    issues = list[DataIssue]()
+    if start.lines:
+        message = f"{start.lines} lines of {path.name} before the header are skipped"
+        issues.append(DataIssue("lines_skipped", "note", message, str(path), count=start.lines))
+    if quoted and _is_irregular(path, raw, start):
+        frame, escaped = _strictly(path, raw, start, form.header)
+        if escaped:
+            message = f"backslashes before quotation marks in {path.name} are read as part of the mark"
+            issues.append(DataIssue("quotes_escaped", "note", message, str(path)))
+    else:
+        frame = _parse(path, raw, start, form.header, quoted)
     if not quoted and scan.quotes and form.quote is None and start.separator == "\t":
         frame = frame.with_columns(_unquoted(frame[column]) for column in frame.columns)
     frame = _without_tail(frame)
-    return frame, tuple(_swallowed(frame, path, start.separator)) if quoted else ()
+    return frame, (*issues, *(_swallowed(frame, path, start.separator) if quoted else ()))
 
 
 def _decoded(path: Path, raw: bytes | None, encoding: str) -> bytes:
@@ -78,7 +93,7 @@ def _decoded(path: Path, raw: bytes | None, encoding: str) -> bytes:
 
 def _scan(path: Path, raw: bytes | None) -> _Scan:
     with _open(path, raw) as handle:
-        lines, quotes = 0, False
+        lines, quotes, returns = 0, False, False
         while chunk := handle.read(_CHUNK):
             at = chunk.find(b"\0")
             if at >= 0:
@@ -87,7 +102,8 @@ def _scan(path: Path, raw: bytes | None) -> _Scan:
                 raise DataError("a NUL byte", file=path, row=row or None, hint=hint)
             lines += chunk.count(b"\n")
             quotes = quotes or b'"' in chunk
-    return _Scan(lines, quotes)
+            returns = returns or b"\r" in chunk
+    return _Scan(lines, quotes, returns)
 
 
 def _open(path: Path, raw: bytes | None) -> IO[bytes]:
@@ -135,8 +151,7 @@ def _parse(path: Path, raw: bytes | None, start: CsvStart, header: bool, quoted:
             bad_row = ragged_row(handle, start.separator, len(start.names), first, quoted)
         if bad_row is not None:
             row, message = bad_row
-            hint = "check separators and quotes; 'quote: none' in palate.yaml reads quotation marks as they are"
-            raise DataError(message, file=path, row=row, hint=hint) from error
+            raise DataError(message, file=path, row=row, hint=_QUOTES) from error
         frame = _slowly(path, content, start, header)
     if len(frame.columns) != len(start.names):
         raise DataError(f"{len(start.names)} column names for {len(frame.columns)} columns", file=path)
@@ -151,6 +166,34 @@ def _slowly(path: Path, content: bytes | None, start: CsvStart, header: bool) ->
     width = len(start.names)
     full = [[field or None for field in row] + [None] * (width - len(row)) for row in rows]
     return pl.DataFrame(full, schema={name: pl.String for name in start.names}, orient="row")
+
+
+def _is_irregular(path: Path, raw: bytes | None, start: CsvStart) -> bool:
+    """Whether a quotation mark stands between two characters of a field, where a fast reader may drop it unsaid."""
+    content = path.read_bytes() if raw is None else raw
+    other = rb'[^"\r\n' + re.escape(start.separator.encode()) + rb"]"
+    return re.search(other + b'"' + other, content[start.skip :]) is not None
+
+
+def _strictly(path: Path, raw: bytes | None, start: CsvStart, header: bool) -> tuple[pl.DataFrame, bool]:
+    """The table with every quotation mark that belongs to a value; whether backslashes stand before marks.
+
+    Raises:
+        DataError: naming the row of a mark that neither encloses a field nor is doubled.
+    """
+    content = (path.read_bytes() if raw is None else raw)[start.skip :]
+    first, width, bad_row = 0 if header else 1, len(start.names), None
+    for escaped in (False, True) if _ESCAPED in content else (False,):
+        text = content.replace(_ESCAPED, b'""') if escaped else content
+        with _open(path, text) as handle:
+            _refuse_other_encodings(handle, path, first)
+        with _open(path, text) as handle:
+            found = ragged_row(handle, start.separator, width, first)
+        if found is None:
+            return _slowly(path, text, start, header), escaped
+        bad_row = bad_row or found
+    assert bad_row is not None
+    raise DataError(bad_row[1], file=path, row=bad_row[0], hint=_QUOTES)
 
 
 def _refuse_other_encodings(handle: IO[bytes], path: Path, first: int) -> None:
@@ -172,9 +215,9 @@ def _unquoted(values: pl.Series) -> pl.Series:
 
 
 def _without_tail(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table without the rows that blank lines at the end of the file make."""
+    """The table without the rows that blank lines, or the mark of DOS, make at the end of the file."""
     end = len(frame)
-    while end and all(value is None for value in frame.row(end - 1)):
+    while end and all(value in (None, "\x1a") for value in frame.row(end - 1)):
         end -= 1
     return frame.head(end)
 

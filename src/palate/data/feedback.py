@@ -16,15 +16,34 @@ from palate.data.issues import DataIssue
 _NEGATIVE = re.compile(
     r"dis_?like|unlike|refund|return(?!ing)|remov|skip|hid(?:e|den)|cancel|down_?vot|thumbs?_?down|not_?interest|"
     r"uninstall|delet|reject|block|report|complain|bounce|un_?(?:follow|favou?rite|subscrib|star|save|bookmark|wish)|"
-    r"^un[-_ ]|negativ|abandon|hate|mute|ignor|\bban\b|churn|close_?ad|spam"
+    r"^un[-_ ]|negativ|abandon|hate|mute|ignor|\bban\b|churn|close_?ad|spam|"
+    r"^not[-_ ]|^neg$|fail|declin|chargeback|\bvoid|"
+    r"retour|storn|r[üu]ckgabe|entfern|gel[öo]scht|abgebroch|reklam|devol|eliminad|rechaz|annul|supprim|rembours|"
+    r"\breso\b|rimoss|rimbors|geannul|verwijder|removid|reembols|возврат|отмен|удал|返品|キャンセル|削除|退货|退款|取消|"
+    r"删除|👎"
 )
-_NO = frozenset(
-    ["no", "n", "not", "false", "f", "none", "0", "-1", "off", "bad", "down", "poor", "nein", "non", "falsch"]
+NO = frozenset(
+    [
+        *("no", "n", "not", "false", "f", "none", "0", "-1", "off", "bad", "down", "poor", "neg", "-"),
+        *("nein", "non", "falsch", "nee", "não", "нет", "いいえ", "否", "👎"),
+    ]
 )
+"""Words of refusal, in lower case."""
+_MISSING = frozenset([-1.0, -99.0, 98.0, 99.0, 999.0, 9999.0, -999.0])
+
 _STRONG = re.compile(
     r"purchas|transaction|\bbuy|bought|order|checkout|cart|basket|favou?r|\blike|save|wish|download|subscrib|follow|rent|book|play|install|shar"
 )
 _WEAK = re.compile(r"view|click|impress|brows|detail|expos|show|seen|open|visit|pv\b|hover|scroll|search")
+
+
+def is_negative(word: str) -> bool:
+    """Whether a kind of event, a state of an order or the name of a column speaks of dislike or of giving back.
+
+    Args:
+        word: the word or words.
+    """
+    return _NEGATIVE.search(word.strip().lower()) is not None
 
 
 def parse_rule(positive: PositiveRule | Mapping[str, Any] | None, roles: Mapping[str, str]) -> PositiveRule | None:
@@ -97,6 +116,11 @@ def _ratings(values: pl.Series, column: str) -> Iterator[DataIssue]:
     known = values.drop_nulls().drop_nans() if values.dtype.is_float() else values.drop_nulls()
     if not len(known) or not known.dtype.is_numeric():
         return
+    known, code = _without_code(known.cast(pl.Float64))
+    if code is not None:
+        message = f"{code[0]:g} stands in {code[1]} of {len(values)} events, far from all others: it may mean no rating"
+        hint = f"if so, list it in palate.yaml: absent: ['{code[0]:g}', ...]"
+        yield DataIssue("rating_code", "warning", message, column=column, count=code[1], hint=hint)
     low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
     scale = min(low, 1.0) if high > 1 else low
     bound = math.ceil(scale + 0.75 * (high - scale))
@@ -109,10 +133,29 @@ def _ratings(values: pl.Series, column: str) -> Iterator[DataIssue]:
         yield DataIssue("low_ratings", "warning", message, column=column, count=below, hint=hint)
 
 
+def _without_code(known: pl.Series) -> tuple[pl.Series, tuple[float, int] | None]:
+    """Ratings without a number that stands for none, and that number with its count."""
+    distinct = sorted(known.unique().to_list())
+    for at, other in ((0, 1), (-1, -2)):
+        value = distinct[at]
+        if len(distinct) > 2 and value in _MISSING and abs(value - distinct[other]) >= min(2.0, distinct[-1] / 4):
+            rest = known.filter(known != value)
+            wide = float(rest.max()) - float(rest.min()) <= abs(value - distinct[other]) * 10  # type: ignore[arg-type]
+            if wide:
+                return rest, (value, len(known) - len(rest))
+    return known, None
+
+
 def _events(values: pl.Series, column: str) -> Iterator[DataIssue]:
     counts = values.cast(pl.String).drop_nulls().value_counts(sort=True)
     kinds = {str(kind): int(count) for kind, count in counts.iter_rows()}
-    negative = [kind for kind in kinds if _NEGATIVE.search(kind.lower())]
+    negative = [kind for kind in kinds if is_negative(kind)]
+    if len(kinds) > 1 and all(kind.lstrip("-").isdigit() for kind in kinds):
+        listed = ", ".join(f"{kind} {count}" for kind, count in list(kinds.items())[:12])
+        message = f"kinds of events are numbers, and all count as positives ({listed})"
+        hint = f"to leave one out: --positive {column}={','.join(list(kinds)[1:])}"
+        yield DataIssue("event_codes", "warning", message, column=column, hint=hint)
+        return
     strong = [kind for kind in kinds if kind not in negative and _STRONG.search(kind.lower())]
     weak = [kind for kind in kinds if kind not in negative and kind not in strong and _WEAK.search(kind.lower())]
     listed = ", ".join(f"{kind} {count}" for kind, count in list(kinds.items())[:12])
@@ -138,7 +181,7 @@ def _labels(values: pl.Series, column: str) -> Iterator[DataIssue]:
     if values.dtype != pl.String:
         return
     counts = {str(word): int(count) for word, count in values.drop_nulls().value_counts(sort=True).iter_rows()}
-    negative = [word for word in counts if word.strip().lower() in _NO or _NEGATIVE.search(word.lower())]
+    negative = [word for word in counts if word.strip().lower() in NO or is_negative(word)]
     if not negative:
         return
     total = sum(counts[word] for word in negative)

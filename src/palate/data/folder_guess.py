@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import polars as pl
 
 from palate.core.errors import DataError
-from palate.data.column_names import find_role
+from palate.data.column_names import find_role, is_known_name, is_text_name, name_words
 from palate.data.csv_header import read_start
 from palate.data.encodings import likely_encoding
+from palate.data.json_array import first_keys
+from palate.data.source_table import SourceTable
 from palate.data.table_format import TableFormat
-from palate.data.tables import ENDINGS, JSON_ENDINGS, read_table
+from palate.data.tables import ENDINGS, JSON_ENDINGS, read_source
 from palate.data.times import looks_like_time
 
 MAX_TABLES = 30
 _START_BYTES, _HEADER_BYTES = 8 << 20, 1 << 16
 _LISTED = 12
+_TEXT_ENDINGS = (".txt", ".dat", ".tab", ".data", ".psv")
+_PACKED = (".xlsx", ".xls", ".ods", ".numbers", ".zip", ".7z", ".rar", ".tar", ".tgz", ".sqlite", ".db", ".sql", ".pkl")
+_LOG_WORDS = frozenset(
+    [
+        *("order", "orders", "click", "clicks", "event", "events", "log", "logs", "interaction", "interactions"),
+        *("rating", "ratings", "review", "reviews", "transaction", "transactions", "purchase", "purchases", "views"),
+        *("sales", "history", "buys", "plays", "bestellungen", "pedidos", "commandes"),
+    ]
+)
+_ITEM_WORDS = frozenset(
+    [
+        *("product", "products", "item", "items", "movie", "movies", "book", "books", "catalog", "catalogue", "goods"),
+        *("article", "articles", "track", "tracks", "song", "songs", "news", "titles", "artikel", "produkte"),
+        *("productos", "produits", "business", "games", "recipes"),
+    ]
+)
 _ROWS = 20_000
 """Rows of a table that are compared."""
 _SHARED, _REPEATING = 0.5, 0.5
@@ -33,22 +50,24 @@ def folder_columns(folder: Path) -> dict[Path, list[str]]:
     Args:
         folder: the folder.
     """
-    files = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.name.lower().removesuffix(".gz").endswith(ENDINGS) and path.is_file() and path.name[0] not in "._"
-    ]
-    return {path: _columns(path) for path in files[:MAX_TABLES]}
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] not in "._"]
+    usual = [path for path in files if path.name.lower().removesuffix(".gz").endswith(ENDINGS)]
+    texts = [path for path in files if path.name.lower().removesuffix(".gz").endswith(_TEXT_ENDINGS)]
+    found = {path: _columns(path) for path in usual[:MAX_TABLES]}
+    named = {path: columns for path in texts[:MAX_TABLES] if sum(map(is_known_name, columns := _columns(path))) > 1}
+    return dict(sorted((found | named).items()))
 
 
-def guess_tables(tables: dict[Path, list[str]]) -> dict[str, Path]:
+def guess_tables(tables: dict[Path, list[str]]) -> dict[str, list[Path]]:
     """The tables of items, interactions and users, where the names of the columns leave no doubt.
+
+    Tables of the same columns are one table in several files. Without a table of items, the interactions name them.
 
     Args:
         tables: file -> names of its columns.
 
     Returns:
-        ``items``, ``interactions`` and maybe ``users`` -> file; empty where the first two cannot be told.
+        ``items``, ``interactions`` and maybe ``users`` -> files; empty where the first two cannot be told.
     """
     users = {path for path, columns in tables.items() if find_role("user", columns)}
     items = {path for path, columns in tables.items() if find_role("item", columns)}
@@ -57,11 +76,69 @@ def guess_tables(tables: dict[Path, list[str]]) -> dict[str, Path]:
     goods = [
         path for path in rest if path in items and not (path in users and find_role("item", tables[path])[0] == "id")
     ]
-    if len(logs) != 1 or len(goods) != 1:
-        return {}
     people = [path for path in rest if path in users and path not in goods]
-    found = {"items": goods[0], "interactions": logs[0]}
-    return found | ({"users": people[0]} if len(people) == 1 else {})
+    others = [path for path in rest if path not in goods and path not in people]
+    if not goods and logs:
+        others += _packed_tables(logs[0].parent)
+    if not _alike(logs, tables) or not (_alike(goods, tables) if goods else not others):
+        return {}
+    found = {"items": goods or logs, "interactions": logs}
+    return found | ({"users": people} if len(people) == 1 else {})
+
+
+def _packed_tables(folder: Path) -> list[Path]:
+    """Files of a folder that may hold tables and are not read, such as those of spreadsheets."""
+    return [
+        path for path in sorted(folder.iterdir()) if path.name.lower().endswith(_PACKED) and path.name[0] not in "._"
+    ]
+
+
+def no_table_hint(folder: Path) -> str:
+    """What to do with a folder that has no table with names of columns.
+
+    Args:
+        folder: the folder.
+    """
+    others = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] not in "._"]
+    hint = "expected .csv, .tsv, .parquet, .json or .jsonl files"
+    if not others:
+        return hint
+    hint += f", found {', '.join(path.name for path in others[:_LISTED])}"
+    if any(path.name.lower().endswith(_PACKED) for path in others):
+        return f"{hint}: unpack it, or export its tables as CSV"
+    return (
+        f"{hint}; for a table without names write palate.yaml: interactions: {{file: FILE, header: none, names: [...]}}"
+    )
+
+
+def likely_tables(tables: dict[Path, list[str]]) -> tuple[Path | None, Path | None]:
+    """The files that are most likely the items and the interactions, None for one that nothing speaks for.
+
+    Args:
+        tables: file -> names of its columns.
+    """
+    log = max(tables, key=lambda path: _log_score(path, tables[path]), default=None)
+    if log is None or not _log_score(log, tables[log]):
+        log = None
+    rest = [path for path in tables if path != log]
+    return max(rest, key=lambda path: _item_score(path, tables[path]), default=None), log
+
+
+def _log_score(path: Path, columns: list[str]) -> int:
+    roles = {role: bool(find_role(role, columns)) for role in ("user", "item", "time", "event", "rating", "weight")}
+    named = bool(set(name_words(path.stem)) & _LOG_WORDS)
+    return 3 * roles["user"] + 2 * roles["time"] + roles["event"] + roles["rating"] + roles["weight"] + 2 * named
+
+
+def _item_score(path: Path, columns: list[str]) -> int:
+    texts = sum(map(is_text_name, columns))
+    named = bool(set(name_words(path.stem)) & _ITEM_WORDS)
+    return 3 * bool(find_role("item", columns)) + min(texts, 2) + 3 * named - 2 * bool(find_role("user", columns))
+
+
+def _alike(paths: list[Path], tables: dict[Path, list[str]]) -> bool:
+    """Whether there are files and all have the same columns."""
+    return bool(paths) and all(set(tables[path]) == set(tables[paths[0]]) for path in paths)
 
 
 class KeyGuess(NamedTuple):
@@ -137,23 +214,23 @@ def guess_encoding(path: Path, limit: int | None = None) -> str | None:
     return None if found == "utf-8" else found
 
 
-def read_guessed(path: Path) -> pl.DataFrame:
+def read_guessed(path: Path) -> SourceTable:
     """Read a table by its likely encoding.
 
     Args:
         path: the table.
 
     Raises:
-        DataError: as :func:`palate.data.tables.read_table`.
+        DataError: as :func:`palate.data.tables.read_source`.
         OSError: if the file cannot be read.
     """
     encoding = guess_encoding(path)
-    return read_table(path, form=None if encoding is None else TableFormat(encoding=encoding))
+    return read_source(path, None if encoding is None else TableFormat(encoding=encoding))
 
 
 def _head(path: Path) -> pl.DataFrame | None:
     try:
-        return read_guessed(path).head(_ROWS).select(pl.all().cast(pl.String, strict=False))
+        return read_guessed(path).frame.head(_ROWS).select(pl.all().cast(pl.String, strict=False))
     except (DataError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
 
@@ -183,8 +260,7 @@ def _columns(path: Path) -> list[str]:
             return list(pl.read_parquet_schema(path))
         with _open(path) as handle:
             if name.endswith(JSON_ENDINGS):
-                first = json.loads(handle.readline(1 << 20))
-                return list(first) if isinstance(first, dict) else []
+                return first_keys(handle.read(_START_BYTES), path)
             # only the header is needed, and folders are recognised at every load
             encoding = guess_encoding(path, _HEADER_BYTES)
             if encoding is not None:

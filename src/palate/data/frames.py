@@ -15,6 +15,7 @@ from palate.core.errors import DataError
 from palate.data.absent import ABSENT
 from palate.data.catalog import Catalog
 from palate.data.columns import errors_from, guess_interactions, type_log
+from palate.data.id_spelling import SHORTENED
 from palate.data.ids import IdMap
 from palate.data.issues import DataIssue, Severity
 from palate.data.pandas_table import from_pandas
@@ -190,9 +191,9 @@ def dense_log(
     log = source.frame
     ids = {role: log[roles[role]] for role in ("item", "user")}
     rows: dict[str, IntArray] = {"item": items.rows(ids["item"], "mark"), "user": users.rows(ids["user"], "mark")}
-    table = log.select([pl.col(column).alias(role) for role, column in roles.items()]).with_columns(
-        user=pl.Series(rows["user"]), item=pl.Series(rows["item"])
-    )
+    # a time of day is part of the time already
+    taken = [pl.col(column).alias(role) for role, column in roles.items() if role != "clock"]
+    table = log.select(taken).with_columns(user=pl.Series(rows["user"]), item=pl.Series(rows["item"]))
     bad = (rows["item"] < 0) | (rows["user"] < 0)
     if not bad.any():
         return DenseLog(table, (), _timeless(table, roles, file), None)
@@ -207,7 +208,7 @@ def dense_log(
             row=at + 1,
             column=column,
             key=source.spelled(column)[at],
-            hint="compare the id columns",
+            hint=_unmatched(source.spelled(column), items if column == roles["item"] else users),
         )
     issues, notes, dropped = list[DataIssue](), list[str](), None
     if missing.any():
@@ -228,6 +229,25 @@ def dense_log(
         table = table.with_columns(row=pl.int_range(1, len(table) + 1))
     table = table.filter(pl.Series(~bad))
     return DenseLog(table, tuple(notes), (*issues, *_timeless(table, roles, file)), dropped)
+
+
+def _unmatched(values: pl.Series, known: IdMap) -> str:
+    """What to do where no id of a column is known."""
+    if values.dtype.is_nested():
+        return "write one row for each id, instead of lists"
+    text = values.cast(pl.String).drop_nulls()
+    first = ", ".join(repr(one) for one in known.ids.head(3).to_list())
+    hint = f"compare the id columns: ids of the {known.entity}s are {first} ..."
+    if not len(text):
+        return f"the column is empty; name another as {known.entity} in palate.yaml"
+    if text.str.contains(SHORTENED).any():
+        return f"a spreadsheet has shortened ids such as 4.00638E+12: export them as text; {hint}"
+    if known.ids.dtype == pl.String and text.str.to_lowercase().is_in(known.ids.str.to_lowercase().implode()).any():
+        return f"{hint}; some differ in case only"
+    parts = text.head(100).str.replace_all(r"[|;\s]+", ",").str.split(",").explode().str.strip_chars()
+    if len(parts) > len(text.head(100)) and (known.rows(parts.drop_nulls(), "mark") >= 0).any():
+        return f"a cell holds several ids: write one row for each; {hint}"
+    return hint
 
 
 def _unknown_ids(

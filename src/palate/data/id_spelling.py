@@ -11,11 +11,14 @@ import numpy as np
 import polars as pl
 
 from palate.core.errors import DataError, did_you_mean
+from palate.data.invisible import trim, trim_texts
 
 IdType = Literal["text", "integer"]
 EXACT = 2.0**53
 """From here on a float no longer tells every whole number from its neighbours."""
 _DECIMAL = r"^-?(0|[1-9]\d*)\.0+$"
+SHORTENED = r"^\d[.,]\d+[eE]\+\d{2,}$"
+"""A long number as spreadsheets shorten it: its last digits are lost."""
 _ENTITIES = {"items": "item", "users": "user", "queries": "query"}
 
 
@@ -65,7 +68,7 @@ def parse_id_types(wish: Any) -> dict[str, IdType]:
 
 
 def spell(value: Any) -> str | None:
-    """One id as text: NFC, without outer spaces; None for what cannot be an id.
+    """One id as text: NFC, without spaces and zero-width characters around it; None for what cannot be an id.
 
     Args:
         value: text, a whole number, or any other value that is written as text.
@@ -77,11 +80,11 @@ def spell(value: Any) -> str | None:
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < EXACT else None
-    return unicodedata.normalize("NFC", str(value)).strip() or None
+    return trim(unicodedata.normalize("NFC", str(value))) or None
 
 
 def spelled(column: IdColumn, entity: str) -> tuple[pl.Series, int]:
-    """A column of ids as text in NFC and without outer spaces.
+    """A column of ids as text in NFC, without spaces and zero-width characters around it.
 
     Args:
         column: the ids.
@@ -96,7 +99,7 @@ def spelled(column: IdColumn, entity: str) -> tuple[pl.Series, int]:
     """
     values, name = column.values, column.values.name
     if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Boolean):
-        hint = "use text or integers"
+        hint = "use text or integers" + (": one row for each id, no lists" if values.dtype.is_nested() else "")
         raise DataError(f"{entity} ids cannot be {values.dtype}", file=column.file, column=name or None, hint=hint)
     if values.dtype == pl.Object:
         values = pl.Series(name, [None if value is None else str(value) for value in values.to_list()], pl.String)
@@ -107,7 +110,7 @@ def spelled(column: IdColumn, entity: str) -> tuple[pl.Series, int]:
     text = values.cast(pl.String)
     if values.dtype.is_integer():
         return text, 0
-    trimmed = text.str.strip_chars()
+    trimmed = trim_texts(text)
     n_trimmed = int((trimmed != text).sum())
     if (trimmed.str.len_bytes() != trimmed.str.len_chars()).any():
         trimmed = trimmed.str.normalize("NFC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from palate.core.errors import DataError
 from palate.core.files import digest
 from palate.data.hashing import series_parts
-from palate.data.id_spelling import IdColumn, spell, spelled, unify, whole_numbers
+from palate.data.id_spelling import SHORTENED, IdColumn, spell, spelled, unify, whole_numbers
 
 OnUnknown = Literal["error", "skip", "mark"]
 
@@ -38,9 +39,10 @@ class IdMap:
             raise DataError(f"{entity} id is empty", file=file, row=int(missing[0]) + 1, hint="give every row an id")
         if self.ids.n_unique() < len(self.ids):
             at = int((~self.ids.is_first_distinct()).arg_true()[0])
-            raise DataError(
-                f"{entity} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint="keep one row for each id"
-            )
+            hint = "keep one row for each id"
+            if self.ids.dtype == pl.String and re.match(SHORTENED, self.ids[at]):
+                hint = "a spreadsheet has shortened it and its last digits are lost: export the column as text"
+            raise DataError(f"{entity} id {self.ids[at]!r} appears twice", file=file, row=at + 1, hint=hint)
         self._lookup = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids), dtype=np.int64)})
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ ROLES = (
     "user",
     "item",
     "time",
+    "clock",
     "event",
     "rating",
     "weight",

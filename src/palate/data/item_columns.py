@@ -8,9 +8,11 @@ import polars as pl
 
 from palate.data.attribute_columns import read_attribute
 from palate.data.column_kinds import ColumnGuess
+from palate.data.column_names import media_kind_of_name
 from palate.data.content_table import ContentTable
 from palate.data.media_values import MEDIA, media_column
 
+_PATHS = 0.5
 FORMS = ("number", "category", "list")
 """What palate.yaml may say of a column beside its kind: how the values of an attribute are read."""
 
@@ -32,8 +34,22 @@ def read_item_columns(frame: pl.DataFrame, guesses: Mapping[str, ColumnGuess]) -
             out.kinds[column] = "text"
             out.remove_html(column)
         else:
+            _note_media_name(out, column)
             read_attribute(out, column, guess.form)
     return out
+
+
+def _note_media_name(out: ContentTable, column: str) -> None:
+    """Say that a column is no medium although its name speaks of one and its values look like paths."""
+    kind, values = media_kind_of_name(column), out.frame[column]
+    if kind is None or values.dtype != pl.String:
+        return
+    paths = values.drop_nulls().str.contains(r"^[^\s/\\]+[/\\][^\s/\\]+$")
+    if len(paths) and float(paths.mean() or 0.0) >= _PATHS:  # type: ignore[arg-type]
+        message = f"looks like paths of {kind} without an ending, and is read as categories"
+        out.note(
+            "media_named", message, column, severity="warning", hint="give the names of files, with .jpg or the like"
+        )
 
 
 def _read_media(out: ContentTable, column: str, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from palate.data.column_names import ROLE_NAMES, find_role, is_code_name, squash
+from palate.data.column_names import ROLE_NAMES, find_role, is_code_name, is_known_name, squash
 
 _SAMPLE = 5000
 _ALIKE, _ENOUGH = 0.95, 0.5
@@ -45,6 +45,8 @@ def find_key(
     if log is None or not len(log):
         return (named[0], None) if named else None
     others = {squash(name) for other, names in ROLE_NAMES.items() if other != role for name in names}
+    # a column that is given and not there is refused where the roles are read
+    log_column = log_column if log_column in log.columns else None
     likely = [log_column] if log_column else find_role(role, log.columns)
     free = [c for c in log.columns if squash(c) not in others or c in likely]
     own = (
@@ -57,6 +59,17 @@ def find_key(
         return found
     shared = [c for c in named if c in log.columns]
     return ((shared or named)[0], None) if named else None
+
+
+def is_among(name: str, values: pl.Series) -> bool:
+    """Whether the name of a column is one of the ids of another table, and no usual name.
+
+    Args:
+        name: of a column.
+        values: ids.
+    """
+    ids = None if is_known_name(name) else _spelled(values)
+    return ids is not None and bool((ids == name).any())
 
 
 def _best(
@@ -73,6 +86,9 @@ def _best(
         for at, other in enumerate(others):
             distinct = wanted[other]
             overlap = 0.0 if distinct is None else _share(distinct, ids)
+            if squash(column) != squash(other) and squash(other) not in order and _counts(log[other]):
+                # numbers from 1 on are among those of any other column
+                continue
             if overlap >= _ENOUGH or (overlap > 0 and squash(column) == squash(other) != "id"):
                 rank = order.index(squash(column)) if squash(column) in order else len(order)
                 scored.append((overlap, squash(column) == squash(other), -rank, -at, column, other))
@@ -83,6 +99,14 @@ def _best(
     alike = named or [one for one in scored if one[0] >= _ALIKE * best]
     chosen = max(alike, key=lambda one: (one[1], one[2], one[3], one[0]))
     return chosen[4], chosen[5]
+
+
+def _counts(values: pl.Series) -> bool:
+    """Whether a column holds small numbers one after the other, such as positions and hours."""
+    if not values.dtype.is_integer() or values.null_count() == len(values):
+        return False
+    low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]
+    return 0 <= low <= 1 and high < 2 * values.n_unique() + 10
 
 
 def _share(distinct: pl.Series, ids: pl.Series) -> float:

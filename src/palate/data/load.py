@@ -12,7 +12,7 @@ from palate.core.files import atomic_folder
 from palate.core.output import check_not_protected
 from palate.core.registry import Registry
 from palate.data.dataset import Dataset
-from palate.data.folder_guess import describe_tables, folder_columns
+from palate.data.folder_guess import describe_tables, folder_columns, no_table_hint
 from palate.data.regular_file import check_regular
 
 OPTIONS = ("positive", "split", "columns", "roles", "name", "ids", "absent")
@@ -85,7 +85,10 @@ def load(path: str | Path, layout: str | None = None, **options: Any) -> Dataset
     check_regular(path)
     name = layout or recognise(path)
     if name is None:
-        tables = describe_tables(folder_columns(path)) if path.is_dir() else ""
+        found = folder_columns(path) if path.is_dir() else {}
+        tables = describe_tables(found)
+        if path.is_dir() and not found:
+            raise DataError("no known layout recognised, no table in the folder", file=path, hint=no_table_hint(path))
         raise DataError(
             f"no known layout recognised{f'; its tables: {tables}' if tables else ''}",
             file=path,

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from palate.core.errors import DataError
 from palate.core.files import digest
@@ -17,8 +18,9 @@ SAMPLE = 1 << 14
 class MediaRoot:
     """Resolver of the paths in a table; a path that leaves ``root`` is refused.
 
-    Where no file has the name as it is, backslashes separate folders, and letters with accents may be composed or
-    decomposed (NFC, NFD). A path may be absolute if it lies inside the root. Links are followed before the check.
+    Where no file has the name as it is, backslashes separate folders, letters with accents may be composed or
+    decomposed (NFC, NFD), and a first slash, ``%20`` and what follows a ``?`` are those of an address. A path may be
+    absolute if it lies inside the root. Links are followed before the check.
     Without a root (a table made in memory) paths are taken as they are.
 
     Args:
@@ -81,7 +83,11 @@ class MediaRoot:
 
 
 def _other_spellings(text: str) -> Iterator[str]:
-    """Paths that systems write for one file: with slashes, its letters composed or decomposed."""
+    """Paths that systems write for one file: with slashes, its letters composed or decomposed, or as in an address."""
+    bare = unquote(text.partition("?")[0].partition("#")[0])
+    for other in (bare, bare.replace("\\", "/").lstrip("/")):
+        if other and other != text and "\0" not in other:
+            yield other
     for slashed in dict.fromkeys((text, text.replace("\\", "/"))):
         for form in ("NFC", "NFD"):
             other = unicodedata.normalize(form, slashed)

@@ -20,7 +20,7 @@ def conform(values: pl.Series, dtype: pl.DataType, kind: str | None, decimal: st
         values: the new column.
         dtype: of the catalogue's column.
         kind: of the catalogue's column.
-        decimal: the decimal sign of the catalogue's column, where its numbers were written as text.
+        decimal: the decimal sign of the catalogue's column, and its unit, where its numbers were written as text.
     """
     if kind in MEDIA:
         return media_column(values, kind).values
@@ -29,7 +29,7 @@ def conform(values: pl.Series, dtype: pl.DataType, kind: str | None, decimal: st
     if kind == "text":
         return clean_texts(values)[0]
     if kind == "attributes" and dtype.is_float():
-        read = number_column(without_absent(values), decimal, share=0.0)
+        read = number_column(without_absent(values), (decimal or "")[:1] or None, share=0.0, unit=(decimal or "")[1:])
         if read is None or not read.unread.any():
             return values if read is None else read.values
         return read.values.cast(pl.String).zip_with(~read.unread, values)

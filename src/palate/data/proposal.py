@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,26 @@ import yaml
 from palate.core.errors import DataError
 from palate.core.files import write_text
 from palate.data.catalog import COLUMN_KINDS
-from palate.data.columns import guess_interactions, guess_items, type_log, unused_columns
+from palate.data.column_kinds import guess_column
+from palate.data.columns import ItemGuess, guess_interactions, guess_items, type_log, unused_columns
 from palate.data.feedback import default_rule, feedback_issues
-from palate.data.folder_guess import folder_columns, guess_by_values, guess_encoding, guess_tables, read_guessed
+from palate.data.folder_guess import (
+    folder_columns,
+    guess_by_values,
+    guess_encoding,
+    guess_tables,
+    likely_tables,
+    no_table_hint,
+    read_guessed,
+)
 from palate.data.issues import DataIssue
 from palate.data.item_columns import FORMS, read_item_columns
+from palate.data.items_of_log import items_of_log
 from palate.data.key_columns import find_key
 from palate.data.load import recognise
+from palate.data.source_table import SourceTable, stack
 from palate.data.tables import find_table
+from palate.data.unused_feedback import unused_feedback
 
 SETTINGS = "palate.yaml"
 _HEAD = """\
@@ -45,6 +57,8 @@ def write_settings(data: str | Path, overwrite: bool = False) -> Path:
     file = folder / SETTINGS
     if not folder.is_dir():
         raise DataError("no such folder", file=folder)
+    if file.is_dir():
+        raise DataError("is a folder, not a file of settings", file=file)
     if file.exists() and not overwrite:
         raise DataError("there is a palate.yaml already", file=file, hint="--overwrite replaces it")
     layout = recognise(folder)
@@ -65,8 +79,8 @@ def propose_settings(folder: Path) -> str:
     """
     tables = folder_columns(folder)
     if not tables:
-        raise DataError("no table in the folder", file=folder, hint="expected .csv, .tsv, .parquet or .jsonl files")
-    named = {name: found for name in ("items", "interactions", "users") if (found := find_table(folder, name))}
+        raise DataError("no table with names of columns in the folder", file=folder, hint=no_table_hint(folder))
+    named = {name: [found] for name in ("items", "interactions", "users") if (found := find_table(folder, name))}
     chosen = guess_tables(tables) | named
     lines = [_HEAD, "# Tables of the folder:"]
     lines += [f"#   {path.name}: {', '.join(columns)}" for path, columns in tables.items()]
@@ -75,9 +89,10 @@ def propose_settings(folder: Path) -> str:
     lines += ["", f"name: {_inline(folder.resolve().name)}"]
     if "items" not in chosen or "interactions" not in chosen:
         return "\n".join([*lines, *_by_values(tables)]) + "\n"
-    items, log = read_guessed(chosen["items"]), read_guessed(chosen["interactions"])
-    users = read_guessed(chosen["users"]) if "users" in chosen else None
-    lines += _settings(items, log, users, chosen)
+    read = {name: _read(files) for name, files in chosen.items()}
+    if chosen["items"] == chosen["interactions"]:
+        read["items"] = items_of_log(read["items"], {})[0]
+    lines += _settings({name: source.frame for name, source in read.items()}, chosen)
     return "\n".join(lines) + "\n"
 
 
@@ -85,12 +100,12 @@ def _by_values(tables: dict[Path, list[str]]) -> list[str]:
     """Settings of tables whose column names say nothing: by a column that two of them share, else to be filled in."""
     guess = guess_by_values(tables)
     if guess is None:
-        first, last = next(iter(tables)), list(tables)[-1]
+        items, log = likely_tables(tables)
         return [
             "",
-            "# Which table holds the items and which the interactions could not be told: name them.",
-            f"items: {{{_file(first)}}}  # id: COLUMN, text: [...], image: ...",
-            f"interactions: {{{_file(last)}}}  # user: COLUMN, item: COLUMN, time: ...",
+            "# Which table holds the items and which the interactions could not be told for certain: name them.",
+            f"items: {{{_file(items)}}}  # id: COLUMN, text: [...], image: ...",
+            f"interactions: {{{_file(log)}}}  # user: COLUMN, item: COLUMN, time: ...",
         ]
     user = _inline(guess.user) if guess.user else "COLUMN"
     time = next((f"time: {_inline(column)}" for column in guess.times), None)
@@ -103,14 +118,24 @@ def _by_values(tables: dict[Path, list[str]]) -> list[str]:
     ]
 
 
-def _settings(
-    items: pl.DataFrame, log: pl.DataFrame, users: pl.DataFrame | None, files: Mapping[str, Path]
-) -> list[str]:
-    guess = guess_items(items, None, log)
+def _read(paths: Sequence[Path]) -> SourceTable:
+    sources = [read_guessed(path) for path in paths]
+    return sources[0] if len(sources) == 1 else stack(sources)
+
+
+def _settings(tables: Mapping[str, pl.DataFrame], files: Mapping[str, Sequence[Path]]) -> list[str]:
+    items, log, users = tables["items"], tables["interactions"], tables.get("users")
+    lines = ["", "items:", *_file_lines(files["items"])]
+    try:
+        guess = guess_items(items, None, log)
+    except DataError:
+        kinds = {column: guess_column(items[column]) for column in items.columns}
+        guess = ItemGuess("COLUMN", kinds, ())
+        lines.append("  # No column looks like the id: put its name for COLUMN.")
+    lines.append(f"  id: {_inline(guess.item_id)}")
     content = read_item_columns(items, guess.columns)
     key = None if users is None else find_key(users, log, "user")
-    roles, _ = guess_interactions(log, None, {"item": guess.log_item, "user": None if key is None else key[1]})
-    lines = ["", "items:", *_file_lines(files["items"]), f"  id: {_inline(guess.item_id)}"]
+    keys = {"item": guess.log_item, "user": None if key is None else key[1]}
     by_form: dict[str, list[str]] = {}
     for column, one in guess.columns.items():
         form = one.form if one.form in FORMS and one.kind == "attributes" else one.kind or "ignore"
@@ -118,16 +143,22 @@ def _settings(
     lines += [f"  {form}: {_inline(by_form[form])}" for form in (*COLUMN_KINDS, *FORMS, "ignore") if form in by_form]
     lines += _comments(content.issues)
     lines += ["", "interactions:", *_file_lines(files["interactions"])]
+    roles, unknown = _roles(log, keys)
+    lines += [f"  # No column looks like the {role}: put its name for COLUMN." for role in unknown]
+    lines += [f"  {role}: COLUMN" for role in unknown]
     lines += [f"  {role}: {_inline(column)}" for role, column in roles.items()]
     try:
-        typed, issues = type_log(log, roles, str(files["interactions"]))
+        typed, issues = type_log(log, roles, str(files["interactions"][0]))
     except DataError as error:
         typed, issues = [], [DataIssue.from_error(error)]
     issues += unused_columns(log, roles)
+    issues += unused_feedback(log, roles)
     lines += _comments(issues)
     if users is not None:
-        lines += ["", f"users: {{{_file(files['users'])}}}"]
-    table = log.with_columns(typed).select(pl.col(column).alias(role) for role, column in roles.items())
+        lines += ["", f"users: {{{_file(files['users'][0])}}}"]
+    table = log.with_columns(typed).select(
+        pl.col(column).alias(role) for role, column in roles.items() if role != "clock"
+    )
     rule = default_rule(table)
     lines += ["", "# Which events count as positives: {} for every event, or {rating: '>=4'}, {event: [buy, cart]}."]
     written = f"positive: {_inline(rule.model_dump(exclude_none=True, mode='json'))}"
@@ -139,18 +170,34 @@ def _settings(
     return lines
 
 
-def _file_parts(path: Path) -> list[str]:
-    """The name of a table, and its encoding where it is to be named."""
-    encoding = guess_encoding(path)
-    return [f"file: {_inline(path.name)}", *([] if encoding is None else [f"encoding: {encoding}"])]
+def _roles(log: pl.DataFrame, keys: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:
+    """Roles of a log, and those of ``user`` and ``item`` that no column seems to have."""
+    for missing in ((), ("user",), ("item",), ("user", "item")):
+        # a column stands in for a role that is missing, so that the others can be told
+        given = {role: f"\0{role}" for role in missing}
+        added = [pl.Series(name, range(len(log))) for name in given.values()]
+        try:
+            found, _ = guess_interactions(log.with_columns(added), given, keys)
+        except DataError:
+            continue
+        return {role: column for role, column in found.items() if role not in missing}, list(missing)
+    return {}, ["user", "item"]
 
 
-def _file(path: Path) -> str:
-    return ", ".join(_file_parts(path))
+def _file_parts(paths: Sequence[Path]) -> list[str]:
+    """The names of the files of a table, and their encoding where it is to be named."""
+    names = [path.name for path in paths]
+    encoding = next(filter(None, map(guess_encoding, paths)), None)
+    listed = f"file: {_inline(names[0] if len(names) == 1 else names)}"
+    return [listed, *([] if encoding is None else [f"encoding: {encoding}"])]
 
 
-def _file_lines(path: Path) -> list[str]:
-    return [f"  {part}" for part in _file_parts(path)]
+def _file(path: Path | None) -> str:
+    return "file: FILE" if path is None else ", ".join(_file_parts([path]))
+
+
+def _file_lines(paths: Sequence[Path]) -> list[str]:
+    return [f"  {part}" for part in _file_parts(paths)]
 
 
 def _comments(issues: Iterable[DataIssue]) -> list[str]:

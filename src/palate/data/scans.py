@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from palate.data.media import MediaRoot
 
 Probe = Callable[[str, Raw], str | None]
 """Opens a medium, given its modality and its path or bytes: what is wrong with it, or None."""
+_MISSING, _SEARCHED = "no such file: ", 200_000
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -46,7 +48,22 @@ def media_issues(items: Catalog, probe: Probe | None, limit: int) -> Iterator[Da
                 if problems:
                     severity: Severity = "error" if code == "media_unsafe" else "warning"
                     rows = tuple(row for row, _ in problems[:limit])
-                    yield DataIssue(code, severity, problems[0][1], items.file, rows, column, count=len(problems))
+                    hint = _elsewhere(items.root, problems[0][1]) if code == "media_missing" else None
+                    yield DataIssue(
+                        code, severity, problems[0][1], items.file, rows, column, count=len(problems), hint=hint
+                    )
+
+
+def _elsewhere(root: Path | None, problem: str) -> str | None:
+    """Where a file of the same name lies that is missing where the table says; None if it lies nowhere."""
+    if root is None:
+        return None
+    name = problem.removeprefix(_MISSING).replace("\\", "/").rpartition("/")[2].lower()
+    files = (Path(folder) / one for folder, _, names in os.walk(root) for one in names)
+    found = next((one for one in islice(files, _SEARCHED) if one.name.lower() == name), None)
+    if found is None:
+        return None
+    return f"{found.relative_to(root)} is there: paths start from the folder of the tables, and capitals count"
 
 
 def _media_problem(modality: str, value: Any, resolve: MediaRoot, probe: Probe | None) -> tuple[str, str] | None:
@@ -59,7 +76,7 @@ def _media_problem(modality: str, value: Any, resolve: MediaRoot, probe: Probe |
         except DataError as error:
             return "media_unsafe", error.message
         if not os.path.isfile(raw):
-            return "media_missing", f"no such file: {value[:200]}"
+            return "media_missing", f"{_MISSING}{value[:200]}"
     if raw is None or raw == b"" or probe is None:
         return None
     try:

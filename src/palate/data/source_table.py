@@ -11,6 +11,8 @@ from palate.data.absent import ABSENT, drop_absent
 from palate.data.column_types import keeps_spelling, typed_column
 from palate.data.issues import DataIssue
 
+_FORMULA = r'^\s*="([^"]*)"\s*$'
+
 
 @dataclass(frozen=True, eq=False)
 class SourceTable:
@@ -84,10 +86,15 @@ def typed_table(
     """
     columns, text, absent = [], {}, {}
     for column in frame.iter_columns():
+        quoted = int(column.str.contains(_FORMULA).sum()) if from_text else 0
+        if quoted:
+            message = 'cells such as ="00123", as spreadsheets write text, are read as 00123'
+            issues = (*issues, DataIssue("formula_text", "note", message, column=column.name, count=quoted))
+            column = column.str.replace(_FORMULA, "$1")
         values, found = drop_absent(column, words)
         if found:
             absent[column.name] = found
-        typed = typed_column(values) if from_text else values
+        typed = typed_column(values) if from_text and not quoted else values
         if from_text and not keeps_spelling(values, typed):
             text[column.name] = values
         columns.append(typed)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palate.core.errors import DataError
 from palate.data.columns import ItemGuess, errors_from, guess_interactions, guess_items
 from palate.data.feedback import parse_rule
 from palate.data.frames import search_roles, user_column
 from palate.data.interactions import PositiveRule
-from palate.data.key_columns import find_key
+from palate.data.key_columns import find_key, is_among
 from palate.data.query_log import query_column
 from palate.data.source_table import SourceTable
 
@@ -97,7 +98,23 @@ def find_roles(
         found, notes = guess_interactions(log, roles, keys, given_split)
     with errors_from(files.get("positive", files.get("interactions"))):
         rule = parse_rule(positive, found)
+    _refuse_row_as_header(tables, files, items.item_id, found["item"])
     users = None if people is None else key[0] if key else user_column(people, found["user"])
     searches = search_roles(tables["searches"].frame, files.get("searches")) if "searches" in tables else {}
     queries = query_column(tables["queries"].frame) if "queries" in tables else None
     return TableRoles(items, found, searches, users, queries, rule, notes)
+
+
+def _refuse_row_as_header(tables: Mapping[str, SourceTable], files: Mapping[str, str], key: str, item: str) -> None:
+    """Refuse a table without a header: the name of its column of ids is an id of the other table.
+
+    Raises:
+        DataError: naming the file.
+    """
+    for name, column, other, values in (("items", key, "interactions", item), ("interactions", item, "items", key)):
+        if tables[name].from_text and is_among(column, tables[other].spelled(values)):
+            raise DataError(
+                f"its first line seems to be a row: {column!r} is an id of the {other}",
+                file=files.get(name),
+                hint=f"write in palate.yaml {name}: {{header: none}}, and the columns under names: [...]",
+            )

@@ -16,11 +16,12 @@ from palate.core.files import atomic_path
 from palate.data.csv_header import MAX_COLUMNS
 from palate.data.csv_reader import read_csv
 from palate.data.issues import DataIssue
+from palate.data.json_array import as_lines, is_array
 from palate.data.regular_file import check_regular, odd_kind
 from palate.data.source_table import SourceTable, typed_table
 from palate.data.table_format import TableFormat
 
-ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _FOREIGN = {
     b"PK\x03\x04": ("a zip or Excel file", "export it as CSV or Parquet"),
@@ -150,7 +151,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         elif path.suffix in (".csv", ".tsv"):
             frame.write_csv(aside, separator="\t" if path.suffix == ".tsv" else ",")
         else:
-            raise DataError("unknown table ending", file=path, hint=f"use one of {', '.join(ENDINGS)}")
+            raise DataError("unknown table ending", file=path, hint=f"use one of {', '.join(ENDINGS[:-1])}")
 
 
 def gunzip(path: Path) -> bytes:
@@ -219,16 +220,18 @@ def _no_nul(path: Path, raw: bytes | None) -> None:
 
 
 def _read_jsonl(path: Path, raw: bytes | None) -> pl.DataFrame:
-    if raw is None and _start(path)[:3] == _BOM:
+    if raw is None and (_start(path)[:3] == _BOM or path.name.lower().endswith(".json") or is_array(_start(path))):
         raw = path.read_bytes()
     if raw is not None:
-        raw = raw.removeprefix(_BOM)
+        raw = as_lines(raw.removeprefix(_BOM), path)
     try:
         frame = pl.read_ndjson(path if raw is None else raw, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
         with _open(path, raw) as handle:
             row, problem = _first_bad_line(handle) or (None, _short(error))
-        raise DataError(f"not JSON lines ({problem})", file=path, row=row, hint="one JSON object a line") from error
+        raise DataError(
+            f"not JSON lines ({problem})", file=path, row=row, hint="one JSON object a line, or one array"
+        ) from error
     if not frame.columns:
         raise DataError("the objects have no keys", file=path)
     return frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\ufffd", literal=True))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from palate.core.errors import DataError
+from palate.data.invisible import trim_texts
+from palate.data.time_spelling import placeholder_note, placeholders, plain_numbers, respell
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _ISO = (
@@ -40,14 +42,22 @@ _NAMED = (
     "%b %d %Y %I:%M %p",
     "%d/%b/%Y:%H:%M:%S %z",
     "%m %d %Y",
+    "%d-%b-%y %I.%M.%S%.f %p",
+    "%d-%b-%Y %I.%M.%S%.f %p",
+    "%a %b %d %Y %H:%M:%S %z",
+    "%a %b %d %Y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+    "%d-%b-%y %H:%M:%S",
 )
-_CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _SLASHED = r"^(\d{1,2})[/.\-](\d{1,2})[/.\-](\d{4}|\d{2})\b"
-_CLOCK_ONLY = r"^\s*\d{1,2}:\d{2}"
+CLOCK_ONLY = r"^\s*\d{1,2}:\d{2}"
 _ZONE = r"(?i)\s*(?:\bUTC|\bGMT|\bZ)(?:[+]0+)?$"
 _MILLI, _MICRO, _NANO = 10**11, 10**14, 10**17
-_EXCEL_EPOCH, _DAY = 25_569, 86_400
-_1980 = 315_532_800
+_EXCEL_EPOCH, DAY, _PIVOT = 25_569, 86_400, 70
+_CYCLES = (6, 7, 11, 12, 23, 24, 30, 31)
+"""Largest number of a day of the week, a month, an hour and a day of the month."""
+_1973, _1980, _YEAR_1000 = 10**8, 315_532_800, -30_610_224_000
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,13 @@ class TimeColumn:
         seconds: int64 [n] since 1970 UTC, null where absent.
         form: what the values were taken for, for a note; empty for seconds and ISO dates.
         doubt: what the values alone do not show, such as whether the day or the month comes first; empty if nothing.
+        absent: dates that stand for none, for a note; empty without them.
     """
 
     seconds: pl.Series
     form: str = ""
     doubt: str = ""
+    absent: str = ""
 
 
 def parse_times(values: pl.Series, file: str | None, time_format: str | None = None) -> pl.Series:
@@ -96,6 +108,9 @@ def read_times(values: pl.Series, file: str | None, time_format: str | None = No
         DataError: naming the row of a value that cannot be read or is negative.
     """
     values = values.fill_nan(None) if values.dtype.is_float() else values
+    empty = placeholders(values)
+    if empty.any():
+        values = values.set(empty, None)
     if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
         found = TimeColumn(values.dt.epoch("s").cast(pl.Int64))
     elif values.dtype in (pl.Time, pl.Duration) or isinstance(values.dtype, pl.Duration):
@@ -103,7 +118,7 @@ def read_times(values: pl.Series, file: str | None, time_format: str | None = No
         hint = "give the date as well, or name another column as time"
         raise DataError("a time of day or a duration is no date", file=file, row=first, column=values.name, hint=hint)
     elif values.dtype == pl.String:
-        found = _texts(values.str.strip_chars().replace("", None), time_format)
+        found = _texts(trim_texts(values).replace("", None), time_format)
     elif values.dtype.is_integer():
         found = _numbers(values.cast(pl.Int64, strict=False), time_format)
     else:
@@ -111,10 +126,13 @@ def read_times(values: pl.Series, file: str | None, time_format: str | None = No
         found = _numbers(floats.set(floats.is_infinite(), None), time_format)
     seconds = found.seconds.alias(values.name)
     wrong = (seconds.is_null() & values.is_not_null()) | (seconds < 0).fill_null(False)
-    clock = values.dtype == pl.String and bool(values.filter(wrong).head(1).str.contains(_CLOCK_ONLY).any())
+    clock = values.dtype == pl.String and bool(values.filter(wrong).head(1).str.contains(CLOCK_ONLY).any())
     message = "not a time (a time of day without its date)" if clock else "not a time"
+    if wrong.any() and seconds[int(wrong.arg_true()[0])] is not None:
+        message = "not a time (before 1970)"
     reject_rows(wrong, values, message, file, _hint(time_format))
-    return TimeColumn(seconds, found.form, "; ".join(filter(None, (found.doubt, _odd_zeros(seconds)))))
+    doubt = "; ".join(filter(None, (found.doubt, _odd_zeros(seconds))))
+    return TimeColumn(seconds, found.form, doubt, placeholder_note(empty))
 
 
 def _odd_zeros(seconds: pl.Series) -> str:
@@ -205,7 +223,10 @@ def reject_rows(bad: pl.Series, values: pl.Series, message: str, file: str | Non
 def _hint(time_format: str | None) -> str:
     if time_format:
         return f"time_format is {time_format!r}"
-    return "write dates as 2020-01-31, or name their form in palate.yaml (interactions: {time_format: '%d.%m.%Y'})"
+    return (
+        "write dates as 2020-01-31, or name their form in palate.yaml (interactions: {time_format: '%d.%m.%Y'}); "
+        "time: null if the column is no time"
+    )
 
 
 def _numbers(values: pl.Series, time_format: str | None) -> TimeColumn:
@@ -225,17 +246,33 @@ def _numbers(values: pl.Series, time_format: str | None) -> TimeColumn:
     if whole and time_format is None and (dates := _eight_digits(integers)) is not None:
         return dates
     if time_format == "year" or (time_format is None and whole and low >= 1900 and high <= 2100):
-        return TimeColumn(_strptime(integers.cast(pl.String) + "-01-01", "%Y-%m-%d"), "years")
+        return TimeColumn(parse_form(integers.cast(pl.String) + "-01-01", "%Y-%m-%d"), "years")
     if time_format == "excel" or (time_format is None and low >= 30_000 and high <= 60_000):
         days = values.cast(pl.Float64) - _EXCEL_EPOCH
-        return TimeColumn((days * _DAY).round().cast(pl.Int64), "days of Excel")
+        return TimeColumn((days * DAY).round().cast(pl.Int64), "days of Excel")
     for name, limit in (("ns", _NANO), ("us", _MICRO), ("ms", _MILLI)):
         if high >= limit:
             doubt = ""
             if 0 <= low < _MILLI <= 631_152_000 * UNITS[name] <= high and low >= 631_152_000:
                 doubt = f"the largest value is in {name}, the smallest would be in seconds; all are read as {name}"
+            doubt = doubt or _small_numbers(known, low, high, whole)[1]
             return TimeColumn(_floor(values, UNITS[name]), f"in {name}", doubt)
-    return TimeColumn(integers)
+    return TimeColumn(integers, *_small_numbers(known, low, high, whole))
+
+
+def _small_numbers(known: pl.Series, low: float, high: float, whole: bool) -> tuple[str, str]:
+    """Form and doubt of numbers that are no seconds of recent years."""
+    if high >= _1973:
+        step = 10 ** max(len(f"{high:.0f}") - 6, 1)
+        if not known.dtype.is_float() or not whole or len(known) < 2 or not (known % step == 0).all():
+            return "", ""
+        return "", "all times end in zeros: a spreadsheet may have shortened them, as 1.60946E+09"
+    if low in (0, 1) and high in _CYCLES and len(known) >= 20:
+        return "a counter", (
+            f"values from {low:g} to {high:g} may be hours or days of the week or month, which are no times; they are "
+            "taken as a counter"
+        )
+    return "a counter, of which only the order matters", ""
 
 
 def _floor(values: pl.Series, divisor: int = 1) -> pl.Series:
@@ -255,7 +292,7 @@ def _eight_digits(values: pl.Series) -> TimeColumn | None:
         if not (1900 * scale <= low and high < 2101 * scale):
             continue
         text = values.cast(pl.String) + ("01" if digits == 6 else "")
-        seconds = _strptime(text, form)
+        seconds = parse_form(text, form)
         if seconds.null_count() == values.null_count():
             return TimeColumn(seconds, f"dates such as {low}")
     return None
@@ -264,11 +301,11 @@ def _eight_digits(values: pl.Series) -> TimeColumn | None:
 def _texts(text: pl.Series, time_format: str | None) -> TimeColumn:
     """Times written as text; what no form fits is null."""
     if time_format and "%" in time_format:
-        return TimeColumn(_strptime(text, time_format))
-    numeric = text.cast(pl.Float64, strict=False)
+        return TimeColumn(parse_form(text, time_format))
+    numeric = plain_numbers(text).cast(pl.Float64, strict=False)
     numeric = numeric.set(numeric.is_nan() | numeric.is_infinite(), None)
     if len(text) > text.null_count() and 2 * (len(numeric) - numeric.null_count()) >= len(text) - text.null_count():
-        exact = text.cast(pl.Int64, strict=False)
+        exact = plain_numbers(text).cast(pl.Int64, strict=False)
         whole = exact.null_count() == numeric.null_count()
         return _numbers(exact if whole else numeric, time_format)
     text = text.str.replace(_ZONE, "").str.replace_all(r"\s+", " ")
@@ -276,13 +313,19 @@ def _texts(text: pl.Series, time_format: str | None) -> TimeColumn:
     for form in _ISO:
         if seconds.null_count() <= text.null_count():
             return TimeColumn(seconds)
-        seconds = seconds.fill_null(_strptime(text, form))
+        seconds = seconds.fill_null(_iso(text, form))
+    if seconds.null_count() > text.null_count() and not (spelled := respell(text)).equals(text):
+        text = spelled
+        for form in _ISO:
+            seconds = seconds.fill_null(_iso(text, form))
+    weeks = text.str.extract(r"^(\d{4}-?W\d{2})$").str.replace("-", "")
+    seconds = seconds.fill_null(parse_form(weeks + "-1", "%GW%V-%u"))
     slashed = _slashed(text.set(seconds.is_not_null(), None))
     seconds = seconds.fill_null(slashed.seconds)
     if seconds.null_count() > text.null_count():
         words = text.str.replace_all(",", "", literal=True).str.replace_all(r"(\d)(?:st|nd|rd|th)\b", "$1")
         for form in _NAMED:
-            seconds = seconds.fill_null(_strptime(text if "," in form else words, form))
+            seconds = seconds.fill_null(parse_form(text if "," in form else words, form))
     if seconds.null_count() > text.null_count():
         rest = _numbers(numeric.set(seconds.is_not_null(), None), None).seconds
         seconds = seconds.fill_null(rest)
@@ -298,27 +341,58 @@ def _slashed(text: pl.Series) -> TimeColumn:
     empty = pl.Series(text.name, [None] * len(text), dtype=pl.Int64)
     if not first_high:
         return TimeColumn(empty)
+    years, year_first = _short_years(first, year)
+    if year_first:
+        first, year = year, first
+        first_high = int(first.cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
     american = bool(text.str.contains(r"(?i)\b[AP]M$").any())
     month_first = second_high > 12 or (american and first_high <= 12)
     rest = text.str.replace(_SLASHED, "").str.replace(r"^[ ,T]+", " ")
-    century = pl.when(year.str.len_chars() == 2).then(pl.lit("20") + year).otherwise(year)
+    short = year.str.zfill(2)
+    past = short.cast(pl.Int64) >= _PIVOT
+    long = year.str.len_chars() > 2
+    century = pl.when(long).then(year).when(past).then(pl.lit("19") + short).otherwise(pl.lit("20") + short)
     months, days = (first, second) if month_first else (second, first)
     parts = pl.DataFrame({"y": pl.select(century).to_series(), "m": months, "d": days, "rest": rest})
     iso = parts.select(
         pl.col("y") + "-" + pl.col("m").str.zfill(2) + "-" + pl.col("d").str.zfill(2) + pl.col("rest")
     ).to_series()
     seconds = empty
-    for clock in _CLOCKS:
-        seconds = seconds.fill_null(_strptime(iso, "%Y-%m-%d" + clock))
-    form = "month first" if month_first else "day first"
-    doubt = ""
-    if first_high <= 12 and second_high <= 12 and not american:
+    for clock in CLOCKS:
+        seconds = seconds.fill_null(parse_form(iso, "%Y-%m-%d" + clock))
+    form = "year first" if year_first else "month first" if month_first else "day first"
+    sure = not year_first and (month_first or bool(text.str.contains(r"^\d+\.").any()))
+    doubt = "" if sure else years
+    if not doubt and first_high <= 12 and second_high <= 12 and not american:
         doubt = "no value shows whether the day or the month comes first; the day is taken to"
     return TimeColumn(seconds, form, doubt)
 
 
-def _strptime(text: pl.Series, form: str) -> pl.Series:
-    """Seconds since 1970 of texts in one form, null for other texts."""
+def _short_years(first: pl.Series, last: pl.Series) -> tuple[str, bool]:
+    """For dates of three short numbers, a word on which is the year, and whether it is the first."""
+    if not (last.drop_nulls().str.len_chars() == 2).all():
+        return "", False
+    one, other = first.cast(pl.Int64), last.cast(pl.Int64)
+    highs = int(one.max() or 0), int(other.max() or 0)  # type: ignore[arg-type]
+    if max(highs) > 31:
+        return "", highs[0] > 31
+    before = one.n_unique() < other.n_unique()
+    return f"years have two digits: the {'first' if before else 'last'} number is taken to be the year", before
+
+
+def _iso(text: pl.Series, form: str) -> pl.Series:
+    """As :func:`_strptime`, for years of four digits: 01-03-21 is no date of the year 1."""
+    seconds = parse_form(text, form)
+    return seconds.set((seconds < _YEAR_1000).fill_null(False), None)
+
+
+def parse_form(text: pl.Series, form: str) -> pl.Series:
+    """Seconds since 1970 of texts in one form, null for other texts.
+
+    Args:
+        text: times.
+        form: as of ``strptime``.
+    """
     clock = any(sign in form for sign in ("%H", "%I", "%T", "%X", "%c", "%s"))
     try:
         if clock:

@@ -26,6 +26,9 @@ def read_user_columns(frame: pl.DataFrame, key: str) -> ContentTable:
             out.kinds[column] = "attributes"
             continue
         guess = guess_column(frame[column])
+        if guess.kind is None:
+            out.note("column_unused", f"is carried but not used: {guess.reason}", column)
+            continue
         code = frame[column].str.contains(_DIGITS).fill_null(True).all()
         read_attribute(out, column, guess.form if guess.kind == "attributes" and not code else "category")
     return out

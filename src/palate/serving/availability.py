@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,16 +9,16 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from palate.core.errors import PalateError
+from palate.serving.limited_log import LimitedLog
 
-LOG = logging.getLogger("palate.serving")
-RETRY_SECONDS = 1.0
-"""Seconds between two attempts while the database does not answer."""
+RETRY_SECONDS, LOG_SECONDS = 1.0, 60.0
+"""Seconds between two attempts while the database does not answer, and between two messages about one reason."""
 
 Result = TypeVar("Result")
 
 
 class DatabaseUnavailable(PalateError):
-    """The database does not answer at the moment; what it was asked to store may be sent again."""
+    """The database or the disk does not answer at the moment; what it was asked to store may be sent again."""
 
 
 class SearchUnavailable(PalateError):
@@ -29,7 +28,7 @@ class SearchUnavailable(PalateError):
 class Availability:
     """Remembers a failure, so that only one caller in :data:`RETRY_SECONDS` waits for a database that does not answer.
 
-    The first failure and the recovery are logged, nothing in between.
+    The first failure and the recovery are logged, nothing in between; one that comes and goes, once a minute.
 
     Args:
         purpose: what does not work meanwhile, for the log and for errors.
@@ -40,6 +39,7 @@ class Availability:
         self.reason: str | None = None
         self._next_attempt = 0.0
         self._lock = threading.Lock()
+        self._log = LimitedLog(LOG_SECONDS)
 
     def check(self) -> None:
         """Pass while the database answers, and once in :data:`RETRY_SECONDS` while it does not.
@@ -70,7 +70,7 @@ class Availability:
             before, self.reason = self.reason, reason
             self._next_attempt = time.monotonic() + RETRY_SECONDS
         if before is None:
-            LOG.warning("%s: %s; tried again every %g s", self.purpose, reason, RETRY_SECONDS)
+            self._log.warning(f"away: {reason}", "%s: %s; tried again every %g s", self.purpose, reason, RETRY_SECONDS)
 
     def succeeded(self) -> None:
         """Forget a failure."""
@@ -79,7 +79,7 @@ class Availability:
         with self._lock:
             before, self.reason = self.reason, None
         if before is not None:
-            LOG.warning("the database answers again, after: %s", before)
+            self._log.warning(f"back: {before}", "the database answers again, after: %s", before)
 
 
 class TimeLimit:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from palate.core.errors import DataError, FeatureError
+from palate.core.errors import ArtefactError, DataError, FeatureError
 from palate.serving.availability import DatabaseUnavailable
 from palate.serving.batches import Faults, raise_faults
 from palate.serving.images import UNUSED_SECONDS, remove_unused_images, sanitize_image, store_image
 from palate.serving.item_checks import Record, id_faults, item_faults
+from palate.serving.limited_log import LimitedLog
 from palate.serving.replication import Replication
+
+FAULTS = LimitedLog(60.0)
 
 
 class CatalogWriter:
@@ -41,6 +44,7 @@ class CatalogWriter:
             DataError: for an id given twice, an unknown column, or a value that does not fit.
             FeatureError: for an image that cannot be read.
             BatchError: if this holds for several items.
+            DatabaseUnavailable: if the database does not answer, or the state folder cannot be written.
         """
         ids, fields = [item for item, *_ in records], [given for _, given, _ in records]
         try:
@@ -52,6 +56,12 @@ class CatalogWriter:
             # named by row, all of them; what is found in no row is raised as it is
             raise_faults(self.faults(records), len(records))
             raise
+        except (OSError, ArtefactError) as error:
+            reason = getattr(error, "strerror", None) or "files cannot be written"
+            FAULTS.warning(reason, "items cannot be stored in %s: %s", self.images.parent, error)
+            raise DatabaseUnavailable(
+                f"items cannot be stored at the moment: {reason}", hint="try again later"
+            ) from error
 
     def faults(self, records: Sequence[Record | None]) -> Faults:
         """What is wrong with items, by row.
@@ -75,5 +85,5 @@ class CatalogWriter:
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + UNUSED_SECONDS
             # what was done before is done, whatever becomes of the images now
-            with suppress(DatabaseUnavailable):
+            with suppress(DatabaseUnavailable, OSError):
                 remove_unused_images(self.images, self.replication.catalog_log.images())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from palate.core.content import Features
 from palate.core.encoder import Encoder
-from palate.core.errors import FeatureError, UnsupportedError
+from palate.core.errors import ArtefactError, FeatureError, MissingDependencyError, UnsupportedError
 from palate.data.catalog import Catalog
 from palate.data.ids import IdMap
 from palate.serving.snapshot import ModelSnapshot
@@ -77,6 +78,8 @@ def text_cosines(snapshot: ModelSnapshot, text: str) -> NDArray[np.float32]:
     Raises:
         UnsupportedError: if the run reads no texts.
         FeatureError: if the run's encoder knows no word of the text.
+        ArtefactError: if the encoder is of another version.
+        MissingDependencyError: if it is not installed.
     """
     name = _feature(snapshot, "text")
     vector = _unit(_encode(snapshot, name, "text", text))
@@ -119,8 +122,13 @@ def _changed_by_text(snapshot: ModelSnapshot, query: SearchQuery) -> NDArray[np.
 
 
 def _encoders(snapshot: ModelSnapshot) -> dict[str, Encoder]:
-    fitted = snapshot.content.encoders
-    return {name: fitted[name] for name in snapshot.stats.modality_features if name in fitted}
+    """Encoders of whole modalities, without those that are not installed here or are of another version."""
+    fitted, found = snapshot.content.encoders, dict[str, Encoder]()
+    for name in snapshot.stats.modality_features:
+        if name in fitted:
+            with suppress(ArtefactError, MissingDependencyError):
+                found[name] = fitted[name]
+    return found
 
 
 def _shared_space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
@@ -140,7 +148,8 @@ def _shared_space(snapshot: ModelSnapshot) -> tuple[str, str] | None:
 def _feature(snapshot: ModelSnapshot, modality: str) -> str:
     """The feature by which items are searched for a text or an image."""
     used = snapshot.content.plan
-    names = [name for name in _encoders(snapshot) if used.get(name, ("",))[0] == modality]
+    encoded = (name for name in snapshot.stats.modality_features if name in snapshot.content.encoders)
+    names = [name for name in encoded if used.get(name, ("",))[0] == modality]
     if not names:
         what = "texts" if modality == "text" else "images"
         raise UnsupportedError(f"this run reads no {what}", hint="see palate check DATA, and palate fit --encoder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from palate.core.errors import ConfigError, DataError, MissingDependencyError
 from palate.serving.availability import Availability, DatabaseUnavailable, Result, TimeLimit
-from palate.serving.schema import prepare
+from palate.serving.schema import prepare, try_to_write
 
 MAX_ID_LENGTH = 200
 """Characters of an id."""
@@ -93,6 +93,7 @@ class Database:
         self._readers, self._writers = TimeLimit(THREADS), TimeLimit(THREADS)
         self._file = _file(self.engine)
         self._inode: int | None = None
+        self._holds_deleted = False
 
     @property
     def is_local(self) -> bool:
@@ -191,16 +192,27 @@ class Database:
         try:
             self.query(sql.select(sql.literal(1)))
             if self.writes.reason is not None:
-                self.write(lambda connection: None)
+                # an empty transaction succeeds on a full disk; a server that has none stops by itself
+                self.write(try_to_write if self.is_local else lambda connection: None)
         except DatabaseUnavailable as error:
             return error.message
         return None
 
     def purge_deleted(self) -> None:
-        """Let deleted rows leave SQLite's files too; PostgreSQL does that in its own time (VACUUM)."""
-        if self.engine.dialect.name == "sqlite":
-            with self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Let deleted rows leave SQLite's files too; PostgreSQL does that in its own time (VACUUM).
+
+        Where another process reads the rows at the moment, it is done by a later call of :meth:`finish_purge`.
+        """
+        self._holds_deleted = self.is_local
+        self.finish_purge()
+
+    def finish_purge(self) -> None:
+        """Do what :meth:`purge_deleted` could not do yet."""
+        if not self._holds_deleted:
+            return
+        with suppress(sql.exc.DBAPIError, sql.exc.TimeoutError, OSError), self.engine.connect() as connection:
+            is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            self._holds_deleted = bool(is_busy)
 
     def close(self) -> None:
         """Close the connections."""

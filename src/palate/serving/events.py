@@ -22,6 +22,8 @@ EventKind = Literal["click", "like", "unlike", "hide", "unhide"]
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)
 BATCH_SIZE = 1000
 """Events in one statement: databases limit the number of its values."""
+ERASED_AT_ONCE = 5000
+"""Events of a user that one transaction erases."""
 RECENT = 10_000
 """Events among which recent users are looked for."""
 MAX_EVENTS_OF_USER, MAX_HIDDEN = 500, 2000
@@ -54,6 +56,9 @@ OF_USER = (
     .where(EVENTS.c.user == sql.bindparam("who"))
     .order_by(EVENTS.c.id.desc())
     .limit(MAX_EVENTS_OF_USER)
+)
+SOME_OF_USER = sql.delete(EVENTS).where(
+    EVENTS.c.id.in_(sql.select(EVENTS.c.id).where(EVENTS.c.user == sql.bindparam("who")).limit(sql.bindparam("most")))
 )
 SKIPPED = LimitedLog()
 
@@ -210,14 +215,23 @@ class EventStore:
 
         Returns:
             Number of events.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer; some events may be left, and it may be asked again.
         """
 
         def delete(connection: Connection) -> int:
-            count = connection.execute(sql.delete(EVENTS).where(EVENTS.c.user == user)).rowcount
-            connection.execute(sql.insert(ERASED).values(who=self.erasure_token(user)))
-            return count
+            return int(connection.execute(SOME_OF_USER, {"who": user, "most": ERASED_AT_ONCE}).rowcount)
 
-        n_events = self.database.write(delete)
+        def first(connection: Connection) -> int:
+            connection.execute(sql.insert(ERASED).values(who=self.erasure_token(user)))
+            return delete(connection)
+
+        n_events = count = self.database.write(first)
+        while count == ERASED_AT_ONCE:
+            # other writers come in between, who would not wait for all of them
+            count = self.database.write(delete)
+            n_events += count
         self.database.purge_deleted()
         return n_events
 

@@ -130,9 +130,12 @@ def parse_number(column: str, operand: Operand) -> float:
         DataError: if it is none.
     """
     try:
-        return float(operand)
-    except ValueError as error:
-        raise DataError(f"{operand!r} is not a number", column=column) from error
+        number = float(operand)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise DataError(f"{operand!r} is not a number", column=column)
+    return number
 
 
 def _operands(column: str, wanted: object) -> tuple[Operand, ...]:

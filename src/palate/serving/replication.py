@@ -231,6 +231,7 @@ class Replication:
             except Exception as error:
                 text = "the log of items cannot be applied; the last snapshots go on answering"
                 self._faults.warning(repr(error), text, error=error)
+            self.database.finish_purge()
             for name, snapshot in list(self.snapshots.items()):
                 if snapshot.is_outdated():
                     self._try_reload(name)

@@ -42,6 +42,18 @@ def prepare(connection: Connection, metadata: sql.MetaData, tables: Sequence[sql
     metadata.create_all(connection, tables=tables)
 
 
+def try_to_write(connection: Connection) -> None:
+    """Write, and change nothing: it fails where nothing can be written, such as on a full disk.
+
+    SQLite writes no value that stands there already, so the version is another one in between.
+
+    Args:
+        connection: the transaction.
+    """
+    for step in (1, -1):
+        connection.execute(sql.update(SCHEMA).values(version=SCHEMA.c.version + step))
+
+
 def _version(connection: Connection) -> int | None:
     """The version of the tables; None where there are none."""
     names = sql.inspect(connection).get_table_names()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -175,8 +177,8 @@ class ModelSnapshot:
         """Whether another run lies in the folder now."""
         try:
             return run_version(self.folder) != self.version
-        except FileNotFoundError:
-            # between the moment a run is moved away and another takes its place
+        except OSError:
+            # between the moment a run is moved away and another takes its place, or where it cannot be read now
             return False
 
     def commit(self) -> None:
@@ -214,8 +216,17 @@ class ModelSnapshot:
 
 
 def run_version(run: Path) -> tuple[int, ...]:
-    """Device, inode and modification time of the manifest of a run."""
+    """Device, inode and modification time of the manifest of a run.
+
+    Args:
+        run: folder of the run.
+
+    Raises:
+        OSError: where there is none, or something that is not a file: a pipe would be waited for.
+    """
     status = os.stat(run / "manifest.json")
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, "not a file", str(run / "manifest.json"))
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 

@@ -208,12 +208,30 @@ def test_redirects_stay_on_this_site(client, to):
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "//"},
     ],
 )
 def test_forms_of_other_sites_change_nothing(client, service, fitted, path, headers):
     data = {"item": fitted.plain, "type": "hide", "user": "mallory", "field.title": "bad"}
     sound(client.post(path, data=data, headers=headers), 403)
     assert service.events.count() == 0 and service.snapshot.row(fitted.plain) >= 0 and not client.cookies
+
+
+@pytest.mark.parametrize("path", ["/feedback", "/users/select", "/add", "/search", "/login"])
+@pytest.mark.parametrize("charset", ["punycode", "undefined", "unicode_escape", "utf-16", "'idna'", '"utf-7"'])
+def test_a_form_that_is_not_utf8_is_refused(client, fitted, path, charset):
+    body = b'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n\\ud800\r\n--b--\r\n'
+    sent = {"Content-Type": f"multipart/form-data; Charset = {charset}; boundary=b"}
+    assert "must be sent as UTF-8" in sound(client.post(path, content=body, headers=sent), 415).text
+    sent = {"Content-Type": 'multipart/form-data; charset="UTF-8"; boundary=b'}
+    assert client.post("/search", content=body, headers=sent).status_code == 200
+
+
+def test_a_malformed_form_writes_nothing_into_the_log(client, caplog):
+    sent = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert client.post("/search", content=b"--b\r\nx\r\n--bX", headers=sent).status_code == 400
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
 def test_own_forms_are_accepted(client, fitted):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palate.serving.search.field_index import K1, B, FieldIndex, idf
-from palate.serving.search.word_index import MAX_CHANGED, WordIndex, document
+from palate.serving.search.word_index import MAX_CHANGED, MAX_TOKENS, WordIndex, document
 
 FILMS = [
     ("Star Wars: A New Hope (1977)", ["Mark Hamill", "Science Fiction"], ["A farm boy joins the rebels."]),
@@ -55,6 +55,13 @@ def test_nothing_is_found_for_unknown_words():
     match = films().match("asdfgh qwerty")
     assert not match.scores.any() and not match.coverage.any()
     assert not films().match("").scores.any() and not films().match("!?").begins.any()
+
+
+def test_a_pasted_text_costs_no_more_than_its_first_words(monkeypatch):
+    index, read = films(), []
+    monkeypatch.setattr(WordIndex, "variants", lambda self, token, last=False: read.append(token) or {})
+    index.match(" ".join(f"word{number}" for number in range(5000)))
+    assert read == [f"word{number}" for number in range(MAX_TOKENS)]
 
 
 def test_coverage_is_the_share_of_the_words_by_rarity():

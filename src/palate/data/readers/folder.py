@@ -25,6 +25,7 @@ from palate.data.readers.shared.tables import (
     external_log,
     query_table,
     read_relations,
+    relation_columns,
     relation_table,
     search_table,
 )
@@ -66,8 +67,10 @@ class PlainFolder:
         with errors_from(str(path / SETTINGS)):
             parse_id_types(wish := options.get("ids") or settings.get("ids"))
         relation_ids = []
-        if "relations" in tables and ends.get("source", "source") in tables["relations"].frame.columns:
-            column = ends.get("source", "source")
+        if "relations" in tables:
+            ends = relation_columns(tables["relations"].frame.columns, ends)
+        if "relations" in tables and ends["source"] in tables["relations"].frame.columns:
+            column = ends["source"]
             relation_ids = [IdColumn(tables["relations"].spelled(column), "relations", str(files["relations"]), False)]
         data = Dataset.from_frames(
             tables["items"],
@@ -136,9 +139,13 @@ def _with_guessed_files(path: Path, settings: dict[str, Any]) -> tuple[dict[str,
     if has_table(path, settings, "items") and has_table(path, settings, "interactions"):
         return settings, ()
     found = guess_tables(folder_columns(path))
-    missing = {name: file.name for name, file in found.items() if not has_table(path, settings, name)}
-    filled = {name: {**(settings.get(name) or {}), "file": file} for name, file in missing.items()}
-    return settings | filled, tuple(f"{name}: table is {file!r}" for name, file in missing.items())
+    missing = {
+        name: [file.name for file in files] for name, files in found.items() if not has_table(path, settings, name)
+    }
+    filled = {name: {**(settings.get(name) or {}), "file": files} for name, files in missing.items()}
+    return settings | filled, tuple(
+        f"{name}: table is {', '.join(map(repr, files))}" for name, files in missing.items()
+    )
 
 
 def _positive(options: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> Any:

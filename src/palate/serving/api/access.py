@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -19,11 +18,13 @@ from palate.serving.api.problems import INTERNAL_ERROR, problem
 from palate.serving.api.rate_limit import RateLimiter
 from palate.serving.api.request_body import MAX_BODY_BYTES, TOO_LARGE, BodyReader, BodyRefused
 from palate.serving.api.room import Room
+from palate.serving.limited_log import LimitedLog
 from palate.serving.network.limits import Limits
 
 __all__ = ["MAX_BODY_BYTES", "AccessMiddleware"]
 
-LOG = logging.getLogger("palate.serving")
+LOG_SECONDS = 60.0
+"""Seconds between two messages of the log about one fault of one route."""
 OVERLOADED = "too many requests in flight"
 SECURITY_HEADERS = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"same-origin"}
 CLIENT_LEFT = 499
@@ -69,6 +70,7 @@ class AccessMiddleware:
         self.app, self.keys, self.limiter, self.room = app, keys, limiter, room
         self.metrics, self.limits, self.hosts = metrics, limits, hosts
         self.bodies = BodyReader(limits)
+        self._faults = LimitedLog(LOG_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it here.
@@ -97,7 +99,9 @@ class AccessMiddleware:
             else:
                 response.status = CLIENT_LEFT
         except Exception as error:
-            LOG.error("%s %s failed", method, path[:200], exc_info=error)
+            # the path may hold the id of a user
+            route = getattr(scope.get("route"), "path", "other")
+            self._faults.warning(f"{method} {route} {error!r}", "%s %s failed", method, route, error=error)
             if response.started:
                 raise
             await problem(scope, 500, INTERNAL_ERROR)(scope, receive, response)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from palate.core.errors import ConfigError
 
 NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
-HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?", re.IGNORECASE)
+HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[^:%\[\]]+)(?::(\d{1,5}))?", re.IGNORECASE)
 """Value of the header ``Host``: a name or an address, and a port."""
 
 

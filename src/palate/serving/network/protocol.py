@@ -200,7 +200,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        if self.is_waiting():
+        unanswered = self.is_receiving() and not self.cycle.response_started and not self.pipeline
+        if unanswered:
+            # the app, which waits for the rest of the body, sends nothing any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if unanswered or self.is_waiting():
             self.transport.write(raw_problem(status, detail, self.headers or []))
             if self.transport.can_write_eof():
                 self.transport.write_eof()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,8 +17,12 @@ from palate.serving.images import MAX_IMAGE_BYTES
 MAX_FORM_BYTES = MAX_IMAGE_BYTES + 2**20
 MAX_FIELDS, MAX_FIELD_BYTES = 200, 2 * 2**20
 """Fields of a form, and bytes of each but a file; a stored image as base64 is shorter."""
+CHARSET = re.compile(r"charset\s*=\s*['\"]?([^\s'\";,]*)", re.IGNORECASE)
 RENAMED = {"kind": "type", "picture": "image", "again": "image_data"}
 """Field of an earlier version -> field of today."""
+
+# what is wrong with a form is told to its sender; the parser would also write a line into the server's log
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,12 @@ async def read_form(request: Request) -> FormContent:
         request: the request.
 
     Raises:
-        HTTPException: 411 without a length, 413 for a form that is too large, 422 for a renamed field.
+        HTTPException: 411 without a length, 413 for a form that is too large, 415 for one that is not UTF-8, 422 for a
+            renamed field.
     """
+    charset = CHARSET.search(request.headers.get("content-type", ""))
+    if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise HTTPException(415, "A form must be sent as UTF-8.")
     length = request.headers.get("content-length")
     if length is None or not length.isdigit():
         raise HTTPException(411, "A form must declare its length.")

@@ -35,6 +35,7 @@ TITLES = {
     404: "Not found",
     411: "Content length missing",
     413: "Too large",
+    415: "Unknown encoding",
     422: "Invalid request",
     503: "Not available at the moment",
 }
@@ -115,9 +116,17 @@ def require_same_origin(request: Request) -> None:
     if site is not None:
         allowed = site in ("same-origin", "none")
     else:
-        allowed = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+        allowed = origin is None or _netloc(origin) == request.headers.get("host")
     if not allowed:
         raise HTTPException(403, "This form was sent by another site, so nothing was changed. Send it from this page.")
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _refuse_renamed(request: Request) -> None:

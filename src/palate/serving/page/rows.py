@@ -17,7 +17,7 @@ from palate.serving.page.cards import Card, item_card, item_cards, reason_card
 from palate.serving.recommend import NO_HISTORY
 from palate.serving.requests import RecommendRequest, RecommendResponse
 from palate.serving.service import RecommenderService
-from palate.serving.snapshot import ModelSnapshot
+from palate.serving.snapshot import ModelSnapshot, UnknownItem
 from palate.serving.stages.pipeline import Fallback
 from palate.serving.user_state import UserState
 
@@ -176,7 +176,8 @@ def similar_cards(
     request = RecommendRequest(k, similar_to=item, filters=filters, exclude=exclude, hidden_for=user)
     try:
         response = service.recommend(request)
-    except (UnsupportedError, FeatureError, SearchUnavailable):
+    except (UnknownItem, UnsupportedError, FeatureError, SearchUnavailable):
+        # one that was removed a moment ago has no similar items
         return []
     return item_cards(snapshot, response.items)
 

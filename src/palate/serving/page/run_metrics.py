@@ -115,7 +115,8 @@ def read_object(file: Path) -> Mapping[str, object]:
         file: the file.
     """
     try:
-        return as_object(read_json(file))
+        # a pipe would be waited for
+        return as_object(read_json(file)) if file.is_file() else {}
     except (OSError, ArtefactError):
         return {}
 

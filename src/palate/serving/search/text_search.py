@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.errors import FeatureError, UnsupportedError
+from palate.core.errors import ArtefactError, FeatureError, MissingDependencyError, UnsupportedError
 from palate.serving.content_similarity import text_cosines
+from palate.serving.limited_log import LimitedLog
 from palate.serving.snapshot import ModelSnapshot
 from palate.serving.stages.stage import Relevance
 
@@ -27,6 +28,8 @@ MIN_ITEM_COVERAGE = 0.5
 TIERS = {"exact": 4.0, "begins": 2.0, "value": 1.0}
 WITHIN_TIER = 0.4
 """Weight of popularity and of the score by words among items that the same rule prefers; tiers stay apart."""
+WORDS_ALONE = "text: found by its words alone, because the run's text encoder cannot be loaded here"
+FAULTS = LimitedLog(600.0)
 
 
 def text_relevance(snapshot: ModelSnapshot, text: str) -> Relevance:
@@ -38,7 +41,7 @@ def text_relevance(snapshot: ModelSnapshot, text: str) -> Relevance:
     """
     match = snapshot.stats.words.match(text)
     popularity = snapshot.stats.interaction_counts
-    cosines = _cosines(snapshot, text)
+    cosines, by_words_alone = _cosines(snapshot, text)
     covered = match.coverage * (match.scores > 0)
     best = float(covered[snapshot.active].max(initial=0.0))
     preferred = match.exact | match.begins | match.value
@@ -57,16 +60,22 @@ def text_relevance(snapshot: ModelSnapshot, text: str) -> Relevance:
     for mask, name in ((match.exact, "exact"), (match.begins & ~match.exact, "begins"), (match.value, "value")):
         scores[mask] += TIERS[name] + within[mask]
     fits = by_words | by_vectors
-    note = "" if fits.any() else f"no good match for {text!r}"
-    return Relevance(np.where(fits, scores, -np.inf).astype(np.float32), note)
+    notes = [by_words_alone, "" if fits.any() else f"no good match for {text!r}"]
+    return Relevance(np.where(fits, scores, -np.inf).astype(np.float32), "; ".join(filter(None, notes)))
 
 
-def _cosines(snapshot: ModelSnapshot, text: str) -> NDArray[np.float32]:
-    """Cosine of each item's vector and the text's, float32 [items]; NaN where the run has none or knows no word."""
+def _cosines(snapshot: ModelSnapshot, text: str) -> tuple[NDArray[np.float32], str]:
+    """Cosine of each item's vector and the text's, float32 [items], NaN where there is none; and what is to be said."""
+    note = ""
     try:
-        return text_cosines(snapshot, text)
+        return text_cosines(snapshot, text), note
     except (UnsupportedError, FeatureError):
-        return np.full(len(snapshot), np.nan, np.float32)
+        # the run reads no texts, or knows no word of this one
+        pass
+    except (ArtefactError, MissingDependencyError) as error:
+        FAULTS.warning(str(error), "texts are searched by their words alone in the run %s: %s", snapshot.run, error)
+        note = WORDS_ALONE
+    return np.full(len(snapshot), np.nan, np.float32), note
 
 
 def _nearest(cosines: NDArray[np.float32], active: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -23,7 +23,8 @@ from palate.serving.search.tokens import phrase, title_forms, tokens, words
 FIELD_WEIGHTS = {"title": 3.0, "attributes": 2.0, "text": 1.0}
 PREFIX_WEIGHT, VARIANT_WEIGHT, KNOWN_VARIANT_WEIGHT = 0.7, 0.8, 0.25
 """Weights of words that a token begins, of words close to an unknown token, and of words close to a known one."""
-MAX_VARIANTS = 24
+MAX_TOKENS, MAX_VARIANTS = 32, 24
+"""Tokens of a query that are looked for, the first ones; known words that each may stand for."""
 MIN_PREFIX = 2
 """Characters of a query from which titles that begin with it are preferred."""
 MAX_CHANGED = 512
@@ -127,7 +128,7 @@ class WordIndex:
         """
         n, mass = len(self), 0.0
         total, covered = np.zeros(n, np.float32), np.zeros(n, np.float32)
-        query_tokens = list(dict.fromkeys(tokens(query)))
+        query_tokens = list(dict.fromkeys(tokens(query)))[:MAX_TOKENS]
         for at, token in enumerate(query_tokens):
             scores, weights = self._token_scores(self.variants(token, last=at == len(query_tokens) - 1))
             rarity = idf(self._known.get(token, 0), len(self.documents))

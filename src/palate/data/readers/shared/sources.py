@@ -14,15 +14,20 @@ from palate.data.column_names import find_role
 from palate.data.columns import errors_from
 from palate.data.id_columns import unify_ids
 from palate.data.issues import DataIssue
+from palate.data.items_of_log import items_of_log
 from palate.data.media import MediaRoot
+from palate.data.media_values import MEDIA, known_endings
 from palate.data.readers.shared.settings import SETTINGS, TABLES
 from palate.data.regular_file import check_regular, odd_kind
 from palate.data.source_table import SourceTable, stack
 from palate.data.table_format import TableFormat
-from palate.data.tables import ENDINGS, find_table, read_source, tables_named
+from palate.data.tables import find_table, read_source, tables_named
 
 _JOINED = ("items", "users", "queries")
-_OTHER_ENDINGS = (".json", ".inter", ".item", ".user", ".kg", ".txt", ".dat", ".data", ".xlsx", ".xls", ".zip", ".pkl")
+_NO_TABLES = (
+    *(".npy", ".npz", ".yaml", ".yml", ".md", ".rst", ".pdf", ".py", ".ipynb", ".sh", ".log", ".html", ".safetensors"),
+    *(ending for kind in MEDIA for ending in known_endings(kind)),
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def read_tables(folder: Path, settings: Mapping[str, Any], absent: Sequence[str]
     Raises:
         DataError: naming the file: there are no items or interactions, or a table cannot be read.
     """
-    tables, files, notes, read = {}, {}, list[str](), list[Path]()
+    tables, files, notes, read = dict[str, SourceTable](), dict[str, Path](), list[str](), list[Path]()
+    item_paths = list[Path]()
     words = settings.get("absent") if absent is None else absent
     for name in TABLES:
         if name not in ("items", "interactions") and not has_table(folder, settings, name):
@@ -74,6 +80,11 @@ def read_tables(folder: Path, settings: Mapping[str, Any], absent: Sequence[str]
         with errors_from(str(folder / SETTINGS)):
             form = TableFormat.parse(section, words)
         sources = [read_source(path, form) for path in paths]
+        if name == "interactions" and "items" in tables and paths == item_paths:
+            # one table of events is both: the items are those that it names
+            tables["items"], said = items_of_log(tables["items"], settings)
+            notes.append(said)
+        item_paths = paths if name == "items" else item_paths
         if len(sources) == 1:
             tables[name] = sources[0]
         else:
@@ -97,7 +108,7 @@ def unread_files(folder: Path, read: Sequence[Path]) -> tuple[DataIssue, ...]:
         for path in sorted(folder.iterdir())
         if path.name not in used
         and not path.name.startswith((".", "_"))
-        and path.name.removesuffix(".gz").lower().endswith((*ENDINGS, *_OTHER_ENDINGS))
+        and not path.name.removesuffix(".gz").lower().endswith(_NO_TABLES)
         and not path.name.lower().startswith(("readme", "license", "licence"))
         and path.is_file()
     ]

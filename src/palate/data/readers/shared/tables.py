@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,16 @@ from palate.data.query_log import QueryLog
 from palate.data.relations import Edges, Relations
 from palate.data.source_table import SourceTable
 from palate.data.times import cast_or_null
+
+_ENDS = (
+    ("source", "relation", "target"),
+    ("head", "relation", "tail"),
+    ("head", "rel", "tail"),
+    ("subject", "predicate", "object"),
+    ("from", "relation", "to"),
+    ("src", "relation", "dst"),
+)
+"""Usual names of the ends of relations and of their kind."""
 
 
 def external_log(data: Dataset) -> pl.DataFrame:
@@ -77,6 +87,17 @@ def relation_table(data: Dataset) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def relation_columns(columns: Sequence[str], section: Mapping[str, str]) -> dict[str, str]:
+    """``source``, ``relation``, ``target``, ``weight`` -> column, as given or by their usual names.
+
+    Args:
+        columns: of the table of relations.
+        section: role -> column, as given.
+    """
+    usual = next((names for names in _ENDS if {names[0], names[2]} <= set(columns)), _ENDS[0])
+    return {**dict(zip(("source", "relation", "target"), usual)), "weight": "weight", **section}
+
+
 def read_relations(
     source: SourceTable, section: Mapping[str, str], items: IdMap, file: str | None = None
 ) -> tuple[Relations, tuple[DataIssue, ...]]:
@@ -94,11 +115,11 @@ def read_relations(
     Raises:
         DataError: if a column is missing, or a weight is not a finite number.
     """
-    columns = {role: section.get(role, role) for role in ("source", "relation", "target", "weight")}
     table = source.frame
+    columns = relation_columns(table.columns, section)
     for role in ("source", "target"):
         if columns[role] not in table.columns:
-            hint = f"columns: {', '.join(table.columns)}"
+            hint = f"name it in palate.yaml (relations: {{{role}: COLUMN}}); columns: {', '.join(table.columns)}"
             raise DataError("relations lack a column", file=file, column=columns[role], hint=hint)
     names = pl.lit("related") if columns["relation"] not in table.columns else pl.col(columns["relation"])
     weights = np.ones(len(table), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from palate.core.batch import IntArray
 from palate.core.config import ModelConfig
 from palate.core.content import Features
 from palate.core.errors import ConfigError
+from palate.features.default_encoders import BUILT_IN_PICTURES, installed
 from palate.models.pretrain.shared.inputs import ItemInputs, read_rows
 from palate.modules.region_labeller import RegionLabeller
 from palate.modules.region_statistics import cell_statistics, stretch_statistics
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from palate.data.catalog import Catalog
 
+log = logging.getLogger("palate")
 REGIONS = "regions"
 """Name in ``TrainView.fields`` of what the encoder of regions made."""
 SAMPLE_ITEMS, CHUNK = 512, 64
@@ -34,10 +37,19 @@ class RegionConfig(ModelConfig):
     """Settings of systems that predict regions of pictures."""
 
     region_encoder: str = Field(
-        "",
+        "auto",
         description="encoder of pictures whose map is averaged over each region, or whose vector all regions of a "
-        "picture share, as what hidden regions are predicted as; built-in colours and edges if empty",
+        "picture share, as what hidden regions are predicted as; auto takes EfficientNet-Lite0 where it is installed; "
+        "built-in colours and edges if empty",
     )
+
+
+LITE0 = "efficientnet_lite0"
+
+
+def default_regions() -> str:
+    """The encoder of regions where none is named: the map of EfficientNet-Lite0 where installed, else none."""
+    return f"{LITE0}?output=map&framing=whole" if installed(LITE0) else ""
 
 
 def region_columns(items: Catalog, encoder: str) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
@@ -47,7 +59,12 @@ def region_columns(items: Catalog, encoder: str) -> Mapping[str, tuple[str, str,
         items: the catalogue.
         encoder: the setting ``region_encoder``.
     """
-    return {REGIONS: ("image", encoder, ())} if encoder and "image" in items.modalities else {}
+    if "image" not in items.modalities:
+        return {}
+    if encoder == "auto":
+        encoder = default_regions()
+        log.info("regions of pictures are predicted as %s", encoder or BUILT_IN_PICTURES)
+    return {REGIONS: ("image", encoder, ())} if encoder else {}
 
 
 class RegionTargets(nn.Module):

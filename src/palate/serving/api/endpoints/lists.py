@@ -103,7 +103,7 @@ def _recommend_request(request: Request, body: bodies.RecommendBody) -> Recommen
         text=body.text,
         image=image_bytes(body.image),
         filters=_filters(body),
-        exclude=body.exclude,
+        exclude=[item_id(service, item) for item in body.exclude],
         include_seen=body.include_seen,
         diversity=body.diversity,
         novelty=body.novelty,

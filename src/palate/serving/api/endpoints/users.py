@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
@@ -17,7 +18,7 @@ from palate.serving.api.ids import clean_id, item_id, user_id
 from palate.serving.api.problems import documented
 from palate.serving.api.responses import JsonResponse
 from palate.serving.batches import each, raise_faults
-from palate.serving.events import Event
+from palate.serving.events import DuplicateKeyError, Event
 from palate.serving.service import RecommenderService
 
 router = APIRouter(tags=["users"])
@@ -45,7 +46,9 @@ def log_events(body: bodies.EventsBody, request: Request, idempotency_key: Idemp
     events, faults = each(rows, lambda row: _event(service, row[1], row[0], idempotency_key))
     if faults:
         raise_faults({**service.event_faults(events), **faults}, len(events))
-    places, duplicates = service.log_events([event for event in events if event is not None])
+    has_own_keys = any(event.event_id is not None for event in body.events)
+    with _told_by_key_of_request(None if has_own_keys else idempotency_key):
+        places, duplicates = service.log_events([event for event in events if event is not None])
     return JsonResponse({"stored": len(places) - duplicates, "duplicates": duplicates}, 201)
 
 
@@ -81,6 +84,21 @@ def _erase(request: Request, user: str) -> Response:
             "run_files_erased": all(one.run_files_erased for one in erased),
         }
     )
+
+
+@contextmanager
+def _told_by_key_of_request(key: str | None) -> Iterator[None]:
+    """Name the key that was sent instead of those made of it for each event."""
+    try:
+        yield
+    except DuplicateKeyError as error:
+        if key is None:
+            raise
+        raise DuplicateKeyError(
+            "this Idempotency-Key was sent before, with other events",
+            key=key,
+            hint="give each request a key of its own",
+        ) from error
 
 
 def _event(service: RecommenderService, body: bodies.EventBody, at: int, request_key: str | None) -> Event:
