@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from palate.core.errors import FeatureError, PalateError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
+from palate.features.encoders.attribute_values import written_values
 from palate.serving.content_similarity import shares_space
 from palate.serving.events import Event
 from palate.serving.explain import BEHAVIOUR_NAME, MODALITY_NAMES
@@ -23,7 +24,7 @@ from palate.serving.page.facets import VALUE
 from palate.serving.page.rank_positions import rank_positions
 from palate.serving.page.render import render_fragment, render_page, service_of
 from palate.serving.page.rows import similar_cards
-from palate.serving.page.values import column_label, format_value, written_values
+from palate.serving.page.values import column_label, format_value
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 
