@@ -19,6 +19,8 @@ SIDE, WORK = 512, 160
 LEAST, MOST = 0.04, 0.88
 """Share of the picture that a subject takes; outside of it the whole picture becomes the sticker."""
 COLOURS, ROUNDS = 4, 4
+LIKE_GROUND = 9.0
+"""Distance in Lab within which a pixel is like the ground."""
 
 
 class Sticker(NamedTuple):
@@ -104,13 +106,14 @@ def subject_mask(picture: Image.Image) -> NDArray[np.float64] | None:
     if inside.sum() < 12:
         return None
     mask = inside.astype(np.float64)
-    for _ in range(ROUNDS):
-        ground = _distance(pixels, pixels[edge | (mask < 0.15)])
+    for step in range(ROUNDS):
+        # what the map leaves out may be the inside of a plain subject: the first round knows the border alone
+        ground = _distance(pixels, pixels[edge | (mask < 0.15) if step else edge])
         core = (mask > 0.6) & ~edge
         if not core.any():
             return None
         # the map is wider than the subject: what is most like the ground within it is left to the ground
-        core &= ground >= np.quantile(ground[core], 0.3)
+        core = core & (ground > LIKE_GROUND) if (core & (ground > LIKE_GROUND)).any() else core
         likely = 1 / (1 + np.exp((_distance(pixels, pixels[core]) - ground) / 6 - 2.2 * (prior - 0.35)))
         mask = ndimage.gaussian_filter(likely, 1.2)
     labels, count = ndimage.label(mask > 0.5)
