@@ -42,20 +42,12 @@ def generate(
 ) -> None:
     """Generate a text, picture or clip about an item for a user: true to the catalogue, in the user's taste."""
     show.start(quiet=True)
-    from pathlib import Path
-
     from palate.contracts.generator import MEDIA
-    from palate.core.errors import ArtefactError, ConfigError, did_you_mean
     from palate.serving.content_request import ContentOptions, content_request
     from palate.serving.offline import OfflineRun
 
-    if kind not in MEDIA:
-        raise ConfigError("unknown kind of content", key=kind, hint=did_you_mean(kind, MEDIA))
+    _check(kind, out, overwrite)
     medium = MEDIA[kind]
-    if medium != "text" and out is None:
-        raise ConfigError(f"{kind} is no text", key="--out", hint="name a file to write")
-    if out is not None and Path(out).exists() and (not overwrite or not Path(out).is_file()):
-        raise ArtefactError("exists already", file=out, hint="nothing was changed; another name, or --overwrite")
     opened = OfflineRun(run)
     model = _generator(generator, kind, backend, show.settings(settings))
     options = ContentOptions(prompt, language, max_words, options={} if format is None else {"format": format})
@@ -114,6 +106,26 @@ def gallery(
     show.emit({"file": file, "users": users, "items": items}, json)
     if not json:
         typer.echo(f"wrote {file}")
+
+
+def _check(kind: str, out: str | None, overwrite: bool) -> None:
+    """Refuse what cannot be answered before a run is opened.
+
+    Raises:
+        ConfigError: for an unknown kind, or a picture or clip without a file to write.
+        ArtefactError: for a file that exists.
+    """
+    from pathlib import Path
+
+    from palate.contracts.generator import MEDIA
+    from palate.core.errors import ArtefactError, ConfigError, did_you_mean
+
+    if kind not in MEDIA:
+        raise ConfigError("unknown kind of content", key=kind, hint=did_you_mean(kind, MEDIA))
+    if MEDIA[kind] != "text" and out is None:
+        raise ConfigError(f"{kind} is no text", key="--out", hint="name a file to write")
+    if out is not None and Path(out).exists() and (not overwrite or not Path(out).is_file()):
+        raise ArtefactError("exists already", file=out, hint="nothing was changed; another name, or --overwrite")
 
 
 def _generator(name: str | None, kind: str, backend: str | None, settings: dict[str, Any]) -> Any:
