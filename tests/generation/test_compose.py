@@ -221,8 +221,11 @@ def test_pictures_that_cannot_be_used_leave_a_typographic_creative():
         content = made_for("banner", {"a": data})
         assert "picture" in content.provenance["fallback"] or "pixels" in content.provenance["fallback"], name
         assert content.provenance["layout"] == "type" and float(content.provenance["contrast"]) >= 4.5
+    plain = made_for("banner", {"a": encoded(Image.new("RGB", (64, 64), BLUE))})
+    assert plain.provenance["layout"] == "type", "a picture of one colour shows nothing"
     for mode in ("CMYK", "L", "I;16", "RGBA", "P"):
-        image = Image.new(mode, (60, 60)) if mode == "I;16" else picture().convert(mode)
+        deep = np.asarray(picture().convert("L"), np.uint16) * 257
+        image = Image.fromarray(deep) if mode == "I;16" else picture().convert(mode)
         data = encoded(image, "JPEG" if mode == "CMYK" else "PNG")
         content = made_for("banner", {"a": data})
         assert "fallback" not in content.provenance, mode

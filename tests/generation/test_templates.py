@@ -100,6 +100,16 @@ def test_taste_decides_what_is_put_forward():
                 assert first in text and (other not in text or text.index(first) < text.index(other)), (kind, text)
 
 
+def test_without_a_preference_nothing_is_said_of_taste():
+    """The catalogue was asked, and told that people take crime films as often as this user."""
+    evidence = [Evidence("item", "6", "Genre", "Crime")]
+    for seed in range(8):
+        for kind in ("explanation", "headline", "marketing_copy", "email_subject"):
+            content = Template().generate([GenerationRequest(kind, HEAT, [CASINO], evidence=evidence)], seed=seed)[0]
+            assert not any(row.source == "history" and row.column == "Genre" for row in content.evidence)
+            assert "liked" not in content.text and "taste" not in content.text
+
+
 def test_answers_are_facts_or_not_known():
     def answer(question):
         return texts("answer", prompt=question)[0]

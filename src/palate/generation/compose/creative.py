@@ -73,8 +73,11 @@ def compose(
         only: arrangement to take where it is possible.
     """
     if picture is None or min(picture.size) < 8:
-        return _typographic(copy, size, category, liked)
+        return _typographic(copy, size, category_colour(category), liked)
     subject, colours = find_subject(picture), palette(picture)
+    if subject.background is not None and np.ptp(subject.mass) == 0:
+        # a picture of one colour shows nothing
+        return _typographic(copy, size, subject.background, liked)
     layout = find_layout(size, picture.size, subject, only)
     accent = accent_of(colours, liked)
     if layout.arrangement == "extend" and subject.background is not None:
@@ -197,9 +200,8 @@ def _rounded(size: tuple[int, int], radius: int) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX)
 
 
-def _typographic(copy: Copy, size: tuple[int, int], category: str, liked: tuple[Rgb, ...]) -> Creative:
-    """Words alone, on a ground of the category's colour with two large circles."""
-    base = category_colour(category)
+def _typographic(copy: Copy, size: tuple[int, int], base: Rgb, liked: tuple[Rgb, ...]) -> Creative:
+    """Words alone, on a dark ground of a colour with two large circles."""
     ground, unit = shaded(base, 20, 0.7), min(size)
     canvas = Image.new("RGB", size, ground)
     drawing = ImageDraw.Draw(canvas)

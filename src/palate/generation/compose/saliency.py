@@ -115,7 +115,7 @@ def _residual(light: Map) -> Map:
 
 def _edges(light: Map) -> Map:
     down, across = np.gradient(light)
-    return np.hypot(down, across)
+    return np.asarray(np.hypot(down, across))
 
 
 def _centre(shape: tuple[int, ...]) -> Map:
@@ -125,7 +125,7 @@ def _centre(shape: tuple[int, ...]) -> Map:
 
 def _unit(values: Map) -> Map:
     low, high = values.min(), np.quantile(values, 0.99)
-    return np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-9), 0, 1))
 
 
 def _box(mass: Map) -> tuple[float, float, float, float]:
@@ -142,4 +142,4 @@ def _box(mass: Map) -> tuple[float, float, float, float]:
 def _cover(size: int, start: float, end: float) -> Map:
     """Share of each cell of a line that lies between two places."""
     edges = np.arange(size + 1) / size
-    return np.clip(np.minimum(edges[1:], end) - np.maximum(edges[:-1], start), 0, None) * size
+    return np.asarray(np.clip(np.minimum(edges[1:], end) - np.maximum(edges[:-1], start), 0, None) * size)

@@ -67,7 +67,8 @@ def read_request(request: GenerationRequest) -> Slots:
         request: the request.
     """
     facts = facts_of(request.item)
-    if request.preferences or not request.history:
+    # with evidence the catalogue was asked: where it names no preference, nothing sets the user apart from others
+    if request.preferences or request.evidence or not request.history:
         return Slots(facts, request.preferences)
     columns = [fact.column for fact in facts if fact.role not in ("title", "description", *_LATER)]
     return Slots(facts, history_preferences(request.history, columns, item_id))
@@ -206,7 +207,7 @@ def _facts(slots: Slots, facts: Sequence[Fact], language: Language) -> None:
         phrases = [language.phrase("post", f.role, f.values, language.label(f.role, f.label)) for f in part]
         if phrases:
             slots.put(name, language.clauses(phrases), [row for fact in part for row in fact.evidence()])
-    extra = [(value, fact) for fact in facts[:3] for value in fact.values[:1]][:2]
+    extra = [(value, fact) for fact in facts if fact.role not in _LATER for value in fact.values[:1]][:2]
     if extra:
         text = language.file["comma"].join(language.number(fact.role, value) for value, fact in extra)
         slots.put("extra", text, [row for value, fact in extra for row in fact.evidence([value])])
