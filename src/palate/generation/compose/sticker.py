@@ -124,7 +124,7 @@ def subject_mask(picture: Image.Image) -> NDArray[np.float64] | None:
     share = float(region.mean())
     if not LEAST <= share <= MOST or float(region[edge].mean()) > 0.4:
         return None
-    return np.clip(ndimage.gaussian_filter(region.astype(np.float64), 0.8), 0, 1)
+    return np.asarray(np.clip(ndimage.gaussian_filter(region.astype(np.float64), 0.8), 0, 1))
 
 
 def _distance(pixels: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
