@@ -368,9 +368,10 @@ class Echo(Generator):
         ]
 
 
-def test_generation_without_a_generator_says_so(api):
+def test_generation_without_a_generator_says_so(api, monkeypatch):
     client = api()
     first = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    monkeypatch.setattr(generators, "items", lambda: iter(()))
     body = is_problem(client.post("/v1/generate", json={"kind": "title", "item": first}), 422, "no generator")
     assert "palate.generators" in body["hint"]
 
@@ -380,18 +381,20 @@ def test_a_generator_is_made_once_and_seeded_by_the_request(api, monkeypatch):
     monkeypatch.setattr(Echo, "made", 0)
     client = api()
     first = ids(client.post("/v1/recommend", json={"k": 2}))
-    request = {"kind": "title", "item": first[0], "history": [first[1]], "prompt": "short", "seed": 7}
+    echo = {"item": first[0], "generator": "echo"}
+    request = echo | {"kind": "title", "history": [first[1]], "prompt": "short", "seed": 7}
     content = client.post("/v1/generate", json=request).json()
     assert content["text"].endswith("1 liked, short, seed 7") and content["provenance"] == {"model": "echo"}
     assert content["image"] is None and content["generator"] == "echo" and content["scores"] == {"length": None}
-    mixed = client.post("/v1/generate", json={"kind": "cover", "item": first[0]}).json()
+    mixed = client.post("/v1/generate", json=echo | {"kind": "cover"}).json()
     assert base64.b64decode(mixed["image"]) == b"\x89PNG" and mixed["text"].endswith("0 liked, None, seed 0")
     assert Echo.made == 1
     for request, status, words in (
-        ({"kind": "banner", "item": first[0]}, 422, "echo: title, cover"),
         ({"kind": "title", "item": first[0], "generator": "eco"}, 422, "did you mean echo"),
         ({"kind": "banner", "item": first[0], "generator": "echo"}, 422, "does not generate"),
         ({"kind": "picture", "item": first[0]}, 422, "body.kind"),
+        ({"kind": "title"}, 422, "give kind and item, or requests"),
+        ({"kind": "title", "requests": [{"kind": "title", "item": first[0]}]}, 422, "not both"),
         ({"kind": "title", "item": "nothing"}, 404, "no such item"),
         ({"kind": "title", "item": first[0], "history": ["nothing"]}, 422, "no such item"),
     ):

@@ -78,6 +78,9 @@ def serve(
     idle_timeout: Annotated[float, typer.Option(min=0.01, help="seconds that a connection may be idle")] = 10,
     page: Annotated[bool, typer.Option("--page/--no-page", help="serve the web page at /")] = True,
     cors: Annotated[list[str] | None, typer.Option(help="origin that may call the API, repeatable")] = None,
+    blocklist: Annotated[
+        str | None, typer.Option(help="file of words, one a line, that generated content may not hold")
+    ] = None,
     debug: show.Debug = False,
 ) -> None:
     """Serve a run: HTTP API, events, new items, and a web page."""
@@ -99,7 +102,7 @@ def serve(
     extra_runs = tuple(os.path.abspath(folder) for folder in compare or ())
     settings = Settings(
         run, state, extra_runs, events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index,
-        host_names=tuple(host_name or ()), proxies=tuple(proxy_headers or ()), limits=limits,
+        host_names=tuple(host_name or ()), proxies=tuple(proxy_headers or ()), limits=limits, blocklist=blocklist,
     )  # fmt: skip
     serve(
         settings, host, port, workers, open,

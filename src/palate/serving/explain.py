@@ -9,8 +9,7 @@ of the history, as they stand in the catalogue. Nothing is claimed that was not 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,8 +21,8 @@ from palate.core.batch import IntArray, RaggedArray, UserBatch
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
 from palate.core.shared_copy import shared_copy
-from palate.features.encoders.attribute_values import attribute_values
 from palate.features.trainable import FUSED
+from palate.generation.taste import spelling
 from palate.serving.requests import Explanation, HistoryShare, SharedValue
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel, ServedModel
 from palate.serving.user_state import UserState
@@ -42,8 +41,6 @@ PHRASES = {
     "attributes": "similar attributes",
 }
 """What an item has that carried its score, as a part of a sentence."""
-MAX_COMMON = 0.2
-"""Share of the catalogue from which an attribute value is no reason: nearly everything has it."""
 
 
 class SharedRows(NamedTuple):
@@ -273,31 +270,15 @@ def _with_copies(features: Features, row: int, missing: Sequence[str | None], so
 
 
 def _shared_attributes(snapshot: ModelSnapshot, history: IntArray, row: int) -> tuple[SharedRows, ...]:
-    """Attribute values in common with items of the history, by how much more frequent they are there than elsewhere."""
-    out = list[tuple[float, SharedRows]]()
-    for column, by_value in snapshot.stats.filters.values.items():
-        series = snapshot.items.frame[column]
-        others: Mapping[int, set[str]] = {int(at): _values(series[int(at)]) for at in history[-MAX_HISTORY:]}
-        for value in sorted(_values(series[row])):
-            rows = tuple(at for at, values in others.items() if value in values)
-            frequency = len(by_value.get(value, ())) / len(snapshot)
-            if rows and frequency <= MAX_COMMON:
-                # bits by which the history's preference of the value differs from a draw from the catalogue
-                surprise = -len(rows) * math.log(max(frequency, 1 / len(snapshot)))
-                out.append((surprise, SharedRows(column, _spelling(series[row], value), rows)))
-    return tuple(shared for _, shared in sorted(out, key=lambda one: -one[0]))
-
-
-def _spelling(cell: object, value: str) -> str:
-    """A lower-case value as the cell spells it."""
-    text = str(cell)
-    start = text.lower().find(value)
-    return value if start < 0 else text[start : start + len(value)]
-
-
-def _values(cell: object) -> set[str]:
-    values = attribute_values(cell)
-    return set(values) if isinstance(values, list) else set()
+    """Attribute values in common with items of the history, by how much more often they are taken than by others."""
+    taste, cells = snapshot.stats.taste, snapshot.items.frame[list(snapshot.stats.taste.values)]
+    if not cells.width:
+        return ()
+    others = {int(at): cells.row(int(at), named=True) for at in history[-MAX_HISTORY:]}
+    item = cells.row(row, named=True)
+    return tuple(
+        SharedRows(one.column, spelling(item[one.column], one.value), one.rows) for one in taste.likes(others, item)
+    )
 
 
 def _enumerate(parts: Sequence[str]) -> str:

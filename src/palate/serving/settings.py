@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from palate.core.errors import ConfigError
+from palate.serving.moderation import Moderator
 from palate.serving.network.limits import Limits
 
 MAIN = "main"
@@ -34,6 +35,9 @@ class Settings:
         host_names: further names that the server answers to.
         proxies: addresses of trusted proxies, whose ``X-Forwarded-For`` and ``-Proto`` are believed.
         limits: sizes, deadlines and numbers of connections.
+        blocklist: file of words and phrases, one a line, that generated content may not hold.
+        moderate: judge of generated content before it is shown, instead of ``blocklist``: says why it is withheld.
+        generation_seconds: seconds for one generated content; then the generator without a model answers.
     """
 
     run: str
@@ -51,6 +55,9 @@ class Settings:
     host_names: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    blocklist: str | None = None
+    moderate: Moderator | None = None
+    generation_seconds: float = 20.0
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from palate.core.batch import IntArray, RaggedArray
 from palate.core.content import MODALITIES
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
+from palate.generation.taste import CatalogTaste
 from palate.serving.filters import Filters
 from palate.serving.search.documents import catalog_documents
 from palate.serving.search.word_index import WordIndex
@@ -74,6 +75,11 @@ class CatalogStats:
     def filters(self) -> Filters:
         """Filters over the attributes of all items."""
         return Filters(self.items)
+
+    @cached_property
+    def taste(self) -> CatalogTaste:
+        """How often people take each attribute value."""
+        return CatalogTaste(self.filters.values, self.interaction_counts)
 
     @cached_property
     def words(self) -> WordIndex:

@@ -71,6 +71,35 @@ def flat_attributes(record: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield str(key), value
 
 
+def written_values(cell: object) -> list[str]:
+    """The values of an attribute cell as they are written, where they can be told apart in it.
+
+    Args:
+        cell: a list, or a text with separators.
+
+    Returns:
+        The values of :func:`.attribute_values` in the cell's own case; none for a number.
+    """
+    values = attribute_values(cell)
+    if not isinstance(values, list):
+        return []
+    parts = [str(part).strip() for part in cell] if isinstance(cell, list | tuple) else [str(cell)]
+    written, at, place = list[str](), 0, 0
+    for value in values:
+        while at < len(parts) and (place := _fold(parts[at]).find(value, place)) < 0:
+            at, place = at + 1, 0
+        if at == len(parts):
+            return []
+        written.append(parts[at][place : place + len(value)])
+        place += len(value)
+    return written
+
+
 def _cleaned(parts: list[str]) -> list[str]:
     kept = [clean.strip().lower() for part in parts if (clean := clean_text(part)) is not None]
     return list(dict.fromkeys(kept))
+
+
+def _fold(text: str) -> str:
+    """Lower case, with as many characters as before."""
+    return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in text)

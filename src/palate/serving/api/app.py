@@ -12,7 +12,6 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from palate.serving.api.access import AccessMiddleware
 from palate.serving.api.endpoints import router
-from palate.serving.api.generators import GeneratorPool
 from palate.serving.api.health import Health
 from palate.serving.api.hosts import AllowedHosts
 from palate.serving.api.keys import ApiKeys
@@ -21,6 +20,9 @@ from palate.serving.api.openapi import describe, operation_id
 from palate.serving.api.problems import add_error_handlers
 from palate.serving.api.rate_limit import RateLimiter
 from palate.serving.api.room import Room
+from palate.serving.content import ContentMaker
+from palate.serving.generators import GeneratorPool
+from palate.serving.moderation import Blocklist
 from palate.serving.network.connections import ConnectionTable
 from palate.serving.service import RecommenderService
 from palate.serving.settings import Settings
@@ -35,10 +37,10 @@ def create_app(settings: Settings) -> FastAPI:
         settings: how the run is served.
 
     Returns:
-        The app; its state holds ``service``, ``metrics``, ``keys``, ``health`` and ``generators``.
+        The app; its state holds ``service``, ``metrics``, ``keys``, ``health`` and ``content``.
 
     Raises:
-        ConfigError: for an invalid file of keys, an invalid database URL, or a run that does not recommend.
+        ConfigError: for an invalid file of keys, blocklist or database URL, or a run that does not recommend.
         ArtefactError: for a folder that is not a run.
     """
 
@@ -47,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         current_default_thread_limiter().total_tokens = settings.threads
         app.state.service.warm_up()
         yield {"connections": ConnectionTable(settings.limits, settings.proxies)}
+        app.state.content.close()
         app.state.service.close()
 
     app = FastAPI(
@@ -63,7 +66,9 @@ def create_app(settings: Settings) -> FastAPI:
         settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url
     )
     room = Room(settings.queue)
-    app.state.service, app.state.metrics, app.state.generators = service, Metrics(), GeneratorPool()
+    app.state.service, app.state.metrics = service, Metrics()
+    moderate = settings.moderate or Blocklist.from_file(settings.blocklist)
+    app.state.content = ContentMaker(GeneratorPool(), moderate, settings.generation_seconds)
     service.on_response = app.state.metrics.observe_list
     app.state.health = Health(service, room)
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -265,21 +265,63 @@ class SimilarBatchBody(Body):
     requests: Annotated[list[SimilarBody], Field(min_length=1, max_length=MAX_BATCH, description="the lists")]
 
 
-class GenerateBody(Body):
-    """Content about an item for a user, or for an anonymous user with a history."""
+class ContentOptions(Body):
+    """For whom content is generated, and how."""
 
     renamed = {"liked": "history", "wish": "prompt"}
 
-    kind: ContentKind
-    item: Annotated[Id, Field(description="item id")]
     user: Id | None = None
     history: Annotated[History | None, Field(description=HISTORY)] = None
     prompt: Annotated[Text | None, Field(description="the user's own words")] = None
-    generator: Annotated[Name | None, Field(description="name of a registered generator; the first by default")] = None
+    generator: Annotated[
+        Name | None, Field(description="name of a registered generator; one that needs no model by default")
+    ] = None
     seed: Annotated[int, Field(ge=0, le=2**63 - 1, description="same seed, same content where the backend can")] = 0
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")] = "en"
+    max_words: Annotated[int | None, Field(ge=1, le=1000, description="length of a text, at most")] = None
+    format: Annotated[
+        Literal["banner", "card", "portrait", "story"] | None, Field(description="shape of a picture or clip")
+    ] = None
+    choices: Annotated[
+        list[Name] | None, Field(max_length=20, description="options that a clarifying question asks for")
+    ] = None
 
     @model_validator(mode="after")
-    def _one_user(self) -> GenerateBody:
+    def _one_user(self) -> Self:
         if self.user is not None and self.history is not None:
             raise ValueError("give user or history, not both")
         return self
+
+
+class ContentBody(ContentOptions):
+    """Content about an item for a user, or for an anonymous user with a history."""
+
+    kind: ContentKind
+    item: Annotated[Id, Field(description="item id")]
+
+
+class GenerateBody(ContentOptions):
+    """One content by ``kind`` and ``item``, or several by ``requests``."""
+
+    kind: ContentKind | None = None
+    item: Annotated[Id | None, Field(description="item id")] = None
+    requests: Annotated[
+        list[ContentBody] | None, Field(min_length=1, max_length=MAX_BATCH, description="instead of all the others")
+    ] = None
+    stream: Annotated[bool, Field(description="answer by server-sent events, each content when it is ready")] = False
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        given = self.model_fields_set - {"requests", "stream"}
+        if self.requests is not None and given:
+            raise ValueError(f"give requests or {', '.join(sorted(given))}, not both")
+        if self.requests is None and (self.kind is None or self.item is None):
+            raise ValueError("give kind and item, or requests")
+        return self
+
+    @property
+    def all(self) -> list[ContentBody]:
+        """The requests, one or several."""
+        if self.requests is not None:
+            return self.requests
+        return [ContentBody(**self.model_dump(exclude_unset=True, exclude={"requests", "stream"}))]

@@ -142,6 +142,12 @@ class GeneratedContent(BaseModel):
     scores: dict[str, float | None]
 
 
+class GeneratedContents(BaseModel):
+    """Several contents, in the order of the requests."""
+
+    responses: list[GeneratedContent]
+
+
 class FieldError(BaseModel):
     """An invalid field of a request, or a row of a batch that is wrong."""
 

@@ -6,7 +6,19 @@ from fastapi import APIRouter
 
 from palate.serving.page.page_route import PageRoute
 from palate.serving.page.render import static_files
-from palate.serving.page.views import compare, dashboard, edit, home, item, login, media, profile, search, users
+from palate.serving.page.views import (
+    compare,
+    dashboard,
+    edit,
+    home,
+    item,
+    login,
+    media,
+    personal,
+    profile,
+    search,
+    users,
+)
 
 
 def pages() -> APIRouter:
@@ -17,6 +29,6 @@ def pages() -> APIRouter:
     """
     static_files()
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    for view in (home, users, profile, search, item, edit, compare, dashboard, media, login):
+    for view in (home, users, profile, search, item, edit, compare, dashboard, media, personal, login):
         view.register(router)
     return router

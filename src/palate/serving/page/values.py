@@ -6,7 +6,6 @@ import datetime
 import math
 import re
 
-from palate.features.encoders.attribute_values import attribute_values
 from palate.serving.snapshot_stats import TIMES
 
 PRICE_SUFFIXES = ("price", "cost", "amount")
@@ -95,32 +94,3 @@ def format_value(column: str, value: object) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(filter(None, (format_value(column, part) for part in value))) or None
     return str(value).strip() or None
-
-
-def written_values(cell: object) -> list[str]:
-    """The values of an attribute cell as they are written, where they can be told apart in it.
-
-    Args:
-        cell: a list, or a text with separators.
-
-    Returns:
-        The values of :func:`.attribute_values` in the cell's own case; none for a number.
-    """
-    values = attribute_values(cell)
-    if not isinstance(values, list):
-        return []
-    parts = [str(part).strip() for part in cell] if isinstance(cell, list | tuple) else [str(cell)]
-    written, at, place = list[str](), 0, 0
-    for value in values:
-        while at < len(parts) and (place := _fold(parts[at]).find(value, place)) < 0:
-            at, place = at + 1, 0
-        if at == len(parts):
-            return []
-        written.append(parts[at][place : place + len(value)])
-        place += len(value)
-    return written
-
-
-def _fold(text: str) -> str:
-    """Lower case, with as many characters as before."""
-    return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in text)

@@ -67,6 +67,7 @@ def home(request: Request) -> Response:
         slider_texts=SLIDERS,
         suggested=suggested_users(service) if user is None and can_manage(request) else [],
         collage=_collage(service) if user is None else [],
+        makes_content=hasattr(request.app.state, "content"),
     )
 
 

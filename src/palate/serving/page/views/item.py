@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from palate.core.errors import FeatureError, PalateError, UnsupportedError
 from palate.data.catalog import MEDIA_KINDS
+from palate.features.encoders.attribute_values import written_values
 from palate.serving.content_similarity import shares_space
 from palate.serving.events import Event
 from palate.serving.explain import BEHAVIOUR_NAME, MODALITY_NAMES
@@ -23,7 +24,8 @@ from palate.serving.page.facets import VALUE
 from palate.serving.page.rank_positions import rank_positions
 from palate.serving.page.render import render_fragment, render_page, service_of
 from palate.serving.page.rows import similar_cards
-from palate.serving.page.values import column_label, format_value, written_values
+from palate.serving.page.values import column_label, format_value
+from palate.serving.page.views.personal import personal_text
 from palate.serving.service import RecommenderService
 from palate.serving.snapshot import ModelSnapshot
 
@@ -83,10 +85,12 @@ class ExplanationView:
         history: (card, share) of items of the history.
         parts: (name, share) of modalities and behaviour.
         shared: attribute values in common.
+        told: the same in the words of the catalogue.
     """
 
     text: str
     hint: str = ""
+    told: str = ""
     history: Sequence[tuple[Card, float]] = ()
     parts: Sequence[tuple[str, float]] = ()
     shared: Sequence[SharedAttribute] = ()
@@ -121,11 +125,13 @@ def item_page(request: Request, item: str) -> Response:
         UnknownItem: for an unknown item.
     """
     service, user, query = service_of(request), current_user(request), request.query_params
-    snapshot, _, row = service.find_item(item)
+    found = service.find_item(item)
+    snapshot, _, row = found
     similar = similar_cards(service, item, SIMILAR_ITEMS, {}, [], user)
     state = service.user_state(snapshot, user, None)
     added = query.get("added") == "1"
     liked = row in state.history and row not in state.clicked
+    user_known = user is not None and bool((state.history != row).any())
     response = render_page(
         request,
         "item.html",
@@ -134,12 +140,13 @@ def item_page(request: Request, item: str) -> Response:
         texts=_texts(snapshot, row),
         attributes=_attributes(snapshot, row),
         similar=similar,
-        user_known=user is not None and bool((state.history != row).any()),
+        user_known=user_known,
+        headline=personal_text(request, "headline", found, state, user) if user is not None and user_known else None,
         history_complete=state.is_complete,
         shared_space=shares_space(snapshot),
         added=added,
         positions=rank_positions(service, item, user, similar) if added else [],
-        explanation=_explain(service, item, user) if query.get("explain") == "1" and user is not None else None,
+        explanation=_explain(request, item, user) if query.get("explain") == "1" and user is not None else None,
     )
     if user is not None and row not in state.history and row not in state.hidden and _was_opened(request):
         # stored after the page is sent, so that nobody waits for it
@@ -187,11 +194,13 @@ def explanation(request: Request) -> Response:
     service, user = service_of(request), current_user(request)
     item = request.query_params.get("item", "")
     service.find_item(item)
-    return render_fragment("explanation.html", explanation=None if user is None else _explain(service, item, user))
+    return render_fragment("explanation.html", explanation=None if user is None else _explain(request, item, user))
 
 
-def _explain(service: RecommenderService, item: str, user: str) -> ExplanationView:
-    snapshot = service.snapshot
+def _explain(request: Request, item: str, user: str) -> ExplanationView:
+    service = service_of(request)
+    found = service.find_item(item)
+    snapshot, state = found.snapshot, service.user_state(found.snapshot, user, None)
     try:
         result = service.explain(item, user=user)
     except (UnsupportedError, FeatureError) as error:
@@ -207,6 +216,7 @@ def _explain(service: RecommenderService, item: str, user: str) -> ExplanationVi
             if share >= MIN_SHARE
             for card in _cards(snapshot, [name])
         ],
+        told=personal_text(request, "explanation", found, state, user) or "",
         # where none alone lowers the score, none is to be named
         parts=sorted(parts, key=lambda part: -part[1]) if any(share > 0 for _, share in parts) else (),
         shared=[

@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 
 from palate.contracts import Generator, generators
-from palate.contracts.generator import ContentKind
+from palate.contracts.generator import MEDIA, ContentKind, Medium
 from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+
+DEFAULTS: dict[Medium, str] = {"text": "template", "image": "creative", "mixed": "creative", "video": "clip"}
+"""Generators that need no model: they answer by default, and where another one fails or is late."""
 
 
 class GeneratorPool:
@@ -21,7 +24,7 @@ class GeneratorPool:
 
         Args:
             kind: content that it must be able to generate.
-            name: as registered; the first that generates ``kind`` by default.
+            name: as registered; by default the one that needs no model, else the first that generates ``kind``.
 
         Raises:
             UnsupportedError: if no generator is registered, or none that generates ``kind``.
@@ -41,7 +44,8 @@ class GeneratorPool:
         if name is not None and name not in suited:
             hint = f"for {kind!r}: {', '.join(suited)}" if suited else _abilities(registered)
             raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=hint)
-        chosen = suited[0] if name is None else name
+        preferred = DEFAULTS[MEDIA[kind]]
+        chosen = name or (preferred if preferred in suited else suited[0])
         with self._lock:
             if chosen not in self._instances:
                 self._instances[chosen] = registered[chosen]()
