@@ -116,12 +116,12 @@ def _date(text: str, tokens: Sequence[Token], words: Sequence[str], place: int) 
         return Measure(place, stop, "date", int(year), int(year), days=tuple(p for p in pairs if 1 <= p[0] <= 12))
     months = _tables()[1]
     day, at = 0, place
-    if tokens[place].is_number and tokens[place].text.isdigit() and 1 <= int(tokens[place].text) <= 31:
+    if tokens[place].is_number and tokens[place].text.isdecimal() and 1 <= int(tokens[place].text) <= 31:
         day, at = int(tokens[place].text), _skip(words, place + 1)
     if at >= len(tokens) or words[at] not in months or (not day and not tokens[at].is_capital):
         return None
     month, stop = months[words[at]], at + 1
-    if not day and stop < len(tokens) and tokens[stop].text.isdigit() and int(tokens[stop].text) <= 31:
+    if not day and stop < len(tokens) and tokens[stop].text.isdecimal() and int(tokens[stop].text) <= 31:
         day, stop = int(tokens[stop].text), stop + 1
     after = _skip(words, stop)
     year = _four_digits(tokens[after]) if after < len(tokens) else 0
@@ -136,7 +136,7 @@ def _skip(words: Sequence[str], place: int) -> int:
 
 
 def _four_digits(token: Token) -> int:
-    return int(token.text) if token.text.isdigit() and len(token.text) == 4 and 1850 <= int(token.text) <= 2100 else 0
+    return int(token.text) if token.text.isdecimal() and len(token.text) == 4 and 1850 <= int(token.text) <= 2100 else 0
 
 
 def _year(tokens: Sequence[Token], words: Sequence[str], place: int) -> Measure | None:
@@ -150,7 +150,7 @@ def _year(tokens: Sequence[Token], words: Sequence[str], place: int) -> Measure 
     suffix = stop + (stop < len(tokens) and tokens[stop].text in "'’")
     decade = suffix < len(tokens) and words[suffix] in ("s", "er", "ers") and tokens[suffix].start <= digits.stop + 1
     year = _four_digits(digits)
-    if not year and len(digits.text) == 2 and digits.text.isdigit() and (apostrophe or decade):
+    if not year and len(digits.text) == 2 and digits.text.isdecimal() and (apostrophe or decade):
         year = (1900 if int(digits.text) >= 30 else 2000) + int(digits.text)
     if decade and year % 10 == 0 and year:
         return Measure(place, suffix + 1, "decade", year, year + 9)

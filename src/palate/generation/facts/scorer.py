@@ -7,7 +7,7 @@ from typing import Any
 
 from palate.contracts import Evidence, Generated
 from palate.generation.facts.check import FactChecker
-from palate.generation.facts.sheet import is_told
+from palate.generation.facts.sheet import is_told, item_key
 
 
 def history_evidence(history: Sequence[Mapping[str, Any]]) -> list[Evidence]:
@@ -17,7 +17,7 @@ def history_evidence(history: Sequence[Mapping[str, Any]]) -> list[Evidence]:
         history: items with their columns.
     """
     return [
-        Evidence("history", str(next(iter(item.values()), "")), column, value)
+        Evidence("history", item_key(item), column, value)
         for item in history
         for column, value in item.items()
         if is_told(column, value)

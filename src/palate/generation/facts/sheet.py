@@ -87,6 +87,15 @@ def is_title(column: str) -> bool:
     return "_".join(column_words(column)) in word_lists()["titles"]
 
 
+def item_key(item: Mapping[str, Any]) -> str:
+    """The id of an item, empty if no column is one.
+
+    Args:
+        item: columns.
+    """
+    return next((str(value) for column, value in item.items() if _ID.search(column) and value is not None), "")
+
+
 def is_told(column: str, value: Any) -> bool:
     """Whether a cell states anything: ids, addresses, bytes and absent values do not.
 
@@ -160,8 +169,7 @@ class FactSheet:
     """
 
     def __init__(self, item: Mapping[str, Any], evidence: Iterable[Evidence] = ()) -> None:
-        key = next((str(value) for column, value in item.items() if _ID.search(column) and value is not None), "")
-        rows = [Evidence("item", key, column, value) for column, value in item.items()]
+        rows = [Evidence("item", item_key(item), column, value) for column, value in item.items()]
         self.facts = [read_fact(row) for row in [*rows, *evidence] if is_told(row.column, row.value)]
         self.own = [fact for fact in self.facts if fact.row.source == "item"]
         self.texts = [fact for fact in self.facts if fact.is_text]

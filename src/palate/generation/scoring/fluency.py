@@ -81,7 +81,8 @@ class NgramModel:
         logs = []
         for start, stop in sentences(text):
             words = (START, START, *key_of(text[start:stop]))
-            logs += [math.log(self.probability(words[i + 2], words[i : i + 2])) for i in range(len(words) - 2)]
+            triples = zip(words, words[1:], words[2:])
+            logs += [math.log(self.probability(word, (first, second))) for first, second, word in triples]
         return sum(logs) / len(logs) if logs else float("nan")
 
 

@@ -105,7 +105,7 @@ def chrf(texts: Sequence[str], references: Sequence[str]) -> float:
 @lru_cache(maxsize=1)
 def _stemmer() -> Any:
     try:
-        from nltk.stem.porter import PorterStemmer
+        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
     except ImportError:
         raise MissingDependencyError("rouge-score", "generate") from None
     return PorterStemmer()

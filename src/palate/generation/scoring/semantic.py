@@ -57,7 +57,8 @@ def embedding_similarity(texts: Sequence[str], references: Sequence[str], encode
     check_pairs(texts, references)
     encoder = encoder or text_encoder()
     left, right = unit_vectors(encoder, texts), unit_vectors(encoder, references)
-    return np.einsum("nd,nd->n", left, right).astype(np.float64)
+    scores: Scores = np.einsum("nd,nd->n", left, right).astype(np.float64)
+    return scores
 
 
 def greedy_match(
