@@ -44,7 +44,7 @@ def test_the_automaton_refuses_exactly_the_texts_in_which_a_word_occurs():
         text = "".join(draw.choice("aaabb B.") for _ in range(draw.randrange(12)))
         verdicts.append(_accepts(automaton, tokens, text))
         assert verdicts[-1] is holds(text, (), words), text
-    assert 300 < sum(verdicts) < 1200
+    assert 100 < sum(verdicts) < 1400
 
 
 def test_the_automaton_never_lets_a_word_through_beside_letters_beyond_ascii():

@@ -39,7 +39,7 @@ def byte_tokenizer(n_tokens: int = 400, chat: bool = True, more: tuple[str, ...]
     return tokenizer
 
 
-def llama(folder: Path, seed: int = 0, n_layers: int = 2, scale: float = 1.0, positions: int = 512) -> Path:
+def llama(folder: Path, seed: int = 0, n_layers: int = 2, scale: float = 0.4, positions: int = 512) -> Path:
     """Rotary positions, a chat template; a larger ``scale`` makes surer predictions."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -129,7 +129,7 @@ def llava(folder: Path) -> Path:
     )  # fmt: skip
     model = LlavaForConditionalGeneration(config)
     with torch.no_grad():
-        model.lm_head.weight.normal_(0, 1)
+        model.lm_head.weight.normal_(0, 0.4)
     _save(folder, model, tokenizer)
     processor.save_pretrained(folder)
     return folder

@@ -138,16 +138,15 @@ class TransformersBackend:
         """Answers before their first token."""
         ids = [self._prompt_ids(prompt) for prompt in prompts]
         self._check_length(ids, limit)
-        guided = sampling.constraint is not None and (
-            has_grammar(sampling.constraint) or bool(sampling.constraint.must_exclude)
-        )
-        stops = () if sampling.constraint and has_grammar(sampling.constraint) else sampling.stop
+        constraint = sampling.constraint or Constraint()
+        guided = has_grammar(constraint) or bool(constraint.must_exclude)
         return [
             Answer(
                 prompt=row,
                 stream=stream,
-                guide=self.local.guides.guide(sampling.constraint, limit) if guided and sampling.constraint else None,
-                stops=() if guided and not stops else (*stops, *self.layout.stops(prompt)),
+                guide=self.local.guides.guide(constraint, limit) if guided else None,
+                # a text that is cut would no longer keep a grammar
+                stops=() if has_grammar(constraint) else (*sampling.stop, *self.layout.stops(prompt)),
             )
             for prompt, row, stream in zip(prompts, ids, streams_for(seed, ids), strict=True)
         ]

@@ -103,10 +103,9 @@ def grammar_of(constraint: Constraint) -> str:
         grammar = "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in allowed_choices(constraint))
     else:
         grammar = f"start: /{_in_lark(constraint.regex or '')}/"
-    invalid, messages = LLMatcher.validate_grammar_with_warnings(grammar, _byte_tokenizer())
-    if invalid:
+    if fault := _fault(grammar):
         key = "json_schema" if constraint.json_schema is not None else "grammar" if constraint.grammar else "regex"
-        raise ConfigError(f"the constraint is not valid: {messages[0].strip().splitlines()[0]}", key=key)
+        raise ConfigError(f"the constraint is not valid: {fault}", key=key)
     return str(grammar)
 
 
@@ -153,12 +152,25 @@ def _byte_tokenizer() -> Any:
     return LLTokenizer("byte")
 
 
-def _accepts(grammar: str, text: str) -> bool:
+@lru_cache(maxsize=64)
+def _fault(grammar: str) -> str:
+    """What is wrong with a grammar; nothing where it is valid."""
     from llguidance import LLMatcher
 
-    matcher = LLMatcher(_byte_tokenizer(), grammar, log_level=0)
-    tokens = _byte_tokenizer().tokenize_bytes(text.encode())
-    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+    invalid, messages = LLMatcher.validate_grammar_with_warnings(grammar, _byte_tokenizer())
+    return messages[0].strip().splitlines()[0] if invalid else ""
+
+
+@lru_cache(maxsize=64)
+def _byte_matcher(grammar: str) -> Any:
+    from llguidance import LLMatcher
+
+    return LLMatcher(_byte_tokenizer(), grammar, log_level=0)
+
+
+def _accepts(grammar: str, text: str) -> bool:
+    matcher, tokens = _byte_matcher(grammar).deep_copy(), _byte_tokenizer().tokenize_bytes(text.encode())
+    return matcher.try_consume_tokens(tokens) == len(tokens) and bool(matcher.is_accepting())
 
 
 def _compact(text: str) -> str:

@@ -18,18 +18,22 @@ ANSWER = "Answer:\n"
 
 
 class Layout:
-    """Prompts as text for one tokenizer.
+    """Prompts as text for one tokenizer, or as turns for a model behind an address.
 
     Args:
-        tokenizer: of transformers; its chat template is used where it has one.
+        tokenizer: of transformers; its chat template is used where it has one. None where it is not known.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any = None) -> None:
         self.tokenizer = tokenizer
+        self.control_ids: frozenset[int] = frozenset()
+        self._control = re.compile("(?!)")
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
-        added = {str(token) for token in tokenizer.get_added_vocab()} | {str(t) for t in tokenizer.all_special_tokens}
-        self.control_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(added))) - {tokenizer.unk_token_id}
-        self._control = re.compile("|".join(re.escape(text) for text in sorted(added, key=len, reverse=True)) or "(?!)")
+        if tokenizer is not None:
+            added = sorted({*map(str, tokenizer.get_added_vocab()), *map(str, tokenizer.all_special_tokens)})
+            self.control_ids = frozenset(tokenizer.convert_tokens_to_ids(added)) - {tokenizer.unk_token_id}
+            by_length = sorted(filter(None, added), key=len, reverse=True)
+            self._control = re.compile("|".join(map(re.escape, by_length)) or "(?!)")
 
     def neutralise(self, text: str, names: Iterable[str] = ()) -> str:
         """A text of data without control tokens, marks of turns, and marks of data.
@@ -141,6 +145,8 @@ class Layout:
         return text
 
     def _has_control(self, text: str) -> bool:
+        if not self.control_ids:
+            return False
         return not self.control_ids.isdisjoint(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
