@@ -20,8 +20,10 @@ from palate.generation.decoding.constraints import (
 )
 from palate.generation.decoding.words import Exclusion, ExclusionAutomaton
 
-BEAM = 8
+BEAM = 4
 """States that the search for a short end keeps at each length."""
+LETTER, DIGIT = 256, 257
+"""Kinds of first bytes, beside the bytes themselves."""
 LONGEST = 96
 """Steps of that search; what a grammar forces is one step."""
 
@@ -149,27 +151,30 @@ class Guides:
             ends = [self.tokenizer.tokenize_bytes(text[len(written) :]) for text in choices if text.startswith(written)]
             fitting = [end for end in ends if len(end) <= limit and self._completes(matcher, end)]
             return min(fitting, key=len) if fitting else None
-        path = self._search(matcher, limit, fine=False) or self._search(matcher, limit, fine=True)
+        path = self._search(matcher, limit, fine=False)
+        path = self._search(matcher, limit, fine=True) if path is None else path
         if path:
             # one token for what the search spelled letter by letter
             merged = self.tokenizer.tokenize_bytes(self.text(path))
             if len(merged) < len(path) and self._completes(matcher, merged):
-                return list(merged)
+                path = list(merged)
         return path if path is None or len(path) <= limit else None
 
     def _search(self, matcher: Any, limit: int, fine: bool) -> list[int] | None:
         """Beam search by length; states that allow few tokens, which are nearer to an end, are kept."""
+        if matcher.is_accepting():
+            return []
         beam: list[tuple[Any, list[int]]] = [(matcher.deep_copy(), [])]
-        for _ in range(min(4 * limit, LONGEST) + 1):
+        for _ in range(min(4 * limit, LONGEST)):
             reached: list[tuple[tuple[int, int], Any, list[int]]] = []
             for state, path in beam:
-                if state.is_accepting():
-                    return path
                 for tokens in self._steps(state, fine):
                     if (child := state.deep_copy()).consume_tokens(tokens):
-                        allowed = 0 if child.is_accepting() else int(self.mask(child).sum())
                         longer = path + tokens
-                        reached.append(((allowed, -int(self.lengths[longer].sum())), child, longer))
+                        if child.is_accepting():
+                            return longer
+                        n_allowed = int.from_bytes(child.compute_bitmask(), "little").bit_count()
+                        reached.append(((n_allowed, -int(self.lengths[longer].sum())), child, longer))
             beam = [(child, path) for _, child, path in sorted(reached, key=lambda entry: entry[0])[:BEAM]]
         return None
 
@@ -177,15 +182,24 @@ class Guides:
         """Forced tokens, or one short token for each (kind of) first byte, and the longest of letters and digits."""
         if forced := list(matcher.compute_ff_tokens()):
             return [forced]
-        allowed = np.flatnonzero(self.mask(matcher))
-        chosen: dict[object, int] = {}
-        for token in allowed[np.argsort(self.lengths[allowed], kind="stable")].tolist():
-            first = int(self.first_bytes[token])
-            kind = "letter" if chr(first).isalpha() or first > 127 else "digit" if chr(first).isdigit() else first
-            chosen.setdefault(first if fine else kind, token)
-            if isinstance(kind, str):
-                chosen[f"long {kind}"] = token
-        return [[token] for token in chosen.values()]
+        allowed = self.by_length[self.mask(matcher)[self.by_length]]
+        kinds = self.kinds[allowed]
+        _, shortest = np.unique(self.first_bytes[allowed] if fine else kinds, return_index=True)
+        longest = [np.flatnonzero(kinds == kind)[-1:] for kind in (LETTER, DIGIT)]
+        return [[int(token)] for token in allowed[np.unique(np.concatenate([shortest, *longest]))]]
+
+    @cached_property
+    def by_length(self) -> NDArray[np.int64]:
+        """Tokens from the shortest to the longest: int64 [V]."""
+        return np.argsort(self.lengths, kind="stable")
+
+    @cached_property
+    def kinds(self) -> NDArray[np.int64]:
+        """First byte of each token, all letters taken as one, and all digits: int64 [V]."""
+        table = np.arange(256)
+        table[[byte for byte in range(256) if chr(byte).isalpha() or byte > 127]] = LETTER
+        table[[byte for byte in range(128) if chr(byte).isdigit()]] = DIGIT
+        return table[self.first_bytes]
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -278,7 +292,7 @@ class GrammarGuide:
                     return kept + end
             if not kept:
                 raise BackendError("no valid end was found", key="constraint")
-            back *= 2
+            back *= 3
 
 
 class _Pieces:
