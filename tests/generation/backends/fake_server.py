@@ -52,7 +52,7 @@ class FakeServer:
 
     def __init__(self):
         self.script, self.bodies, self.headers, self.times = ["ok"], [], [], []
-        self.running, self.most_at_once, self.lock = 0, 0, threading.Lock()
+        self.lock = threading.Lock()
         self.app = Starlette(routes=[Route("/v1/chat/completions", self.answer, methods=["POST"])])
 
     async def answer(self, request):
@@ -61,18 +61,12 @@ class FakeServer:
             self.bodies.append(body)
             self.headers.append(dict(request.headers))
             self.times.append(time.monotonic())
-            self.running += 1
-            self.most_at_once = max(self.most_at_once, self.running)
             step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        try:
-            if callable(step) and not isinstance(step, Response):
-                step = step(body)
-            if asyncio.iscoroutine(step):
-                step = await step
-            return step if isinstance(step, Response) else JSONResponse(completion(step))
-        finally:
-            with self.lock:
-                self.running -= 1
+        if callable(step) and not isinstance(step, Response):
+            step = step(body)
+        if asyncio.iscoroutine(step):
+            step = await step
+        return step if isinstance(step, Response) else JSONResponse(completion(step))
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from palate.generation.registries import text_backend
 
 MAPPING = {"lamp": "red", "chair": "blue", "table": "green", "shelf": "old"}
 PAIRS = [(Prompt("Color?", {"item": item}), color) for item, color in MAPPING.items()]
-SETTINGS = LoraSettings(rank=16, alpha=32, lr=2e-2, batch_size=4, epochs=60, checkpoint_steps=3)
+SETTINGS = LoraSettings(rank=16, alpha=64, lr=2e-2, batch_size=4, epochs=80, checkpoint_steps=3)
 
 
 def test_a_tiny_model_learns_a_mapping_and_keeps_its_own_weights(folders, tmp_path):
     folder = folders("llama")
     before = file_digest(folder / "model.safetensors")
     result = finetune(folder, PAIRS, tmp_path / "adapter", SETTINGS)
-    assert np.mean(result.losses[-3:]) < 0.2 < 2 < result.losses[0] and len(result.losses) == 60
+    assert np.mean(result.losses[-3:]) < 0.2 < 2 < result.losses[0] and len(result.losses) == 80
     assert file_digest(folder / "model.safetensors") == before
     assert sorted(file.name for file in result.folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     tensors = read_tensors(result.folder / "adapter_model.safetensors")

@@ -72,7 +72,7 @@ CASES = {
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_no_draw_is_invalid(backend, name, temperature):
     constraint, is_valid, max_tokens = CASES[name]
-    n = 24 if name == "words" else 40
+    n = 24 if name in ("words", "schema") else 40
     sampling = Sampling(max_tokens, temperature=temperature, constraint=constraint)
     answers = backend.complete([Prompt("Say anything.")] * n, sampling, seed=int(temperature))
     invalid = [answer.text for answer in answers if not is_valid(answer.text)]
@@ -104,17 +104,20 @@ def test_the_model_chooses_among_what_is_allowed(backend):
 
 
 def test_words_are_placed_where_they_are_most_probable(backend):
-    prompt, limit = Prompt("Say anything."), 16
+    prompt, limit, compared = Prompt("Say anything."), 16, 0
     constraint = Constraint(must_include=["lamp"])
-    (answer,) = backend.complete([prompt], Sampling(limit, temperature=1.0, constraint=constraint), seed=4)
-    # what the model says where room is left for the word
-    (free,) = backend.complete([prompt], Sampling(limit - backend.count(" lamp"), temperature=1.0), seed=4)
-    assert "lamp" not in free.text
-    others = [text for text in (f"lamp {free.text}", f"{free.text} lamp") if backend.count(text) <= limit]
-    scores = backend.log_likelihood([prompt] * (1 + len(others)), [answer.text, *others])
-    assert others and scores[0] >= max(scores[1:]) - 1e-4
-    assert answer.text.replace("lamp", "").split() == free.text.split()
-    assert np.isclose(answer.log_probability, scores[0], atol=1e-3)
+    for seed in range(8):
+        (answer,) = backend.complete([prompt], Sampling(limit, temperature=1.0, constraint=constraint), seed=seed)
+        # what the model says where room is left for the word
+        (free,) = backend.complete([prompt], Sampling(limit - backend.count(" lamp"), temperature=1.0), seed=seed)
+        others = [text for text in (f"lamp {free.text}", f"{free.text} lamp") if backend.count(text) <= limit]
+        scores = backend.log_likelihood([prompt] * (1 + len(others)), [answer.text, *others])
+        assert np.isclose(answer.log_probability, scores[0], atol=1e-3)
+        if others and "lamp" not in free.text:
+            compared += 1
+            assert scores[0] >= max(scores[1:]) - 1e-4
+            assert "".join(answer.text.replace("lamp", "").split()) == "".join(free.text.split())
+    assert compared
 
 
 def test_choices_share_the_prompt(backend):

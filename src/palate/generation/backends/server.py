@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field
@@ -146,6 +146,7 @@ class ServerBackend:
             yield self.complete([prompt], sampling, seed=seed)[0].text
             return
         request = self._request(prompt, sampling, seed)
+        faults = (openai.OpenAIError, *_transport_errors(), ValueError, AttributeError)
         most, used, finished = self._most(request), None, None
         self.budget.reserve(most)
         try:
@@ -157,7 +158,9 @@ class ServerBackend:
                         finished = choice.finish_reason or finished
                         if choice.delta.content:
                             yield choice.delta.content
-        except (openai.OpenAIError, *_transport_errors(), ValueError, AttributeError) as error:
+        except faults as error:
+            if isinstance(error, openai.APIStatusError):
+                used = Spending()
             raise self._failure(error) from None
         finally:
             self.budget.settle(most, used or most)
@@ -184,6 +187,7 @@ class ServerBackend:
     def _ask(self, request: dict[str, Any]) -> Completion:
         import openai
 
+        malformed = (openai.OpenAIError, *_transport_errors(), ValueError, AttributeError, TypeError, IndexError)
         most, used = self._most(request), Spending()
         self.budget.reserve(most)
         try:
@@ -200,11 +204,11 @@ class ServerBackend:
                 # without an answer it is not known whether the server did the work
                 used = most
             raise self._failure(error) from None
-        except (openai.OpenAIError, *_transport_errors(), ValueError, AttributeError, TypeError, IndexError):
+        except malformed:
             raise BackendError("the server's answer is malformed", key=self.url) from None
         finally:
             self.budget.settle(most, used)
-        ended = "length" if finished == "length" else "stop"
+        ended: Literal["stop", "length"] = "length" if finished == "length" else "stop"
         return Completion(text, used.tokens_in, used.tokens_out, finished=ended)
 
     def _request(self, prompt: Prompt, sampling: Sampling, seed: int) -> dict[str, Any]:

@@ -151,14 +151,15 @@ class Guides:
             ends = [self.tokenizer.tokenize_bytes(text[len(written) :]) for text in choices if text.startswith(written)]
             fitting = [end for end in ends if len(end) <= limit and self._completes(matcher, end)]
             return min(fitting, key=len) if fitting else None
-        path = self._search(matcher, limit, fine=False)
-        path = self._search(matcher, limit, fine=True) if path is None else path
-        if path:
-            # one token for what the search spelled letter by letter
-            merged = self.tokenizer.tokenize_bytes(self.text(path))
-            if len(merged) < len(path) and self._completes(matcher, merged):
-                path = list(merged)
-        return path if path is None or len(path) <= limit else None
+        for fine in (False, True):
+            if (path := self._search(matcher, limit, fine)) is not None:
+                # one token for what the search spelled letter by letter
+                merged = list(self.tokenizer.tokenize_bytes(self.text(path)))
+                if len(merged) < len(path) and self._completes(matcher, merged):
+                    path = merged
+                if len(path) <= limit:
+                    return path
+        return None
 
     def _search(self, matcher: Any, limit: int, fine: bool) -> list[int] | None:
         """Beam search by length; states that allow few tokens, which are nearer to an end, are kept."""
@@ -183,6 +184,10 @@ class Guides:
         if forced := list(matcher.compute_ff_tokens()):
             return [forced]
         allowed = self.by_length[self.mask(matcher)[self.by_length]]
+        plain = allowed[self.first_bytes[allowed] < 128]
+        if len(plain) and not fine:
+            # letters beyond ASCII take several bytes each
+            allowed = plain
         kinds = self.kinds[allowed]
         _, shortest = np.unique(self.first_bytes[allowed] if fine else kinds, return_index=True)
         longest = [np.flatnonzero(kinds == kind)[-1:] for kind in (LETTER, DIGIT)]

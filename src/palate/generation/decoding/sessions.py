@@ -198,7 +198,8 @@ class VisionSession:
     """
 
     def __init__(self, model: Any, inputs: Mapping[str, Tensor]) -> None:
-        self.model, self.inputs, self.cache = model, dict(inputs), None
+        self.model, self.inputs = model, dict(inputs)
+        self.cache: Any = None
         self.mask = self.inputs.get("attention_mask", torch.ones_like(self.inputs["input_ids"]))
 
     @torch.inference_mode()
@@ -257,6 +258,7 @@ class Seq2SeqSession:
 
     def __init__(self, model: Any, answer_start: Sequence[int], pad_id: int) -> None:
         self.model, self.pad_id = model, pad_id
+        self.cache: Any = None
         start = model.config.decoder_start_token_id
         self.answer_start = [pad_id if start is None else start, *answer_start]
 
