@@ -104,12 +104,14 @@ def test_the_model_chooses_among_what_is_allowed(backend):
 
 
 def test_words_are_placed_where_they_are_most_probable(backend):
-    prompt, limit, compared = Prompt("Say anything."), 16, 0
+    prompt, limit, compared = Prompt("Say anything."), 24, 0
     constraint = Constraint(must_include=["lamp"])
     for seed in range(8):
-        (answer,) = backend.complete([prompt], Sampling(limit, temperature=1.0, constraint=constraint), seed=seed)
+        sampling = Sampling(limit, temperature=1.0, stop=["e"], constraint=constraint)
+        (answer,) = backend.complete([prompt], sampling, seed=seed)
         # what the model says where room is left for the word
-        (free,) = backend.complete([prompt], Sampling(limit - backend.count(" lamp"), temperature=1.0), seed=seed)
+        sampling = Sampling(limit - backend.count(" lamp"), temperature=1.0, stop=["e"])
+        (free,) = backend.complete([prompt], sampling, seed=seed)
         others = [text for text in (f"lamp {free.text}", f"{free.text} lamp") if backend.count(text) <= limit]
         scores = backend.log_likelihood([prompt] * (1 + len(others)), [answer.text, *others])
         assert np.isclose(answer.log_probability, scores[0], atol=1e-3)

@@ -231,12 +231,11 @@ class TransformersBackend:
         def score(candidates: list[str]) -> list[float]:
             return self.log_likelihood([prompt] * len(candidates), candidates)
 
-        placed = place_words(text, words, score, fits)
-        if placed is None:
-            # the words alone, which were given room
-            placed = place_words("", words, score, fits)
-        if placed is None:
-            raise ConfigError("no answer has all words", key="must_include", hint="raise max_tokens")
+        while (placed := place_words(text, words, score, fits)) is None:
+            if not text:
+                raise ConfigError("no answer has all words", key="must_include", hint="raise max_tokens")
+            # room is made at the end; for the words alone there is room
+            text = text.rpartition(" ")[0]
         return placed
 
     def _text(self, answer: Answer, sampling: Sampling) -> str:
