@@ -13,7 +13,7 @@ from palate.generation.registries import text_backend
 
 MAPPING = {"lamp": "red", "chair": "blue", "table": "green", "shelf": "old"}
 PAIRS = [(Prompt("Color?", {"item": item}), color) for item, color in MAPPING.items()]
-SETTINGS = LoraSettings(rank=16, alpha=64, lr=2e-2, batch_size=4, epochs=80, checkpoint_steps=3)
+SETTINGS = LoraSettings(rank=16, alpha=32, lr=5e-3, batch_size=4, epochs=80, checkpoint_steps=3)
 
 
 def test_a_tiny_model_learns_a_mapping_and_keeps_its_own_weights(folders, tmp_path):

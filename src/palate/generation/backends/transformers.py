@@ -158,20 +158,28 @@ class TransformersBackend:
                 pass
             return
         for answer in answers:
-            result = speculate(
-                RewindingModel(self.local.causal),
-                self._drafter(),
-                answer.prompt,
-                n=self.n_proposed,
-                max_tokens=limit,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                end_ids=self.local.end_ids,
-                stream=answer.stream,
-                is_over=lambda tokens, stops=answer.stops: any(stop in self._decoded(tokens) for stop in stops),
-            )
-            answer.tokens, answer.log_probability = result.tokens, result.log_probability
-            answer.finished = "stop" if result.ended else "length"
+            self._speculate(answer, sampling, limit)
+
+    def _speculate(self, answer: Answer, sampling: Sampling, limit: int) -> None:
+        """Draw one answer, several tokens at a time."""
+
+        def is_over(tokens: list[int]) -> bool:
+            return any(stop in self._decoded(tokens) for stop in answer.stops)
+
+        result = speculate(
+            RewindingModel(self.local.causal),
+            self._drafter(),
+            answer.prompt,
+            n=self.n_proposed,
+            max_tokens=limit,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            end_ids=self.local.end_ids,
+            stream=answer.stream,
+            is_over=is_over,
+        )
+        answer.tokens, answer.log_probability = result.tokens, result.log_probability
+        answer.finished = "stop" if result.ended else "length"
 
     def _drafter(self) -> Draft:
         if isinstance(self.draft, LocalModel):
@@ -301,7 +309,8 @@ class TransformersBackend:
     def _vision_inputs(self, prompt: Prompt) -> dict[str, Tensor]:
         from palate.features.media.image import open_image
 
-        processor, pictures = self.local.processor, [open_image(image) for image in prompt.images]
+        processor: Any = self.local.processor
+        pictures = [open_image(image) for image in prompt.images]
         text = _vision_text(self.layout, processor, prompt, len(pictures)) + prompt.answer_start
         inputs = processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt")
         return {name: value.to(self.local.model.device) for name, value in inputs.items()}

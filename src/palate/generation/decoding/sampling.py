@@ -42,8 +42,8 @@ def token_probabilities(
     scores = np.asarray(logits, np.float64)
     if allowed is not None:
         scores = np.where(allowed, scores, -np.inf)
+    probabilities: NDArray[np.float64] = np.zeros(len(scores))
     if temperature <= 0:
-        probabilities = np.zeros(len(scores))
         probabilities[int(scores.argmax())] = 1
         return probabilities
     probabilities = np.exp((scores - scores.max()) / temperature)
@@ -53,7 +53,7 @@ def token_probabilities(
         before = np.cumsum(probabilities[order]) - probabilities[order]
         probabilities[order[before >= top_p]] = 0
         probabilities /= probabilities.sum()
-    return probabilities
+    return np.asarray(probabilities, np.float64)
 
 
 def draw(probabilities: NDArray[np.float64], stream: np.random.Generator) -> int:
