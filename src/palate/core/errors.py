@@ -69,6 +69,10 @@ class UnsupportedError(PalateError):
     """The model cannot do this by design; the message names models that can."""
 
 
+class BackendError(PalateError):
+    """A model that generates gave no usable answer: it failed, took too long, or would cost more than allowed."""
+
+
 class ArtefactError(PalateError):
     """A saved file is damaged, unsafe, or written by a newer format."""
 
