@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-ATTEMPTS = 50
+ATTEMPTS = 10
 """Draws after which a copy that was not written before counts as not to be had."""
 
 
@@ -197,6 +197,8 @@ def mutate(features: CopyFeatures, space: SearchSpace, rate: float, rng: np.rand
         rate: in 0..1.
         rng: of the draws.
     """
+    if rate <= 0.0:
+        return features
     fresh = space.draw(rng)
     keywords = {keyword for keyword in features.keywords if rng.random() >= rate}
     lost = len(features.keywords) - len(keywords) + int(rng.random() < rate)
