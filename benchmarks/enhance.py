@@ -183,8 +183,8 @@ def main() -> None:
     lines = [
         "# A language model in four places of a recommender, on movies", "",
         f"One liked film among {OTHERS} others; {len(SEEDS)} draws of {args.users} users; language model: "
-        f"{args.backend or 'none'}, encoder: {args.encoder or 'none'}. Gains over tf-idf of plots paired by user within "
-        "draws, with 95 % intervals and Holm's p.", "",
+        f"{args.backend or 'none'}, encoder: {args.encoder or 'none'}. Gains over tf-idf of plots paired by user "
+        "within draws, with 95 % intervals and Holm's p.", "",
         "| arm | hit@10 | MRR | gain in hit@10 | p |", "|---" * 5 + "|",
     ]  # fmt: skip
     rows: dict[str, Any] = {}

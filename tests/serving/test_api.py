@@ -350,10 +350,9 @@ class Echo(Generator):
 
 
 def test_generation_without_a_generator_says_so(api, monkeypatch):
-    monkeypatch.setattr(generators, "_known", {})
-    monkeypatch.setattr(generators, "_complete", True)
     client = api()
     first = ids(client.post("/v1/recommend", json={"k": 1}))[0]
+    monkeypatch.setattr(generators, "items", lambda: iter(()))
     body = is_problem(client.post("/v1/generate", json={"kind": "title", "item": first}), 422, "no generator")
     assert "palate.generators" in body["hint"]
 

@@ -93,9 +93,10 @@ class CoCreation(FlowGenerator):
         text = next(iter(writer.headlines(chosen)), None)
         if text is not None and request.max_words is not None:
             text = " ".join(text.split()[: request.max_words])
-        columns = {true_of(request.item, word) for word in chosen if contains(words(text or ""), words(word))}
+        said = words(text or "")
+        columns = {key for word in chosen if contains(said, words(word)) and (key := true_of(request.item, word))}
         identity = str(next(iter(request.item.values()), ""))
-        evidence = [Evidence("item", identity, key, request.item[key]) for key in sorted(columns - {None})]  # type: ignore[type-var]
+        evidence = [Evidence("item", identity, key, request.item[key]) for key in sorted(columns)]
         return Generated(text, evidence=evidence, provenance=self.provenance(seed, condition="ai_only"))
 
 

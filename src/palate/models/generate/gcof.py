@@ -123,8 +123,8 @@ class GCOF(FlowGenerator):
         identity = _id(request.item)
         keys = {columns[keyword] for keyword in best.features.keywords}
         evidence = [Evidence("item", identity, key, request.item[key]) for key in sorted(keys)]
-        if (title := title_column(request.item)) is not None:
-            evidence.insert(0, Evidence("item", identity, title, request.item[title]))
+        if (named := title_column(request.item)) is not None:
+            evidence.insert(0, Evidence("item", identity, named, request.item[named]))
         value = "ctr" if self._scorer else "personal"
         scores = {value: best.fitness, f"{value}_at_start": found.history[0].best}
         made = self.provenance(seed, style=best.features.style, written=str(found.history[-1].calls))
@@ -134,8 +134,8 @@ class GCOF(FlowGenerator):
         """The search space of a request, and the column that says each keyword."""
         columns = {value: column for column, values in attributes(request.item).items() for value in values}
         for keyword in request.options.get("keywords", ()):
-            if keyword not in columns and (column := true_of(request.item, keyword)) is not None:
-                columns[keyword] = column
+            if keyword not in columns and (said_in := true_of(request.item, keyword)) is not None:
+                columns[keyword] = said_in
         liked = {one.value.casefold(): one.weight for one in request.preferences}
         weights = np.array([1.0 + liked.get(keyword.casefold(), 0.0) for keyword in columns], np.float64)
         styles = tuple(request.options.get("styles", STYLES))
