@@ -5,7 +5,7 @@ import pytest
 from flow_backends import Scripted
 
 from palate.contracts import GenerationRequest, Preference, generators
-from palate.core.errors import DataError, UnsupportedError
+from palate.core.errors import ConfigError, DataError, UnsupportedError
 from palate.generation.flows.copywriter import acceptable, compose
 from palate.generation.flows.ctr import InContextCtr, WordCtr
 from palate.generation.flows.genetic import CopyFeatures, SearchSpace, Settings, differential, evolve, mutate
@@ -158,6 +158,21 @@ def test_a_language_model_writes_and_untrue_copies_are_refused():
     made = model.generate([asked])[0]
     assert made.provenance["style"] not in ("lively", "question") and "free popcorn" in made.text
     assert not any("ignore" in prompt.instruction.casefold() for prompt in backend.prompts)
+
+
+def test_a_check_refuses_what_a_language_model_writes():
+    backend = Scripted(lambda prompt, constraint: f"Award-winning: {' and '.join(constraint.must_include)}.")
+    refused = GCOF(backend=backend, budget=5, check=lambda request, text: "Award" not in text).generate([request()])[0]
+    assert refused.text == "Harbour Lights" and "fallback" in refused.provenance
+    assert GCOF(backend=backend, budget=5).generate([request()])[0].text.startswith("Award")
+
+
+def test_a_backend_is_also_named():
+    assert (
+        GCOF(backend="mine:there").config.backend == GCOF(backend="mine:there").clone({}).config.backend == "mine:there"
+    )
+    with pytest.raises(ConfigError, match="mine"):
+        GCOF(backend="mine:there").generate([request()])
 
 
 def test_a_language_model_that_cannot_keep_words_leaves_the_templates():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from palate.contracts import Constraint, GenerationRequest, Generator, Prompt, S
 from palate.core.config import ModelConfig
 from palate.core.errors import UnsupportedError
 from palate.generation.registries import text_backend
+
+Check = Callable[[GenerationRequest, str], bool]
+"""(request, text that a language model wrote) -> whether it may be used, such as whether it is true of the item."""
 
 
 class FlowConfig(ModelConfig):
@@ -27,7 +30,8 @@ class FlowGenerator(Generator):
 
     Args:
         config: settings.
-        backend: language model; None takes the one that the settings name.
+        backend: language model, or its name; None takes the one that the settings name.
+        check: judges what a language model wrote, beside the checks of the generator; None accepts it.
         settings: settings as keyword arguments.
     """
 
@@ -35,11 +39,17 @@ class FlowGenerator(Generator):
     config: FlowConfig
 
     def __init__(
-        self, config: ModelConfig | None = None, *, backend: TextBackend | None = None, **settings: Any
+        self,
+        config: ModelConfig | None = None,
+        *,
+        backend: TextBackend | str | None = None,
+        check: Check | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(config, **settings)
+        super().__init__(config, **(settings | {"backend": backend} if isinstance(backend, str) else settings))
         # in a list, because a module assigned to a module would be saved as part of it
-        self._backend: list[TextBackend] = [] if backend is None else [backend]
+        self._backend: list[TextBackend] = [] if backend is None or isinstance(backend, str) else [backend]
+        self._check = check
 
     @property
     def backend(self) -> TextBackend | None:
@@ -61,6 +71,15 @@ class FlowGenerator(Generator):
             if request.kind not in self.kinds:
                 hint = f"it generates {', '.join(self.kinds)}"
                 raise UnsupportedError(f"{self.name} does not generate {request.kind!r}", hint=hint)
+
+    def accepts(self, request: GenerationRequest, text: str) -> bool:
+        """Whether a text that a language model wrote may be used.
+
+        Args:
+            request: what it is about.
+            text: what was written.
+        """
+        return self._check is None or self._check(request, text)
 
     def ask(
         self, prompts: Sequence[Prompt], constraints: Sequence[Constraint | None], *, seed: int

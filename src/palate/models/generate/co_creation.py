@@ -149,7 +149,8 @@ class HeadlineWriter:
         written = []
         for at in range(n):
             [text] = self.model.ask([Prompt(task, data)], [constraint], seed=self.seed + at)
-            if text and numbers(text) <= known and all(contains(words(text), words(one)) for one in perspectives):
+            named_all = text is not None and all(contains(words(text), words(one)) for one in perspectives)
+            if text and named_all and numbers(text) <= known and self.model.accepts(self.request, text):
                 written.append(text)
         return list(dict.fromkeys([*written, *ruled]))[:n]
 

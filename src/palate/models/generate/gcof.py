@@ -153,7 +153,10 @@ class GCOF(FlowGenerator):
             else:
                 prompts = [copy_prompt(one, facts, request.max_words) for one in batch]
                 written = self.ask(prompts, [copy_constraint(one) for one in batch], seed=seed)
-                texts = [text or compose(one, request.item) for text, one in zip(written, batch, strict=True)]
+                texts = [
+                    (text if self.accepts(request, text) else None) if text else compose(one, request.item)
+                    for text, one in zip(written, batch, strict=True)
+                ]
             return [
                 text if acceptable(text or "", one, request.item, request.max_words, vocabulary, space.entitlements)
                 else None

@@ -111,7 +111,9 @@ class SongReasons(FlowGenerator):
 
     def _written(self, request: GenerationRequest, sentences: Sequence[Sentence], seed: int) -> list[Reason]:
         tags = _tags(request)
-        facts = {key: str(value) for key, value in request.item.items() if isinstance(value, str | int | float)}
+        # of long texts a language model is told the sentence alone, which holds nothing private
+        facts = {"title": title_of(request.item)}
+        facts |= {column: ", ".join(values) for column, values in attributes(request.item).items()}
         task = (
             "Say in one sentence why the song suits the listener. Use only what the data says of the song, and "
             "name nobody who commented."
@@ -123,7 +125,8 @@ class SongReasons(FlowGenerator):
         out = []
         for one, prompt, text in zip(sentences, asked, self.ask(asked, [None] * len(asked), seed=seed), strict=True):
             known = numbers(" ".join(prompt.data.values()))
-            if text and not is_private(text, names) and numbers(text) <= known:
+            clean = text is not None and not is_private(text, names) and numbers(text) <= known
+            if text and clean and self.accepts(request, text):
                 out.append(Reason(text, (one.evidence, *_named(text, request)), text, written=True))
             else:
                 out.append(_framed(one, request))
