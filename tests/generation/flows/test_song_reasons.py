@@ -122,6 +122,11 @@ def test_a_language_model_writes_and_what_it_leaks_or_invents_is_refused():
     assert not any(word in said for word in PRIVATE), "the model is not told either"
 
 
+def test_what_takes_up_nothing_of_the_song_is_no_reason():
+    made = SongReasons(backend=Scripted(lambda prompt, constraint: "Qzx vvrt \ufffd it")).generate([request()])[0]
+    assert "acoustic gem" in made.text and made.provenance["fallback"] == "quoted, not written"
+
+
 def test_nothing_private_is_ever_shown():
     for write in (True, False):
         for rerank in (True, False):

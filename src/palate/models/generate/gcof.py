@@ -123,7 +123,8 @@ class GCOF(FlowGenerator):
         identity = _id(request.item)
         keys = {columns[keyword] for keyword in best.features.keywords}
         evidence = [Evidence("item", identity, key, request.item[key]) for key in sorted(keys)]
-        if (named := title_column(request.item)) is not None:
+        named = title_column(request.item)
+        if named is not None and contains(words(best.text), words(title_of(request.item))):
             evidence.insert(0, Evidence("item", identity, named, request.item[named]))
         value = "ctr" if self._scorer else "personal"
         scores = {value: best.fitness, f"{value}_at_start": found.history[0].best}

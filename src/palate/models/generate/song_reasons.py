@@ -124,8 +124,10 @@ class SongReasons(FlowGenerator):
         names = [name for name in commenters(request) if true_of(request.item, name) is None]
         out = []
         for one, prompt, text in zip(sentences, asked, self.ask(asked, [None] * len(asked), seed=seed), strict=True):
-            known = numbers(" ".join(prompt.data.values()))
-            clean = text is not None and not is_private(text, names) and numbers(text) <= known
+            told = " ".join(prompt.data.values())
+            clean = text is not None and not is_private(text, names) and numbers(text) <= numbers(told)
+            # a reason that takes up no word of song, sentence or tags is none
+            clean = clean and not {word for word in words(text or "") if len(word) > 3}.isdisjoint(words(told))
             if text and clean and self.accepts(request, text):
                 out.append(Reason(text, (one.evidence, *_named(text, request)), text, written=True))
             else:
