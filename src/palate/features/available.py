@@ -10,7 +10,12 @@ from palate.features.default_encoders import PACKAGES, default_encoder
 from palate.features.encoders.make import PARTS
 
 HF = "hf:PATH"
-NEEDS = {**PACKAGES, "video_stats": (("av",), "encoders"), HF: (("transformers",), "encoders")}
+NEEDS = {
+    **PACKAGES,
+    "video_stats": (("av",), "encoders"),
+    "causal_lm": (("transformers",), "encoders"),
+    HF: (("transformers",), "encoders"),
+}
 """Encoder -> modules that it needs, and the extra that brings them."""
 
 
