@@ -158,11 +158,11 @@ def test_the_divergence_of_latents_by_hand():
 
 def test_the_pyramid_counts_colours_and_edges():
     flat = torch.zeros(1, 3, 8, 8)
-    assert pyramid_loss(flat + 0.5, flat).item() == pytest.approx(0.5)
+    assert pyramid_loss(flat + 0.5, flat).item() == pytest.approx(0.5 + 0.25)
     edge = flat.clone()
     edge[..., 4:] = 1.0
-    # half of the pixels differ by 1; one of 7 neighbour pairs of each row does
-    assert pyramid_loss(edge, flat, 1).item() == pytest.approx(0.5 + 1 / 7)
+    # half of the pixels differ by 1, absolute and squared; one of 7 neighbour pairs of each row does
+    assert pyramid_loss(edge, flat, 1).item() == pytest.approx(0.5 + 0.5 + 1 / 7)
 
 
 def test_the_autoencoder_learns_to_give_pictures_back():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -80,16 +80,14 @@ class Conditions:
     extra: Tensor | None = None
     extra_weights: Tensor | None = None
 
-    def take(self, rows: Tensor) -> Conditions:
-        """The conditions of some pictures.
+    def to(self, device: torch.device | str) -> Conditions:
+        """These conditions on a device.
 
         Args:
-            rows: int64 [b].
+            device: where tensors go.
         """
-        parts = (self.ids, self.weights, self.pictures, self.picture_weights, self.extra, self.extra_weights)
-        ids, weights, *rest = (None if part is None else part[rows] for part in parts)
-        assert ids is not None and weights is not None
-        return Conditions(ids, weights, *rest)
+        moved = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: None if part is None else part.to(device) for name, part in moved.items()})
 
     @classmethod
     def none(cls, n: int, device: torch.device | str = "cpu") -> Conditions:
