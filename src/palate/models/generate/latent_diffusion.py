@@ -160,7 +160,7 @@ class LatentDiffusion(PictureTrainer):
         self.network.denoiser.load_state_dict(self.average.average.state_dict())
         return PictureModel(self.network.requires_grad_(False).eval(), self.vocabulary, "unsaved")
 
-    def on_weights(self) -> Painter:
+    def open(self) -> Painter:
         """What draws, read at first use.
 
         Raises:
@@ -176,7 +176,7 @@ class LatentDiffusion(PictureTrainer):
 
     def generate(self, requests: Sequence[GenerationRequest], *, seed: int = 0) -> list[Generated]:
         refuse_other_kinds(requests, self.kinds, self.name)
-        painter, c = self.on_weights(), self.config
+        painter, c = self.open(), self.config
         vocabulary, prompts = painter.model.vocabulary, []
         for request in requests:
             liked = weighted(preference_words(request.preferences, vocabulary), c.preference_weight)
