@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from palate.cli import show, workers
 from palate.cli.learn import Epochs
 from palate.cli.options import DataOptions, spread
+
+if TYPE_CHECKING:
+    from palate.generation.drawing.train import PictureTrainer
 
 
 def attach(app: typer.Typer) -> None:
@@ -32,21 +36,17 @@ def train_pictures(
     device: show.Device = "auto",
 ) -> None:
     """Train a network that draws pictures of items, from their attributes, words and pictures; a killed one resumes."""
-    from palate.contracts import generators, parse
-    from palate.core.errors import ConfigError
     from palate.core.locks import locked
-    from palate.generation.drawing.train import PictureTrainer
     from palate.generation.drawing.train import train_pictures as run
     from palate.training.replacing import checkpoint_of
 
-    settings = {**({} if epochs is None else {"epochs": epochs}), **show.settings(set_)}
-    chosen = parse(model, generators, settings)
-    if not isinstance(chosen, PictureTrainer):
-        raise ConfigError("is not trained on pictures", key=model, hint="latent_diffusion or pmg")
+    chosen = _trainer(model, {**({} if epochs is None else {"epochs": epochs}), **show.settings(set_)})
     data = options.load()
     checkpoint = checkpoint_of(options.out)
     with locked(checkpoint, wait=0.0, shown=options.out) if workers.first() else nullcontext():
-        trained = run(chosen, data, options.out, seed=seed, device=device, checkpoint=checkpoint)
+        trained = run(
+            chosen, data, options.out, seed=seed, device=device, checkpoint=checkpoint, overwrite=options.overwrite
+        )
     network = trained.picture_model().network
     about = {
         "model": chosen.name,
@@ -59,3 +59,19 @@ def train_pictures(
         return
     show.table([about], f"{data.name} ({data.spec})")
     typer.echo(f"wrote {options.out}")
+
+
+def _trainer(model: str, settings: Mapping[str, Any]) -> PictureTrainer:
+    """The system to train.
+
+    Raises:
+        ConfigError: for one that is not trained on pictures.
+    """
+    from palate.contracts import generators, parse
+    from palate.core.errors import ConfigError
+    from palate.generation.drawing.train import PictureTrainer
+
+    chosen = parse(model, generators, settings)
+    if not isinstance(chosen, PictureTrainer):
+        raise ConfigError("is not trained on pictures", key=model, hint="latent_diffusion or pmg")
+    return chosen

@@ -131,6 +131,19 @@ def test_a_folder_of_something_else_stays(tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_weights_of_another_training_are_replaced_only_where_that_is_said(tmp_path):
+    few = TINY | {"tokenizer_epochs": 1, "epochs": 1}
+    train_pictures(LatentDiffusion(**few), shop(), tmp_path / "w", device="cpu")
+    first = read_picture_model(tmp_path / "w").version
+    with pytest.raises(ArtefactError, match="another seed"):
+        train_pictures(LatentDiffusion(**few), shop(), tmp_path / "w", device="cpu", seed=1)
+    assert read_picture_model(tmp_path / "w").version == first
+    train_pictures(LatentDiffusion(**few), shop(), tmp_path / "w", device="cpu")
+    assert read_picture_model(tmp_path / "w").version == first
+    train_pictures(LatentDiffusion(**few), shop(), tmp_path / "w", device="cpu", seed=1, overwrite=True)
+    assert read_picture_model(tmp_path / "w").version != first
+
+
 def test_damaged_folders_are_refused_by_file(folder, tmp_path):
     import shutil
 

@@ -52,12 +52,13 @@ class PictureAutoencoder(nn.Module):
             ResidualBlock(wide),
             nn.GroupNorm(8, wide),
             nn.SiLU(),
-            nn.Conv2d(wide, 2 * latent, 1),
+            (last := nn.Conv2d(wide, 2 * latent, 1)),
         )
         self.linear_in = nn.Sequential(nn.PixelUnshuffle(REDUCTION), nn.Conv2d(3 * REDUCTION**2, latent, 1))
         self.linear_out = nn.Sequential(nn.Conv2d(latent, 3 * REDUCTION**2, 1), nn.PixelShuffle(REDUCTION))
         # little noise at first: means of about 0 beside a deviation of 1 would tell the decoder nothing
-        nn.init.constant_(self.encoder[-1].bias[latent:], -4.0)
+        assert last.bias is not None
+        nn.init.constant_(last.bias[latent:], -4.0)
         self.decoder = nn.Sequential(
             nn.Conv2d(latent, wide, 3, padding=1),
             ResidualBlock(wide),

@@ -43,7 +43,8 @@ class CrossAttention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        out: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return out
 
 
 class Block(nn.Module):
