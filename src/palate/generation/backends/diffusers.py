@@ -205,7 +205,7 @@ def _load(folder: Path) -> Any:
     if not (folder / INDEX).is_file():
         raise ArtefactError("is not a pipeline of diffusers: it has no model_index.json", file=folder)
     kind = str(read_json(folder / INDEX).get("_class_name"))
-    pipeline = getattr(diffusers, kind, None)
+    pipeline: Any = getattr(diffusers, kind, None)
     if not (isinstance(pipeline, type) and issubclass(pipeline, diffusers.DiffusionPipeline)):
         raise UnsupportedError("is not a pipeline of diffusers itself", file=folder / INDEX, key=kind[:80])
     try:

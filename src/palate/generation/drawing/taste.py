@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.contracts import GenerationRequest
@@ -52,7 +53,7 @@ def read_taste(request: GenerationRequest, model: PictureModel, shares: Tensor, 
             found, weights = keyword_lift(counts, torch.tensor([float(len(request.history))]), shares, most)
             pairs = zip((found[0] + 1).tolist(), weights[0].tolist())
             words = [("=".join(names[token]), weight) for token, weight in pairs if weight > 0]
-    shown = []
+    shown: list[NDArray[np.uint8]] = []
     for item in request.history[::-1]:
         picture = request.images.get(item_id(item))
         if picture is not None and len(shown) < longest:

@@ -55,7 +55,7 @@ class PictureSpace:
         if not pictures:
             return np.zeros((0, self.encoder.dim), np.float32)
         values = np.asarray(self.encoder.encode(pictures).values, np.float32)
-        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+        return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12), np.float32)
 
     def taste(self, history: Sequence[bytes]) -> Floats:
         """Unit mean vector of the user's pictures, float32 [d].

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -86,8 +87,9 @@ class Conditions:
         Args:
             device: where tensors go.
         """
-        moved = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: None if part is None else part.to(device) for name, part in moved.items()})
+        parts = {one.name: getattr(self, one.name) for one in fields(self)}
+        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in parts.items()}
+        return replace(self, **moved)
 
     @classmethod
     def none(cls, n: int, device: torch.device | str = "cpu") -> Conditions:
@@ -203,7 +205,7 @@ class LatentDiffusionNetwork(nn.Module):
         noise = torch.randn_like(latents)
         made = self.denoiser(add_noise(latents, noise, time), time, conditions)
         error = (made - velocity(latents, noise, time)).square().mean((1, 2, 3))
-        weighted = min_snr_weight(time, gamma) * error
+        weighted: Tensor = min_snr_weight(time, gamma) * error
         return weighted if rows else weighted.mean()
 
     @torch.no_grad()
