@@ -206,7 +206,8 @@ def _load(folder: Path) -> Any:
         raise ArtefactError("is not a pipeline of diffusers: it has no model_index.json", file=folder)
     kind = str(read_json(folder / INDEX).get("_class_name"))
     pipeline: Any = getattr(diffusers, kind, None)
-    if not (isinstance(pipeline, type) and issubclass(pipeline, diffusers.DiffusionPipeline)):
+    own = isinstance(pipeline, type) and issubclass(pipeline, diffusers.DiffusionPipeline)
+    if not own:
         raise UnsupportedError("is not a pipeline of diffusers itself", file=folder / INDEX, key=kind[:80])
     try:
         loaded = pipeline.from_pretrained(
