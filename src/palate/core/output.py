@@ -24,7 +24,7 @@ _SIGNATURES: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = {
     "comparison": (("result.json", frozenset({"table", "baseline", "openings_of_test"})),),
     "search": (("best.json", frozenset({"search", "trial", "settings"})),),
 }
-_REPLACED = frozenset({"run", "set of encoders", "encoder", "world"})
+_REPLACED = frozenset({"run", "set of encoders", "encoder", "world", "picture model"})
 """Kinds that are replaced as a whole, by renaming."""
 _VECTORS = frozenset({"items.parquet", "users.parquet", "vectors.safetensors", "scorer.onnx"})
 

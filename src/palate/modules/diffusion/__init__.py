@@ -1,0 +1,1 @@
+"""Latent diffusion: an autoencoder of pictures, a denoiser of its latents, schedules and samplers."""
