@@ -1,0 +1,120 @@
+"""Texts out of networks that tell the distribution of the next word: beam search, and sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palate.modules.text_generation.words import END, PAD, START, UNKNOWN
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""(last words int64 [N], state) -> (log-probabilities of the next word [N, W], state); rows stay in their order."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A network about to write.
+
+    Attributes:
+        step: tells the next word.
+        state: before the first word; tensors of N rows each.
+        opening: first input, one for all rows or int64 [N].
+        banned: ids that are never written, beside padding, unknown words and the opening.
+    """
+
+    step: Step
+    state: State
+    opening: int | Tensor = START
+    banned: tuple[int, ...] = ()
+
+    def first(self, rows: Tensor) -> Tensor:
+        """First input int64 [N].
+
+        Args:
+            rows: int64 [N], for number and device.
+        """
+        return self.opening if isinstance(self.opening, Tensor) else torch.full_like(rows, self.opening)
+
+    def next_words(self, last: Tensor, state: State, ended: Tensor) -> tuple[Tensor, State]:
+        """Log-probabilities of what may be written next.
+
+        Args:
+            last: int64 [N].
+            state: of the rows.
+            ended: bool [N], rows in which only the end may follow.
+        """
+        log_probs, state = self.step(last, state)
+        log_probs = log_probs.clone()
+        log_probs[:, [PAD, UNKNOWN, START, *self.banned]] = -torch.inf
+        only_end = torch.full_like(log_probs, -torch.inf)
+        only_end[:, END] = 0.0
+        return torch.where(ended[:, None], only_end, log_probs), state
+
+
+def beam_search(decoder: Decoder, limits: Tensor, width: int = 1, penalty: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The most probable texts; a width of 1 is greedy.
+
+    Args:
+        decoder: whose rows are ``width`` copies of each of the B texts, next to each other.
+        limits: int64 [B], words at most.
+        width: of the beam.
+        penalty: texts are compared by log-probability over length to this power.
+
+    Returns:
+        Words int64 [B, T], with ``END`` and ``PAD`` behind, and log-probabilities [B].
+    """
+    rows, device = len(limits), limits.device
+    longest = int(limits.max()) + 1 if rows else 1
+    words = decoder.first(limits.repeat_interleave(width))[:, None]
+    scores = torch.full((rows, width), -torch.inf, device=device)
+    scores[:, 0] = 0.0
+    finished = torch.zeros(rows, width, dtype=torch.bool, device=device)
+    lengths = torch.zeros(rows, width, device=device)
+    state, base = decoder.state, torch.arange(rows, device=device)[:, None] * width
+    for at in range(longest):
+        over = (at >= limits)[:, None].expand(-1, width)
+        each, state = decoder.next_words(words[:, -1], state, (over | finished).flatten())
+        total = (scores[:, :, None] + each.view(rows, width, -1)).flatten(1)
+        scores, best = total.topk(width, 1)
+        parent, chosen = best // each.shape[1], best % each.shape[1]
+        index = (base + parent).flatten()
+        state = tuple(part[index] for part in state)
+        done = finished.gather(1, parent)
+        words = torch.cat([words[index], torch.where(done, PAD, chosen).flatten()[:, None]], 1)
+        lengths = lengths.gather(1, parent) + ~done
+        finished = done | (chosen == END)
+        if bool(finished.all()):
+            break
+    best = (scores / lengths.clamp(min=1) ** penalty).argmax(1)
+    return words.view(rows, width, -1)[torch.arange(rows, device=device), best, 1:], scores.gather(1, best[:, None])[
+        :, 0
+    ]
+
+
+def sample(decoder: Decoder, limits: Tensor, draws: Tensor, temperature: float = 1.0) -> Tensor:
+    """Draw a text for each row.
+
+    Args:
+        decoder: one row a text.
+        limits: int64 [B], words at most.
+        draws: uniform [0, 1), float [B, longest limit + 1], one number a word.
+        temperature: divides log-probabilities.
+
+    Returns:
+        Words int64 [B, T], with ``END`` and ``PAD`` behind.
+    """
+    state, last = decoder.state, decoder.first(limits)
+    finished, out = torch.zeros_like(limits, dtype=torch.bool), []
+    for at in range(draws.shape[1]):
+        log_probs, state = decoder.next_words(last, state, finished | (at >= limits))
+        shares = (log_probs.double() / temperature).softmax(1).cumsum(1)
+        last = (shares < draws[:, at : at + 1].double() * shares[:, -1:]).sum(1)
+        out.append(torch.where(finished, PAD, last))
+        finished = finished | (last == END)
+        if bool(finished.all()):
+            break
+    return torch.stack(out, 1)
