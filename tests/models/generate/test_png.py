@@ -10,7 +10,7 @@ from palate.core.errors import ConfigError, NotFittedError, UnsupportedError
 from palate.models.generate.shared.examples import TrainingPairs
 
 PNG = generators.get("png")
-SMALL = {"dim": 32, "batch_size": 16, "lr": 1e-2, "beam": 2, "target_length": 10, "history": 4}
+SMALL = {"dim": 32, "words": 24, "batch_size": 16, "lr": 1e-2, "beam": 2, "target_length": 10, "history": 4}
 NEW = {"item": "new", "description": "In this first story a traveller called Ubbelohde comes to the castle and stays."}
 
 

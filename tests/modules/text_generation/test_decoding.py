@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from palate.modules.text_generation.decoding import Decoder, beam_search, sample
+from palate.modules.text_generation.decoding import Decoder, beam_search, repeated_words, sample
 from palate.modules.text_generation.words import END, PAD
 
 A, B = 4, 5
@@ -69,3 +69,16 @@ def test_banned_words_are_never_written():
     one = decoder(4)
     words, _ = beam_search(Decoder(one.step, one.state, banned=(A,)), torch.tensor([3]), 4)
     assert A not in words[0].tolist()
+
+
+def test_runs_of_words_are_not_repeated():
+    words = torch.tensor([[A, B, A, B, A], [A, A, A, A, A], [B, A, B, B, A]])
+    banned = repeated_words(words, 3, 6)
+    assert [row.nonzero()[:, 0].tolist() for row in banned] == [[B], [A], [B]]
+    assert not repeated_words(words[:, :2], 3, 6).any()
+    one = decoder(1)
+    free, kept = (
+        beam_search(Decoder(one.step, one.state, banned=(A,), no_repeat=n), torch.tensor([9]), 1) for n in (0, 2)
+    )
+    written = [[word for word in found[0][0].tolist() if word == B] for found in (free, kept)]
+    assert [len(one) for one in written] == [9, 2]

@@ -24,12 +24,14 @@ class Decoder:
         state: before the first word; tensors of N rows each.
         opening: first input, one for all rows or int64 [N].
         banned: ids that are never written, beside padding, unknown words and the opening.
+        no_repeat: runs of this many words are not written twice in a text; 0 allows them.
     """
 
     step: Step
     state: State
     opening: int | Tensor = START
     banned: tuple[int, ...] = ()
+    no_repeat: int = 0
 
     def first(self, rows: Tensor) -> Tensor:
         """First input int64 [N].
@@ -39,20 +41,44 @@ class Decoder:
         """
         return self.opening if isinstance(self.opening, Tensor) else torch.full_like(rows, self.opening)
 
-    def next_words(self, last: Tensor, state: State, ended: Tensor) -> tuple[Tensor, State]:
+    def next_words(self, words: Tensor, state: State, ended: Tensor) -> tuple[Tensor, State]:
         """Log-probabilities of what may be written next.
 
         Args:
-            last: int64 [N].
+            words: int64 [N, t], the opening and what was written.
             state: of the rows.
             ended: bool [N], rows in which only the end may follow.
         """
-        log_probs, state = self.step(last, state)
+        log_probs, state = self.step(words[:, -1], state)
         log_probs = log_probs.clone()
         log_probs[:, [PAD, UNKNOWN, START, *self.banned]] = -torch.inf
+        if self.no_repeat:
+            log_probs = log_probs.masked_fill(
+                repeated_words(words[:, 1:], self.no_repeat, log_probs.shape[1]), -torch.inf
+            )
         only_end = torch.full_like(log_probs, -torch.inf)
         only_end[:, END] = 0.0
         return torch.where(ended[:, None], only_end, log_probs), state
+
+
+def repeated_words(words: Tensor, n: int, width: int) -> Tensor:
+    """Words that would close a run of n words that a text has already.
+
+    Args:
+        words: int64 [N, t], what was written.
+        n: length of a run.
+        width: number of words.
+
+    Returns:
+        bool [N, width].
+    """
+    out = torch.zeros(len(words), width, dtype=torch.bool, device=words.device)
+    t = words.shape[1]
+    if t < n:
+        return out
+    runs = words.unfold(1, n, 1)
+    same = (runs[..., :-1] == words[:, None, t - n + 1 :]).all(2)
+    return out.scatter_add(1, torch.where(same, runs[..., -1], PAD), same)
 
 
 def beam_search(decoder: Decoder, limits: Tensor, width: int = 1, penalty: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -77,7 +103,7 @@ def beam_search(decoder: Decoder, limits: Tensor, width: int = 1, penalty: float
     state, base = decoder.state, torch.arange(rows, device=device)[:, None] * width
     for at in range(longest):
         over = (at >= limits)[:, None].expand(-1, width)
-        each, state = decoder.next_words(words[:, -1], state, (over | finished).flatten())
+        each, state = decoder.next_words(words, state, (over | finished).flatten())
         total = (scores[:, :, None] + each.view(rows, width, -1)).flatten(1)
         scores, best = total.topk(width, 1)
         parent, chosen = best // each.shape[1], best % each.shape[1]
@@ -107,14 +133,14 @@ def sample(decoder: Decoder, limits: Tensor, draws: Tensor, temperature: float =
     Returns:
         Words int64 [B, T], with ``END`` and ``PAD`` behind.
     """
-    state, last = decoder.state, decoder.first(limits)
-    finished, out = torch.zeros_like(limits, dtype=torch.bool), []
+    state, words = decoder.state, decoder.first(limits)[:, None]
+    finished = torch.zeros_like(limits, dtype=torch.bool)
     for at in range(draws.shape[1]):
-        log_probs, state = decoder.next_words(last, state, finished | (at >= limits))
+        log_probs, state = decoder.next_words(words, state, finished | (at >= limits))
         shares = (log_probs.double() / temperature).softmax(1).cumsum(1)
         last = (shares < draws[:, at : at + 1].double() * shares[:, -1:]).sum(1)
-        out.append(torch.where(finished, PAD, last))
+        words = torch.cat([words, torch.where(finished, PAD, last)[:, None]], 1)
         finished = finished | (last == END)
         if bool(finished.all()):
             break
-    return torch.stack(out, 1)
+    return words[:, 1:]

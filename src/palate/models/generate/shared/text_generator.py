@@ -52,6 +52,7 @@ class TextConfig(TrainedConfig):
     target_length: int = Field(32, ge=2, description="words of a generated text at most, the end included")
     history: int = Field(8, ge=0, description="newest items of a history that are read")
     beam: int = Field(4, ge=1, description="width of beam search; 1 is greedy")
+    no_repeat: int = Field(3, ge=0, description="runs of this many words occur once in a text; 0 allows them")
     temperature: float = Field(0.0, ge=0, description="texts are drawn at this temperature; 0 takes the most probable")
     batch_size: int = Field(32, ge=1, description="texts of a batch")
     epochs: int = Field(20, ge=0, description="epochs at most")
@@ -66,6 +67,7 @@ class TextGenerator(Generator, FittableModel):
         reference_columns: usual names of columns of the log with texts to learn from.
         learns_titles: whether titles of items are learnt where the log has no such column.
         reads_questions: whether questions of the log are read.
+        needs_targets: whether pairs without a text to learn are left out.
         training_parts: attributes that only training needs.
     """
 
@@ -74,6 +76,7 @@ class TextGenerator(Generator, FittableModel):
     reference_columns: ClassVar[tuple[str, ...]] = ()
     learns_titles: ClassVar[bool] = True
     reads_questions: ClassVar[bool] = False
+    needs_targets: ClassVar[bool] = True
     training_parts: ClassVar[tuple[str, ...]] = ("examples",)
 
     config: TextConfig
@@ -158,7 +161,7 @@ class TextGenerator(Generator, FittableModel):
         super().setup(train, run)
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
-        """Pairs of users and items that have a text to learn.
+        """Pairs of users and items, those alone that have a text to learn where the model learns nothing else.
 
         Args:
             train: the training view.
@@ -169,6 +172,8 @@ class TextGenerator(Generator, FittableModel):
         """
         if self.examples is None:
             raise NotFittedError(f"{self.name} is not set up", hint="call fit(data)")
+        if not self.needs_targets:
+            return self.examples
         return self.examples.take(np.flatnonzero(self.examples.target.any(1)))
 
     def on_fit_end(self) -> None:
@@ -235,10 +240,15 @@ class TextGenerator(Generator, FittableModel):
 
         Raises:
             NotFittedError: before ``fit``.
-            UnsupportedError: for a kind that is not among ``kinds``.
+            UnsupportedError: for a kind that is not among ``kinds``, or where there were no texts to learn from.
         """
         if self.input_spec is None:
             raise NotFittedError(f"{self.name} is not fitted", hint="call fit(data), or palate.restore(folder)")
+        if self.learnt is None:
+            hint = "fit it on a log that has one, or name it: target=COLUMN"
+            raise UnsupportedError(
+                f"{self.name} was fitted without a column of texts to learn", key="target", hint=hint
+            )
         for request in requests:
             if request.kind not in self.kinds:
                 raise UnsupportedError(f"{self.name} does not generate {request.kind!r}", hint=", ".join(self.kinds))
@@ -263,10 +273,11 @@ class TextGenerator(Generator, FittableModel):
             seed: of what is drawn.
         """
         c = self.config
+        decoder = replace(self.decoder(batch, 1 if c.temperature else c.beam), no_repeat=c.no_repeat)
         if not c.temperature:
-            return beam_search(self.decoder(batch, c.beam), limits, c.beam)[0]
+            return beam_search(decoder, limits, c.beam)[0]
         draws = rng_for(seed, "words", self.name).random((len(batch), c.target_length))
-        return sample(self.decoder(batch, 1), limits, torch.from_numpy(draws).to(limits.device), c.temperature)
+        return sample(decoder, limits, torch.from_numpy(draws).to(limits.device), c.temperature)
 
     def knows(self, request: GenerationRequest) -> bool:
         """Whether anything is known of the item; of an item without words nothing is said.
@@ -290,7 +301,7 @@ class TextGenerator(Generator, FittableModel):
         text = lexicon.text(words) or None if self.knows(request) else None
         about: Any = getattr(self.deployment, "about", {})
         provenance = {"model": self.name, "version": str(about.get("fingerprint", ""))[:16], "seed": str(seed)}
-        provenance |= {"backend": "none"} | ({} if text else {"fallback": "nothing to say"})
+        provenance |= {"backend": "network"} | ({} if text else {"fallback": "nothing to say"})
         evidence = evidence_of(text, request, self.columns) if text else []
         return Generated(text=text, evidence=evidence, provenance=provenance)
 
