@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from palate.modules.text_generation.decoding import Decoder, beam_search, repeated_words, sample
+from palate.modules.text_generation.decoding import Decoder, beam_search, end_with, repeated_words, sample
 from palate.modules.text_generation.words import END, PAD
 
 A, B = 4, 5
@@ -82,3 +82,11 @@ def test_runs_of_words_are_not_repeated():
     )
     written = [[word for word in found[0][0].tolist() if word == B] for found in (free, kept)]
     assert [len(one) for one in written] == [9, 2]
+
+
+def test_marks_behind_a_text_end_it():
+    one = decoder(1)
+    # after A the end has .4, and B, as a mark, .3: together more than another A
+    words, score = beam_search(end_with(Decoder(one.step, one.state, banned=(B,)), (B,)), torch.tensor([5]))
+    assert words[0, :2].tolist() == [A, END]
+    assert math.isclose(float(score[0]), math.log(0.6) + math.log(0.7), rel_tol=1e-5)

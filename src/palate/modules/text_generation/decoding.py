@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,6 +59,24 @@ class Decoder:
         only_end = torch.full_like(log_probs, -torch.inf)
         only_end[:, END] = 0.0
         return torch.where(ended[:, None], only_end, log_probs), state
+
+
+def end_with(decoder: Decoder, marks: Sequence[int]) -> Decoder:
+    """A decoder for which marks that stand behind a text end it as ``END`` does.
+
+    Args:
+        decoder: banned from writing the marks.
+        marks: ids.
+    """
+    ends = [END, *marks]
+
+    def step(last: Tensor, state: State) -> tuple[Tensor, State]:
+        log_probs, state = decoder.step(last, state)
+        log_probs = log_probs.clone()
+        log_probs[:, END] = log_probs[:, ends].logsumexp(1)
+        return log_probs, state
+
+    return replace(decoder, step=step)
 
 
 def repeated_words(words: Tensor, n: int, width: int) -> Tensor:
