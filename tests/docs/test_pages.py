@@ -9,12 +9,14 @@ from palate.batches.registry import batch_kinds
 from palate.contracts import generators, models, pretrainers, tasks
 from palate.core.encoder import encoders
 from palate.data.load import readers
+from palate.generation.registries import image_backends, text_backends, video_backends
 from palate.modules.towers import towers
 from palate.serving.stages.stage import stages
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-REGISTRIES = (models, pretrainers, generators, tasks, batch_kinds, readers, encoders, towers, stages)
+BACKENDS = (text_backends, image_backends, video_backends)
+REGISTRIES = (models, pretrainers, generators, *BACKENDS, tasks, batch_kinds, readers, encoders, towers, stages)
 
 
 def rows(page: str) -> list[list[str]]:
