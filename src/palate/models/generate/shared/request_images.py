@@ -60,7 +60,7 @@ def catalog_rows(model: Model, ids: Sequence[Any]) -> IntArray:
     if not isinstance(model.deployment, Deployment) or not ids:
         return np.full(len(ids), -1, np.int64)
     found = model.deployment.items.ids.rows(["" if one is None else one for one in ids], "mark")
-    return np.asarray(found, np.int64)
+    return np.array(found, np.int64)
 
 
 def picture_sets(
