@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from palate.contracts.generator import generators
 from palate.contracts.model import Model, models
 from palate.core.errors import ConfigError
 from palate.core.registry import Registry
@@ -50,4 +51,20 @@ def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Model:
     Raises:
         ConfigError: for an unknown name, preset or setting.
     """
-    return parse(text, models, extra)
+    return parse(text, registry_of(text.partition(":")[0].partition("@")[0].strip()), extra)
+
+
+def registry_of(name: str) -> Registry[Any]:
+    """The registry that has a name: that of models, or that of generators, which can be trained too.
+
+    Args:
+        name: as registered.
+
+    Returns:
+        The registry of models for a name that neither has.
+    """
+    try:
+        models.get(name)
+    except ConfigError:
+        return generators if name in generators.names() else models
+    return models

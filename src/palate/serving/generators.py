@@ -6,6 +6,7 @@ import threading
 
 from palate.contracts import Generator, generators
 from palate.contracts.generator import MEDIA, ContentKind, Medium
+from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
 
 DEFAULTS: dict[Medium, str] = {"text": "template", "image": "creative", "mixed": "creative", "video": "clip"}
@@ -30,7 +31,8 @@ class GeneratorPool:
             UnsupportedError: if no generator is registered, or none that generates ``kind``.
             ConfigError: for an unknown name.
         """
-        registered = dict(generators.items())
+        # those whose network must be fitted first have nothing to say as they are
+        registered = {known: one for known, one in generators.items() if not issubclass(one.Config, TrainedConfig)}
         if not registered:
             raise UnsupportedError(
                 "this server has no generator",

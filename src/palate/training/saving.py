@@ -15,7 +15,8 @@ import polars as pl
 import torch
 import yaml
 
-from palate.contracts import InputSpec, Model, models
+from palate.contracts import InputSpec, Model
+from palate.contracts.parse import registry_of
 from palate.core.artifacts import load_artifacts, save_artifacts
 from palate.core.batch import RaggedArray
 from palate.core.boundary import public
@@ -161,7 +162,7 @@ def _restore(folder: Path) -> Model:
     verify(folder, manifest["files"])
     with reading(folder / "config.yaml"):
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        model = models.get(str(config["model"]))(**config["settings"])
+        model = registry_of(str(config["model"])).get(str(config["model"]))(**config["settings"])
     with reading(folder / "items"):
         items = _load_catalog(folder / "items")
     with reading(folder / "users.parquet"):

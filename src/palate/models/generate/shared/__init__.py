@@ -1,1 +1,1 @@
-"""Parts of several generators."""
+"""What several generators share."""

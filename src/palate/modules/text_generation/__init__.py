@@ -1,0 +1,1 @@
+"""Parts of networks that write texts: words, copying, pointer-generators, small Transformers, decoding, losses."""
