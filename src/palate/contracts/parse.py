@@ -51,7 +51,8 @@ def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Model:
     Raises:
         ConfigError: for an unknown name, preset or setting.
     """
-    return parse(text, registry_of(text.partition(":")[0].partition("@")[0].strip()), extra)
+    made: Model = parse(text, registry_of(text.partition(":")[0].partition("@")[0].strip()), extra)
+    return made
 
 
 def registry_of(name: str) -> Registry[Any]:

@@ -355,7 +355,8 @@ class BatchSource(Protocol):
             make them: :meth:`collate` must then be pure.
     """
 
-    sequential: bool
+    @property
+    def sequential(self) -> bool: ...
 
     def __len__(self) -> int:
         """Rows of an epoch."""

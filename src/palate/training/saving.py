@@ -162,7 +162,7 @@ def _restore(folder: Path) -> Model:
     verify(folder, manifest["files"])
     with reading(folder / "config.yaml"):
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        model = registry_of(str(config["model"])).get(str(config["model"]))(**config["settings"])
+        model: Model = registry_of(str(config["model"])).get(str(config["model"]))(**config["settings"])
     with reading(folder / "items"):
         items = _load_catalog(folder / "items")
     with reading(folder / "users.parquet"):

@@ -184,7 +184,7 @@ class UNMHG(TextGenerator):
         """The most probable index tokens int64 [B] after the words int64 [B, T] of texts."""
         counted = content_mask(words)
         inputs = F.pad(words * counted, (1, 0), value=START)
-        log_probs = self.network(inputs, self.read(batch))[torch.arange(len(batch)), counted.sum(1)]
+        log_probs: Tensor = self.network(inputs, self.read(batch))[torch.arange(len(batch)), counted.sum(1)]
         present = batch["present"]
         own = log_probs[:, FIRST : FIRST + present.shape[1]].masked_fill(~present, -torch.inf)
         return FIRST + own.argmax(1)

@@ -61,9 +61,8 @@ class Memory:
             times: copies of a row.
         """
         sources = tuple(source.repeat(times) for source in self.sources)
-        rest = {name: getattr(self, name) for name in ("summary", "user", "bias")}
-        repeated = {name: None if one is None else one.repeat_interleave(times, 0) for name, one in rest.items()}
-        return replace(self, sources=sources, **repeated)
+        user, bias = (None if one is None else one.repeat_interleave(times, 0) for one in (self.user, self.bias))
+        return replace(self, sources=sources, summary=self.summary.repeat_interleave(times, 0), user=user, bias=bias)
 
 
 class WordEncoder(nn.Module):

@@ -91,8 +91,8 @@ class BigramModel:
         keys, counts = np.unique(first[keep] * size + ids[keep], return_counts=True)
         first_counts = np.bincount(first[keep], minlength=size)
         second = np.bincount(ids[keep], minlength=size)
-        floats = [torch.from_numpy(each.astype(np.float32)) for each in (counts, first_counts, second)]
-        return cls(torch.from_numpy(keys), *floats)
+        pairs, firsts, seconds = (torch.from_numpy(n.astype(np.float32)) for n in (counts, first_counts, second))
+        return cls(torch.from_numpy(keys), pairs, firsts, seconds)
 
     def score(self, texts: Tensor) -> Tensor:
         """Geometric mean of the probabilities of a text's words and its end.

@@ -128,7 +128,8 @@ class TextTransformer(nn.Module):
     def lookup(self, ids: Tensor) -> Tensor:
         """Words without positions: [..., d] of int64 [...]."""
         words: Tensor = self.words(clip_unknown(ids, self.words.num_embeddings))
-        return words * self.words.embedding_dim**0.5
+        scale: float = self.words.embedding_dim**0.5
+        return words * scale
 
     def embed(self, ids: Tensor) -> Tensor:
         """Words with their positions: [B, S, d] of int64 [B, S]; positions count from the first column."""
@@ -178,7 +179,8 @@ class TextTransformer(nn.Module):
 
     def shifted(self, target: Tensor, encoded: Encoded) -> Tensor:
         """Log-probabilities [B, T, V + extra] of each word of a target int64 [B, T] given those before."""
-        return self(F.pad(target, (1, 0), value=START)[:, :-1], encoded)
+        out: Tensor = self(F.pad(target, (1, 0), value=START)[:, :-1], encoded)
+        return out
 
     def writer(self, encoded: Encoded, banned: tuple[int, ...] = (), first: Tensor | None = None) -> Decoder:
         """The decoder about to write.

@@ -106,4 +106,5 @@ def encode_pictures(deployed: Any, pictures: Sequence[bytes | None]) -> Features
     encoders: Mapping[str, Any] = deployed.content.encoders if isinstance(deployed, Deployment) else {}
     if "image" not in encoders or all(picture is None for picture in pictures):
         return None
-    return deployed.content.store.encode(encoders["image"], list(pictures))
+    vectors: Features = deployed.content.store.encode(encoders["image"], list(pictures))
+    return vectors
