@@ -356,7 +356,9 @@ class BatchSource(Protocol):
     """
 
     @property
-    def sequential(self) -> bool: ...
+    def sequential(self) -> bool:
+        """Whether draws of a batch follow those of the batch before."""
+        ...
 
     def __len__(self) -> int:
         """Rows of an epoch."""
