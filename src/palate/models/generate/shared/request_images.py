@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,23 @@ from palate.core.batch import IntArray
 from palate.core.content import Features
 from palate.training.deployment import Deployment
 
-if TYPE_CHECKING:
-    from palate.models.generate.shared.text_generator import TextGenerator
+
+class ReadsPictures(Protocol):
+    """A fitted model that knows vectors of the catalogue's pictures."""
+
+    @property
+    def deployment(self) -> object | None:
+        """Catalogue and encoders of the run."""
+        ...
+
+    @property
+    def images(self) -> Features | None:
+        """Vectors of all items; None for a model without pictures."""
+        ...
 
 
 def request_vectors(
-    model: TextGenerator, requests: Sequence[GenerationRequest], ids: str, width: int
+    model: ReadsPictures, requests: Sequence[GenerationRequest], ids: str, width: int
 ) -> Features | None:
     """Vectors of the items of requests, item by item, each item before its history.
 
@@ -50,7 +61,7 @@ def request_vectors(
     return Features(np.where(present[:, None], values, 0), present)
 
 
-def catalog_rows(model: Model, ids: Sequence[Any]) -> IntArray:
+def catalog_rows(model: Model | ReadsPictures, ids: Sequence[Any]) -> IntArray:
     """Rows of items in the catalogue of a fitted model, -1 for items that it does not know.
 
     Args:
@@ -64,7 +75,7 @@ def catalog_rows(model: Model, ids: Sequence[Any]) -> IntArray:
 
 
 def picture_sets(
-    model: TextGenerator, requests: Sequence[GenerationRequest], most: int, width: int
+    model: ReadsPictures, requests: Sequence[GenerationRequest], most: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vectors of the pictures that come with each request, in their order.
 
