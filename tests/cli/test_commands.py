@@ -132,7 +132,7 @@ def test_encoders_are_listed_with_what_brings_them(ask, call, monkeypatch):
 
 
 def test_an_unknown_encoder_names_those_of_the_modality(shop, call):
-    with pytest.raises(ConfigError, match="unknown encoder of text -> hash, minilm, pca, tfidf, hf:PATH"):
+    with pytest.raises(ConfigError, match="unknown encoder of text -> causal_lm, hash, minilm, pca, tfidf, hf:PATH"):
         call("encode", shop, "--encoder", "text=bert")
 
 
