@@ -121,6 +121,7 @@ def main() -> None:
     args = parser.parse_args()
     with TemporaryDirectory() as state:
         service = RecommenderService(args.run, state, poll_seconds=0)
+        service.replication.warm_up()
         result = {
             "title_hit@1": by_title(service, args.titles, args.seed),
             "actor_precision@5": by_name(service, "Actors"),

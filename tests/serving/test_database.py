@@ -212,7 +212,7 @@ def test_a_file_locked_for_readers_too(file, impatient):
     other.close()
 
 
-def recovered(store, seconds=20.0):
+def recovered(store, seconds=60.0):
     until = time.monotonic() + seconds
     while store.database.problem() is not None and time.monotonic() < until:
         time.sleep(0.02)
