@@ -81,8 +81,8 @@ def check_output(folder: str | Path, kind: str, data: str | Path | None = None) 
 def check_not_protected(folder: str | Path, data: str | Path | None = None) -> None:
     """Refuse the working and the home folder, the data, and all folders that hold one of them.
 
-    Also refused is a path that begins with ``~``, which only a shell replaces: a folder of that name beside the data
-    would look like the home folder to whoever removes it.
+    Paths that begin with ``~`` are refused as well: only a shell replaces it, and a folder called ``~`` is dangerous,
+    since ``rm -r ~`` removes the home folder instead.
 
     Args:
         folder: where something is to be written; links count as what they point to.

@@ -236,8 +236,8 @@ def type_log(
 def _likely(frame: pl.DataFrame, role: str, names: list[str]) -> list[str]:
     """Columns with a name of a role, without those whose values say that they are something else.
 
-    A column that is empty is passed over where another has values; a duration, or a time of day beside a date, is no
-    time.
+    An empty column is left out if another one has values. For ``time``, columns of durations are left out, and columns
+    of times of day if there is a column of dates.
     """
     if role not in ("user", "item", "time"):
         return names

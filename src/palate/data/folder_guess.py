@@ -67,7 +67,8 @@ def guess_tables(tables: dict[Path, list[str]]) -> dict[str, list[Path]]:
         tables: file -> names of its columns.
 
     Returns:
-        ``items``, ``interactions`` and maybe ``users`` -> files; empty where the first two cannot be told.
+        ``items``, ``interactions`` and, if there is such a table, ``users`` -> files; empty if items or interactions
+        were not found.
     """
     users = {path for path, columns in tables.items() if find_role("user", columns)}
     items = {path for path, columns in tables.items() if find_role("item", columns)}

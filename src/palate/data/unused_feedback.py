@@ -1,4 +1,4 @@
-"""Columns of a log that have no role and still say that events are no liking: returns, dislikes, states of orders."""
+"""Columns of a log that have no role and still say that items were not liked: returns, dislikes, states of orders."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _flag(values: pl.Series, column: str, roles: Mapping[str, str]) -> Iterator[
     """A column such as ``returned``, ``is_hate`` or ``deleted_at``, by the rows in which it is set."""
     if values.dtype.is_nested():
         return
-    hint = "leave these rows out of the table, if they are no liking"
+    hint = "leave these rows out of the table, if they do not mean that the item was liked"
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
         numbers = values.cast(pl.Float64)
         count = int((numbers > 0).sum())
