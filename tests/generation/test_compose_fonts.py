@@ -115,7 +115,7 @@ def test_conjuncts_of_devanagari_are_shaped():
 def test_without_shaping_scripts_that_need_it_are_not_drawn(monkeypatch, forget):
     monkeypatch.setattr(fonts.features, "check", lambda name: False)
     assert fonts.font_for(ARABIC, "bold") is None and "raqm" in fonts.what_to_install(ARABIC)
-    path, drawn = fonts.font_for("\u2068Coat\u2069", "bold")
+    _, drawn = fonts.font_for("\u2068Coat\u2069", "bold")
     assert drawn == "Coat" and not any(unicodedata.category(letter) == "Cf" for letter in drawn)
 
 
