@@ -62,7 +62,7 @@ def test_the_vectors_of_the_run_choose(run):
         options = picture_options(snapshot, row, run.user(user).history)
         assert len(options["picture_vectors"]) == 2 and len(options["pictures"]) == 1
         asked = content_request(
-            run.resolved, "product_picture", row, run.user(user), user, ContentOptions(size=(96, 96))
+            run.resolved, "product_picture", row, run.user(user), user, ContentOptions(size=(160, 160))
         )
         made = Creative().generate([asked])[0]
         shown[user] = np.asarray(Image.open(io.BytesIO(made.image)).convert("L"), float)

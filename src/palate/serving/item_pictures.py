@@ -88,6 +88,7 @@ def _vectors(snapshot: ModelSnapshot, pictures: list[bytes | Path], history: Int
         return {}
     if shown.lengths is not None or not shown.present.all() or not taken.present.any():
         return {}
-    vectors = np.asarray(shown.values, np.float32)
-    mine = np.asarray(taken.values[taken.present], np.float32)
+    vectors, mine = (
+        np.asarray(one, np.float32).reshape(len(one), -1) for one in (shown.values, taken.values[taken.present])
+    )
     return {"picture_vectors": vectors, "history_vectors": mine} if vectors.shape[1] == mine.shape[1] else {}
