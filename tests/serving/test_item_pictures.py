@@ -66,8 +66,8 @@ def test_the_vectors_of_the_run_choose(run):
         )
         made = Creative().generate([asked])[0]
         shown[user] = np.asarray(Image.open(io.BytesIO(made.image)).convert("L"), float)
-    rows = {user: image.mean(1).std() for user, image in shown.items()}
-    assert rows["u2"] > 2 * rows["u3"], "stripes for who took stripes, discs for who took discs"
+    across = {user: image.mean(0).std() for user, image in shown.items()}
+    assert across["u3"] > 3 * across["u2"], "stripes for who took stripes, discs for who took discs"
 
 
 def test_without_a_history_or_vectors_the_pictures_come_alone(run):
