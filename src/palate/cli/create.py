@@ -138,7 +138,8 @@ def _generator(name: str | None, kind: str, backend: str | None, settings: dict[
         return GeneratorPool().get(kind)[1]  # type: ignore[arg-type]
     from palate.contracts.generator import MEDIA
 
-    chosen = generators.get(name or DEFAULTS[MEDIA[kind]])
+    # a language model is asked by the generator that asks it for every kind of text
+    chosen = generators.get(name or ("prompted" if MEDIA[kind] == "text" and backend else DEFAULTS[MEDIA[kind]]))
     if kind not in chosen.kinds:
         raise UnsupportedError(f"{chosen.name} does not generate {kind!r}", hint=", ".join(chosen.kinds))
     if backend is not None:

@@ -8,15 +8,28 @@ from palate.contracts import Generator, generators
 from palate.contracts.generator import MEDIA, ContentKind, Medium
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+from palate.generation.flows.generator import FlowGenerator
+from palate.generation.registries import text_backends
 
 DEFAULTS: dict[Medium, str] = {"text": "template", "image": "creative", "mixed": "creative", "video": "clip"}
 """Generators that need no model: they answer by default, and where another one fails or is late."""
 
 
 class GeneratorPool:
-    """One instance of each generator: it may hold a large model, so it is not made for every request."""
+    """One instance of each generator: it may hold a large model, so it is not made for every request.
 
-    def __init__(self) -> None:
+    Args:
+        text_backend: language model of generators that can use one, name or name:argument; texts come from it by
+            default then. Empty for none: no client can have a model loaded that the operator did not name.
+
+    Raises:
+        ConfigError: for an unknown backend.
+    """
+
+    def __init__(self, text_backend: str = "") -> None:
+        if text_backend:
+            text_backends.get(text_backend.partition(":")[0])
+        self._text_backend = text_backend
         self._instances: dict[str, Generator] = {}
         self._lock = threading.Lock()
 
@@ -46,11 +59,13 @@ class GeneratorPool:
         if name is not None and name not in suited:
             hint = f"for {kind!r}: {', '.join(suited)}" if suited else _abilities(registered)
             raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=hint)
-        preferred = DEFAULTS[MEDIA[kind]]
+        preferred = "prompted" if self._text_backend and MEDIA[kind] == "text" else DEFAULTS[MEDIA[kind]]
         chosen = name or (preferred if preferred in suited else suited[0])
         with self._lock:
             if chosen not in self._instances:
-                self._instances[chosen] = registered[chosen]()
+                known = registered[chosen]
+                uses_text = issubclass(known, FlowGenerator)
+                self._instances[chosen] = known(backend=self._text_backend) if uses_text else known()
             return chosen, self._instances[chosen]
 
 
