@@ -81,6 +81,9 @@ def serve(
     blocklist: Annotated[
         str | None, typer.Option(help="file of words, one a line, that generated content may not hold")
     ] = None,
+    generator: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="run of a fitted generator, named as its folder, repeatable")
+    ] = None,
     debug: show.Debug = False,
 ) -> None:
     """Serve a run: HTTP API, events, new items, and a web page."""
@@ -103,6 +106,7 @@ def serve(
     settings = Settings(
         run, state, extra_runs, events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index,
         host_names=tuple(host_name or ()), proxies=tuple(proxy_headers or ()), limits=limits, blocklist=blocklist,
+        generators=tuple(os.path.abspath(folder) for folder in generator or ()),
     )  # fmt: skip
     serve(
         settings, host, port, workers, open,

@@ -1,31 +1,55 @@
-"""Generators of a server: made at first use, then shared by all its requests."""
+"""Generators of a server: made at first use, or read from the runs that hold them, then shared by all its requests."""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 from palate.contracts import Generator, generators
 from palate.contracts.generator import MEDIA, ContentKind, Medium
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+from palate.training.saving import restore_as
 
 DEFAULTS: dict[Medium, str] = {"text": "template", "image": "creative", "mixed": "creative", "video": "clip"}
 """Generators that need no model: they answer by default, and where another one fails or is late."""
 
 
 class GeneratorPool:
-    """One instance of each generator: it may hold a large model, so it is not made for every request."""
+    """One instance of each generator: it may hold a large model, so it is not made for every request.
 
-    def __init__(self) -> None:
+    Args:
+        runs: folders of generators that were fitted; each is named as its folder.
+
+    Raises:
+        ConfigError: for a folder that is named as another generator.
+        ArtefactError: for a folder that is not a run.
+        UnsupportedError: for a run that holds no generator.
+    """
+
+    def __init__(self, runs: Sequence[str | Path] = ()) -> None:
         self._instances: dict[str, Generator] = {}
         self._lock = threading.Lock()
+        for folder in runs:
+            name = os.path.basename(os.path.abspath(folder))
+            if name in self._instances or name in generators.names():
+                raise ConfigError(
+                    f"two generators would have the name {name!r}",
+                    key=f"--generator {folder}",
+                    hint="rename the folder, or give a link with another name",
+                )
+            self._instances[name] = restore_as(folder, Generator)  # type: ignore[type-abstract]
+        self._fitted = {name: type(one) for name, one in self._instances.items()}
 
     def get(self, kind: ContentKind, name: str | None = None) -> tuple[str, Generator]:
         """Name and instance of a generator.
 
         Args:
             kind: content that it must be able to generate.
-            name: as registered; by default the one that needs no model, else the first that generates ``kind``.
+            name: as registered, or of the folder of a fitted one; by default the one that needs no model, else the
+                first that generates ``kind``.
 
         Raises:
             UnsupportedError: if no generator is registered, or none that generates ``kind``.
@@ -33,6 +57,7 @@ class GeneratorPool:
         """
         # those whose network must be fitted first have nothing to say as they are
         registered = {known: one for known, one in generators.items() if not issubclass(one.Config, TrainedConfig)}
+        registered |= self._fitted
         if not registered:
             raise UnsupportedError(
                 "this server has no generator",
