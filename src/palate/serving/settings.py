@@ -39,6 +39,7 @@ class Settings:
         moderate: judge of generated content before it is shown, instead of ``blocklist``: says why it is withheld.
         generation_seconds: seconds for one generated content; then the generator without a model answers.
         text_backend: language model that writes the texts of ``/v1/generate``, name or name:argument; empty for none.
+        generators: run folders of fitted generators, which requests name as the folders are named.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Settings:
     moderate: Moderator | None = None
     generation_seconds: float = 20.0
     text_backend: str = ""
+    generators: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
