@@ -86,4 +86,4 @@ def soft_tokens(tastes: Sequence[Taste], model: PictureModel, mapper: Preference
             vectors = torch.zeros(1, 1, network.size.picture_dim)
         shown = torch.full(vectors.shape[:2], bool(len(taste.pictures)))
         rows.append(mapper(network.denoiser.tokens(ids), weights, vectors, shown)[0])
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.zeros(0, *mapper.base.shape)
