@@ -47,7 +47,7 @@ class GeneratorPool:
                     key=f"--generator {folder}",
                     hint="rename the folder, or give a link with another name",
                 )
-            self._instances[name] = restore_as(folder, Generator)  # type: ignore[type-abstract]
+            self._instances[name] = restore_as(folder, Generator)
         self._fitted = {name: type(one) for name, one in self._instances.items()}
 
     def get(self, kind: ContentKind, name: str | None = None) -> tuple[str, Generator]:
