@@ -15,12 +15,11 @@ FlanT5 is a backend: ``transformers:/models/flan-t5-base``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from palate.contracts import Generated, GenerationRequest, InputSpec, generators
+from palate.contracts import Generated, GenerationRequest, InputSpec, Sampling, generators
 from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource
 from palate.core.config import ModelConfig
@@ -194,5 +193,5 @@ class LaMP(FlowGenerator, FittableModel):
             return list(answer(samples, documents))
         if c.fusion == "decoder":
             return fused_answers(backend, samples, documents, self.lamp_task, c.tokens, c.max_tokens)
-        asked = partial(self.ask, seed=seed)
-        return backend_answers(backend, samples, documents, self.lamp_task, c.tokens, asked)
+        sampling = Sampling(c.max_tokens, c.temperature)
+        return backend_answers(backend, samples, documents, self.lamp_task, c.tokens, sampling, seed)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from palate.contracts import Constraint, Prompt, ScoringBackend, TextBackend
+from palate.contracts import Constraint, Sampling, ScoringBackend, TextBackend
 from palate.core.errors import UnsupportedError
 from palate.generation.backends.local_model import LocalModel
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
@@ -14,8 +15,6 @@ from palate.models.generate.shared.lamp_fusion import FusedPassages
 from palate.models.generate.shared.lamp_prompts import build_prompt
 
 Documents = Sequence[Mapping[str, str]]
-Ask = Callable[[Sequence[Prompt], Sequence[Constraint | None]], list[str | None]]
-"""(prompts, constraints) -> answers on one line, None where there is none."""
 
 
 def backend_answers(
@@ -24,7 +23,8 @@ def backend_answers(
     documents: Sequence[Documents],
     task: LampTask,
     tokens: int,
-    ask: Ask,
+    sampling: Sampling,
+    seed: int,
 ) -> list[str | None]:
     """Answers after prompts that hold the documents.
 
@@ -34,17 +34,19 @@ def backend_answers(
         documents: for each, those that are read.
         task: the task.
         tokens: budget of the texts of a prompt.
-        ask: draws answers.
+        sampling: how answers are drawn.
+        seed: of the draws.
 
     Raises:
         DataError: if an input is not in LaMP's form.
+        UnsupportedError: for a language model that cannot keep choices.
     """
     prompts = [build_prompt(one, task, each, tokens, backend.count) for one, each in zip(samples, documents)]
-    if not task.answers:
-        return ask(prompts, [None] * len(prompts))
-    if isinstance(backend, ScoringBackend):
+    if task.answers and isinstance(backend, ScoringBackend):
         return [best(backend.log_likelihood([one] * len(task.answers), task.answers), task) for one in prompts]
-    return ask(prompts, [Constraint(choices=task.answers)] * len(prompts))
+    if task.answers:
+        sampling = replace(sampling, constraint=Constraint(choices=task.answers))
+    return [answer.text for answer in backend.complete(prompts, sampling, seed=seed)]
 
 
 def fused_answers(

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from palate.contracts import Evidence, GenerationRequest
 from palate.contracts.generator import TextKind
+from palate.core.errors import DataError
+from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.models.generate.shared.columns import TITLES, ItemColumns, said
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
+from palate.models.generate.shared.lamp_prompts import query_text
 from palate.models.generate.shared.targets import TextColumn, texts_of
 
 KINDS: dict[str, TextKind] = {
@@ -21,6 +25,8 @@ KINDS: dict[str, TextKind] = {
 """Kind of content of each task."""
 OUTPUTS = {"LaMP_2": "tag", "LaMP_3": "score", "LaMP_4": "title", "LaMP_5": "title", "LaMP_6": "title"}
 """Field of a document that holds what the user made of it; the other tasks have none."""
+SECOND = 1_000_000_000
+"""Order of documents as times, in seconds."""
 LONG = 8
 """Words of a text that is no attribute."""
 RATINGS = ("score", "rating", "stars")
@@ -35,6 +41,40 @@ def request_of(sample: LampSample, task: LampTask) -> GenerationRequest:
         task: its task.
     """
     return GenerationRequest(KINDS[task.name], {"id": sample.id}, sample.profile, prompt=sample.input)
+
+
+def dataset_of(samples: Sequence[LampSample], task: LampTask, name: str = "lamp") -> Dataset:
+    """Questions of LaMP's files as a dataset to fit to: a user a question, whose newest item is the question itself.
+
+    Args:
+        samples: with outputs.
+        task: their task.
+        name: of the dataset.
+
+    Returns:
+        A dataset whose log has the column ``output``; all of it is for training.
+
+    Raises:
+        DataError: without samples, or for a sample without its output.
+    """
+    field = OUTPUTS.get(task.name)
+    texts, log = dict[str, str](), []
+    for sample in samples:
+        if sample.output is None:
+            raise DataError("there is no output to learn", key=sample.id, hint="give read_questions the outputs")
+        rows = [(f"{sample.id}/{at}", one) for at, one in enumerate(sample.profile)]
+        texts |= {key: " ".join(one[part] for part in task.searched) for key, one in rows}
+        texts[sample.id] = query_text(sample, task)
+        made = [(key, one[field] if field else None) for key, one in rows] + [(sample.id, sample.output)]
+        log += [(sample.id, key, SECOND * (at + 1), output, 0) for at, (key, output) in enumerate(made)]
+    if not log:
+        raise DataError("there are no questions")
+    items = pl.DataFrame({"id": list(texts), "text": list(texts.values())})
+    events = pl.DataFrame(log, ["user", "item", "time", "output", "part"], orient="row")
+    roles = {"user": "user", "item": "item", "time": "time", "context": "output", "part": "part"}
+    return Dataset.from_frames(
+        items, events, columns={"id": "id", "text": "text"}, roles=roles, split="given", name=name, ids="text"
+    )
 
 
 def sample_of(
@@ -102,7 +142,7 @@ def item_text(
     """
     field = OUTPUTS.get(task.name)
     own = [said(row.get(name)) for name in task.searched if name != field]
-    if learnt is None and all(own):
+    if all(own) and (learnt is None or learnt.name not in task.searched):
         return " ".join(filter(None, own))
     hidden = (field,) if learnt is None else (learnt.name,) if learnt.table == "items" else ()
     title = None if columns.title in hidden else columns.title_of(row)
