@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, cast, get_args
 
 from pydantic import Field
 
@@ -60,7 +60,7 @@ class Prompted(FlowGenerator):
 
     name = "prompted"
     paper = "own; in-context examples as in Brown et al. 2020, reasons first as in Kojima et al. 2022"
-    kinds: ClassVar[tuple[ContentKind, ...]] = get_args(TextKind)
+    kinds: tuple[ContentKind, ...] = get_args(TextKind)
 
     class Config(FlowConfig):
         """Settings of the prompts."""
