@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from palate.core.files import read_json, write_json
+from palate.core.files import read_json, read_tensors, write_json, write_tensors
 from palate.core.progress import track
 from palate.core.seeding import rng_for, seed_torch
 from palate.data.dataset import Dataset
@@ -71,16 +71,11 @@ class Reader:
         cls, pixels: Bytes, labels: Mapping[str, Sequence[str]], epochs: int, held_out: int
     ) -> tuple[Reader, dict[str, float]]:
         """The reader, and its accuracy by column on the last ``held_out`` pictures, which it does not see."""
-        values = {column: sorted(set(some)) for column, some in labels.items()}
-        targets = torch.tensor([[values[c].index(v) for v in some] for c, some in labels.items()]).T
-        side, widths, cut = pixels.shape[-1], [len(some) for some in values.values()], len(pixels) - held_out
         seed_torch(0, "reader")
-        rng, layers = rng_for(0, "reader"), []
-        for before, after in ((3, 32), (32, 64), (64, 96)):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-        last = nn.Linear(96 * (side // 8) ** 2, sum(widths))
-        network = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), last)
-        shown = torch.from_numpy(pixels)
+        reader, rng, shown = cls.untrained(labels, pixels.shape[-1]), rng_for(0, "reader"), torch.from_numpy(pixels)
+        values, network, cut = reader.values, reader.network, len(pixels) - held_out
+        widths = [len(some) for some in values.values()]
+        targets = torch.tensor([[values[c].index(v) for v in some] for c, some in labels.items()]).T
         optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.02)
         steps = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs * (cut // 64))
         for _ in track(range(epochs), "reader"):
@@ -96,10 +91,34 @@ class Reader:
                 optimizer.step()
                 steps.step()
         network.eval()
-        reader = cls(values, network)
         found = reader.read(pixels[cut:])
         right = {c: float((found[c].argmax(1) == targets[cut:, at].numpy()).mean()) for at, c in enumerate(values)}
         return reader, right
+
+    @classmethod
+    def untrained(cls, labels: Mapping[str, Sequence[str]], side: int) -> Reader:
+        """A reader of the values that labels have."""
+        values, layers = {column: sorted(set(some)) for column, some in labels.items()}, []
+        for before, after in ((3, 32), (32, 64), (64, 96)):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        last = nn.Linear(96 * (side // 8) ** 2, sum(len(some) for some in values.values()))
+        return cls(values, nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), last))
+
+    @classmethod
+    def kept(
+        cls, file: Path, pixels: Bytes, labels: Mapping[str, Sequence[str]], epochs: int, held_out: int
+    ) -> tuple[Reader, dict[str, float]]:
+        """The same as :meth:`train`, read from two files where they are there."""
+        weights, facts = file.with_suffix(".safetensors"), file.with_suffix(".json")
+        if not facts.is_file():
+            reader, right = cls.train(pixels, labels, epochs, held_out)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(weights, reader.network.state_dict())
+            write_json(facts, right)
+        reader = cls.untrained(labels, pixels.shape[-1])
+        reader.network.load_state_dict(read_tensors(weights))
+        reader.network.eval()
+        return reader, read_json(facts)
 
     @torch.no_grad()
     def read(self, pixels: Bytes) -> dict[str, Reals]:
@@ -134,7 +153,8 @@ def sheet(file: Path, rows: Sequence[Bytes], scale: int = 3) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table in Markdown; floats with three digits."""
+    """A table in Markdown; floats with three digits, a dash for None."""
     lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    shown = {float: "{:.3f}", type(None): "-"}
+    lines += [[shown.get(type(value), "{}").format(value) for value in row.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

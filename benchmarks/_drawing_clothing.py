@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         base, LatentDiffusion(epochs=args.epochs, tokenizer_epochs=args.tokenizer_epochs, **SETTINGS), data
     )
     painter, space = Painter(read_picture_model(base), steps=args.steps), PictureSpace()
-    file = work / f"vectors-{space.name}.npy"
+    file = work.parent / f"garments-{SIDE}-{space.name}.npy"
     if not file.is_file():
         np.save(file, space.vectors(photos))
     vectors = np.load(file)
@@ -167,8 +167,9 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join([
         "# Drawn garments (clothing-cc0)",
         f"\nAs many pictures of each kind as among the {result['test photos']} test photos, {SIDE} pixels, "
-        f"{result['parameters']:,} parameters; training on one processor core: {spent}. Reconstructions of test photos: "
-        f"{result['reconstruction, dB']:.1f} dB. Vectors of {result['space']}; kinds are read by ridge regression on "
-        "training photos of the same size, one of ten. Nearest training photo: the greatest cosine; a copy would have 1.\n",
+        f"{result['parameters']:,} parameters; training on one processor core: {spent}. Reconstructions of test "
+        f"photos: {result['reconstruction, dB']:.1f} dB. Vectors of {result['space']}; kinds, ten of them, are read by "
+        "ridge regression on training photos of the same size. Nearest training photo: the greatest cosine; a copy "
+        "would have 1.\n",
         table(result["rows"]),
     ]) + "\n"  # fmt: skip

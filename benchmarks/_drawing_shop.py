@@ -38,17 +38,19 @@ SHOWN = ("colour", "pattern", "shape")
 LIKED = ("colour", "pattern")
 """Those of them that tastes act on: the importance of shape is a fifth of theirs."""
 SIDE = 32
-RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+RATIOS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 TOKEN_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-ITEM_WEIGHTS = (1.0, 0.5, 0.25, 0.1, 0.03)
-SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
+ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)
+ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
+SCALES = (1.0, 2.0, 3.0, 5.0, 8.0, 14.0)
 LEVELS = (0.9, 0.75, 0.6)
 """Shares of the plain picture's d_t at which d_p is compared."""
-GROUP = 8
-"""Users who share a noise."""
+GROUP = 16
+"""Users who share a noise, the same for every system."""
 ALPHA = 2 / 3
 ROWS = (
-    "the item's own picture", "copy nearest history", "none", "PMG, best z", "true favourites as keywords",
+    ("the item's own picture", "1"), ("copy nearest history", "1"), ("none", "1"), ("Textual Inversion", "1"),
+    ("PMG, keywords alone", "1"), ("PMG", "1"), ("PMG", "best"), ("true favourites as keywords", "1"),
 )  # fmt: skip
 CURVES = (
     "none", "Textual Inversion", "PMG, keywords alone", "PMG", "true favourites as keywords", "guidance of none",
@@ -74,7 +76,12 @@ class Shop:
     @classmethod
     def make(cls, seed: int, items: int, users: int) -> Shop:
         world = World.make("shop", seed=seed, n_items=items, n_users=users, image_size=64, interactions_per_user=30.0)
-        shown = [png(world.picture(row, 64)) for row in track(range(items), "pictures of the world")]
+        file = WORK / "drawing" / f"world-{seed}-{items}.npy"
+        if not file.is_file():
+            shown = [np.asarray(world.picture(row, 64)) for row in track(range(items), "pictures of the world")]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, np.stack(shown))
+        shown = [png(Image.fromarray(one)) for one in np.load(file)]
         schema, codes = world.truth.schema, world.items.shown["image"]
         values = {c: [schema.values(c)[code] for code in codes[:, schema.column(c)]] for c in SHOWN}
         return cls(world, shown, values)
@@ -199,7 +206,7 @@ def kinds_of(shop: Shop) -> list[list[tuple[str, float]]]:
 
 
 def drawn(painter: Painter, prompts: list[PicturePrompt], seed: int) -> Bytes:
-    """Pictures of one seed; every eight users have a noise of their own, the same for every system."""
+    """Pictures of one seed; some users share a noise, see ``GROUP``."""
     parts = [painter.pixels(prompts[at : at + GROUP], seed=1000 * seed + at) for at in range(0, len(prompts), GROUP)]
     return np.concatenate(parts)
 
@@ -207,8 +214,8 @@ def drawn(painter: Painter, prompts: list[PicturePrompt], seed: int) -> Bytes:
 def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader, args: argparse.Namespace) -> Any:
     """System -> weight -> scores by seed and user, kept one file a system and seed."""
     asked, liked = shop.requests(data, args.users)
-    judge, work = Judge(reader, asked, liked), base.parent
-    painter = Painter(read_picture_model(base))
+    judge, work, space = Judge(reader, asked, liked), base.parent, PictureSpace("image_stats")
+    painter = Painter(read_picture_model(base), steps=args.steps)
     pmg = PMG(weights=str(personal), ratios=RATIOS)
     hard = PMG(weights=str(personal), ratios=RATIOS, soft=False)
     inversion = TextualInversion(
@@ -224,8 +231,11 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
     def measure(prompts: dict[float, list[PicturePrompt]], seed: int) -> dict[str, Any]:
         return {f"{weight:g}": judge.scores(drawn(painter, some, seed)) for weight, some in prompts.items()}
 
-    def at_ratios(model: PMG) -> dict[float, list[PicturePrompt]]:
-        return dict(zip(RATIOS, map(list, zip(*model.candidates(asked))), strict=True))
+    def at_ratios(model: PMG, seed: int) -> dict[str, Any]:
+        made = {f"{r:g}": drawn(painter, list(some), seed) for r, some in zip(RATIOS, zip(*model.candidates(asked)))}
+        return {r: judge.scores(some) for r, some in made.items()} | {
+            "best": judge.scores(chosen(space, asked, [*made.values()]))
+        }
 
     def inverted(seed: int) -> dict[str, Any]:
         tokens = inversion.learn(asked, seed=seed)
@@ -240,17 +250,15 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
             {w: [replace(p, words=weighted(p.words, w)) for p in plain] for w in ITEM_WEIGHTS}, seed
         ),
         "Textual Inversion": inverted,
-        "PMG": lambda seed: measure(at_ratios(pmg), seed),
-        "PMG, keywords alone": lambda seed: measure(at_ratios(hard), seed),
+        "PMG": lambda seed: at_ratios(pmg, seed),
+        "PMG, keywords alone": lambda seed: at_ratios(hard, seed),
         "true favourites as keywords": lambda seed: measure(
             {r: [some[0] for some in hard.candidates([replace(o, options={"ratio": r}) for o in oracle])]
-             for r in RATIOS}, seed
+             for r in ORACLE_RATIOS}, seed
         ),
         "guidance of none": lambda seed: scaled(plain, seed),
         "guidance of PMG": lambda seed: scaled(one, seed),
-        "PMG, best z": lambda seed: {"1": judge.scores(chosen(painter, pmg, asked, seed))},
     }  # fmt: skip
-    space = PictureSpace("image_stats")
     copies = [copied(space, one) for one in asked]
     found: dict[str, list[dict[str, Any]]] = {
         "the item's own picture": [{"1": judge.scores(np.stack([read_pixels(own(o), SIDE) for o in asked]))}],
@@ -275,10 +283,9 @@ def copied(space: PictureSpace, request: GenerationRequest) -> bytes:
     return history[copy_nearest(space, own(request), history)]
 
 
-def chosen(painter: Painter, model: PMG, asked: list[GenerationRequest], seed: int) -> Bytes:
-    """Of the ratios the picture with the best z, measured by the default encoder of pictures."""
-    by_ratio = [drawn(painter, list(some), seed) for some in zip(*model.candidates(asked))]
-    space, kept = PictureSpace(), []
+def chosen(space: PictureSpace, asked: list[GenerationRequest], by_ratio: list[Bytes]) -> Bytes:
+    """Of the ratios the picture with the best z in a space that knows nothing of the reader."""
+    kept = []
     for at, request in enumerate(asked):
         pictures = [png(Image.fromarray(some[at].transpose(1, 2, 0))) for some in by_ratio]
         kept.append(by_ratio[best_by_z(pictures, request, space, ALPHA)[0]][at])
@@ -305,7 +312,7 @@ def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
 
     Between two neighbouring weights: the share of users who get the one or the other is such that d_t is met.
     """
-    weights = list(system[0])
+    weights = weights_of(system)
     means = {w: np.mean([one[w]["d_t"] for one in system]) for w in weights}
     pairs = [(a, b) for a, b in pairwise(weights) if means[b] <= level <= means[a]]
     if not pairs:
@@ -339,26 +346,22 @@ def levels(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return rows
 
 
-def curve(system: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Means of a system by weight, with the interval of z over seeds and users."""
-    rows = []
-    for weight in system[0]:
-        row: dict[str, Any] = {name: weight}
-        row |= {k: float(np.mean([one[weight][k] for one in system])) for k in ("d_p", "d_t", "z", "lost")}
-        row["z, 95 %"] = "[{:.3f}, {:.3f}]".format(*interval([one[weight]["z"] for one in system]))
-        rows.append(row)
-    return rows
+def rows_of(system: list[dict[str, Any]], name: str, weight: str) -> dict[str, Any]:
+    """Means of a system at a weight, with the interval of z over users."""
+    row: dict[str, Any] = {"system": name, "weight": weight}
+    row |= {k: float(np.mean([one[weight][k] for one in system])) for k in ("d_p", "d_t", "z", "lost")}
+    _, low, high = mean_interval(np.mean([one[weight]["z"] for one in system], 0))
+    return row | {"z, 95 %": f"[{low:.3f}, {high:.3f}]"}
 
 
-def interval(values: Any) -> tuple[float, float]:
-    """Of the mean over users, each user's mean over seeds taken first."""
-    _, low, high = mean_interval(np.mean(np.asarray(values, np.float64), 0))
-    return low, high
+def weights_of(system: list[dict[str, Any]]) -> list[str]:
+    """Those that were measured, without the choice among them."""
+    return [weight for weight in system[0] if weight != "best"]
 
 
 def interior(system: list[dict[str, Any]]) -> dict[str, Any]:
     """The weight with the best mean z, and how far both ends lie below it, paired by user and seed."""
-    z = {w: np.stack([one[w]["z"] for one in system]) for w in system[0]}
+    z = {w: np.stack([one[w]["z"] for one in system]) for w in weights_of(system)}
     best = max(z, key=lambda w: z[w].mean())
     ends = {w: z[w] for w in (min(z, key=float), max(z, key=float)) if w != best}
     tests = compare_all(z[best], ends)
@@ -382,12 +385,12 @@ def page(result: dict[str, Any]) -> str:
         "\n## Both sides of taste\n",
         "d_p: probability of the user's true favourites (colour, pattern); d_t: of the item's values (colour, pattern, "
         "shape); z = 2/3 log d_p + 1/3 log d_t by user; lost: share of colours and patterns read as neither side's.\n",
-        table([{k: v for k, v in row.items() if k != "weight"} for row in result["rows"]]),
+        table(result["rows"]),
         "\n## d_p at equal d_t\n",
         table(result["equal d_t"]),
     ]
-    for name, rows in result["curves"].items():
-        parts += [f"\n## Curve: {name}\n", table(rows)]
+    curves = [row for rows in result["curves"].values() for row in rows]
+    parts += ["\n## Over the weight of taste, of the item, and over guidance\n", table(curves)]
     for name, best in result["optimum of w_p"].items():
         ends = ", ".join(
             f"{gain:.3f} [{low:.3f}, {high:.3f}] above w_p {weight} (p {p:.2g})"
@@ -444,12 +447,12 @@ def plot(result: dict[str, Any], out: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     work = WORK / "drawing" / f"shop-{args.items}-{args.epochs}"
     shop, other = Shop.make(401, args.items, 1000), Shop.make(402, args.items, 50)
-    reader, ceiling = Reader.train(other.pixels, other.values, args.reader_epochs, args.items // 6)
+    reader, ceiling = Reader.kept(work / "reader", other.pixels, other.values, args.reader_epochs, args.items // 6)
     data, base, personal = shop.data(), work / "base", work / "personal"
     model = LatentDiffusion(epochs=args.epochs, tokenizer_epochs=args.tokenizer_epochs, **SETTINGS)
     seconds = trained(base, model, data)
     seconds |= trained(personal, PMG(weights=str(base), epochs=args.pmg_epochs), data)
-    painter = Painter(read_picture_model(base))
+    painter = Painter(read_picture_model(base), steps=args.steps)
     real = shop.pixels[:400]
     quality = peak_signal(reconstructed(painter.model.network, real), real)
     back = read_back(painter, reader, shop, ceiling, work)
@@ -458,8 +461,8 @@ def run(args: argparse.Namespace) -> None:
         "read_back": back,
         "reconstruction, dB": quality,
         "equal d_t": levels(found),
-        "rows": [{"system": n} | curve(found[n], "weight")[0] for n in ROWS],
-        "curves": {n: curve(found[n], "weight") for n in CURVES},
+        "rows": [rows_of(found[name], name, weight) for name, weight in ROWS],
+        "curves": {n: [rows_of(found[n], n, w) for w in weights_of(found[n])] for n in CURVES},
         "optimum of w_p": {n: interior(found[n]) for n in ("PMG", "PMG, keywords alone")},
         "scores": found,
         "parameters": sum(one.numel() for one in painter.model.network.parameters()),
