@@ -37,6 +37,20 @@ def test_generate_writes_pictures_and_never_over_other_files(call, kin_run, tmp_
     assert file.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_generator_that_was_fitted_writes_from_its_folder(call, ask, kin_run, shop, tmp_path):
+    run, _ = kin_run
+    small = ("dim=8", "epochs=1", "click_epochs=0", "reward_epochs=0", "beam=1", "history=2")
+    settings = [part for one in small for part in ("--set", one)]
+    call("fit", shop, "--model", "png", "--out", tmp_path / "writer", *settings)
+    asked = ("generate", run, "--user", "u1", "--item", "i4", "--kind", "headline", "--generator", tmp_path / "writer")
+    made = ask(*asked)
+    assert made["text"] and made["provenance"]["model"] == "png" and len(made["provenance"]["version"]) == 16
+    with pytest.raises(ConfigError, match="has its settings"):
+        call(*asked, "--set", "beam=2")
+    with pytest.raises(UnsupportedError, match="'writer' does not generate 'sticker'"):
+        call(*asked[:-3], "sticker", "--out", tmp_path / "a.png", *asked[-2:])
+
+
 def test_mistakes_are_named(call, kin_run):
     run, _ = kin_run
     for arguments, error, words in (
@@ -46,6 +60,7 @@ def test_mistakes_are_named(call, kin_run):
         (("--item", "i4", "--user", "nobody"), DataError, "no such user"),
         (("--item", "i4", "--kind", "title", "--generator", "creative"), UnsupportedError, "banner"),
         (("--item", "i4", "--kind", "title", "--backend", "x"), ConfigError, "takes no backend"),
+        (("--item", "i4", "--kind", "title", "--generator", "png"), ConfigError, "must be fitted first"),
     ):
         with pytest.raises(error, match=words):
             call("generate", run, *arguments)

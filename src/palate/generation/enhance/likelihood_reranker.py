@@ -78,8 +78,9 @@ class LikelihoodReranker:
         if self.mode == "pointwise":
             task = "Say whether this user will like the item. Answer yes or no."
             asked = [Prompt(task, {"user liked": past, "item": shown(item)}) for item in items]
-            logs = self.backend.log_likelihood([*asked, *asked], ["yes"] * len(asked) + ["no"] * len(asked))
-            return np.subtract(logs[: len(asked)], logs[len(asked) :])
+            # one by one, so that what is before the answer is read once, and the history once for all
+            logs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
+            return np.array([yes - no for yes, no in logs])
         titles = [title_of(item) for item in items]
         task = "Name the item of the list that the user will like next."
         listing = "; ".join(shown(item) for item in items)
@@ -105,8 +106,22 @@ class LikelihoodReranker:
             int64 [items], rows of ``items``, the best first; ties stay in the recommender's order.
         """
         own = -np.arange(len(items), dtype=np.float64) if scores is None else np.asarray(scores, np.float64)
-        mixed = self.weight * _standard(self.scores(items, history)) + (1.0 - self.weight) * _standard(own)
-        return np.argsort(-mixed, kind="stable")
+        return mixed_order(self.scores(items, history), own, self.weight)
+
+
+def mixed_order(said: NDArray[np.floating], own: NDArray[np.floating], weight: float) -> NDArray[np.int64]:
+    """The order of a list by two standardised scores; ties stay in the order of the list.
+
+    Args:
+        said: [items], of the language model.
+        own: [items], of the recommender.
+        weight: of the language model.
+
+    Returns:
+        int64 [items], places in the list, the best first.
+    """
+    mixed = weight * _standard(np.asarray(said, np.float64)) + (1.0 - weight) * _standard(np.asarray(own, np.float64))
+    return np.argsort(-mixed, kind="stable")
 
 
 def shown(item: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 from palate.contracts import Generated, GenerationRequest, Generator, generators
 from palate.contracts.generator import ContentKind
@@ -30,7 +29,7 @@ class Creative(Generator):
 
     name = "creative"
     paper = "own; layout search after PosterLayout, Hsu et al., CVPR 2023"
-    kinds: ClassVar[tuple[ContentKind, ...]] = ("banner", "product_picture", "sticker", "cover")
+    kinds: tuple[ContentKind, ...] = ("banner", "product_picture", "sticker", "cover")
 
     def generate(self, requests: Sequence[GenerationRequest], *, seed: int = 0) -> list[Generated]:
         """One picture a request; ``options`` may hold ``format`` and ``layout``.

@@ -158,7 +158,7 @@ def submit(request: Request, session: str, form: Form) -> Response:
     try:
         if step not in known:
             raise ConfigError("no such step", key=step, hint="go on with the step that is shown")
-        found = sessions.submit(session, lambda item: _writer(request, item), step, _answer(step, form))  # type: ignore[arg-type]
+        found = sessions.submit(session, lambda item: _writer(request, item), step, _answer(step, form))
         _found(found)
     except ConfigError as error:
         found = _found(sessions.find(session, lambda item: _writer(request, item)))
@@ -174,7 +174,7 @@ def _page(
     steps, done = STEPS[session.condition], len(session.log)
     states = ["done" if at < done else "now" if at == done else "later" for at in range(len(steps))]
     sent = {} if form is None else form.fields
-    claims = ()
+    claims: tuple[str, ...] = ()
     if session.step in ("rate", "done") and session.text:
         report = FactCheck().report(_asked(request, found.item), session.text)
         claims = tuple(dict.fromkeys(claim.text for claim in report.false_claims))
