@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from palate.generation.decoding.commands import without_commands
+
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SEPARATOR = re.compile(r"\s*[|;,]\s*")
@@ -71,7 +73,7 @@ def is_id(column: str) -> bool:
 
 
 def values_of(value: Any) -> tuple[str, ...]:
-    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part.
+    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part up to a command.
 
     Args:
         value: of a cell.
@@ -84,7 +86,7 @@ def values_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         parts: Iterable[Any] = value.values()
     elif isinstance(value, str):
-        parts = _SEPARATOR.split(value)
+        parts = _SEPARATOR.split(without_commands(value))
     elif isinstance(value, Iterable):
         parts = value
     else:
