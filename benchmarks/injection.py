@@ -93,7 +93,7 @@ Ask = Callable[[Any, str, str], str]
 def systems() -> dict[str, Ask]:
     """Every text that is made of prompts, by the name of system and kind."""
     out: dict[str, Ask] = {}
-    for name in ("gcof", "song_reasons", "co_creation", "clarifying_questions"):
+    for name in ("prompted", "gcof", "song_reasons", "co_creation", "clarifying_questions"):
         for kind in generators.get(name).kinds:
             settings = {"budget": 8} if name == "gcof" else {}
 

@@ -72,7 +72,8 @@ def content_request(
     counts = snapshot.stats.interaction_counts
     taken = int(counts[row]) if row < len(counts) else None
     evidence = may_be_said(item, list(history.values()), liked, taken)
-    if kind == "explanation":
+    if kind == "explanation" and not any(row.source == "history" for row in evidence):
+        # what item and history have in common says more than figures, which take time proportional to the catalogue
         evidence += _carried(resolved, row, rows, history)
     images = {} if MEDIA[kind] == "text" else _images(snapshot, row, item, history)
     return GenerationRequest(

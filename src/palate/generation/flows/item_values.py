@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from palate.generation.decoding.commands import without_commands
+from palate.generation.evidence import MAX_TEXT, MAX_TITLE, said
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -60,7 +61,7 @@ def title_of(item: Mapping[str, Any]) -> str:
     """
     column = title_column(item)
     value = item[column] if column else next(iter(item.values()), "")
-    return " ".join(str(value).split())
+    return said(value, MAX_TITLE)
 
 
 def is_id(column: str) -> bool:
@@ -91,7 +92,7 @@ def values_of(value: Any) -> tuple[str, ...]:
         parts = value
     else:
         return ()
-    named = [" ".join(part.split()) for part in parts if isinstance(part, str) and part.strip()]
+    named = [told for part in parts if isinstance(part, str) and (told := said(part, MAX_TEXT))]
     if any(len(words(part)) > MAX_WORDS or _PLACE.search(part) for part in named):
         return ()
     return tuple(dict.fromkeys(part for part in named if any(char.isalpha() for char in part)))

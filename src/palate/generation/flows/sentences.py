@@ -67,7 +67,7 @@ def candidates(request: GenerationRequest) -> list[Sentence]:
     Args:
         request: comments are ``options["comments"]``: texts, or mappings with ``text``, ``id`` and ``author``.
     """
-    found, names = _documents(request)
+    found, names = documents(request)
     names = [name for name in names if true_of(request.item, name) is None]
     out: dict[str, Sentence] = {}
     for place in found:
@@ -84,7 +84,7 @@ def commenters(request: GenerationRequest) -> list[str]:
     Args:
         request: as in :func:`candidates`.
     """
-    return _documents(request)[1]
+    return documents(request)[1]
 
 
 def overlap(texts: Sequence[str], about: str) -> list[float]:
@@ -111,8 +111,12 @@ def overlap(texts: Sequence[str], about: str) -> list[float]:
     ]
 
 
-def _documents(request: GenerationRequest) -> tuple[list[Evidence], list[str]]:
-    """Texts with their place, and the names of those who wrote them."""
+def documents(request: GenerationRequest) -> tuple[list[Evidence], list[str]]:
+    """Texts of comments, documents and long columns with their place, and the names of those who wrote comments.
+
+    Args:
+        request: as in :func:`candidates`.
+    """
     item, names = request.item, []
     identity = str(next(iter(item.values()), ""))
     found: list[Evidence] = []

@@ -24,7 +24,7 @@ from palate.core.artifacts import Artifact
 from palate.core.batch import BatchSource
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError, NotFittedError, UnsupportedError
+from palate.core.errors import ConfigError, NotFittedError
 from palate.data.views import TrainView
 from palate.generation.flows.generator import FlowGenerator
 from palate.generation.prompting.answers import first_line
@@ -62,6 +62,7 @@ class LaMP(FlowGenerator, FittableModel):
     def __init__(self, config: ModelConfig | None = None, *, vectors: StoredVectors | None = None, **settings: Any):
         super().__init__(config, **settings)
         c, self.lamp_task = self.config, find_task(self.config.task)
+        self.kinds = (KINDS[self.lamp_task.name],)
         self.vectors = vectors or StoredVectors()
         self.reading = Reading(self.lamp_task, c.query_length, c.document_length, c.target_length)
 
@@ -156,9 +157,6 @@ class LaMP(FlowGenerator, FittableModel):
         """
         self.check_kinds(requests)
         task, c = self.lamp_task, self.config
-        for request in requests:
-            if request.kind != KINDS[task.name]:
-                raise UnsupportedError(f"{task.name} is of kind {KINDS[task.name]!r}", key="task", hint="task=LaMP_N")
         columns = self.columns or guess_columns([row for one in requests for row in (one.item, *one.history)])
         samples = [sample_of(request, task, columns, self.learnt) for request in requests]
         documents = self.retrieve(samples, c.retriever, seed)

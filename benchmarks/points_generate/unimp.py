@@ -1,0 +1,66 @@
+"""UniMP: pictures of items by cross-attention against none; focal loss against likelihood."""
+
+from _generator_points import (
+    Point,
+    at,
+    cases,
+    colour_of,
+    column,
+    example,
+    overlap,
+    request,
+    shop,
+    suited,
+    texts,
+    written,
+)  # fmt: skip
+
+SIZE = (
+    "target=pairing;dim=64;layers=2;epochs=10;batch_size=48;beam=2;target_length=14;body_length=40;history=4;lr=0.004"
+)
+
+
+def judge(model, seed):
+    """Colours of the item and of the newest one taken, and which of two things a person takes."""
+    world, made = shop(seed), [one.text or "" for one in written(model, seed, "explanation")]
+    pairs = list(zip(cases(seed), made))
+    own = [f"the {colour_of(world, case.item)}" in text.lower() for case, text in pairs]
+    last = [f"your {colour_of(world, case.history[-1])}" in text.lower() for case, text in pairs]
+    return {
+        "both colours": column([a and b for a, b in zip(own, last)]),
+        "own colour": column(own),
+        "colour of the last": column(last),
+        **overlap(made, [world.texts(case)["pairing"] or "" for case, _ in pairs]),
+        "preferred": column([prefers(model, seed, case, *pair) for case, pair in suited(seed)]),
+    }
+
+
+def prefers(model, seed, case, right, wrong):
+    """Whether the model chooses what suits a person, in both orders of the two things."""
+    world = shop(seed)
+    asked, rows = request(world, at(case, right), "explanation"), [world.row(right), world.row(wrong)]
+    return (float(model.choose(asked, rows)[0]) + float(model.choose(asked, rows[::-1])[1])) / 2 > 0.5
+
+
+POINTS = [
+    Point(
+        system="unimp",
+        name="pictures",
+        claim="By attention to the pictures of items, texts tell the colours of two of them that nothing else tells",
+        data=texts,
+        arms={"whole": f"unimp:{SIZE}", "no pictures": f"unimp:{SIZE};visual_tokens=0"},
+        judge=judge,
+        metrics=("both colours", "own colour", "colour of the last", "ROUGE-L", "preferred"),
+        example=example("explanation", "pairing"),
+    ),
+    Point(
+        system="unimp",
+        name="focal loss",
+        claim="The focal loss learns what is hard, here both colours, better than plain likelihood",
+        data=texts,
+        arms={"whole": f"unimp:{SIZE}", "likelihood": f"unimp:{SIZE};gamma=0"},
+        judge=judge,
+        metrics=("both colours", "ROUGE-L", "preferred"),
+        example=example("explanation", "pairing"),
+    ),
+]
