@@ -50,7 +50,8 @@ from palate.training.saving import versions
 SEEDS = (0, 1, 2)
 RETRIEVERS = ("bm25", "dense", "recency", "random")
 SIZES = (1, 2, 4)
-LEAST, NEWEST, LEARNT = 12, 24, 6
+LEAST, NEWEST, LEARNT = 12, 24, 4
+DAY = 86_400
 KEEPS = 0.8
 """Share of headlines in which a simulated user keeps to the own habit."""
 FACTS = ("genre", "decade", "director", "actor", "country")
@@ -59,13 +60,13 @@ SETTINGS = {
     "dim": 64,
     "k": 4,
     "learns": RETRIEVERS,
-    "lr": 2e-3,
+    "lr": 3e-3,
     "batch_size": 32,
     "beam": 1,
     "words": 4000,
     "dropout": 0.0,
 }
-"""Chosen on seed 100, which is not reported."""
+"""Looked at on seed 100 (rating), which is not reported; the same for all tasks and seeds."""
 Floats = NDArray[np.float64]
 Film = dict[str, Any]
 
@@ -98,9 +99,9 @@ def short(text: str, words: int) -> str:
 
 TASKS = {
     "rating": Task("LaMP_3", "MAE", -1, lambda f: {
-        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 8, (28, 32, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 6, (28, 32, 3)),
     "tag": Task("LaMP_2", "accuracy", 1, lambda f: {
-        "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 8, (28, 32, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 6, (28, 32, 3)),
     "headline": Task("LaMP_4", "ROUGE-L", 1, lambda f: {
         "name": f["name"], **{fact: f[fact] for fact in FACTS}}, 10, (24, 40, 20)),
 }  # fmt: skip
@@ -176,7 +177,7 @@ def draw(name: str, films: dict[int, Film], rated: dict[int, list[tuple[int, flo
         if place < users:
             asked.append((shown[:-1], {key: value for key, value in shown[-1].items() if key != "output"}, made[-1]))
         else:
-            learnt += [{"user": int(user), "item": row["id"], "time": 1_000_000_000 + 86_400 * at, "output": row["output"]}
+            learnt += [{"user": int(user), "item": row["id"], "time": DAY * (20_000 + at), "output": row["output"]}
                        for at, row in enumerate(shown)][-LEARNT:]  # fmt: skip
     return Draw(learnt, asked)
 
@@ -314,6 +315,7 @@ def main() -> None:
     args = parser.parse_args()
     set_mode("plain")
     films, rated = load()
+    # texts of rating and tag are the same, and each is encoded once
     vectors = StoredVectors()
     seeds = (100,) if args.tuning else SEEDS
     readers: dict[str, Any] = {}

@@ -10,6 +10,7 @@ import numpy as np
 from palate.contracts import Constraint, Sampling, ScoringBackend, TextBackend
 from palate.core.errors import UnsupportedError
 from palate.generation.backends.local_model import LocalModel
+from palate.generation.decoding.commands import is_obedient
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_fusion import FusedPassages
 from palate.models.generate.shared.lamp_prompts import build_prompt
@@ -46,7 +47,9 @@ def backend_answers(
         return [best(backend.log_likelihood([one] * len(task.answers), task.answers), task) for one in prompts]
     if task.answers:
         sampling = replace(sampling, constraint=Constraint(choices=task.answers))
-    return [answer.text for answer in backend.complete(prompts, sampling, seed=seed)]
+    texts = [answer.text for answer in backend.complete(prompts, sampling, seed=seed)]
+    # what follows a text of the data is no answer
+    return [text if task.answers or not is_obedient(one, text) else None for one, text in zip(prompts, texts)]
 
 
 def fused_answers(
