@@ -23,9 +23,9 @@ ASKED = {
 }
 """Instruction, and the words with which most references begin."""
 LORA = LoraSettings(rank=8, alpha=16, lr=1e-3, batch_size=2, epochs=1, max_tokens=320, checkpoint_steps=10)
-LEARNT = 200
+LEARNT = 80
 """Pairs of a fine-tuning."""
-SOLVED = 1
+SOLVED = 2
 """Solved examples of a prompt."""
 ANSWER = Sampling(max_tokens=80)
 
@@ -44,8 +44,10 @@ def prompt(name: str, pair: Pair, solved: Sequence[Pair] = (), start: bool = Tru
 
 
 def backend(adapter: Path | None = None) -> TransformersBackend:
-    """SmolLM2, with an adapter where there is one."""
-    return TransformersBackend(LocalModel(converted(packaged_file()), adapter, "cpu"), "smollm2", batch_size=10)
+    """SmolLM2 in bfloat16, with an adapter where there is one."""
+    local = LocalModel(converted(packaged_file()), adapter, "cpu")
+    local.model.to(torch.bfloat16)
+    return TransformersBackend(local, "smollm2", batch_size=10)
 
 
 def learn(name: str, rows: Sequence[Pair], seed: int) -> Path:
