@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from _xrec_data import Pair
@@ -149,7 +150,7 @@ class Writer(nn.Module):
         return self.eval()
 
     @torch.inference_mode()
-    def write(self, pairs: Sequence[Pair], times: int = 0, temperature: float = 0.7) -> list[list[str]]:
+    def write(self, pairs: Sequence[Pair], times: int = 0, temperature: float = 0.5) -> list[list[str]]:
         """Texts for each pair: the best of a beam, then ``times`` that are drawn."""
         lexicon = Lexicon(self.vocabulary)
         memory, _, beyond = self.read(pairs, lexicon)
@@ -183,13 +184,29 @@ def retrieved(train: Sequence[Pair], pairs: Sequence[Pair], checker: FactChecker
 
 
 def chosen(
-    pools: Sequence[Sequence[str]], pairs: Sequence[Pair], checker: FactChecker, spare: Sequence[str]
+    pools: Sequence[Sequence[str]],
+    pairs: Sequence[Pair],
+    checker: FactChecker,
+    spare: Sequence[str],
+    agreement: Callable[[Sequence[str]], NDArray],
+    least: float = 0.0,
 ) -> list[str]:
-    """Of each pool the text most like the others that can be made true and that no pair before has."""
+    """Of each pool the text most like the others that can be made true and that no pair before has.
+
+    Args:
+        pools: candidates of each pair.
+        pairs: what they are about.
+        checker: of facts.
+        spare: texts of the pairs of whose candidates none can be taken.
+        agreement: likeness of meaning of each candidate to the others, added to that of words.
+        least: words; shorter candidates lose exp(1 - least / words) of their likeness, as in BLEU.
+    """
     out: list[str] = []
     used = set[str]()
     for pool, pair, other in zip(pools, pairs, spare, strict=True):
-        order = np.argsort(-consensus(pool), kind="stable")
+        length = np.array([max(len(text.split()), 1) for text in pool])
+        likeness = (consensus(pool) + agreement(pool)) * np.exp(np.minimum(1 - least / length, 0))
+        order = np.argsort(-likeness, kind="stable")
         out.append(first_true((pool[at] for at in order), pair, checker, used) or other)
         used.add(out[-1])
     return out

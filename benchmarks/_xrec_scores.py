@@ -23,7 +23,7 @@ from palate.generation.scoring import (
     rouge,
     unique_sentence_ratio,
 )
-from palate.generation.scoring.semantic import text_encoder
+from palate.generation.scoring.semantic import greedy_match, text_encoder
 
 RARE, COMMON = 0.01, 0.10
 """A feature is a word in at least and at most these shares of the training explanations."""
@@ -45,6 +45,16 @@ class TokenCache:
             self.known.update(zip(new, np.split(found.values, np.cumsum(found.lengths)[:-1]), strict=True))
         parts = [self.known[text] for text in texts]
         return SimpleNamespace(values=np.concatenate(parts), lengths=np.array([len(part) for part in parts]))
+
+    def agreement(self, texts: Sequence[str]) -> np.ndarray:
+        """Mean BERTScore of each text against the others, 0 where there is none."""
+        self.encode(texts)
+        tokens = [self.known[text][1:-1] for text in texts]
+        like = np.zeros((len(texts), len(texts)))
+        for i in range(len(texts)):
+            for j in range(i):
+                like[i, j] = like[j, i] = greedy_match(tokens[i], tokens[j])[2]
+        return like.sum(1) / max(len(texts) - 1, 1)
 
 
 def checker_of(pairs: Sequence[Pair]) -> FactChecker:

@@ -61,7 +61,7 @@ def table(name: str, result: Mapping[str, Any]) -> str:
                 lines.append(f"| {system} | {' | '.join(cells)} |")
             lines.append("")
     lines += [
-        "Choice of the candidates of ours on validation users (BERTScore, ROUGE-L):",
+        "Ours: candidates and least length, chosen by BERTScore + ROUGE-L on validation users:",
         "",
         "| candidates | BERTScore | ROUGE-L |",
         "|---|---|---|",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,17 @@ from palate.training.saving import versions
 
 SEEDS = (0, 1, 2)
 EPOCHS = 8
-DRAWN = 12
-"""Texts of the network among the candidates."""
-POOLS: dict[str, tuple[int, int]] = {
-    "retrieved 40": (40, 0), "network": (0, DRAWN), "network + retrieved 4": (4, DRAWN),
-    "network + retrieved 12": (12, DRAWN),
-}  # fmt: skip
-"""Candidates of the choice by consensus: (retrieved, written by the network)."""
+DRAWN = 16
+"""Texts that are drawn from the network for a pair."""
+CHECKED = 40
+"""Validation pairs of a split on which the settings of ours are chosen."""
+RULES: dict[str, tuple[int, int, float]] = {
+    "20 retrieved": (20, 0, 0.0),
+    **{f"{DRAWN} written, {share:.0%} of the length": (0, DRAWN, share) for share in (0.0, 0.8, 1.0)},
+    **{f"{DRAWN} written, 4 retrieved, {share:.0%} of the length": (4, DRAWN, share) for share in (0.8, 1.0)},
+}
+"""Choice by consensus: retrieved candidates, those of the network, and the share of the mean length of the training
+explanations below which a candidate loses likeness."""
 COMPARED = ("bertscore", "rougeL", "rouge1", "meteor")
 ASKED = ("SmolLM2, zero-shot", "SmolLM2, in context", "SmolLM2, LoRA")
 
@@ -57,6 +62,7 @@ class Study:
     def __init__(self, name: str, most: int, asked: int) -> None:
         self.name, self.most, self.asked = name, most, asked
         self.folder = WORK / "xrec"
+        self.backends: dict[Path | None, Any] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         self.splits: dict[int, Split] = {seed: split(name, seed, most) for seed in SEEDS}
         self.common = in_every_training(name, SEEDS)
@@ -81,36 +87,41 @@ class Study:
         """Texts of the network: the best of a beam, and those that are drawn."""
 
         def make() -> list[list[str]]:
-            rows = getattr(self.splits[seed], part)
+            rows = self.part(seed, part)
             return [one for at in range(0, len(rows), 20) for one in self.network.write(rows[at : at + 20], DRAWN)]
 
         return self.kept("candidates", make, seed, part, EPOCHS)
 
+    def part(self, seed: int, part: str) -> list[Pair]:
+        """Pairs of ``test`` or ``validation``."""
+        one = self.splits[seed]
+        return one.test if part == "test" else one.validation[:CHECKED]
+
     def pools(self, seed: int, part: str, retrieved: int, written: int) -> list[list[str]]:
         """Candidates of each pair of a part."""
-        one = self.splits[seed]
-        rows: list[Pair] = getattr(one, part)
-        index = cheap.Neighbours(one.train)
+        rows, index = self.part(seed, part), cheap.Neighbours(self.splits[seed].train)
         found = [[cheap.retitled(other, pair) for other in index.of(pair, retrieved)] for pair in rows]
         texts = self.candidates(seed, part) if written else [[] for _ in rows]
         return [[*a, *b] for a, b in zip(found, texts, strict=True)]
 
-    def ours(self, seed: int, part: str, pool: str) -> list[str]:
+    def ours(self, seed: int, part: str, rule: str) -> list[str]:
         """The choice by consensus."""
-        rows = getattr(self.splits[seed], part)
+        retrieved, written, share = RULES[rule]
+        rows, pools = self.part(seed, part), self.pools(seed, part, retrieved, written)
+        least = share * float(np.mean([len(pair.reference.split()) for pair in self.splits[seed].train]))
         spare = cheap.template(rows, seed)
-        return cheap.chosen(self.pools(seed, part, *POOLS[pool]), rows, self.checker, spare)
+        return cheap.chosen(pools, rows, self.checker, spare, self.cache.agreement, least)
 
     def validated(self) -> dict[str, dict[str, float]]:
-        """BERTScore and ROUGE-L of each pool on validation users."""
+        """BERTScore and ROUGE-L of each rule on validation users."""
         out: dict[str, dict[str, float]] = {}
-        for pool in POOLS:
+        for rule in RULES:
 
-            def write(seed: int, pool: str = pool) -> list[str]:
-                return self.ours(seed, "validation", pool)
+            def write(seed: int, rule: str = rule) -> list[str]:
+                return self.ours(seed, "validation", rule)
 
-            rows = [self.scored(f"validation {pool}", seed, "validation", write) for seed in SEEDS]
-            out[pool] = {m: float(np.mean([np.mean([r[m] for r in one]) for one in rows])) for m in COMPARED[:2]}
+            rows = [self.scored(f"ours, {rule}", seed, "validation", write) for seed in SEEDS]
+            out[rule] = {m: float(np.mean([np.mean([r[m] for r in one]) for one in rows])) for m in COMPARED[:2]}
         return out
 
     def scored(self, system: str, seed: int, part: str, write: Callable[[int], Sequence[str]]) -> list[dict[str, Any]]:
@@ -118,9 +129,18 @@ class Study:
 
         def make() -> list[dict[str, Any]]:
             texts = list(write(seed))
-            return scores.score(texts, getattr(self.splits[seed], part)[: len(texts)], self.checker, self.cache)
+            return scores.score(texts, self.part(seed, part)[: len(texts)], self.checker, self.cache)
 
-        return self.kept("scores", make, system, seed, part)
+        about = (EPOCHS, DRAWN) if system.startswith(("ours", "network")) else ()
+        return self.kept("scores", make, system, seed, part, *about, *((self.asked,) if system in ASKED else ()))
+
+    def backend(self, adapter: Path | None) -> Any:
+        """SmolLM2, loaded once."""
+        import _xrec_language_model as lm
+
+        if adapter not in self.backends:
+            self.backends[adapter] = lm.backend(adapter)
+        return self.backends[adapter]
 
     def by_language_model(self, system: str, seed: int) -> list[str]:
         """Texts of SmolLM2 for the first test pairs."""
@@ -131,7 +151,7 @@ class Study:
         index = cheap.Neighbours(one.train)
         solved = [index.of(pair, lm.SOLVED)[::-1] if system == ASKED[1] else [] for pair in rows]
         adapter = lm.learn(self.name, self.common, 0) if system == ASKED[2] else None
-        return lm.write(lm.backend(adapter), self.name, rows, solved, start=adapter is None)
+        return lm.write(self.backend(adapter), self.name, rows, solved, start=adapter is None)
 
     def systems(self) -> dict[str, Callable[[int], Sequence[str]]]:
         """Writers of the test pairs' explanations, in the order of the table."""
@@ -142,7 +162,7 @@ class Study:
             "template": lambda s: cheap.template(tests[s], s),
             "retrieval + template": lambda s: cheap.retrieved(self.splits[s].train, tests[s], self.checker, s),
             "network": lambda s: [texts[0] for texts in self.candidates(s, "test")],
-            f"ours: consensus of {best}": lambda s: self.ours(s, "test", best),
+            f"ours: {best}": lambda s: self.ours(s, "test", best),
             **{name: lambda s, n=name: self.by_language_model(n, s) for name in ASKED},
         }  # type: ignore[dict-item]
 
