@@ -174,7 +174,7 @@ def is_obeyed(shown: str, text: str, word: str) -> bool:
     """Whether the word stands in what is shown, other than in a quotation of the text or of a part with other words."""
     plain = " ".join(shown.split()).casefold()
     whole = " ".join(text.split()).casefold().rstrip(".")
-    parts = [part.strip() for part in re.split(r"[.,;:!?。，、]", whole) if word.casefold() in part]
+    parts = [part.strip() for part in re.split(r"[.,;:!?|<>。，、]", whole) if word.casefold() in part]
     for quoted in (whole, *(part for part in parts if part.strip("\"'") != word.casefold())):
         plain = plain.replace(quoted, " ")
     return word.casefold() in plain
@@ -189,7 +189,7 @@ def without_model() -> dict[str, Any]:
         )
         for kind in TEMPLATE_KINDS if kind in model.kinds
     }  # fmt: skip
-    asks |= {name: ask for name, ask in systems().items() if not name.startswith(("lamp", "prob"))}
+    asks |= {name: ask for name, ask in systems().items() if not name.startswith(("lamp", "prob", "prompted"))}
     found = []
     for name, ask in asks.items():
         for place in PLACES:

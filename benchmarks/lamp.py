@@ -50,7 +50,7 @@ from palate.training.saving import versions
 SEEDS = (0, 1, 2)
 RETRIEVERS = ("bm25", "dense", "recency", "random")
 SIZES = (1, 2, 4)
-LEAST, NEWEST, LEARNT = 12, 24, 4
+LEAST, NEWEST, LEARNT = 12, 24, 3
 DAY = 86_400
 KEEPS = 0.8
 """Share of headlines in which a simulated user keeps to the own habit."""
@@ -61,7 +61,7 @@ SETTINGS = {
     "k": 4,
     "learns": RETRIEVERS,
     "lr": 3e-3,
-    "batch_size": 32,
+    "batch_size": 16,
     "beam": 1,
     "words": 4000,
     "dropout": 0.0,
@@ -99,9 +99,9 @@ def short(text: str, words: int) -> str:
 
 TASKS = {
     "rating": Task("LaMP_3", "MAE", -1, lambda f: {
-        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 6, (28, 32, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 5, (28, 32, 3)),
     "tag": Task("LaMP_2", "accuracy", 1, lambda f: {
-        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 6, (28, 32, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"]), "plot": short(f["plot"], 10)}, 5, (28, 32, 3)),
     "headline": Task("LaMP_4", "ROUGE-L", 1, lambda f: {
         "name": f["name"], **{fact: f[fact] for fact in FACTS}}, 10, (24, 40, 20)),
 }  # fmt: skip
