@@ -60,9 +60,9 @@ class Point:
 
 
 @cache
-def shop(seed: int) -> PersonalTexts:
+def shop(seed: int, n_items: int = 400) -> PersonalTexts:
     """The simulated shop whose personal texts are known."""
-    return PersonalTexts(seed, n_items=400, n_users=290, events=7)
+    return PersonalTexts(seed, n_items=n_items, n_users=290, events=7)
 
 
 def texts(seed: int) -> Dataset:
@@ -70,9 +70,19 @@ def texts(seed: int) -> Dataset:
     return shop(seed).dataset()
 
 
-def cases(seed: int) -> list[Case]:
+def wide_shop(seed: int) -> PersonalTexts:
+    """A shop of so many things that few are taken twice: what a picture shows cannot be learnt by heart."""
+    return shop(seed, 2000)
+
+
+def wide(seed: int) -> Dataset:
+    """The wide shop as a dataset."""
+    return wide_shop(seed).dataset()
+
+
+def cases(seed: int, world: PersonalTexts | None = None) -> list[Case]:
     """New people, each with a thing that nobody took."""
-    return shop(seed).cases(CASES)
+    return (world or shop(seed)).cases(CASES)
 
 
 def request(world: PersonalTexts, case: Case, kind: str) -> GenerationRequest:
@@ -82,9 +92,10 @@ def request(world: PersonalTexts, case: Case, kind: str) -> GenerationRequest:
     return GenerationRequest(kind, world.row(case.item), history, question, user=f"u{case.user}")  # type: ignore[arg-type]
 
 
-def written(model: TextGenerator, seed: int, kind: str) -> list[Generated]:
+def written(model: TextGenerator, seed: int, kind: str, world: PersonalTexts | None = None) -> list[Generated]:
     """What a model writes in all cases of a world."""
-    return model.generate([request(shop(seed), case, kind) for case in cases(seed)])
+    world = world or shop(seed)
+    return model.generate([request(world, case, kind) for case in cases(seed, world)])
 
 
 def overlap(made: Sequence[str], right: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -134,11 +145,14 @@ def column(rows: Sequence[bool | float]) -> NDArray[np.float64]:
     return np.array(rows, np.float64)
 
 
-def example(kind: str, truth: str) -> Callable[[TextGenerator, int], dict[str, Any]]:
+def example(
+    kind: str, truth: str, world_of: Callable[[int], PersonalTexts] = shop
+) -> Callable[[TextGenerator, int], dict[str, Any]]:
     """The first case: what was asked, what was written, and what would have been right."""
 
     def show(model: TextGenerator, seed: int) -> dict[str, Any]:
-        world, case = shop(seed), cases(seed)[0]
+        world = world_of(seed)
+        case = cases(seed, world)[0]
         asked = request(world, case, kind)
         return {
             "item": dict(asked.item), "history": [row["title"] for row in asked.history], "question": asked.prompt,

@@ -3,7 +3,7 @@
 from _generator_points import Point, cases, column, example, no_false_fact, overlap, right_fact, shop, texts, written
 
 ALL = ("question", "history", "preference", "summarizer")
-SIZE = "target=answer;dim=64;epochs=8;batch_size=48;beam=2;target_length=22;body_length=40;history=6;snippet=6;lr=0.006"
+SIZE = "target=answer;dim=64;epochs=4;batch_size=48;beam=2;target_length=22;body_length=40;history=6;snippet=1;lr=0.006"
 
 
 def judge(model, seed):

@@ -16,7 +16,8 @@ from _generator_points import (
 )  # fmt: skip
 
 SIZE = (
-    "target=pairing;dim=64;layers=2;epochs=10;batch_size=48;beam=2;target_length=14;body_length=40;history=4;lr=0.004"
+    "target=pairing;tasks=[explanation,selection];dim=64;layers=2;dropout=0;epochs=4;batch_size=48;beam=2;"
+    "target_length=14;body_length=1;attributes_length=1;title_length=8;history=3;lr=0.004"
 )
 
 
