@@ -76,7 +76,7 @@ def test_a_run_says_the_same(fitted, tmp_path):
 
 
 def test_a_wrong_kind_and_a_reader_that_is_not_there_are_named(fitted):
-    with pytest.raises(UnsupportedError, match="LaMP_3 is of kind 'answer'"):
+    with pytest.raises(UnsupportedError, match="it generates answer"):
         fitted.generate([GenerationRequest("headline", rows()[0])])
     with pytest.raises(NotFittedError, match="backend=NAME"):
         LAMP(task="LaMP_3").generate([asked("5")])
