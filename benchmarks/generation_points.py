@@ -93,7 +93,6 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
                 "gain": found.difference, "low": found.low, "high": found.high, "p": found.p_value,
                 "cases": found.n_users,
             }  # fmt: skip
-    first = [cells["whole"][0]["example"], *(found[0].get("example") for found in cells.values())]
     return {
         "system": point.system, "point": point.name, "claim": point.claim, "criterion": point.criterion,
         "real": point.real, "settings": dict(point.arms), "metrics": list(point.metrics),
@@ -104,7 +103,8 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
         "gains": gains,
         "shown": all(found[point.metrics[0]]["low"] > -point.margin for found in gains.values()),
         "margin": point.margin,
-        "example": first[0], "written": {arm: found[0].get("example", {}).get("made") for arm, found in cells.items()},
+        "example": cells["whole"][0]["example"],
+        "written": {arm: found[0].get("example", {}).get("made") for arm, found in cells.items()},
         **{
             key: {arm: found[0].get(key) for arm, found in cells.items()}
             for key in ("parameters", "trained last", "cpu_seconds", "data", "code")
