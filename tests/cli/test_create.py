@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -73,7 +74,12 @@ def test_a_gallery_is_one_page_with_everything_in_it(ask, call, kin_run, tmp_pat
     assert found["users"] == ["u0", "u1"] and page.count("data:image/jpeg;base64,") == 4
     assert page.count("<section>") == 2 and "<x-lamp" not in page and "&lt;x-lamp" in page
     assert "http" not in page.replace("http-equiv", "") and "script" not in page
-    assert "likes used" in page and "contrast" in page
+    for name in ("relevance", "personal fit", "factual support", "fluency", "likes used", "contrast"):
+        # under each of the four panels, and its meaning once
+        assert page.count(f">{name}</dt>") >= 5, name
+    fits = [float(value) for value in re.findall(r"personal fit</dt><dd>([\d.]+)<", page)]
+    assert len(fits) == 4 and fits[1] + fits[3] > fits[0] + fits[2], "personal content fits its user better"
+    assert re.findall(r"factual support</dt><dd>([\d.]+)<", page) == ["1.00"] * 4
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ArtefactError):

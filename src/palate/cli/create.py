@@ -49,10 +49,10 @@ def generate(
     from palate.serving.content_request import ContentOptions, content_request
     from palate.serving.offline import OfflineRun
 
-    _check(kind, out, overwrite)
+    check_target(kind, out, overwrite)
     medium = MEDIA[kind]
     opened = OfflineRun(run)
-    model = _generator(generator, kind, backend, show.settings(settings))
+    model = make_generator(generator, kind, backend, show.settings(settings))
     options = ContentOptions(prompt, language, max_words, options={} if format is None else {"format": format})
     asked = content_request(opened.resolved, kind, opened.row(item), opened.user(user), user, options)  # type: ignore[arg-type]
     made = model.generate([asked], seed=seed)[0]
@@ -111,8 +111,13 @@ def gallery(
         typer.echo(f"wrote {file}")
 
 
-def _check(kind: str, out: str | None, overwrite: bool) -> None:
+def check_target(kind: str, out: str | None, overwrite: bool) -> None:
     """Refuse what cannot be answered before a run is opened.
+
+    Args:
+        kind: kind of content.
+        out: file to write, or None.
+        overwrite: whether it may exist.
 
     Raises:
         ConfigError: for an unknown kind, or a picture or clip without a file to write.
@@ -131,8 +136,19 @@ def _check(kind: str, out: str | None, overwrite: bool) -> None:
         raise ArtefactError("exists already", file=out, hint="nothing was changed; another name, or --overwrite")
 
 
-def _generator(name: str | None, kind: str, backend: str | None, settings: dict[str, Any]) -> Any:
-    """A generator with its settings, or from its run folder."""
+def make_generator(name: str | None, kind: str, backend: str | None, settings: dict[str, Any]) -> Any:
+    """A generator with its settings, or from its run folder.
+
+    Args:
+        name: as registered, or a run folder; the one that needs no model by default.
+        kind: content that it must generate.
+        backend: name of its backend, or None.
+        settings: of the generator.
+
+    Raises:
+        ConfigError: for an unknown name, or a backend for a generator that takes none.
+        UnsupportedError: for a generator that does not generate the kind.
+    """
     import os
 
     from palate.contracts import generators
@@ -148,7 +164,8 @@ def _generator(name: str | None, kind: str, backend: str | None, settings: dict[
         if backend is not None or settings:
             raise ConfigError("a fitted generator has its settings", key=name, hint="leave --set and --backend out")
         return GeneratorPool([name]).get(kind, os.path.basename(os.path.abspath(name)))[1]  # type: ignore[arg-type]
-    chosen = generators.get(name or DEFAULTS[MEDIA[kind]])
+    # a language model is asked by the generator that asks it for every kind of text
+    chosen = generators.get(name or ("prompted" if MEDIA[kind] == "text" and backend else DEFAULTS[MEDIA[kind]]))
     if issubclass(chosen, FittableModel):
         raise ConfigError(
             f"{chosen.name} must be fitted first",

@@ -138,7 +138,10 @@ def demo(
         show.emit({**result, "report": report}, True)
         return
     show.table(result["headline"], "test part of the simulated shop")
-    typer.echo(f"report: {report}\nshop:   palate serve {folder / 'run'}")
+    typer.echo(
+        f"report:  {report}\nshop:    palate serve {folder / 'run'}\n"
+        f"gallery: palate gallery {folder / 'run'} --out {folder / 'gallery'}"
+    )
 
 
 def bench(json: show.Json = False, debug: show.Debug = False) -> None:

@@ -11,6 +11,8 @@ from palate.contracts import Generator, generators
 from palate.contracts.generator import MEDIA, ContentKind, Medium
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+from palate.generation.flows.generator import FlowGenerator
+from palate.generation.registries import text_backends
 from palate.training.saving import restore_as
 
 DEFAULTS: dict[Medium, str] = {"text": "template", "image": "creative", "mixed": "creative", "video": "clip"}
@@ -22,14 +24,19 @@ class GeneratorPool:
 
     Args:
         runs: folders of generators that were fitted; each is named as its folder.
+        text_backend: language model of generators that can use one, name or name:argument; texts come from it by
+            default then. Empty for none: no client can have a model loaded that the operator did not name.
 
     Raises:
-        ConfigError: for a folder that is named as another generator.
+        ConfigError: for a folder that is named as another generator, and an unknown backend.
         ArtefactError: for a folder that is not a run.
         UnsupportedError: for a run that holds no generator.
     """
 
-    def __init__(self, runs: Sequence[str | Path] = ()) -> None:
+    def __init__(self, runs: Sequence[str | Path] = (), text_backend: str = "") -> None:
+        if text_backend:
+            text_backends.get(text_backend.partition(":")[0])
+        self._text_backend = text_backend
         self._instances: dict[str, Generator] = {}
         self._lock = threading.Lock()
         for folder in runs:
@@ -40,7 +47,7 @@ class GeneratorPool:
                     key=f"--generator {folder}",
                     hint="rename the folder, or give a link with another name",
                 )
-            self._instances[name] = restore_as(folder, Generator)  # type: ignore[type-abstract]
+            self._instances[name] = restore_as(folder, Generator)
         self._fitted = {name: type(one) for name, one in self._instances.items()}
 
     def get(self, kind: ContentKind, name: str | None = None) -> tuple[str, Generator]:
@@ -48,8 +55,8 @@ class GeneratorPool:
 
         Args:
             kind: content that it must be able to generate.
-            name: as registered, or of the folder of a fitted one; by default the one that needs no model, else the
-                first that generates ``kind``.
+            name: as registered, or of the folder of a fitted one; by default the one that asks the language model, else
+                the one that needs none, else the first that generates ``kind``.
 
         Raises:
             UnsupportedError: if no generator is registered, or none that generates ``kind``.
@@ -71,11 +78,13 @@ class GeneratorPool:
         if name is not None and name not in suited:
             hint = f"for {kind!r}: {', '.join(suited)}" if suited else _abilities(registered)
             raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=hint)
-        preferred = DEFAULTS[MEDIA[kind]]
+        preferred = "prompted" if self._text_backend and MEDIA[kind] == "text" else DEFAULTS[MEDIA[kind]]
         chosen = name or (preferred if preferred in suited else suited[0])
         with self._lock:
             if chosen not in self._instances:
-                self._instances[chosen] = registered[chosen]()
+                known = registered[chosen]
+                uses_text = issubclass(known, FlowGenerator)
+                self._instances[chosen] = known(backend=self._text_backend) if uses_text else known()
             return chosen, self._instances[chosen]
 
 

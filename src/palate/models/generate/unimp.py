@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ class UniMP(TextGenerator):
             found = self.example(batch, task)
             if found is not None:
                 log_probs = self.network.shifted(found[0], found[1])
-                losses[task] = focal_loss(log_probs, found[0], c.gamma, c.weights.get(task, 1.0))
+                losses[str(task)] = focal_loss(log_probs, found[0], c.gamma, c.weights.get(task, 1.0))
         return {"loss": sum(losses.values(), self.network.bias.sum() * 0), **losses}
 
     def example(self, batch: TextBatch, task: Task) -> tuple[Tensor, Interleaved] | None:
@@ -169,7 +169,7 @@ class UniMP(TextGenerator):
         with torch.inference_mode():
             context = self.read(batch, task, items, rows)
             opening = torch.full((len(context.ids), 1), START, device=self.device)
-            return self.network(opening, context)[:, 0]
+            return cast(Tensor, self.network(opening, context)[:, 0])
 
     def item_scores(
         self, requests: Sequence[GenerationRequest], items: Sequence[Any], task: Task = "recommendation"

@@ -124,7 +124,7 @@ class VIP5(TextGenerator):
 
     def loss(self, batch: TextBatch) -> Mapping[str, Tensor]:
         makers = {"sequential": self.next_loss, "direct": self.direct_loss, "explanation": self.text_loss}
-        losses = {name: loss for name in self.config.families if (loss := makers[name](batch)) is not None}
+        losses = {str(name): loss for name in self.config.families if (loss := makers[name](batch)) is not None}
         none = self.network.bias.sum() * 0
         return {"loss": (sum(losses.values(), none)) / max(len(losses), 1), **losses}
 

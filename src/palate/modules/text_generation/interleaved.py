@@ -170,7 +170,8 @@ class InterleavedTransformer(nn.Module):
 
     def shifted(self, target: Tensor, context: Interleaved) -> Tensor:
         """Log-probabilities [B, T, V + extra] of each word of a target int64 [B, T] given those before."""
-        return self(F.pad(target, (1, 0), value=START)[:, :-1], context)
+        log_probs: Tensor = self(F.pad(target, (1, 0), value=START)[:, :-1], context)
+        return log_probs
 
     def writer(self, context: Interleaved, banned: tuple[int, ...] = ()) -> Decoder:
         """The decoder about to write an answer.

@@ -70,7 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
     room = Room(settings.queue)
     app.state.service, app.state.metrics = service, Metrics()
     moderate = settings.moderate or Blocklist.from_file(settings.blocklist)
-    app.state.content = ContentMaker(GeneratorPool(settings.generators), moderate, settings.generation_seconds)
+    app.state.content = ContentMaker(
+        GeneratorPool(settings.generators, settings.text_backend), moderate, settings.generation_seconds
+    )
     service.on_response = app.state.metrics.observe_list
     app.state.health = Health(service, room)
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)
