@@ -213,6 +213,9 @@ TRAINED = {
     "unimp": "One model over items and their pictures for many tasks (Wei et al., ICLR 2024).",
 }
 OTHERS = {
+    "prompted": "Any kind of text by a language model behind a backend ([language models](language_models.md)).",
+    "lamp": "Tasks with the user's profile in the prompt (Salemi et al., ACL 2024; "
+    "[language models](language_models.md)).",
     "latent_diffusion": "Pictures drawn by our own small latent diffusion ([drawing](drawing.md)).",
     "pmg": "Pictures of an item in the user's taste, by preference tokens ([drawing](drawing.md)).",
     "textual_inversion": "The same by one learnt word, the baseline ([drawing](drawing.md)).",

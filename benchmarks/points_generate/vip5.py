@@ -19,8 +19,8 @@ from _generator_points import (
 )  # fmt: skip
 
 SIZE = (
-    "target=explanation;families=[explanation];dim=64;layers=1;dropout=0;backbone_epochs=4;epochs=6;batch_size=48;"
-    "beam=2;target_length=12;body_length=40;history=2;lr=0.005"
+    "target=explanation;families=[explanation];dim=64;layers=1;dropout=0;backbone_epochs=3;epochs=10;batch_size=48;"
+    "beam=2;target_length=12;body_length=40;history=1;lr=0.005"
 )
 
 
