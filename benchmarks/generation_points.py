@@ -4,9 +4,10 @@
 
 A point (``benchmarks/points_generate/*.py``) is a claim, the ablations that lack only what it is about, data, and a
 judge, all written down before the reported seeds, 21 to 23, were run; settings were chosen on seed 1 (those of VIP5 on
-11 to 13, too, where six epochs of adapters were too few in one of three worlds). Each seed has a world (a draw of held-out films) and trainings of its own. Cells are kept under PALATE_WORK, so that a run that was
-stopped goes on; rows of systems that are not named stay as they were. What other result files measured of generators is
-shown below; a file that does not exist is shown as not measured. ``--development`` writes nothing but cells.
+11 to 13, too, where six epochs of adapters were too few in one of three worlds). Each seed has a world (a draw of
+held-out films) and trainings of its own. Cells are kept under PALATE_WORK, so that a run that was stopped goes on; rows
+of systems that are not named stay as they were. What other result files measured of generators is shown below; a file
+that does not exist is shown as not measured. ``--development`` writes nothing but cells.
 Written: ``results/generation_points.*``.
 """
 
@@ -70,10 +71,12 @@ def measure(point: Point, arm: str, seed: int) -> dict[str, Any]:
             "parameters": sum(one.numel() for one in model.parameters()),
             "trained last": sum(one.numel() for one in model.phases()[-1].parameters), "points": {},
         }  # fmt: skip
+        said: dict[Any, Any] = {}
         for other in points():
             if other.system == point.system and other.data is point.data and text in other.arms.values():
-                found = {"values": _plain(other.judge(model, seed)), "example": other.example(model, seed)}
-                kept["points"][other.name] = found
+                if other.judge not in said:
+                    said[other.judge] = _plain(other.judge(model, seed))
+                kept["points"][other.name] = {"values": said[other.judge], "example": other.example(model, seed)}
         write_json(cell, kept)
     return {**kept["points"][point.name], **{key: value for key, value in kept.items() if key != "points"}}
 
