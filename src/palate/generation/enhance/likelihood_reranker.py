@@ -82,8 +82,8 @@ class LikelihoodReranker:
             task = "Say whether this user will like the item. Answer yes or no."
             asked = [Prompt(task, {"user liked": past, "item": shown(item)}) for item in items]
             # one by one, so that what is before the answer is read once, and the history once for all
-            logs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
-            return np.array([yes - no for yes, no in logs])
+            pairs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
+            return np.array([yes - no for yes, no in pairs])
         titles = [_title(item) for item in items]
         task = "Name the item of the list that the user will like next."
         listing = "; ".join(shown(item) for item in items)
