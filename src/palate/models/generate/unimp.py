@@ -48,7 +48,7 @@ class UniMP(TextGenerator):
     name = "unimp"
     paper = "Wei et al., Towards Unified Multi-Modal Personalization, ICLR 2024"
     kinds = ("explanation",)
-    caution = "trained from scratch on a shop of 24 items, rating and selection stay at chance for new pairs"
+    caution = "trained from scratch on 1,500 pairs, selection among four options stays near chance for new pairs"
     copied = ("title", "attributes", "body", "history_title", "history_attributes")
     reference_columns = EXPLANATIONS
     learns_titles, needs_targets, reads_questions = False, False, True

@@ -48,7 +48,7 @@ class VIP5(TextGenerator):
     name = "vip5"
     paper = "Geng et al., VIP5: Towards Multimodal Foundation Models for Recommendation, Findings of EMNLP 2023"
     kinds = ("explanation",)
-    caution = "trained from scratch on a shop of 24 items, the direct family stays at chance"
+    caution = "trained from scratch on 1,500 pairs behind a frozen backbone, the direct family is little above chance"
     reference_columns = EXPLANATIONS
     learns_titles, needs_targets = False, False
     presets = {"text": {"visual_tokens": 0}, "full": {"frozen": False}}
