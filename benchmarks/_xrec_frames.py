@@ -1,8 +1,8 @@
 """Explanations around what the item's own summary says that it offers.
 
 The summary says who would like the item ("Fans of spicy food looking for a cosy place would enjoy X"). What these
-people like is what the item offers: it is cut out and put behind a usual opening of an explanation and before the ending
-of a near training explanation ("making it ..."), or behind the first clause of what the network writes.
+people like is what the item offers: it is cut out and put behind a usual opening of an explanation and before the
+ending of a near training explanation ("making it ..."), or behind the first clause of what the network writes.
 """
 
 from __future__ import annotations
