@@ -174,6 +174,12 @@ class Writer(nn.Module):
         ]
 
 
+def nearest(train: Sequence[Pair], pairs: Sequence[Pair]) -> list[str]:
+    """The nearest training explanation of each pair with the title replaced, true or not."""
+    index = Neighbours(train)
+    return [retitled(index.of(pair, 1)[0], pair) for pair in pairs]
+
+
 def retrieved(train: Sequence[Pair], pairs: Sequence[Pair], checker: FactChecker, seed: int) -> list[str]:
     """The nearest training explanation that can be made true of each pair; templates where there is none."""
     index, spare = Neighbours(train), template(pairs, seed)

@@ -1,6 +1,6 @@
 """Explanations against references: templates, retrieval, a small network, SmolLM2, a published system.
 
-    python benchmarks/xrec.py {amazon,yelp} [--pairs 100] [--asked 10] [--only SYSTEM ...]
+    python benchmarks/xrec.py {amazon,yelp} [--pairs 100] [--asked 16] [--only SYSTEM ...]
 
 The data are 3,000 explained pairs of a user and a book (amazon) or a business (yelp), each with a summary of what the
 user likes, a summary of who likes the item, and a reference. Three splits by user; each has ``--pairs`` test pairs for
@@ -173,6 +173,7 @@ class Study:
         return {
             "published": lambda s: [str(pair.published) for pair in tests[s]],
             "template": lambda s: cheap.template(tests[s], s),
+            "nearest explanation, as it is": lambda s: cheap.nearest(self.splits[s].train, tests[s]),
             "retrieval + template": lambda s: cheap.retrieved(self.splits[s].train, tests[s], self.checker, s),
             "network": lambda s: [texts[0] for texts in self.candidates(s, "test")],
             f"ours: {best}": lambda s: self.ours(s, "test", best),
@@ -189,8 +190,9 @@ def by_user(rows: Sequence[dict[str, Any]], users: Sequence[str], name: str) -> 
 
 def measure(study: Study, only: Sequence[str]) -> dict[str, Any]:
     """Scores and comparisons of all systems that are done; the result file grows row by row."""
+    from _xrec_language_model import LEARNT
+
     users = {seed: [pair.user for pair in one.test] for seed, one in study.splits.items()}
-    references = {seed: [pair.reference for pair in one.test] for seed, one in study.splits.items()}
     done: dict[str, list[list[dict[str, Any]]]] = {}
     result: dict[str, Any] = {}
     for system, write in study.systems().items():
@@ -200,7 +202,8 @@ def measure(study: Study, only: Sequence[str]) -> dict[str, Any]:
         least = min(len(rows) for seeds in done.values() for rows in seeds)
         result = {
             "data": pairs(study.name)[1] | {"digest": data_digest(study.name)}, "seeds": list(SEEDS),
-            "training pairs": [len(one.train) for one in study.splits.values()], "common training": len(study.common),
+            "training pairs": [len(one.train) for one in study.splits.values()],
+            "common training": len(study.common), "epochs": EPOCHS, "fine-tuning": LEARNT,
             "features": len(study.features), "validation": study.validated(),
             "versions": versions(), "command": command_line(),
         }  # fmt: skip
@@ -208,10 +211,10 @@ def measure(study: Study, only: Sequence[str]) -> dict[str, Any]:
             chosen = {
                 name: [rows[:most] for rows in seeds] for name, seeds in done.items() if min(map(len, seeds)) >= most
             }
-            wanted = [references[seed][:most] for seed in SEEDS]
+            tests = [study.splits[seed].test[:most] for seed in SEEDS]
             result[part] = {
                 "pairs": most * len(SEEDS),
-                "rows": {name: scores.summary(seeds, wanted, study.features) for name, seeds in chosen.items()},
+                "rows": {name: scores.summary(seeds, tests, study.features) for name, seeds in chosen.items()},
                 "against published": against(chosen, [users[seed] for seed in SEEDS]),
             }
         keep(f"xrec-{study.name}", result, table(study.name, result))
@@ -242,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=("amazon", "yelp"))
     parser.add_argument("--pairs", type=int, default=100, help="test pairs of each split")
-    parser.add_argument("--asked", type=int, default=10, help="test pairs of each split that language models answer")
+    parser.add_argument("--asked", type=int, default=16, help="test pairs of each split that language models answer")
     parser.add_argument("--only", nargs="*", default=(), help="beginnings of the names of systems; all by default")
     args = parser.parse_args()
     set_mode("plain")
