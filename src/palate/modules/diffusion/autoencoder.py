@@ -83,21 +83,23 @@ class PictureAutoencoder(nn.Module):
         squares = F.pixel_unshuffle(pixels, REDUCTION).movedim(1, -1).flatten(0, -2).double()
         mean = squares.mean(0)
         _, vectors = torch.linalg.eigh(torch.cov((squares - mean).T))
-        encoder, decoder = self.linear_in[1], self.linear_out[0]
-        axes = vectors.flip(1)[:, : encoder.weight.shape[0]]
+        (encoder, encoder_bias), (decoder, decoder_bias), last_in, last_out = (
+            _weights(layer) for layer in (self.linear_in[1], self.linear_out[0], self.encoder[-1], self.decoder[-2])
+        )
+        axes = vectors.flip(1)[:, : len(encoder)]
         # the sign of a component is arbitrary: the greatest part is made positive
         axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        wide = squares.new_zeros(encoder.weight.shape[0], len(mean))
+        wide = squares.new_zeros(len(encoder), len(mean))
         wide[: axes.shape[1]] = axes.T
-        encoder.weight.copy_(wide[..., None, None])
-        encoder.bias.copy_(-(wide @ mean))
-        decoder.weight.copy_(wide.T[..., None, None])
-        decoder.bias.copy_(mean)
-        last_in, last_out = self.encoder[-1], self.decoder[-2]
-        last_in.weight.zero_()
-        last_in.bias[: len(last_in.bias) // 2].zero_()
-        last_out.weight.zero_()
-        last_out.bias.zero_()
+        encoder.copy_(wide[..., None, None])
+        encoder_bias.copy_(-(wide @ mean))
+        decoder.copy_(wide.T[..., None, None])
+        decoder_bias.copy_(mean)
+        # the log-variance keeps its bias
+        last_in[0].zero_()
+        last_in[1][: len(last_in[1]) // 2].zero_()
+        last_out[0].zero_()
+        last_out[1].zero_()
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of the latents.
@@ -155,3 +157,9 @@ def pyramid_loss(made: Tensor, real: Tensor, levels: int = 3) -> Tensor:
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         total = total + error.abs().mean() + error.square().mean() + edges
     return total / levels
+
+
+def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution."""
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    return layer.weight, layer.bias
