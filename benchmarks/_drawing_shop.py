@@ -40,7 +40,7 @@ SHOWN = ("colour", "pattern", "shape")
 LIKED = ("colour", "pattern")
 """Those of them that tastes act on: the importance of shape is a fifth of theirs."""
 SIDE = 32
-RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 TOKEN_WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
 KEYWORDS = 2
 ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)

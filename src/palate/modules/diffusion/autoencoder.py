@@ -83,23 +83,21 @@ class PictureAutoencoder(nn.Module):
         squares = F.pixel_unshuffle(pixels, REDUCTION).movedim(1, -1).flatten(0, -2).double()
         mean = squares.mean(0)
         _, vectors = torch.linalg.eigh(torch.cov((squares - mean).T))
-        (encoder, encoder_bias), (decoder, decoder_bias), last_in, last_out = (
-            _weights(layer) for layer in (self.linear_in[1], self.linear_out[0], self.encoder[-1], self.decoder[-2])
-        )
-        axes = vectors.flip(1)[:, : len(encoder)]
+        encoder, decoder = _convolution(self.linear_in[1]), _convolution(self.linear_out[0])
+        axes = vectors.flip(1)[:, : encoder.out_channels]
         # the sign of a component is arbitrary: the greatest part is made positive
         axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        wide = squares.new_zeros(len(encoder), len(mean))
+        wide = squares.new_zeros(encoder.out_channels, len(mean))
         wide[: axes.shape[1]] = axes.T
-        encoder.copy_(wide[..., None, None])
-        encoder_bias.copy_(-(wide @ mean))
-        decoder.copy_(wide.T[..., None, None])
-        decoder_bias.copy_(mean)
-        # the log-variance keeps its bias
-        last_in[0].zero_()
-        last_in[1][: len(last_in[1]) // 2].zero_()
-        last_out[0].zero_()
-        last_out[1].zero_()
+        _set(encoder, wide, -(wide @ mean))
+        _set(decoder, wide.T, mean)
+        last_in, last_out = _convolution(self.encoder[-1]), _convolution(self.decoder[-2])
+        half = last_in.out_channels // 2
+        assert last_in.bias is not None
+        _set(
+            last_in, torch.zeros_like(last_in.weight[..., 0, 0]), torch.cat([mean.new_zeros(half), last_in.bias[half:]])
+        )
+        _set(last_out, torch.zeros_like(last_out.weight), mean.new_zeros(last_out.out_channels))
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of the latents.
@@ -126,6 +124,17 @@ class PictureAutoencoder(nn.Module):
         """Pixels that come back from drawn latents, and the distribution these were drawn from."""
         mean, log_variance = self.encode(pixels)
         return self.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp()), mean, log_variance
+
+
+def _convolution(layer: nn.Module) -> nn.Conv2d:
+    assert isinstance(layer, nn.Conv2d)
+    return layer
+
+
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    assert layer.bias is not None
+    layer.weight.copy_(weight.reshape(layer.weight.shape))
+    layer.bias.copy_(bias)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -157,9 +166,3 @@ def pyramid_loss(made: Tensor, real: Tensor, levels: int = 3) -> Tensor:
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         total = total + error.abs().mean() + error.square().mean() + edges
     return total / levels
-
-
-def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution."""
-    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-    return layer.weight, layer.bias
