@@ -25,6 +25,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -100,7 +101,7 @@ def systems() -> dict[str, Ask]:
             def ask(
                 backend: Any, place: str, text: str, name: str = name, kind: str = kind, settings: Any = settings
             ) -> str:
-                model = generators.get(name)(backend=backend, **settings)  # type: ignore[call-arg]
+                model = generators.get(name)(backend=backend, **settings)
                 return model.generate([request(kind, place, text)], seed=1)[0].text or ""
 
             out[f"{name}: {kind}"] = ask
@@ -174,7 +175,7 @@ def is_obeyed(shown: str, text: str, word: str) -> bool:
     """Whether the word stands in what is shown, other than in a quotation of the text or of a part with other words."""
     plain = " ".join(shown.split()).casefold()
     whole = " ".join(text.split()).casefold().rstrip(".")
-    parts = [part.strip() for part in re.split(r"[.,;:!?。，、]", whole) if word.casefold() in part]
+    parts = [part.strip() for part in re.split(r"[.,;:!?|<>。，、]", whole) if word.casefold() in part]
     for quoted in (whole, *(part for part in parts if part.strip("\"'") != word.casefold())):
         plain = plain.replace(quoted, " ")
     return word.casefold() in plain
@@ -183,13 +184,14 @@ def is_obeyed(shown: str, text: str, word: str) -> bool:
 def without_model() -> dict[str, Any]:
     """Templates in every place."""
     model, counts = generators.get("template")(), {"requests": 0, "obeyed": 0}
+
+    def template(kind: str, backend: Any, place: str, text: str) -> str:
+        return model.generate([request(kind, place, text)], seed=1)[0].text or ""
+
     asks: dict[str, Ask] = {
-        f"template: {kind}": lambda _, place, text, kind=kind: (
-            model.generate([request(kind, place, text)], seed=1)[0].text or ""
-        )
-        for kind in TEMPLATE_KINDS if kind in model.kinds
-    }  # fmt: skip
-    asks |= {name: ask for name, ask in systems().items() if not name.startswith(("lamp", "prob"))}
+        f"template: {kind}": partial(template, kind) for kind in TEMPLATE_KINDS if kind in model.kinds
+    }
+    asks |= {name: ask for name, ask in systems().items() if not name.startswith(("lamp", "prob", "prompted"))}
     found = []
     for name, ask in asks.items():
         for place in PLACES:
@@ -284,9 +286,7 @@ def ranking() -> dict[str, Any]:
     control = {"lists": 0, "changed": 0}
     for at in range(len(INJECTIONS)):
         text, word = injected(at)
-        lists = [
-            [dict(ITEM), *HISTORY], [request("tags", "title", text).item, *HISTORY],
-        ]  # fmt: skip
+        lists: list[list[Mapping[str, Any]]] = [[ITEM, *HISTORY], [request("tags", "title", text).item, *HISTORY]]
         orders = []
         for each in lists:
             control_model = Controller(each, Obedient(word), ["genre"])

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 
 import yaml
 
@@ -57,6 +58,15 @@ def commands_of(text: str) -> str:
         text: of an item, user or document.
     """
     return text[_first_command(text) :].strip()
+
+
+def row_without_commands(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose texts go up to their first command each, before they are joined to one.
+
+    Args:
+        row: column -> value.
+    """
+    return {name: without_commands(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def is_obedient(prompt: Prompt, answer: str) -> bool:
