@@ -1,17 +1,19 @@
-"""The page of settings: every model and pretrainer with its own settings, and those that many share once."""
+"""The page of settings: every model, generator and pretrainer with its own settings, and those that many share once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from palate.contracts import Model, models, pretrainers
+from palate.contracts import Model, generators, models, pretrainers
 from palate.core.config import AdaptedConfig, ContentConfig, TrainedConfig
 from palate.core.settings import Setting, settings_of
+from palate.models.generate.shared.text_generator import TextConfig
 
 SHARED = {
     "Training": (TrainedConfig, "Models that are trained in epochs."),
     "Content": (ContentConfig, "Models that read content."),
     "Content that is trained": (AdaptedConfig, "Models whose encoders can be trained with them."),
+    "Texts": (TextConfig, "Generators that learn to write texts."),
 }
 HEAD = """# Settings
 
@@ -29,7 +31,7 @@ def render() -> str:
         own = [one for one in settings_of(kind) if one.name not in known]
         known |= {one.name: one for one in own}
         parts.append(f"### {title}\n{about}\n\n{table(own)}")
-    for title, registry in (("Models", models), ("Pretraining", pretrainers)):
+    for title, registry in (("Models", models), ("Generators", generators), ("Pretraining", pretrainers)):
         parts.append(f"## {title}\n")
         parts += [_section(kind, known) for _, kind in registry.items() if kind.__module__.startswith("palate.")]
     return "\n".join(parts)
@@ -50,7 +52,7 @@ def _section(kind: type[Model], shared: dict[str, Setting]) -> str:
     bases = [title for title, (base, _) in SHARED.items() if issubclass(kind.Config, base)]
     more = f"\nAlso: {', '.join(title.lower() for title in bases)}.\n" if bases else ""
     lines = f"\nPresets: {'; '.join(presets)}.\n" if presets else ""
-    python = f"`palate.models.{kind.__name__}`. " if kind.task_name != "pretrain" else ""
+    python = f"`palate.models.{kind.__name__}`. " if kind.task_name not in ("pretrain", "generate") else ""
     settings = table(own) if own else "No settings of its own.\n"
     caution = f"\n\nCaution: {kind.caution}." if kind.caution else ""
     return f"### {kind.name}\n{python}{kind.paper}{caution}\n\n{settings}{more}{lines}"

@@ -107,7 +107,7 @@ def test_models_fits_a_terminal_marks_the_default_and_explains_abilities(call, m
     shown = call("models")
     assert all(len(line) <= 80 for line in shown.splitlines() if line[:1] in "┏┃┡│└")
     assert "blend (default)" in shown and "new items: scores items" in shown
-    assert shown.index("blend") < shown.index("unified_io2")
+    assert shown.index("blend") < shown.index("gcof") < shown.index("unified_io2")
 
 
 def test_one_model_is_shown_with_its_paper_and_settings(call, ask):
@@ -117,6 +117,7 @@ def test_one_model_is_shown_with_its_paper_and_settings(call, ask):
     assert "caution" not in shown
     assert "Embarrassingly Shallow Autoencoders for Sparse Data" in shown and "max_items" in shown
     assert ask("models", "ease")["name"] == "ease"
+    assert "Krubinski" in call("models", "unmhg") and ask("models", "template")["task"] == "generate"
     with pytest.raises(ConfigError, match="did you mean ease"):
         call("models", "eaze")
 

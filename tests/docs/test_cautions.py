@@ -10,7 +10,7 @@ from palate.core.files import read_json
 from palate.models.systems import systems
 
 ROOT = Path(__file__).resolve().parents[2]
-CAUTIONS = {system["name"]: system["caution"] for system in systems()}
+CAUTIONS = {system["name"]: system["caution"] for system in systems() if system["task"] != "generate"}
 
 
 def measured():

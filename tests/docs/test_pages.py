@@ -31,6 +31,11 @@ def test_the_page_of_models_lists_exactly_the_registered_models():
     assert sorted(listed) == models.names(), "docs/models.md has one line for each registered model"
 
 
+def test_the_page_of_generated_content_shows_exactly_the_registered_generators():
+    shown = re.findall(r"^### `([a-z0-9_]+)`$", (ROOT / "docs/generated.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(shown) == generators.names(), "python benchmarks/generated.py writes docs/generated.md"
+
+
 def test_the_page_of_pretraining_names_exactly_the_registered_pretrainers():
     names = set()
     for row in rows("docs/pretraining.md"):

@@ -173,6 +173,41 @@ def test_plurals_and_lists():
     assert languages()["de"].phrase("post", "colour", ["rot", "blau"], "") == "in den Farben rot und blau"
 
 
+def test_polish_counts_and_cases_and_japanese_lengths():
+    polish = languages()["pl"]
+    for number, form in ((1, "jedna osoba"), (3, "3 osoby"), (5, "5 osób"), (12, "12 osób"), (22, "22 osoby")):
+        assert form in polish.count(number)
+    # what cannot be declined stands after a colon
+    assert all("{v}" in text and ": {v}" in text for one in polish.file["post"].values()
+               for text in ([one] if isinstance(one, str) else one.values()))  # fmt: skip
+    assert polish.phrase("post", "colour", ["biały", "szary"], "") == "kolory: biały i szary"
+    japanese = [texts("headline", language="ja", seed=seed)[0] for seed in range(6)]
+    assert all("…" not in text and "Heat" in text for text in japanese) and len(set(japanese)) > 1
+
+
+@pytest.mark.parametrize(
+    "code, question, price",
+    [("it", "Quanto costa?", "12,50"), ("pt", "Qual é o preço?", "12,50"), ("nl", "Wat is de prijs?", "12,50"),
+     ("pl", "Ile to kosztuje?", "12,50"), ("ja", "値段はいくらですか", "12.50")],
+)  # fmt: skip
+def test_the_languages_of_europe_and_japan(code, question, price):
+    priced = HEAT | {"Price": 12.5}
+    answer = Template().generate([GenerationRequest("answer", priced, prompt=question, language=code)])[0].text
+    assert price in answer and "Heat" in answer
+    said_of = {texts("explanation", language=code, seed=seed)[0] for seed in range(12)}
+    starts = {re.split("[.。？?]", text)[0] for text in said_of}
+    assert len(starts) >= 4, "several sentences for the same thing"
+    assert all(text.count("“") == text.count("”") or code == "pl" for text in said_of)
+    unknown = Template().generate([GenerationRequest("answer", HEAT, prompt=question, language=code)])[0]
+    assert "Heat" in unknown.text and not re.search(r"\d", unknown.text)
+
+
+def test_sentences_of_two_scripts_are_parted():
+    for code in ("zh", "ja"):
+        described = texts("description", language=code)[0]
+        assert "feel the heat. " in described and "。 " not in described
+
+
 def test_roles_and_what_is_never_said():
     facts = {fact.column: fact for fact in facts_of(HEAT | {"first_seen": 1_700_000_000, "page": "https://x.org/a"})}
     assert not facts.keys() & {"movie_id", "imdb_id", "poster", "first_seen", "page"}

@@ -182,6 +182,29 @@ def test_the_autoencoder_learns_to_give_pictures_back():
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_an_autoencoder_starts_as_the_principal_components_of_squares():
+    """Pictures whose squares lie in a plane of 2 dimensions come back exactly from 2 channels, before any training."""
+    torch.manual_seed(0)
+    network, axes = PictureAutoencoder(8, 2), torch.randn(2, 48) * 0.1
+    squares = torch.randn(4, 4, 4, 2) @ axes + 0.1
+    pictures = torch.nn.functional.pixel_shuffle(squares.permute(0, 3, 1, 2), 4)
+    before = (network.decode(network.encode(pictures)[0]) - pictures).abs().max().item()
+    network.start_from(pictures)
+    latents = network.encode(pictures)[0]
+    assert before > 0.1 and torch.allclose(network.decode(latents), pictures, atol=1e-4)
+    spread = latents.var((0, 2, 3))
+    assert spread[0] > spread[1] and abs(latents.mean()) < 1e-4
+
+
+def test_more_channels_than_a_square_has_numbers_are_zero():
+    torch.manual_seed(0)
+    network, pictures = PictureAutoencoder(8, 50), torch.rand(2, 3, 16, 16) * 2 - 1
+    network.start_from(pictures)
+    latents = network.encode(pictures)[0]
+    assert torch.equal(latents[:, 48:], torch.zeros(2, 2, 4, 4))
+    assert torch.allclose(network.decode(latents), pictures, atol=1e-4)
+
+
 def test_bytes_and_pixels_are_the_same_pictures():
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_bytes(from_bytes(levels)), levels)

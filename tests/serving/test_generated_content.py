@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from palate.contracts import Generated, GenerationRequest, Generator, generators
 from palate.core.errors import ConfigError
 from palate.serving.api.app import create_app
+from palate.serving.generators import GeneratorPool
 from palate.serving.moderation import Blocklist
 from palate.serving.settings import Settings
 
@@ -77,6 +78,17 @@ def test_what_fails_or_is_late_is_answered_without_a_model(client):
         content = ask(client, kind="title", item=item, generator="model", prompt=prompt)
         assert content["generator"] == "template" and why in content["provenance"]["fallback"]
         assert content["text"] and "secret" not in json.dumps(content)
+
+
+def test_the_operator_names_the_language_model():
+    pool = GeneratorPool(text_backend="server:http://127.0.0.1:9/v1#m")
+    name, made = pool.get("title")
+    assert name == "prompted" and made.config.backend == "server:http://127.0.0.1:9/v1#m"
+    assert pool.get("explanation", "song_reasons")[1].config.backend == made.config.backend
+    assert pool.get("banner")[0] == "creative" and GeneratorPool().get("title")[0] == "template"
+    assert GeneratorPool().get("title", "prompted")[1].config.backend == "", "no client has a model loaded"
+    with pytest.raises(ConfigError, match="text backend"):
+        GeneratorPool(text_backend="smolm2")
 
 
 def test_nothing_is_shown_before_it_is_judged(client):

@@ -27,7 +27,10 @@ def generate(
     kind: Annotated[str, typer.Option(help="explanation, headline, banner, cover, video, ...")] = "explanation",
     user: Annotated[str | None, typer.Option(help="id of the user; nobody in particular by default")] = None,
     prompt: Annotated[str | None, typer.Option(help="the user's own words, such as a question")] = None,
-    generator: Annotated[str | None, typer.Option(help="registered generator; one without a model by default")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="registered generator, or run folder of a fitted one; one without a model by default"),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="backend of the generator, name or name:argument")] = None,
     settings: show.Settings = None,
     language: Language = "en",
@@ -46,10 +49,10 @@ def generate(
     from palate.serving.content_request import ContentOptions, content_request
     from palate.serving.offline import OfflineRun
 
-    _check(kind, out, overwrite)
+    check_target(kind, out, overwrite)
     medium = MEDIA[kind]
     opened = OfflineRun(run)
-    model = _generator(generator, kind, backend, show.settings(settings))
+    model = make_generator(generator, kind, backend, show.settings(settings))
     options = ContentOptions(prompt, language, max_words, options={} if format is None else {"format": format})
     asked = content_request(opened.resolved, kind, opened.row(item), opened.user(user), user, options)  # type: ignore[arg-type]
     made = model.generate([asked], seed=seed)[0]
@@ -108,8 +111,13 @@ def gallery(
         typer.echo(f"wrote {file}")
 
 
-def _check(kind: str, out: str | None, overwrite: bool) -> None:
+def check_target(kind: str, out: str | None, overwrite: bool) -> None:
     """Refuse what cannot be answered before a run is opened.
+
+    Args:
+        kind: kind of content.
+        out: file to write, or None.
+        overwrite: whether it may exist.
 
     Raises:
         ConfigError: for an unknown kind, or a picture or clip without a file to write.
@@ -128,17 +136,42 @@ def _check(kind: str, out: str | None, overwrite: bool) -> None:
         raise ArtefactError("exists already", file=out, hint="nothing was changed; another name, or --overwrite")
 
 
-def _generator(name: str | None, kind: str, backend: str | None, settings: dict[str, Any]) -> Any:
-    """A generator with its settings."""
+def make_generator(name: str | None, kind: str, backend: str | None, settings: dict[str, Any]) -> Any:
+    """A generator with its settings, or from its run folder.
+
+    Args:
+        name: as registered, or a run folder; the one that needs no model by default.
+        kind: content that it must generate.
+        backend: name of its backend, or None.
+        settings: of the generator.
+
+    Raises:
+        ConfigError: for an unknown name, or a backend for a generator that takes none.
+        UnsupportedError: for a generator that does not generate the kind.
+    """
+    import os
+
     from palate.contracts import generators
     from palate.core.errors import ConfigError, UnsupportedError
+    from palate.models.fittable import FittableModel
     from palate.serving.generators import DEFAULTS, GeneratorPool
 
     if name is None and backend is None and not settings:
         return GeneratorPool().get(kind)[1]  # type: ignore[arg-type]
     from palate.contracts.generator import MEDIA
 
-    chosen = generators.get(name or DEFAULTS[MEDIA[kind]])
+    if name is not None and name not in generators.names() and os.path.isdir(name):
+        if backend is not None or settings:
+            raise ConfigError("a fitted generator has its settings", key=name, hint="leave --set and --backend out")
+        return GeneratorPool([name]).get(kind, os.path.basename(os.path.abspath(name)))[1]  # type: ignore[arg-type]
+    # a language model is asked by the generator that asks it for every kind of text
+    chosen = generators.get(name or ("prompted" if MEDIA[kind] == "text" and backend else DEFAULTS[MEDIA[kind]]))
+    if issubclass(chosen, FittableModel):
+        raise ConfigError(
+            f"{chosen.name} must be fitted first",
+            key="--generator",
+            hint=f"palate fit DATA --model {chosen.name} --out FOLDER, then --generator FOLDER",
+        )
     if kind not in chosen.kinds:
         raise UnsupportedError(f"{chosen.name} does not generate {kind!r}", hint=", ".join(chosen.kinds))
     if backend is not None:

@@ -34,18 +34,18 @@ def models(
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
-    """Recommenders by task, what they can do, then systems that pretrain encoders; NAME shows one with its settings."""
+    """Recommenders by task, then generators and systems that pretrain encoders; NAME shows one with its settings."""
     if json or name:
-        from palate.contracts.describe import all_systems, describe
+        from palate.contracts.describe import all_kinds, describe
 
         if json and not name:
-            show.emit([describe(kind) for kind in all_systems().values()], True)
+            show.emit([describe(kind) for kind in all_kinds()], True)
             return
         _one_model(str(name), json)
         return
     from palate.models.systems import systems
 
-    found = [system for system in systems() if system["task"] != "pretrain"]
+    found = [system for system in systems() if system["task"] not in ("pretrain", "generate")]
     found.sort(key=lambda system: (system["task"] != "match", system["task"], system["name"]))
     rows = [
         {
@@ -59,6 +59,8 @@ def models(
     show.table(rows, "models: palate fit DATA --model NAME, NAME@preset or NAME:key=value")
     used = [key for key in ABILITIES if any(key in system["capabilities"] for system in found)]
     typer.echo("\n".join(f"{ABILITIES[key][0]}: {ABILITIES[key][1]}" for key in used))
+    writers = ", ".join(system["name"] for system in systems() if system["task"] == "generate")
+    typer.echo(f"\nGenerators of texts, pictures and clips (palate generate RUN --generator NAME): {writers}")
     learners = ", ".join(system["name"] for system in systems() if system["task"] == "pretrain")
     typer.echo(f"\nSystems that pretrain encoders (palate pretrain DATA --model NAME): {learners}")
     for system in systems():
@@ -136,7 +138,10 @@ def demo(
         show.emit({**result, "report": report}, True)
         return
     show.table(result["headline"], "test part of the simulated shop")
-    typer.echo(f"report: {report}\nshop:   palate serve {folder / 'run'}")
+    typer.echo(
+        f"report:  {report}\nshop:    palate serve {folder / 'run'}\n"
+        f"gallery: palate gallery {folder / 'run'} --out {folder / 'gallery'}"
+    )
 
 
 def bench(json: show.Json = False, debug: show.Debug = False) -> None:

@@ -81,6 +81,13 @@ def serve(
     blocklist: Annotated[
         str | None, typer.Option(help="file of words, one a line, that generated content may not hold")
     ] = None,
+    text_backend: Annotated[
+        str | None, typer.Option(help="language model of generated texts, such as smollm2 or server:URL#MODEL")
+    ] = None,
+    generation_seconds: Annotated[float, typer.Option(min=0.05, help="seconds for one generated content")] = 20,
+    generator: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="run of a fitted generator, named as its folder, repeatable")
+    ] = None,
     debug: show.Debug = False,
 ) -> None:
     """Serve a run: HTTP API, events, new items, and a web page."""
@@ -103,6 +110,8 @@ def serve(
     settings = Settings(
         run, state, extra_runs, events, keys, rate, queue, page=page, cors=tuple(cors or ()), index_url=index,
         host_names=tuple(host_name or ()), proxies=tuple(proxy_headers or ()), limits=limits, blocklist=blocklist,
+        text_backend=text_backend or "", generation_seconds=generation_seconds,
+        generators=tuple(os.path.abspath(folder) for folder in generator or ()),
     )  # fmt: skip
     serve(
         settings, host, port, workers, open,

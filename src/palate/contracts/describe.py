@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from palate.contracts.generator import generators
 from palate.contracts.model import Model, models
 from palate.contracts.pretrainer import pretrainers
 from palate.core.settings import settings_of
 
 
+def all_kinds() -> list[type[Model]]:
+    """Every registered system: generators, pretrainers, then the models of all other tasks."""
+    return [kind for registry in (generators, pretrainers, models) for _, kind in registry.items()]
+
+
 def all_systems() -> dict[str, type[Model]]:
-    """Every registered system by name: pretrainers, then the models of all other tasks."""
-    return {**dict(pretrainers.items()), **dict(models.items())}
+    """Every registered system by name; of a generator and another system of one name, the other one."""
+    return {kind.name: kind for kind in all_kinds()}
 
 
 def describe(kind: type[Model]) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def summaries() -> list[dict[str, Any]]:
     """Every system without settings and requirements: what lists of systems show."""
     kept = ("name", "class", "task", "stage", "capabilities", "presets", "paper", "caution")
     found = []
-    for kind in all_systems().values():
+    for kind in all_kinds():
         facts = describe(kind)
         facts["presets"] = list(facts["presets"])
         found.append({key: facts[key] for key in kept})

@@ -341,12 +341,12 @@ class Generator(Model):
     """A system that generates personalised content; batched and seeded, made once and used for every request.
 
     Attributes:
-        kinds: what it can generate.
+        kinds: what it can generate; of an instance, what its settings allow.
     """
 
     task_name: ClassVar[str] = "generate"
     stage: ClassVar[str] = "generate"
-    kinds: ClassVar[tuple[ContentKind, ...]] = ()
+    kinds: tuple[ContentKind, ...] = ()
 
     def scorers(self) -> Sequence[ContentScorer]:
         """Judges of what it generates; none by default."""

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from palate.contracts import Evidence, Preference
@@ -83,6 +84,7 @@ class Fact:
         return tuple(Evidence("item", self.id, self.column, value) for value in values or self.values)
 
 
+@lru_cache(maxsize=4096)
 def words_of(column: str) -> str:
     """The name of a column as words in lower case.
 

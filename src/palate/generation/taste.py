@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,13 +79,27 @@ class CatalogTaste:
             column: column of the attribute.
             value: in lower case.
         """
-        rows = self.values.get(column, {}).get(value)
-        share = max(self.share(column, value), 1 / max(len(self.taken), 1))
-        count = 0 if rows is None else int(self.taken[rows[rows < len(self.taken)]].sum())
-        return (count + SHRINKAGE * share) / (int(self.taken.sum()) + SHRINKAGE)
+        found = self._rates.get((column, value))
+        if found is None:
+            rows = self.values.get(column, {}).get(value)
+            share = max(self.share(column, value), 1 / max(len(self.taken), 1))
+            count = 0 if rows is None else int(self.taken[rows[rows < len(self.taken)]].sum())
+            found = (count + SHRINKAGE * share) / (self._total + SHRINKAGE)
+            if rows is not None:
+                self._rates[column, value] = found
+        return found
+
+    @cached_property
+    def _total(self) -> int:
+        return int(self.taken.sum())
+
+    @cached_property
+    def _rates(self) -> dict[tuple[str, str], float]:
+        """Rates of values of the catalogue that were asked for."""
+        return {}
 
     def likes(self, cells: Mapping[int, Mapping[str, Any]], among: Mapping[str, Any] | None = None) -> list[LikedValue]:
-        """Values that occur in a history more often than among all takings, the greatest lift first.
+        """Values that occur in a history more often than among all takings, the most telling first: lift times takings.
 
         Args:
             cells: row -> cells of the items of the history, oldest first.
@@ -150,6 +165,8 @@ def cell_values(cell: object) -> list[str]:
     Args:
         cell: the cell.
     """
+    if isinstance(cell, str):
+        return list(_text_values(cell))
     values = attribute_values(cell)
     return values if isinstance(values, list) else []
 
@@ -161,11 +178,25 @@ def spelling(cell: object, value: str) -> str:
         cell: the cell.
         value: one of its :func:`cell_values`.
     """
-    for written in written_values(cell):
+    for written in _text_spellings(cell) if isinstance(cell, str) else written_values(cell):
         if written.lower() == value:
             return written
     return value
 
 
+# a catalogue has few different cells, and a request reads those of a whole history
+@lru_cache(maxsize=16384)
+def _text_values(cell: str) -> tuple[str, ...]:
+    values = attribute_values(cell)
+    return tuple(values) if isinstance(values, list) else ()
+
+
+@lru_cache(maxsize=16384)
+def _text_spellings(cell: str) -> tuple[str, ...]:
+    return tuple(written_values(cell))
+
+
 def _ranked(found: Iterable[LikedValue]) -> list[LikedValue]:
-    return sorted((one for one in found if one.weight > 0), key=lambda one: (-one.weight, one.column, one.value))
+    """Liked values, the most telling first: a great lift, and many takings that bear it out."""
+    liked = (one for one in found if one.weight > 0)
+    return sorted(liked, key=lambda one: (-one.weight * len(one.rows), one.column, one.value))

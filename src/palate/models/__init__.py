@@ -22,4 +22,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from palate.models.systems import systems
 
-    return sorted(system["class"] for system in systems() if system["task"] != "pretrain")
+    return sorted(system["class"] for system in systems() if system["task"] not in ("pretrain", "generate"))

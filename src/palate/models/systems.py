@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any
 
-GROUPS = ("palate.models", "palate.pretrainers")
+GROUPS = ("palate.models", "palate.pretrainers", "palate.generators")
 FILE = "systems.json"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from palate.contracts import Evidence, GenerationRequest
 from palate.contracts.generator import MEDIA, ContentKind
 from palate.core.batch import IntArray
 from palate.core.errors import UnsupportedError
-from palate.features.media.source import LIMITS
 from palate.generation.evidence import item_id, may_be_said
 from palate.generation.taste import preferences
 from palate.serving.explain import history_shares, leave_one_out, named_reasons
 from palate.serving.images import item_image
+from palate.serving.item_pictures import picture_options, read_bytes
 from palate.serving.snapshot import ModelSnapshot, ResolvedModel
 from palate.serving.user_state import UserState
 
@@ -72,12 +71,16 @@ def content_request(
     counts = snapshot.stats.interaction_counts
     taken = int(counts[row]) if row < len(counts) else None
     evidence = may_be_said(item, list(history.values()), liked, taken)
-    if kind == "explanation":
+    if kind == "explanation" and not any(row.source == "history" for row in evidence):
+        # what item and history have in common says more than figures, which take time proportional to the catalogue
         evidence += _carried(resolved, row, rows, history)
-    images = {} if MEDIA[kind] == "text" else _images(snapshot, row, item, history)
+    images, more = dict[str, bytes](), dict(options.options)
+    if MEDIA[kind] != "text":
+        images = _images(snapshot, row, item, history)
+        more = {**picture_options(snapshot, row, rows), **more}
     return GenerationRequest(
         kind, item, list(history.values()), options.prompt, user, liked, evidence, images, options.language,
-        options.max_words, options.size, dict(options.options),
+        options.max_words, options.size, more,
     )  # fmt: skip
 
 
@@ -118,16 +121,7 @@ def _images(
 ) -> dict[str, bytes]:
     found = {}
     for at, one in [(row, item), *list(history.items())[::-1][:HISTORY_IMAGES]]:
-        data = _bytes(item_image(snapshot, at))
+        data = read_bytes(item_image(snapshot, at))
         if data is not None:
             found[item_id(one)] = data
     return found
-
-
-def _bytes(source: bytes | Path | None) -> bytes | None:
-    if not isinstance(source, Path):
-        return source
-    try:
-        return source.read_bytes() if source.stat().st_size <= LIMITS.image_bytes else None
-    except OSError:
-        return None

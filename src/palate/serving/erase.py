@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from palate.core.errors import PalateError
 from palate.serving.events import EventStore
 from palate.serving.limited_log import LimitedLog
 from palate.serving.replication import Replication
-from palate.training.erase import erase_user
+from palate.training.erase import erase_user, user_ids
 
 
 class ErasedUser(NamedTuple):
@@ -77,10 +77,20 @@ class UserEraser:
         events: the shared event store.
         replication: the snapshots that answer.
         scrubber: erases users from the runs on disk.
+        generators: run folders of generators; users who were erased before are erased from them first.
     """
 
-    def __init__(self, events: EventStore, replication: Replication, scrubber: RunScrubber) -> None:
+    def __init__(
+        self,
+        events: EventStore,
+        replication: Replication,
+        scrubber: RunScrubber,
+        generators: Sequence[str | Path] = (),
+    ) -> None:
         self.events, self.replication, self.scrubber = events, replication, scrubber
+        self.generators = tuple(map(Path, generators))
+        for run in self.generators:
+            self.scrubber.scrub(run, [user for user in user_ids(run) if replication.is_erased(user)])
 
     def erase(self, user: str) -> ErasedUser:
         """Erase a user's events, history and vectors.
@@ -97,7 +107,9 @@ class UserEraser:
             holders = [snapshot for snapshot in snapshots.values() if user in snapshot.users]
             # each is tried, also where one cannot be changed
             erased = [self.scrubber.scrub(snapshot.run, [user]) for snapshot in holders]
+            others = [run for run in self.generators if user in user_ids(run)]
+            erased += [self.scrubber.scrub(run, [user]) for run in others]
             for snapshot, done in zip(holders, erased):
                 if done:
                     snapshot.users.pop(user, None)
-        return ErasedUser(n_events, bool(holders), all(erased))
+        return ErasedUser(n_events, bool(holders or others), all(erased))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,7 +11,9 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from palate.contracts import Generated, GenerationRequest, generators
+from palate.generation.scoring.text_scorer import TextScorer
 from palate.serving.content_request import ContentOptions, content_request
+from palate.serving.content_scores import MEANINGS, judged, run_scorer
 from palate.serving.offline import OfflineRun
 
 WIDTH, HEIGHT = 600, 314
@@ -25,13 +28,13 @@ class Panel:
         banner: data address of its picture.
         headline: its headline.
         explanation: its explanation.
-        scores: name -> value as text.
+        scores: (name, value, meaning) of each score.
     """
 
     banner: str
     headline: str
     explanation: str
-    scores: dict[str, str]
+    scores: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def gallery_page(run: OfflineRun, users: Sequence[str], items: Sequence[str], la
     Raises:
         DataError: for an unknown user or item.
     """
+    scorer = run_scorer(run.snapshot, seed)
     rows = [
         GalleryRow(
             user,
@@ -73,8 +77,8 @@ def gallery_page(run: OfflineRun, users: Sequence[str], items: Sequence[str], la
                 f"{one.value} ({one.column})" for one in _request(run, user, item, language).preferences[:SHOWN_LIKES]
             ),
             run.snapshot.stats.titles[run.row(item)],
-            _panel(run, None, item, language, seed),
-            _panel(run, user, item, language, seed),
+            _panel(run, scorer, (user, None), item, language, seed),
+            _panel(run, scorer, (user, user), item, language, seed),
         )
         for item in items
         for user in users
@@ -89,35 +93,54 @@ def _request(run: OfflineRun, user: str | None, item: str, language: str) -> Gen
     return content_request(run.resolved, "banner", run.row(item), run.user(user), user, options)
 
 
-def _panel(run: OfflineRun, user: str | None, item: str, language: str, seed: int) -> Panel:
+def _panel(
+    run: OfflineRun, scorer: TextScorer, users: tuple[str, str | None], item: str, language: str, seed: int
+) -> Panel:
+    """Content for the second of ``users``, judged for the first."""
     template, creative = generators.get("template")(), generators.get("creative")()
     options, made = ContentOptions(language=language), list[Generated]()
+    judge, user = users
     for kind in ("headline", "explanation"):
         request = content_request(run.resolved, kind, run.row(item), run.user(user), user, options)
         made += template.generate([request], seed=seed)
-    banner = creative.generate([request := _request(run, user, item, language)], seed=seed)[0]
+    banner = creative.generate([_request(run, user, item, language)], seed=seed)[0]
     picture = base64.b64encode(banner.image or b"").decode()
     return Panel(
         f"data:image/jpeg;base64,{picture}",
         made[0].text or "",
         made[1].text or "",
-        _scores(request, made, banner),
+        _scores(scorer, _request(run, judge, item, language), made, banner),
     )
 
 
-def _scores(request: GenerationRequest, texts: Sequence[Generated], banner: Generated) -> dict[str, str]:
-    """What can be counted of the content; scores of generators come with it."""
+def _scores(
+    scorer: TextScorer, request: GenerationRequest, texts: Sequence[Generated], banner: Generated
+) -> list[tuple[str, str, str]]:
+    """The four scores of headline and explanation together, and what can be counted of them and of the banner."""
     rows = {row for one in (*texts, banner) for row in one.evidence}
     said = {(row.column, str(row.value).lower()) for row in rows if row.source in ("item", "history")}
     top = request.preferences[:SHOWN_LIKES]
     used = sum((one.column, one.value.lower()) in said for one in top)
+    text = " ".join(f"{(one.text or '').rstrip('.')}." for one in texts)
+    values = judged(scorer, request, text, [row for one in texts for row in one.evidence])
     facts = banner.provenance
-    scores = {
-        "likes used": f"{used} of {len(top)}" if top else "none known",
-        "rows of the history": str(len({(row.id, row.column) for row in rows if row.source == "history"})),
-        "rows of the item": str(len({row.column for row in rows if row.source == "item"})),
-        "contrast": f"{facts['contrast']} : 1" if "contrast" in facts else "",
-        "subject covered": f"{float(facts['covered']):.0%}" if "covered" in facts else "",
-    }
-    scores |= {name: f"{value:.2f}" for one in texts for name, value in one.scores.items()}
-    return {name: value for name, value in scores.items() if value}
+    found = [
+        ({"personal": "personal fit", "factual": "factual support"}.get(name, name), _number(value), MEANINGS[name])
+        for name, value in values.items()
+    ]
+    found += [
+        ("likes used", f"{used} of {len(top)}" if top else "none known", "of the strongest likes, those that are said"),
+        ("rows of the history", str(len({(row.id, row.column) for row in rows if row.source == "history"})), ""),
+        ("rows of the item", str(len({row.column for row in rows if row.source == "item"})), ""),
+    ]
+    if "contrast" in facts:
+        found.append(("contrast", f"{facts['contrast']} : 1", "of the words with what lies behind them, at least"))
+    if "covered" in facts:
+        found.append(
+            ("subject covered", f"{float(facts['covered']):.0%}", "share of the picture's subject under words")
+        )
+    return found
+
+
+def _number(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.2f}"

@@ -88,6 +88,7 @@ class RecommenderService:
         order: Sequence[str] = STAGES,
         poll_seconds: float = 0.25,
         index_url: str | None = None,
+        generators: Sequence[str | Path] = (),
     ) -> None:
         runs = run_names(run, extra_runs)
         self.run, self.state = Path(run), Path(state)
@@ -115,7 +116,7 @@ class RecommenderService:
         self.replication.on_reloaded = self._remove_unused_indexes
         self._remove_unused_indexes()
         self.catalog = CatalogWriter(self.replication, self.images)
-        self.eraser = UserEraser(self.events, self.replication, scrubber)
+        self.eraser = UserEraser(self.events, self.replication, scrubber, generators)
         if poll_seconds:
             self.replication.watch(poll_seconds)
 

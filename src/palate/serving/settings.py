@@ -38,6 +38,8 @@ class Settings:
         blocklist: file of words and phrases, one a line, that generated content may not hold.
         moderate: judge of generated content before it is shown, instead of ``blocklist``: says why it is withheld.
         generation_seconds: seconds for one generated content; then the generator without a model answers.
+        text_backend: language model that writes the texts of ``/v1/generate``, name or name:argument; empty for none.
+        generators: run folders of fitted generators, which requests name as the folders are named.
     """
 
     run: str
@@ -58,6 +60,8 @@ class Settings:
     blocklist: str | None = None
     moderate: Moderator | None = None
     generation_seconds: float = 20.0
+    text_backend: str = ""
+    generators: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

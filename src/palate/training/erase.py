@@ -65,10 +65,22 @@ def erase_user(run: str | Path, user: object) -> bool:
     return row is not None
 
 
+def user_ids(run: str | Path) -> list[str]:
+    """Ids of the users whom a run knows, as text.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ArtefactError: if the file cannot be read.
+    """
+    with reading(Path(run) / "users.parquet"):
+        return pl.read_parquet(Path(run) / "users.parquet")["id"].cast(pl.String).to_list()
+
+
 def _row(run: Path, user: object) -> int | None:
-    with reading(run / "users.parquet"):
-        ids = pl.read_parquet(run / "users.parquet")["id"]
-        return ids.cast(pl.String).index_of(str(user))
+    known = user_ids(run)
+    return known.index(str(user)) if str(user) in known else None
 
 
 def _remove_copies(run: Path) -> None:

@@ -10,7 +10,7 @@ import palate
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 40)}
 TINY = {
-    "side": 16, "channels": 8, "dim": 32, "depth": 2, "heads": 2, "batch_size": 16, "tokenizer_epochs": 40,
+    "side": 16, "channels": 8, "latent": 4, "dim": 32, "depth": 2, "heads": 2, "batch_size": 16, "tokenizer_epochs": 40,
     "epochs": 60, "warmup_steps": 10, "ema": 0.95, "tokenizer_lr": 1e-2, "lr": 2e-3, "word_drop": 0.4,
 }  # fmt: skip
 

@@ -119,7 +119,7 @@ def test_the_ratio_moves_the_picture_from_the_item_to_the_taste(personal):
 
 def test_of_several_ratios_the_one_with_the_best_z_is_kept(personal):
     ratios = (0.0, 1.0, 8.0)
-    one = of("blue", "red")
+    one = of("blue", "red", size=(16, 16))
     best = PMG(weights=str(personal), ratios=ratios, space="image_stats").generate([one], seed=2)[0]
     each = [
         PMG(weights=str(personal), ratios=(ratio,), space="image_stats").generate([one], seed=2)[0] for ratio in ratios
@@ -127,6 +127,24 @@ def test_of_several_ratios_the_one_with_the_best_z_is_kept(personal):
     assert set(best.scores) == {"d_p", "d_t", "z"} and best.provenance["space"] == "image_stats"
     assert best.scores["z"] == pytest.approx(max(made.scores["z"] for made in each), abs=1e-6)
     assert each[0].scores["d_t"] > each[2].scores["d_t"] and each[2].scores["d_p"] > each[0].scores["d_p"]
+
+
+def test_more_draws_keep_the_first_and_never_lower_z(personal):
+    one = of("blue", "red", size=(16, 16))
+    few, many = (
+        PMG(weights=str(personal), draws=n, ratios=(0.0, 1.0), space="image_stats").generate([one], seed=2)[0]
+        for n in (1, 4)
+    )
+    assert many.scores["z"] >= few.scores["z"] and many.provenance["ratio"] in ("0", "1")
+
+
+def test_the_picture_of_the_history_is_a_start(personal):
+    model = PMG(weights=str(personal), reference=True, strength=0.01, ratios=(0.0,), space="image_stats")
+    (prompt,) = model.candidates([of("blue", "red")])[0]
+    assert prompt.reference == png("blue", 3) and prompt.strength == 0.01
+    assert nearest(model.generate([of("blue", "red")])[0].image) == "blue"
+    own = model.candidates([of("blue", "red", options={"reference": True, "strength": 0.3})])[0][0]
+    assert own.reference == png("red", 9) and own.strength == 0.3
 
 
 def test_a_user_of_whom_nothing_is_known_gets_the_plain_picture(personal, folder):
@@ -179,6 +197,14 @@ def _pixels(colour, seed):
     rng = np.random.default_rng(seed)
     value = np.array(COLOURS[colour])[:, None, None] + rng.integers(-15, 15, (3, 16, 16))
     return torch.from_numpy(np.clip(value, 0, 255).astype(np.uint8))
+
+
+def test_a_token_does_not_depend_on_who_else_asks(folder):
+    model = TextualInversion(weights=str(folder), inversion_steps=5)
+    together = model.learn([of("blue"), GenerationRequest("product_picture", {"id": "q"}), of("green")], seed=3)
+    alone = model.learn([of("green")], seed=3)
+    assert together[1] is None and np.allclose(together[2], alone[0], atol=1e-4)
+    assert not np.allclose(together[0], together[2], atol=1e-2)
 
 
 def test_textual_inversion_leans_towards_the_user(folder):

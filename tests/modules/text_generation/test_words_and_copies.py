@@ -4,8 +4,18 @@ import pytest
 import torch
 
 from palate.modules.text_generation.copying import localize, masked_attention, mix_copies
+from palate.modules.text_generation.item_ids import taken
 from palate.modules.text_generation.token_losses import focal_loss, likelihood_loss, soft_loss
-from palate.modules.text_generation.words import END, PAD, UNKNOWN, Lexicon, WordVocabulary, join_words, split_words
+from palate.modules.text_generation.words import (
+    END,
+    PAD,
+    UNKNOWN,
+    Lexicon,
+    WordVocabulary,
+    join_words,
+    shared_words,
+    split_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +101,16 @@ def test_losses_by_hand():
     soft = torch.tensor([[0.0, 0.0, 0.75, 0.25]])
     expected = -(0.75 * math.log(0.3) + 0.25 * math.log(0.5))
     assert float(soft_loss(log_probs[:, 0], soft, torch.tensor([True]))) == pytest.approx(expected)
+
+
+def test_words_that_one_person_alone_wrote_are_not_shared():
+    texts = ["My cat Mimi sleeps", None, "the CAT sleeps, the cat", "Mimi Mimi"]
+    assert shared_words(texts, [1, 1, 2, 1]) == ["cat sleeps", "", "CAT sleeps cat", ""]
+    assert shared_words(texts, [1, 1, 2, 3]) == ["cat Mimi sleeps", "", "CAT sleeps cat", "Mimi Mimi"]
+    assert shared_words(["a b"], [0], least=1) == ["a b"]
+
+
+def test_what_a_row_took_is_no_negative_of_it():
+    item, history = torch.tensor([1, 2]), torch.tensor([[3, -1], [-1, -1]])
+    other = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]])
+    assert taken(item, history, other).tolist() == [[True, False, True, False], [False, True, False, False]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from palate.generation.compose.fonts import Weight, font, font_for
+from palate.generation.compose.fonts import Weight, font, font_for, left_out
 
 LEADING = 1.16
 """Distance of lines, in sizes of the font."""
@@ -24,6 +24,7 @@ class Fitted:
         size: of the font, in pixels.
         width: of the widest line, in pixels.
         cut: whether it ends with an ellipsis.
+        lost: letters that no font has, which are left out.
     """
 
     lines: tuple[str, ...]
@@ -31,6 +32,7 @@ class Fitted:
     size: int
     width: int
     cut: bool = False
+    lost: str = ""
 
     @property
     def height(self) -> int:
@@ -71,7 +73,8 @@ def fit(text: str, weight: Weight, width: int, height: int, largest: int, least:
             high = size - 1
         else:
             low, best = size + 1, tried
-    return best or _cut(drawn, path, least, width, height, lines)
+    best = best or _cut(drawn, path, least, width, height, lines)
+    return best if best is None or drawn == text else replace(best, lost=left_out(text, drawn))
 
 
 def _wrapped(text: str, path: Path, size: int, width: int, height: int, most: int) -> Fitted | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from palate.core.seeding import isolated, seed_torch
 from palate.modules.diffusion.network import Conditions, LatentDiffusionNetwork
+from palate.modules.diffusion.schedule import draw_times
 
 
 @isolated
@@ -24,8 +26,8 @@ def learn_tokens(
 ) -> Tensor:
     """v* = argmin_v E |v - v_theta(z_t, t, v)|^2 for each user: a token that means what their pictures have in common.
 
-    Users are learnt together: a step takes ``batch`` pictures of each, and as Adam works element by element, each
-    token moves as if it were learnt alone.
+    Users are learnt together: a step takes ``batch`` pictures of each, with the same times and noise, and as Adam works
+    element by element, each token moves as if it were learnt alone.
 
     Args:
         network: frozen.
@@ -42,14 +44,18 @@ def learn_tokens(
     seed_torch(seed, "inversion")
     tokens = starts.detach().clone()[:, None].requires_grad_()
     optimizer = torch.optim.Adam([tokens], lr=lr)
-    ids, weights = torch.zeros(batch, 1, dtype=torch.int64), torch.zeros(batch, 1)
+    shape, n = latents[0].shape[1:], len(latents)
+    none = Conditions.none(n * batch)
     with torch.enable_grad():
         for _ in range(steps):
             optimizer.zero_grad()
-            for at, own in enumerate(latents):
-                some = own[torch.randint(len(own), (batch,))]
-                extra = tokens[at].expand(batch, -1, -1)
-                loss = network.denoising_loss(some, Conditions(ids, weights, None, None, extra, torch.ones(batch, 1)))
-                loss.backward()
+            places, times = torch.rand(batch), draw_times(batch, tokens.device)
+            noise = torch.randn(batch, *shape).repeat(n, 1, 1, 1)
+            some = torch.cat([own[(places * len(own)).long()] for own in latents])
+            extra = tokens.repeat_interleave(batch, 0)
+            conditions = replace(none, extra=extra, extra_weights=torch.ones(n * batch, 1))
+            loss = network.denoising_loss(some, conditions, drawn=(times.repeat(n), noise))
+            # the mean over users would make each gradient depend on how many there are
+            (loss * n).backward()
             optimizer.step()
     return tokens.detach()

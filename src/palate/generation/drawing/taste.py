@@ -17,6 +17,9 @@ from palate.generation.drawing.prompts import Words, item_id, preference_words
 from palate.generation.drawing.weights import PictureModel
 from palate.modules.diffusion.preference import PreferenceMapper, keyword_lift
 
+SHARES = "shares"
+"""Name of the tensor of shares among those of a mapper."""
+
 
 @dataclass(frozen=True, eq=False)
 class Taste:
@@ -66,6 +69,41 @@ def read_taste(request: GenerationRequest, model: PictureModel, shares: Tensor, 
     return Taste(words, torch.from_numpy(pictures))
 
 
+def read_mapper(model: PictureModel, tokens: int, hidden: int) -> tuple[PreferenceMapper, Tensor]:
+    """What makes preference tokens, and the share of items that have each attribute value.
+
+    Args:
+        model: whose tensors are read, if it has some.
+        tokens: of a mapper that is not trained yet.
+        hidden: its inner width.
+
+    Returns:
+        The mapper, trained or new, and the shares, empty for a new one.
+    """
+    size, more = model.network.size, dict(model.more)
+    shares = more.pop(SHARES, torch.zeros(0))
+    if more:
+        tokens, hidden = more["base"].shape[0], more["first.bias"].shape[0]
+    mapper = PreferenceMapper(size.dim, size.picture_dim, tokens, hidden)
+    if more:
+        mapper.load_state_dict(more)
+    return mapper, shares
+
+
+def history_counts(attributes: Tensor, read: Tensor, n: int) -> Tensor:
+    """Items of each history that have each attribute value, float32 [B, n].
+
+    Args:
+        attributes: int64 [items, m], attribute tokens, 0 for padding.
+        read: int64 [B, h], items of the histories, -1 for padding.
+        n: attribute values.
+    """
+    tokens = attributes[read.clamp(min=0)] * (read >= 0)[..., None]
+    counts = torch.zeros(len(read), n + 1)
+    counts.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens, dtype=torch.float32).flatten(1))
+    return counts[:, 1:]
+
+
 @torch.no_grad()
 def soft_tokens(tastes: Sequence[Taste], model: PictureModel, mapper: PreferenceMapper) -> Tensor:
     """Preference tokens of users, float32 [B, n, dim].
@@ -86,4 +124,4 @@ def soft_tokens(tastes: Sequence[Taste], model: PictureModel, mapper: Preference
             vectors = torch.zeros(1, 1, network.size.picture_dim)
         shown = torch.full(vectors.shape[:2], bool(len(taste.pictures)))
         rows.append(mapper(network.denoiser.tokens(ids), weights, vectors, shown)[0])
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.zeros(0, *mapper.base.shape)

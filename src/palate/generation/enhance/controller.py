@@ -22,6 +22,14 @@ MEANING: Mapping[str, str] = {
     "more": "put items with an attribute first",
     "explore": "show something different",
 }
+EXAMPLES: tuple[tuple[Mapping[str, str], str], ...] = (
+    ({"user says": "can I see westerns and nothing besides"}, "only"),
+    ({"user says": "please leave out anything with musicals"}, "without"),
+    ({"user says": "a thriller could be good today"}, "more"),
+    ({"user says": "I know all of these, try other things"}, "explore"),
+    ({"user says": "great, I will take one of them"}, "keep"),
+)
+"""Requests that were solved, for a language model."""
 _EXPLORE = re.compile(
     r"\b(?:surprise|something (?:else|new|different)|anything (?:else|different)|explore|bored|discover|other things)\b"
 )
@@ -52,6 +60,7 @@ class Controller:
         items: id and columns of the list that is shown.
         backend: a language model that keeps ``choices``; None takes rules.
         columns: attributes that actions may be about; those whose values can be named by default.
+        examples: show a language model solved requests.
     """
 
     def __init__(
@@ -59,8 +68,10 @@ class Controller:
         items: Sequence[Mapping[str, Any]],
         backend: TextBackend | None = None,
         columns: Sequence[str] | None = None,
+        *,
+        examples: bool = True,
     ) -> None:
-        self.table, self.backend = FacetTable(items, columns), backend
+        self.table, self.backend, self.examples = FacetTable(items, columns), backend, examples
 
     def mentioned(self, request: str) -> list[tuple[str, str]]:
         """(column, value) pairs of the list that a request names, the longest value first.
@@ -123,7 +134,8 @@ class Controller:
         meanings = "; ".join(f"{name}: {MEANING[name]}" for name in able)
         task = f"Choose what to do with the list of recommendations, as the user wishes. Actions: {meanings}."
         sampling = Sampling(max_tokens=8, constraint=Constraint(choices=tuple(able)))
-        answer = self.backend.complete([Prompt(task, {"user says": request})], sampling, seed=seed)[0].text
+        shots = tuple(shot for shot in EXAMPLES if shot[1] in able) if self.examples else ()
+        answer = self.backend.complete([Prompt(task, {"user says": request}, shots)], sampling, seed=seed)[0].text
         return answer if answer in able else "keep"  # type: ignore[return-value]
 
     def _explored(self, order: NDArray[np.int64]) -> NDArray[np.int64]:

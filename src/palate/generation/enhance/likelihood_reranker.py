@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from palate.contracts import Prompt
 from palate.core.errors import ConfigError
-from palate.generation.flows.item_values import attributes, listed, title_of
+from palate.generation.decoding.commands import without_commands
+from palate.generation.flows.item_values import attributes, listed, title_column, title_of
 
+UNTITLED = "untitled"
+"""Stands for a title that is nothing but a command."""
 RECENT = 10
 """Items of the history that are shown, the latest."""
 
@@ -78,9 +81,10 @@ class LikelihoodReranker:
         if self.mode == "pointwise":
             task = "Say whether this user will like the item. Answer yes or no."
             asked = [Prompt(task, {"user liked": past, "item": shown(item)}) for item in items]
-            logs = self.backend.log_likelihood([*asked, *asked], ["yes"] * len(asked) + ["no"] * len(asked))
-            return np.subtract(logs[: len(asked)], logs[len(asked) :])
-        titles = [title_of(item) for item in items]
+            # one by one, so that what is before the answer is read once, and the history once for all
+            pairs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
+            return np.array([yes - no for yes, no in pairs])
+        titles = [_title(item) for item in items]
         task = "Name the item of the list that the user will like next."
         listing = "; ".join(shown(item) for item in items)
         after, before = (Prompt(task, {"user liked": said, "list": listing}) for said in (past, "nothing yet"))
@@ -105,18 +109,40 @@ class LikelihoodReranker:
             int64 [items], rows of ``items``, the best first; ties stay in the recommender's order.
         """
         own = -np.arange(len(items), dtype=np.float64) if scores is None else np.asarray(scores, np.float64)
-        mixed = self.weight * _standard(self.scores(items, history)) + (1.0 - self.weight) * _standard(own)
-        return np.argsort(-mixed, kind="stable")
+        return mixed_order(self.scores(items, history), own, self.weight)
+
+
+def mixed_order(said: NDArray[np.floating], own: NDArray[np.floating], weight: float) -> NDArray[np.int64]:
+    """The order of a list by two standardised scores; ties stay in the order of the list.
+
+    Args:
+        said: [items], of the language model.
+        own: [items], of the recommender.
+        weight: of the language model.
+
+    Returns:
+        int64 [items], places in the list, the best first.
+    """
+    mixed = weight * _standard(np.asarray(said, np.float64)) + (1.0 - weight) * _standard(np.asarray(own, np.float64))
+    return np.argsort(-mixed, kind="stable")
 
 
 def shown(item: Mapping[str, Any]) -> str:
-    """An item as it is shown to a language model: its title and values.
+    """An item as it is shown to a language model: its title and values, each up to its first command.
+
+    What one item says is cut here, before it stands in one text with others.
 
     Args:
         item: id and columns.
     """
-    values = [value for found in attributes(item).values() for value in found][:6]
-    return f"{title_of(item)} ({listed(values)})" if values else title_of(item)
+    values = [value for found in attributes(item).values() for value in found if value == without_commands(value)][:6]
+    return f"{_title(item)} ({listed(values)})" if values else _title(item)
+
+
+def _title(item: Mapping[str, Any]) -> str:
+    column = title_column(item)
+    title = title_of(item) if column is None else without_commands(str(item[column]))
+    return " ".join(without_commands(title).split()) or UNTITLED
 
 
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:

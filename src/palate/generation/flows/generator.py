@@ -11,6 +11,8 @@ from pydantic import Field
 from palate.contracts import Constraint, GenerationRequest, Generator, Prompt, Sampling, TextBackend
 from palate.core.config import ModelConfig
 from palate.core.errors import UnsupportedError
+from palate.generation.decoding.commands import is_obedient
+from palate.generation.flows.fact_check import FactCheck
 from palate.generation.registries import text_backend
 
 Check = Callable[[GenerationRequest, str], bool]
@@ -31,7 +33,7 @@ class FlowGenerator(Generator):
     Args:
         config: settings.
         backend: language model, or its name; None takes the one that the settings name.
-        check: judges what a language model wrote, beside the checks of the generator; None accepts it.
+        check: judges what a language model wrote, beside the checks of the generator; None takes the check of facts.
         settings: settings as keyword arguments.
     """
 
@@ -49,7 +51,7 @@ class FlowGenerator(Generator):
         super().__init__(config, **(settings | {"backend": backend} if isinstance(backend, str) else settings))
         # in a list, because a module assigned to a module would be saved as part of it
         self._backend: list[TextBackend] = [] if backend is None or isinstance(backend, str) else [backend]
-        self._check = check
+        self._check: Check = check or FactCheck()
 
     @property
     def backend(self) -> TextBackend | None:
@@ -79,7 +81,7 @@ class FlowGenerator(Generator):
             request: what it is about.
             text: what was written.
         """
-        return self._check is None or self._check(request, text)
+        return self._check(request, text)
 
     def ask(
         self, prompts: Sequence[Prompt], constraints: Sequence[Constraint | None], *, seed: int
@@ -92,7 +94,8 @@ class FlowGenerator(Generator):
             seed: of the draws.
 
         Returns:
-            One a prompt, on one line; None without a language model, and where it cannot keep the constraint.
+            One a prompt, on one line; None without a language model, where it cannot keep the constraint, and where
+            the answer follows a text of the data.
         """
         backend = self.backend
         if backend is None or not prompts:
@@ -106,7 +109,8 @@ class FlowGenerator(Generator):
         for batch, constraint in batches:
             try:
                 answers = backend.complete(batch, replace(sampling, constraint=constraint), seed=seed)
-                out += [" ".join(answer.text.split()) or None for answer in answers]
+                texts = [" ".join(answer.text.split()) for answer in answers]
+                out += [text if text and not is_obedient(one, text) else None for one, text in zip(batch, texts)]
             except UnsupportedError:
                 out += [None] * len(batch)
         return out

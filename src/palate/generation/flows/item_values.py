@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from palate.generation.decoding.commands import without_commands
+from palate.generation.evidence import MAX_TEXT, MAX_TITLE, said
+
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SEPARATOR = re.compile(r"\s*[|;,]\s*")
@@ -58,7 +61,7 @@ def title_of(item: Mapping[str, Any]) -> str:
     """
     column = title_column(item)
     value = item[column] if column else next(iter(item.values()), "")
-    return " ".join(str(value).split())
+    return said(value, MAX_TITLE)
 
 
 def is_id(column: str) -> bool:
@@ -71,7 +74,7 @@ def is_id(column: str) -> bool:
 
 
 def values_of(value: Any) -> tuple[str, ...]:
-    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part.
+    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part up to a command.
 
     Args:
         value: of a cell.
@@ -84,12 +87,12 @@ def values_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         parts: Iterable[Any] = value.values()
     elif isinstance(value, str):
-        parts = _SEPARATOR.split(value)
+        parts = _SEPARATOR.split(without_commands(value))
     elif isinstance(value, Iterable):
         parts = value
     else:
         return ()
-    named = [" ".join(part.split()) for part in parts if isinstance(part, str) and part.strip()]
+    named = [told for part in parts if isinstance(part, str) and (told := said(part, MAX_TEXT))]
     if any(len(words(part)) > MAX_WORDS or _PLACE.search(part) for part in named):
         return ()
     return tuple(dict.fromkeys(part for part in named if any(char.isalpha() for char in part)))

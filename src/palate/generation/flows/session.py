@@ -156,24 +156,52 @@ class CoCreationSession:
             found["edits"] = asdict(edits_between(answers["select"], answers["edit"]))
         return found
 
+    def state(self) -> dict[str, Any]:
+        """The session as JSON, with the time that this step has taken so far."""
+        return {
+            "format": FORMAT, "condition": self.condition, "document": self.document, "text": self.text,
+            "difficulty": self.difficulty, "proposed": self._proposed,
+            "spent": self._spent + self.clock() - self._since, "log": [asdict(entry) for entry in self.log],
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(
+        cls, state: Any, writer: CoWriter, clock: Callable[[], float] = time.monotonic, away: float = 0.0
+    ) -> CoCreationSession:
+        """Restore what :meth:`state` returned; proposals are those that were shown.
+
+        Args:
+            state: as returned.
+            writer: proposes what was not proposed yet.
+            clock: seconds, rising; may differ from that of before.
+            away: seconds since then that count for the present step.
+
+        Raises:
+            ConfigError: if this is no session, or one of another version.
+        """
+        if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("condition") not in STEPS:
+            raise ConfigError("this is no session that can be resumed")
+        out = cls.__new__(cls)
+        out.document, out.writer, out.clock = state["document"], writer, clock
+        out.condition, out.text, out.difficulty = state["condition"], state["text"], state["difficulty"]
+        out.log, out._proposed = [LogEntry(**entry) for entry in state["log"]], list(state["proposed"])
+        out._begin()
+        out._spent = float(state["spent"]) + away
+        return out
+
     def save(self, path: str | Path) -> None:
         """Write the session as JSON, so that it can be resumed; the time until then is not counted.
 
         Args:
             path: file.
         """
-        state = {
-            "format": FORMAT, "condition": self.condition, "document": self.document, "text": self.text,
-            "difficulty": self.difficulty, "proposed": self._proposed,
-            "spent": self._spent + self.clock() - self._since, "log": [asdict(entry) for entry in self.log],
-        }  # fmt: skip
-        write_json(path, state)
+        write_json(path, self.state())
 
     @classmethod
     def resume(
         cls, path: str | Path, writer: CoWriter, clock: Callable[[], float] = time.monotonic
     ) -> CoCreationSession:
-        """Restore what :meth:`save` wrote; proposals are those that were shown.
+        """Restore what :meth:`save` wrote.
 
         Args:
             path: file.
@@ -183,16 +211,10 @@ class CoCreationSession:
         Raises:
             ConfigError: if the file is no session, or one of another version.
         """
-        state = read_json(path)
-        if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("condition") not in STEPS:
-            raise ConfigError("this is no session that can be resumed", key=str(path))
-        out = cls.__new__(cls)
-        out.document, out.writer, out.clock = state["document"], writer, clock
-        out.condition, out.text, out.difficulty = state["condition"], state["text"], state["difficulty"]
-        out.log, out._proposed = [LogEntry(**entry) for entry in state["log"]], list(state["proposed"])
-        out._begin()
-        out._spent = float(state["spent"])
-        return out
+        try:
+            return cls.from_state(read_json(path), writer, clock)
+        except ConfigError as error:
+            raise ConfigError(error.message, key=str(path)) from error
 
     def _begin(self) -> None:
         self._spent, self._since = 0.0, self.clock()

@@ -45,6 +45,9 @@ class SimulatedPerson:
         reading: words a second.
         writing: words a second; 40 words a minute by default.
         care: probability that a choice is the best one, else it is any; and that an edit is made.
+
+    Attributes:
+        typed: words that were typed or taken out so far.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class SimulatedPerson:
         self.wanted, self.unwanted, self.clock = list(wanted), list(unwanted), clock
         self.reading, self.writing, self.care = reading, writing, care
         self.rng = np.random.default_rng(seed)
+        self.typed = 0
 
     def quality(self, text: str | None) -> float:
         """Share of the wanted phrases that a text has, minus that of the unwanted.
@@ -112,11 +116,15 @@ class SimulatedPerson:
     def _read(self, text: str) -> None:
         self.clock.now += len(text.split()) / self.reading
 
+    def _type(self, words: int) -> None:
+        self.typed += words
+        self.clock.now += words / self.writing
+
     def _typed(self, start: str, phrases: Sequence[str]) -> str:
         # of what must be thought of unaided some is forgotten
         recalled = [one for one in phrases if self._careful()] or list(phrases[:1])
         text = f"{start}: {', '.join(recalled)}" if start else ", ".join(recalled)
-        self.clock.now += len(text.split()) / self.writing
+        self._type(len(text.split()))
         return text
 
     def _edited(self, text: str) -> str:
@@ -126,5 +134,5 @@ class SimulatedPerson:
         for one in removed:
             text = " ".join(text.replace(one, "").split())
         missing = [one for one in self.wanted if not contains(said, words(one)) and self._careful()]
-        self.clock.now += (len(removed) + sum(len(one.split()) for one in missing)) / self.writing
+        self._type(len(removed) + sum(len(one.split()) for one in missing))
         return ", ".join([text.rstrip("."), *missing])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -90,6 +91,8 @@ class Bm25Selector:
             from bm25s import BM25
         except ImportError:
             raise MissingDependencyError("bm25s", "generate") from None
+        # it sets its own level so low that each index is logged
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         stems = [[stem(word) for word in key_of(text)] for text in documents]
         ids: dict[str, int] = {}
         rows = [[ids.setdefault(word, len(ids)) for word in words] for words in stems]

@@ -99,12 +99,26 @@ def perceptual_distance(made: Sequence[bytes], real: Sequence[bytes]) -> Doubles
         MissingDependencyError: without the extra ``pictures``.
         FeatureError: for a picture that cannot be read.
     """
-    return np.array(
-        [
-            np.mean([float((a - b).square().sum(1).mean()) for a, b in zip(_lite0_maps(one), _lite0_maps(other))])
-            for one, other in zip(made, real, strict=True)
-        ]
-    )
+    return np.array([perceptual_distances([one], [other])[0, 0] for one, other in zip(made, real, strict=True)])
+
+
+def perceptual_distances(made: Sequence[bytes], real: Sequence[bytes]) -> Doubles:
+    """The same for all pairs, float64 [made, real]; each picture is read once.
+
+    Args:
+        made: pictures.
+        real: others.
+
+    Raises:
+        MissingDependencyError: without the extra ``pictures``.
+        FeatureError: for a picture that cannot be read.
+    """
+    others = [_lite0_maps(one) for one in real]
+    out = np.zeros((len(made), len(others)))
+    for row, picture in enumerate(made):
+        maps = _lite0_maps(picture)
+        out[row] = [np.mean([float((a - b).square().sum(1).mean()) for a, b in zip(maps, one)]) for one in others]
+    return out
 
 
 def frechet_distance(made: Floats, real: Floats) -> float:

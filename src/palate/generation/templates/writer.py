@@ -20,6 +20,8 @@ MAX_WORDS = {
     "explanation": 60, "answer": 60, "marketing_copy": 60, "paraphrase": 60, "description": 110,
 }  # fmt: skip
 """Length of each kind where the request sets none."""
+CHARACTERS = 2
+"""Characters of a word in a script without spaces, about."""
 LISTS = ("keywords", "tags")
 MORE: dict[str, Callable[[Slots, GenerationRequest, Language], None]] = {
     "answer": answer_slots,
@@ -67,7 +69,10 @@ def write(request: GenerationRequest, seed: int, unlike: str = "") -> Written:
     """
     language, known = language_of(request.language)
     rng = rng_for(seed, "template", request.kind, request.user, item_id(request.item), language.code)
-    limit = min(request.max_words or 10_000, MAX_WORDS.get(request.kind, 60) if request.max_words is None else 10_000)
+    limit = request.max_words
+    if limit is None:
+        # each character of a script without spaces counts as a word
+        limit = MAX_WORDS.get(request.kind, 60) * (1 if language.spaced else CHARACTERS)
     slots = read_request(request)
     fill_slots(slots, request, language)
     if request.kind in LISTS:
@@ -82,8 +87,7 @@ def write(request: GenerationRequest, seed: int, unlike: str = "") -> Written:
             parts.append(text)
             rows += [row for name in names for row in slots.rows.get(name, ())]
             first = first or pattern
-    joined = (" " if language.spaced else "").join(parts)
-    return Written(joined, tuple(dict.fromkeys(rows)), first, language.code, known)
+    return Written(_joined(parts, language.spaced), tuple(dict.fromkeys(rows)), first, language.code, known)
 
 
 def _say(
@@ -105,6 +109,14 @@ def _say(
     if not required or shortest is None:
         return "", [], ""
     return _cut(shortest[0], limit), shortest[1], shortest[2]
+
+
+def _joined(parts: Sequence[str], spaced: bool) -> str:
+    """Sentences in a row; without spaces between them, unless one is in a script that has some."""
+    text = ""
+    for part in parts:
+        text += (" " if text and (spaced or text[-1].isascii()) else "") + part
+    return text
 
 
 def _cut(text: str, limit: int) -> str:

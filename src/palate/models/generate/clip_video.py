@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -21,7 +20,7 @@ class Clip(Generator):
 
     name = "clip"
     paper = "own; the backend may be a text-to-video pipeline"
-    kinds: ClassVar[tuple[ContentKind, ...]] = ("video",)
+    kinds: tuple[ContentKind, ...] = ("video",)
 
     class Config(ModelConfig):
         """Settings of clips."""

@@ -7,7 +7,8 @@ its conditions and its log are :class:`palate.generation.flows.session.CoCreatio
 Keywords are values and frequent words of the document, those of the user's taste first. A language model is asked for
 headlines under the constraint that the chosen words occur; numbers that the document does not have refuse a headline.
 
-Ours: without a language model headlines are the title with the chosen words, in three forms.
+Ours: without a language model headlines are the title with the chosen words, in three forms; where none were chosen,
+each takes up others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from pydantic import Field
 
 from palate.contracts import Constraint, Evidence, Generated, GenerationRequest, Prompt, generators
+from palate.generation.decoding.commands import without_commands
 from palate.generation.flows.generator import FlowConfig, FlowGenerator
 from palate.generation.flows.item_values import attributes, contains, listed, numbers, title_of, true_of, words
 from palate.generation.flows.session import CoCreationSession, Condition
@@ -136,12 +138,12 @@ class HeadlineWriter:
         """Headlines that take up the perspectives.
 
         Args:
-            perspectives: words that occur; empty for none.
+            perspectives: words that occur; empty leaves the choice to the writer, another one for each headline.
         """
         title, n = title_of(self.request.item), self.model.config.headlines
-        forms = FORMS if perspectives else ("{title}",)
-        named = listed(list(perspectives)) if perspectives else ""
-        ruled = [form.format(title=title, words=named) for form in forms]
+        own = [] if perspectives else list(self.keywords())
+        pairs = [list(perspectives)] * n if perspectives else [own[at : at + 2] for at in range(0, 2 * n, 2)]
+        ruled = [form.format(title=title, words=listed(pair)) for form, pair in zip(FORMS, pairs) if pair] or [title]
         task = "Write one headline for the article. It must be true to the article and use the given words."
         data = {**_texts(self.request.item), "words": ", ".join(perspectives)}
         constraint = Constraint(must_include=tuple(perspectives)) if perspectives else None
@@ -156,5 +158,5 @@ class HeadlineWriter:
 
 
 def _texts(item: Mapping[str, Any]) -> dict[str, str]:
-    """Columns of an item that can be read."""
-    return {key: str(value) for key, value in item.items() if isinstance(value, str | int | float)}
+    """Columns of an item that can be read, each up to its first command to a language model."""
+    return {key: without_commands(str(value)) for key, value in item.items() if isinstance(value, str | int | float)}

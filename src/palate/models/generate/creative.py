@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 from palate.contracts import Generated, GenerationRequest, Generator, generators
 from palate.contracts.generator import ContentKind
 from palate.core.errors import ConfigError, UnsupportedError
 from palate.generation.compose.brief import Brief, brief_of
 from palate.generation.compose.creative import FORMATS, MAX_SIDE, MIN_SIDE, compose, product_picture, to_jpeg
+from palate.generation.compose.fonts import what_to_install
 from palate.generation.compose.sticker import SIDE, make_sticker, to_png
 from palate.generation.templates.language import language_of
 from palate.generation.templates.writer import write
@@ -29,7 +29,7 @@ class Creative(Generator):
 
     name = "creative"
     paper = "own; layout search after PosterLayout, Hsu et al., CVPR 2023"
-    kinds: ClassVar[tuple[ContentKind, ...]] = ("banner", "product_picture", "sticker", "cover")
+    kinds: tuple[ContentKind, ...] = ("banner", "product_picture", "sticker", "cover")
 
     def generate(self, requests: Sequence[GenerationRequest], *, seed: int = 0) -> list[Generated]:
         """One picture a request; ``options`` may hold ``format`` and ``layout``.
@@ -62,9 +62,7 @@ class Creative(Generator):
         notes += [brief.note] if brief.note else []
         image, said, more = _drawn(request, brief, size)
         facts |= {"width": str(size[0]), "height": str(size[1])} | more
-        missing = facts.pop("missing", "")
-        if missing:
-            notes.append(f"no font of this machine has the letters of: {missing}; install for instance fonts-noto-cjk")
+        notes += filter(None, [facts.pop("missing", ""), facts.pop("lost", "")])
         if notes:
             facts["fallback"] = "; ".join(notes)
         text = brief.copy.headline if request.kind == "cover" else None
@@ -86,7 +84,12 @@ def _drawn(request: GenerationRequest, brief: Brief, size: tuple[int, int]) -> t
         category=brief.category,
         only=request.options.get("layout"),
     )
-    more = {"contrast": f"{made.contrast:.2f}", "missing": ", ".join(made.missing)}
+    more = {"contrast": f"{made.contrast:.2f}"}
+    if made.missing:
+        why = dict.fromkeys(what_to_install(getattr(brief.copy, name)) for name in made.missing)
+        more["missing"] = f"{', '.join(made.missing)} not drawn: {'; '.join(why)}"
+    if lost := "".join(dict.fromkeys("".join(line.fitted.lost for line in made.lines))):
+        more["lost"] = f"letters that no font of this machine has are left out: {lost}"
     if made.layout is not None:
         more |= {"layout": made.layout.arrangement, "covered": f"{made.layout.covered:.3f}"}
     return to_jpeg(made.image), bool(made.lines), more

@@ -68,7 +68,7 @@ class LatentDiffusion(PictureTrainer):
         tokenizer_lr: float = Field(2e-3, gt=0, description="learning rate of the autoencoder")
         side: int = Field(32, ge=16, le=512, multiple_of=16, description="height and width of pictures in pixels")
         channels: int = Field(48, ge=8, multiple_of=8, description="channels of the autoencoder")
-        latent: int = Field(4, ge=1, description="channels of the latents")
+        latent: int = Field(8, ge=1, le=48, description="channels of the latents")
         patch: int = Field(2, ge=1, le=4, description="latents on the side of one token of the transformer")
         depth: int = Field(6, ge=1, description="blocks of the transformer")
         heads: int = Field(4, ge=1, description="heads of attention; divides dim")
@@ -101,6 +101,7 @@ class LatentDiffusion(PictureTrainer):
         self.pictures = PictureSet.read(items, self.vocabulary, c.side)
         size = NetworkSize(len(self.vocabulary), c.side, c.channels, c.latent, c.patch, c.dim, c.depth, c.heads)
         self.network = LatentDiffusionNetwork(size)
+        self.network.autoencoder.start_from(from_bytes(self.pictures.pixels[:: max(1, len(self.pictures) // 1000)]))
         self.average = MovingAverage(self.network.denoiser, c.ema)
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:

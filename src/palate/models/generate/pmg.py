@@ -12,6 +12,7 @@ layers make the 4 soft tokens (:mod:`palate.modules.diffusion.preference`); w_p 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from palate.core.batch import BatchSource, ExampleBatch
 from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError, NotFittedError
+from palate.core.seeding import rng_for
 from palate.data.views import TrainView
 from palate.generation.drawing.painter import Painter
 from palate.generation.drawing.pairs import taste_examples
@@ -36,15 +38,13 @@ from palate.generation.drawing.prompts import (
     shown_evidence,
     weighted,
 )
-from palate.generation.drawing.selection import best_by_z
-from palate.generation.drawing.taste import read_taste, soft_tokens
+from palate.generation.drawing.selection import best_by_z, most_alike
+from palate.generation.drawing.taste import SHARES, history_counts, read_mapper, read_taste, soft_tokens
 from palate.generation.drawing.train import PictureTrainer
 from palate.generation.drawing.weights import PictureModel, read_picture_model
 from palate.generation.scoring.picture_space import PictureSpace
 from palate.modules.diffusion.network import Conditions
-from palate.modules.diffusion.preference import PreferenceMapper, keyword_lift
-
-SHARES = "shares"
+from palate.modules.diffusion.preference import keyword_lift
 
 
 @generators.register("pmg")
@@ -55,6 +55,7 @@ class PMG(PictureTrainer):
     paper = "Shen et al., WWW 2024"
     kinds = ("product_picture",)
     capabilities = Capabilities(new_items=True, new_users=True)
+    presets = {"tuned": {"reference": True, "draws": 2, "ratios": (0.0, 0.5, 1.0, 2.0)}}
 
     class Config(TrainedConfig):
         """Settings of PMG."""
@@ -72,6 +73,9 @@ class PMG(PictureTrainer):
         ratios: tuple[float, ...] = Field((0.0, 0.5, 1.0, 2.0), min_length=1, description="w_p that are tried")
         alpha: float = Field(2 / 3, ge=0, le=1, description="weight of d_p in z")
         space: str | None = Field(None, description="encoder that measures d_p and d_t; the best installed by default")
+        draws: int = Field(1, ge=1, le=64, description="pictures of each ratio, with noises of their own")
+        reference: bool = Field(False, description="start from the history's picture whose item is most like the item")
+        strength: float = Field(0.8, gt=0, le=1, description="how much of that picture is drawn anew; 1 forgets it")
         guidance: float = Field(3.0, ge=1, le=20, description="scale of guidance when drawing; 1 is none")
         steps: int = Field(20, ge=1, le=1000, description="evaluations of the network when drawing")
 
@@ -94,13 +98,7 @@ class PMG(PictureTrainer):
             if not c.weights:
                 raise NotFittedError(f"{self.name} has no weights", hint="the setting weights=DIR of train-pictures")
             self.painter = Painter(read_picture_model(c.weights), c.steps)
-            size, more = self.painter.model.network.size, dict(self.painter.model.more)
-            self.shares = more.pop(SHARES, torch.zeros(0))
-            tokens = more["base"].shape[0] if more else c.tokens
-            hidden = more["first.bias"].shape[0] if more else c.hidden
-            self.mapper = PreferenceMapper(size.dim, size.picture_dim, tokens, hidden)
-            if more:
-                self.mapper.load_state_dict(more)
+            self.mapper, self.shares = read_mapper(self.painter.model, c.tokens, c.hidden)
         return self.painter
 
     def setup(self, train: TrainView, run: RunContext) -> None:
@@ -126,10 +124,8 @@ class PMG(PictureTrainer):
         network, c = self.open().model.network, self.config
         rows = batch.rows.cpu()
         read, known = rows[:, 1:], rows[:, 1:] >= 0
-        counts = torch.zeros(len(rows), len(self.shares) + 1)
-        tokens = self.attributes[read.clamp(min=0)] * known[..., None]
-        counts.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens, dtype=torch.float32).flatten(1))
-        found, weights = keyword_lift(counts[:, 1:], known.sum(1).float(), self.shares, max(1, c.keywords))
+        counts = history_counts(self.attributes, read, len(self.shares))
+        found, weights = keyword_lift(counts, known.sum(1).float(), self.shares, max(1, c.keywords))
         ids, weights = found + 1, weights * (c.keywords > 0)
         place = torch.from_numpy(self.pictures.place)[read.clamp(min=0)]
         shown = known & (place >= 0)
@@ -163,12 +159,14 @@ class PMG(PictureTrainer):
         made = []
         for request, taste, tokens in zip(requests, tastes, soft, strict=True):
             own, known = item_words(request.item, model.vocabulary), bool(taste.words or len(taste.pictures))
-            made.append(
-                [
-                    picture_prompt(request, own + weighted(taste.words, w), c.guidance, tokens if known else None, w)
-                    for w in (self.ratios(request) if known else (0.0,))
-                ]
-            )
+            some = [
+                picture_prompt(request, own + weighted(taste.words, w), c.guidance, tokens if known else None, w)
+                for w in (self.ratios(request) if known else (0.0,))
+            ]
+            start = most_alike(request, model.vocabulary) if c.reference else None
+            if start is not None:
+                some = [one if one.reference else replace(one, reference=start, strength=c.strength) for one in some]
+            made.append(some)
         return made
 
     def ratios(self, request: GenerationRequest) -> tuple[float, ...]:
@@ -179,15 +177,19 @@ class PMG(PictureTrainer):
 
     def generate(self, requests: Sequence[GenerationRequest], *, seed: int = 0) -> list[Generated]:
         refuse_other_kinds(requests, self.kinds, self.name)
-        painter, prompts = self.open(), self.candidates(requests)
-        drawn = iter(painter.draw([one for some in prompts for one in some], seed=seed))
-        space, made = PictureSpace(self.config.space), []
+        painter, c, prompts = self.open(), self.config, self.candidates(requests)
+        # the seed itself first, so that more draws keep the first one
+        seeds = [seed, *rng_for(seed, "draws").integers(2**31, size=c.draws - 1).tolist()]
+        flat = [one for some in prompts for one in some]
+        drawn = [iter(painter.draw(flat, seed=one)) for one in seeds]
+        space, made = PictureSpace(c.space), []
         for request, some in zip(requests, prompts, strict=True):
-            pictures = [next(drawn) for _ in some]
-            best, scores = best_by_z(pictures, request, space, self.config.alpha)
+            pictures = [next(images) for images in drawn for _ in some]
+            plain = pictures[0] if some[0].preference_weight == 0 else None
+            best, scores = best_by_z(pictures, request, space, c.alpha, plain)
             # without pictures to compare with, the ratio nearest to equal weights
             best = best if best >= 0 else int(np.argmin([abs(one.preference_weight - 1) for one in some]))
-            ratio = f"{some[best].preference_weight:g}"
+            ratio = f"{some[best % len(some)].preference_weight:g}"
             about = {"model": self.name, "version": painter.version, "backend": painter.name, "seed": str(seed)}
             evidence = shown_evidence(request, painter.model.vocabulary)
             provenance = {**about, "ratio": ratio, "space": space.name}

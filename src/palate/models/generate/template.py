@@ -7,7 +7,7 @@ seed, so that neighbours differ. What is not in catalogue or history is not said
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, get_args
+from typing import get_args
 
 from palate.contracts import Generated, GenerationRequest, Generator, generators
 from palate.contracts.generator import ContentKind, TextKind
@@ -23,7 +23,7 @@ class Template(Generator):
 
     name = "template"
     paper = "own; grounded explanation templates as in Zhang et al., SIGIR 2014"
-    kinds: ClassVar[tuple[ContentKind, ...]] = get_args(TextKind)
+    kinds: tuple[ContentKind, ...] = get_args(TextKind)
     deterministic = False
 
     def generate(self, requests: Sequence[GenerationRequest], *, seed: int = 0) -> list[Generated]:

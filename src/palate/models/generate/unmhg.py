@@ -27,7 +27,7 @@ from palate.core.context import RunContext
 from palate.data.views import TrainView
 from palate.models.generate.shared.examples import TextBatch
 from palate.models.generate.shared.frames import padded_frames
-from palate.models.generate.shared.request_images import picture_sets
+from palate.models.generate.shared.request_images import own_pictures, picture_sets
 from palate.models.generate.shared.text_generator import IMAGE, TextConfig, TextGenerator
 from palate.modules.text_generation.decoding import Decoder, end_with
 from palate.modules.text_generation.picture_index import Place, insert_index, shuffled_candidates, soft_targets
@@ -147,7 +147,7 @@ class UNMHG(TextGenerator):
         if self.visual is None:
             return batch, lexicon
         moving = torch.tensor([bool(request.options.get("frames")) for request in requests], device=self.device)
-        sets = picture_sets(self, requests, self.config.pictures, self.visual.in_features)
+        sets = picture_sets(self, requests, self.columns.ids, self.config.pictures, self.visual.in_features)
         pictures, present = (torch.from_numpy(array).to(self.device) for array in sets)
         alone = ~present.any(1) & batch["has_image"]
         pictures[alone, 0], present[alone, 0] = batch["image"][alone], True
@@ -191,7 +191,7 @@ class UNMHG(TextGenerator):
 
     def finish(self, request: GenerationRequest, words: Sequence[int], lexicon: Lexicon, seed: int) -> Generated:
         made = super().finish(request, words, lexicon, seed)
-        keys = list(request.images)
+        keys = own_pictures(request, self.columns.ids, self.config.pictures)
         at = words[0] - FIRST
         if request.kind != "cover" or not made.text or not 0 <= at < len(keys):
             return made

@@ -71,6 +71,34 @@ class PictureAutoencoder(nn.Module):
             nn.PixelShuffle(2),
         )
 
+    @torch.no_grad()
+    def start_from(self, pixels: Tensor) -> None:
+        """Set the linear maps to the principal components of squares of 4 x 4 pixels, and start as these alone.
+
+        The convolutions, whose last layers become 0, then learn what a linear map loses.
+
+        Args:
+            pixels: [B, 3, side, side], in [-1, 1].
+        """
+        squares = F.pixel_unshuffle(pixels, REDUCTION).movedim(1, -1).flatten(0, -2).double()
+        mean = squares.mean(0)
+        _, vectors = torch.linalg.eigh(torch.cov((squares - mean).T))
+        encoder, decoder = self.linear_in[1], self.linear_out[0]
+        axes = vectors.flip(1)[:, : encoder.weight.shape[0]]
+        # the sign of a component is arbitrary: the greatest part is made positive
+        axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+        wide = squares.new_zeros(encoder.weight.shape[0], len(mean))
+        wide[: axes.shape[1]] = axes.T
+        encoder.weight.copy_(wide[..., None, None])
+        encoder.bias.copy_(-(wide @ mean))
+        decoder.weight.copy_(wide.T[..., None, None])
+        decoder.bias.copy_(mean)
+        last_in, last_out = self.encoder[-1], self.decoder[-2]
+        last_in.weight.zero_()
+        last_in.bias[: len(last_in.bias) // 2].zero_()
+        last_out.weight.zero_()
+        last_out.bias.zero_()
+
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of the latents.
 

@@ -192,7 +192,14 @@ class LatentDiffusionNetwork(nn.Module):
         """
         return F.adaptive_avg_pool2d(latents, GRID).flatten(1)
 
-    def denoising_loss(self, latents: Tensor, conditions: Conditions, gamma: float = 5.0, rows: bool = False) -> Tensor:
+    def denoising_loss(
+        self,
+        latents: Tensor,
+        conditions: Conditions,
+        gamma: float = 5.0,
+        rows: bool = False,
+        drawn: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Squared error of v at random times, weighted by min-SNR.
 
         Args:
@@ -200,9 +207,9 @@ class LatentDiffusionNetwork(nn.Module):
             conditions: of the same pictures.
             gamma: of the weights.
             rows: one loss a picture, [B], instead of their mean.
+            drawn: times [B] and noise of the shape of ``latents``; None draws them.
         """
-        time = draw_times(len(latents), latents.device)
-        noise = torch.randn_like(latents)
+        time, noise = drawn or (draw_times(len(latents), latents.device), torch.randn_like(latents))
         made = self.denoiser(add_noise(latents, noise, time), time, conditions)
         error = (made - velocity(latents, noise, time)).square().mean((1, 2, 3))
         weighted: Tensor = min_snr_weight(time, gamma) * error

@@ -59,6 +59,25 @@ def join_words(words: Sequence[str]) -> str:
     return "".join(out)
 
 
+def shared_words(texts: Sequence[str | None], owners: Sequence[int], least: int = 2) -> list[str]:
+    """Words that several people use: what only one person wrote is not to be learnt, nor kept after this person left.
+
+    Args:
+        texts: None where there is none.
+        owners: who wrote or was given each.
+        least: people who must have a word.
+
+    Returns:
+        The texts, each reduced to these words.
+    """
+    people: dict[str, set[int]] = {}
+    split = [(split_words(text) if text else [], owner) for text, owner in zip(texts, owners)]
+    for words, owner in split:
+        for word in words:
+            people.setdefault(word.lower(), set()).add(owner)
+    return [" ".join(word for word in words if len(people[word.lower()]) >= least) for words, _ in split]
+
+
 class WordVocabulary:
     """The words that can be generated: special ones, marks of a model's own, and the most frequent words.
 

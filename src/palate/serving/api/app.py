@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         ConfigError: for an invalid file of keys, blocklist or database URL, or a run that does not recommend.
         ArtefactError: for a folder that is not a run.
+        UnsupportedError: for a run named as a generator that holds none.
     """
 
     @asynccontextmanager
@@ -63,12 +64,15 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     service = RecommenderService(
-        settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url
-    )
+        settings.run, settings.folder, settings.events, settings.extra_runs, index_url=settings.index_url,
+        generators=settings.generators,
+    )  # fmt: skip
     room = Room(settings.queue)
     app.state.service, app.state.metrics = service, Metrics()
     moderate = settings.moderate or Blocklist.from_file(settings.blocklist)
-    app.state.content = ContentMaker(GeneratorPool(), moderate, settings.generation_seconds)
+    app.state.content = ContentMaker(
+        GeneratorPool(settings.generators, settings.text_backend), moderate, settings.generation_seconds
+    )
     service.on_response = app.state.metrics.observe_list
     app.state.health = Health(service, room)
     app.state.keys = ApiKeys.from_file(settings.keys, service.secret)

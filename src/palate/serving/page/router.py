@@ -18,6 +18,7 @@ from palate.serving.page.views import (
     profile,
     search,
     users,
+    write,
 )
 
 
@@ -29,6 +30,6 @@ def pages() -> APIRouter:
     """
     static_files()
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    for view in (home, users, profile, search, item, edit, compare, dashboard, media, personal, login):
+    for view in (home, users, profile, search, item, edit, compare, dashboard, media, personal, write, login):
         view.register(router)
     return router

@@ -76,8 +76,9 @@ class ItemTable:
         }
         image, present = np.zeros((len(rows) + 1, width), np.float32), np.zeros(len(rows) + 1, bool)
         if images is not None and width:
-            present[:-1] = images.present
-            image[:-1] = np.where(images.present[:, None], images.values, 0)
+            # a vector of zeros tells nothing, and has no angle to others
+            present[:-1] = images.present & np.any(images.values, 1)
+            image[:-1] = np.where(present[:-1, None], images.values, 0)
         return cls(**texts, image=image, has_image=present)
 
     def __len__(self) -> int:

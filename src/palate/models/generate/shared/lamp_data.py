@@ -39,7 +39,13 @@ class LampTask:
     answer: AnswerKind
     choices: tuple[str, ...] = ()
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers there are; empty where a text is written."""
+        return SCORES if self.answer == "number" else self.choices
 
+
+SCORES = ("1", "2", "3", "4", "5")
 _TAGS = (
     "sci-fi", "based on a book", "comedy", "action", "twist ending", "dystopia", "dark comedy", "classic", "psychology",
     "fantasy", "romance", "thought-provoking", "social commentary", "violence", "true story",

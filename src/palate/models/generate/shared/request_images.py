@@ -74,10 +74,22 @@ def catalog_rows(model: Model | ReadsPictures, ids: Sequence[Any]) -> IntArray:
     return np.array(found, np.int64)
 
 
+def own_pictures(request: GenerationRequest, ids: str, most: int) -> list[str]:
+    """Keys of the pictures of the item, its own and further ones, without those of items of the history.
+
+    Args:
+        request: with pictures.
+        ids: column of ids.
+        most: keys at most.
+    """
+    taken = {str(row.get(ids)) for row in request.history} - {str(request.item.get(ids))}
+    return [key for key in request.images if key not in taken][:most]
+
+
 def picture_sets(
-    model: ReadsPictures, requests: Sequence[GenerationRequest], most: int, width: int
+    model: ReadsPictures, requests: Sequence[GenerationRequest], ids: str, most: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vectors of the pictures that come with each request, in their order.
+    """Vectors of the pictures of each request's item, in the order of :func:`own_pictures`.
 
     A picture is encoded; where the run has no encoder of pictures, that of the catalogue's item of the same id is
     taken, if there is one.
@@ -85,6 +97,7 @@ def picture_sets(
     Args:
         model: fitted.
         requests: a batch.
+        ids: column of ids.
         most: pictures of a request that are read.
         width: of the vectors.
 
@@ -92,7 +105,7 @@ def picture_sets(
         float32 [B, most, width] and bool [B, most].
     """
     values, present = np.zeros((len(requests), most, width), np.float32), np.zeros((len(requests), most), bool)
-    places = [(row, at, key) for row, one in enumerate(requests) for at, key in enumerate(list(one.images)[:most])]
+    places = [(row, at, key) for row, one in enumerate(requests) for at, key in enumerate(own_pictures(one, ids, most))]
     if not places:
         return values, present
     encoded = encode_pictures(model.deployment, [requests[row].images[key] for row, _, key in places])

@@ -31,7 +31,7 @@ from palate.models.generate.shared.item_table import ItemTable, TextSizes
 from palate.models.generate.shared.request_images import catalog_rows, request_vectors
 from palate.models.generate.shared.targets import TextColumn, find_column, texts_of, used_rows, user_texts
 from palate.modules.text_generation.decoding import Decoder, beam_search, sample
-from palate.modules.text_generation.words import Lexicon, WordVocabulary
+from palate.modules.text_generation.words import Lexicon, WordVocabulary, shared_words
 
 IMAGE = "image"
 """Feature that holds the vectors of pictures."""
@@ -138,8 +138,10 @@ class TextGenerator(Generator, FittableModel):
         rows = list(items.frame.iter_rows(named=True))
         personas = user_texts(train.users_table, train.n_users)
         reads = (self.columns.title_of, self.columns.body_of, self.columns.attributes_of)
-        texts = [*(read(row) for row in rows for read in reads), *personas, *questions]
-        texts += targets if self.learnt is None or self.learnt.table == "log" else []
+        texts = [read(row) for row in rows for read in reads]
+        people = train.users.tolist()
+        logged = targets if self.learnt is None or self.learnt.table == "log" else [None] * len(people)
+        texts += shared_words([*personas, *questions, *logged], [*range(train.n_users), *people, *people])
         self.vocabulary = WordVocabulary.learn(filter(None, texts), c.words, tuple(self.marks(train)))
         lexicon = Lexicon(self.vocabulary)
         found = train.features.get(IMAGE)

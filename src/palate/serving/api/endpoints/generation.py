@@ -24,7 +24,19 @@ from palate.serving.snapshot import ResolvedModel
 router = APIRouter(tags=["content"])
 
 
-@router.post("/v1/generate", response_model=schemas.GeneratedContent | schemas.GeneratedContents, responses=ITEM_ERRORS)
+EVENT = {
+    "type": "object",
+    "properties": {"event": {"enum": ["content", "problem", "done"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
+STREAM = {"description": "OK; events if ``stream``", "content": {"text/event-stream": {"schema": EVENT}}}
+
+
+@router.post(
+    "/v1/generate",
+    response_model=schemas.GeneratedContent | schemas.GeneratedContents,
+    responses={**ITEM_ERRORS, 200: STREAM},
+)
 def generate(body: bodies.GenerateBody, request: Request) -> Response:
     """Content about an item, generated for a user; several at once by ``requests``, as they are ready by ``stream``.
 

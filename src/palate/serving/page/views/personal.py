@@ -12,6 +12,7 @@ from palate.core.errors import PalateError
 from palate.serving.api.threads import run_apart
 from palate.serving.content import ContentMaker
 from palate.serving.content_request import ContentOptions, content_request
+from palate.serving.generators import DEFAULTS
 from palate.serving.page.cookies import current_user
 from palate.serving.page.render import service_of
 from palate.serving.service import FoundItem
@@ -68,7 +69,7 @@ def _made(
     snapshot, model, row = found
     try:
         asked = content_request(ResolvedModel(snapshot, model), kind, row, state, user, options)
-        return maker.make(asked).generated
+        return maker.make(asked, generator=DEFAULTS[asked.medium]).generated
     except PalateError:
         # a page without its headline is better than none
         return None

@@ -1,0 +1,498 @@
+"""Drawn pictures of a simulated shop, whose pictures show known values by known rules to users of known tastes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+import palate
+from _common import ROOT, WORK, keep
+from _drawing import Bytes, Reader, Reals, once, peak_signal, png, reconstructed, sheet, table, trained
+from palate.contracts import GenerationRequest, PicturePrompt, Preference
+from palate.core.progress import track
+from palate.core.seeding import rng_for
+from palate.data.dataset import Dataset
+from palate.evaluation.runs import command_line
+from palate.generation.drawing.painter import Painter, read_pixels
+from palate.generation.drawing.prompts import weighted
+from palate.generation.drawing.selection import best_by_z
+from palate.generation.drawing.weights import read_picture_model
+from palate.generation.scoring.picture_space import PictureSpace, copy_nearest
+from palate.metrics.bootstrap import PairedResult, compare_all, mean_interval
+from palate.models.generate.latent_diffusion import LatentDiffusion
+from palate.models.generate.pmg import PMG
+from palate.models.generate.textual_inversion import TextualInversion
+from palate.simulation.pictures import REGIONS
+from palate.simulation.shop import SHOP
+from palate.simulation.world import World
+from palate.training.saving import versions
+
+SHOWN = ("colour", "pattern", "shape")
+"""Attributes that pictures show."""
+LIKED = ("colour", "pattern")
+"""Those of them that tastes act on: the importance of shape is a fifth of theirs."""
+SIDE = 32
+RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+TOKEN_WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
+KEYWORDS = 2
+ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)
+ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
+SCALES = (1.0, 2.0, 3.0, 5.0, 8.0, 14.0)
+LEVELS = (0.95, 0.9, 0.85, 0.8)
+"""Shares of the plain picture's d_t at which d_p is compared."""
+WINDOW = 20
+"""Side of the square that is read, in pixels: where the objects of the item's category stand."""
+GROUP = 16
+"""Users who share a noise, the same for every system."""
+ALPHA = 2 / 3
+HARD = "PMG, keywords alone"
+ROWS = (
+    ("the item's own picture", "1"), ("copy nearest history", "1"), ("none", "1"), ("Textual Inversion", "1"),
+    ("PMG", "0.5"), (HARD, "0.5"), (HARD, "best"), ("true favourites as keywords", "1"),
+)  # fmt: skip
+CURVES = (
+    "none", "Textual Inversion", "PMG, keywords alone", "PMG", "true favourites as keywords", "guidance of none",
+    "guidance of PMG, keywords alone",
+)  # fmt: skip
+SETTINGS: dict[str, Any] = {"channels": 32, "depth": 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Shop:
+    """A world with its pictures.
+
+    Attributes:
+        world: simulated.
+        pictures: of every item, PNG of 64 pixels.
+        values: column -> value that the picture shows, by item; not always the item's own.
+    """
+
+    world: World
+    pictures: list[bytes]
+    values: dict[str, list[str]]
+
+    @classmethod
+    def make(cls, seed: int, items: int, users: int) -> Shop:
+        world = World.make("shop", seed=seed, n_items=items, n_users=users, image_size=64, interactions_per_user=30.0)
+        file = WORK / "drawing" / f"world-{seed}-{items}.npy"
+        if not file.is_file():
+            shown = [np.asarray(world.picture(row, 64)) for row in track(range(items), "pictures of the world")]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, np.stack(shown))
+        shown = [png(Image.fromarray(one)) for one in np.load(file)]
+        schema, codes = world.truth.schema, world.items.shown["image"]
+        values = {c: [schema.values(c)[code] for code in codes[:, schema.column(c)]] for c in SHOWN}
+        return cls(world, shown, values)
+
+    @property
+    def pixels(self) -> Bytes:
+        return np.stack([read_pixels(one, SIDE) for one in self.pictures])
+
+    @property
+    def categories(self) -> list[str]:
+        """Of every item."""
+        return self.world.items.table(self.world.config)["category"].to_list()
+
+    def data(self) -> Dataset:
+        """The catalogue with the kind of each item and what its picture shows, and what people took."""
+        table = self.world.items.table(self.world.config).select("item_id", "category", "subcategory")
+        items = table.with_columns(
+            picture=pl.Series(self.pictures), **{c: pl.Series(v) for c, v in self.values.items()}
+        )
+        log = self.world.interactions.select("user_id", "item_id", "timestamp")
+        log = log.unique(["user_id", "item_id"], keep="first").sort("timestamp")
+        kinds = dict.fromkeys(("category", "subcategory", *SHOWN), "attributes")
+        columns = {"item_id": "id", "picture": "image", **kinds}
+        return palate.Dataset.from_frames(items, log, columns=columns, split="leave_one_out", name="shop")
+
+    def requests(self, data: Dataset, n: int) -> tuple[list[GenerationRequest], dict[str, list[str]]]:
+        """Items for users who did not take them but took eight or more of the category, and what these truly like.
+
+        Of the history, requests give what its pictures show; all of it is of the item's own category.
+        """
+        view, frame, rng = data.select_view(), data.items.frame, rng_for(0, "requests")
+        schema, truth = self.world.truth.schema, self.world.truth
+        names, category = data.users.ids.ids.to_list(), frame["category"].to_numpy()
+        rows_of = {str(name): row for row, name in enumerate(self.world.users.ids(self.world.config.n_users))}
+        taste, interest = truth.tastes(np.arange(self.world.config.n_users)), truth.users.interest
+        asked: list[GenerationRequest] = []
+        liked: dict[str, list[str]] = {c: [] for c in LIKED}
+        for user in rng.permutation(len(names)):
+            taken, who = view.history[int(user)], rows_of[str(names[user])]
+            slot = int(rng.integers((interest[who] >= 0).sum()))
+            wanted = schema.categories[interest[who, slot]].name
+            rows = [int(row) for row in taken if category[row] == wanted][-20:]
+            if len(rows) < 8:
+                continue
+            item = int(rng.choice(np.setdiff1d(np.flatnonzero(category == wanted), taken)))
+            records = [frame.select("item_id", *SHOWN).row(r, named=True) for r in rows]
+            records.append(frame.drop("picture").row(item, named=True))
+            images = {str(one["item_id"]): self.pictures[r] for one, r in zip(records, (*rows, item))}
+            asked.append(
+                GenerationRequest("product_picture", records[-1], records[:-1], images=images, size=(SIDE, SIDE))
+            )
+            for column in LIKED:
+                at = schema.offsets[1 + schema.column(column)]
+                block = taste[who, slot, at : at + len(schema.values(column))]
+                liked[column].append(schema.values(column)[int(block.argmax())])
+            if len(asked) == n:
+                return asked, liked
+        raise SystemExit(f"{len(asked)} users, {n} were asked for")
+
+
+def cropped(pixels: Bytes, categories: list[str]) -> Bytes:
+    """The square in which objects of each picture's category stand, uint8 [n, 3, WINDOW, WINDOW]."""
+    out, names = [], [category.name for category in SHOP.categories]
+    for one, category in zip(pixels, categories, strict=True):
+        centre = REGIONS[names.index(category) % len(REGIONS)]
+        left, top = (int(np.clip(round((c + 1) * SIDE / 2) - WINDOW // 2, 0, SIDE - WINDOW)) for c in centre)
+        out.append(one[:, top : top + WINDOW, left : left + WINDOW])
+    return np.stack(out)
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Reads both sides from pictures: the user's true favourites, and the values of the item.
+
+    Attributes:
+        reader: trained on another world.
+        asked: the requests.
+        liked: column -> the favourite of each user.
+    """
+
+    reader: Reader
+    asked: list[GenerationRequest]
+    liked: dict[str, list[str]]
+
+    def scores(self, pixels: Bytes) -> dict[str, list[float]]:
+        """d_p, d_t, z and lost by user; lost is the share of liked columns that read as neither side's value."""
+        own = {c: [str(one.item[c]) for one in self.asked] for c in SHOWN}
+        pixels = cropped(pixels, [str(one.item["category"]) for one in self.asked])
+        d_p, d_t = self.reader.chances(pixels, self.liked).mean(1), self.reader.chances(pixels, own).mean(1)
+        z = ALPHA * np.log(np.maximum(d_p, 1e-6)) + (1 - ALPHA) * np.log(np.maximum(d_t, 1e-6))
+        found, lost = self.reader.read(pixels), []
+        for column in LIKED:
+            values = self.reader.values[column]
+            read = [values[at] for at in found[column].argmax(1)]
+            lost.append([one not in both for one, both in zip(read, zip(own[column], self.liked[column]))])
+        return {
+            "d_p": d_p.tolist(), "d_t": d_t.tolist(), "z": z.tolist(),
+            "lost": np.mean(np.array(lost, float), 0).tolist(),
+        }  # fmt: skip
+
+
+def read_back(painter: Painter, reader: Reader, shop: Shop, ceiling: dict[str, float], folder: Path) -> list[dict]:
+    """Share of pictures in which a value that was asked for is read: beside the category, and with all other values."""
+    real, categories, network = shop.pixels[:400], shop.categories, painter.model.network
+    names = sorted(set(categories))
+
+    def read(words: list[list[tuple[str, float]]], kinds: list[str], seed: int) -> tuple[Bytes, dict[str, Reals]]:
+        prompts = [PicturePrompt([(f"category={kind}", 1.0), *some], guidance=3.0) for kind, some in zip(kinds, words)]
+        made = drawn(painter, prompts, seed)
+        return made, reader.read(cropped(made, kinds))
+
+    kinds = kinds_of(shop)[:96]
+    whole = [[(f"{c}={shop.values[c][row]}", 1.0) for c in SHOWN] + kinds[row][1:] for row in range(96)]
+    pictures, all_values = read(whole, categories[:96], 0)
+    passed = reconstructed(network, real)
+    back, chance = reader.read(cropped(passed, categories[:400])), read([[]] * 48, names * 8, 1)[1]
+    sheet(folder / "items.png", [x for at in range(0, 64, 16) for x in (real[at : at + 16], pictures[at : at + 16])])
+    sheet(folder / "reconstructed.png", [real[:16], passed[:16]])
+    rows = []
+    for column in SHOWN:
+        values = reader.values[column]
+        pairs = [(value, kind) for value in values for kind in names]
+        found = read([[(f"{column}={value}", 1.0)] for value, _ in pairs], [kind for _, kind in pairs], 2)[1][column]
+        asked = np.array([values.index(value) for value, _ in pairs])
+        truth = np.array([values.index(v) for v in shop.values[column]])
+        rows.append({
+            "attribute": column,
+            "asked for beside the category": float((found.argmax(1) == asked).mean()),
+            "asked for with the item's other values": float((all_values[column].argmax(1) == truth[:96]).mean()),
+            "through the autoencoder alone": float((back[column].argmax(1) == truth[:400]).mean()),
+            "real pictures": ceiling[column],
+            "not asked for, commonest value": float(np.bincount(chance[column].argmax(1)).max() / 48),
+            "chance": 1 / len(values),
+        })  # fmt: skip
+    return rows
+
+
+def kinds_of(shop: Shop) -> list[list[tuple[str, float]]]:
+    """Category and subcategory of each item as conditions."""
+    table = shop.world.items.table(shop.world.config)
+    return [
+        [(f"category={one}", 1.0), (f"subcategory={other}", 1.0)]
+        for one, other in table.select("category", "subcategory").iter_rows()
+    ]
+
+
+def drawn(painter: Painter, prompts: list[PicturePrompt], seed: int) -> Bytes:
+    """Pictures of one seed; some users share a noise, see ``GROUP``."""
+    parts = [painter.pixels(prompts[at : at + GROUP], seed=1000 * seed + at) for at in range(0, len(prompts), GROUP)]
+    return np.concatenate(parts)
+
+
+def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader, args: argparse.Namespace) -> Any:
+    """System -> weight -> scores by seed and user, kept one file a system and seed."""
+    asked, liked = shop.requests(data, args.users)
+    judge, work, space = Judge(reader, asked, liked), base.parent, PictureSpace("image_stats")
+    painter = Painter(read_picture_model(base), steps=args.steps)
+    pmg = PMG(weights=str(personal), ratios=RATIOS, keywords=KEYWORDS)
+    hard = PMG(weights=str(personal), ratios=RATIOS, keywords=KEYWORDS, soft=False)
+    inversion = TextualInversion(
+        weights=str(base), inversion_steps=args.inversion_steps, inversion_batch=args.inversion_batch
+    )
+    oracle = [
+        replace(one, options={"ratio": 1.0}, preferences=[Preference(c, liked[c][at], 1.0) for c in LIKED])
+        for at, one in enumerate(asked)
+    ]
+    pmg.open(), hard.open()
+    plain = [some[0] for some in hard.candidates(asked)]
+
+    def measure(prompts: dict[float, list[PicturePrompt]], seed: int) -> dict[str, Any]:
+        return {f"{weight:g}": judge.scores(drawn(painter, some, seed)) for weight, some in prompts.items()}
+
+    def at_ratios(model: PMG, seed: int) -> dict[str, Any]:
+        made = {f"{r:g}": drawn(painter, list(some), seed) for r, some in zip(RATIOS, zip(*model.candidates(asked)))}
+        return {r: judge.scores(some) for r, some in made.items()} | {
+            "best": judge.scores(chosen(space, asked, [*made.values()]))
+        }
+
+    def inverted(seed: int) -> dict[str, Any]:
+        tokens = inversion.learn(asked, seed=seed)
+        return measure({w: inversion.prompts(asked, tokens, w) for w in TOKEN_WEIGHTS}, seed)
+
+    def scaled(prompts: list[PicturePrompt], seed: int) -> dict[str, Any]:
+        return measure({s: [replace(one, guidance=s) for one in prompts] for s in SCALES}, seed)
+
+    one = [some[RATIOS.index(0.5)] for some in hard.candidates(asked)]
+    jobs: dict[str, Callable[[int], dict[str, Any]]] = {
+        "none": lambda seed: measure(
+            {w: [replace(p, words=weighted(p.words, w)) for p in plain] for w in ITEM_WEIGHTS}, seed
+        ),
+        "Textual Inversion": inverted,
+        "PMG": lambda seed: at_ratios(pmg, seed),
+        "PMG, keywords alone": lambda seed: at_ratios(hard, seed),
+        "true favourites as keywords": lambda seed: measure(
+            {r: [some[0] for some in hard.candidates([replace(o, options={"ratio": r}) for o in oracle])]
+             for r in ORACLE_RATIOS}, seed
+        ),
+        "guidance of none": lambda seed: scaled(plain, seed),
+        "guidance of PMG, keywords alone": lambda seed: scaled(one, seed),
+    }  # fmt: skip
+    copies = [copied(space, one) for one in asked]
+    found: dict[str, list[dict[str, Any]]] = {
+        "the item's own picture": [{"1": judge.scores(np.stack([read_pixels(own(o), SIDE) for o in asked]))}],
+        "copy nearest history": [{"1": judge.scores(np.stack([read_pixels(c, SIDE) for c in copies]))}],
+    }
+    for seed in range(args.seeds):
+        for name, job in jobs.items():
+            file = work / "scores" / f"{name.replace(' ', '_')}-{seed}-{args.users}.json"
+            found.setdefault(name, []).append(once(file, lambda job=job, seed=seed: job(seed)))
+    gallery(painter, hard, plain, asked, ROOT / "docs" / "pictures" / "drawing_shop.jpg")
+    return found
+
+
+def own(request: GenerationRequest) -> bytes:
+    """The item's picture."""
+    return request.images[str(request.item["item_id"])]
+
+
+def copied(space: PictureSpace, request: GenerationRequest) -> bytes:
+    """The picture of the history that is nearest to the item's."""
+    history = [request.images[str(record["item_id"])] for record in request.history]
+    return history[copy_nearest(space, own(request), history)]
+
+
+def chosen(space: PictureSpace, asked: list[GenerationRequest], by_ratio: list[Bytes]) -> Bytes:
+    """Of the ratios the picture with the best z in a space that knows nothing of the reader."""
+    kept = []
+    for at, request in enumerate(asked):
+        pictures = [png(Image.fromarray(some[at].transpose(1, 2, 0))) for some in by_ratio]
+        kept.append(by_ratio[best_by_z(pictures, request, space, ALPHA)[0]][at])
+    return np.stack(kept)
+
+
+def gallery(painter: Painter, pmg: PMG, plain: list[PicturePrompt], asked: list[GenerationRequest], file: Path) -> None:
+    """Rows: three pictures of the history, the item's own, drawn for the item alone, by PMG with rising weights."""
+    users, shown = range(12), (0.5, 1.0, 2.0)
+    history = [[one.images[str(r["item_id"])] for r in one.history[-3:]] for one in asked[:12]]
+    rows = [np.stack([read_pixels(history[u][k], SIDE) for u in users]) for k in range(3)]
+    rows.append(np.stack([read_pixels(own(asked[u]), SIDE) for u in users]))
+    rows.append(drawn(painter, [plain[u] for u in users], 0))
+    some = pmg.candidates([asked[u] for u in users])
+    rows += [drawn(painter, [one[RATIOS.index(r)] for one in some], 0) for r in shown]
+    sheet(file, rows, 2)
+
+
+def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
+    """d_p by seed and user where the mean d_t is ``level``; None where the system does not come there.
+
+    Between two neighbouring weights: the share of users who get the one or the other is such that d_t is met.
+    """
+    weights = weights_of(system)
+    means = {w: np.mean([one[w]["d_t"] for one in system]) for w in weights}
+    pairs = [(a, b) for a, b in pairwise(weights) if means[b] <= level <= means[a]]
+    if not pairs:
+        return None
+    a, b = pairs[0]
+    share = (means[a] - level) / max(means[a] - means[b], 1e-9)
+    by_user = [np.stack([one[w]["d_p"] for one in system]) for w in (a, b)]
+    return (1 - share) * by_user[0] + share * by_user[1]
+
+
+def levels(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """d_p of the systems at equal d_t, with intervals of what PMG by keywords has more."""
+    top, names = float(np.mean([one["1"]["d_t"] for one in found["none"]])), ("none", "Textual Inversion", "PMG", HARD)
+    rows = []
+    for share in LEVELS:
+        values = {n: v for n in names if (v := at_level(found[n], share * top)) is not None}
+        row: dict[str, Any] = {"d_t": share * top}
+        row |= {f"d_p of {n}": float(values[n].mean()) if n in values else None for n in names}
+        others = {n: v for n, v in values.items() if n != HARD}
+        tests = compare_all(values[HARD], others) if HARD in values and others else {}
+        for name in names[:-1]:
+            row[f"{HARD}, above {name}"] = shown(tests[name]) if name in tests else None
+        rows.append(row)
+    return rows
+
+
+def shown(test: PairedResult) -> str:
+    """What the baseline of a test has more, its interval and Holm's p."""
+    return f"{-test.difference:+.3f} [{-test.high:+.3f}, {-test.low:+.3f}], p {test.p_adjusted:.2g}"
+
+
+def rows_of(system: list[dict[str, Any]], name: str, weight: str) -> dict[str, Any]:
+    """Means of a system at a weight, with the interval of z over users."""
+    row: dict[str, Any] = {"system": name, "weight": weight}
+    row |= {k: float(np.mean([one[weight][k] for one in system])) for k in ("d_p", "d_t", "z", "lost")}
+    _, low, high = mean_interval(np.mean([one[weight]["z"] for one in system], 0))
+    return row | {"z, 95 %": f"[{low:.3f}, {high:.3f}]"}
+
+
+def weights_of(system: list[dict[str, Any]]) -> list[str]:
+    """Those that were measured, without the choice among them."""
+    return [weight for weight in system[0] if weight != "best"]
+
+
+def interior(system: list[dict[str, Any]]) -> dict[str, Any]:
+    """The weight with the best mean z, and how far both ends lie below it, paired by user and seed."""
+    z = {w: np.stack([one[w]["z"] for one in system]) for w in weights_of(system)}
+    best = max(z, key=lambda w: z[w].mean())
+    ends = {w: z[w] for w in (min(z, key=float), max(z, key=float)) if w != best}
+    tests = compare_all(z[best], ends)
+    return {
+        "best": best,
+        "above the ends": {w: [-t.difference, -t.high, -t.low, t.p_adjusted] for w, t in tests.items()},
+    }
+
+
+def page(result: dict[str, Any]) -> str:
+    """The tables."""
+    a, facts = result["arguments"], result["cpu_seconds"]
+    spent = ", ".join(f"{phase} {seconds:,.0f} s" for phase, seconds in facts.items())
+    parts = [
+        "# Drawn pictures of the simulated shop",
+        f"\n{a['items']:,} items, pictures of {SIDE} pixels, {result['parameters']:,} parameters; training on one "
+        f"processor core: {spent}. Reconstructions of the autoencoder alone: {result['reconstruction, dB']:.1f} dB. "
+        f"{a['users']} users, {a['seeds']} seeds of noise and of Textual Inversion; the network was trained once.",
+        "\n## Values that were asked for, read back\n",
+        table(result["read_back"]),
+        "\n## Both sides of taste\n",
+        "d_p: probability of the user's true favourites (colour, pattern); d_t: of the item's values (colour, pattern, "
+        "shape); z = 2/3 log d_p + 1/3 log d_t by user; lost: share of colours and patterns read as neither side's.\n",
+        table(result["rows"]),
+        "\n## d_p at equal d_t\n",
+        table(result["equal d_t"]),
+    ]
+    curves = [row for rows in result["curves"].values() for row in rows]
+    parts += ["\n## Over the weight of taste, of the item, and over guidance\n", table(curves)]
+    for name, best in result["optimum of w_p"].items():
+        ends = ", ".join(
+            f"{gain:.3f} [{low:.3f}, {high:.3f}] above w_p {weight} (p {p:.2g})"
+            for weight, (gain, low, high, p) in best["above the ends"].items()
+        )
+        parts.append(f"\nBest z of {name} at w_p {best['best']}: {ends}.")
+    return "\n".join(parts) + "\n"
+
+
+def plot(result: dict[str, Any], out: Path) -> None:
+    """z over the weight of preferences, and both sides of taste: an SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4))
+    rows = result["curves"]["PMG, keywords alone"]
+    x = np.arange(len(rows))
+    for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c")):
+        left.plot(x, [row[key] for row in rows], "o-", color=colour, label=key, markersize=4)
+    twin = left.twinx()
+    twin.plot(x, [row["z"] for row in rows], "s--", color="#555555", label="z", markersize=4)
+    twin.set_ylabel("z")
+    left.set_xticks(x, [row["weight"] for row in rows])
+    left.set_xlabel("w_p : 1, preference against item (PMG, keywords)")
+    left.legend(handles=[*left.lines, *twin.lines], frameon=False)
+    for name, colour in zip(
+        ("none", "Textual Inversion", "PMG, keywords alone", "PMG"), ("#999999", "#e0a53a", "#7fa87f", "#c8553d")
+    ):
+        some = result["curves"][name]
+        middle.plot([r["d_t"] for r in some], [r["d_p"] for r in some], "o-", color=colour, label=name, markersize=3)
+    middle.set_xlabel("d_t")
+    middle.set_ylabel("d_p")
+    middle.legend(frameon=False, fontsize=7)
+    for name, style in (("guidance of none", ":"), ("guidance of PMG, keywords alone", "-")):
+        some = result["curves"][name]
+        for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c"), ("lost", "#555555")):
+            right.plot(
+                [float(r["weight"]) for r in some],
+                [r[key] for r in some],
+                style,
+                color=colour,
+                label=key if style == "-" else None,
+            )
+    right.set_xlabel("guidance scale (dotted: no taste)")
+    right.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(out, metadata={"Date": None})
+    plt.close(figure)
+
+
+def run(args: argparse.Namespace) -> None:
+    work = WORK / "drawing" / f"shop-{args.items}-{args.epochs}"
+    shop, other = Shop.make(401, args.items, 1000), Shop.make(402, args.items, 50)
+    windows = cropped(other.pixels, other.categories)
+    reader, ceiling = Reader.kept(work / "reader", windows, other.values, args.reader_epochs, args.items // 6)
+    data, base, personal = shop.data(), work / "base", work / "personal"
+    model = LatentDiffusion(epochs=args.epochs, tokenizer_epochs=args.tokenizer_epochs, **SETTINGS)
+    seconds = trained(base, model, data)
+    seconds |= trained(personal, PMG(weights=str(base), epochs=args.pmg_epochs), data)
+    painter = Painter(read_picture_model(base), steps=args.steps)
+    real = shop.pixels[:400]
+    quality = peak_signal(reconstructed(painter.model.network, real), real)
+    back = read_back(painter, reader, shop, ceiling, work)
+    found = taste(shop, data, base, personal, reader, args)
+    result = {
+        "read_back": back,
+        "reconstruction, dB": quality,
+        "equal d_t": levels(found),
+        "rows": [rows_of(found[name], name, weight) for name, weight in ROWS],
+        "curves": {n: [rows_of(found[n], n, w) for w in weights_of(found[n])] for n in CURVES},
+        "optimum of w_p": {n: interior(found[n]) for n in ("PMG", "PMG, keywords alone")},
+        "scores": found,
+        "parameters": sum(one.numel() for one in painter.model.network.parameters()),
+        "cpu_seconds": seconds, "data": data.hash, "arguments": vars(args), "settings": SETTINGS,
+        "seeds": list(range(args.seeds)), "versions": versions(), "command": command_line(),
+    }  # fmt: skip
+    keep("drawing_shop", result, page(result))
+    plot(result, ROOT / "docs" / "pictures" / "drawing.svg")

@@ -1,0 +1,73 @@
+"""PAGE: all of its four components switched off, and each."""
+
+from _generator_points import Point, cases, column, example, no_false_fact, overlap, right_fact, shop, texts, written
+
+ALL = ("question", "history", "preference", "summarizer")
+SIZE = "target=answer;dim=64;epochs=4;batch_size=48;beam=2;target_length=22;body_length=40;history=6;snippet=1;lr=0.006"
+
+
+def judge(model, seed):
+    """Overlap with the right answer, what was asked, and the person in it."""
+    world, made = shop(seed), [one.text or "" for one in written(model, seed, "answer")]
+    pairs = list(zip(cases(seed), made))
+    cared = column([right_fact(world, case, world.cared(case), text) for case, text in pairs])
+    named = column([names_sibling(world, case, text) for case, text in pairs])
+    return {
+        **overlap(made, [world.texts(case)["answer"] or "" for case, _ in pairs]),
+        "asked": column([right_fact(world, case, case.asked, text) for case, text in pairs]),
+        "interest": cared,
+        "own item": named,
+        "persona": (cared + named) / 2,
+        "facts": column([bool(text) and no_false_fact(world, case, text) for case, text in pairs]),
+    }
+
+
+def names_sibling(world, case, text):
+    """Whether a text names the person's own thing of the same kind; or none, where there is none."""
+    found, after = world.sibling(case), text.lower().partition("like your ")[2]
+    return not after if found is None else after.startswith(world.names[found].lower())
+
+
+def without(*gone):
+    """Settings without some components."""
+    return f"page:{SIZE};components=[{','.join(one for one in ALL if one not in gone)}]"
+
+
+CLAIMS = {
+    "all four": (
+        ALL,
+        "With its four components answers are nearer to the right ones than by the pointer-generator alone",
+        "ROUGE-L",
+    ),
+    "question": (("question",), "Reading snippets in the light of the question, answers tell what was asked", "asked"),
+    "history": (
+        ("history",),
+        "Copying from the history, answers name the asker's own thing of the same kind",
+        "own item",
+    ),
+    "preference": (
+        ("preference",),
+        "By the asker's preferences, answers tell the fact that the asker cares for",
+        "interest",
+    ),
+    "summarizer": (
+        ("summarizer",),
+        "The gate over perspectives makes answers nearer to the right ones than their mean",
+        "ROUGE-L",
+    ),
+}
+"""Name of a point -> what is left out, the claim, and its metric."""
+MEASURED = ("ROUGE-L", "BLEU", "persona", "asked", "interest", "own item", "facts")
+POINTS = [
+    Point(
+        system="page",
+        name=name,
+        claim=claim,
+        data=texts,
+        arms={"whole": without(), "none of the four" if gone == ALL else f"no {name}": without(*gone)},
+        judge=judge,
+        metrics=(metric, *(one for one in MEASURED if one != metric)),
+        example=example("answer", "answer"),
+    )
+    for name, (gone, claim, metric) in CLAIMS.items()
+]
