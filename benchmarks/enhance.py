@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,13 +92,15 @@ def questions(liked: Mapping[int, Sequence[int]], films: int, n: int, seed: int)
 def unit(vectors: NDArray[np.floating]) -> Floats:
     """Rows of unit length."""
     values = np.asarray(vectors, np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    out: Floats = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return out
 
 
 def scores(vectors: Floats, asked: Question) -> Floats:
     """Cosines of candidates with the history."""
     history, candidates = asked
-    return vectors[candidates] @ vectors[history].mean(0)
+    out: Floats = vectors[candidates] @ vectors[history].mean(0)
+    return out
 
 
 def judged(orders: Sequence[NDArray[np.int64]]) -> dict[str, Floats]:
@@ -270,10 +273,10 @@ class Bench:
         chosen = {"action by rule": choose(None)}
         for name, examples in (("language model", False), ("language model with examples", True)):
             key = f"controller-{examples}-{seed}-{len(asked)}"
-            chosen[f"action by {name}"] = self.said(key, lambda examples=examples: choose(examples))
+            chosen[f"action by {name}"] = self.said(key, partial(choose, examples))
         chosen["the right action"] = [[one.name, one.column, one.value] for one in wanted]
         for name, actions in chosen.items():
-            made = [Action(*action) for action in actions]
+            made = [Action(*action) for action in actions]  # type: ignore[arg-type]
             out[name] = judged([table.apply(one, each) for table, one, each in zip(tables, made, plain)])
             if name != "the right action":
                 right = float(np.mean([a == b for a, b in zip(made, wanted)]))

@@ -1,5 +1,8 @@
 """UNMHG: pictures in the input against text alone; and the token that picks the picture against chance."""
 
+from functools import cache
+
+import numpy as np
 import polars as pl
 
 import palate
@@ -12,25 +15,29 @@ from _generator_points import (
     example,
     overlap,
     request,
-    shop,
-    texts,
+    wide,
+    wide_shop,
     written,
 )  # fmt: skip
 from palate.contracts import GenerationRequest
+from palate.core.cache import vectors_folder
 from palate.core.seeding import rng_for
+from palate.features.plan import find_encoder
+from palate.features.store import FeatureStore
 
 SIZE = (
-    "target=picture_headline;dim=64;layers=1;dropout=0;epochs=10;batch_size=48;beam=2;target_length=8;"
+    "target=picture_headline;words=300;dim=64;layers=1;epochs=6;batch_size=48;beam=2;target_length=8;"
     "body_length=40;lr=0.005"
 )
-FILMS = "dim=64;layers=1;epochs=8;batch_size=48;beam=1;target_length=8;body_length=60;lr=0.002"
+FILMS = "words=3000;dim=64;layers=1;epochs=4;batch_size=48;beam=1;target_length=8;body_length=50;lr=0.002"
 CHOICES = 4
 
 
 def judge(model, seed):
     """The colour that only the picture shows, in headlines."""
-    world, made = shop(seed), [one.text or "" for one in written(model, seed, "headline")]
-    pairs = list(zip(cases(seed), made))
+    world = wide_shop(seed)
+    made = [one.text or "" for one in written(model, seed, "headline", world)]
+    pairs = list(zip(cases(seed, world), made))
     return {
         "colour": column([colour_of(world, case.item) in text.lower().split() for case, text in pairs]),
         "name": column([world.names[case.item].lower() in text.lower() for case, text in pairs]),
@@ -53,9 +60,9 @@ def picked(model, requests):
 
 def things(seed):
     """Covers of the cases, each with four pictures to choose from."""
-    world, rng = shop(seed), rng_for(seed, "candidates")
+    world, rng = wide_shop(seed), rng_for(seed, "candidates")
     new = [f"i{row}" for row in range(len(world.known), world.n_items)]
-    asked = [request(world, case, "cover") for case in cases(seed)]
+    asked = [request(world, case, "cover") for case in cases(seed, world)]
     return [covered(one.item, one.history, among(one.item["item"], new, rng)) for one in asked]
 
 
@@ -66,27 +73,30 @@ def covered(item, history, candidates):
 
 def films(seed):
     """Films with poster and plot, title to be found; nobody watches: one user a film stands in. A fifth is held out."""
-    items = film_table()
+    items, posters = film_table()
     held = set(held_out(items, seed))
     log = [(f"u{at}", one) for at, one in enumerate(items["item"]) if one not in held]
-    columns = {"item": "id", "title": "text", "plot": "text", "poster": "image"}
     return palate.Dataset.from_frames(
-        items, pl.DataFrame(log, ["user", "item"], orient="row"), columns=columns, split="random:test=0.05,valid=0.05",
+        items,
+        pl.DataFrame(log, ["user", "item"], orient="row"),
+        columns={"item": "id", "title": "text", "plot": "text"},
+        features={"image": posters},
+        split="random:test=0.05,valid=0.05",
         name="films",
-    )  # fmt: skip
+    )
 
 
+@cache
 def film_table():
-    """Item, title, plot and poster of the films that have all of them."""
-    folder = real("movies")
-    rows = pl.read_ndjson(folder / "movies.jsonl", infer_schema_length=None)
-    posters = {file.stem: str(file) for file in (folder / "posters").glob("*.jpg")}
-    found = [
-        (str(row["movie_id"]), row["title"], row["Plot"], posters[str(row["movie_id"])])
-        for row in rows.iter_rows(named=True)
-        if str(row["movie_id"]) in posters and (row["Plot"] or "N/A") != "N/A" and row["title"]
-    ]
-    return pl.DataFrame(found, ["item", "title", "plot", "poster"], orient="row")
+    """Item, title and plot of the films that have a poster, too; and the vectors of the posters."""
+    data = palate.load(real("movies"))
+    store = FeatureStore(vectors_folder(real("movies")))
+    posters = store.encode(find_encoder("efficientnet_lite0", "image"), data.items.raw("image"))
+    told = data.items.frame["Plot"].is_not_null().to_numpy() & data.items.frame["title"].is_not_null().to_numpy()
+    rows = np.flatnonzero(told & posters.present)
+    names = data.items.ids.ids.cast(pl.String)
+    table = pl.DataFrame({"item": names, "title": data.items.frame["title"], "plot": data.items.frame["Plot"]})
+    return table[rows.tolist()], posters.take(rows)
 
 
 def held_out(items, seed):
@@ -96,7 +106,7 @@ def held_out(items, seed):
 
 def film_covers(seed):
     """Covers of held-out films, each with four held-out posters to choose from."""
-    items, rng = film_table(), rng_for(seed, "candidates")
+    (items, _), rng = film_table(), rng_for(seed, "candidates")
     held = held_out(items, seed)
     rows = {row["item"]: row for row in items.iter_rows(named=True)}
     asked = rng.choice(held, 200, replace=False)
@@ -131,17 +141,17 @@ POINTS = [
         system="unmhg",
         name="pictures",
         claim="With pictures, headlines tell what the pictures alone show",
-        data=texts,
+        data=wide,
         arms={"whole": f"unmhg:{SIZE};pictures=1", "text alone": f"unmhg:{SIZE};pictures=0"},
         judge=judge,
         metrics=("colour", "name", "ROUGE-L"),
-        example=example("headline", "picture_headline"),
+        example=example("headline", "picture_headline", wide_shop),
     ),
     Point(
         system="unmhg",
         name="index",
         claim="The index token picks the item's own picture among four, of items that nobody took",
-        data=texts,
+        data=wide,
         arms={"whole": f"unmhg:{SIZE}", "by chance": ""},
         judge=lambda model, seed: picked(model, things(seed)),
         chance=by_chance(things),

@@ -13,6 +13,7 @@ import palate
 from palate.contracts import Completion, Evidence, GenerationRequest, generators
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from palate.data.dataset import Dataset
+from palate.models.generate.shared.lamp_backend import best
 from palate.models.generate.shared.lamp_data import TASKS, LampSample, read_questions
 from palate.models.generate.shared.lamp_fusion import FusedPassages
 from palate.models.generate.shared.lamp_reader import FusionReader, PassageBatch, Passages
@@ -76,7 +77,7 @@ def test_a_run_says_the_same(fitted, tmp_path):
 
 
 def test_a_wrong_kind_and_a_reader_that_is_not_there_are_named(fitted):
-    with pytest.raises(UnsupportedError, match="LaMP_3 is of kind 'answer'"):
+    with pytest.raises(UnsupportedError, match="it generates answer"):
         fitted.generate([GenerationRequest("headline", rows()[0])])
     with pytest.raises(NotFittedError, match="backend=NAME"):
         LAMP(task="LaMP_3").generate([asked("5")])
@@ -128,6 +129,15 @@ def test_choices_are_scored_as_their_words_are():
         log_probs = net.network.shifted(target, net.encode(batch))[0]
         expected = sum(float(log_probs[i, w].detach()) for i, w in enumerate(words))
         assert float(scores[0, at]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_of_scores_the_median_is_said_and_of_tags_the_likeliest():
+    scores = np.log([0.3, 0.2, 0.1, 0.05, 0.35])
+    assert best(scores, TASKS["LaMP_3"]) == "2", "the likeliest is 5"
+    assert best(np.log([0.1, 0.1, 0.5, 0.2, 0.1]) + 700, TASKS["LaMP_3"]) == "3"
+    tags = np.full(15, -3.0)
+    tags[4] = -1.0
+    assert best(tags, TASKS["LaMP_2"]) == "twist ending"
 
 
 def test_retrievers_and_numbers_of_documents_vary_in_training():

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from palate.contracts import Prompt
 from palate.core.errors import ConfigError
-from palate.generation.flows.item_values import attributes, listed, title_of
+from palate.generation.decoding.commands import without_commands
+from palate.generation.flows.item_values import attributes, listed, title_column, title_of
 
+UNTITLED = "untitled"
+"""Stands for a title that is nothing but a command."""
 RECENT = 10
 """Items of the history that are shown, the latest."""
 
@@ -79,9 +82,9 @@ class LikelihoodReranker:
             task = "Say whether this user will like the item. Answer yes or no."
             asked = [Prompt(task, {"user liked": past, "item": shown(item)}) for item in items]
             # one by one, so that what is before the answer is read once, and the history once for all
-            logs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
-            return np.array([yes - no for yes, no in logs])
-        titles = [title_of(item) for item in items]
+            pairs = [self.backend.log_likelihood([one, one], ["yes", "no"]) for one in asked]
+            return np.array([yes - no for yes, no in pairs])
+        titles = [_title(item) for item in items]
         task = "Name the item of the list that the user will like next."
         listing = "; ".join(shown(item) for item in items)
         after, before = (Prompt(task, {"user liked": said, "list": listing}) for said in (past, "nothing yet"))
@@ -125,13 +128,21 @@ def mixed_order(said: NDArray[np.floating], own: NDArray[np.floating], weight: f
 
 
 def shown(item: Mapping[str, Any]) -> str:
-    """An item as it is shown to a language model: its title and values.
+    """An item as it is shown to a language model: its title and values, each up to its first command.
+
+    What one item says is cut here, before it stands in one text with others.
 
     Args:
         item: id and columns.
     """
-    values = [value for found in attributes(item).values() for value in found][:6]
-    return f"{title_of(item)} ({listed(values)})" if values else title_of(item)
+    values = [value for found in attributes(item).values() for value in found if value == without_commands(value)][:6]
+    return f"{_title(item)} ({listed(values)})" if values else _title(item)
+
+
+def _title(item: Mapping[str, Any]) -> str:
+    column = title_column(item)
+    title = title_of(item) if column is None else without_commands(str(item[column]))
+    return " ".join(without_commands(title).split()) or UNTITLED
 
 
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:

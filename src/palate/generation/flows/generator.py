@@ -11,6 +11,7 @@ from pydantic import Field
 from palate.contracts import Constraint, GenerationRequest, Generator, Prompt, Sampling, TextBackend
 from palate.core.config import ModelConfig
 from palate.core.errors import UnsupportedError
+from palate.generation.decoding.commands import is_obedient
 from palate.generation.flows.fact_check import FactCheck
 from palate.generation.registries import text_backend
 
@@ -93,7 +94,8 @@ class FlowGenerator(Generator):
             seed: of the draws.
 
         Returns:
-            One a prompt, on one line; None without a language model, and where it cannot keep the constraint.
+            One a prompt, on one line; None without a language model, where it cannot keep the constraint, and where
+            the answer follows a text of the data.
         """
         backend = self.backend
         if backend is None or not prompts:
@@ -107,7 +109,8 @@ class FlowGenerator(Generator):
         for batch, constraint in batches:
             try:
                 answers = backend.complete(batch, replace(sampling, constraint=constraint), seed=seed)
-                out += [" ".join(answer.text.split()) or None for answer in answers]
+                texts = [" ".join(answer.text.split()) for answer in answers]
+                out += [text if text and not is_obedient(one, text) else None for one, text in zip(batch, texts)]
             except UnsupportedError:
                 out += [None] * len(batch)
         return out

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from palate.generation.decoding.commands import without_commands
 from palate.generation.evidence import MAX_TEXT, MAX_TITLE, said
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
@@ -73,7 +74,7 @@ def is_id(column: str) -> bool:
 
 
 def values_of(value: Any) -> tuple[str, ...]:
-    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part.
+    """Values of one cell that can be named: of lists each, of ``a, b`` and ``a|b`` each part up to a command.
 
     Args:
         value: of a cell.
@@ -86,7 +87,7 @@ def values_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         parts: Iterable[Any] = value.values()
     elif isinstance(value, str):
-        parts = _SEPARATOR.split(value)
+        parts = _SEPARATOR.split(without_commands(value))
     elif isinstance(value, Iterable):
         parts = value
     else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.contracts import Evidence, GenerationRequest
+from palate.generation.decoding.commands import without_commands
 from palate.generation.flows.item_values import (
     attributes,
     is_id,
@@ -60,8 +61,8 @@ def split_sentences(text: str) -> list[str]:
 def candidates(request: GenerationRequest) -> list[Sentence]:
     """Sentences of comments, retrieved documents and long columns of the item that may be shown.
 
-    Left out are sentences of fewer than 4 or more than 30 words, repetitions, and whatever is private: also the names
-    of those who commented, unless the item itself has them.
+    Left out are commands to a language model with what follows them, sentences of fewer than 4 or more than 30 words,
+    repetitions, and whatever is private: also the names of those who commented, unless the item itself has them.
 
     Args:
         request: comments are ``options["comments"]``: texts, or mappings with ``text``, ``id`` and ``author``.
@@ -70,7 +71,7 @@ def candidates(request: GenerationRequest) -> list[Sentence]:
     names = [name for name in names if true_of(request.item, name) is None]
     out: dict[str, Sentence] = {}
     for place in found:
-        for text in split_sentences(str(place.value)):
+        for text in split_sentences(without_commands(str(place.value))):
             if FEWEST <= len(text.split()) <= MOST and not is_private(text, names):
                 made = Evidence(place.source, place.id, place.column, text)
                 out.setdefault(text.casefold(), Sentence(text, made))

@@ -9,6 +9,7 @@ from typing import Any
 
 from palate.contracts import GenerationRequest, Prompt
 from palate.contracts.generator import TextKind
+from palate.generation.decoding.commands import is_obedient
 from palate.generation.evidence import title_of
 from palate.generation.facts.sheet import title_variants
 from palate.generation.facts.words import key_of, sentences
@@ -55,12 +56,14 @@ def cut(text: str, words: int) -> str | None:
 
 
 def repeats(text: str, prompt: Prompt) -> bool:
-    """Whether an answer repeats its instruction, its data's marks or the answer of an example.
+    """Whether an answer repeats its instruction, its data's marks, the answer of an example or a command in the data.
 
     Args:
         text: the answer.
         prompt: what was asked.
     """
+    if is_obedient(prompt, text):
+        return True
     words, asked = key_of(text), f" {' '.join(key_of(prompt.instruction))} "
     if _MARK.search(text) or any(
         f" {' '.join(words[at : at + ECHO])} " in asked for at in range(len(words) - ECHO + 1)

@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import Field
 
 from palate.contracts import Constraint, Evidence, Generated, GenerationRequest, Prompt, generators
+from palate.generation.decoding.commands import without_commands
 from palate.generation.flows.generator import FlowConfig, FlowGenerator
 from palate.generation.flows.item_values import attributes, contains, listed, numbers, title_of, true_of, words
 from palate.generation.flows.session import CoCreationSession, Condition
@@ -158,5 +159,5 @@ class HeadlineWriter:
 
 
 def _texts(item: Mapping[str, Any]) -> dict[str, str]:
-    """Columns of an item that can be read."""
-    return {key: str(value) for key, value in item.items() if isinstance(value, str | int | float)}
+    """Columns of an item that can be read, each up to its first command to a language model."""
+    return {key: without_commands(str(value)) for key, value in item.items() if isinstance(value, str | int | float)}

@@ -112,7 +112,7 @@ class Examples:
         # words of other texts become unknown where no text that can be copied has them
         order = [*self.copied, *(name for name in TEXTS if name not in self.copied)]
         copied, target, beyond = localize(
-            [tensors[name] for name in self.copied], torch.from_numpy(self.target[rows]), self.vocabulary
+            [tensors[name] for name in self.copied], torch.from_numpy(_trim(self.target[rows])), self.vocabulary
         )
         others = [tensors[name].masked_fill(tensors[name] >= self.vocabulary, UNKNOWN) for name in order[len(copied) :]]
         values = dict(zip(order, [*copied, *others])) | {"target": target}

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from palate.contracts import Constraint, Sampling, ScoringBackend, TextBackend
 from palate.core.errors import UnsupportedError
 from palate.generation.backends.local_model import LocalModel
+from palate.generation.decoding.commands import is_obedient
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_fusion import FusedPassages
 from palate.models.generate.shared.lamp_prompts import build_prompt
@@ -46,7 +48,9 @@ def backend_answers(
         return [best(backend.log_likelihood([one] * len(task.answers), task.answers), task) for one in prompts]
     if task.answers:
         sampling = replace(sampling, constraint=Constraint(choices=task.answers))
-    return [answer.text for answer in backend.complete(prompts, sampling, seed=seed)]
+    texts = [answer.text for answer in backend.complete(prompts, sampling, seed=seed)]
+    # what follows a text of the data is no answer
+    return [text if task.answers or not is_obedient(one, text) else None for one, text in zip(prompts, texts)]
 
 
 def fused_answers(
@@ -86,11 +90,15 @@ def fused_answers(
     return out
 
 
-def best(scores: Sequence[float], task: LampTask) -> str:
-    """The likeliest answer.
+def best(scores: ArrayLike, task: LampTask) -> str:
+    """The likeliest answer; of scores the median, which has the least expected absolute error.
 
     Args:
         scores: log-likelihood of each of the task's answers.
         task: the task.
     """
-    return task.answers[int(np.argmax(scores))]
+    logs = np.asarray(scores, np.float64)
+    if task.answer != "number":
+        return task.answers[int(logs.argmax())]
+    shares = np.exp(logs - logs.max()).cumsum()
+    return task.answers[int(np.searchsorted(shares, shares[-1] / 2))]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from palate.contracts import Prompt
 from palate.core.errors import DataError
+from palate.generation.decoding.commands import without_commands
 from palate.generation.prompting.budget import Count, fit_documents, truncate
 from palate.generation.prompting.examples import ExampleSelector
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
@@ -92,6 +93,8 @@ def write_document(document: Mapping[str, str], task: LampTask, tokens: int, cou
         tokens: at most, where the form itself fits.
         count: tokens of a text.
     """
+    # documents stand in one text, and a command in one must not cut off the others
+    document = {key: without_commands(value) for key, value in document.items()}
     form, field = FORMS[task.name], _CUT.get(task.name, "text")
     frame = form.format(**{**document, field: ""})
     return form.format(**{**document, field: truncate(document[field], max(tokens - count(frame), 0), count)})

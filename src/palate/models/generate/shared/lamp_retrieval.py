@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from palate.core.content import Features
-from palate.core.encoder import Encoder
 from palate.generation.prompting.examples import DenseSelector, ExampleSelector, selectors
 from palate.generation.scoring.semantic import text_encoder
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_prompts import query_text, retrieve
 
 Retriever = Literal["random", "recency", "bm25", "dense"]
+
+
+class TextEncoder(Protocol):
+    """What makes vectors of texts."""
+
+    def encode(self, texts: list[str]) -> Features:
+        """Vectors of texts, pooled.
+
+        Args:
+            texts: any.
+        """
+        ...
 
 
 class StoredVectors:
@@ -24,7 +35,7 @@ class StoredVectors:
         encoder: of texts, pooled; MiniLM by default, loaded when first asked.
     """
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
+    def __init__(self, encoder: TextEncoder | None = None) -> None:
         self._encoder, self._rows = encoder, dict[str, np.ndarray]()
 
     def encode(self, texts: Sequence[str]) -> Features:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from palate.core.seeding import rng_for
+from palate.models.generate.shared.lamp_backend import best
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_prompts import query_text, write_document
 from palate.models.generate.shared.lamp_reader import FusionReader, Passages
@@ -143,7 +144,7 @@ class ReaderAnswers:
             batch = rows.collate(np.arange(end - start), rng_for(0)).to(next(self.reader.parameters()).device)
             if self.reading.task.answers:
                 likely = self.reader.choose(batch, self.reading.choices(lexicon).to(batch.query.device))
-                yield from (self.reading.task.answers[at] for at in likely.argmax(1).tolist())
+                yield from (best(row, self.reading.task) for row in likely.cpu().numpy())
                 continue
             encoded = self.reader.encode(batch).repeat(self.beam)
             limits = torch.full((end - start,), self.reading.target - 1, device=batch.query.device)
