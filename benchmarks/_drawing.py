@@ -82,8 +82,10 @@ class Reader:
             order = torch.randperm(cut)
             for start in range(0, cut // 64 * 64, 64):
                 rows = order[start : start + 64]
-                # moved by up to two pixels, so that places are not learnt by heart
+                # moved, turned and mirrored, so that places and angles are not learnt by heart
                 moved = torch.roll(from_bytes(shown[rows]), tuple(rng.integers(-2, 3, 2)), (2, 3))
+                moved = torch.rot90(moved, int(rng.integers(4)), (2, 3))
+                moved = moved.flip(3) if rng.random() < 0.5 else moved
                 parts = network(moved).split(widths, 1)
                 loss = sum(F.cross_entropy(part, targets[rows, at]) for at, part in enumerate(parts))
                 optimizer.zero_grad()
@@ -145,11 +147,12 @@ def peak_signal(made: Bytes, real: Bytes) -> float:
 
 
 def sheet(file: Path, rows: Sequence[Bytes], scale: int = 3) -> None:
-    """Pictures uint8 [n, 3, side, side] in rows, enlarged."""
+    """Pictures uint8 [n, 3, side, side] in rows, enlarged; JPEG or PNG by the name."""
     tall = [np.concatenate(list(row.transpose(0, 2, 3, 1)), 1) for row in rows]
     image = Image.fromarray(np.concatenate(tall, 0))
     file.parent.mkdir(parents=True, exist_ok=True)
-    image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC).save(file)
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
+    image.save(file, **({"quality": 85, "optimize": True} if file.suffix == ".jpg" else {}))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

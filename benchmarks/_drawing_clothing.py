@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import palate
-from _common import WORK, keep
+from _common import ROOT, WORK, keep
 from _drawing import Bytes, Reals, once, peak_signal, png, reconstructed, sheet, table, trained
 from _garments import Garments
 from palate.contracts import PicturePrompt
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
         painter.pixels([PicturePrompt([(f"kind={kind}", 1.0)], guidance=args.guidance) for kind in values], seed=at)
         for at in range(6)
     ]
-    sheet(work / "kinds.png", shown, 2)
+    sheet(ROOT / "docs" / "pictures" / "drawing_garments.jpg", shown, 2)
     sheet(work / "reconstructed.png", [pixels[:20], back[:20]])
     result = {
         "rows": rows, "scores": scores, "reconstruction, dB": peak_signal(back, pixels), "test photos": len(test),

@@ -35,10 +35,12 @@ from palate.models.generate.textual_inversion import TextualInversion
 from palate.training.saving import versions
 
 SIDE = 32
-HISTORY, COMPARED = 12, 5
+HISTORY, COMPARED = 8, 4
 """Liked films that a request has at most, and the newest of them that distances are measured to."""
 LEAST = 5
 HELD_OUT = 0.2
+CHOOSE = "image_stats"
+"""Space in which PMG chooses among its pictures: not the one that they are measured in."""
 SETTINGS: dict[str, Any] = {"channels": 32, "depth": 4, "words": 0}
 SCORES = (
     "distance to target", "distance to history", "SSIM to target", "SSIM to history", "words", "d_p", "d_t", "z",
@@ -161,10 +163,9 @@ def run(args: argparse.Namespace) -> None:
         systems = {
             "none": LatentDiffusion(weights=str(base)),
             "Textual Inversion": TextualInversion(weights=str(base), **settings),
-            "PMG, keywords alone": PMG(weights=str(personal), soft=False),
-            "PMG": PMG(weights=str(personal)),
-            "ours, one draw": PMG(weights=str(personal), **{**PMG.presets["tuned"], "draws": 1}),
-            "ours (pmg@tuned)": PMG(weights=str(personal), **PMG.presets["tuned"]),
+            "PMG": PMG(weights=str(personal), space=CHOOSE),
+            "ours, one draw": PMG(weights=str(personal), space=CHOOSE, **{**PMG.presets["tuned"], "draws": 1}),
+            "ours (pmg@tuned)": PMG(weights=str(personal), space=CHOOSE, **PMG.presets["tuned"]),
         }
         made = {
             "another film's poster": [

@@ -26,10 +26,12 @@ from palate.generation.drawing.prompts import weighted
 from palate.generation.drawing.selection import best_by_z
 from palate.generation.drawing.weights import read_picture_model
 from palate.generation.scoring.picture_space import PictureSpace, copy_nearest
-from palate.metrics.bootstrap import compare_all, mean_interval
+from palate.metrics.bootstrap import PairedResult, compare_all, mean_interval
 from palate.models.generate.latent_diffusion import LatentDiffusion
 from palate.models.generate.pmg import PMG
 from palate.models.generate.textual_inversion import TextualInversion
+from palate.simulation.pictures import REGIONS
+from palate.simulation.shop import SHOP
 from palate.simulation.world import World
 from palate.training.saving import versions
 
@@ -38,23 +40,27 @@ SHOWN = ("colour", "pattern", "shape")
 LIKED = ("colour", "pattern")
 """Those of them that tastes act on: the importance of shape is a fifth of theirs."""
 SIDE = 32
-RATIOS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-TOKEN_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
+TOKEN_WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
+KEYWORDS = 2
 ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)
 ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
 SCALES = (1.0, 2.0, 3.0, 5.0, 8.0, 14.0)
-LEVELS = (0.9, 0.75, 0.6)
+LEVELS = (0.95, 0.9, 0.85, 0.8)
 """Shares of the plain picture's d_t at which d_p is compared."""
+WINDOW = 20
+"""Side of the square that is read, in pixels: where the objects of the item's category stand."""
 GROUP = 16
 """Users who share a noise, the same for every system."""
 ALPHA = 2 / 3
+HARD = "PMG, keywords alone"
 ROWS = (
     ("the item's own picture", "1"), ("copy nearest history", "1"), ("none", "1"), ("Textual Inversion", "1"),
-    ("PMG, keywords alone", "1"), ("PMG", "1"), ("PMG", "best"), ("true favourites as keywords", "1"),
+    ("PMG", "0.5"), (HARD, "0.5"), (HARD, "best"), ("true favourites as keywords", "1"),
 )  # fmt: skip
 CURVES = (
     "none", "Textual Inversion", "PMG, keywords alone", "PMG", "true favourites as keywords", "guidance of none",
-    "guidance of PMG",
+    "guidance of PMG, keywords alone",
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {"channels": 32, "depth": 4}
 
@@ -90,6 +96,11 @@ class Shop:
     def pixels(self) -> Bytes:
         return np.stack([read_pixels(one, SIDE) for one in self.pictures])
 
+    @property
+    def categories(self) -> list[str]:
+        """Of every item."""
+        return self.world.items.table(self.world.config)["category"].to_list()
+
     def data(self) -> Dataset:
         """The catalogue with the kind of each item and what its picture shows, and what people took."""
         table = self.world.items.table(self.world.config).select("item_id", "category", "subcategory")
@@ -103,7 +114,10 @@ class Shop:
         return palate.Dataset.from_frames(items, log, columns=columns, split="leave_one_out", name="shop")
 
     def requests(self, data: Dataset, n: int) -> tuple[list[GenerationRequest], dict[str, list[str]]]:
-        """Items for users who did not take them but took three or more of the category, and what these truly like."""
+        """Items for users who did not take them but took eight or more of the category, and what these truly like.
+
+        Of the history, requests give what its pictures show; all of it is of the item's own category.
+        """
         view, frame, rng = data.select_view(), data.items.frame, rng_for(0, "requests")
         schema, truth = self.world.truth.schema, self.world.truth
         names, category = data.users.ids.ids.to_list(), frame["category"].to_numpy()
@@ -115,11 +129,12 @@ class Shop:
             taken, who = view.history[int(user)], rows_of[str(names[user])]
             slot = int(rng.integers((interest[who] >= 0).sum()))
             wanted = schema.categories[interest[who, slot]].name
-            rows = [int(row) for row in taken if category[row] == wanted][-12:]
-            if len(rows) < 3:
+            rows = [int(row) for row in taken if category[row] == wanted][-20:]
+            if len(rows) < 8:
                 continue
             item = int(rng.choice(np.setdiff1d(np.flatnonzero(category == wanted), taken)))
-            records = [{k: v for k, v in frame.row(r, named=True).items() if k != "picture"} for r in (*rows, item)]
+            records = [frame.select("item_id", *SHOWN).row(r, named=True) for r in rows]
+            records.append(frame.drop("picture").row(item, named=True))
             images = {str(one["item_id"]): self.pictures[r] for one, r in zip(records, (*rows, item))}
             asked.append(
                 GenerationRequest("product_picture", records[-1], records[:-1], images=images, size=(SIDE, SIDE))
@@ -131,6 +146,16 @@ class Shop:
             if len(asked) == n:
                 return asked, liked
         raise SystemExit(f"{len(asked)} users, {n} were asked for")
+
+
+def cropped(pixels: Bytes, categories: list[str]) -> Bytes:
+    """The square in which objects of each picture's category stand, uint8 [n, 3, WINDOW, WINDOW]."""
+    out, names = [], [category.name for category in SHOP.categories]
+    for one, category in zip(pixels, categories, strict=True):
+        centre = REGIONS[names.index(category) % len(REGIONS)]
+        left, top = (int(np.clip(round((c + 1) * SIDE / 2) - WINDOW // 2, 0, SIDE - WINDOW)) for c in centre)
+        out.append(one[:, top : top + WINDOW, left : left + WINDOW])
+    return np.stack(out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +175,7 @@ class Judge:
     def scores(self, pixels: Bytes) -> dict[str, list[float]]:
         """d_p, d_t, z and lost by user; lost is the share of liked columns that read as neither side's value."""
         own = {c: [str(one.item[c]) for one in self.asked] for c in SHOWN}
+        pixels = cropped(pixels, [str(one.item["category"]) for one in self.asked])
         d_p, d_t = self.reader.chances(pixels, self.liked).mean(1), self.reader.chances(pixels, own).mean(1)
         z = ALPHA * np.log(np.maximum(d_p, 1e-6)) + (1 - ALPHA) * np.log(np.maximum(d_t, 1e-6))
         found, lost = self.reader.read(pixels), []
@@ -164,33 +190,36 @@ class Judge:
 
 
 def read_back(painter: Painter, reader: Reader, shop: Shop, ceiling: dict[str, float], folder: Path) -> list[dict]:
-    """Share of pictures in which a value that was asked for is read: alone, and with all values of an item."""
-    real = shop.pixels[:400]
-    free = painter.pixels([PicturePrompt(guidance=1.0)], seed=0)
-    free = np.concatenate([free, *(painter.pixels([PicturePrompt(guidance=1.0)], seed=s) for s in range(1, 48))])
-    whole = [
-        PicturePrompt([(f"{c}={shop.values[c][row]}", 1.0) for c in SHOWN] + kind, guidance=3.0)
-        for row, kind in enumerate(kinds_of(shop)[:96])
-    ]
-    drawn = np.concatenate([painter.pixels(whole[at : at + 32], seed=at) for at in range(0, 96, 32)])
-    back, chance, rows = reader.read(reconstructed(painter.model.network, real)), reader.read(free), []
-    sheet(folder / "items.png", [x for at in range(0, 64, 16) for x in (real[at : at + 16], drawn[at : at + 16])])
-    sheet(folder / "reconstructed.png", [real[:16], reconstructed(painter.model.network, real[:16])])
+    """Share of pictures in which a value that was asked for is read: beside the category, and with all other values."""
+    real, categories, network = shop.pixels[:400], shop.categories, painter.model.network
+    names = sorted(set(categories))
+
+    def read(words: list[list[tuple[str, float]]], kinds: list[str], seed: int) -> tuple[Bytes, dict[str, Reals]]:
+        prompts = [PicturePrompt([(f"category={kind}", 1.0), *some], guidance=3.0) for kind, some in zip(kinds, words)]
+        made = drawn(painter, prompts, seed)
+        return made, reader.read(cropped(made, kinds))
+
+    kinds = kinds_of(shop)[:96]
+    whole = [[(f"{c}={shop.values[c][row]}", 1.0) for c in SHOWN] + kinds[row][1:] for row in range(96)]
+    pictures, all_values = read(whole, categories[:96], 0)
+    passed = reconstructed(network, real)
+    back, chance = reader.read(cropped(passed, categories[:400])), read([[]] * 48, names * 8, 1)[1]
+    sheet(folder / "items.png", [x for at in range(0, 64, 16) for x in (real[at : at + 16], pictures[at : at + 16])])
+    sheet(folder / "reconstructed.png", [real[:16], passed[:16]])
+    rows = []
     for column in SHOWN:
-        values, right = reader.values[column], []
-        for seed in range(6):
-            prompts = [PicturePrompt([(f"{column}={value}", 1.0)], guidance=3.0) for value in values]
-            right.append(reader.read(painter.pixels(prompts, seed=seed))[column].argmax(1) == np.arange(len(values)))
+        values = reader.values[column]
+        pairs = [(value, kind) for value in values for kind in names]
+        found = read([[(f"{column}={value}", 1.0)] for value, _ in pairs], [kind for _, kind in pairs], 2)[1][column]
+        asked = np.array([values.index(value) for value, _ in pairs])
         truth = np.array([values.index(v) for v in shop.values[column]])
         rows.append({
             "attribute": column,
-            "asked for alone": float(np.mean(right)),
-            "asked for with the item's other values": float(
-                (reader.read(drawn)[column].argmax(1) == truth[:96]).mean()
-            ),
+            "asked for beside the category": float((found.argmax(1) == asked).mean()),
+            "asked for with the item's other values": float((all_values[column].argmax(1) == truth[:96]).mean()),
             "through the autoencoder alone": float((back[column].argmax(1) == truth[:400]).mean()),
             "real pictures": ceiling[column],
-            "unconditional, commonest value": float(np.bincount(chance[column].argmax(1)).max() / len(free)),
+            "not asked for, commonest value": float(np.bincount(chance[column].argmax(1)).max() / 48),
             "chance": 1 / len(values),
         })  # fmt: skip
     return rows
@@ -216,8 +245,8 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
     asked, liked = shop.requests(data, args.users)
     judge, work, space = Judge(reader, asked, liked), base.parent, PictureSpace("image_stats")
     painter = Painter(read_picture_model(base), steps=args.steps)
-    pmg = PMG(weights=str(personal), ratios=RATIOS)
-    hard = PMG(weights=str(personal), ratios=RATIOS, soft=False)
+    pmg = PMG(weights=str(personal), ratios=RATIOS, keywords=KEYWORDS)
+    hard = PMG(weights=str(personal), ratios=RATIOS, keywords=KEYWORDS, soft=False)
     inversion = TextualInversion(
         weights=str(base), inversion_steps=args.inversion_steps, inversion_batch=args.inversion_batch
     )
@@ -244,7 +273,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
     def scaled(prompts: list[PicturePrompt], seed: int) -> dict[str, Any]:
         return measure({s: [replace(one, guidance=s) for one in prompts] for s in SCALES}, seed)
 
-    one = [some[RATIOS.index(1.0)] for some in pmg.candidates(asked)]
+    one = [some[RATIOS.index(0.5)] for some in hard.candidates(asked)]
     jobs: dict[str, Callable[[int], dict[str, Any]]] = {
         "none": lambda seed: measure(
             {w: [replace(p, words=weighted(p.words, w)) for p in plain] for w in ITEM_WEIGHTS}, seed
@@ -257,7 +286,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
              for r in ORACLE_RATIOS}, seed
         ),
         "guidance of none": lambda seed: scaled(plain, seed),
-        "guidance of PMG": lambda seed: scaled(one, seed),
+        "guidance of PMG, keywords alone": lambda seed: scaled(one, seed),
     }  # fmt: skip
     copies = [copied(space, one) for one in asked]
     found: dict[str, list[dict[str, Any]]] = {
@@ -268,7 +297,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
         for name, job in jobs.items():
             file = work / "scores" / f"{name.replace(' ', '_')}-{seed}-{args.users}.json"
             found.setdefault(name, []).append(once(file, lambda job=job, seed=seed: job(seed)))
-    gallery(painter, pmg, plain, asked, copies, work)
+    gallery(painter, hard, plain, asked, ROOT / "docs" / "pictures" / "drawing_shop.jpg")
     return found
 
 
@@ -292,19 +321,16 @@ def chosen(space: PictureSpace, asked: list[GenerationRequest], by_ratio: list[B
     return np.stack(kept)
 
 
-def gallery(
-    painter: Painter, pmg: PMG, plain: list[PicturePrompt], asked: list[GenerationRequest], copies: list[bytes],
-    folder: Path,
-) -> None:  # fmt: skip
-    """Rows: pictures of three of the history, the item's own, drawn plainly, drawn by PMG with rising ratios."""
-    users = range(min(10, len(asked)))
-    history = [[one.images[str(r["item_id"])] for r in one.history[-3:]] for one in asked]
+def gallery(painter: Painter, pmg: PMG, plain: list[PicturePrompt], asked: list[GenerationRequest], file: Path) -> None:
+    """Rows: three pictures of the history, the item's own, drawn for the item alone, by PMG with rising weights."""
+    users, shown = range(12), (0.5, 1.0, 2.0)
+    history = [[one.images[str(r["item_id"])] for r in one.history[-3:]] for one in asked[:12]]
     rows = [np.stack([read_pixels(history[u][k], SIDE) for u in users]) for k in range(3)]
     rows.append(np.stack([read_pixels(own(asked[u]), SIDE) for u in users]))
     rows.append(drawn(painter, [plain[u] for u in users], 0))
     some = pmg.candidates([asked[u] for u in users])
-    rows += [drawn(painter, [one[RATIOS.index(r)] for one in some], 0) for r in (0.25, 0.5, 1.0, 2.0)]
-    sheet(folder / "gallery.png", rows)
+    rows += [drawn(painter, [one[RATIOS.index(r)] for one in some], 0) for r in shown]
+    sheet(file, rows, 2)
 
 
 def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
@@ -324,26 +350,24 @@ def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
 
 
 def levels(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """d_p of the systems at equal d_t, with intervals of what PMG has more."""
-    top = float(np.mean([one["1"]["d_t"] for one in found["none"]]))
+    """d_p of the systems at equal d_t, with intervals of what PMG by keywords has more."""
+    top, names = float(np.mean([one["1"]["d_t"] for one in found["none"]])), ("none", "Textual Inversion", "PMG", HARD)
     rows = []
     for share in LEVELS:
-        values = {
-            n: at_level(found[n], share * top) for n in ("none", "Textual Inversion", "PMG, keywords alone", "PMG")
-        }
+        values = {n: v for n in names if (v := at_level(found[n], share * top)) is not None}
         row: dict[str, Any] = {"d_t": share * top}
-        row |= {f"d_p of {n}": float(v.mean()) if v is not None else None for n, v in values.items()}
-        ours = values.pop("PMG")
-        others = {n: v for n, v in values.items() if v is not None}
-        if ours is not None and others:
-            for name, test in compare_all(ours, others).items():
-                low, high = -test.high, -test.low
-                row[f"PMG above {name}"] = f"{-test.difference:+.3f} [{low:+.3f}, {high:+.3f}], p {test.p_adjusted:.2g}"
-            if "none" in others and "Textual Inversion" in others:
-                test = compare_all(others["none"], {"ti": others["Textual Inversion"]})["ti"]
-                row["Textual Inversion above none"] = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}]"
+        row |= {f"d_p of {n}": float(values[n].mean()) if n in values else None for n in names}
+        others = {n: v for n, v in values.items() if n != HARD}
+        tests = compare_all(values[HARD], others) if HARD in values and others else {}
+        for name in names[:-1]:
+            row[f"{HARD}, above {name}"] = shown(tests[name]) if name in tests else None
         rows.append(row)
     return rows
+
+
+def shown(test: PairedResult) -> str:
+    """What the baseline of a test has more, its interval and Holm's p."""
+    return f"{-test.difference:+.3f} [{-test.high:+.3f}, {-test.low:+.3f}], p {test.p_adjusted:.2g}"
 
 
 def rows_of(system: list[dict[str, Any]], name: str, weight: str) -> dict[str, Any]:
@@ -409,7 +433,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
 
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4))
-    rows = result["curves"]["PMG"]
+    rows = result["curves"]["PMG, keywords alone"]
     x = np.arange(len(rows))
     for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c")):
         left.plot(x, [row[key] for row in rows], "o-", color=colour, label=key, markersize=4)
@@ -417,7 +441,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
     twin.plot(x, [row["z"] for row in rows], "s--", color="#555555", label="z", markersize=4)
     twin.set_ylabel("z")
     left.set_xticks(x, [row["weight"] for row in rows])
-    left.set_xlabel("w_p : 1, preference against item (PMG)")
+    left.set_xlabel("w_p : 1, preference against item (PMG, keywords)")
     left.legend(handles=[*left.lines, *twin.lines], frameon=False)
     for name, colour in zip(
         ("none", "Textual Inversion", "PMG, keywords alone", "PMG"), ("#999999", "#e0a53a", "#7fa87f", "#c8553d")
@@ -427,7 +451,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
     middle.set_xlabel("d_t")
     middle.set_ylabel("d_p")
     middle.legend(frameon=False, fontsize=7)
-    for name, style in (("guidance of none", ":"), ("guidance of PMG", "-")):
+    for name, style in (("guidance of none", ":"), ("guidance of PMG, keywords alone", "-")):
         some = result["curves"][name]
         for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c"), ("lost", "#555555")):
             right.plot(
@@ -447,7 +471,8 @@ def plot(result: dict[str, Any], out: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     work = WORK / "drawing" / f"shop-{args.items}-{args.epochs}"
     shop, other = Shop.make(401, args.items, 1000), Shop.make(402, args.items, 50)
-    reader, ceiling = Reader.kept(work / "reader", other.pixels, other.values, args.reader_epochs, args.items // 6)
+    windows = cropped(other.pixels, other.categories)
+    reader, ceiling = Reader.kept(work / "reader", windows, other.values, args.reader_epochs, args.items // 6)
     data, base, personal = shop.data(), work / "base", work / "personal"
     model = LatentDiffusion(epochs=args.epochs, tokenizer_epochs=args.tokenizer_epochs, **SETTINGS)
     seconds = trained(base, model, data)

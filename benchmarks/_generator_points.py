@@ -8,14 +8,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from palate.contracts import Generated, GenerationRequest
+from palate.core.content import Features
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
 from palate.generation.scoring.overlap import bleu, rouge
 from palate.models.generate.shared.text_generator import TextGenerator
-from palate.simulation.personal_texts import COLOURS, Case, PersonalTexts, stated
+from palate.simulation.personal_texts import COLOURS, DAY, START, Case, PersonalTexts, stated
 
 CASES = 58
 """People that are written to in each world."""
@@ -138,6 +140,62 @@ def suited(seed: int) -> list[tuple[Case, tuple[int, int]]]:
         if len(right):
             found.append((case, (int(rng.choice(right)), int(rng.choice(wrong)))))
     return found
+
+
+def matching(seed: int) -> Dataset:
+    """Things that one word and a picture describe, of which each person takes those of one word."""
+    return _matching(seed)[0]
+
+
+def matched(seed: int) -> list[tuple[GenerationRequest, GenerationRequest]]:
+    """New people, each with a new thing of the own word and one of another."""
+    return _matching(seed)[1]
+
+
+@cache
+def _matching(seed: int) -> tuple[Dataset, list[tuple[GenerationRequest, GenerationRequest]]]:
+    rng, words, known, new, people = rng_for(seed, "matching"), ("wool", "glass", "steel", "cork"), 300, 80, 300
+    about, taste = rng.integers(4, size=known + new), rng.integers(4, size=people + CASES)
+    items = pl.DataFrame({"item": [f"i{at}" for at in range(known + new)], "title": [words[one] for one in about]})
+    log = [
+        (f"u{user}", f"i{item}", START + DAY * time)
+        for user in range(people)
+        for time, item in enumerate(rng.choice(np.flatnonzero(about[:known] == taste[user]), 5, replace=False))
+    ]
+    shown = np.eye(8)[about] + rng.normal(0, 0.05, (known + new, 8))
+    pictures = Features(shown.astype(np.float32), np.ones(known + new, bool), identity=f"given:matching-{seed}")
+    data = Dataset.from_frames(
+        items,
+        pl.DataFrame(log, ["user", "item", "time"], orient="row"),
+        columns={"item": "id", "title": "text"},
+        roles={"user": "user", "item": "item", "time": "time"},
+        features={"image": pictures},
+        split="random:test=0.05,valid=0.1",
+        name="matching",
+    )
+    pairs = []
+    for user in range(people, people + CASES):
+        own = about == taste[user]
+        past = [items.row(int(at), named=True) for at in rng.choice(np.flatnonzero(own[:known]), 4, replace=False)]
+        both = [int(rng.choice(known + np.flatnonzero(own[known:] == right))) for right in (True, False)]
+        right, wrong = (GenerationRequest("explanation", items.row(at, named=True), past) for at in both)
+        pairs.append((right, wrong))
+    return data, pairs
+
+
+def undecided(metric: str) -> Callable[[int], Values]:
+    """An arm that cannot tell two things apart."""
+    return lambda seed: {metric: np.full(CASES, 0.5)}
+
+
+def preferred(right: NDArray[Any], wrong: NDArray[Any]) -> NDArray[np.float64]:
+    """Whether the score of the right thing is above that of the wrong one; one half for a tie."""
+    return (right > wrong) + 0.5 * (right == wrong)
+
+
+def no_example(model: Any, seed: int) -> dict[str, Any]:
+    """For points without a text."""
+    return {}
 
 
 def column(rows: Sequence[bool | float]) -> NDArray[np.float64]:

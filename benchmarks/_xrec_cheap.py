@@ -101,7 +101,7 @@ class Writer(nn.Module):
         super().__init__()
         seed_torch(seed, "writer")
         self.train_pairs, self.seed = train, seed
-        texts = [text for pair in train for text in (pair.reference, pair.user_summary, pair.item_summary)]
+        texts = [_inner(text) for pair in train for text in (pair.reference, pair.user_summary, pair.item_summary)]
         self.vocabulary = WordVocabulary.learn(texts, words, least=3)
         self.words = nn.Embedding(len(self.vocabulary), dim, padding_idx=PAD)
         self.item, self.user = WordEncoder(self.words, dim), WordEncoder(self.words, dim)
@@ -174,6 +174,12 @@ class Writer(nn.Module):
         ]
 
 
+def nearest(train: Sequence[Pair], pairs: Sequence[Pair]) -> list[str]:
+    """The nearest training explanation of each pair with the title replaced, true or not."""
+    index = Neighbours(train)
+    return [retitled(index.of(pair, 1)[0], pair) for pair in pairs]
+
+
 def retrieved(train: Sequence[Pair], pairs: Sequence[Pair], checker: FactChecker, seed: int) -> list[str]:
     """The nearest training explanation that can be made true of each pair; templates where there is none."""
     index, spare = Neighbours(train), template(pairs, seed)
@@ -183,33 +189,38 @@ def retrieved(train: Sequence[Pair], pairs: Sequence[Pair], checker: FactChecker
     ]
 
 
-def chosen(
-    pools: Sequence[Sequence[str]],
-    pairs: Sequence[Pair],
-    checker: FactChecker,
-    spare: Sequence[str],
-    agreement: Callable[[Sequence[str]], NDArray],
-    least: float = 0.0,
-) -> list[str]:
-    """Of each pool the text most like the others that can be made true and that no pair before has.
+def by_consensus(pool: Sequence[str], agreement: Callable[[Sequence[str]], NDArray]) -> list[str]:
+    """Texts by their likeness to the others in words and meaning, the most alike first.
 
     Args:
-        pools: candidates of each pair.
+        pool: candidates.
+        agreement: likeness of meaning of each to the others.
+    """
+    return [pool[at] for at in np.argsort(-(consensus(pool) + agreement(pool)), kind="stable")]
+
+
+def first_new(
+    pools: Iterable[Sequence[str]], pairs: Sequence[Pair], checker: FactChecker, spare: Sequence[str]
+) -> list[str]:
+    """Of each pool the first text that can be made true and that no pair before has.
+
+    Args:
+        pools: candidates of each pair, the best first.
         pairs: what they are about.
         checker: of facts.
         spare: texts of the pairs of whose candidates none can be taken.
-        agreement: likeness of meaning of each candidate to the others, added to that of words.
-        least: words; shorter candidates lose exp(1 - least / words) of their likeness, as in BLEU.
     """
     out: list[str] = []
     used = set[str]()
     for pool, pair, other in zip(pools, pairs, spare, strict=True):
-        length = np.array([max(len(text.split()), 1) for text in pool])
-        likeness = (consensus(pool) + agreement(pool)) * np.exp(np.minimum(1 - least / length, 0))
-        order = np.argsort(-likeness, kind="stable")
-        out.append(first_true((pool[at] for at in order), pair, checker, used) or other)
+        out.append(first_true(pool, pair, checker, used) or other)
         used.add(out[-1])
     return out
+
+
+def _inner(text: str) -> str:
+    """A text as it would stand inside a sentence, so that words are learnt in their usual spelling."""
+    return re.sub(r"(?:^|(?<=[.!?] ))[A-Z](?=[a-z])", lambda letter: letter[0].lower(), text)
 
 
 def _fluent(decoder: Decoder) -> Decoder:

@@ -47,7 +47,7 @@ def backend(adapter: Path | None = None) -> TransformersBackend:
     """SmolLM2 in bfloat16, with an adapter where there is one."""
     local = LocalModel(converted(packaged_file()), adapter, "cpu")
     local.model.to(torch.bfloat16)
-    return TransformersBackend(local, "smollm2", batch_size=10)
+    return TransformersBackend(local, "smollm2", batch_size=16)
 
 
 def learn(name: str, rows: Sequence[Pair], seed: int) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from _xrec_data import Pair
 from palate.generation.facts import FactChecker, FactSheet, Lexicon
 from palate.generation.facts.repair import repair
-from palate.generation.facts.words import key_of, sentences, word_lists
+from palate.generation.facts.words import key_of, sentences, stem, word_lists
 from palate.generation.scoring import (
     bertscore_minilm,
     bleu,
@@ -95,12 +95,41 @@ def score(texts: Sequence[str], pairs: Sequence[Pair], checker: FactChecker, cac
     return rows
 
 
+def own_words(text: str, pair: Pair) -> float:
+    """Share of the content words of a text that the texts of its item and user have; 0 without any.
+
+    Args:
+        text: what was generated.
+        pair: what it is about.
+    """
+    told = [
+        pair.title,
+        pair.item_summary,
+        pair.user_summary,
+        *(value for row in pair.history for value in row.values()),
+    ]
+    own = _content(" ".join(told))
+    said = _content(text)
+    return len(said & own) / max(len(said), 1)
+
+
+def _content(text: str) -> set[str]:
+    functions = set(word_lists()["functions"])
+    return {stem(word) for word in key_of(text) if word not in functions and len(word) > 2}
+
+
 def summary(
-    rows: Sequence[Sequence[Mapping[str, Any]]], references: Sequence[Sequence[str]], features: Sequence[str]
+    rows: Sequence[Sequence[Mapping[str, Any]]], pairs: Sequence[Sequence[Pair]], features: Sequence[str]
 ) -> dict[str, float]:
     """Means over seeds of means over texts, and of what is told of all texts together."""
     out = {name: float(np.mean([np.mean([row[name] for row in seed]) for seed in rows])) for name in MEANS}
     texts = [[str(row["text"]) for row in seed] for seed in rows]
+    references = [[pair.reference for pair in seed] for seed in pairs]
+    out["own_words"] = float(
+        np.mean(
+            [np.mean([own_words(*one) for one in zip(said, seed, strict=True)]) for said, seed in zip(texts, pairs)]
+        )
+    )
     for name, tell in {
         "bleu": lambda s, r: bleu(s, r), "chrf": lambda s, r: chrf(s, r), "usr": lambda s, r: unique_sentence_ratio(s),
         "distinct1": lambda s, r: distinct(s, 1), "distinct2": lambda s, r: distinct(s, 2),

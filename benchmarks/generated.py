@@ -21,7 +21,6 @@ from PIL import Image
 
 import palate
 from _common import RESULTS, ROOT, WORK, keep
-from _measured_elsewhere import elsewhere
 from palate.contracts import GenerationRequest, generators
 from palate.core.files import atomic_path, read_json, write_text
 from palate.core.progress import set_mode
@@ -130,7 +129,7 @@ def small(picture: bytes, name: str, width: int) -> str:
 
 def page(found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
     """The page of the documentation."""
-    item, told = found["item"], {one["system"]: one for one in elsewhere()}
+    item, told = found["item"], {one["system"]: one for one in points["elsewhere"]}
     lines = [HEAD, "## Without a network", ""]
     lines += ["The item: " + "; ".join(f"{key} *{value}*" for key, value in item.items()) + ".", ""]
     lines += [f"The user took {found['taken']} items and likes {', '.join(found['likes'])}.", ""]
@@ -167,16 +166,19 @@ def measured(row: Mapping[str, str]) -> list[str]:
 
 def example(one: Mapping[str, Any]) -> list[str]:
     """A claim with its figure, and the first case."""
-    arm, by = next(iter(one["gains"].items()))
     metric = one["metrics"][0]
-    whole, other = (float(np.mean(one["arms"][name][metric])) for name in ("whole", arm))
-    gain = by[metric]
-    lines = [
-        f"{one['claim']}: {metric} {whole:.3f}, {arm} {other:.3f}; difference {gain['gain']:+.3f} "
-        f"[{gain['low']:+.3f}, {gain['high']:+.3f}] ([table](../benchmarks/results/generation_points.md))."
+    means = {arm: float(np.mean(found[metric])) for arm, found in one["arms"].items()}
+    against = [
+        f"{arm} {means[arm]:.3f} (difference {by[metric]['gain']:+.3f} "
+        f"[{by[metric]['low']:+.3f}, {by[metric]['high']:+.3f}])"
+        for arm, by in one["gains"].items()
     ]
+    table = "[table](../benchmarks/results/generation_points.md)"
+    lines = [f"{one['claim']}: {metric} {means['whole']:.3f}, {', '.join(against)}; {table}."]
     if not one["shown"]:
         lines += ["The claim is not shown by its criterion."]
+    if not one["example"]:
+        return lines
     shown, lines = one["example"], [*lines, ""]
     if shown.get("history"):
         lines += [f"- taken before: {'; '.join(shown['history'])}"]
@@ -210,6 +212,9 @@ TRAINED = {
     "unimp": "One model over items and their pictures for many tasks (Wei et al., ICLR 2024).",
 }
 OTHERS = {
+    "prompted": "Any kind of text by a language model behind a backend ([language models](language_models.md)).",
+    "lamp": "Tasks with the user's profile in the prompt (Salemi et al., ACL 2024; "
+    "[language models](language_models.md)).",
     "latent_diffusion": "Pictures drawn by our own small latent diffusion ([drawing](drawing.md)).",
     "pmg": "Pictures of an item in the user's taste, by preference tokens ([drawing](drawing.md)).",
     "textual_inversion": "The same by one learnt word, the baseline ([drawing](drawing.md)).",
@@ -230,8 +235,7 @@ def main() -> None:
             "texts": texts(asked), "pictures": pictures(asked), "versions": versions(), "command": command_line(),
         }  # fmt: skip
         keep("generated", result)
-    file = RESULTS / "generation_points.json"
-    found, points = read_json(RESULTS / "generated.json"), read_json(file) if file.is_file() else {"rows": []}
+    found, points = (read_json(RESULTS / f"{name}.json") for name in ("generated", "generation_points"))
     write_text(ROOT / "docs" / "generated.md", page(found, points))
 
 

@@ -1,4 +1,4 @@
-"""PAGE: each of its four components switched off, and all of them."""
+"""PAGE: all of its four components switched off, and each."""
 
 from _generator_points import Point, cases, column, example, no_false_fact, overlap, right_fact, shop, texts, written
 
@@ -33,15 +33,41 @@ def without(*gone):
     return f"page:{SIZE};components=[{','.join(one for one in ALL if one not in gone)}]"
 
 
+CLAIMS = {
+    "all four": (
+        ALL,
+        "With its four components answers are nearer to the right ones than by the pointer-generator alone",
+        "ROUGE-L",
+    ),
+    "question": (("question",), "Reading snippets in the light of the question, answers tell what was asked", "asked"),
+    "history": (
+        ("history",),
+        "Copying from the history, answers name the asker's own thing of the same kind",
+        "own item",
+    ),
+    "preference": (
+        ("preference",),
+        "By the asker's preferences, answers tell the fact that the asker cares for",
+        "interest",
+    ),
+    "summarizer": (
+        ("summarizer",),
+        "The gate over perspectives makes answers nearer to the right ones than their mean",
+        "ROUGE-L",
+    ),
+}
+"""Name of a point -> what is left out, the claim, and its metric."""
+MEASURED = ("ROUGE-L", "BLEU", "persona", "asked", "interest", "own item", "facts")
 POINTS = [
     Point(
         system="page",
-        name="components",
-        claim="Answers with all four components are nearer to the right ones than with one of them, or all, left out",
+        name=name,
+        claim=claim,
         data=texts,
-        arms={"whole": without(), **{f"no {one}": without(one) for one in ALL}, "none of the four": without(*ALL)},
+        arms={"whole": without(), "none of the four" if gone == ALL else f"no {name}": without(*gone)},
         judge=judge,
-        metrics=("ROUGE-L", "BLEU", "persona", "asked", "interest", "own item", "facts"),
+        metrics=(metric, *(one for one in MEASURED if one != metric)),
         example=example("answer", "answer"),
     )
+    for name, (gone, claim, metric) in CLAIMS.items()
 ]

@@ -13,7 +13,7 @@ from _generator_points import (
     written,
 )  # fmt: skip
 
-SIZE = "dim=64;epochs=5;batch_size=48;click_epochs=2;beam=2;target_length=10;body_length=40;lr=0.006"
+SIZE = "dim=64;epochs=4;batch_size=48;click_epochs=2;beam=2;target_length=10;body_length=40;lr=0.006"
 
 
 def judge(model, seed):

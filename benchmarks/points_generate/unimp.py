@@ -7,11 +7,16 @@ from _generator_points import (
     colour_of,
     column,
     example,
+    matched,
+    matching,
+    no_example,
     overlap,
+    preferred,
     request,
     shop,
     suited,
     texts,
+    undecided,
     written,
 )  # fmt: skip
 
@@ -43,6 +48,22 @@ def prefers(model, seed, case, right, wrong):
     return (float(model.choose(asked, rows)[0]) + float(model.choose(asked, rows[::-1])[1])) / 2 > 0.5
 
 
+RATING = (
+    "tasks=[rating];gamma=0;visual_tokens=0;dim=32;layers=2;dropout=0;epochs=12;batch_size=48;history=3;"
+    "title_length=1;body_length=1;attributes_length=1;lr=0.004"
+)
+
+
+def rating(model, seed):
+    """Whether "yes" is more probable for the right one of two new things."""
+    yes, no = (model.vocabulary.mark(word) for word in ("[YES]", "[NO]"))
+    both = []
+    for asked in zip(*matched(seed)):
+        words = model.first_words(model.encode(asked)[0], "rating")
+        both.append((words[:, yes] - words[:, no]).cpu().numpy())
+    return {"preferred": preferred(*both)}
+
+
 POINTS = [
     Point(
         system="unimp",
@@ -63,5 +84,16 @@ POINTS = [
         judge=judge,
         metrics=("both colours", "ROUGE-L", "preferred"),
         example=example("explanation", "pairing"),
+    ),
+    Point(
+        system="unimp",
+        name="rating",
+        claim="Whether a new person takes a new thing is told by the words of it and of what was taken",
+        data=matching,
+        arms={"whole": f"unimp:{RATING}", "by chance": ""},
+        judge=rating,
+        chance=undecided("preferred"),
+        metrics=("preferred",),
+        example=no_example,
     ),
 ]

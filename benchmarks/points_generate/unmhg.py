@@ -26,7 +26,7 @@ from palate.features.plan import find_encoder
 from palate.features.store import FeatureStore
 
 SIZE = (
-    "target=picture_headline;words=300;dim=64;layers=1;epochs=7;batch_size=48;beam=2;target_length=8;"
+    "target=picture_headline;words=300;dim=64;layers=1;epochs=6;batch_size=48;beam=2;target_length=8;"
     "body_length=40;lr=0.005"
 )
 FILMS = "words=3000;dim=64;layers=1;epochs=4;batch_size=48;beam=1;target_length=8;body_length=50;lr=0.002"

@@ -6,16 +6,21 @@ from _generator_points import (
     colour_of,
     column,
     example,
+    matched,
+    matching,
+    no_example,
     overlap,
+    preferred,
     right_fact,
     shop,
     texts,
+    undecided,
     written,
 )  # fmt: skip
 
 SIZE = (
-    "target=explanation;families=[explanation];dim=64;layers=1;dropout=0;backbone_epochs=4;epochs=6;batch_size=48;"
-    "beam=2;target_length=12;body_length=40;history=2;lr=0.005"
+    "target=explanation;families=[explanation];dim=64;layers=1;dropout=0;backbone_epochs=3;epochs=10;batch_size=48;"
+    "beam=2;target_length=12;body_length=40;history=1;lr=0.005"
 )
 
 
@@ -28,6 +33,18 @@ def judge(model, seed):
         "fact": column([any(right_fact(world, case, f, text) for f in world.facts[case.item]) for case, text in pairs]),
         **overlap(made, [world.texts(case)["explanation"] or "" for case, _ in pairs]),
     }
+
+
+DIRECT = (
+    "families=[direct];dim=32;layers=2;dropout=0;backbone_epochs=4;epochs=10;batch_size=48;history=3;title_length=1;"
+    "body_length=1;attributes_length=1;lr=0.004"
+)
+
+
+def direct(model, seed):
+    """Whether "would take" is higher for the right one of two new things."""
+    right, wrong = zip(*matched(seed))
+    return {"preferred": preferred(model.would_take(right), model.would_take(wrong))}
 
 
 POINTS = [
@@ -57,5 +74,16 @@ POINTS = [
         metrics=("ROUGE-L", "colour", "fact"),
         example=example("explanation", "explanation"),
         margin=0.05,
+    ),
+    Point(
+        system="vip5",
+        name="direct",
+        claim="Whether a new person takes a new thing is told by the pictures of it and of what was taken",
+        data=matching,
+        arms={"whole": f"vip5:{DIRECT}", "by chance": ""},
+        judge=direct,
+        chance=undecided("preferred"),
+        metrics=("preferred",),
+        example=no_example,
     ),
 ]

@@ -19,9 +19,10 @@ def parts(monkeypatch):
     before = set(sys.modules)
     import _xrec_cheap
     import _xrec_data
+    import _xrec_frames
     import xrec
 
-    yield SimpleNamespace(cheap=_xrec_cheap, data=_xrec_data, xrec=xrec)
+    yield SimpleNamespace(cheap=_xrec_cheap, data=_xrec_data, frames=_xrec_frames, xrec=xrec)
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
             del sys.modules[name]
@@ -72,22 +73,69 @@ def test_what_is_said_of_another_item_is_not_kept(parts, pair):
     assert parts.cheap.first_true([right], pair(), check, used={right}) is None
 
 
-def test_the_choice_by_consensus_never_gives_a_text_twice(parts, pair):
+def test_no_text_is_given_twice(parts, pair):
     from palate.generation.facts import FactChecker
 
     pool = [
         "The user would enjoy this one because it tells a warm story of a family.",
         "The user would enjoy this one because it tells a warm story of a town.",
-        "Something else entirely, with no word in common but very many words.",
     ]
+    texts = parts.cheap.first_new([pool] * 3, [pair()] * 3, FactChecker(), ["spare"] * 3)
+    assert texts == [*pool, "spare"]
+
+
+def test_the_candidate_most_like_the_others_comes_first(parts):
+    pool = ["quite another tale", "a warm story of a town", "a warm story of a family"]
 
     def even(texts):
         return np.zeros(len(texts))
 
-    texts = parts.cheap.chosen([pool, pool], [pair(), pair()], FactChecker(), ["spare", "spare"], even)
-    assert texts == pool[:2] or texts == pool[1::-1]
+    assert parts.cheap.by_consensus(pool, even) == [*pool[1:], pool[0]]
 
 
 def test_scores_are_averaged_by_user(parts):
     rows = [{"rougeL": 1.0}, {"rougeL": 0.0}, {"rougeL": 0.2}]
     assert parts.xrec.by_user(rows, ["b", "b", "a", "c"], "rougeL").tolist() == [0.2, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("summary", "offer"),
+    [
+        ("Fans of gritty romance novels will enjoy 'Amber Road' by Nora Flite.", "gritty romance novels"),
+        ("Users who enjoy live music, along with good tea, would love Amber Road in Reno.",
+         "live music, along with good tea"),
+        ("Fans of ramen looking for good service would enjoy Amber Road. It is loud.", "ramen, good service"),
+        ("Fans of ramen, as well as those who value calm, may enjoy it for its broth.",
+         "ramen, as well as calm for its broth"),
+        ("The place is loud.", ""),
+    ],
+)  # fmt: skip
+def test_what_an_item_offers_is_read_from_whom_it_suits(parts, pair, summary, offer):
+    from dataclasses import replace
+
+    assert parts.frames.offered(replace(pair(), item_summary=summary)) == offer
+
+
+def test_what_an_item_offers_stands_behind_the_first_clause(parts):
+    text = "You would like it for its food, friendly staff, making it a fine place."
+    assert parts.frames.inserted(text, "good tea", True) == (
+        "You would like it for its food, good tea, friendly staff, making it a fine place."
+    )
+    assert parts.frames.inserted(text, "good tea", False) == (
+        "You would like it for its food, good tea, making it a fine place."
+    )
+    assert parts.frames.inserted("You would like it.", "good tea", False) == "You would like it, good tea."
+    assert parts.frames.inserted(text, "", False) == text
+
+
+def test_openings_and_endings_are_those_of_training_explanations(parts, pair):
+    near = [
+        pair(reference="You would enjoy this place for its tea, making it a calm place to read."),
+        pair(reference="You would enjoy this place for its cakes, making it a calm place to sit."),
+        pair(reference="You may like that place because it offers cakes, making it loud."),
+    ]
+    opening = parts.frames.openings(near)[0]
+    assert opening == "You would enjoy this place for its"
+    made = parts.frames.framed(opening, "good tea", near)
+    assert made.startswith("You would enjoy this place for its good tea, making it a calm place to ")
+    assert parts.frames.framed(opening, "good tea", []) == "You would enjoy this place for its good tea."

@@ -42,7 +42,7 @@ def personal_pairs(
         if len(pairs) == number or not best:
             break
         row = best[int(rng.integers(len(best)))]
-        options, texts = ContentOptions(language=language), list[str]()
+        options, texts = ContentOptions(language=language), []
         for who in (None, user):
             request = content_request(run.resolved, kind, row, run.user(who), who, options)
             texts.append(model.generate([request], seed=seed)[0].text or "")
@@ -51,7 +51,7 @@ def personal_pairs(
             context = f"Somebody took these: {taken}\nNow it is about: {titles[row]}"
             name = f"{len(pairs) + 1}"
             question = f"Which {kind.replace('_', ' ')} suits this person better?"
-            pairs.append(RatingPair(name, *texts, "plain", "personal", question, context))
+            pairs.append(RatingPair(name, texts[0], texts[1], "plain", "personal", question, context))
     if not pairs:
         raise DataError("no pair of texts that differ", key=kind, hint="users need a history, and items attributes")
     return pairs

@@ -1,3 +1,4 @@
+import polars as pl
 import pytest
 import tiny_texts
 import torch
@@ -107,3 +108,21 @@ def test_answers_are_learnt_from_titles_where_the_log_has_none():
     assert model.learnt.table == "items" and model.hides_title
     assert not model.encode([request(3)])[0]["title"].any()
     assert model.encode([request(3)])[0]["history_title"].any()
+
+
+def test_what_one_person_alone_wrote_does_not_enter_the_vocabulary():
+    log = tiny_texts.events()
+    spoken = log["explanation"].to_list()
+    spoken[0] = "Greetings from Mrs Wigglesworth, like everybody"
+    spoken[-1] = "Like everybody, I like it"
+    data = palate.Dataset.from_frames(
+        tiny_texts.items(),
+        log.with_columns(explanation=pl.Series(spoken)),
+        columns={"item": "id", "title": "text", "description": "text", "genre": "category"},
+        roles={"user": "user", "item": "item", "time": "time", "context": ["explanation"]},
+        split="random:test=0,valid=0",
+    )
+    model = PAGE(**{**SMALL, "words": 500})
+    model.setup(data.select_view(), RunContext())
+    known = set(model.vocabulary.ids)
+    assert not {"wigglesworth", "greetings"} & known and {"everybody", "you", "zorvan"} <= known

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from palate.modules.text_generation.copying import localize, masked_attention, mix_copies
+from palate.modules.text_generation.item_ids import taken
 from palate.modules.text_generation.token_losses import focal_loss, likelihood_loss, soft_loss
 from palate.modules.text_generation.words import (
     END,
@@ -107,3 +108,9 @@ def test_words_that_one_person_alone_wrote_are_not_shared():
     assert shared_words(texts, [1, 1, 2, 1]) == ["cat sleeps", "", "CAT sleeps cat", ""]
     assert shared_words(texts, [1, 1, 2, 3]) == ["cat Mimi sleeps", "", "CAT sleeps cat", "Mimi Mimi"]
     assert shared_words(["a b"], [0], least=1) == ["a b"]
+
+
+def test_what_a_row_took_is_no_negative_of_it():
+    item, history = torch.tensor([1, 2]), torch.tensor([[3, -1], [-1, -1]])
+    other = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]])
+    assert taken(item, history, other).tolist() == [[True, False, True, False], [False, True, False, False]]

@@ -21,6 +21,20 @@ def digits_needed(items: int) -> int:
     return len(str(max(items - 1, 0)))
 
 
+def taken(item: Tensor, history: Tensor, other: Tensor) -> Tensor:
+    """Whether items are no negatives of rows: their own item, or one of their history.
+
+    Args:
+        item: int64 [B], the item of each row.
+        history: int64 [B, N], -1 for none.
+        other: int64 [B, n], items to judge.
+
+    Returns:
+        bool [B, n].
+    """
+    return (other == item[:, None]) | (other[..., None] == history[:, None]).any(2)
+
+
 def digit_words(rows: Tensor, items: int, zero: int, new: int) -> Tensor:
     """Words that name items.
 
