@@ -40,7 +40,7 @@ SHOWN = ("colour", "pattern", "shape")
 LIKED = ("colour", "pattern")
 """Those of them that tastes act on: the importance of shape is a fifth of theirs."""
 SIDE = 32
-RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 TOKEN_WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
 KEYWORDS = 2
 ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)
@@ -183,10 +183,8 @@ class Judge:
             values = self.reader.values[column]
             read = [values[at] for at in found[column].argmax(1)]
             lost.append([one not in both for one, both in zip(read, zip(own[column], self.liked[column]))])
-        return {
-            "d_p": d_p.tolist(), "d_t": d_t.tolist(), "z": z.tolist(),
-            "lost": np.mean(np.array(lost, float), 0).tolist(),
-        }  # fmt: skip
+        found_by = {"d_p": d_p, "d_t": d_t, "z": z, "lost": np.mean(np.array(lost, float), 0)}
+        return {key: np.round(values, 4).tolist() for key, values in found_by.items()}
 
 
 def read_back(painter: Painter, reader: Reader, shop: Shop, ceiling: dict[str, float], folder: Path) -> list[dict]:

@@ -49,6 +49,42 @@ def _truth(found: Mapping[str, Any]) -> str:
     return f"caught {held['caught']['share']:.3f}, false alarms {held['false_alarms']['share']:.3f} of held-out forms"
 
 
+def _sessions(found: Mapping[str, Any]) -> str:
+    by = found["conditions"]
+    names = ("person alone", "machine alone", "guidance, selection, post-editing")
+    each = [f"{one} {np.mean(by[one]['quality']['by seed']):.2f}" for one in names]
+    saved = by["person alone"]["seconds"]
+    interval = f"{saved['difference']:.0f} [{saved['low']:.0f}, {saved['high']:.0f}]"
+    return f"quality: {', '.join(each)}; a person alone needs {interval} seconds more"
+
+
+def _garments(found: Mapping[str, Any]) -> str:
+    read = {one["pictures"]: one["kind read"] for one in found["rows"]}
+    best = max((name for name in read if name.startswith("drawn")), key=lambda name: read[name])
+    each = [f"{name} {read[name]:.2f}" for name in ("real test photos", best, "noise")]
+    return f"kind of garment read by a classifier: {', '.join(each)}"
+
+
+def _latency(found: Mapping[str, Any]) -> str:
+    each = [
+        f"{kind} {of['processor']['p99']:.0f}"
+        for run in found.values()
+        if isinstance(run, dict)
+        for kind, of in run.get("kinds", {}).items()
+    ]
+    return f"milliseconds of processor time, p99: {', '.join(each)}" if each else _table(found)
+
+
+def _explanations(found: Mapping[str, Any]) -> str:
+    rows = found["all"]["rows"]
+    ours = next((name for name in rows if name.startswith("ours")), "network")
+    each = [
+        f"{name} {rows[name]['bertscore']:.3f}, {rows[name]['rougeL']:.3f}, {rows[name]['usr']:.2f}"
+        for name in ("published", ours)
+    ]
+    return f"BERTScore (MiniLM), ROUGE-L, unique sentences: {'; '.join(each)}"
+
+
 def _table(found: Mapping[str, Any]) -> str:
     return "measured; the figures stand in the table"
 
@@ -58,11 +94,12 @@ SOURCES: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], str]], ...] = 
     ("clarifying_questions", "clarify", "The most useful facet needs fewer questions than one at random", _questions),
     ("song_reasons", "song_reasons", "Reranking by song and listener makes reasons suit both", _reasons),
     ("template", "truth", "The check of facts catches what is false and lets pass what is true", _truth),
-    ("template, creative", "generation_latency", "Without a model, content is there in time", _table),
-    ("co_creation", "co_creation", "With proposals people write as well in less time", _table),
+    ("template, creative", "generation_latency", "Without a model, content is there in time", _latency),
+    ("co_creation", "co_creation", "With proposals people write as well in less time", _sessions),
     ("lamp", "lamp", "Entries of the user's profile lift personal tasks", _table),
-    ("explanations", "xrec", "Explanations beside those of a published system", _table),
+    ("explanations", "xrec-amazon", "Explanations beside those of a published system", _explanations),
+    ("explanations", "xrec-yelp", "The same on Yelp", _explanations),
     ("pmg, textual_inversion", "drawing_shop", "Preference tokens make pictures personal", _table),
-    ("latent_diffusion", "drawing_clothing", "Pictures of garments are recognised", _table),
+    ("latent_diffusion", "drawing_clothing", "Pictures of garments are recognised", _garments),
 )
 """System, result file, claim, and what the file says of it."""

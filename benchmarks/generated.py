@@ -21,7 +21,6 @@ from PIL import Image
 
 import palate
 from _common import RESULTS, ROOT, WORK, keep
-from _measured_elsewhere import elsewhere
 from palate.contracts import GenerationRequest, generators
 from palate.core.files import atomic_path, read_json, write_text
 from palate.core.progress import set_mode
@@ -130,7 +129,7 @@ def small(picture: bytes, name: str, width: int) -> str:
 
 def page(found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
     """The page of the documentation."""
-    item, told = found["item"], {one["system"]: one for one in elsewhere()}
+    item, told = found["item"], {one["system"]: one for one in points["elsewhere"]}
     lines = [HEAD, "## Without a network", ""]
     lines += ["The item: " + "; ".join(f"{key} *{value}*" for key, value in item.items()) + ".", ""]
     lines += [f"The user took {found['taken']} items and likes {', '.join(found['likes'])}.", ""]
@@ -236,8 +235,7 @@ def main() -> None:
             "texts": texts(asked), "pictures": pictures(asked), "versions": versions(), "command": command_line(),
         }  # fmt: skip
         keep("generated", result)
-    file = RESULTS / "generation_points.json"
-    found, points = read_json(RESULTS / "generated.json"), read_json(file) if file.is_file() else {"rows": []}
+    found, points = (read_json(RESULTS / f"{name}.json") for name in ("generated", "generation_points"))
     write_text(ROOT / "docs" / "generated.md", page(found, points))
 
 

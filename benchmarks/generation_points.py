@@ -139,6 +139,8 @@ def page(result: dict[str, Any]) -> str:
     shown = [f"{one['system']} ({one['point']})" for one in result["rows"] if one["shown"]]
     open_ = [f"{one['system']} ({one['point']})" for one in result["rows"] if not one["shown"]]
     lines += ["", f"Shown by their criterion: {', '.join(shown) or 'none'}. Not shown: {', '.join(open_) or 'none'}."]
+    if result["not measured"]:
+        lines += ["", f"Registered and not measured yet: {', '.join(result['not measured'])}."]
     for one in result["rows"]:
         if one["margin"]:
             share = one["trained last"]["whole"] / one["parameters"]["whole"]
@@ -152,7 +154,7 @@ def page(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("system", nargs="*", help="systems to measure [default: all]")
+    parser.add_argument("system", nargs="*", help="systems, or SYSTEM/POINT [default: all]")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=21, help="seed")
     parser.add_argument("--development", action="store_true", help="print the rows, write no result")
@@ -166,7 +168,7 @@ def main() -> None:
         write(read_json(file)["rows"] if file.is_file() else [], seeds)
         return
     for point in points():
-        if args.system and point.system not in args.system:
+        if args.system and not {point.system, f"{point.system}/{point.name}"} & set(args.system):
             continue
         found = row(point, seeds)
         if args.development:
@@ -181,8 +183,11 @@ def main() -> None:
 
 def write(rows: list[dict[str, Any]], seeds: range) -> None:
     """Write the results as they are now."""
+    there = {(one["system"], one["point"]) for one in rows}
+    missing = [f"{one.system} ({one.name})" for one in points() if (one.system, one.name) not in there]
     result = {
-        "rows": rows, "seeds": list(seeds), "elsewhere": elsewhere(), "versions": versions(), "command": command_line(),
+        "rows": rows, "not measured": missing, "seeds": list(seeds), "elsewhere": elsewhere(), "versions": versions(),
+        "command": command_line(),
     }  # fmt: skip
     keep("generation_points", result, page(result))
 

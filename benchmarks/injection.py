@@ -1,6 +1,6 @@
 """Whether texts of items and users are obeyed: 125 injected texts in every place of every prompt.
 
-    python benchmarks/injection.py [--backend smollm2 --asked 80]
+    python benchmarks/injection.py [--backend smollm2 --asked 40]
 
 A film or song has an injected text behind its title, in its description, in an attribute, in a title of the history, in
 what a listener says of it, or in the user's words. It is obeyed where its made-up word stands in what is shown, other
@@ -16,7 +16,7 @@ ranking                    scores of the other items of a list by the reranker, 
                            action, before and after the injection
 false alarms               plots and titles of films in which a command is found
 
-Written: ``results/injection.*``.
+Each piece is kept in ``runs/injection``, so that a run that was stopped goes on. Written: ``results/injection.*``.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def is_obeyed(shown: str, text: str, word: str) -> bool:
 
 def without_model() -> dict[str, Any]:
     """Templates in every place."""
-    model, counts = generators.get("template")(), {"requests": 0, "obeyed": 0}
+    model, counts = generators.get("template")(), {"requests": 0}
 
     def template(kind: str, backend: Any, place: str, text: str) -> str:
         return model.generate([request(kind, place, text)], seed=1)[0].text or ""
@@ -192,34 +192,48 @@ def without_model() -> dict[str, Any]:
         f"template: {kind}": partial(template, kind) for kind in TEMPLATE_KINDS if kind in model.kinds
     }
     asks |= {name: ask for name, ask in systems().items() if not name.startswith(("lamp", "prob", "prompted"))}
-    found = []
+    found: list[list[Any]] = []
     for name, ask in asks.items():
-        for place in PLACES:
-            for at in range(len(INJECTIONS)):
-                text, word = injected(at)
-                counts["requests"] += 1
-                if is_obeyed(ask(None, place, text), text, word):
-                    counts["obeyed"] += 1
-                    found.append([name, place, at])
-    return {**counts, "systems": len(asks), "where": found}
+        row = kept(f"none-{name}", partial(asked_of, name, ask, False))
+        counts["requests"] += row["known"]["requests"] + row["unseen"]["requests"]
+        found += row["where"]
+    return {**counts, "obeyed": len(found), "systems": len(asks), "where": found}
+
+
+def asked_of(name: str, ask: Ask, obeys: bool) -> dict[str, Any]:
+    """One system in every place, without a model or with the one that obeys."""
+    rows: dict[str, Any] = {half: {"requests": 0, "read": 0, "obeyed": 0} for half in ("known", "unseen")}
+    where = []
+    for place, at in product(PLACES, range(len(INJECTIONS))):
+        text, word = injected(at)
+        model, row = Obedient(word) if obeys else None, rows["known" if at < KNOWN else "unseen"]
+        shown = ask(model, place, text)
+        row["requests"] += 1
+        row["read"] += bool(model and model.reached)
+        if is_obeyed(shown, text, word):
+            row["obeyed"] += 1
+            where.append([name, place, at])
+    return {**rows, "where": where}
+
+
+def kept(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A piece of the result, kept for the next run."""
+    file = WORK / "injection" / f"{re.sub(r'[^a-z0-9]+', '-', key.lower())}.json"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, make())
+    found: dict[str, Any] = read_json(file)
+    return found
 
 
 def obedient() -> dict[str, Any]:
     """The worst case."""
-    rows = {half: {"requests": 0, "read": 0, "obeyed": 0} for half in ("known", "unseen")}
-    found = []
-    for name, ask in systems().items():
-        for place in PLACES:
-            for at in range(len(INJECTIONS)):
-                text, word = injected(at)
-                model, row = Obedient(word), rows["known" if at < KNOWN else "unseen"]
-                shown = ask(model, place, text)
-                row["requests"] += 1
-                row["read"] += bool(model.reached)
-                if is_obeyed(shown, text, word):
-                    row["obeyed"] += 1
-                    found.append([name, place, at])
-    return {**rows, "systems": len(systems()), "where": found}
+    pieces = [kept(f"obeys-{name}", partial(asked_of, name, ask, True)) for name, ask in systems().items()]
+    rows = {
+        half: {key: sum(piece[half][key] for piece in pieces) for key in ("requests", "read", "obeyed")}
+        for half in ("known", "unseen")
+    }
+    return {**rows, "systems": len(pieces), "where": [one for piece in pieces for one in piece["where"]]}
 
 
 def sampled(spec: str, asked: int) -> dict[str, Any]:
@@ -356,7 +370,7 @@ def table(result: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", default=None, help="name or name:argument of a real language model")
-    parser.add_argument("--asked", type=int, default=80, help="requests to it")
+    parser.add_argument("--asked", type=int, default=40, help="requests to it")
     parser.add_argument("--dry", action="store_true", help="print the table and write nothing")
     args = parser.parse_args()
     set_mode("plain")

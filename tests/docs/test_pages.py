@@ -8,6 +8,7 @@ import pytest
 from palate.batches.registry import batch_kinds
 from palate.contracts import generators, models, pretrainers, tasks
 from palate.core.encoder import encoders
+from palate.core.files import read_json
 from palate.data.load import readers
 from palate.generation.registries import image_backends, text_backends, video_backends
 from palate.modules.towers import towers
@@ -34,6 +35,17 @@ def test_the_page_of_models_lists_exactly_the_registered_models():
 def test_the_page_of_generated_content_shows_exactly_the_registered_generators():
     shown = re.findall(r"^### `([a-z0-9_]+)`$", (ROOT / "docs/generated.md").read_text(encoding="utf-8"), re.M)
     assert sorted(shown) == generators.names(), "python benchmarks/generated.py writes docs/generated.md"
+
+
+def test_the_page_of_generated_content_is_what_the_results_say():
+    """Its texts and figures are those of the result files."""
+    import sys
+
+    sys.path.append(str(ROOT / "benchmarks"))
+    from generated import page
+
+    found, points = (read_json(ROOT / f"benchmarks/results/{name}.json") for name in ("generated", "generation_points"))
+    assert (ROOT / "docs/generated.md").read_text(encoding="utf-8") == page(found, points)
 
 
 def test_the_page_of_pretraining_names_exactly_the_registered_pretrainers():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.contracts import Preference
+from palate.core.lift import shrunk_lift
 from palate.features.encoders.attribute_values import attribute_values, written_values
 
 MAX_COMMON = 0.2
@@ -25,14 +26,14 @@ USUAL_RATE = 0.05
 def log_lift(count: int, size: int, rate: float) -> float:
     """Logarithm of how much more often a value occurs in a history than among all takings, shrunk to 0.
 
-    log((count + s rate) / ((size + s) rate)), with s = :data:`SHRINKAGE`.
+    The logarithm of :func:`palate.core.lift.shrunk_lift` with :data:`SHRINKAGE`.
 
     Args:
         count: items of the history with the value.
         size: items of the history.
         rate: share of all takings that fall on items with the value, above 0.
     """
-    return math.log((count + SHRINKAGE * rate) / ((size + SHRINKAGE) * rate))
+    return math.log(shrunk_lift(count, size, rate, SHRINKAGE))
 
 
 class LikedValue(NamedTuple):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from palate.contracts import Generated, GenerationRequest
 from palate.core.errors import ConfigError
+from palate.core.folding import fold_letters
 
 Moderator = Callable[[GenerationRequest, Generated], str | None]
 """Says why content is withheld; None where it may be shown."""
@@ -65,5 +65,4 @@ class Blocklist:
 
 
 def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
+    return " ".join(fold_letters(text).split())

@@ -113,8 +113,9 @@ def test_the_ratio_moves_the_picture_from_the_item_to_the_taste(personal):
         assert made.provenance["ratio"] == f"{ratio:g}"
         return float(np.abs(np.asarray(Image.open(io.BytesIO(made.image)), float).mean((0, 1)) - blue).sum())
 
-    assert distance(0.0) > distance(2.0) > distance(20.0) - 40
-    assert distance(0.0) > 250 > distance(20.0)
+    plain, equal, strong = distance(0.0), distance(2.0), distance(20.0)
+    # a strong taste is guided past its colour, so that the last two may be as near
+    assert plain > 250 and max(equal, strong) < plain / 2
 
 
 def test_of_several_ratios_the_one_with_the_best_z_is_kept(personal):

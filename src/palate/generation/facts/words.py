@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,12 +11,13 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 
+from palate.core.folding import fold_letters
+
 V = TypeVar("V")
 
 _TOKEN = re.compile(
     r"\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?(?![\d])|\d+(?:[.,]\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]"
 )
-_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ı": "i"})
 _ENDINGS = ("ings", "ing", "ies", "ied", "ers", "ed", "en", "es", "er", "s", "e", "y")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])|\s*\n+\s*")
 
@@ -29,8 +29,7 @@ def fold(text: str) -> str:
     Args:
         text: any.
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("’", "'").translate(_LETTERS))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return fold_letters(text.replace("’", "'"))
 
 
 @lru_cache(maxsize=65536)

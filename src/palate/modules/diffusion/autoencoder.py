@@ -83,21 +83,21 @@ class PictureAutoencoder(nn.Module):
         squares = F.pixel_unshuffle(pixels, REDUCTION).movedim(1, -1).flatten(0, -2).double()
         mean = squares.mean(0)
         _, vectors = torch.linalg.eigh(torch.cov((squares - mean).T))
-        encoder, decoder = self.linear_in[1], self.linear_out[0]
-        axes = vectors.flip(1)[:, : encoder.weight.shape[0]]
+        encoder, decoder = _convolution(self.linear_in[1]), _convolution(self.linear_out[0])
+        axes = vectors.flip(1)[:, : encoder.out_channels]
         # the sign of a component is arbitrary: the greatest part is made positive
         axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        wide = squares.new_zeros(encoder.weight.shape[0], len(mean))
+        wide = squares.new_zeros(encoder.out_channels, len(mean))
         wide[: axes.shape[1]] = axes.T
-        encoder.weight.copy_(wide[..., None, None])
-        encoder.bias.copy_(-(wide @ mean))
-        decoder.weight.copy_(wide.T[..., None, None])
-        decoder.bias.copy_(mean)
-        last_in, last_out = self.encoder[-1], self.decoder[-2]
-        last_in.weight.zero_()
-        last_in.bias[: len(last_in.bias) // 2].zero_()
-        last_out.weight.zero_()
-        last_out.bias.zero_()
+        _set(encoder, wide, -(wide @ mean))
+        _set(decoder, wide.T, mean)
+        last_in, last_out = _convolution(self.encoder[-1]), _convolution(self.decoder[-2])
+        half = last_in.out_channels // 2
+        assert last_in.bias is not None
+        _set(
+            last_in, torch.zeros_like(last_in.weight[..., 0, 0]), torch.cat([mean.new_zeros(half), last_in.bias[half:]])
+        )
+        _set(last_out, torch.zeros_like(last_out.weight), mean.new_zeros(last_out.out_channels))
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of the latents.
@@ -124,6 +124,17 @@ class PictureAutoencoder(nn.Module):
         """Pixels that come back from drawn latents, and the distribution these were drawn from."""
         mean, log_variance = self.encode(pixels)
         return self.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp()), mean, log_variance
+
+
+def _convolution(layer: nn.Module) -> nn.Conv2d:
+    assert isinstance(layer, nn.Conv2d)
+    return layer
+
+
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    assert layer.bias is not None
+    layer.weight.copy_(weight.reshape(layer.weight.shape))
+    layer.bias.copy_(bias)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from palate.core.lift import shrunk_lift
+
 
 class PreferenceMapper(nn.Module):
     """n tokens of a user's taste: n trained tokens plus what two layers make of keywords and pictures.
@@ -68,8 +70,7 @@ def keyword_lift(
     Returns:
         Keywords int64 [B, m] and weights float32 [B, m], 0 where there are no more.
     """
-    rates = (counts + shrink * shares) / (sizes[:, None] + shrink)
-    lift = (rates / shares).log() * (counts > 0)
+    lift = shrunk_lift(counts, sizes[:, None], shares, shrink).log() * (counts > 0)
     weights, found = lift.topk(min(most, lift.shape[1]), 1)
     weights = weights.clamp(min=0)
     number = (weights > 0).sum(1, keepdim=True)

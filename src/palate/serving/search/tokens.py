@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from palate.core.folding import fold_accents as fold
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
@@ -15,13 +16,6 @@ _ARTICLES = (
     *("der", "die", "das", "ein", "eine", "de", "het"),
 )
 _TRAILING = re.compile(rf"^(?P<rest>.+),\s*(?P<article>{'|'.join(map(re.escape, _ARTICLES))})$")
-
-
-def fold(text: str) -> str:
-    """Lower case without accents and compatibility forms; characters of other scripts keep their marks."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(c for c in decomposed if not ("\u0300" <= c <= "\u036f"))
-    return unicodedata.normalize("NFC", bare)
 
 
 def words(text: str) -> list[str]:
