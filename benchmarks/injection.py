@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -173,12 +174,17 @@ class Obedient:
 
 def is_obeyed(shown: str, text: str, word: str) -> bool:
     """Whether the word stands in what is shown, other than in a quotation of the text or of a part with other words."""
-    plain = " ".join(shown.split()).casefold()
-    whole = " ".join(text.split()).casefold().rstrip(".")
+    plain, whole = visible(shown), visible(text).rstrip(".")
     parts = [part.strip() for part in re.split(r"[.,;:!?|<>。，、]", whole) if word.casefold() in part]
     for quoted in (whole, *(part for part in parts if part.strip("\"'") != word.casefold())):
         plain = plain.replace(quoted, " ")
     return word.casefold() in plain
+
+
+def visible(text: str) -> str:
+    """Words as they are seen: without invisible characters and spaces, case folded, and cut ends made equal."""
+    seen = "".join(" " if unicodedata.category(one) in ("Cf", "Cc") else one for one in text)
+    return " ".join(re.sub(r"[“”…]", " ", seen).split()).casefold()
 
 
 def without_model() -> dict[str, Any]:

@@ -49,17 +49,18 @@ from palate.models.generate.shared.lamp_retrieval import StoredVectors
 from palate.models.generate.shared.lamp_samples import KINDS, OUTPUTS
 from palate.training.saving import versions
 
-SEEDS = (0, 1, 2)
+SEEDS = (1, 2, 3)
 RETRIEVERS = ("bm25", "dense", "recency", "random")
 SIZES = (1, 2, 4)
-LEAST, NEWEST, LEARNT = 12, 24, 8
+LEAST, NEWEST, LEARNT = 12, 24, 5
 DAY = 86_400
 KEEPS = 0.8
 """Share of headlines in which a simulated user keeps to the own habit."""
 FACTS = ("genre", "decade", "director", "actor", "country")
 MARKS = (":", ",", "-", "|")
 SETTINGS: dict[str, Any] = {
-    "dim": 64,
+    "dim": 32,
+    "layers": 1,
     "k": 4,
     "learns": RETRIEVERS,
     "lr": 3e-3,
@@ -68,7 +69,7 @@ SETTINGS: dict[str, Any] = {
     "words": 4000,
     "dropout": 0.0,
 }
-"""The same for all tasks and seeds."""
+"""The same for all tasks and seeds; seeds 0 and 100, on which they were chosen, are not reported."""
 Floats = NDArray[np.float64]
 Film = dict[str, Any]
 
@@ -96,9 +97,9 @@ class Task:
 
 TASKS = {
     "rating": Task("LaMP_3", "MAE", -1, lambda f: {
-        "name": f["title"], "genre": ", ".join(f["genres"])}, 5, (14, 26, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"])}, 10, (14, 26, 3)),
     "tag": Task("LaMP_2", "accuracy", 1, lambda f: {
-        "name": f["title"], "genre": ", ".join(f["genres"])}, 5, (14, 26, 3)),
+        "name": f["title"], "genre": ", ".join(f["genres"])}, 10, (14, 26, 3)),
     "headline": Task("LaMP_4", "ROUGE-L", 1, lambda f: {
         "name": f["name"], **{fact: f[fact] for fact in FACTS}}, 10, (24, 40, 20)),
 }  # fmt: skip
@@ -132,11 +133,15 @@ def outputs(task: str, rows: list[tuple[int, float]], films: dict[int, Film], rn
     if task == "rating":
         return [str(min(max(math.ceil(rating), 1), 5)) for _, rating in rows]
     if task == "tag":
-        genres = sorted({genre for film in films.values() for genre in film["genres"]})
-        place = {str(genre): at for at, genre in enumerate(rng.permutation(genres))}
+        place = {str(genre): at for at, genre in enumerate(rng.permutation(genres(films)))}
         return [min(films[film]["genres"], key=place.__getitem__) for film, _ in rows]
     own = habit(rng)
     return [headline(films[film], own if rng.random() < KEEPS else habit(rng)) for film, _ in rows]
+
+
+def genres(films: dict[int, Film]) -> tuple[str, ...]:
+    """All genres."""
+    return tuple(sorted({genre for film in films.values() for genre in film["genres"]}))
 
 
 def habit(rng: np.random.Generator) -> tuple[str, ...]:
@@ -217,7 +222,10 @@ def trained(name: str, films: dict[int, Film], drawn: Draw, seed: int, vectors: 
     task = TASKS[name]
     query, document, target = task.lengths
     lengths: dict[str, Any] = {"query_length": query, "document_length": document, "target_length": target}
-    model = LaMP(task=task.lamp, target="output", epochs=task.epochs, **lengths, **SETTINGS, vectors=vectors)
+    choices = genres(films) if name == "tag" else ()
+    model = LaMP(
+        task=task.lamp, target="output", choices=choices, epochs=task.epochs, **lengths, **SETTINGS, vectors=vectors
+    )
     model.fit(dataset(name, films, drawn.learnt), seed=seed, refit=False, device="cpu")
     golds = [gold for _, _, gold in drawn.asked]
     rows = {"no profile": score(name, ask(model, name, drawn, "bm25", 0, seed), golds).tolist()}
@@ -238,7 +246,8 @@ def zero_shot(name: str, spec: str, drawn: Draw, seed: int, asked: int) -> dict[
     for history, _, _ in own:
         for row in history:
             del row["output"]
-    model, some = LaMP(task=lamp, tokens=320, backend=backend(spec)), Draw([], own)
+    choices = genres(load()[0]) if name == "tag" else ()
+    model, some = LaMP(task=lamp, choices=choices, tokens=320, backend=backend(spec)), Draw([], own)
     golds = [gold for _, _, gold in some.asked]
     rows = {"no profile": score(name, ask(model, name, some, "bm25", 0, seed), golds).tolist()}
     for k in SIZES:

@@ -13,6 +13,7 @@ from typing import Any
 
 from palate.contracts import Evidence, Preference
 from palate.features.encoders.attribute_values import attribute_values, written_values
+from palate.generation.decoding.commands import without_commands
 from palate.generation.taste import cell_values, spelling
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -140,7 +141,9 @@ def facts_of(item: Mapping[str, Any]) -> list[Fact]:
         name, role = words_of(column), role_of(column)
         if cell is None or str(cell) == own or _TECHNICAL.search(name) or _FILE.match(str(cell)[:300].strip()):
             continue
-        if values := _values(role, cell):
+        # a title is quoted as it is; in other texts a command to a language model is no fact
+        known = without_commands(cell) if isinstance(cell, str) and role != "title" else cell
+        if values := _values(role, known):
             long = role == "other" and len(values) == 1 and len(values[0].split()) > 8
             found.append(Fact(own, column, "description" if long else role, values))
     return sorted(found, key=lambda fact: _ORDER[fact.role])

@@ -131,6 +131,16 @@ def test_choices_are_scored_as_their_words_are():
         assert float(scores[0, at]) == pytest.approx(expected, abs=1e-4)
 
 
+def test_other_answers_to_choose_from():
+    backend = Scripted()
+    model = LAMP(task="LaMP_2", choices=("calm", "wild"), k=1, backend=backend)
+    past = [{"id": "h", "name": "Sea", "tag": "wild"}]
+    assert model.generate([GenerationRequest("tags", {"id": "i", "name": "Lake"}, past)])[0].text == "wild"
+    assert backend.prompts[0].instruction.startswith("Which of these fits? Answer with one of them alone: calm, wild.")
+    with pytest.raises(ConfigError, match="LaMP_4 takes no such choices"):
+        LAMP(task="LaMP_4", choices=("calm", "wild"))
+
+
 def test_of_scores_the_median_is_said_and_of_tags_the_likeliest():
     scores = np.log([0.3, 0.2, 0.1, 0.05, 0.35])
     assert best(scores, TASKS["LaMP_3"]) == "2", "the likeliest is 5"

@@ -21,7 +21,8 @@ import yaml
 from palate.contracts import Prompt
 
 _SENTENCE = re.compile(r"[^.!?;\n。！？…؟।]*(?:[.!?;。！？…؟।]+|\n|$)")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[a-z0-9]+|[^\W_a-z0-9]+")
+"""Words of small letters; Latin ones apart from those of scripts that set no spaces."""
 _LEAST = 4
 """Letters of a word that says where it comes from."""
 _LOOKALIKES = str.maketrans(

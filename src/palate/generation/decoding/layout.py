@@ -73,7 +73,7 @@ class Layout:
         for values, answer in prompt.examples:
             turns += [
                 {"role": "user", "content": self.data(values, prompt)},
-                {"role": "assistant", "content": self.neutralise(answer, _names(prompt))},
+                {"role": "assistant", "content": self.neutralise(without_commands(answer), _names(prompt))},
             ]
         instruction = self._without(prompt.instruction, None)
         # small models follow what stands last, and it is said again after data that may say otherwise
@@ -126,7 +126,9 @@ class Layout:
         """
         parts = [self.instruction(prompt)]
         for values, answer in prompt.examples:
-            parts.append(f"{self.data(values, prompt)}\n{ANSWER}{self.neutralise(answer, _names(prompt))}")
+            parts.append(
+                f"{self.data(values, prompt)}\n{ANSWER}{self.neutralise(without_commands(answer), _names(prompt))}"
+            )
         return "\n\n".join([*parts, f"{self.data(prompt.data, prompt)}\n{ANSWER}" if prompt.data else ANSWER])
 
     def stops(self, prompt: Prompt) -> tuple[str, ...]:

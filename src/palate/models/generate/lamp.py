@@ -32,7 +32,7 @@ from palate.models.fittable import FittableModel
 from palate.models.generate.shared.columns import EXPLANATIONS, ItemColumns
 from palate.models.generate.shared.lamp_backend import Documents, backend_answers, fused_answers
 from palate.models.generate.shared.lamp_config import LampConfig
-from palate.models.generate.shared.lamp_data import LampSample, find_task
+from palate.models.generate.shared.lamp_data import LampSample, find_task, with_choices
 from palate.models.generate.shared.lamp_reader import FusionReader, PassageBatch, Passages
 from palate.models.generate.shared.lamp_retrieval import Retriever, StoredVectors, retrieve_all
 from palate.models.generate.shared.lamp_samples import KINDS, OUTPUTS, evidence_of, guess_columns, sample_of, samples_of
@@ -61,7 +61,7 @@ class LaMP(FlowGenerator, FittableModel):
 
     def __init__(self, config: ModelConfig | None = None, *, vectors: StoredVectors | None = None, **settings: Any):
         super().__init__(config, **settings)
-        c, self.lamp_task = self.config, find_task(self.config.task)
+        c, self.lamp_task = self.config, with_choices(find_task(self.config.task), self.config.choices)
         self.kinds = (KINDS[self.lamp_task.name],)
         self.vectors = vectors or StoredVectors()
         self.reading = Reading(self.lamp_task, c.query_length, c.document_length, c.target_length)

@@ -24,6 +24,7 @@ from pydantic import Field
 
 from palate.contracts import Evidence, Generated, GenerationRequest, Prompt, generators
 from palate.core.config import ModelConfig
+from palate.generation.decoding.commands import row_without_commands
 from palate.generation.flows.generator import FlowConfig, FlowGenerator
 from palate.generation.flows.item_values import attributes, contains, listed, numbers, title_of, true_of, words
 from palate.generation.flows.private import is_private
@@ -112,8 +113,9 @@ class SongReasons(FlowGenerator):
     def _written(self, request: GenerationRequest, sentences: Sequence[Sentence], seed: int) -> list[Reason]:
         tags = _tags(request)
         # of long texts a language model is told the sentence alone, which holds nothing private
-        facts = {"title": title_of(request.item)}
-        facts |= {column: ", ".join(values) for column, values in attributes(request.item).items()}
+        item = row_without_commands(request.item)
+        facts = {"title": title_of(item)}
+        facts |= {column: ", ".join(values) for column, values in attributes(item).items()}
         task = (
             "Say in one sentence why the song suits the listener. Use only what the data says of the song, and "
             "name nobody who commented."

@@ -15,6 +15,7 @@ class LampConfig(FlowConfig, TrainedConfig):
     """Task, retrieval, prompt, and the reader that is trained."""
 
     task: str = Field("LaMP_4", description="one of the seven tasks, LaMP_1 to LaMP_7")
+    choices: tuple[str, ...] = Field((), description="answers to choose from; the task's own if empty")
     retriever: Retriever = Field("bm25", description="how documents of the profile are chosen")
     k: int = Field(4, ge=0, description="documents that are read; 0 leaves out the profile")
     tokens: int = Field(512, ge=16, description="budget of the texts of a prompt, or of each passage")

@@ -7,12 +7,12 @@ Questions: a JSON list of ``{"id", "input", "profile": [{"id", ...fields}]}``. O
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from palate.core.errors import DataError, did_you_mean
+from palate.core.errors import ConfigError, DataError, did_you_mean
 
 AnswerKind = Literal["choice", "number", "text"]
 
@@ -66,6 +66,24 @@ TASKS = {
         LampTask("LaMP_7", "Say this tweet in other words, as its author would.", "it:", ("text",), ("text",), "text"),
     )
 }  # fmt: skip
+
+
+def with_choices(task: LampTask, choices: Sequence[str]) -> LampTask:
+    """A task with other answers to choose from.
+
+    Args:
+        task: a task whose answers are chosen.
+        choices: the answers; empty keeps those of the task.
+
+    Raises:
+        ConfigError: for a task whose answers are not chosen, or fewer than two answers.
+    """
+    if not choices:
+        return task
+    if task.answer != "choice" or len(set(choices)) < 2:
+        raise ConfigError(f"{task.name} takes no such choices", key="choices", hint="two or more, for LaMP_1 or LaMP_2")
+    instruction = f"Which of these fits? Answer with one of them alone: {', '.join(choices)}."
+    return replace(task, instruction=instruction, choices=tuple(choices))
 
 
 @dataclass(frozen=True)
