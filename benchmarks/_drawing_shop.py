@@ -54,7 +54,7 @@ KEYWORDS = 2
 ORACLE_RATIOS = (0.5, 1.0, 2.0)
 ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
 SCALES = (1.0, 3.0, 5.0, 8.0, 14.0)
-LEVELS = (0.95, 0.9, 0.8, 0.7)
+LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the plain picture's d_t at which d_p is compared."""
 SCENE, WINDOW = 64, 40
 """Sides of a picture of the world and of the square of it in which objects of the item's category stand, in pixels."""
@@ -327,7 +327,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
         for name, job in jobs.items():
             file = work / "scores" / f"{name.replace(' ', '_')}-{seed}-{args.users}.json"
             found.setdefault(name, []).append(once(file, lambda job=job, seed=seed: job(seed)))
-    gallery(painter, pmg, plain, asked, ROOT / "docs" / "pictures" / "drawing_shop.jpg")
+    gallery(painter, hard, plain, asked, ROOT / "docs" / "pictures" / "drawing_shop.jpg")
     return found
 
 
@@ -442,7 +442,8 @@ def page(result: dict[str, Any]) -> str:
         "patterns read as neither side's.\n",
         table(result["rows"]),
         "\n## d_p at equal d_t\n",
-        "The most d_p with a mean d_t of this at least, over the weights and mixtures of neighbouring ones.\n",
+        "The most d_p with a mean d_t of this at least, over the weights and mixtures of neighbouring ones; "
+        "p after Holm within a row for each form of PMG.\n",
         table(result["equal d_t"]),
     ]
     curves = [row for rows in result["curves"].values() for row in rows]
@@ -465,7 +466,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
 
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4))
-    rows = result["curves"]["PMG"]
+    rows = result["curves"][HARD]
     x = np.arange(len(rows))
     for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c")):
         left.plot(x, [row[key] for row in rows], "o-", color=colour, label=key, markersize=4)
@@ -473,7 +474,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
     twin.plot(x, [row["z"] for row in rows], "s--", color="#555555", label="z", markersize=4)
     twin.set_ylabel("z")
     left.set_xticks(x, [row["weight"] for row in rows])
-    left.set_xlabel("w_p : 1, preference against item (PMG)")
+    left.set_xlabel("w_p : 1, preference against item (PMG, keywords)")
     left.legend(handles=[*left.lines, *twin.lines], frameon=False)
     for name, colour in zip(
         ("none", "Textual Inversion", "PMG, keywords alone", "PMG"), ("#999999", "#e0a53a", "#7fa87f", "#c8553d")
