@@ -152,7 +152,7 @@ def sheet(file: Path, rows: Sequence[Bytes], scale: int = 3) -> None:
     image = Image.fromarray(np.concatenate(tall, 0))
     file.parent.mkdir(parents=True, exist_ok=True)
     image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
-    image.save(file, **({"quality": 85, "optimize": True} if file.suffix == ".jpg" else {}))
+    image.save(file, **({"quality": 72, "optimize": True} if file.suffix == ".jpg" else {}))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -121,7 +121,7 @@ def score(asked: list[GenerationRequest], targets: list[bytes], made: dict[str, 
     space, out = PictureSpace(), {name: {key: [] for key in SCORES} for name in made}
     words = [f"{one.item['title']}: {one.item['genre']}" for one in asked]
     for name, pictures in made.items():
-        out[name]["words"] = [float(value) for value in conse_score(pictures, words)]
+        out[name]["words"] = [round(float(value), 4) for value in conse_score(pictures, words)]
     for at, request in enumerate(track(asked, "distances")):
         history = [request.images[id_of(one)] for one in request.history][-COMPARED:]
         shown = [some[at] for some in made.values()]
@@ -137,7 +137,7 @@ def score(asked: list[GenerationRequest], targets: list[bytes], made: dict[str, 
                 z_score(d_p, d_t),
             )):  # fmt: skip
                 if value is not None:
-                    values[key].append(float(value))
+                    values[key].append(round(float(value), 4))
     return out
 
 

@@ -183,10 +183,8 @@ class Judge:
             values = self.reader.values[column]
             read = [values[at] for at in found[column].argmax(1)]
             lost.append([one not in both for one, both in zip(read, zip(own[column], self.liked[column]))])
-        return {
-            "d_p": d_p.tolist(), "d_t": d_t.tolist(), "z": z.tolist(),
-            "lost": np.mean(np.array(lost, float), 0).tolist(),
-        }  # fmt: skip
+        found_by = {"d_p": d_p, "d_t": d_t, "z": z, "lost": np.mean(np.array(lost, float), 0)}
+        return {key: np.round(values, 4).tolist() for key, values in found_by.items()}
 
 
 def read_back(painter: Painter, reader: Reader, shop: Shop, ceiling: dict[str, float], folder: Path) -> list[dict]:

@@ -5,6 +5,8 @@ python benchmarks/readme.py
 
 from __future__ import annotations
 
+from typing import Any
+
 from _common import RESULTS, ROOT
 from palate.core.files import read_json, write_text
 from palate.evaluation.compare_report import p_text
@@ -248,6 +250,49 @@ def serving() -> list[str]:
     return [*lines, *(f"| {what} | {told} |" for what, told in rows), ""]
 
 
+def _read(name: str) -> dict[str, Any]:
+    file = RESULTS / f"{name}.json"
+    return read_json(file) if file.is_file() else {}
+
+
+def generation() -> list[str]:
+    """Personalised content: truth, explanations beside a published system, pictures, time."""
+    rows = []
+    if truth := _read("truth").get("held_out"):
+        caught, alarms = (truth["all"][name]["share"] for name in ("caught", "false_alarms"))
+        rows.append(("changed facts that the check catches; false alarms", f"{caught:.1%}; {alarms:.1%}"))
+    for name, what in (("xrec-amazon", "books"), ("xrec-yelp", "businesses")):
+        if found := _read(name).get("all", {}).get("rows"):
+            told = "; ".join(
+                f"{who} {row['bertscore']:.3f}, {row['rougeL']:.3f}, {row['usr']:.2f}"
+                for key, who in (("ours", "ours"), ("published", "a published system"))
+                if (row := next((one for name, one in found.items() if name.startswith(key)), None))
+            )
+            rows.append((f"explanations of {what}: BERTScore (MiniLM), ROUGE-L, share of unique texts", told))
+    if drawn := _read("drawing_clothing").get("rows"):
+        read = {row["pictures"]: row["kind read"] for row in drawn}
+        told = f"{read['drawn, guidance 3']:.2f}; real photos {read['real test photos']:.2f}; noise {read['noise']:.2f}"
+        rows.append(("garments drawn at 32 pixels whose kind is read", told))
+    if films := _read("generation_latency").get("films", {}).get("kinds"):
+        told = "; ".join(f"{kind} {row['processor']['p99']:.0f} ms" for kind, row in films.items())
+        rows.append(("content without a model for the films, processor time, 99 of 100 requests", told))
+    points = [row["shown"] for row in _read("generation_points").get("rows", [])]
+    if points:
+        rows.append(
+            ("claims of trained generators against their ablations that show", f"{sum(points)} of {len(points)}")
+        )
+    if not rows:
+        return []
+    lines = [
+        "**Generated content** ([what each generator makes](docs/generated.md), [their points]"
+        "(benchmarks/results/generation_points.md)):",
+        "",
+        "| what | measured |",
+        "|---|---|",
+    ]
+    return [*lines, *(f"| {what} | {told} |" for what, told in rows), ""]
+
+
 def probes() -> list[str]:
     """First versions of models of other tasks."""
     file = RESULTS / "probes.md"
@@ -275,6 +320,7 @@ def main() -> None:
         *garments(),
         *(line for name in TITLES for line in matching(name)),
         *world(),
+        *generation(),
         *probes(),
         *speed(),
         *scale(),

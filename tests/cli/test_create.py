@@ -59,7 +59,7 @@ def test_mistakes_are_named(call, kin_run):
         (("--item", "nothing"), DataError, "no such item"),
         (("--item", "i4", "--user", "nobody"), DataError, "no such user"),
         (("--item", "i4", "--kind", "title", "--generator", "creative"), UnsupportedError, "banner"),
-        (("--item", "i4", "--kind", "title", "--backend", "x"), ConfigError, "takes no backend"),
+        (("--item", "i4", "--kind", "title", "--backend", "x"), ConfigError, "unknown text backend"),
         (("--item", "i4", "--kind", "title", "--generator", "png"), ConfigError, "must be fitted first"),
     ):
         with pytest.raises(error, match=words):

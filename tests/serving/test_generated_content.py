@@ -102,6 +102,12 @@ def test_nothing_is_shown_before_it_is_judged(client):
         assert content["provenance"]["withheld"]
 
 
+def test_an_unknown_kind_is_named_once(client):
+    answer = client.post("/v1/generate", json={"kind": "poem", "item": "x"})
+    assert answer.status_code == 422 and len(answer.json()["errors"]) == 1
+    assert "no such kind of content; one of explanation, " in answer.json()["detail"]
+
+
 def test_several_and_streamed(client):
     items = first_items(client)
     requests = [{"kind": "title", "item": one} for one in items]

@@ -31,7 +31,7 @@ FORMS = ("{title}: {words}", "{words}: {title}", "{title}, with {words}")
 _COMMON = (
     "about after again also because been before being between both could does during each from have having here into "
     "just more most only other over same should some such than that their them then there these they this those "
-    "through under until very were what when where which while will with would your"
+    "through under until very were what when where which while will with would your made make makes come comes psst"
 )
 COMMON = frozenset(_COMMON.split())
 """English words that say nothing of a document."""
@@ -144,6 +144,7 @@ class HeadlineWriter:
         own = [] if perspectives else list(self.keywords())
         pairs = [list(perspectives)] * n if perspectives else [own[at : at + 2] for at in range(0, 2 * n, 2)]
         ruled = [form.format(title=title, words=listed(pair)) for form, pair in zip(FORMS, pairs) if pair] or [title]
+        ruled = [text[:1].upper() + text[1:] for text in ruled]
         task = "Write one headline for the article. It must be true to the article and use the given words."
         data = {**_texts(self.request.item), "words": ", ".join(perspectives)}
         constraint = Constraint(must_include=tuple(perspectives)) if perspectives else None

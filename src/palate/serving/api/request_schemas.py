@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from palate.contracts import ContentKind
+from palate.contracts.generator import MEDIA
 from palate.serving.database import MAX_ID_LENGTH
 
 MAX_K, MAX_BATCH, MAX_EVENTS = 200, 100, 1000
@@ -265,6 +266,16 @@ class SimilarBatchBody(Body):
     requests: Annotated[list[SimilarBody], Field(min_length=1, max_length=MAX_BATCH, description="the lists")]
 
 
+def _known_kind(value: object) -> object:
+    """Named once where it is wrong, not once for each medium."""
+    if isinstance(value, str) and value not in MEDIA:
+        raise PydanticCustomError("kind", "no such kind of content; one of {kinds}", {"kinds": ", ".join(MEDIA)})
+    return value
+
+
+Kind = Annotated[ContentKind, BeforeValidator(_known_kind)]
+
+
 class ContentOptions(Body):
     """For whom content is generated, and how."""
 
@@ -296,14 +307,14 @@ class ContentOptions(Body):
 class ContentBody(ContentOptions):
     """Content about an item for a user, or for an anonymous user with a history."""
 
-    kind: ContentKind
+    kind: Kind
     item: Annotated[Id, Field(description="item id")]
 
 
 class GenerateBody(ContentOptions):
     """One content by ``kind`` and ``item``, or several by ``requests``."""
 
-    kind: ContentKind | None = None
+    kind: Kind | None = None
     item: Annotated[Id | None, Field(description="item id")] = None
     requests: Annotated[
         list[ContentBody] | None, Field(min_length=1, max_length=MAX_BATCH, description="instead of all the others")
