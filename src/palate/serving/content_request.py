@@ -22,6 +22,8 @@ from palate.serving.user_state import UserState
 
 MAX_HISTORY, MAX_LIKES, HISTORY_IMAGES = 50, 40, 4
 """Items of the history and likes that a request holds, and pictures of them, the latest or strongest."""
+LEFT_OUT = 8
+"""Latest items of the history that may be named for what they add to the score; each costs the whole catalogue once."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,9 @@ def _taken(state: UserState) -> IntArray:
 def _carried(
     resolved: ResolvedModel, row: int, rows: IntArray, history: Mapping[int, Mapping[str, Any]]
 ) -> list[Evidence]:
-    """Items of the history whose absence lowers the score most."""
+    """Items among the latest of the history whose absence lowers the score most."""
     try:
-        shares = history_shares(leave_one_out(resolved.model, rows, np.array([row]))[:, 0])
+        shares = history_shares(leave_one_out(resolved.model, rows, np.array([row]), LEFT_OUT)[:, 0])
     except UnsupportedError:
         return []
     return [

@@ -76,16 +76,19 @@ class Attribution:
     attributes: tuple[SharedRows, ...]
 
 
-def leave_one_out(model: ServedModel, history: IntArray, rows: IntArray) -> NDArray[np.float32]:
+def leave_one_out(
+    model: ServedModel, history: IntArray, rows: IntArray, most: int = MAX_HISTORY
+) -> NDArray[np.float32]:
     """Loss of the score of each item when an item of the history is left out.
 
-    O(catalogue) for each of the last :data:`MAX_HISTORY` items of the history; the losses of earlier ones are 0, as
+    O(catalogue) for each of the last ``most`` items of the history; the losses of earlier ones are 0, as
     are all losses of a model that takes no history.
 
     Args:
         model: model that scores.
         history: int64 [n], rows of items taken, oldest first.
         rows: int64 [m], rows of the items to explain.
+        most: items that are left out, one at a time.
 
     Returns:
         float32 [n, m].
@@ -97,7 +100,7 @@ def leave_one_out(model: ServedModel, history: IntArray, rows: IntArray) -> NDAr
     out = np.zeros((len(history), len(rows)), np.float32)
     if not model.new_users or not len(history):
         return out
-    latest = np.arange(max(0, len(history) - MAX_HISTORY), len(history))
+    latest = np.arange(max(0, len(history) - most), len(history))
     histories = [history, *(np.delete(history, at) for at in latest)]
     batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([one.tolist() for one in histories]))
     with torch.inference_mode():
