@@ -29,6 +29,7 @@ class ImpressionBatches:
         longest: newest items kept of a history.
         negatives: 0 makes every event a row of its own; else a row is a click followed by this many events of its
             impression without a click, repeated where there are fewer (Wu et al., EMNLP 2019).
+        counters: float32 [n events, columns] of what was known before each event; None without counters.
 
     Raises:
         DataError: when the training part has no events, or no impression with and without a click.
@@ -36,14 +37,21 @@ class ImpressionBatches:
 
     sequential = False
 
-    def __init__(self, view: TrainView, schema: Schema, longest: int = 50, negatives: int = 0) -> None:
+    def __init__(
+        self,
+        view: TrainView,
+        schema: Schema,
+        longest: int = 50,
+        negatives: int = 0,
+        counters: NDArray[np.float32] | None = None,
+    ) -> None:
         self.events, self.histories, self.longest, self.negatives = view.events, view.histories, longest, negatives
         if not len(self.events):
             raise DataError("the training part has no events", hint="ranking learns from labelled events")
         known = np.zeros(view.n_users, bool)
         known[np.unique(self.events.user)] = True
         self.users = np.where(known[self.events.user], self.events.user, -1)
-        self.context = schema.encode_context(self.events)
+        self.context, self.counters = schema.encode_context(self.events), counters
         self.rows = np.flatnonzero(self.events.shown)
         if negatives:
             self._group()
@@ -86,11 +94,17 @@ class ImpressionBatches:
         time = None if self.events.time is None else self.events.time[owners]
         history = self.histories.before(self.events.user[owners], time, self.events.item[owners], self.longest)
         context = {name: values[events] for name, values in self.context.items()}
-        return impression_batch(self.events.take(events), self.users[events], groups, history, context)
+        counters = None if self.counters is None else self.counters[events]
+        return impression_batch(self.events.take(events), self.users[events], groups, history, context, counters)
 
 
 def impression_batch(
-    events: Events, users: IntArray, groups: IntArray, history: RaggedArray, context: Encoded
+    events: Events,
+    users: IntArray,
+    groups: IntArray,
+    history: RaggedArray,
+    context: Encoded,
+    counters: NDArray[np.float32] | None = None,
 ) -> ImpressionBatch:
     """Events as a batch of tensors.
 
@@ -100,6 +114,7 @@ def impression_batch(
         groups: int64 [N], the history of each event.
         history: one list a group, items oldest first.
         context: encoded context fields, N rows each.
+        counters: float32 [N, columns]; None without counters.
     """
     return ImpressionBatch(
         _tensor(users),
@@ -110,6 +125,7 @@ def impression_batch(
         _tensor(history.items),
         {name: _tensor(values) for name, values in context.items()},
         None if events.time is None else _tensor(events.time),
+        None if counters is None else _tensor(counters),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -19,9 +22,14 @@ from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
+from palate.data.events import Events
 from palate.data.schema import Schema
 from palate.data.views import TrainView
+from palate.features.counters import Asked, Counters
 from palate.modules.fields import FieldTables
+
+CounterKind = Literal["none", "past", "windows"]
+"""No counters, those of all of the past, or also those of the newest events."""
 
 
 class RankerConfig(TrainedConfig):
@@ -37,6 +45,7 @@ class RankerConfig(TrainedConfig):
     min_count: int = Field(
         1, ge=1, description="values of fields that occur in fewer training events are out of vocabulary"
     )
+    counters: CounterKind = Field("none", description="shares of positives of users, items and values as features")
 
 
 class Ranker(Model):
@@ -44,12 +53,15 @@ class Ranker(Model):
 
     Attributes:
         tables: fields of all users and items, made in :meth:`setup`.
+        known: labelled events that counters are made of when the model is asked by its users; None before it is fitted.
     """
 
     task_name: ClassVar[str] = "rank"
     requirements: ClassVar[Requirements] = Requirements(labels=True)
     config: RankerConfig
     tables: FieldTables
+    known: Events | None = None
+    _counted: tuple[Events, NDArray[np.float32]] | None = None
     _met: tuple[Catalog, Catalog] | None = None
 
     def setup(self, train: TrainView, run: RunContext) -> None:
@@ -65,6 +77,7 @@ class Ranker(Model):
         self.tables = FieldTables(schema)
         self.build(InputSpec(train.n_users, train.n_items, dims, sizes))
         self.tables.load(train.users_table, train.items_table)
+        self.know(train.events)
 
     def meet_tables(self, users: Catalog, items: Catalog) -> None:
         """Encode tables that may hold entities hidden in fitting; nothing is learnt from them.
@@ -81,7 +94,60 @@ class Ranker(Model):
 
     def batches(self, train: TrainView, run: RunContext) -> BatchSource:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
-        return ImpressionBatches(train, self.tables.schema, self.config.longest, self.config.negatives)
+        c = self.config
+        return ImpressionBatches(
+            train, self.tables.schema, c.longest, c.negatives, self.counters_of_events(train.events)
+        )
+
+    @property
+    def counted_fields(self) -> list[str]:
+        """Attributes of items whose values are counted."""
+        able = ("categorical", "multivalued")
+        return [one.name for one in self.tables.schema if one.owner == "item" and one.column and one.kind in able]
+
+    @property
+    def counters(self) -> Counters | None:
+        """What is counted; None without counters."""
+        kind = self.config.counters
+        return None if kind == "none" else Counters(self.counted_fields, windows=kind == "windows")
+
+    @property
+    def n_counters(self) -> int:
+        """Number of columns of counters."""
+        return 0 if self.counters is None else len(self.counters)
+
+    def know(self, events: Events) -> None:
+        """Keep the events that counters are made of when users ask.
+
+        Args:
+            events: all that are known, with their labels.
+        """
+        if self.config.counters != "none":
+            self.known = Events(events.user, events.item, events.label, events.time)
+
+    def counters_of_events(self, events: Events) -> NDArray[np.float32] | None:
+        """Counters float32 [n, columns] of events of known labels, each without its own; None without counters.
+
+        Args:
+            events: n events.
+        """
+        if self.counters is None:
+            return None
+        if self._counted is None or self._counted[0] is not events:
+            self._counted = events, self.counters.of_events(events, self._counted_tables())
+        return self._counted[1]
+
+    def counters_before(self, known: Events, asked: Asked) -> NDArray[np.float32] | None:
+        """Counters float32 [n, columns] of questions; None without counters.
+
+        Args:
+            known: events whose labels are known; of those only what was before a question counts.
+            asked: n questions.
+        """
+        return None if self.counters is None else self.counters.before(known, asked, self._counted_tables())
+
+    def _counted_tables(self) -> dict[str, NDArray[np.int64]]:
+        return {name: self.tables.table(name).cpu().numpy() for name in self.counted_fields}
 
     def logits(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Scores before the sigmoid, float32 [n events] each.
@@ -110,10 +176,18 @@ class Ranker(Model):
         self.tables.grow(features.n_items)
 
     def artifacts(self) -> Mapping[str, Artifact]:
-        """The schema of fields, with its vocabularies."""
-        return {"schema": Artifact("schema", state={"fields": self.tables.schema.state()})}
+        """The schema of fields, with its vocabularies, and the events that counters are made of."""
+        kept = {"schema": Artifact("schema", state={"fields": self.tables.schema.state()})}
+        if self.known is not None:
+            columns = {name: getattr(self.known, name) for name in ("user", "item", "label", "time")}
+            tensors = {name: torch.from_numpy(one.copy()) for name, one in columns.items() if one is not None}
+            kept["counters"] = Artifact("counters", tensors)
+        return kept
 
     def use_artifacts(self, artifacts: Mapping[str, Artifact]) -> None:
         """Take the schema of a saved run."""
         if "schema" in artifacts:
             self.tables = FieldTables(Schema.from_state(artifacts["schema"].state["fields"]))
+        if "counters" in artifacts and self.config.counters != "none":
+            columns = {name: tensor.numpy() for name, tensor in artifacts["counters"].tensors.items()}
+            self.known = Events(columns["user"], columns["item"], columns["label"], columns.get("time"))

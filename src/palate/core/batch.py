@@ -281,6 +281,7 @@ class ImpressionBatch(Batch):
         history: int64 [H], items taken before, oldest first.
         fields: context field -> int64 ids [N], int64 ids [N, width] padded with 0, or float32 numbers [N].
         times: int64 [N], or None.
+        counters: float32 [N, columns] of what was known before each event, or None.
     """
 
     users: Tensor
@@ -291,6 +292,7 @@ class ImpressionBatch(Batch):
     history: Tensor
     fields: Mapping[str, Tensor] = field(default_factory=dict)
     times: Tensor | None = None
+    counters: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -316,7 +318,8 @@ class ImpressionBatch(Batch):
         some = {name: values[index] for name, values in self.fields.items()}
         times = None if self.times is None else self.times[index]
         events = (self.users[index], self.items[index], self.labels[index], self.groups[index])
-        return ImpressionBatch(*events, self.indptr, self.history, some, times)
+        counters = None if self.counters is None else self.counters[index]
+        return ImpressionBatch(*events, self.indptr, self.history, some, times, counters)
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,6 +174,7 @@ def ranking_queries(dataset: SplitData, known: Sequence[int], part: int) -> Rank
         Histories.build(events, dataset.n_users, usable),
         dataset.users,
         dataset.items,
+        events.take(usable),
     )
 
 

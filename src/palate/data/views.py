@@ -67,6 +67,7 @@ class RankingQueries:
         histories: positive events of the users; :meth:`history` cuts them at the time of each question.
         users_table: the users' own columns.
         items_table: the items' own columns, also of items hidden in fitting.
+        known: labelled events that may be known when a question is asked, if they were before it.
     """
 
     events: Events
@@ -75,9 +76,18 @@ class RankingQueries:
     histories: Histories
     users_table: Catalog
     items_table: Catalog
+    known: Events
 
     def __len__(self) -> int:
         return len(self.events)
+
+    def knowing(self, events: Events) -> RankingQueries:
+        """The same questions where nothing but these events is known: histories and counters stop with them.
+
+        Args:
+            events: as those of the training part, for a server that learns nothing after training.
+        """
+        return replace(self, histories=Histories.build(events, len(self.users_table)), known=events)
 
     def take(self, rows: IntArray | BoolArray) -> RankingQueries:
         """Only these questions.

@@ -19,8 +19,15 @@ from palate.models.match.popularity import Popularity as Popularity
 from palate.models.match.simplex import SimpleX as SimpleX
 from palate.models.match.spectral import Spectral as Spectral
 from palate.models.match.vbpr import VBPR as VBPR
+from palate.models.rank.dcnv2 import DCNv2 as DCNv2
+from palate.models.rank.deepfm import DeepFM as DeepFM
 from palate.models.rank.din import DIN as DIN
+from palate.models.rank.fcn import FCN as FCN
+from palate.models.rank.fm import FM as FM
+from palate.models.rank.logistic import LogisticRegression as LogisticRegression
 from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rank.pnn import PNN as PNN
+from palate.models.rank.wide_deep import WideDeep as WideDeep
 from palate.models.rerank.mmr import MMR as MMR
 from palate.models.sequence.sasrec import SASRec as SASRec
 
@@ -32,20 +39,27 @@ __all__ = [
     "CLCRec",
     "ContentKNN",
     "ContentKernel",
+    "DCNv2",
     "DIN",
+    "DeepFM",
     "EASE",
     "EASEContent",
+    "FCN",
+    "FM",
     "FREEDOM",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
     "LightGCN",
+    "LogisticRegression",
     "MMGCN",
     "MMR",
     "NRMS",
+    "PNN",
     "Popularity",
     "SASRec",
     "SimpleX",
     "Spectral",
     "VBPR",
+    "WideDeep",
 ]

@@ -35,6 +35,14 @@ class FieldTables(nn.Module):
         for name, values in encoded.items():
             self.register_buffer(self._slot(name), torch.from_numpy(np.ascontiguousarray(values)))
 
+    def table(self, name: str) -> Tensor:
+        """All rows of a user's or item's field, [n] or [n, width].
+
+        Args:
+            name: of the field.
+        """
+        return self.get_buffer(self._slot(name))
+
     def rows(self, name: str, rows: Tensor) -> Tensor:
         """A user's or item's field: [..., width] ids, [...] ids or numbers; -1 is an unknown entity.
 

@@ -25,6 +25,7 @@ from palate.data.events import Events
 from palate.data.frames import new_rows, to_source
 from palate.data.ids import IdMap
 from palate.data.new_content import absent_media
+from palate.features.counters import Asked
 from palate.features.encoders.base import EncodingFailure
 from palate.features.fitted import Failures, FittedContent
 from palate.training.log import FitLog
@@ -306,12 +307,15 @@ def rank_candidates(
         for name in names
     }
     events = Events(np.full(known, row), rows, np.zeros(known, np.float32), context=numbers, context_values=values)
+    asked = Asked(events.user, rows)
+    counted = None if model.known is None else model.counters_before(model.known, asked)
     batch = impression_batch(
         events,
         np.full(known, row),
         np.zeros(known, np.int64),
         RaggedArray(np.array([0, len(taken[-model.config.longest :])]), taken[-model.config.longest :]),
         schema.encode_context(events),
+        counted,
     )
     with torch.inference_mode():
         scores = model.logits(batch.to(model.device))["label"].double().sigmoid().cpu().numpy()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from palate.contracts import Model
+from palate.contracts import Model, Ranker
 from palate.core.artifacts import required_artifacts
 from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.context import Callback, RunContext
@@ -122,6 +122,8 @@ def fit(
     _meet_all_items(model, fitted, features)
     model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.deployment.about["fingerprint"] = name
+    if isinstance(model, Ranker):
+        model.know(data.events)
     model.eval()
     return model
 

@@ -16,6 +16,7 @@ from palate.contracts.task import Part
 from palate.core.context import RunContext
 from palate.data.dataset import Dataset
 from palate.data.views import RankingQueries, TrainView
+from palate.features.counters import Asked
 from palate.metrics.impressions import grouped_metrics, placement_values
 
 CHUNK = 4096
@@ -89,7 +90,9 @@ def predict(model: Ranker, queries: RankingQueries) -> Scores:
     """
     device = model.device
     model.meet_tables(queries.users_table, queries.items_table)
-    schema = model.tables.schema
+    schema, events = model.tables.schema, queries.events
+    asked = Asked(events.user, events.item, events.time)
+    counters = model.counters_before(queries.known, asked)
     out = []
     with torch.inference_mode():
         for start in range(0, len(queries), CHUNK):
@@ -97,7 +100,8 @@ def predict(model: Ranker, queries: RankingQueries) -> Scores:
             part = queries.take(rows)
             history = queries.history(rows, model.config.longest)
             context = schema.encode_context(part.events)
-            batch = impression_batch(part.events, part.users, np.arange(len(rows)), history, context)
+            counted = None if counters is None else counters[rows]
+            batch = impression_batch(part.events, part.users, np.arange(len(rows)), history, context, counted)
             out.append(model.logits(batch.to(device))["label"].double().cpu().numpy())
     return np.concatenate(out) if out else np.zeros(0)
 
