@@ -126,6 +126,7 @@ def impression_batch(
         {name: _tensor(values) for name, values in context.items()},
         None if events.time is None else _tensor(events.time),
         None if counters is None else _tensor(counters),
+        None if history.times is None else _tensor(history.times),
     )
 
 

@@ -46,6 +46,11 @@ class RankerConfig(TrainedConfig):
         1, ge=1, description="values of fields that occur in fewer training events are out of vocabulary"
     )
     counters: CounterKind = Field("none", description="shares of positives of users, items and values as features")
+    live: bool = Field(
+        True,
+        description="histories and counters know what happened after training, as a server with live events does; "
+        "else they stop with it",
+    )
 
 
 class Ranker(Model):
@@ -122,7 +127,7 @@ class Ranker(Model):
         Args:
             events: all that are known, with their labels.
         """
-        if self.config.counters != "none":
+        if self.config.counters != "none" or not self.config.live:
             self.known = Events(events.user, events.item, events.label, events.time)
 
     def counters_of_events(self, events: Events) -> NDArray[np.float32] | None:
@@ -188,6 +193,6 @@ class Ranker(Model):
         """Take the schema of a saved run."""
         if "schema" in artifacts:
             self.tables = FieldTables(Schema.from_state(artifacts["schema"].state["fields"]))
-        if "counters" in artifacts and self.config.counters != "none":
+        if "counters" in artifacts:
             columns = {name: tensor.numpy() for name, tensor in artifacts["counters"].tensors.items()}
             self.known = Events(columns["user"], columns["item"], columns["label"], columns.get("time"))

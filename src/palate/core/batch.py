@@ -46,6 +46,18 @@ class RaggedArray:
         """int64 [n]."""
         return np.diff(self.indptr)
 
+    def newest(self, longest: int) -> RaggedArray:
+        """The last ``longest`` items of each list.
+
+        Args:
+            longest: items kept at most.
+        """
+        place = self.indptr[1:][self.owners()] - np.arange(len(self.items))
+        keep = place <= longest
+        indptr = np.concatenate([[0], np.cumsum(np.minimum(self.lengths, longest))]).astype(np.int64)
+        times, events = (None if one is None else one[keep] for one in (self.times, self.events))
+        return RaggedArray(indptr, self.items[keep], times, events)
+
     @classmethod
     def build(
         cls,
@@ -282,6 +294,7 @@ class ImpressionBatch(Batch):
         fields: context field -> int64 ids [N], int64 ids [N, width] padded with 0, or float32 numbers [N].
         times: int64 [N], or None.
         counters: float32 [N, columns] of what was known before each event, or None.
+        history_times: int64 [H], when the items of histories were taken, or None.
     """
 
     users: Tensor
@@ -293,6 +306,7 @@ class ImpressionBatch(Batch):
     fields: Mapping[str, Tensor] = field(default_factory=dict)
     times: Tensor | None = None
     counters: Tensor | None = None
+    history_times: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -304,14 +318,29 @@ class ImpressionBatch(Batch):
             longest: width.
             fill: value of padding.
         """
+        return self._padded(self.history, longest, fill)
+
+    def padded_times(self, longest: int, fill: int = 0) -> Tensor:
+        """When the items of :meth:`padded_history` were taken, int64 [G, longest]; all ``fill`` without times.
+
+        Args:
+            longest: width.
+            fill: value of padding.
+        """
+        import torch
+
+        times = torch.full_like(self.history, fill) if self.history_times is None else self.history_times
+        return self._padded(times, longest, fill)
+
+    def _padded(self, values: Tensor, longest: int, fill: int) -> Tensor:
         import torch
 
         ends = self.indptr[1:, None]
         place = ends - longest + torch.arange(longest, device=ends.device)
         inside = place >= self.indptr[:-1, None]
-        if not len(self.history):
+        if not len(values):
             return torch.full_like(place, fill)
-        return torch.where(inside, self.history[place.clamp(min=0)], fill)
+        return torch.where(inside, values[place.clamp(min=0)], fill)
 
     def take(self, index: Tensor) -> ImpressionBatch:
         """Some events; groups and their histories stay."""
@@ -319,7 +348,7 @@ class ImpressionBatch(Batch):
         times = None if self.times is None else self.times[index]
         events = (self.users[index], self.items[index], self.labels[index], self.groups[index])
         counters = None if self.counters is None else self.counters[index]
-        return ImpressionBatch(*events, self.indptr, self.history, some, times, counters)
+        return ImpressionBatch(*events, self.indptr, self.history, some, times, counters, self.history_times)
 
 
 @dataclass(frozen=True, eq=False)

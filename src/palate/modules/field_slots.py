@@ -109,10 +109,15 @@ class FieldSlots(nn.Module):
 
     def _embed(self, owner: Owner, columns: Columns) -> Tensor:
         parts = []
-        if columns.single.shape[1]:
-            parts.append(F.embedding(columns.single, self.table, padding_idx=PADDING))
-        for ids in columns.several:
-            parts.append(F.embedding_bag(ids, self.table, mode="mean", padding_idx=PADDING)[:, None])
+        if columns.single.shape[1] or columns.several:
+            # one look-up for all fields: each look-up's gradient is as large as the table
+            found = F.embedding(torch.cat([columns.single, *columns.several], 1), self.table, padding_idx=PADDING)
+            start = columns.single.shape[1]
+            parts.append(found[:, :start])
+            for ids in columns.several:
+                count = (ids != PADDING).sum(1, keepdim=True).clamp(min=1)
+                parts.append((found[:, start : start + ids.shape[1]].sum(1) / count)[:, None])
+                start += ids.shape[1]
         if columns.numbers.shape[1]:
             parts.append(columns.numbers[..., None] * self.directions[self._numbers(owner)])
         return torch.cat(parts, 1) if parts else self.table.new_zeros(len(columns.single), 0, self.table.shape[1])

@@ -294,9 +294,10 @@ def rank_candidates(
     rows = deployment.items.ids.rows(list(items))
     row = -1 if user is None else int(deployment.users.rows([user], "mark")[0])
     if history is not None:
-        taken = deployment.items.ids.rows(_many(history))
+        past = RaggedArray.of([deployment.items.ids.rows(_many(history)).tolist()])
     else:
-        taken = deployment.seen[row] if row >= 0 else np.zeros(0, np.int64)
+        past = deployment.seen.take(np.array([row])) if row >= 0 else RaggedArray.of([[]])
+    past = past.newest(model.config.longest)
     known, schema = len(rows), model.tables.schema
     names = [one.column for one in schema if one.owner == "context"]
     values = {name: (str(context[name]),) for name in names if isinstance(context.get(name), str)}
@@ -313,7 +314,7 @@ def rank_candidates(
         events,
         np.full(known, row),
         np.zeros(known, np.int64),
-        RaggedArray(np.array([0, len(taken[-model.config.longest :])]), taken[-model.config.longest :]),
+        past,
         schema.encode_context(events),
         counted,
     )

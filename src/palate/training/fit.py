@@ -122,7 +122,7 @@ def fit(
     _meet_all_items(model, fitted, features)
     model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.deployment.about["fingerprint"] = name
-    if isinstance(model, Ranker):
+    if isinstance(model, Ranker) and model.config.live:
         model.know(data.events)
     model.eval()
     return model

@@ -52,9 +52,11 @@ class RankTask(Task[Ranker]):
         queries = view.ranking_queries
         if queries is None:
             return None
+        # weights change from one call to the next, but not what is known
+        counters = counters_of(model, queries)
 
         def judge() -> float:
-            values = _per_unit(queries, predict(model, queries))[run.metric]
+            values = _per_unit(queries, predict(model, queries, counters))[run.metric]
             return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
         return judge
@@ -81,18 +83,30 @@ class RankTask(Task[Ranker]):
 tasks.register("rank")(RankTask())
 
 
-def predict(model: Ranker, queries: RankingQueries) -> Scores:
+def counters_of(model: Ranker, queries: RankingQueries) -> NDArray[np.float32] | None:
+    """Counters float32 [n, columns] of labelled events; None for a model without.
+
+    Args:
+        model: set up.
+        queries: n events.
+    """
+    model.meet_tables(queries.users_table, queries.items_table)
+    queries, events = _known(model, queries), queries.events
+    return model.counters_before(queries.known, Asked(events.user, events.item, events.time))
+
+
+def predict(model: Ranker, queries: RankingQueries, counters: NDArray[np.float32] | None = None) -> Scores:
     """Logits float64 [n] of labelled events, a chunk at a time.
 
     Args:
         model: trained.
         queries: n events.
+        counters: of these events, where they were computed before.
     """
     device = model.device
     model.meet_tables(queries.users_table, queries.items_table)
-    schema, events = model.tables.schema, queries.events
-    asked = Asked(events.user, events.item, events.time)
-    counters = model.counters_before(queries.known, asked)
+    counters = counters_of(model, queries) if counters is None else counters
+    schema, queries = model.tables.schema, _known(model, queries)
     out = []
     with torch.inference_mode():
         for start in range(0, len(queries), CHUNK):
@@ -104,6 +118,11 @@ def predict(model: Ranker, queries: RankingQueries) -> Scores:
             batch = impression_batch(part.events, part.users, np.arange(len(rows)), history, context, counted)
             out.append(model.logits(batch.to(device))["label"].double().cpu().numpy())
     return np.concatenate(out) if out else np.zeros(0)
+
+
+def _known(model: Ranker, queries: RankingQueries) -> RankingQueries:
+    """The questions as the model meets them: with all that was before, or with nothing after training."""
+    return queries if model.config.live or model.known is None else queries.knowing(model.known)
 
 
 def _per_unit(queries: RankingQueries, scores: Scores) -> dict[str, Scores]:

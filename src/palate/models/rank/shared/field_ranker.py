@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from palate.contracts import Capabilities, InputSpec, RankerConfig
 from palate.contracts.ranker import CounterKind
 from palate.core.batch import ImpressionBatch
+from palate.core.config import ModelConfig
 from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.data.views import TrainView
@@ -57,6 +58,11 @@ class FieldRanker(RankingModel):
     config: FieldRankerConfig
     counter_mean: Tensor
     counter_scale: Tensor
+
+    def __init__(self, config: ModelConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        if not self.config.content:
+            self.capabilities = Capabilities(new_items=True, new_users=True)  # type: ignore[misc]
 
     def setup(self, train: TrainView, run: RunContext) -> None:
         super().setup(train, run)
