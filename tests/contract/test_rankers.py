@@ -43,22 +43,25 @@ def test_it_learns_taste(name):
     assert judged.metrics["group_auc"] > 0.65, "AUC within impressions after 25 epochs on clicks that follow taste"
     assert judged.about["headline"] == "group_auc" and judged.unit == "impression"
     losses = [record["loss"] for record in history_of(model).history]
-    assert losses[-1] < losses[0] and history_of(model).metric == "group_auc"
+    assert not losses or losses[-1] < losses[0]
+    assert history_of(model).metric == "group_auc" and history_of(model).valid > 0.5
 
 
 @each
 def test_the_same_seed_gives_the_same_bits(name):
     again = fit(make(name, patience=3), shop(), seed=0)
-    state = fitted(name).state_dict()
+    state, questions = fitted(name).state_dict(), shop().test_events()
     assert all(torch.equal(tensor, state[key]) for key, tensor in again.state_dict().items())
-    other = fitted(name, seed=1).state_dict()
-    assert any(not torch.equal(tensor, state[key]) for key, tensor in other.items() if tensor.is_floating_point())
+    assert np.array_equal(predict(again, questions), predict(fitted(name), questions))
+    assert not np.array_equal(predict(fitted(name, seed=1), questions), predict(fitted(name), questions))
 
 
 @each
 def test_the_test_part_is_never_seen(name):
-    one, other = fitted(name).state_dict(), fitted(name, flip_test=True).state_dict()
-    assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
+    one, other = fitted(name), fitted(name, flip_test=True)
+    state, questions = other.state_dict(), shop().test_events()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in one.state_dict().items())
+    assert np.array_equal(predict(one, questions), predict(other, questions))
 
 
 @each
@@ -115,7 +118,7 @@ def test_unseen_items_and_values_are_scored(name):
     assert np.isfinite(predict(fitted(name), questions)).all()
 
 
-@each
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gbdt"])
 def test_every_weight_has_a_gradient(name):
     model, data = make(name), shop()
     view = data.select_view()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from palate.batches.impressions import ImpressionBatches
+from palate.batches.impressions import ImpressionBatches, impression_batch
 from palate.contracts.model import Model
 from palate.contracts.spec import InputSpec, Requirements
 from palate.core.artifacts import Artifact
-from palate.core.batch import BatchSource, ImpressionBatch
+from palate.core.batch import ImpressionBatch
 from palate.core.config import TrainedConfig
 from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.events import Events
-from palate.data.schema import Schema
-from palate.data.views import TrainView
+from palate.data.schema import Schema, SchemaField
+from palate.data.views import RankingQueries, TrainView
 from palate.features.counters import Asked, Counters
 from palate.modules.fields import FieldTables
 
+CHUNK = 4096
+"""Questions of a batch."""
 CounterKind = Literal["none", "past", "windows"]
 """No counters, those of all of the past, or also those of the newest events."""
 
@@ -45,6 +47,7 @@ class RankerConfig(TrainedConfig):
     min_count: int = Field(
         1, ge=1, description="values of fields that occur in fewer training events are out of vocabulary"
     )
+    fields: tuple[str, ...] | None = Field(None, description="fields that are read, by name; None reads all")
     counters: CounterKind = Field("none", description="shares of positives of users, items and values as features")
     live: bool = Field(
         True,
@@ -97,7 +100,7 @@ class Ranker(Model):
             self.tables.to(device)
             self._met = users, items
 
-    def batches(self, train: TrainView, run: RunContext) -> BatchSource:
+    def batches(self, train: TrainView, run: RunContext) -> ImpressionBatches:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
         c = self.config
         return ImpressionBatches(
@@ -105,10 +108,17 @@ class Ranker(Model):
         )
 
     @property
+    def read_fields(self) -> list[SchemaField]:
+        """Fields that the model reads, without sequences."""
+        wanted = self.config.fields
+        every = [one for one in self.tables.schema if one.kind != "sequence"]
+        return [one for one in every if wanted is None or one.name in wanted]
+
+    @property
     def counted_fields(self) -> list[str]:
         """Attributes of items whose values are counted."""
         able = ("categorical", "multivalued")
-        return [one.name for one in self.tables.schema if one.owner == "item" and one.column and one.kind in able]
+        return [one.name for one in self.read_fields if one.owner == "item" and one.column and one.kind in able]
 
     @property
     def counters(self) -> Counters | None:
@@ -150,6 +160,39 @@ class Ranker(Model):
             asked: n questions.
         """
         return None if self.counters is None else self.counters.before(known, asked, self._counted_tables())
+
+    def counters_of_questions(self, queries: RankingQueries) -> NDArray[np.float32] | None:
+        """Counters float32 [n, columns] of labelled events; None without counters.
+
+        Args:
+            queries: n events.
+        """
+        self.meet_tables(queries.users_table, queries.items_table)
+        events = queries.events
+        return self.counters_before(self._known_to(queries).known, Asked(events.user, events.item, events.time))
+
+    def question_batches(
+        self, queries: RankingQueries, counters: NDArray[np.float32] | None = None
+    ) -> Iterator[ImpressionBatch]:
+        """Labelled events as batches, in order, each event with its own history.
+
+        Args:
+            queries: n events.
+            counters: float32 [n, columns], where they were computed before.
+        """
+        counters = self.counters_of_questions(queries) if counters is None else counters
+        self.meet_tables(queries.users_table, queries.items_table)
+        queries = self._known_to(queries)
+        for start in range(0, len(queries), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(queries)))
+            part, history = queries.take(rows), queries.history(rows, self.config.longest)
+            context = self.tables.schema.encode_context(part.events)
+            counted = None if counters is None else counters[rows]
+            yield impression_batch(part.events, part.users, np.arange(len(rows)), history, context, counted)
+
+    def _known_to(self, queries: RankingQueries) -> RankingQueries:
+        """The questions as the model meets them: with all that was before, or with nothing after training."""
+        return queries if self.config.live or self.known is None else queries.knowing(self.known)
 
     def _counted_tables(self) -> dict[str, NDArray[np.int64]]:
         return {name: self.tables.table(name).cpu().numpy() for name in self.counted_fields}

@@ -15,7 +15,7 @@ from palate.core.errors import ArtefactError, ConfigError, did_you_mean
 from palate.core.files import digest, inside, read_json, read_tensors, write_json, write_tensors
 
 FORMAT = 1
-KINDS = ("codebook", "semantic_ids", "vocabulary", "prompt", "adapter", "schema", "counters")
+KINDS = ("codebook", "semantic_ids", "vocabulary", "prompt", "adapter", "schema", "counters", "trees")
 _FACTS, _TENSORS = "artifact.json", "tensors.safetensors"
 
 

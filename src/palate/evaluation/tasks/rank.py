@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.batches.impressions import impression_batch
 from palate.contracts import Judgement, Ranker, Task, tasks
 from palate.contracts.task import Part
 from palate.core.context import RunContext
 from palate.data.dataset import Dataset
 from palate.data.views import RankingQueries, TrainView
-from palate.features.counters import Asked
 from palate.metrics.impressions import grouped_metrics, placement_values
 
-CHUNK = 4096
 Scores = NDArray[np.float64]
 
 
@@ -53,7 +50,7 @@ class RankTask(Task[Ranker]):
         if queries is None:
             return None
         # weights change from one call to the next, but not what is known
-        counters = counters_of(model, queries)
+        counters = model.counters_of_questions(queries)
 
         def judge() -> float:
             values = _per_unit(queries, predict(model, queries, counters))[run.metric]
@@ -83,18 +80,6 @@ class RankTask(Task[Ranker]):
 tasks.register("rank")(RankTask())
 
 
-def counters_of(model: Ranker, queries: RankingQueries) -> NDArray[np.float32] | None:
-    """Counters float32 [n, columns] of labelled events; None for a model without.
-
-    Args:
-        model: set up.
-        queries: n events.
-    """
-    model.meet_tables(queries.users_table, queries.items_table)
-    queries, events = _known(model, queries), queries.events
-    return model.counters_before(queries.known, Asked(events.user, events.item, events.time))
-
-
 def predict(model: Ranker, queries: RankingQueries, counters: NDArray[np.float32] | None = None) -> Scores:
     """Logits float64 [n] of labelled events, a chunk at a time.
 
@@ -104,25 +89,10 @@ def predict(model: Ranker, queries: RankingQueries, counters: NDArray[np.float32
         counters: of these events, where they were computed before.
     """
     device = model.device
-    model.meet_tables(queries.users_table, queries.items_table)
-    counters = counters_of(model, queries) if counters is None else counters
-    schema, queries = model.tables.schema, _known(model, queries)
-    out = []
     with torch.inference_mode():
-        for start in range(0, len(queries), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(queries)))
-            part = queries.take(rows)
-            history = queries.history(rows, model.config.longest)
-            context = schema.encode_context(part.events)
-            counted = None if counters is None else counters[rows]
-            batch = impression_batch(part.events, part.users, np.arange(len(rows)), history, context, counted)
-            out.append(model.logits(batch.to(device))["label"].double().cpu().numpy())
+        batches = model.question_batches(queries, counters)
+        out = [model.logits(batch.to(device))["label"].double().cpu().numpy() for batch in batches]
     return np.concatenate(out) if out else np.zeros(0)
-
-
-def _known(model: Ranker, queries: RankingQueries) -> RankingQueries:
-    """The questions as the model meets them: with all that was before, or with nothing after training."""
-    return queries if model.config.live or model.known is None else queries.knowing(model.known)
 
 
 def _per_unit(queries: RankingQueries, scores: Scores) -> dict[str, Scores]:

@@ -66,7 +66,7 @@ class DSIN(FieldRanker):
             x, x, x, key_padding_mask=~there & there.any(1, keepdim=True), need_weights=False
         )
         mixed = mixed + self.feed_forward(mixed)
-        pooled = (mixed * there[..., None]).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
+        pooled: Tensor = (mixed * there[..., None]).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
         return pooled.view(n, sessions, dim)
 
     def logits(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:

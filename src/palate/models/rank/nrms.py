@@ -44,7 +44,6 @@ class NRMS(RankingModel):
         batch_size: int = Field(64, ge=1, description="clicks of a batch")
         epochs: int = Field(10, ge=0, description="epochs at most")
         patience: int = Field(3, ge=1, description="validations without gain after which training stops")
-        fields: tuple[str, ...] | None = Field(None, description="fields of news that are read; None reads all")
 
     config: Config
 
@@ -55,10 +54,7 @@ class NRMS(RankingModel):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c = self.config
-        named = [
-            one for one in self.tables.schema if one.owner == "item" and one.kind in ("categorical", "multivalued")
-        ]
-        named = [one for one in named if c.fields is None or one.name in c.fields]
+        named = [one for one in self.read_fields if one.owner == "item" and one.kind != "numeric"]
         self.owned = [(one.name, one.kind == "multivalued") for one in named]
         self.embed = FieldEmbedding({one.name: one.size for one in named}, c.dim, std=0.1)
         self.maps = nn.ModuleDict({name.replace(".", "_"): nn.Linear(n, c.dim) for name, n in shape.features.items()})

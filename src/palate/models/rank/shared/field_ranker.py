@@ -29,7 +29,6 @@ class FieldRankerConfig(RankerConfig):
     dim: int = Field(16, ge=1, description="width of embeddings", json_schema_extra={"search": "8,16,32"})
     hidden: tuple[int, ...] = Field((64, 32), description="widths of the hidden layers of the deep part")
     dropout: float = Field(0.4, ge=0, lt=1, description="dropout", json_schema_extra={"search": "0.0..0.6"})
-    fields: tuple[str, ...] | None = Field(None, description="fields that are read, by name; None reads all")
     content: bool = Field(True, description="read the encoded content of items")
     history: bool = Field(True, description="the mean of the history's items is a field")
     counters: CounterKind = Field("windows", description="shares of positives of users, items and values: none, all "
@@ -75,8 +74,7 @@ class FieldRanker(RankingModel):
 
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
-        c, schema = self.config, self.tables.schema
-        names = [one.name for one in schema if one.kind != "sequence" and (c.fields is None or one.name in c.fields)]
+        c, names = self.config, [one.name for one in self.read_fields]
         self.slots = FieldSlots(self.tables, names if self.embeds else [], c.dim)
         self.weights = FieldSlots(self.tables, names, 1, std=0.0)
         self.content = ContentSlots(dict(shape.features) if c.content and self.embeds else {}, c.dim)
