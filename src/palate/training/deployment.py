@@ -308,8 +308,7 @@ def rank_candidates(
         for name in names
     }
     events = Events(np.full(known, row), rows, np.zeros(known, np.float32), context=numbers, context_values=values)
-    asked = Asked(events.user, rows)
-    counted = None if model.known is None else model.counters_before(model.known, asked)
+    counted = model.counters_now(Asked(events.user, rows))
     batch = impression_batch(
         events,
         np.full(known, row),
