@@ -10,6 +10,7 @@ from tiny_world import N_ITEMS, N_USERS, arrivals, dataset, item_ids, variant, v
 
 import palate
 from palate.contracts import Reranker, models
+from palate.contracts.parse import parse_model, with_settings
 from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, DataError, UnsupportedError
@@ -136,6 +137,14 @@ def test_a_refit_has_what_was_chosen_on_validation():
     log = model.deployment.log
     epochs = int(log.selected["base"].rpartition("epochs=")[2])
     assert model.config.base == log.selected["base"] and model.base.config.epochs == epochs <= 5
+
+
+def test_settings_are_added_to_the_text_of_a_model():
+    assert with_settings("bpr", {}) == "bpr"
+    for text in ("bpr", "bpr@faithful", "bpr:dim=8;epochs=9"):
+        model = parse_model(with_settings(text, {"epochs": 3, "lr": 1e-5}))
+        assert model.config.epochs == 3 and model.config.lr == 1e-5
+    assert parse_model(with_settings("bpr:dim=8", {"epochs": 3})).config.dim == 8
 
 
 def test_its_base_is_a_matcher():

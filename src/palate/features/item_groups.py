@@ -91,7 +91,8 @@ class ItemGroups:
         np.put_along_axis(out, self._extended, 1, 1)
         out = out[:, :-1]
         total = out.sum(1, keepdims=True)
-        return np.divide(out, total, out=np.zeros_like(out), where=total > 0)
+        shares: NDArray[np.float32] = np.divide(out, total, out=np.zeros_like(out), where=total > 0)
+        return shares
 
     def shares_of(self, rows: IntArray) -> NDArray[np.float32]:
         """Rows of :attr:`shares`: float32 [..., groups]; rows beyond the catalogue belong to no group.
@@ -118,7 +119,7 @@ def attribute_numbers(items: Catalog, column: str) -> NDArray[np.float32]:
         column: name of the column.
 
     Raises:
-        ConfigError: if the catalogue has no such column, or it holds something else than finite numbers.
+        ConfigError: if the catalogue has no such column, or the column holds no numbers.
     """
     _check_column(items, column)
     values = items.frame[column]
@@ -126,7 +127,8 @@ def attribute_numbers(items: Catalog, column: str) -> NDArray[np.float32]:
         return np.zeros(len(values), np.float32)
     if not (values.dtype.is_numeric() or values.dtype == bool):
         raise ConfigError("this column holds no numbers", key=column, hint="name a column of numbers, such as bids")
-    return np.nan_to_num(values.cast(float).fill_null(0).to_numpy(), nan=0, posinf=0, neginf=0).astype(np.float32)
+    numbers: NDArray[np.float32] = values.cast(float).fill_null(0).to_numpy().astype(np.float32)
+    return np.where(np.isfinite(numbers), numbers, np.float32(0))
 
 
 def only_column(items: Catalog, named: str, setting: str) -> str:

@@ -21,7 +21,13 @@ from palate.models.match.spectral import Spectral as Spectral
 from palate.models.match.vbpr import VBPR as VBPR
 from palate.models.rank.din import DIN as DIN
 from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rerank.calibrated import Calibrated as Calibrated
+from palate.models.rerank.dpp import DPP as DPP
 from palate.models.rerank.mmr import MMR as MMR
+from palate.models.rerank.prm import PRM as PRM
+from palate.models.rerank.quotas import Quotas as Quotas
+from palate.models.rerank.ssd import SSD as SSD
+from palate.models.rerank.stakeholders import Stakeholders as Stakeholders
 from palate.models.sequence.sasrec import SASRec as SASRec
 
 __all__ = [
@@ -30,9 +36,11 @@ __all__ = [
     "BPR",
     "Blend",
     "CLCRec",
+    "Calibrated",
     "ContentKNN",
     "ContentKernel",
     "DIN",
+    "DPP",
     "EASE",
     "EASEContent",
     "FREEDOM",
@@ -43,9 +51,13 @@ __all__ = [
     "MMGCN",
     "MMR",
     "NRMS",
+    "PRM",
     "Popularity",
+    "Quotas",
     "SASRec",
+    "SSD",
     "SimpleX",
     "Spectral",
+    "Stakeholders",
     "VBPR",
 ]

@@ -130,7 +130,10 @@ def standardised(values: Floats, known: Bools) -> NDArray[np.float32]:
     shifted = np.where(known, values, 0).astype(np.float64)
     shifted = np.where(known, shifted - shifted.sum(1, keepdims=True) / count, 0)
     spread = np.sqrt(np.square(shifted).sum(1, keepdims=True) / count)
-    return np.divide(shifted, spread, out=np.zeros_like(shifted), where=spread > 1e-12).astype(np.float32)
+    scaled: NDArray[np.float32] = np.divide(shifted, spread, out=np.zeros_like(shifted), where=spread > 1e-12).astype(
+        np.float32
+    )
+    return scaled
 
 
 def unit_vectors(vectors: Floats, append_bias: bool = False) -> tuple[NDArray[np.float32], Bools]:

@@ -80,7 +80,8 @@ class LimitedGroups:
         missing = np.minimum(np.maximum(self.at_least - self._held(), 0), np.maximum(here, 0))
         forced = missing.sum(1) >= self.first - place
         wanted = (self.members & (missing > 0)[:, None]).any(2)
-        return open_ & (wanted | ~forced[:, None])
+        needed: Bools = open_ & (wanted | ~forced[:, None])
+        return needed
 
     def add(self, chosen: IntArray, some: Bools, place: int) -> None:
         codes = self.codes[self.every, chosen]

@@ -70,11 +70,11 @@ def ssd_lists(
     size = window or min(k, relevance.shape[1]) + (0 if recent is None else recent.shape[1])
     unit, there = unit_vectors(vectors, append_bias)
     residuals = Residuals(unit, max(size, 1))
-    seeded = np.zeros(len(relevance), bool)
+    seeded: Bools = np.zeros(len(relevance), bool)
     if recent is not None and recent.shape[1]:
         before, shown = unit_vectors(recent[:, -residuals.window :], append_bias)
         residuals.seed(before)
-        seeded = shown.any(1)
+        seeded = np.asarray(shown.any(1))
     return greedy_lists(_Spectrum(relevance, residuals, there, seeded, diversity, gamma), known, k)
 
 

@@ -150,8 +150,9 @@ class PRM(ListReranker):
         vectors, users = lists.vectors, lists.users
         history = RaggedArray.of([[]] * len(lists.ids)) if users is None else users.history
         taste = mean_of(torch.from_numpy(lists.item_vectors), history)
-        parts = (lists.ids, lists.known, _relevance(lists.scores, lists.known))
-        batch = ListBatch(*map(torch.from_numpy, parts), taste, torch.zeros(lists.ids.shape)).to(self.device)
+        ids, known = torch.from_numpy(lists.ids), torch.from_numpy(lists.known)
+        scores = torch.from_numpy(_relevance(lists.scores, lists.known))
+        batch = ListBatch(ids, known, scores, taste, torch.zeros(ids.shape)).to(self.device)
         with torch.no_grad():
             logits = self.network(torch.from_numpy(vectors).to(self.device), batch).cpu().numpy()
         order = np.argsort(-logits, axis=1, kind="stable")[:, :k]

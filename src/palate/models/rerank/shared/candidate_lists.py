@@ -53,4 +53,5 @@ class CandidateLists:
         history = self.users.history
         places = history.indptr[1:, None] - np.arange(min(count, int(history.lengths.max())), 0, -1)
         inside = places >= history.indptr[:-1, None]
-        return self.item_vectors[history.items[np.maximum(places, 0)]] * inside[..., None]
+        newest: NDArray[np.float32] = self.item_vectors[history.items[np.maximum(places, 0)]] * inside[..., None]
+        return newest

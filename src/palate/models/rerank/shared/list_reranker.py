@@ -13,15 +13,15 @@ from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, Rer
 from palate.contracts.parse import parse_model, with_settings
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
-from palate.core.content import Features
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError, UnsupportedError, did_you_mean
+from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.views import TrainView
 from palate.features.item_groups import ItemGroups
 from palate.models.base import Recommender
 from palate.models.rerank.shared.candidate_lists import CandidateLists
+from palate.models.rerank.shared.compared_vectors import content_vectors, matcher_vectors
 from palate.models.rerank.shared.config import RerankConfig, VectorRerankConfig
 from palate.models.rerank.shared.scorer import RerankScorer
 from palate.ranking.scorer import Scorer
@@ -98,7 +98,7 @@ class ListReranker(Recommender, Reranker):
         if self.reads_columns:
             self.read_columns(train.items_table)
         if self.feature:
-            self._read_content(train.features)
+            self.content = content_vectors(train.features, self.feature)
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self.chosen = fit_member(self.base, train, run.member("base"))
@@ -121,7 +121,7 @@ class ListReranker(Recommender, Reranker):
     def update_items(self, features: ItemFeatures) -> None:
         self.base.update_items(features)
         if self.feature:
-            self._read_content(features)
+            self.content = content_vectors(features, self.feature)
 
     def user_tensors(self) -> dict[str, slice]:
         return {f"base.{name}": rows for name, rows in self.base.user_tensors().items()}
@@ -143,7 +143,9 @@ class ListReranker(Recommender, Reranker):
 
     def scorer(self) -> Scorer:
         first = self.base.scorer()
-        return RerankScorer(self, self.base.name, first, self.config.depth, self.item_vectors_of(first))
+        vectors = self.item_vectors_of(first)
+        sizes = [len(groups) for groups in self.groups.values()] if vectors is None else [vectors.shape[1]]
+        return RerankScorer(self, self.base.name, first, self.config.depth, vectors, max(sizes, default=1))
 
     def reorder(
         self,
@@ -180,22 +182,4 @@ class ListReranker(Recommender, Reranker):
         """
         if not isinstance(self.config, VectorRerankConfig):
             return None
-        if self.feature:
-            return self.content
-        try:
-            return first.item_vectors().float().cpu().numpy()
-        except UnsupportedError:
-            raise UnsupportedError(
-                f"{self.base.name} has no item vectors to compare items by",
-                key="base",
-                hint="name a matcher with vectors, or a content feature: vectors=text",
-            ) from None
-
-    def _read_content(self, features: Mapping[str, Features]) -> None:
-        found = features.get(self.feature)
-        if found is None or found.kind != "pooled":
-            names = [name for name, one in features.items() if one.kind == "pooled"]
-            raise ConfigError(
-                f"there is no content feature {self.feature!r}", key="vectors", hint=did_you_mean(self.feature, names)
-            )
-        self.content = np.where(found.present[:, None], found.values, 0).astype(np.float32)
+        return self.content if self.feature else matcher_vectors(first, self.base.name)

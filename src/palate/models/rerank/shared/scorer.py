@@ -13,7 +13,7 @@ from palate.ranking.candidates import empty_lists
 from palate.ranking.scorer import Scorer
 
 NUMBERS = 1 << 23
-"""Numbers of candidates' vectors at once (32 MiB)."""
+"""Numbers of candidates at once (32 MiB)."""
 
 
 class Reorders(Protocol):
@@ -40,13 +40,21 @@ class RerankScorer(Scorer):
         first: scorer of the first stage.
         depth: candidates of a list at least.
         item_vectors: float32 [n_items, d]; None if items are not compared.
+        width: numbers that the model holds of a candidate.
     """
 
     def __init__(
-        self, model: Reorders, name: str, first: Scorer, depth: int, item_vectors: NDArray[np.float32] | None
+        self,
+        model: Reorders,
+        name: str,
+        first: Scorer,
+        depth: int,
+        item_vectors: NDArray[np.float32] | None,
+        width: int,
     ) -> None:
         super().__init__(first.n_items)
-        self.model, self.name, self.first, self.depth, self.vectors = model, name, first, depth, item_vectors
+        self.model, self.name, self.first, self.depth, self.width = model, name, first, depth, max(width, 64)
+        self.vectors = item_vectors
 
     @property
     def can_score(self) -> bool:
@@ -64,8 +72,7 @@ class RerankScorer(Scorer):
     ) -> tuple[IntArray, NDArray[np.float32]]:
         """New lists; scores are those of the first stage."""
         depth = max(k, self.depth)
-        width = 1 if self.vectors is None else self.vectors.shape[1]
-        chunk = max(1, min(256, NUMBERS // (min(depth, self.n_items) * max(width, 64))))
+        chunk = max(1, min(256, NUMBERS // (min(depth, self.n_items) * self.width)))
         ids, scores = empty_lists(len(users), k)
         for start in range(0, len(users), chunk):
             rows = np.arange(start, min(start + chunk, len(users)))
