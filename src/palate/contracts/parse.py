@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -53,6 +54,19 @@ def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Model:
     """
     made: Model = parse(text, registry_of(text.partition(":")[0].partition("@")[0].strip()), extra)
     return made
+
+
+def with_settings(text: str, settings: Mapping[str, Any]) -> str:
+    """The text of a model with further settings, for :func:`parse_model`.
+
+    Args:
+        text: the name with preset or settings.
+        settings: further settings; they win.
+    """
+    if not settings:
+        return text
+    pairs = ";".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    return f"{text}{';' if ':' in text else ':'}{pairs}"
 
 
 def registry_of(name: str) -> Registry[Any]:

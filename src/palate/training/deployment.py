@@ -202,6 +202,7 @@ class Deployment:
         for message in (*absent_media(new.frame, self.items.kinds), *_absent_content(failures, len(self.items))):
             log.warning(message)
         model.update_items(self.content.model_features(features))
+        model.meet_catalog(grown)
         self.features, self.items = features, grown
 
     def _batch(
