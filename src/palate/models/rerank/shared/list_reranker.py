@@ -13,6 +13,7 @@ from palate.contracts import Capabilities, InputSpec, Matcher, Requirements, Rer
 from palate.contracts.parse import parse_model, with_settings
 from palate.core.batch import IntArray, UserBatch
 from palate.core.config import ModelConfig
+from palate.core.content import Features
 from palate.core.context import RunContext
 from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
@@ -97,8 +98,7 @@ class ListReranker(Recommender, Reranker):
         super().setup(train, run)
         if self.reads_columns:
             self.read_columns(train.items_table)
-        if self.feature:
-            self.content = content_vectors(train.features, self.feature)
+        self.use_content(train.features)
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self.chosen = fit_member(self.base, train, run.member("base"))
@@ -120,6 +120,14 @@ class ListReranker(Recommender, Reranker):
 
     def update_items(self, features: ItemFeatures) -> None:
         self.base.update_items(features)
+        self.use_content(features)
+
+    def use_content(self, features: Mapping[str, Features]) -> None:
+        """Take the vectors that items are compared by, where they are those of a content feature.
+
+        Args:
+            features: content by name.
+        """
         if self.feature:
             self.content = content_vectors(features, self.feature)
 
@@ -182,4 +190,5 @@ class ListReranker(Recommender, Reranker):
         """
         if not isinstance(self.config, VectorRerankConfig):
             return None
-        return self.content if self.feature else matcher_vectors(first, self.base.name)
+        name = self.base.name if "base" in self._modules else "the matcher"
+        return self.content if self.feature else matcher_vectors(first, name)
