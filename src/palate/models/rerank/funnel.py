@@ -1,11 +1,11 @@
 """The funnel: a matcher nominates, a ranker scores what it nominated, a reranker orders what is shown.
 
 Match: the best ``depth`` of the catalogue. Rank: P(positive) of each by a click model, which reads the matcher's score
-and place beside all its own fields, and the best ``kept`` go on. Rerank: an order of the whole list. The ranker learns
-from lists of a second matcher of the same settings, which did not see the newest ``held`` of each user's positives; these
-are the labels (out of fold: scores of a matcher that saw the label would tell it). It is validated on the serving
-matcher's lists for the validation questions. Counters are of positives alone, as histories are. A reranker that compares
-items takes the matcher's vectors or, where it has none, the first content feature.
+and place beside its own fields; the best ``kept`` go on. Rerank: an order of the whole list. The ranker learns from
+lists of a second matcher of the same settings, which did not see the newest ``held`` of each user's positives; these are the
+labels (out of fold: scores of a matcher that saw a label would tell it). It is validated on the serving matcher's lists
+for the validation questions. Counters are of positives alone, as histories are. A reranker that compares items takes
+the matcher's vectors or, where it has none, the first content feature.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from palate.contracts.parse import parse_model, with_settings
 from palate.core.artifacts import Artifact
 from palate.core.config import ModelConfig
 from palate.core.context import RunContext
-from palate.core.errors import ConfigError, UnsupportedError
+from palate.core.errors import ConfigError
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.views import TrainView
 from palate.models.base import Recommender
-from palate.models.rerank.shared.config import VectorRerankConfig
 from palate.models.rerank.shared.funnel_scorer import FunnelScorer
 from palate.models.rerank.shared.held_lists import hold_out
 from palate.models.rerank.shared.list_reranker import ListReranker
@@ -108,7 +107,8 @@ class Funnel(Recommender, Reranker):
 
     def solve(self, train: TrainView, run: RunContext) -> bool:
         self._chosen = {"match": with_settings(self.config.match, fit_member(self.match, train, run.member("match")))}
-        self._find_vectors(train)
+        if self.reranker is not None:
+            self.reranker.find_vectors(self.match.scorer(), train.features)
         if self.ranker is None:
             return True
         kept, held = hold_out(train, self.config.held, run.seed)
@@ -119,20 +119,6 @@ class Funnel(Recommender, Reranker):
         self._chosen["rank"] = with_settings(self.config.rank, chosen)
         self.ranker.know(positive_events(train.users, train.items, train.times))
         return True
-
-    def _find_vectors(self, train: TrainView) -> None:
-        """Name a content feature for a reranker that needs vectors, where the matcher has none."""
-        part = self.reranker
-        if part is None or part.feature or not isinstance(part.config, VectorRerankConfig):
-            return
-        try:
-            self.match.scorer().item_vectors()
-        except UnsupportedError:
-            for name, features in train.features.items():
-                if features.kind == "pooled":
-                    part.config = part.config.model_copy(update={"vectors": name})
-                    part.use_content(train.features)
-                    return
 
     def selected_settings(self) -> dict[str, Any]:
         return dict(self._chosen)
@@ -181,7 +167,7 @@ class Funnel(Recommender, Reranker):
                 part.build(InputSpec(*sizes, kept["features"], kept["fields"]))
                 part.load_extra_state(kept["state"])
         if self.reranker is not None and state["vectors"]:
-            self.reranker.config = self.reranker.config.model_copy(update={"vectors": state["vectors"]})
+            self.reranker.compare_by(state["vectors"])
 
     def artifacts(self) -> Mapping[str, Artifact]:
         return {} if self.ranker is None else self.ranker.artifacts()

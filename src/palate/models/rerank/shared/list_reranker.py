@@ -131,6 +131,28 @@ class ListReranker(Recommender, Reranker):
         if self.feature:
             self.content = content_vectors(features, self.feature)
 
+    def compare_by(self, feature: str) -> None:
+        """Compare items by a content feature from now on.
+
+        Args:
+            feature: its name.
+        """
+        self.config = self.config.model_copy(update={"vectors": feature})
+
+    def find_vectors(self, first: Scorer, features: Mapping[str, Features]) -> None:
+        """Compare items by the first pooled feature, where the first stage has no vectors and none is named.
+
+        Args:
+            first: scorer of the first stage.
+            features: content by name.
+        """
+        if self.feature or not isinstance(self.config, VectorRerankConfig):
+            return
+        pooled = [name for name, one in features.items() if one.kind == "pooled"]
+        if pooled and type(first).item_vectors is Scorer.item_vectors:
+            self.compare_by(pooled[0])
+            self.use_content(features)
+
     def user_tensors(self) -> dict[str, slice]:
         return {f"base.{name}": rows for name, rows in self.base.user_tensors().items()}
 
