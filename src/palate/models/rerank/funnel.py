@@ -26,6 +26,7 @@ from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
 from palate.data.views import TrainView
 from palate.models.base import Recommender
+from palate.models.rerank.shared.config import VectorRerankConfig
 from palate.models.rerank.shared.funnel_scorer import FunnelScorer
 from palate.models.rerank.shared.held_lists import hold_out
 from palate.models.rerank.shared.list_reranker import ListReranker
@@ -79,7 +80,8 @@ class Funnel(Recommender, Reranker):
         parts = [one for one in (self.match, self.ranker) if one is not None]
         reads = bool(self.reranker is not None and self.reranker.feature)
         able = self.match.capabilities
-        content = reads or any(one.capabilities.content for one in parts)
+        compares = self.reranker is not None and isinstance(self.reranker.config, VectorRerankConfig)
+        content = compares or any(one.capabilities.content for one in parts)
         self.capabilities = Capabilities(able.new_items, able.new_users, able.missing_modalities, content)  # type: ignore[misc]
         needs = self.match.requirements
         self.requirements = Requirements(needs.content or reads, needs.dense, needs.fields)  # type: ignore[misc]
