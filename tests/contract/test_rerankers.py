@@ -9,15 +9,16 @@ from cases import Case, people, visitors
 from tiny_world import N_ITEMS, N_USERS, arrivals, dataset, item_ids, variant, vectors
 
 import palate
-from palate.contracts import Reranker, models
+from palate.contracts import models
 from palate.contracts.parse import parse_model, with_settings
 from palate.core.batch import UserBatch
 from palate.core.config import TrainedConfig
 from palate.core.errors import ConfigError, DataError, UnsupportedError
 from palate.evaluation.evaluate import evaluate
 from palate.models.rerank.shared.config import VectorRerankConfig
+from palate.models.rerank.shared.list_reranker import ListReranker
 
-NAMES = [name for name, kind in models.items() if issubclass(kind, Reranker)]
+NAMES = [name for name, kind in models.items() if issubclass(kind, ListReranker)]
 COMPARING = [name for name in NAMES if issubclass(models.get(name).Config, VectorRerankConfig)]
 BASE = "bpr:dim=8;epochs=5;batch_size=64;lr=0.02"
 DIFFERENT = {
