@@ -38,9 +38,11 @@ def personal_pairs(
     users = [user for user, row in snapshot.users.items() if len(seen[row])]
     pairs: list[RatingPair] = []
     for user in (users[int(at)] for at in rng.permutation(len(users))):
-        best = _recommended(run, user)
-        if len(pairs) == number or not best:
+        if len(pairs) == number:
             break
+        best = _recommended(run, user)
+        if not best:
+            continue
         row = best[int(rng.integers(len(best)))]
         options, texts = ContentOptions(language=language), []
         for who in (None, user):
