@@ -166,7 +166,7 @@ def make_generator(name: str | None, kind: str, backend: str | None, settings: d
     if name is not None and name not in generators.names() and os.path.isdir(name):
         if backend is not None or settings:
             raise ConfigError("a fitted generator has its settings", key=name, hint="leave --set and --backend out")
-        fitted = restore_as(name, Generator)  # type: ignore[type-abstract]
+        fitted = restore_as(name, Generator)
         if kind not in fitted.kinds:
             raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=", ".join(fitted.kinds))
         return fitted

@@ -57,16 +57,11 @@ def rate_pairs(
     """Write pairs to rate: plain beside personal texts of a run, for recommended items of users with a history."""
     show.start(quiet=True)
     from palate.cli.create import check_target, make_generator
-    from palate.contracts.generator import MEDIA
-    from palate.core.errors import UnsupportedError
     from palate.evaluation.rating.pairs import write_pairs
     from palate.serving.offline import OfflineRun
     from palate.serving.rating_pairs import personal_pairs
 
     check_target(kind, out, overwrite)
-    if MEDIA[kind] != "text":  # type: ignore[index]
-        texts = ", ".join(one for one, medium in MEDIA.items() if medium == "text")
-        raise UnsupportedError(f"pairs are made of texts, not of kind {kind!r}", key="--kind", hint=texts)
     model = make_generator(generator, kind, backend, show.settings(settings))
     pairs = personal_pairs(OfflineRun(run), model, kind, number, language, seed)  # type: ignore[arg-type]
     write_pairs(out, pairs)
