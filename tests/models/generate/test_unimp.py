@@ -32,6 +32,10 @@ def test_tasks_are_learnt(fitted):
     assert log[-1]["explanation"] < 0.2 * log[0]["explanation"]
 
 
+def test_pictures_alone_are_encoded(fitted):
+    assert list(fitted.deployment.content.main_plan) == ["image"]
+
+
 def test_items_are_scored_by_their_words_and_searches_read_the_query(fitted):
     ids = [row["item"] for row in tiny_texts.rows()]
     scores = fitted.item_scores([request(0, (taste, taste + 4)) for taste in range(4)], ids)
