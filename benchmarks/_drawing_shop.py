@@ -396,8 +396,8 @@ def at_level(system: list[dict[str, Any]], level: float) -> tuple[Reals, Reals] 
     first = next(iter(d_p.values()))
     out = np.empty_like(first), np.empty_like(first)
     for own in folds(first.shape[1]):
-        rest = [{w: np.delete(some, own, 1) for w, some in each.items()} for each in (d_t, d_p)]
-        shares = mixture(*rest, level)
+        content, taste = ({w: np.delete(some, own, 1) for w, some in each.items()} for each in (d_t, d_p))
+        shares = mixture(content, taste, level)
         if shares is None:
             return None
         for values, each in zip(out, (d_p, d_t)):
