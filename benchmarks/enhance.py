@@ -3,15 +3,17 @@
     python benchmarks/enhance.py --backend smollm2 [--films 150] [--users 150] [--asked 10] [--requests 24]
 
 Movies: the films with a plot and a genre that most users like (rated 4 or more). One of a user's is held out and ranked
-among 49 others that the user did not rate 4, by the cosine of a film's vector with the mean of the user's other films.
-Measured: hits among the first 10 and reciprocal rank; the same users and films in all arms of a part, three draws.
+among 49 others that the user did not rate 4 or more, by the cosine of a film's vector with the mean of the user's other
+films. Measured: hits among the first 10 and reciprocal rank; the same users and films in all arms of a part, and three
+draws.
 
 features    tf-idf of plots, against the same with genres that the language model reads from plots: one chosen from the
             list, or how much likelier each of the 8 commonest is than for an empty film; beside them
             the first genre that a plot names, and the catalogue's own
 encoder     tf-idf of plots, against mean hidden states of the language model: of the last layer, of a middle one, and
             beside tf-idf
-scorer      the order by tf-idf of plots, against the first 8 reranked pointwise and listwise
+scorer      the order by tf-idf of plots, against the first 8 reranked pointwise and listwise; reciprocal rank alone
+            can tell them apart, as hits among the first 10 stay the same
 controller  a request in words that is true of the held-out film, against the list without it: the action by rule,
             by the language model, and by the language model with solved examples
 
