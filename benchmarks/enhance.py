@@ -33,8 +33,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from _common import WORK, keep, real
-from palate.core.files import file_digest, read_json, write_json
+from _common import WORK, keep, kept, real
+from palate.core.files import file_digest
 from palate.core.progress import set_mode
 from palate.core.seeding import rng_for
 from palate.evaluation.runs import command_line
@@ -116,15 +116,6 @@ def by_vectors(vectors: Floats, asked: Sequence[Question]) -> dict[str, Floats]:
     return judged([np.argsort(-scores(vectors, one), kind="stable") for one in asked])
 
 
-def said(name: str, films: int, backend: str, make: Callable[[], Any]) -> Any:
-    """What a language model said, kept for the next run."""
-    file = WORK / "enhance" / f"{name}-{films}-{backend.replace('/', '_').replace(':', '_')}.json"
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, make())
-    return read_json(file)
-
-
 class Bench:
     """The parts, each of which yields its arms by draw.
 
@@ -153,7 +144,8 @@ class Bench:
 
     def said(self, name: str, make: Callable[[], Any]) -> Any:
         """What the language model said."""
-        return said(name, len(self.films), self.args.backend, make)
+        backend = self.args.backend.replace("/", "_").replace(":", "_")
+        return kept(WORK / "enhance" / f"{name}-{len(self.films)}-{backend}.json", make)
 
     def asked(self, seed: int, n: int) -> list[Question]:
         """Questions of a draw."""
@@ -211,11 +203,7 @@ class Bench:
 
     def backend_folder(self) -> str:
         """Folder of the language model's weights."""
-        file = WORK / "enhance" / "folder.json"
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, str(self.backend.local.folder))
-        return str(read_json(file))
+        return str(kept(WORK / "enhance" / "folder.json", lambda: str(self.backend.local.folder)))
 
     def scorer(self, seed: int) -> dict[str, Any]:
         """The first of the list again by likelihood."""
