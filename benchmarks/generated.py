@@ -182,6 +182,12 @@ def example(one: Mapping[str, Any]) -> list[str]:
         lines += ["The claim is not shown by its criterion."]
     elif one["p, Holm"] >= ALPHA:
         lines += [f"Shown by its own interval; after Holm's correction over all claims p is {one['p, Holm']:.2g}."]
+    worse = [
+        f"{name} ({found['gain']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}] against {arm})"
+        for arm, by in one["gains"].items() for name, found in by.items() if name != metric and found["high"] < 0
+    ]  # fmt: skip
+    if worse:
+        lines += [f"Lower: {', '.join(worse)}."]
     if not one["example"]:
         return lines
     shown, lines = one["example"], [*lines, ""]

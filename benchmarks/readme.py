@@ -273,9 +273,10 @@ def generation() -> list[str]:
             p = [p_text(test[metric]["p"]) for metric in ("bertscore", "rougeL") if metric in test]
             told += f" (difference: p {' and '.join(p)})" if p else ""
             rows.append((f"explanations of {what}: BERTScore (MiniLM), ROUGE-L, share of unique texts", told))
-    if drawn := _read("drawing_clothing").get("rows"):
-        read = {row["pictures"]: row["kind read"] for row in drawn}
-        told = f"{read['drawn, guidance 3']:.2f}; real photos {read['real test photos']:.2f}; noise {read['noise']:.2f}"
+    if drawn := _read("drawing_clothing"):
+        read = {row["pictures"]: row["kind read"] for row in drawn["rows"]}
+        own = read[f"drawn, guidance {drawn['arguments']['guidance']:g}"]
+        told = f"{own:.2f}; real photos {read['real test photos']:.2f}; noise {read['noise']:.2f}"
         rows.append(("garments drawn at 32 pixels whose kind is read", told))
     if films := _read("generation_latency").get("films", {}).get("kinds"):
         told = "; ".join(f"{kind} {row['processor']['p99']:.0f} ms" for kind, row in films.items())

@@ -75,3 +75,22 @@ def test_verdicts_are_those_of_students_t_over_seeds(points):
         points.run.verdict(row("a", 0.5, 0.5, 0.5))["p"] == 0
         and points.run.verdict(row("a", 0.2, 0.1, 0.3, 0, 1))["p"] == 1
     )
+
+
+def test_comparisons_of_retrievers_are_corrected_together(points, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import lamp
+
+    rng = np.random.default_rng(0)
+    names = ["no profile", *(f"{one}, k = {k}" for one in lamp.RETRIEVERS for k in lamp.SIZES)]
+    gains = {"recency, k = 4": 0.05}
+    pieces = [
+        {"rows": {name: (rng.normal(gains.get(name, 0), 0.05, 100)).tolist() for name in names}} for _ in range(6)
+    ]
+    found = lamp.summary(pieces, 1)["comparisons"]
+    alone = lamp.compare_all(
+        [np.array(one["rows"]["random, k = 4"]) for one in pieces],
+        {"recency": [np.array(one["rows"]["recency, k = 4"]) for one in pieces]},
+    )["recency"]
+    assert len(found) == 7 and found["recency over random, k = 4"]["p"] == pytest.approx(7 * alone.p_value)
+    assert found["recency over random, k = 4"]["gain"] > 0
