@@ -71,13 +71,11 @@ def _garments(found: Mapping[str, Any]) -> str:
 
 
 def _latency(found: Mapping[str, Any]) -> str:
-    each = [
-        f"{kind} {of['processor']['p99']:.0f}"
-        for run in found.values()
-        if isinstance(run, dict)
-        for kind, of in run.get("kinds", {}).items()
-    ]
-    return f"milliseconds of processor time, p99: {', '.join(each)}"
+    told = []
+    for name, run in found.items():
+        each = [f"{kind} {of['processor']['p99']:.0f} ({of['clock']['p99']:.0f})" for kind, of in run["kinds"].items()]
+        told.append(f"{name}: {', '.join(each)}")
+    return f"milliseconds at p99, of processor time (on the clock of a busy machine): {'; '.join(told)}"
 
 
 def _explanations(found: Mapping[str, Any]) -> str:
