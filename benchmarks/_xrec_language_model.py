@@ -22,8 +22,8 @@ ASKED = {
     "yelp": ("Say in one or two sentences why the user would enjoy the business.", "The user would enjoy the business"),
 }
 """Instruction, and the words with which most references begin."""
-LORA = LoraSettings(rank=8, alpha=16, lr=1e-3, batch_size=2, epochs=1, max_tokens=320, checkpoint_steps=10)
-LEARNT = 80
+LORA = LoraSettings(rank=8, alpha=16, lr=3e-4, batch_size=2, epochs=1, max_tokens=320, checkpoint_steps=10)
+LEARNT = 300
 """Pairs of a fine-tuning."""
 SOLVED = 2
 """Solved examples of a prompt."""
@@ -55,7 +55,7 @@ def learn(name: str, rows: Sequence[Pair], seed: int) -> Path:
 
     Matrix products are in bfloat16, weights and sums in float32.
     """
-    adapter = WORK / "xrec" / f"lora-{name}-{seed}"
+    adapter = WORK / "xrec" / f"lora-{name}-{LEARNT}-{seed}"
     if not (adapter / "adapter_config.json").is_file():
         pairs = [(prompt(name, pair, start=False), pair.reference) for pair in rows[:LEARNT]]
         aside = adapter.with_suffix(".part")
