@@ -1,4 +1,10 @@
-"""Drawn pictures of a simulated shop, whose pictures show known values by known rules to users of known tastes."""
+"""Drawn product photos of a simulated shop, which show known values by known rules to users of known tastes.
+
+Every picture is cut to the square in which its item stands before anything is trained or read: a product photo of 32
+pixels. Content is the item's shape, for which tastes of this world hardly ask; style is colour and pattern, for which
+they do. d_p is the mean probability that is read for the user's true favourite colour and pattern, d_t that of the
+item's shape, and z = 2/3 log d_p + 1/3 log d_t: the user's style on the item's content.
+"""
 
 from __future__ import annotations
 
@@ -38,29 +44,32 @@ from palate.training.saving import versions
 SHOWN = ("colour", "pattern", "shape")
 """Attributes that pictures show."""
 LIKED = ("colour", "pattern")
-"""Those of them that tastes act on: the importance of shape is a fifth of theirs."""
+"""Style, those of them that tastes act on: the importance of shape is a fifth of theirs."""
+CONTENT = ("shape",)
+"""What the item is."""
 SIDE = 32
-RATIOS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
+RATIOS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
 TOKEN_WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
 KEYWORDS = 2
-ORACLE_RATIOS = (0.0, 0.5, 1.0, 2.0)
+ORACLE_RATIOS = (0.5, 1.0, 2.0)
 ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
-SCALES = (1.0, 2.0, 3.0, 5.0, 8.0, 14.0)
-LEVELS = (0.95, 0.9, 0.85, 0.8)
+SCALES = (1.0, 3.0, 5.0, 8.0, 14.0)
+LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the plain picture's d_t at which d_p is compared."""
-WINDOW = 20
-"""Side of the square that is read, in pixels: where the objects of the item's category stand."""
+SCENE, WINDOW = 64, 40
+"""Sides of a picture of the world and of the square of it in which objects of the item's category stand, in pixels."""
 GROUP = 16
 """Users who share a noise, the same for every system."""
 ALPHA = 2 / 3
 HARD = "PMG, keywords alone"
 ROWS = (
     ("the item's own picture", "1"), ("copy nearest history", "1"), ("none", "1"), ("Textual Inversion", "1"),
-    ("PMG", "0.5"), (HARD, "0.5"), (HARD, "best"), ("true favourites as keywords", "1"),
+    ("Textual Inversion", "16"), (HARD, "0.5"), (HARD, "1"), (HARD, "best"), ("PMG", "0.5"), ("PMG", "1"),
+    ("PMG", "best"), ("true favourites as keywords", "1"),
 )  # fmt: skip
 CURVES = (
     "none", "Textual Inversion", "PMG, keywords alone", "PMG", "true favourites as keywords", "guidance of none",
-    "guidance of PMG, keywords alone",
+    "guidance of PMG",
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {"channels": 32, "depth": 4}
 
@@ -71,7 +80,7 @@ class Shop:
 
     Attributes:
         world: simulated.
-        pictures: of every item, PNG of 64 pixels.
+        pictures: product photo of every item, PNG of 32 pixels.
         values: column -> value that the picture shows, by item; not always the item's own.
     """
 
@@ -81,13 +90,16 @@ class Shop:
 
     @classmethod
     def make(cls, seed: int, items: int, users: int) -> Shop:
-        world = World.make("shop", seed=seed, n_items=items, n_users=users, image_size=64, interactions_per_user=30.0)
+        world = World.make(
+            "shop", seed=seed, n_items=items, n_users=users, image_size=SCENE, interactions_per_user=30.0
+        )
         file = WORK / "drawing" / f"world-{seed}-{items}.npy"
         if not file.is_file():
-            shown = [np.asarray(world.picture(row, 64)) for row in track(range(items), "pictures of the world")]
+            shown = [np.asarray(world.picture(row, SCENE)) for row in track(range(items), "pictures of the world")]
             file.parent.mkdir(parents=True, exist_ok=True)
             np.save(file, np.stack(shown))
-        shown = [png(Image.fromarray(one)) for one in np.load(file)]
+        categories = world.items.table(world.config)["category"].to_list()
+        shown = [product_photo(one, kind) for one, kind in zip(np.load(file), categories, strict=True)]
         schema, codes = world.truth.schema, world.items.shown["image"]
         values = {c: [schema.values(c)[code] for code in codes[:, schema.column(c)]] for c in SHOWN}
         return cls(world, shown, values)
@@ -112,6 +124,22 @@ class Shop:
         kinds = dict.fromkeys(("category", "subcategory", *SHOWN), "attributes")
         columns = {"item_id": "id", "picture": "image", **kinds}
         return palate.Dataset.from_frames(items, log, columns=columns, split="leave_one_out", name="shop")
+
+    def tastes(self) -> Dataset:
+        """What taste is learnt from: what people took, category by category, as tastes hold within one.
+
+        Items have what their pictures show alone: a kind would be the keyword of every such history.
+        """
+        table = self.world.items.table(self.world.config)
+        items = table.select("item_id").with_columns(
+            picture=pl.Series(self.pictures), **{c: pl.Series(v) for c, v in self.values.items()}
+        )
+        log = self.world.interactions.join(table.select("item_id", "category"), on="item_id")
+        log = log.with_columns(user_id=pl.format("{} {}", "user_id", "category"))
+        log = log.unique(["user_id", "item_id"], keep="first").sort("timestamp", "user_id", "item_id")
+        columns = {"item_id": "id", "picture": "image", **dict.fromkeys(SHOWN, "attributes")}
+        log = log.select("user_id", "item_id", "timestamp")
+        return palate.Dataset.from_frames(items, log, columns=columns, split="leave_one_out", name="tastes")
 
     def requests(self, data: Dataset, n: int) -> tuple[list[GenerationRequest], dict[str, list[str]]]:
         """Items for users who did not take them but took eight or more of the category, and what these truly like.
@@ -148,19 +176,23 @@ class Shop:
         raise SystemExit(f"{len(asked)} users, {n} were asked for")
 
 
-def cropped(pixels: Bytes, categories: list[str]) -> Bytes:
-    """The square in which objects of each picture's category stand, uint8 [n, 3, WINDOW, WINDOW]."""
-    out, names = [], [category.name for category in SHOP.categories]
-    for one, category in zip(pixels, categories, strict=True):
-        centre = REGIONS[names.index(category) % len(REGIONS)]
-        left, top = (int(np.clip(round((c + 1) * SIDE / 2) - WINDOW // 2, 0, SIDE - WINDOW)) for c in centre)
-        out.append(one[:, top : top + WINDOW, left : left + WINDOW])
-    return np.stack(out)
+def product_photo(scene: Bytes, category: str) -> bytes:
+    """The square of a picture in which objects of the category stand, PNG of 32 pixels.
+
+    Args:
+        scene: uint8 [SCENE, SCENE, 3].
+        category: of its item.
+    """
+    names = [one.name for one in SHOP.categories]
+    centre = REGIONS[names.index(category) % len(REGIONS)]
+    left, top = (int(np.clip(round((c + 1) * SCENE / 2) - WINDOW // 2, 0, SCENE - WINDOW)) for c in centre)
+    square = Image.fromarray(scene).crop((left, top, left + WINDOW, top + WINDOW))
+    return png(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Reads both sides from pictures: the user's true favourites, and the values of the item.
+    """Reads both sides from pictures: the user's true favourites, and the content of the item.
 
     Attributes:
         reader: trained on another world.
@@ -175,8 +207,8 @@ class Judge:
     def scores(self, pixels: Bytes) -> dict[str, list[float]]:
         """d_p, d_t, z and lost by user; lost is the share of liked columns that read as neither side's value."""
         own = {c: [str(one.item[c]) for one in self.asked] for c in SHOWN}
-        pixels = cropped(pixels, [str(one.item["category"]) for one in self.asked])
-        d_p, d_t = self.reader.chances(pixels, self.liked).mean(1), self.reader.chances(pixels, own).mean(1)
+        content = {c: own[c] for c in CONTENT}
+        d_p, d_t = self.reader.chances(pixels, self.liked).mean(1), self.reader.chances(pixels, content).mean(1)
         z = ALPHA * np.log(np.maximum(d_p, 1e-6)) + (1 - ALPHA) * np.log(np.maximum(d_t, 1e-6))
         found, lost = self.reader.read(pixels), []
         for column in LIKED:
@@ -195,13 +227,13 @@ def read_back(painter: Painter, reader: Reader, shop: Shop, ceiling: dict[str, f
     def read(words: list[list[tuple[str, float]]], kinds: list[str], seed: int) -> tuple[Bytes, dict[str, Reals]]:
         prompts = [PicturePrompt([(f"category={kind}", 1.0), *some], guidance=3.0) for kind, some in zip(kinds, words)]
         made = drawn(painter, prompts, seed)
-        return made, reader.read(cropped(made, kinds))
+        return made, reader.read(made)
 
     kinds = kinds_of(shop)[:96]
     whole = [[(f"{c}={shop.values[c][row]}", 1.0) for c in SHOWN] + kinds[row][1:] for row in range(96)]
     pictures, all_values = read(whole, categories[:96], 0)
     passed = reconstructed(network, real)
-    back, chance = reader.read(cropped(passed, categories[:400])), read([[]] * 48, names * 8, 1)[1]
+    back, chance = reader.read(passed), read([[]] * 48, names * 8, 1)[1]
     sheet(folder / "items.png", [x for at in range(0, 64, 16) for x in (real[at : at + 16], pictures[at : at + 16])])
     sheet(folder / "reconstructed.png", [real[:16], passed[:16]])
     rows = []
@@ -271,7 +303,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
     def scaled(prompts: list[PicturePrompt], seed: int) -> dict[str, Any]:
         return measure({s: [replace(one, guidance=s) for one in prompts] for s in SCALES}, seed)
 
-    one = [some[RATIOS.index(0.5)] for some in hard.candidates(asked)]
+    one = [some[RATIOS.index(0.5)] for some in pmg.candidates(asked)]
     jobs: dict[str, Callable[[int], dict[str, Any]]] = {
         "none": lambda seed: measure(
             {w: [replace(p, words=weighted(p.words, w)) for p in plain] for w in ITEM_WEIGHTS}, seed
@@ -284,7 +316,7 @@ def taste(shop: Shop, data: Dataset, base: Path, personal: Path, reader: Reader,
              for r in ORACLE_RATIOS}, seed
         ),
         "guidance of none": lambda seed: scaled(plain, seed),
-        "guidance of PMG, keywords alone": lambda seed: scaled(one, seed),
+        "guidance of PMG": lambda seed: scaled(one, seed),
     }  # fmt: skip
     copies = [copied(space, one) for one in asked]
     found: dict[str, list[dict[str, Any]]] = {
@@ -332,33 +364,32 @@ def gallery(painter: Painter, pmg: PMG, plain: list[PicturePrompt], asked: list[
 
 
 def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
-    """d_p by seed and user where the mean d_t is ``level``; None where the system does not come there.
+    """The most d_p by seed and user with a mean d_t of ``level`` at least; None where no weight has that much.
 
     Between two neighbouring weights: the share of users who get the one or the other is such that d_t is met.
     """
-    weights = weights_of(system)
-    means = {w: np.mean([one[w]["d_t"] for one in system]) for w in weights}
-    pairs = [(a, b) for a, b in pairwise(weights) if means[b] <= level <= means[a]]
-    if not pairs:
-        return None
-    a, b = pairs[0]
-    share = (means[a] - level) / max(means[a] - means[b], 1e-9)
-    by_user = [np.stack([one[w]["d_p"] for one in system]) for w in (a, b)]
-    return (1 - share) * by_user[0] + share * by_user[1]
+    d_t = {w: float(np.mean([one[w]["d_t"] for one in system])) for w in weights_of(system)}
+    d_p = {w: np.stack([one[w]["d_p"] for one in system]) for w in d_t}
+    reached = [d_p[w] for w in d_t if d_t[w] >= level]
+    for a, b in pairwise(d_t):
+        if (d_t[a] - level) * (d_t[b] - level) < 0:
+            share = (d_t[a] - level) / (d_t[a] - d_t[b])
+            reached.append((1 - share) * d_p[a] + share * d_p[b])
+    return max(reached, key=np.mean, default=None)
 
 
 def levels(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """d_p of the systems at equal d_t, with intervals of what PMG by keywords has more."""
-    top, names = float(np.mean([one["1"]["d_t"] for one in found["none"]])), ("none", "Textual Inversion", "PMG", HARD)
+    """d_p of the systems at equal d_t, with intervals of what both forms of PMG have more."""
+    top, names = float(np.mean([one["1"]["d_t"] for one in found["none"]])), ("none", "Textual Inversion", HARD, "PMG")
     rows = []
     for share in LEVELS:
         values = {n: v for n in names if (v := at_level(found[n], share * top)) is not None}
         row: dict[str, Any] = {"d_t": share * top}
         row |= {f"d_p of {n}": float(values[n].mean()) if n in values else None for n in names}
-        others = {n: v for n, v in values.items() if n != HARD}
-        tests = compare_all(values[HARD], others) if HARD in values and others else {}
-        for name in names[:-1]:
-            row[f"{HARD}, above {name}"] = shown(tests[name]) if name in tests else None
+        for own, others in ((HARD, names[:2]), ("PMG", names[:3])):
+            known = {n: values[n] for n in others if n in values}
+            tests = compare_all(values[own], known) if own in values and known else {}
+            row |= {f"{own}, above {n}": shown(tests[n]) if n in tests else None for n in others}
         rows.append(row)
     return rows
 
@@ -398,17 +429,21 @@ def page(result: dict[str, Any]) -> str:
     a, facts = result["arguments"], result["cpu_seconds"]
     spent = ", ".join(f"{phase} {seconds:,.0f} s" for phase, seconds in facts.items())
     parts = [
-        "# Drawn pictures of the simulated shop",
-        f"\n{a['items']:,} items, pictures of {SIDE} pixels, {result['parameters']:,} parameters; training on one "
+        "# Drawn product photos of the simulated shop",
+        f"\n{a['items']:,} items, pictures cut to the square where the item stands, {SIDE} pixels, "
+        f"{result['parameters']:,} parameters; training on one "
         f"processor core: {spent}. Reconstructions of the autoencoder alone: {result['reconstruction, dB']:.1f} dB. "
         f"{a['users']} users, {a['seeds']} seeds of noise and of Textual Inversion; the network was trained once.",
         "\n## Values that were asked for, read back\n",
         table(result["read_back"]),
         "\n## Both sides of taste\n",
-        "d_p: probability of the user's true favourites (colour, pattern); d_t: of the item's values (colour, pattern, "
-        "shape); z = 2/3 log d_p + 1/3 log d_t by user; lost: share of colours and patterns read as neither side's.\n",
+        "Style of the user on the content of the item. d_p: probability read for the user's true favourites (colour, "
+        "pattern); d_t: for the item's shape; z = 2/3 log d_p + 1/3 log d_t by user; lost: share of colours and "
+        "patterns read as neither side's.\n",
         table(result["rows"]),
         "\n## d_p at equal d_t\n",
+        "The most d_p with a mean d_t of this at least, over the weights and mixtures of neighbouring ones; "
+        "p after Holm within a row for each form of PMG.\n",
         table(result["equal d_t"]),
     ]
     curves = [row for rows in result["curves"].values() for row in rows]
@@ -431,7 +466,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
 
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4))
-    rows = result["curves"]["PMG, keywords alone"]
+    rows = result["curves"][HARD]
     x = np.arange(len(rows))
     for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c")):
         left.plot(x, [row[key] for row in rows], "o-", color=colour, label=key, markersize=4)
@@ -449,7 +484,7 @@ def plot(result: dict[str, Any], out: Path) -> None:
     middle.set_xlabel("d_t")
     middle.set_ylabel("d_p")
     middle.legend(frameon=False, fontsize=7)
-    for name, style in (("guidance of none", ":"), ("guidance of PMG, keywords alone", "-")):
+    for name, style in (("guidance of none", ":"), ("guidance of PMG", "-")):
         some = result["curves"][name]
         for key, colour in (("d_p", "#c8553d"), ("d_t", "#3d6b8c"), ("lost", "#555555")):
             right.plot(
@@ -469,12 +504,11 @@ def plot(result: dict[str, Any], out: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     work = WORK / "drawing" / f"shop-{args.items}-{args.epochs}"
     shop, other = Shop.make(401, args.items, 1000), Shop.make(402, args.items, 50)
-    windows = cropped(other.pixels, other.categories)
-    reader, ceiling = Reader.kept(work / "reader", windows, other.values, args.reader_epochs, args.items // 6)
+    reader, ceiling = Reader.kept(work / "reader", other.pixels, other.values, args.reader_epochs, args.items // 6)
     data, base, personal = shop.data(), work / "base", work / "personal"
     model = LatentDiffusion(epochs=args.epochs, tokenizer_epochs=args.tokenizer_epochs, **SETTINGS)
     seconds = trained(base, model, data)
-    seconds |= trained(personal, PMG(weights=str(base), epochs=args.pmg_epochs), data)
+    seconds |= trained(personal, PMG(weights=str(base), epochs=args.pmg_epochs, keywords=KEYWORDS), shop.tastes())
     painter = Painter(read_picture_model(base), steps=args.steps)
     real = shop.pixels[:400]
     quality = peak_signal(reconstructed(painter.model.network, real), real)

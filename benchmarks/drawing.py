@@ -2,11 +2,11 @@
 
     python benchmarks/drawing.py shop|movies|clothing [--epochs 36] [--users 64] [--seeds 3]
 
-- shop: a simulated shop, whose pictures show colour, pattern and shape by known rules to users of known tastes. A
-  network that was trained on pictures of another world reads values back. Two questions: is the value read that was
-  asked for, and how likely are the user's true favourites (d_p) and the item's values (d_t) read, z =
-  2/3 log d_p + 1/3 log d_t, for items that the user did not take: none, Textual Inversion, PMG by keywords alone, PMG,
-  each over its weight of taste, and over guidance.
+- shop: product photos of a simulated shop, which show colour, pattern and shape by known rules to users of known
+  tastes. A network that was trained on photos of another world reads values back. Two questions: is the value read that
+  was asked for, and how likely are the user's true favourite colour and pattern (d_p) and the item's shape (d_t) read,
+  z = 2/3 log d_p + 1/3 log d_t, for items that the user did not take: none, Textual Inversion, PMG by keywords alone,
+  PMG, each over its weight of taste, and over guidance.
 - movies: PMG-Bench's protocol on MovieLens latest-small: posters of a history to the poster of a film that the user
   liked later, users and films held out; distances to the target and to the history side by side.
 - clothing: photos of garments of ten kinds: is the kind read, distances to real photos beside those of real photos

@@ -44,7 +44,7 @@ COMMENTS = (
 HEAD = """# What each generator makes
 
 Written by `python benchmarks/generated.py`: every text and figure on this page comes from a run of a command and stands
-in [generated.json](../benchmarks/results/generated.json) or in the result file that is linked beside it.
+in [generated.json](../benchmarks/results/generated.json) or in the linked result file.
 `palate generate RUN --user U --item I --kind K --generator NAME` makes one; [serving](serving.md#api)
 tells how a server does. Trained ones are fitted first ([how](generators.md)), and named by the folder of their run.
 """

@@ -88,7 +88,7 @@ POINTS = [
     Point(
         system="unimp",
         name="rating",
-        claim="Whether a new person takes a new thing is told by the words of it and of what was taken",
+        claim="The words of an unseen item and of the history tell which item a new user takes",
         data=matching,
         arms={"whole": f"unimp:{RATING}", "by chance": ""},
         judge=rating,

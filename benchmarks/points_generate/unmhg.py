@@ -150,7 +150,7 @@ POINTS = [
     Point(
         system="unmhg",
         name="index",
-        claim="The index token picks the item's own picture among four, of items that nobody took",
+        claim="The index token picks the item's own picture among four, for items without interactions",
         data=wide,
         arms={"whole": f"unmhg:{SIZE}", "by chance": ""},
         judge=lambda model, seed: picked(model, things(seed)),

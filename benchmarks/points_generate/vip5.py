@@ -78,7 +78,7 @@ POINTS = [
     Point(
         system="vip5",
         name="direct",
-        claim="Whether a new person takes a new thing is told by the pictures of it and of what was taken",
+        claim="The pictures of an unseen item and of the history tell which item a new user takes",
         data=matching,
         arms={"whole": f"vip5:{DIRECT}", "by chance": ""},
         judge=direct,

@@ -90,7 +90,7 @@ def gallery(
     json: show.Json = False,
     debug: show.Debug = False,
 ) -> None:
-    """Write a page that shows users beside each other for the same item: plain and personal content, with scores."""
+    """Write a page that compares plain and personal content of the same item for several users, with scores."""
     show.start(quiet=True)
     from palate.core.files import write_text
     from palate.core.output import claimed

@@ -1,4 +1,4 @@
-"""A gallery: one page that shows users beside each other for the same item, plain beside personal content."""
+"""A gallery: one page that compares plain and personal content of the same item for several users."""
 
 from __future__ import annotations
 

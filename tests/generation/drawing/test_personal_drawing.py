@@ -66,16 +66,61 @@ def test_the_item_that_is_drawn_is_never_read():
     assert rows.tolist() == [[1, 4, 3], [2, 4, 3], [3, 4, 2], [2, 0, -1], [0, 2, -1]]
 
 
-def test_the_mapper_starts_at_its_own_tokens_and_ignores_padding():
+def test_the_mapper_starts_at_the_keywords_and_ignores_padding():
     torch.manual_seed(0)
     mapper = PreferenceMapper(8, 6, 4, 16)
     words, weights = torch.randn(1, 3, 8), torch.tensor([[1.0, 2.0, 0.0]])
     seen, shown = torch.randn(1, 2, 6), torch.tensor([[True, False]])
-    assert torch.equal(mapper(words, weights, seen, shown)[0], mapper.base)
+    start = mapper(words, weights, seen, shown)[0]
+    assert torch.allclose(start, (words[0, 0] + 2 * words[0, 1]) / 3 + mapper.base)
+    assert mapper.base.abs().max() < 0.1 and (mapper.base[0] - mapper.base[1]).abs().max() > 0
     torch.nn.init.normal_(mapper.second.weight)
     base = mapper(words, weights, seen, shown)
     other = mapper(words + torch.tensor([0, 0, 1.0])[:, None], weights, seen + torch.tensor([0, 9.0])[:, None], shown)
     assert torch.allclose(base, other) and not torch.allclose(base, mapper(words, weights, seen + 1, shown))
+
+
+def test_untrained_soft_tokens_draw_as_the_keyword_alone(folder):
+    """Tokens of random places, which the frozen network never saw, would change every picture."""
+    torch.manual_seed(0)
+    model = read_picture_model(folder)
+    network, token = model.network, model.vocabulary.phrase("colour=blue")
+    ids, weight = torch.tensor([token]), torch.ones(1, 1)
+    mapper = PreferenceMapper(network.size.dim, network.size.picture_dim)
+    seen, shown = torch.randn(1, 2, network.size.picture_dim), torch.ones(1, 2, dtype=torch.bool)
+    soft = mapper(network.denoiser.tokens(ids), weight, seen, shown)
+    z, time = torch.randn(1, network.size.latent, *[network.size.places] * 2), torch.tensor([0.7])
+    as_word = network.denoiser(z, time, Conditions(ids, weight * 4))
+    as_soft = network.denoiser(z, time, Conditions(ids, weight * 0, None, None, soft, torch.ones(1, 4)))
+    far = network.denoiser(z, time, Conditions(ids, weight * 0, None, None, torch.randn_like(soft), torch.ones(1, 4)))
+    assert (as_word - as_soft).abs().mean() < 0.1 * (as_word - far).abs().mean()
+
+
+def test_gradients_reach_every_part_of_the_mapper(folder):
+    model = PMG(weights=str(folder), epochs=2, lr=1e-2, hidden=16)
+    train_pictures(model, shop(), folder.parent / "two", device="cpu")
+    torch.manual_seed(0)
+    new = PreferenceMapper(model.mapper.base.shape[1], model.open().model.network.size.picture_dim, 4, 16)
+    assert model.mapper.second.weight.abs().max() > 0 and model.mapper.second.bias.abs().max() > 0
+    assert model.mapper.base.abs().max() > new.base.abs().max()
+    # two layers: the first one's gradient is 0 until the second has moved
+    assert set(model.mapper.second.weight.flatten(1).std(1).gt(0).tolist()) == {True}
+
+
+def test_the_items_own_values_are_given_in_training_with_the_probability_of_the_setting(folder, monkeypatch):
+    model = PMG(weights=str(folder), item_drop=0.25, keyword_drop=1.0, epochs=1)
+    seen = []
+    network = model.open().model.network
+    told = network.denoising_loss
+
+    def watched(latents, conditions, *rest, **more):
+        seen.append(conditions)
+        return told(latents, conditions, *rest, **more)
+
+    monkeypatch.setattr(network, "denoising_loss", watched)
+    train_pictures(model, shop(), folder.parent / "given", device="cpu")
+    own = torch.cat([one.weights[:, -1] for one in seen])
+    assert set(own.tolist()) == {0.0, 1.0} and own.mean().item() == pytest.approx(0.75, abs=0.1)
 
 
 def test_soft_tokens_alone_draw_what_the_user_likes(personal):

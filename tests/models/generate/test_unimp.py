@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tiny_texts
 import torch
+from tiny_texts import NEW, SMALL
 
 import palate
 from palate.contracts import GenerationRequest, generators
@@ -9,18 +10,6 @@ from palate.core.context import RunContext
 from palate.modules.text_generation.words import END
 
 UNIMP = generators.get("unimp")
-SMALL = {
-    "dim": 32,
-    "words": 30,
-    "layers": 1,
-    "dropout": 0.0,
-    "batch_size": 16,
-    "lr": 5e-3,
-    "beam": 1,
-    "target_length": 14,
-    "history": 4,
-}
-NEW = {"item": "new", "title": "Ubbelohde and the castle", "genre": "history", "description": "In this first story."}
 
 
 @pytest.fixture(scope="module")

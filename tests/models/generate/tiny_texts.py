@@ -26,6 +26,19 @@ NAMES = (
 PLACES = ("harbour", "forest", "castle", "desert")
 GENRES = ("mystery", "romance", "history", "comedy")
 N_ITEMS, N_USERS = 24, 16
+SMALL = {
+    "dim": 32,
+    "words": 30,
+    "layers": 1,
+    "dropout": 0.0,
+    "batch_size": 16,
+    "lr": 5e-3,
+    "beam": 1,
+    "target_length": 14,
+    "history": 4,
+}
+"""Settings of small Transformers that write."""
+NEW = {"item": "new", "title": "Ubbelohde and the castle", "genre": "history", "description": "In this first story."}
 
 
 def items(n: int = N_ITEMS) -> pl.DataFrame:

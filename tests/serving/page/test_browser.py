@@ -300,7 +300,7 @@ def test_a_first_view_is_light(browser, served, fitted):
         sizes = {}
         page.on("response", lambda got: sizes.update({got.url: got}))
         page.goto("/", wait_until="networkidle")
-        total = sum(len(got.body()) for url, got in sizes.items() if "/image/" not in url)
+        total = sum(len(got.body()) for url, got in list(sizes.items()) if "/image/" not in url)
         assert 0 < total < 300_000
         assert all(url.startswith(served.url) for url in sizes)
 

@@ -5,8 +5,8 @@ took: loss = w_t |v - v_theta(z_t, t, E_p)|^2. Drawn with target and preference 
 the picture with the best z = alpha log d_p + (1 - alpha) log d_t is kept (see
 :mod:`palate.generation.scoring.picture_space`).
 
-Ours: keywords are attribute values by lift, or the request's preferences, where the paper asks a language model; two
-layers make the 4 soft tokens (:mod:`palate.modules.diffusion.preference`); w_p may be any number.
+Ours: keywords are attribute values by lift, or the request's preferences, not a language model's; two layers make the
+4 soft tokens (:mod:`palate.modules.diffusion.preference`), trained beside some of the item's values; w_p is any number.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class PMG(PictureTrainer):
         hidden: int = Field(256, ge=1, description="width of the layer that makes them")
         keywords: int = Field(8, ge=0, description="hard keywords of a user, at most")
         keyword_drop: float = Field(0.5, ge=0, le=1, description="probability to train without hard keywords")
+        item_drop: float = Field(0.5, ge=0, le=1, description="probability to train without a value of the item")
         history: int = Field(20, ge=1, description="items of a history that are read, the newest")
         soft: bool = Field(True, description="use the soft tokens; off: keywords alone")
         ratios: tuple[float, ...] = Field((0.0, 0.5, 1.0, 2.0), min_length=1, description="w_p that are tried")
@@ -121,8 +122,7 @@ class PMG(PictureTrainer):
         return [self.phase("preference", groups=[*self.mapper.parameters()])]
 
     def loss(self, batch: ExampleBatch) -> Mapping[str, Tensor]:
-        network, c = self.open().model.network, self.config
-        rows = batch.rows.cpu()
+        network, c, rows = self.open().model.network, self.config, batch.rows.cpu()
         read, known = rows[:, 1:], rows[:, 1:] >= 0
         counts = history_counts(self.attributes, read, len(self.shares))
         found, weights = keyword_lift(counts, known.sum(1).float(), self.shares, max(1, c.keywords))
@@ -133,7 +133,10 @@ class PMG(PictureTrainer):
         soft = self.mapper(network.denoiser.tokens(ids), weights, vectors, shown)
         hard = weights * (torch.rand(len(rows), 1) >= c.keyword_drop)
         latents = self.latents[torch.from_numpy(self.pictures.place)[rows[:, 0]]]
-        conditions = Conditions(ids, hard, None, None, soft, torch.ones(soft.shape[:2]))
+        own = self.attributes[rows[:, 0]]
+        given = (own > 0).float() * (torch.rand(own.shape) >= c.item_drop)
+        words = torch.cat([ids, own], 1), torch.cat([hard, given], 1)
+        conditions = Conditions(*words, None, None, soft, torch.ones(soft.shape[:2]))
         return {"loss": network.denoising_loss(latents, conditions)}
 
     def picture_model(self) -> PictureModel:

@@ -73,7 +73,7 @@ class Prompted(FlowGenerator):
         rationale: bool = Field(False, description="reasons before the answer (chain of thought)")
         candidates: int = Field(1, ge=1, description="answers of which the best is shown")
         context: int = Field(400, ge=40, description="tokens of the item's description in a prompt, at most")
-        mend: bool = Field(True, description="mend or refuse what catalogue and history do not bear out")
+        mend: bool = Field(True, description="mend or refuse what is not borne out; else nothing is checked")
 
     config: Config
 
@@ -173,7 +173,7 @@ class Prompted(FlowGenerator):
                 report = checker.check(text, request.item, evidence)
             said = text.casefold()
             kept = all(one.casefold() in said for one in include) and not any(one.casefold() in said for one in exclude)
-            if kept and self.accepts(request, text):
+            if kept and (self.accepts(request, text) or not self.config.mend):
                 taste = preference_share(text, request.preferences)
                 out.append(_Candidate(text, report.evidence, unsupported, 0.0 if taste != taste else taste))
         return out

@@ -9,10 +9,12 @@ from palate.core.lift import shrunk_lift
 
 
 class PreferenceMapper(nn.Module):
-    """n tokens of a user's taste: n trained tokens plus what two layers make of keywords and pictures.
+    """n tokens of a user's taste: the mean of their keywords, plus what two layers make of keywords and pictures.
 
     In the paper a language model with a trained prefix reads the history and n trained tokens; here the history has
     been read already, as weighted keyword tokens and picture vectors, and two layers take the place of the model.
+    Their last layer starts at 0: untrained tokens say the keywords once more, which a frozen denoiser understands.
+    Random tokens would be words that it never saw.
 
     Args:
         dim: width of condition tokens.
@@ -23,7 +25,8 @@ class PreferenceMapper(nn.Module):
 
     def __init__(self, dim: int, picture_dim: int, tokens: int = 4, hidden: int = 256) -> None:
         super().__init__()
-        self.base = nn.Parameter(torch.randn(tokens, dim) * 0.5)
+        # not 0: tokens that start equal have equal gradients and stay equal
+        self.base = nn.Parameter(torch.randn(tokens, dim) * 0.02)
         self.first = nn.Linear(dim + picture_dim + 2, hidden)
         self.second = nn.Linear(hidden, tokens * dim)
         nn.init.zeros_(self.second.weight)
@@ -42,7 +45,7 @@ class PreferenceMapper(nn.Module):
         seen = _mean(pictures, shown.float())
         known = torch.stack([weights.sum(1) > 0, shown.any(1)], 1).float()
         inner = torch.nn.functional.silu(self.first(torch.cat([named, seen, known], 1)))
-        out: Tensor = self.base + self.second(inner).unflatten(1, self.base.shape)
+        out: Tensor = named[:, None] + self.base + self.second(inner).unflatten(1, self.base.shape)
         return out
 
 
