@@ -48,7 +48,7 @@ from palate.ranking.ssd import ssd_lists
 from palate.training.saving import versions
 
 DEPTH, K = 100, 10
-STRENGTHS = (*(tenth / 10 for tenth in range(10)), 0.95, 1.0)
+STRENGTHS = (*(tenth / 10 for tenth in range(10)), 0.95, 0.98, 1.0)
 LIMITS = {"mmr": 3.0, "dpp": 3.0, "ssd": 5.0}
 """Milliseconds that were asked for."""
 Floats = NDArray[np.float32]
