@@ -91,7 +91,11 @@ def fit(
         str | None, typer.Option("--tensorboard", help="folder for event files of every epoch (extra track)")
     ] = None,
 ) -> None:
-    """Read, encode, train, select on validation, open the test part once, write a run with a report."""
+    """Read, encode, train, select on validation, open the test part once, write a run with a report.
+
+    Raises:
+        ConfigError: for a pipeline beside a model.
+    """
     from palate.contracts.parse import parse_pipeline
     from palate.core.errors import ConfigError
     from palate.evaluation.runs import run_fit

@@ -32,6 +32,7 @@ from palate.models.rank.pnn import PNN as PNN
 from palate.models.rank.wide_deep import WideDeep as WideDeep
 from palate.models.rerank.calibrated import Calibrated as Calibrated
 from palate.models.rerank.dpp import DPP as DPP
+from palate.models.rerank.funnel import Funnel as Funnel
 from palate.models.rerank.mmr import MMR as MMR
 from palate.models.rerank.prm import PRM as PRM
 from palate.models.rerank.quotas import Quotas as Quotas
@@ -58,6 +59,7 @@ __all__ = [
     "FCN",
     "FM",
     "FREEDOM",
+    "Funnel",
     "GBDT",
     "ItemKNN",
     "LATTICE",
