@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from palate.simulation.presets import WorldConfig
 from palate.simulation.tastes import Users
 
 IntArray = NDArray[np.int64]
+Codes = NDArray[np.integer[Any]]
 
 
 class Policy:
@@ -78,8 +81,8 @@ class BlockPolicy:
         users: IntArray,
         days: IntArray,
         rng: np.random.Generator,
-        positions: IntArray | int = 0,
-        wanted: IntArray | None = None,
+        positions: Codes | int = 0,
+        wanted: Codes | None = None,
     ) -> IntArray:
         """Draw one item for each (user, day, position).
 
@@ -87,8 +90,8 @@ class BlockPolicy:
             users: int64 [n], rows of the block.
             days: int64 [n].
             rng: draws them.
-            positions: int64 [n], 0-based.
-            wanted: int64 [n], the leaf that the personal component shows; drawn from the user's interests if None.
+            positions: integers [n], 0-based.
+            wanted: integers [n], the leaf that the personal component shows; drawn from the user's interests if None.
 
         Returns:
             int64 [n], item rows.
@@ -108,7 +111,7 @@ class BlockPolicy:
             spot = np.searchsorted(self.ladder, users[own] + rng.random(len(own)), side="right")
             leaf = np.clip(spot - users[own] * self.leaves, 0, self.leaves - 1)
         else:
-            leaf = wanted[own]
+            leaf = wanted[own].astype(np.int64)
         items[own] = self._of_leaf(leaf, days[own], draw[own])
         return items
 
@@ -124,8 +127,8 @@ class BlockPolicy:
         users: IntArray,
         items: IntArray,
         days: IntArray,
-        positions: IntArray | int = 0,
-        wanted: IntArray | None = None,
+        positions: Codes | int = 0,
+        wanted: Codes | None = None,
     ) -> NDArray[np.float64]:
         """P(item | user, day, position); 0 for an item not yet on sale. Arguments broadcast.
 
@@ -133,8 +136,8 @@ class BlockPolicy:
             users: int64, rows of the block.
             items: int64, item rows.
             days: int64.
-            positions: int64, 0-based.
-            wanted: int64, the leaf that the session wants; the mean over what the user may want if None.
+            positions: integers, 0-based.
+            wanted: integers, the leaf that the session wants; the mean over what the user may want if None.
         """
         return self.mix(np.moveaxis(self.policy.parts[positions], -1, 0), users, items, days, wanted)
 
@@ -144,7 +147,7 @@ class BlockPolicy:
         users: IntArray,
         items: IntArray,
         days: IntArray,
-        wanted: IntArray | None = None,
+        wanted: Codes | None = None,
     ) -> NDArray[np.float64]:
         """P(item | user, day) of a mixture with other shares of the components. Arguments broadcast.
 
@@ -153,7 +156,7 @@ class BlockPolicy:
             users: int64, rows of the block.
             items: int64, item rows.
             days: int64.
-            wanted: int64, as in :meth:`propensity`.
+            wanted: integers, as in :meth:`propensity`.
         """
         p = self.policy
         on_sale, fresh_from = p.on_sale[days], p.fresh_from[days]

@@ -197,7 +197,7 @@ class Population:
             taste[:, :, block] += noise[:, :, block]
             taste[:, :, block] -= taste[:, :, block].mean(axis=2, keepdims=True)
             taste[:, :, block] *= weight * attention[:, :, a : a + 1]
-            total += schema.importance[name] ** 2 * np.mean(factors**2) * (1 / size + 0.04) * (1 - 1 / size)
+            total += schema.importance[name] ** 2 * float(np.mean(factors**2)) * (1 / size + 0.04) * (1 - 1 / size)
         taste *= np.float32(config.signal / np.sqrt(total))
         taste[interest < 0] = 0
         return taste.astype(np.float16)

@@ -90,7 +90,7 @@ def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
     voice = VOICES[items.brand[source] % len(VOICES)]
     truth = {name: schema.values(name)[items.codes[source, schema.column(name)]] for name in schema.names}
     stated = _stated(items, row, "text")
-    title, facts = f"{brand} {leaf}", []
+    title, facts = f"{brand} {leaf}", list[Fact]()
     sitelinks = _sitelinks(items, row, config, truth, facts)
     if not items.present["text"][row]:
         return Copy(title, None, None, facts, sitelinks)

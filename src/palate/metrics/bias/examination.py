@@ -180,8 +180,13 @@ def _cells(marks: Floats, places: IntArray, owners: NDArray[np.generic]) -> tupl
     _, owner = np.unique(owners, return_inverse=True)
     width = int(places.max()) + 1
     keys, cell = np.unique(owner * width + places, return_inverse=True)
-    count, clicked = np.bincount(cell).astype(np.float64), np.bincount(cell, weights=marks)
-    return keys % width, keys // width, count, clicked
+    count, clicked = np.bincount(cell), np.bincount(cell, weights=marks)
+    return (
+        (keys % width).astype(np.int64),
+        (keys // width).astype(np.int64),
+        count.astype(np.float64),
+        clicked.astype(np.float64),
+    )
 
 
 def _events(clicks: ArrayLike, positions: ArrayLike) -> tuple[Floats, IntArray, Floats]:
