@@ -20,7 +20,7 @@ from palate.simulation.log import DAY
 @pytest.fixture(scope="module")
 def ads():
     """Impressions of a world of advertisements, and the relevance of each."""
-    world = World.make("ads", seed=7, n_users=5000, n_items=200, media=False)
+    world = World.make("ads", seed=7, n_users=3500, n_items=150, media=False)
     parts = [block.impressions for _, block in world.blocks()]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     time = (rows["timestamp"] - world.config.start) / (world.config.days * DAY)
@@ -62,12 +62,12 @@ def test_position_model_recovers_a_log_without_noise():
 
 def test_position_model_with_features_needs_no_pair_twice():
     rng = np.random.default_rng(0)
-    features, positions = rng.normal(size=(40_000, 2)), rng.integers(0, 3, 40_000)
+    features, positions = rng.normal(size=(25_000, 2)), rng.integers(0, 3, 25_000)
     # the policy puts what is liked at the top
     features[:, 0] -= positions
     relevance = 1 / (1 + np.exp(-(features @ [1.0, -0.5] + 0.2)))
     examination = np.array([0.95, 0.5, 0.3])
-    clicks = rng.random(40_000) < examination[positions] * relevance
+    clicks = rng.random(25_000) < examination[positions] * relevance
     model = fit_position_model(clicks, positions, features=features)
     np.testing.assert_allclose(model.examination, examination / 0.95, atol=0.05)
     naive = np.bincount(positions, clicks) / np.bincount(positions)

@@ -39,7 +39,7 @@ def content_auc(world: World) -> float:
 
 @pytest.mark.parametrize("preset", ["shop", "news@1", "news", "ads"])
 def test_content_gains_vanish(preset):
-    size = dict(n_items=600, n_users=800, media=False)
+    size = dict(n_items=500, n_users=500, media=False)
     gains = {
         flag: [content_auc(World.make(preset, seed=s, no_effect=flag, **size)) for s in (1, 2, 3)] for flag in (0, 1)
     }

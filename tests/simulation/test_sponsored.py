@@ -18,7 +18,7 @@ SMALL = dict(n_items=90, n_users=60, image_size=64)
 
 @pytest.fixture(scope="module")
 def world():
-    return World.make("ads", seed=5, n_users=2500, n_items=300, media=False)
+    return World.make("ads", seed=5, n_users=1500, n_items=300, media=False)
 
 
 @pytest.fixture(scope="module")
