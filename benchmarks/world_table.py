@@ -162,7 +162,7 @@ def _shown(scorer: Scorer, data: Dataset) -> dict[str, float]:
     return {GAUC: gauc(queries.events.label[known] > 0, scores[known], asked[known])}
 
 
-def ceilings(world: World) -> dict[str, float]:
+def ceilings(world: World) -> dict[str, Any]:
     """AUC and GAUC over all impressions of a log, of the truth: the highest that any model can expect.
 
     ``shown`` is P(click) with position, moment and context, ``context`` leaves out the position, ``taste`` also the
@@ -179,9 +179,11 @@ def ceilings(world: World) -> dict[str, float]:
         "taste": truth.relevance(rows["user"], rows["item"], time),
         "position": -rows["position"].astype(np.float64),
     }
-    found = {f"auc, {name}": auc(rows["clicked"], values) for name, values in scores.items()}
+    found: dict[str, Any] = {f"auc, {name}": auc(rows["clicked"], values) for name, values in scores.items()}
     found |= {f"gauc, {name}": gauc(rows["clicked"], values, rows["user"]) for name, values in scores.items()}
-    return found | {"impressions": len(rows["user"]), "click rate": float(rows["clicked"].mean())}
+    rates = np.bincount(rows["position"], rows["clicked"]) / np.bincount(rows["position"])
+    found |= {"click rate": float(rows["clicked"].mean()), "click rate by position": rates.tolist()}
+    return found | {"shown": len(rows["user"]), "clicks": int(rows["clicked"].sum())}
 
 
 def _expected(lists: np.ndarray, truth: Oracle, held: EvaluationQueries) -> np.ndarray:
@@ -240,8 +242,10 @@ def page(result: dict[str, Any]) -> str:
         for name in ("shown", "context", "taste", "position"):
             both = [np.mean([one[f"{metric}, {name}"] for one in result["ceilings"]]) for metric in ("auc", "gauc")]
             lines.append(f"| {CEILINGS[name]} | {both[0]:.4f} | {both[1]:.4f} |")
-        rate = np.mean([one["click rate"] for one in result["ceilings"]])
-        lines += ["", f"Click rate {rate:.4f}.", ""]
+        size = {name: np.mean([one[name] for one in result["ceilings"]]) for name in ("shown", "clicks", "click rate")}
+        rates = np.mean([one["click rate by position"] for one in result["ceilings"]], axis=0)
+        lines += ["", f"A world has {size['shown']:,.0f} items shown and {size['clicks']:,.0f} clicks. Click rate"]
+        lines += [f"{size['click rate']:.4f}, by position {', '.join(f'{rate:.4f}' for rate in rates)}.", ""]
     seen = result["recovery"]
     lines += ["## What one modality tells: accuracy of a simple classifier (clarity)", ""]
     lines += [
