@@ -85,10 +85,10 @@ def fit(
     wanted = required_artifacts(model.requirements.artifacts, artifacts or {}, model.name)
     model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
-    plan = content or plan_content(data)
-    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    plan = _readable(model, content or plan_content(data), data)
     if model.requirements.content and not (plan.names or data.relations.edges):
-        raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
+        hint = "try lightgcn or ease" if model.task_name == "match" else None
+        raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint=hint)
     device = usable_device(device)
     log = FitLog(metric=metric)
     started = time.perf_counter()
@@ -142,6 +142,12 @@ def usable_device(device: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError("no such device here", key=device, hint="auto, cpu, or cuda where there is a GPU") from error
     return device
+
+
+def _readable(model: Model, plan: ContentPlan, data: Dataset) -> ContentPlan:
+    """What of the planned content a model reads; nothing for one that reads none."""
+    reads = model.capabilities.content or model.requirements.content
+    return model.readable_content(plan, data) if reads else plan.empty()
 
 
 def _encode(
@@ -254,7 +260,7 @@ def fit_fingerprint(
         metric: what validation selects on; the headline of the model's task if not given.
         given: the run whose weights to start from, empty for none, and hashes of artifacts of other runs.
     """
-    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    plan = _readable(model, plan, data)
     metric = metric or model.task.headline(data)
     settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)
