@@ -43,9 +43,9 @@ class TagQueries:
 class TagTask(Task[Tagger]):
     """Classification of items into one or several labels.
 
-    ``micro_f1``, ``macro_f1`` and ``map`` (mean over labels of the average precision) are over all items; their values
-    by item have them as mean, see :mod:`palate.metrics.labels`. The other metrics are judged item by item. Items
-    without a known label are not judged; a label that the model does not know is missed wherever it is true.
+    ``micro_f1``, ``macro_f1`` and ``macro_average_precision`` (mAP) are over all items; their values by item have them
+    as mean, see :mod:`palate.metrics.labels`. The other metrics are judged item by item. Items without a known label
+    are not judged; a label that the model does not know is missed wherever it is true.
     """
 
     name: ClassVar[str] = "tag"
@@ -57,7 +57,7 @@ class TagTask(Task[Tagger]):
 
     def shown(self, data: Dataset) -> tuple[str, ...]:
         """Average precision, F1 of each item and over all, mAP, accuracy, whether the likeliest label is right."""
-        return ("average_precision", "f1", "micro_f1", "macro_f1", "map", "accuracy", "hit_rate@1")
+        return ("average_precision", "f1", "micro_f1", "macro_f1", "macro_average_precision", "accuracy", "hit_rate@1")
 
     def tested(self, data: Dataset) -> tuple[str, ...]:
         """The headline, and F1 over all items."""
@@ -139,7 +139,7 @@ def _per_item(
         "f1": item_f1(chosen, truth),
         "micro_f1": micro_f1(chosen, truth),
         "macro_f1": macro_f1(chosen, truth),
-        "map": macro_average_precision(scores, truth),
+        "macro_average_precision": macro_average_precision(scores, truth),
         "accuracy": (chosen == truth).all(1).astype(np.float64),
         "hit_rate@1": truth[np.arange(len(truth)), first].astype(np.float64),
     }
