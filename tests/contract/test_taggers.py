@@ -13,6 +13,7 @@ from palate.contracts import tasks
 from palate.core.errors import ConfigError, DataError, EmptyPartError, NotFittedError
 from palate.core.item_features import ItemFeatures
 from palate.evaluation.evaluate import evaluate
+from palate.evaluation.missing import hide_content
 from palate.training.fit import fit
 
 ALL = taggers()
@@ -164,6 +165,18 @@ def test_too_few_labels_are_an_error_that_says_what_to_do(name):
     )  # fmt: skip
     with pytest.raises(DataError, match=r"1 labels.*zero_shot_tagger"):
         fit(make(name, column="genre"), data, content=plan(data))
+
+
+def test_what_items_lack_at_test_is_missed_and_can_be_predicted(folder):
+    model, before = palate.restore(run_of("content_tagger", folder)), evaluate(fitted("content_tagger"), shop())
+    hide_content(model, shop(), 0.6, 1)
+    poorer = evaluate(model, shop())
+    assert poorer.metrics["average_precision"] < before.metrics["average_precision"]
+    imputed = fit(make("content_tagger", impute="ridge"), shop(), content=plan(shop()))
+    hide_content(imputed, shop(), 0.6, 1)
+    assert not np.array_equal(imputed.tag(imputed.item_features), probabilities(model))
+    there = {name: features.present for name, features in imputed.item_features.items()}
+    assert there["text"].sum() > poorer.questions.items.present("text").sum(), "its picture tells its text"
 
 
 @each

@@ -65,13 +65,8 @@ def tag(
 ) -> None:
     """Predict labels of items that have none, from their content; or by which keywords users choose (--users)."""
     import palate
-    from palate.core.errors import ConfigError
-    from palate.models.tag.shared.catalog_tags import check_target
 
-    if user and not users:
-        raise ConfigError("users have keywords, items have labels", key="--user", hint="add --users")
-    if out is not None:
-        check_target(out, data, overwrite)
+    _check(data, user, users, out, overwrite)
     show.start(quiet)
     loaded = palate.load(data, layout, positive=show.positive(positive), split=SPLIT, name=name)
     if users:
@@ -82,6 +77,22 @@ def tag(
         settings["labels"] = [label.strip() for label in labels.split(",") if label.strip()]
     tagger = _tagger(loaded, data, model, settings, show.encoders(encoder), store, seed, device)
     _show_items(loaded, data, tagger, every, out, overwrite, json)
+
+
+def _check(data: str, user: list[str] | None, users: bool, out: str | None, overwrite: bool) -> None:
+    """Refuse options that do not go together, and a place to write that is taken, before anything is read.
+
+    Raises:
+        ConfigError: for ``--user`` without ``--users``, or what ``--out`` names exists.
+        ArtefactError: for a file of the data.
+    """
+    from palate.core.errors import ConfigError
+    from palate.models.tag.shared.catalog_tags import check_target
+
+    if user and not users:
+        raise ConfigError("users have keywords, items have labels", key="--user", hint="add --users")
+    if out is not None:
+        check_target(out, data, overwrite)
 
 
 def _tagger(

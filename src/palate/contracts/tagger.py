@@ -24,11 +24,21 @@ class Tagger(Model):
     Attributes:
         column: attribute column whose values are the labels; it is never read as content.
         single: whether an item has exactly one label, so that probabilities of an item sum to 1.
+        item_features: content of all items as it was last met, missing modalities predicted where they are imputed.
     """
 
     task_name: ClassVar[str] = "tag"
     column: str
     single: bool = False
+    item_features: ItemFeatures | None = None
+
+    def update_items(self, features: ItemFeatures) -> None:
+        """Keep the content of all items, from which they are tagged when asked; nothing is computed.
+
+        Args:
+            features: of all items of the catalogue.
+        """
+        self.item_features = features
 
     def labels(self) -> Sequence[str]:
         """Labels that it can give, in the order of the probabilities.

@@ -23,6 +23,9 @@ from palate.models.rank.din import DIN as DIN
 from palate.models.rank.nrms import NRMS as NRMS
 from palate.models.rerank.mmr import MMR as MMR
 from palate.models.sequence.sasrec import SASRec as SASRec
+from palate.models.tag.content_tagger import ContentTagger as ContentTagger
+from palate.models.tag.majority_tagger import MajorityTagger as MajorityTagger
+from palate.models.tag.zero_shot_tagger import ZeroShotTagger as ZeroShotTagger
 
 __all__ = [
     "AlignRec",
@@ -32,6 +35,7 @@ __all__ = [
     "CLCRec",
     "ContentKNN",
     "ContentKernel",
+    "ContentTagger",
     "DIN",
     "EASE",
     "EASEContent",
@@ -42,10 +46,12 @@ __all__ = [
     "LightGCN",
     "MMGCN",
     "MMR",
+    "MajorityTagger",
     "NRMS",
     "Popularity",
     "SASRec",
     "SimpleX",
     "Spectral",
     "VBPR",
+    "ZeroShotTagger",
 ]

@@ -95,7 +95,8 @@ class TagTask(Task[Tagger]):
     def judge(self, model: Tagger, data: Dataset, questions: TagQueries) -> Judgement:
         """Tag all items that are asked about."""
         started = time.perf_counter()
-        probabilities = model.tag(deployment_of(model).features.take(questions.rows))
+        known = deployment_of(model).features if model.item_features is None else model.item_features
+        probabilities = model.tag(known.take(questions.rows))
         seconds = time.perf_counter() - started
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "model": model.name}
         about |= {"column": model.column, "labels": len(model.labels())}

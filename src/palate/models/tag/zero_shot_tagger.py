@@ -73,7 +73,7 @@ class ZeroShotTagger(TaggingModel):
     config: Config
 
     def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
-        """Texts by MiniLM and pictures by ConSE, whatever was planned for them; features that are in that space stay.
+        """Texts by MiniLM and pictures by ConSE, whatever reads them in the plan; features that are in that space stay.
 
         Args:
             plan: encoders by feature name.
@@ -83,9 +83,9 @@ class ZeroShotTagger(TaggingModel):
             ConfigError: for data without texts and pictures.
         """
         kept = {name: spec for name, spec in plan.features.items() if _base(spec.encoder) in READERS.values()}
-        known = {spec.modality for spec in kept.values()}
+        known, planned = ({one.modality for one in specs.values()} for specs in (kept, plan.features))
         for modality, encoder in READERS.items():
-            if modality not in known and data.items.columns(modality):
+            if modality in planned - known and data.items.columns(modality):
                 kept[modality] = FeatureSpec(modality, encoder)
         found = super().readable_content(ContentPlan(kept, plan.store, encoders=plan.encoders), data)
         if not found.features:

@@ -10,7 +10,6 @@ import polars as pl
 
 from palate.core.errors import ArtefactError, ConfigError
 from palate.core.files import atomic_path
-from palate.core.item_features import ItemFeatures
 from palate.core.output import check_not_protected
 from palate.data.dataset import Dataset
 from palate.data.load import write
@@ -36,9 +35,11 @@ def predicted_tags(model: TaggingModel, data: Dataset, every: bool = False) -> p
         ``<column>_probability`` (list of numbers); both null for an item without content.
     """
     known, ids = deployment_of(model), data.items.ids.ids
-    same = known.items.ids.ids.equals(ids) and known.about["hash"] == data.hash
     labels = catalog_labels(data.items, model.column)
-    features = known.features if same else ItemFeatures.of(known.content.encode_new(data.items), data.n_items)
+    if known.items.ids.ids.equals(ids) and known.about["hash"] == data.hash and model.item_features is not None:
+        features = model.item_features
+    else:
+        features = known.content.model_features(known.content.encode_new(data.items))
     lacking = np.arange(data.n_items) if every else np.flatnonzero(labels.lists.lengths == 0)
     found = model.tags_of(features.take(lacking))
     predicted, probability = model.column + PREDICTED, model.column + PROBABILITY

@@ -181,9 +181,6 @@ class TaggingModel(Tagger, FittableModel):
         self.train_labels, self._held = None, None
         self.train_rows = np.zeros(0, np.int64)
 
-    def update_items(self, features: ItemFeatures) -> None:
-        """Keep nothing: items are tagged by the content that :meth:`tag` is given."""
-
     def extra_state(self) -> dict[str, Any]:
         return {
             "column": self.column,
@@ -214,7 +211,7 @@ class TaggingModel(Tagger, FittableModel):
         """
         known = deployment_of(self)
         rows = np.arange(len(known.items)) if items is None else known.items.ids.rows(list(items))
-        found = self.tags_of(known.features.take(rows))
+        found = self.tags_of((known.features if self.item_features is None else self.item_features).take(rows))
         item = known.items.ids.ids.gather(rows[found["row"].to_numpy()]).alias("item")
         return found.drop("row").insert_column(0, item)
 
