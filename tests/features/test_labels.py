@@ -59,3 +59,8 @@ def test_the_column_is_the_only_attribute_that_recurs():
     with pytest.raises(ConfigError, match="genre, mood"):
         label_column(several, None)
     assert catalog_labels(items, "mood").labelled.tolist() == []
+
+
+def test_a_catalogue_without_a_modality_has_none_of_it_in_every_row():
+    items = Catalog.from_ids(pl.Series("item", ["a", "b", "c"]))
+    assert items.raw("text") == [None] * 3 and items.raw("image", np.array([2, 0])) == [None] * 2

@@ -112,6 +112,8 @@ def test_labels_that_no_item_has_are_given_by_their_words():
     model = palate.models.ZeroShotTagger(column="mood", labels=("war", "horror", "romance"), values="single").fit(data)
     assert model.tags()["tag"].to_list() == ["war", "horror", "romance", "war"]
     assert model.deployment.log.valid is None and model.column == "mood"
+    with pytest.raises(ConfigError, match="two different labels"):
+        palate.models.ZeroShotTagger(column="mood", labels=("war",)).fit(data)
     done = with_predicted(data, "mood", predicted_tags(model, data)).items
     assert done.columns("attributes") == ["mood_completed"]
     assert done.frame["mood_predicted"][1].to_list() == done.frame["mood_completed"][1].to_list() == ["horror"]

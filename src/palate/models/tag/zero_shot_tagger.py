@@ -99,6 +99,8 @@ class ZeroShotTagger(TaggingModel):
     def learnable(self, found: ItemLabels) -> ItemLabels:
         if not self.config.labels:
             return super().learnable(found)
+        if len(set(self.config.labels)) < max(len(self.config.labels), 2):
+            raise ConfigError("two different labels at least, each once", key="labels", hint="labels=[red, blue]")
         place = {name.lower(): at for at, name in enumerate(found.names)}
         known = [place.get(name.lower(), -1) for name in self.config.labels]
         to = np.full(len(found.names) + 1, -1)
