@@ -21,7 +21,9 @@ from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
 from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.plan import ContentPlan
 from palate.features.trainable import TrainableContent
 
 
@@ -89,6 +91,15 @@ class Model(nn.Module):
         """
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         self.build(InputSpec(train.n_users, train.n_items, dims))
+
+    def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
+        """What of the planned content the model may read; all of it by default. Asked before anything is encoded.
+
+        Args:
+            plan: encoders by feature name.
+            data: the dataset.
+        """
+        return plan
 
     def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.
@@ -334,7 +345,7 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rerank"))
+_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rerank", "tag"))
 models: Registry[type[Model]] = Registry("model", _PACKAGES, "palate.models")
 
 

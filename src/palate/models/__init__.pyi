@@ -39,6 +39,9 @@ from palate.models.rerank.quotas import Quotas as Quotas
 from palate.models.rerank.ssd import SSD as SSD
 from palate.models.rerank.stakeholders import Stakeholders as Stakeholders
 from palate.models.sequence.sasrec import SASRec as SASRec
+from palate.models.tag.content_tagger import ContentTagger as ContentTagger
+from palate.models.tag.majority_tagger import MajorityTagger as MajorityTagger
+from palate.models.tag.zero_shot_tagger import ZeroShotTagger as ZeroShotTagger
 
 __all__ = [
     "AlignRec",
@@ -49,6 +52,7 @@ __all__ = [
     "Calibrated",
     "ContentKNN",
     "ContentKernel",
+    "ContentTagger",
     "DCNv2",
     "DIN",
     "DPP",
@@ -68,6 +72,7 @@ __all__ = [
     "LogisticRegression",
     "MMGCN",
     "MMR",
+    "MajorityTagger",
     "NRMS",
     "PNN",
     "PRM",
@@ -80,4 +85,5 @@ __all__ = [
     "Stakeholders",
     "VBPR",
     "WideDeep",
+    "ZeroShotTagger",
 ]
