@@ -2,10 +2,10 @@
 
 Match: the best ``depth`` of the catalogue. Rank: P(positive) of each by a click model, which reads the matcher's score
 and place beside its own fields; the best ``kept`` go on. Rerank: an order of the whole list. The ranker learns from
-lists of a second matcher of the same settings, which did not see the newest ``held`` of each user's positives; these are
-the labels (out of fold: scores of a matcher that saw a label would tell it). It is validated on the serving matcher's lists
-for the validation questions. Counters are of positives alone, as histories are. A reranker that compares items takes
-the matcher's vectors or, where it has none, the first content feature.
+lists of a second matcher of the same settings, which did not see the newest ``held`` of each user's positives; these
+are the labels (out of fold: scores of a matcher that saw a label would tell it). It is validated on the serving
+matcher's lists for the validation questions. Counters are of positives alone, as histories are. A reranker that
+compares items takes the matcher's vectors or, where it has none, the first content feature.
 """
 
 from __future__ import annotations
