@@ -197,8 +197,8 @@ class Outputs:
     def model(self, name: str) -> Record:
         """Outputs of a model that recommends."""
         record = {
-            "plain": self.plain(name),
-            "item_cold": self.item_cold(name),
+            "plain": refusable(lambda: self.plain(name)),
+            "item_cold": refusable(lambda: self.item_cold(name)),
             "described": self.described(name),
         }
         for preset, settings in models.get(name).presets.items():

@@ -20,6 +20,7 @@ from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
+from palate.data.catalog import Catalog
 from palate.data.views import TrainView
 from palate.features.trainable import TrainableContent
 
@@ -194,6 +195,15 @@ class Model(nn.Module):
         if self.input_spec is not None and features.n_items != self.input_spec.n_items:
             able = [name for name, kind in models.items() if kind.capabilities.new_items]
             raise UnsupportedError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
+
+    def meet_catalog(self, items: Catalog) -> None:
+        """Read the items' own columns, also of items unseen in fitting. Nothing is retrained.
+
+        Called after fitting and restoring, and after items were added or changed.
+
+        Args:
+            items: the catalogue, of which :meth:`update_items` brings the encoded content.
+        """
 
     def clone(self, changes: Mapping[str, Any]) -> Self:
         """An untrained copy with some settings changed.

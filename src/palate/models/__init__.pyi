@@ -22,13 +22,21 @@ from palate.models.match.vbpr import VBPR as VBPR
 from palate.models.rank.dcnv2 import DCNv2 as DCNv2
 from palate.models.rank.deepfm import DeepFM as DeepFM
 from palate.models.rank.din import DIN as DIN
+from palate.models.rank.dsin import DSIN as DSIN
 from palate.models.rank.fcn import FCN as FCN
 from palate.models.rank.fm import FM as FM
+from palate.models.rank.gbdt import GBDT as GBDT
 from palate.models.rank.logistic import LogisticRegression as LogisticRegression
 from palate.models.rank.nrms import NRMS as NRMS
 from palate.models.rank.pnn import PNN as PNN
 from palate.models.rank.wide_deep import WideDeep as WideDeep
+from palate.models.rerank.calibrated import Calibrated as Calibrated
+from palate.models.rerank.dpp import DPP as DPP
 from palate.models.rerank.mmr import MMR as MMR
+from palate.models.rerank.prm import PRM as PRM
+from palate.models.rerank.quotas import Quotas as Quotas
+from palate.models.rerank.ssd import SSD as SSD
+from palate.models.rerank.stakeholders import Stakeholders as Stakeholders
 from palate.models.sequence.sasrec import SASRec as SASRec
 
 __all__ = [
@@ -37,16 +45,20 @@ __all__ = [
     "BPR",
     "Blend",
     "CLCRec",
+    "Calibrated",
     "ContentKNN",
     "ContentKernel",
     "DCNv2",
     "DIN",
+    "DPP",
+    "DSIN",
     "DeepFM",
     "EASE",
     "EASEContent",
     "FCN",
     "FM",
     "FREEDOM",
+    "GBDT",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
@@ -56,10 +68,14 @@ __all__ = [
     "MMR",
     "NRMS",
     "PNN",
+    "PRM",
     "Popularity",
+    "Quotas",
     "SASRec",
+    "SSD",
     "SimpleX",
     "Spectral",
+    "Stakeholders",
     "VBPR",
     "WideDeep",
 ]

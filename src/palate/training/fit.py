@@ -103,7 +103,7 @@ def fit(
     state = _timed(model, view, _stage(run, folder, "select"), log, source, weights)
     log.history = state.history if state else []
     if view.valid is not None:
-        _meet_all_items(model, fitted, features)
+        _meet_all_items(model, fitted, features, data)
         units = log.valid_units = model.task.validation_units(model, view, metric)
         log.valid = model.task.validate(model, view, metric) if units is None else float(units.mean())
     log.selected = model.selected_settings() | _best_epochs(model, state, metric)
@@ -119,7 +119,7 @@ def fit(
     model.on_fit_end()
     if source is not None:
         fitted, features = fitted.finalize(source)
-    _meet_all_items(model, fitted, features)
+    _meet_all_items(model, fitted, features, data)
     model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.deployment.about["fingerprint"] = name
     if isinstance(model, Ranker) and model.config.live:
@@ -230,9 +230,10 @@ def _renew(model: Model, other: Model) -> None:
     model.__dict__.update(other.__dict__)
 
 
-def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures) -> None:
+def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures, data: Dataset) -> None:
     """Hand over content that was hidden in fitting, as a new item's would be."""
     model.update_items(content.model_features(features))
+    model.meet_catalog(data.items)
 
 
 def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:
