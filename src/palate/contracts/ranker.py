@@ -222,11 +222,19 @@ class Ranker(Model):
 
     def loss(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Mean negative log-likelihood: of every label, or of the click in its row where ``negatives`` are drawn."""
-        scores = self.logits(batch)["label"]
+        return {"loss": self.click_loss(self.logits(batch)["label"], batch)}
+
+    def click_loss(self, scores: Tensor, batch: ImpressionBatch) -> Tensor:
+        """Mean negative log-likelihood of labels, or of the click in its row where ``negatives`` are drawn.
+
+        Args:
+            scores: float32 [n], before the sigmoid.
+            batch: the n events.
+        """
         if not self.config.negatives:
-            return {"loss": F.binary_cross_entropy_with_logits(scores, batch.labels)}
+            return F.binary_cross_entropy_with_logits(scores, batch.labels)
         rows = scores.view(-1, self.config.negatives + 1)
-        return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
+        return F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))
 
     def update_items(self, features: ItemFeatures) -> None:
         """Take new rows of items; of their fields nothing is known."""

@@ -19,16 +19,25 @@ from palate.models.match.popularity import Popularity as Popularity
 from palate.models.match.simplex import SimpleX as SimpleX
 from palate.models.match.spectral import Spectral as Spectral
 from palate.models.match.vbpr import VBPR as VBPR
+from palate.models.rank.cross_encoder import CrossEncoder as CrossEncoder
 from palate.models.rank.dcnv2 import DCNv2 as DCNv2
 from palate.models.rank.deepfm import DeepFM as DeepFM
 from palate.models.rank.din import DIN as DIN
 from palate.models.rank.dsin import DSIN as DSIN
+from palate.models.rank.em3 import EM3 as EM3
 from palate.models.rank.fcn import FCN as FCN
 from palate.models.rank.fm import FM as FM
 from palate.models.rank.gbdt import GBDT as GBDT
+from palate.models.rank.gmmf import GMMF as GMMF
 from palate.models.rank.logistic import LogisticRegression as LogisticRegression
+from palate.models.rank.m3srec import M3SRec as M3SRec
+from palate.models.rank.main import MAIN as MAIN
+from palate.models.rank.marn import MARN as MARN
 from palate.models.rank.nrms import NRMS as NRMS
 from palate.models.rank.pnn import PNN as PNN
+from palate.models.rank.ppm_ranker import PPMRanker as PPMRanker
+from palate.models.rank.tavern import Tavern as Tavern
+from palate.models.rank.urm import URM as URM
 from palate.models.rank.wide_deep import WideDeep as WideDeep
 from palate.models.rerank.calibrated import Calibrated as Calibrated
 from palate.models.rerank.dpp import DPP as DPP
@@ -53,6 +62,7 @@ __all__ = [
     "ContentKNN",
     "ContentKernel",
     "ContentTagger",
+    "CrossEncoder",
     "DCNv2",
     "DIN",
     "DPP",
@@ -60,21 +70,27 @@ __all__ = [
     "DeepFM",
     "EASE",
     "EASEContent",
+    "EM3",
     "FCN",
     "FM",
     "FREEDOM",
     "Funnel",
     "GBDT",
+    "GMMF",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
     "LightGCN",
     "LogisticRegression",
+    "M3SRec",
+    "MAIN",
+    "MARN",
     "MMGCN",
     "MMR",
     "MajorityTagger",
     "NRMS",
     "PNN",
+    "PPMRanker",
     "PRM",
     "Popularity",
     "Quotas",
@@ -83,6 +99,8 @@ __all__ = [
     "SimpleX",
     "Spectral",
     "Stakeholders",
+    "Tavern",
+    "URM",
     "VBPR",
     "WideDeep",
     "ZeroShotTagger",
