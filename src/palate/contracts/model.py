@@ -85,7 +85,8 @@ class Model(nn.Module):
             run: seed of what is drawn once.
         """
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
-        self.build(InputSpec(train.n_users, train.n_items, dims))
+        maps = InputSpec.map_shapes(train.features)
+        self.build(InputSpec(train.n_users, train.n_items, dims, maps=maps))
 
     def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.
