@@ -58,7 +58,8 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, attention: AttentionKind, categories: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(4 if outputs % 4 == 0 else 1, outputs)
+        # one group: what tells channels apart, such as colour, is not normalised away
+        self.norm = nn.GroupNorm(1, outputs)
         self.attention = MapAttention(attention, outputs, categories)
 
     def forward(self, maps: Tensor, category: Tensor) -> Tensor:
