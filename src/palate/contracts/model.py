@@ -85,8 +85,9 @@ class Model(nn.Module):
             run: seed of what is drawn once.
         """
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
+        fields = {name: values.dim for name, values in train.fields.items() if values.kind == "pooled"}
         maps = InputSpec.map_shapes(train.features)
-        self.build(InputSpec(train.n_users, train.n_items, dims, maps=maps))
+        self.build(InputSpec(train.n_users, train.n_items, dims, fields, maps))
 
     def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.

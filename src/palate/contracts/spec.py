@@ -59,7 +59,8 @@ class InputSpec:
         n_users: rows of the user table.
         n_items: rows of the item table.
         features: content feature -> width.
-        fields: field of a labelled event -> number of its ids; 0 for a numeric field.
+        fields: field of a labelled event -> number of its ids, 0 for a numeric field; of a matcher that reads single
+            columns, feature of a column -> width.
         maps: feature of maps -> their channels, height and width.
     """
 

@@ -170,7 +170,7 @@ class PictureReader(nn.Module):
             categories: float32 [n_items, categories], one-hot, of all items.
         """
         if not self.training and not torch.is_grad_enabled():
-            table = self._table(categories)
+            table = self.table(categories)
             return table[torch.where(rows < 0, len(table) - 1, rows)]
         items, place = torch.unique(rows, return_inverse=True)
         there = self.there(items)
@@ -188,13 +188,20 @@ class PictureReader(nn.Module):
         """
         return self.present[rows.clamp(min=0)] & (rows >= 0)
 
-    def _table(self, categories: Tensor) -> Tensor:
-        """Embeddings of all items, and a last row of zeros; made again when weights, pictures or categories change."""
+    def table(self, categories: Tensor) -> Tensor:
+        """Embeddings of all items without gradients, and a last row of zeros: float32 [n_items + 1, dim].
+
+        Made again when weights, pictures or categories change; a chunk of pictures at a time.
+
+        Args:
+            categories: float32 [n_items, categories], one-hot.
+        """
         state = [number for weight in self.parameters() for number in (id(weight), weight._version)]
         if self._kept is None or self._kept[0] is not categories or self._kept[1] != state:
             table = torch.zeros(len(self.present) + 1, self.spec.dim, device=self.present.device)
-            for rows in self.present.nonzero()[:, 0].split(CHUNK):
-                table[rows] = self.read(rows, categories[rows])
+            with torch.no_grad():
+                for rows in self.present.nonzero()[:, 0].split(CHUNK):
+                    table[rows] = self.read(rows, categories[rows])
             self._kept = categories, state, table
         return self._kept[2]
 
