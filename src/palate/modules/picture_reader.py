@@ -139,8 +139,24 @@ class PictureReader(nn.Module):
                 key=name,
                 hint="encode them with the same encoder and settings",
             )
-        self.values = torch.from_numpy(np.ascontiguousarray(found.values)).to(device)
+        self.values = torch.from_numpy(np.require(found.values, requirements=["C", "W"])).to(device)
         self.present = torch.from_numpy(np.asarray(found.present, bool).copy()).to(device)
+
+    def inputs(self, items: Tensor) -> Tensor:
+        """Standardised vectors or maps, float32 [n, ...].
+
+        Args:
+            items: int64 [n].
+
+        Raises:
+            RuntimeError: before :meth:`use`.
+        """
+        if self.values is None:
+            raise RuntimeError("pictures were read before they were loaded")
+        x = self.values[items].float()
+        shape = (-1, *[1] * (x.ndim - 2))
+        out: Tensor = (x - self.get_buffer("mean").view(shape)) * self.get_buffer("scale").view(shape)
+        return out
 
     def read(self, items: Tensor, category: Tensor) -> Tensor:
         """Embeddings of pictures that are there, float32 [n, dim].
@@ -149,11 +165,7 @@ class PictureReader(nn.Module):
             items: int64 [n].
             category: float32 [n, categories], one-hot.
         """
-        if self.values is None:
-            raise RuntimeError("pictures were read before they were loaded")
-        x = self.values[items].float()
-        shape = (-1, *[1] * (x.ndim - 2))
-        x = (x - self.get_buffer("mean").view(shape)) * self.get_buffer("scale").view(shape)
+        x = self.inputs(items)
         if self.reduce is not None:
             x = self.reduce(x)
         for block in self.blocks:

@@ -4,12 +4,13 @@ score = t_u . Phi(X_i), Phi trained end to end with BPR; items have no embedding
 took scores as any other. The paper's bias of users orders nothing and is left out. Presets: ``c`` adds the category,
 score + s_u . C c_i with c_i one-hot; ``sca`` weighs channels and places of the maps (CBAM); ``cscnn`` does so with
 priors of the category (Liu et al., KDD 2020), which is CSCNN's BPR model. Our choices: a small network stands for
-CNN-F; where the data have vectors of pictures alone, Phi is a network over these. Items without a picture are unknown.
+CNN-F; where the data have vectors of pictures alone, Phi is a network over these. Other content joins by a linear map
+of each modality, so that an item without a picture is known; ``others=false`` reads pictures alone, as the paper does.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,10 @@ from palate.losses.ranking import bpr
 from palate.losses.regularise import l2_rows
 from palate.models.match.shared.item_categories import ItemCategories, chosen_categories
 from palate.models.match.shared.vectors import VectorMatcher
+from palate.modules.content_slots import ContentSlots
+from palate.modules.modality_dropout import draw_modality_mask
 from palate.modules.picture_attention import PRIORS, AttentionKind
-from palate.modules.picture_reader import PictureReader, ReaderSpec, chosen_picture
+from palate.modules.picture_reader import CHUNK, PictureReader, ReaderSpec, chosen_picture
 
 if TYPE_CHECKING:
     from palate.data.views import TrainView
@@ -55,6 +58,7 @@ class DVBPR(VectorMatcher):
         widths: tuple[int, ...] = Field((16, 32, 64), description="channels of the convolutions over maps")
         hidden: tuple[int, ...] = Field((), description="widths of the layers before the vector")
         attention: AttentionKind = Field("none", description="attention after each block of convolutions")
+        others: bool = Field(True, description="a linear map of each other modality is added to the picture's vector")
         one_hot: bool = Field(False, description="the category itself is a second part of an item")
         category: str | None = Field(
             None, description="attribute that is the category; None takes that of fewest values"
@@ -79,6 +83,9 @@ class DVBPR(VectorMatcher):
         count = sum(self.categories.sizes.values())
         size = shape.maps.get(self.picture) or (shape.features[self.picture],)
         self.reader = PictureReader(ReaderSpec(size, c.dim, c.hidden, c.widths, c.attention, count))
+        others = {name: width for name, width in shape.features.items() if c.others and name != self.picture}
+        self.content = ContentSlots(others, c.dim)
+        self._kept: dict[str, Tensor] = {}
         self.parts = 1 + (c.one_hot and count > 0)
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape.n_users, self.parts * c.dim)))
         self.levels = nn.ParameterList([torch.randn(count, c.dim) * 0.1] * (self.parts - 1))
@@ -101,8 +108,18 @@ class DVBPR(VectorMatcher):
             rows: int64 [n].
         """
         categories = self._one_hot()
-        parts = [self.reader(rows, categories), *(categories[rows] @ table for table in self.levels)]
-        return torch.cat(parts, 1)
+        seen, others = self.reader(rows, categories), self.content(rows)
+        if self._kept:
+            seen = seen * self._kept[str(self.picture)][rows][:, None]
+            kept = [self._kept[name][rows] for name in self.content.names]
+            others = others * torch.stack(kept, 1)[..., None] if kept else others
+        return torch.cat([seen + others.sum(1), *(categories[rows] @ table for table in self.levels)], 1)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        drops = mode and self.config.modality_dropout > 0 and self.input_spec is not None
+        self._kept = draw_modality_mask(self._present(), self.config.modality_dropout) if drops else {}
+        return self
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         return self.users, self._all_items()
@@ -117,14 +134,23 @@ class DVBPR(VectorMatcher):
     def _all_items(self) -> Tensor:
         categories = self._one_hot()
         with torch.no_grad():
-            seen = self.reader.table(categories)[:-1]
+            rows = torch.arange(len(self.reader.present), device=self.device)
+            others = [self.content(part).sum(1) for part in rows.split(CHUNK)]
+            seen = self.reader.table(categories)[:-1] + torch.cat(others)
             return torch.cat([seen, *(categories @ table for table in self.levels)], 1)
+
+    def _present(self) -> dict[str, Tensor]:
+        """Feature -> which items have it, bool [n_items]."""
+        rows = torch.arange(len(self.reader.present), device=self.device)
+        others = zip(self.content.names, self.content.there(rows).unbind(1))
+        return {str(self.picture): self.reader.present, **dict(others)}
 
     def _load(self, features: ItemFeatures) -> None:
         self.reader.use(features, str(self.picture), self.device)
         self.categories.load(features, self.device)
         self._none = torch.zeros(features.n_items, 0, device=self.device)
-        self.register_buffer("known", self.reader.present.clone())
+        self.content.use(features, self.device)
+        self.register_buffer("known", torch.stack([*self._present().values()]).any(0))
 
     def _one_hot(self) -> Tensor:
         """Categories of all items, float32 [n_items, categories]; no columns where none are read."""

@@ -59,6 +59,11 @@ class PictureRanker(FieldRanker):
         """Attention after each block of convolutions."""
         return "none"
 
+    @property
+    def reads_category(self) -> bool:
+        """Whether the category of items is read on its own."""
+        return self.attention in PRIORS
+
     def setup(self, train: TrainView, run: RunContext) -> None:
         super().setup(train, run)
         if self.reader is not None and self.picture is not None:
@@ -66,7 +71,7 @@ class PictureRanker(FieldRanker):
 
     def build(self, shape: InputSpec) -> None:
         self.picture = chosen_picture(self.config.pictures, list(shape.maps), list(shape.features))
-        self.category = self._category() if self.picture is not None and self.attention in PRIORS else None
+        self.category = self._category() if self.picture is not None and self.reads_category else None
         self._one_hot: tuple[Tensor, Tensor] | None = None
         if self.picture is None:
             self.reader = None
@@ -138,13 +143,17 @@ class PictureRanker(FieldRanker):
     def _n_items(self) -> int:
         return 0 if self.reader is None else len(self.reader.present)
 
+    @property
+    def category_fields(self) -> dict[str, str]:
+        """Attributes of items that may be their category: column -> field."""
+        own = [one for one in self.tables.schema if one.owner == "item" and one.column]
+        return {one.column: one.name for one in own if one.kind == "categorical"}
+
     def _category(self) -> str:
-        able = {one.column: one.name for one in self.tables.schema if one.owner == "item" and one.column
-                and one.kind == "categorical"}  # fmt: skip
-        wanted = self.config.category
+        able, wanted = self.category_fields, self.config.category
         if wanted is None and able:
             return next(iter(able.values()))
         if wanted not in able:
             hint = did_you_mean(str(wanted), able) if able else "choose an attention without a category"
             raise ConfigError("items have no such categorical attribute", key=f"category={wanted}", hint=hint)
-        return able[str(wanted)]
+        return able[wanted]
