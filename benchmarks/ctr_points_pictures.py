@@ -41,14 +41,14 @@ from palate.training.saving import versions
 Floats = NDArray[np.float64]
 SIZES: dict[str, Any] = {"n_items": 300, "n_users": 500, "interactions_per_user": 8.0, "image_size": 64}
 SPLIT = "temporal:test=0.2,valid=0.1"
-FIELDS = "fields=user,item,item.category,item.subcategory,context.slot"
+FIELDS = "fields=[user,item,item.category,item.subcategory,context.slot]"
 COMMON = f"{FIELDS};content=false;counters=none;negatives=4;longest=20;batch_size=256;lr=0.003;epochs=15;patience=4"
 PLANS = {
     "none": {}, "vectors": {"image.vectors": "efficientnet_lite0"},
     "maps": {"image.maps": "efficientnet_lite0?output=map"}, "pixels": {"image.pixels": "pixels?side=32"},
 }  # fmt: skip
 DICM = {name: f"aggregator={name}" for name in ("concat", "sum", "max", "attentive", "multi_query")}
-HCCM = "reduce=32;widths=(32)"
+HCCM = "reduce=32;widths=[32]"
 ARMS: dict[str, tuple[str, str]] = {
     "dicm, no pictures": ("none", "dicm:pictures=none"),
     "dicm, ad": ("vectors", "dicm:pictures_of=ad"),
