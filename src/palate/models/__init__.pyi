@@ -7,6 +7,8 @@ from palate.models.match.bpr.model import BPR as BPR
 from palate.models.match.clcrec import CLCRec as CLCRec
 from palate.models.match.content_kernel.model import ContentKernel as ContentKernel
 from palate.models.match.content_knn import ContentKNN as ContentKNN
+from palate.models.match.deepstyle import DeepStyle as DeepStyle
+from palate.models.match.dvbpr import DVBPR as DVBPR
 from palate.models.match.ease import EASE as EASE
 from palate.models.match.ease_content.model import EASEContent as EASEContent
 from palate.models.match.freedom import FREEDOM as FREEDOM
@@ -16,17 +18,25 @@ from palate.models.match.lgmrec import LGMRec as LGMRec
 from palate.models.match.lightgcn import LightGCN as LightGCN
 from palate.models.match.mmgcn import MMGCN as MMGCN
 from palate.models.match.popularity import Popularity as Popularity
+from palate.models.match.sherlock import Sherlock as Sherlock
 from palate.models.match.simplex import SimpleX as SimpleX
 from palate.models.match.spectral import Spectral as Spectral
 from palate.models.match.vbpr import VBPR as VBPR
+from palate.models.rank.compositional_vr import CompositionalVR as CompositionalVR
+from palate.models.rank.cscnn import CSCNN as CSCNN
 from palate.models.rank.dcnv2 import DCNv2 as DCNv2
 from palate.models.rank.deepfm import DeepFM as DeepFM
+from palate.models.rank.dicm import DICM as DICM
 from palate.models.rank.din import DIN as DIN
+from palate.models.rank.dsin import DSIN as DSIN
 from palate.models.rank.fcn import FCN as FCN
 from palate.models.rank.fm import FM as FM
+from palate.models.rank.gbdt import GBDT as GBDT
+from palate.models.rank.hccm import HCCM as HCCM
 from palate.models.rank.logistic import LogisticRegression as LogisticRegression
 from palate.models.rank.nrms import NRMS as NRMS
 from palate.models.rank.pnn import PNN as PNN
+from palate.models.rank.visual_debias import VisualDebias as VisualDebias
 from palate.models.rank.wide_deep import WideDeep as WideDeep
 from palate.models.rerank.mmr import MMR as MMR
 from palate.models.sequence.sasrec import SASRec as SASRec
@@ -37,16 +47,24 @@ __all__ = [
     "BPR",
     "Blend",
     "CLCRec",
+    "CSCNN",
+    "CompositionalVR",
     "ContentKNN",
     "ContentKernel",
     "DCNv2",
+    "DICM",
     "DIN",
+    "DSIN",
+    "DVBPR",
     "DeepFM",
+    "DeepStyle",
     "EASE",
     "EASEContent",
     "FCN",
     "FM",
     "FREEDOM",
+    "GBDT",
+    "HCCM",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
@@ -58,8 +76,10 @@ __all__ = [
     "PNN",
     "Popularity",
     "SASRec",
+    "Sherlock",
     "SimpleX",
     "Spectral",
     "VBPR",
+    "VisualDebias",
     "WideDeep",
 ]
