@@ -90,7 +90,9 @@ class Model(nn.Module):
             run: seed of what is drawn once.
         """
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
-        self.build(InputSpec(train.n_users, train.n_items, dims))
+        fields = {name: values.dim for name, values in train.fields.items() if values.kind == "pooled"}
+        maps = InputSpec.map_shapes(train.features)
+        self.build(InputSpec(train.n_users, train.n_items, dims, fields, maps))
 
     def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
         """What of the planned content the model may read; all of it by default. Asked before anything is encoded.

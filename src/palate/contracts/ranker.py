@@ -84,7 +84,8 @@ class Ranker(Model):
         dims = {name: features.dim for name, features in train.features.items() if features.kind == "pooled"}
         sizes = {one.name: one.size for one in schema if one.kind != "sequence"}
         self.tables = FieldTables(schema)
-        self.build(InputSpec(train.n_users, train.n_items, dims, sizes))
+        maps = InputSpec.map_shapes(train.features)
+        self.build(InputSpec(train.n_users, train.n_items, dims, sizes, maps))
         self.tables.load(train.users_table, train.items_table)
         self.know(train.events)
 

@@ -35,6 +35,17 @@ class ContentSlots(nn.Module):
         """
         self.bank = ContentBank(features.select(self.names)).to(device) if self.names else None
 
+    def there(self, items: Tensor) -> Tensor:
+        """Which content items have, bool [n, modalities].
+
+        Args:
+            items: int64 [n]; -1 has none.
+        """
+        if not self.names or self.bank is None:
+            return torch.zeros(len(items), len(self.names), dtype=torch.bool, device=items.device)
+        rows = items.clamp(min=0)
+        return torch.stack([self.bank.present(name)[rows] for name in self.names], 1) & (items >= 0)[:, None]
+
     def forward(self, items: Tensor) -> Tensor:
         """Slots float32 [n, modalities, dim].
 
