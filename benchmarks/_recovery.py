@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from _common import ROOT
+from palate.simulation.words import Copy
 from palate.simulation.world import World
 
 # The same plain descriptors as the test of the visibility matrix.
@@ -23,14 +25,15 @@ def recovery(world: World) -> dict[str, Any]:
     Labels are what behaviour follows: without effect no modality tells them.
     """
     rows, schema = range(len(world.items)), world.items.schema
-    copies = [world.copy(row) for row in rows]
-    read = {
-        "text": np.stack([descriptors.text(" ".join(filter(None, (c.title, c.description, c.tags)))) for c in copies]),
-        "image": np.stack([descriptors.picture(world.picture(row)) for row in rows]),
-        "audio": np.stack([descriptors.sound(world.sound(row), world.config.audio_rate) for row in rows]),
+    readers: dict[str, Callable[[int], np.ndarray]] = {
+        "text": lambda row: _words(world.copy(row)),
+        "image": lambda row: descriptors.picture(world.picture(row)),
+        "audio": lambda row: descriptors.sound(world.sound(row), world.config.audio_rate),
     }
     accuracy = {}
-    for modality, vectors in read.items():
+    read = [modality for modality in readers if modality in schema.visibility]
+    for modality in read:
+        vectors = np.stack([readers[modality](row) for row in rows])
         there = world.items.present[modality]
         learn, linear = int(LEARN * there.sum()), modality == "text"
         labels = world.items.codes[there].astype(int)
@@ -43,3 +46,7 @@ def recovery(world: World) -> dict[str, Any]:
         "clarity": {modality: dict(schema.visibility[modality]) for modality in read},
         "accuracy": accuracy,
     }
+
+
+def _words(copy: Copy) -> np.ndarray:
+    return descriptors.text(" ".join(filter(None, (copy.title, copy.description, copy.tags))))

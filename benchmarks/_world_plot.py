@@ -1,4 +1,4 @@
-"""The plot of the simulated shop: every model in every world, with and without an effect of content."""
+"""The plot of a simulated world: every model in every world, with and without an effect of content."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 
 from palate.core.files import read_json
 
-FILES = {"world": "taste follows content", "world_no_effect": "no effect: content shuffled over items"}
+FILES = {"": "taste follows content", "_no_effect": "no effect: content shuffled over items"}
 COLOURS = {"ID-only": "#8a8f98", "one modality": "#e0a53a", "all": "#c8553d", "oracle": "#3d6b8c"}
 KINDS = {"text": "one modality", "image": "one modality", "audio": "one modality", "all": "all", "oracle": "oracle"}
 
 
-def draw(results: Path, out: Path) -> None:
-    """Read ``world.json`` (and ``world_no_effect.json``) in ``results`` and draw them to ``out``, an SVG."""
+def draw(results: Path, name: str, out: Path) -> None:
+    """Read ``<name>.json`` (and ``<name>_no_effect.json``) in ``results`` and draw them to ``out``, an SVG."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    found = {title: read_json(results / f"{n}.json") for n, title in FILES.items() if (results / f"{n}.json").is_file()}
+    files = {title: results / f"{name}{end}.json" for end, title in FILES.items()}
+    found = {title: read_json(file) for title, file in files.items() if file.is_file()}
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "palate", "font.family": "sans-serif", "font.size": 9}
     figure, axes = plt.subplots(len(found), 2, figsize=(8.4, 2.9 * len(found)), squeeze=False)
     for line, (title, result) in zip(axes, found.items()):

@@ -3,7 +3,7 @@
     python benchmarks/probes.py din|sasrec|nrms [--seeds 0,1,2]
 
 ``din`` on movies/ctr against the sum of user mean and item mean; ``sasrec`` on Amazon Beauty, leave one out, all items
-ranked; ``nrms`` in the simulated world ``news`` against articles ranked by popularity. Results are kept as they come.
+ranked; ``nrms`` in the simulated world ``news@1`` against articles ranked by popularity. Results are kept as they come.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def data_of(name: str, seed: int) -> Dataset:
 
     folder = WORK / "probes" / f"news-{seed}"
     if not (folder / "world.json").is_file():
-        World.make(preset="news", seed=seed).write(folder, overwrite=True)
+        World.make(preset="news@1", seed=seed).write(folder, overwrite=True)
     return palate.load(folder, split="temporal")
 
 

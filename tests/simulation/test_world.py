@@ -13,8 +13,7 @@ from polars.testing import assert_frame_equal
 
 import palate
 from palate.core.errors import ArtefactError, ConfigError, DataError
-from palate.core.files import digest
-from palate.simulation import PRESETS, Truth, World, gallery, pictures
+from palate.simulation import Truth, World, gallery, pictures
 from palate.simulation.shop import WORDS
 from palate.simulation.sounds import wav_bytes
 
@@ -244,19 +243,8 @@ def test_relations(written):
     assert together["weight"].min() > 0 and together["weight"].max() <= 1.0001
 
 
-def test_presets_are_frozen():
-    """A change of a preset is a new version; then, and only then, this hash moves."""
-    pinned = {}
-    for name, config in PRESETS.items():
-        schema = config.schema_
-        parts = (schema.categories, schema.attributes, dict(schema.visibility), dict(schema.importance))
-        pinned[name] = (config.version, digest(config.hash, *map(repr, parts)))
-    expected = {"shop": (2, "a77c19efe724f49dd2bcb90117d4705a"), "news": (1, "17872d2bc1c60e9718c7a8c3aaa076a2")}
-    assert pinned == expected
-
-
 def test_news_are_texts_in_labelled_impressions(tmp_path):
-    folder = World.make(preset="news", seed=1, n_items=120, n_users=60, interactions_per_user=4).write(
+    folder = World.make(preset="news@1", seed=1, n_items=120, n_users=60, interactions_per_user=4).write(
         tmp_path / "news"
     )
     data = palate.load(folder)

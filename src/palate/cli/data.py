@@ -147,7 +147,7 @@ def world(
     items: Annotated[int | None, typer.Option(help="number of items")] = None,
     users: Annotated[int | None, typer.Option(help="number of users")] = None,
     interactions: Annotated[float | None, typer.Option(help="events of a user, on average")] = None,
-    preset: Annotated[str, typer.Option(help="which world")] = "shop",
+    preset: Annotated[str, typer.Option(help="shop, news or ads; NAME@VERSION for an older one")] = "shop",
     seed: Annotated[int, typer.Option()] = 0,
     no_media: Annotated[bool, typer.Option("--no-media", help="no pictures, words or sounds: for scale")] = False,
     no_effect: Annotated[bool, typer.Option("--no-effect", help="taste independent of content")] = False,
@@ -159,7 +159,7 @@ def world(
     quiet: show.Quiet = False,
     debug: show.Debug = False,
 ) -> None:
-    """Simulate a shop whose truth is known."""
+    """Simulate a shop, a newsroom or advertisements whose truth is known."""
     from palate.simulation.world import World
 
     show.start(quiet)

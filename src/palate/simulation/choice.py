@@ -46,6 +46,8 @@ class Utility:
         codes = np.column_stack([items.leaf % schema.per_category, items.codes])
         self.columns = codes.astype(np.int64) + np.array(schema.offsets[:-1])
         self.fixed = (config.click_bias + config.appeal_weight * items.appeal).astype(np.float32)
+        if items.lift is not None:
+            self.fixed += items.lift
         self.price = (config.price_weight * items.surprise).astype(np.float32)
 
     def logit(self, users: IntArray, items: IntArray, time: NDArray | float) -> NDArray[np.float32]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,9 @@ class Items:
         content: int64 [N], the row whose attributes this item's content describes: itself, or, without effect, another.
         shown: modality -> int8 [N, A], the value that the content shows, -1 for none.
         present: modality -> bool [N].
+        campaign: int64 [N], the row of the first advertisement of its campaign; None without campaigns.
+        lift: float32 [N], click logit due to the advertiser and to optional components; None without campaigns.
+        reading: float32 [N], seconds that reading takes; None in worlds without reading times.
     """
 
     schema: Schema
@@ -50,6 +54,9 @@ class Items:
     content: NDArray[np.int64]
     shown: Mapping[str, Codes]
     present: Mapping[str, NDArray[np.bool_]]
+    campaign: NDArray[np.int64] | None = None
+    lift: NDArray[np.float32] | None = None
+    reading: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.leaf)
@@ -72,11 +79,25 @@ class Items:
         named = {a.name: pl.Series(a.values).gather(codes[:, k]) for k, a in enumerate(self.schema.attributes)}
         return pl.DataFrame({"item_id": self.ids(), **named})
 
+    def head(self, size: int) -> Items:
+        """The first ``size`` items as behaviour sees them; content stays that of all items."""
+        arrays: dict[str, Any] = {
+            name: values[:size] for name in (*BEHAVIOUR, *OPTIONAL) if (values := getattr(self, name)) is not None
+        }
+        return replace(self, **arrays)
+
     def table(self, config: WorldConfig) -> pl.DataFrame:
-        """Table of items as a catalogue has it, without media: id, tree, brand, price, first day."""
+        """Table of items as a catalogue has it, without media.
+
+        Id, tree, brand, price, first day; a world of advertisements has advertiser, campaign and bid instead of a
+        brand, a newsroom has reading times instead of a price.
+
+        Args:
+            config: settings of the world.
+        """
         leaf = self.leaf[self.content].astype(np.int64)
         branches = [category.name for category in self.schema.categories for _ in category.leaves]
-        return pl.DataFrame(
+        table = pl.DataFrame(
             {
                 "item_id": self.ids(),
                 "category": pl.Series(branches).gather(leaf),
@@ -86,6 +107,23 @@ class Items:
                 "first_seen": config.start + self.arrival.astype(np.int64) * 86_400,
             }
         )
+        if self.reading is not None:
+            table = table.drop("price").with_columns(
+                reading_time=pl.Series(np.round(self.reading[self.content]).astype(np.int64))
+            )
+        if self.campaign is not None:
+            campaign = pl.Series(self.campaign[self.content]).cast(pl.String).str.zfill(4)
+            bid = rng_for(config.seed, "bids").lognormal(-0.7, 0.5, len(self))
+            table = table.rename({"brand": "advertiser"}).with_columns(
+                ("campaign-" + campaign).alias("campaign"), bid=pl.Series(np.round(bid, 2))
+            )
+        return table
+
+
+BEHAVIOUR = ("leaf", "codes", "brand", "price", "surprise", "appeal", "arrival")
+"""Arrays of :class:`Items` with one row an item, which behaviour follows."""
+OPTIONAL = ("campaign", "lift", "reading")
+"""Further ones, which are None in worlds without them."""
 
 
 def make_items(config: WorldConfig) -> Items:
@@ -110,15 +148,45 @@ def make_items(config: WorldConfig) -> Items:
     tier = rng.normal(0, 0.25, len(BRANDS))
     usual = np.log([price for category in schema.categories for price in category.prices])
     surprise = (tier[brand] + rng.normal(0, 0.4, n)) / np.hypot(0.25, 0.4)
+    campaign = lift = reading = None
+    if config.sponsored is not None:
+        campaign = _campaigns(config, config.sponsored.ads_per_campaign, int((arrival == 0).sum()))
+        leaf, brand, surprise = leaf[campaign], brand[campaign], surprise[campaign]
+        offered = [schema.column(name) for name in schema.names if name not in schema.visibility["image"]]
+        codes[:, offered] = codes[campaign][:, offered]
     price = np.exp(usual[leaf] + surprise * np.hypot(0.25, 0.4)).astype(np.float32)
     appeal = rng.normal(size=n).astype(np.float32)
     content = rng_for(seed, "shuffle").permutation(n) if config.no_effect else np.arange(n)
     cheap = surprise[content] < 0
+    present = {m: _present(config, m, cheap, rng_for(seed, "present", m)) for m in schema.visibility}
+    if config.sponsored is not None:
+        quality = rng_for(seed, "advertisers").normal(0, config.sponsored.quality, len(BRANDS))
+        count = np.sum([present[m] for m in COMPONENTS], axis=0)
+        lift = (quality[brand] + config.sponsored.component * count).astype(np.float32)
+        # behaviour follows the components that an advertisement has, the catalogue those of the content
+        present |= {m: present[m][content] for m in COMPONENTS}
+    if config.reading_seconds is not None:
+        spread = rng_for(seed, "reading").normal(0, READING_SPREAD, n)
+        reading = (config.reading_seconds * np.exp(spread)).astype(np.float32)
     return Items(
         schema, leaf, codes, brand, price, surprise.astype(np.float32), appeal, arrival, twin, content,
         {m: _shown(schema, m, codes[content], rng_for(seed, "shown", m)) for m in schema.visibility},
-        {m: _present(config, m, cheap, rng_for(seed, "present", m)) for m in schema.visibility},
+        present, campaign, lift, reading,
     )  # fmt: skip
+
+
+COMPONENTS = ("detail", "sitelinks")
+"""Optional components of an advertisement: a close-up, and links with what the advertiser offers."""
+READING_SPREAD = 0.6
+"""Standard deviation of the logarithm of reading times."""
+
+
+def _campaigns(config: WorldConfig, size: float, known: int) -> NDArray[np.int64]:
+    """The row of the first advertisement of each item's campaign, one of the ``known`` items of the first day."""
+    founders = min(max(round(config.n_items / size), len(config.schema_.leaves)), known)
+    campaign = rng_for(config.seed, "campaigns").integers(founders, size=config.n_items)
+    campaign[:founders] = np.arange(founders)
+    return campaign
 
 
 def _arrivals(config: WorldConfig) -> NDArray[np.int16]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from palate.core.seeding import rng_for
 from palate.simulation.choice import Utility, buy_chance, cart_chance, click_chance, liking, save_chance, sigmoid
+from palate.simulation.contexts import CODES, ContextModel
 from palate.simulation.items import Items
 from palate.simulation.policy import Policy
 from palate.simulation.presets import WorldConfig
@@ -23,10 +24,13 @@ class Block:
     """Impressions, interactions and searches of one block of users, by time.
 
     Attributes:
-        impressions: user (row in the world), item, timestamp, impression, position (0-based), propensity, clicked.
+        impressions: user (row in the world), item, timestamp, impression, position (0-based), propensity, clicked; with
+            reading times also dwell (seconds, NaN unless clicked); of advertisements also purchased, purchase_time (0
+            unless purchased) and the codes of contexts, see :data:`palate.simulation.contexts.CODES`.
         interactions: user, item, timestamp, event (code into EVENTS), dwell (seconds, NaN unless click), value
             (price paid, NaN unless purchase).
-        searches: user, item, timestamp, draw (uniform, determines the words).
+        searches: user, item, timestamp, draw (uniform, determines the words); of advertisements the codes of contexts
+            instead.
         sessions: their number.
     """
 
@@ -49,6 +53,7 @@ class Log:
     def __init__(self, items: Items, population: Population, config: WorldConfig, label: str = "log") -> None:
         self.items, self.population, self.config, self.label = items, population, config, label
         self.policy = Policy(items, config)
+        self.contexts = None if config.sponsored is None else ContextModel(config, config.sponsored)
         self.sessions_per_user = 0.0
         self.sessions_per_user = self._pilot()
 
@@ -90,7 +95,12 @@ class Log:
         stamp = config.start + np.minimum((moment * config.days * DAY).astype(np.int64), config.days * DAY - 1)
         order = np.argsort(stamp, kind="stable")
         user, stamp = user[order], stamp[order]
-        seen = self._impressions(users, user, stamp, first_impression, rng)
+        context: dict[str, NDArray[np.int16]] = {}
+        if self.contexts is not None:
+            context = self.contexts.draw(
+                users.leaf_chances(), user, stamp, rng_for(config.seed, self.label, "contexts", number)
+            )
+        seen = self._impressions(users, user, stamp, first_impression, context, rng)
         followed, searches = self._events(seen, rng)
         keep = np.repeat(rng.random(len(user)) < config.impression_share, config.slate)
         shift = users.first
@@ -102,21 +112,31 @@ class Log:
         return Block(seen, followed, searches, len(user))
 
     def _impressions(
-        self, users: Users, visitor: NDArray, stamp: NDArray, first: int, rng: np.random.Generator
+        self,
+        users: Users,
+        visitor: NDArray,
+        stamp: NDArray,
+        first: int,
+        context: dict[str, NDArray[np.int16]],
+        rng: np.random.Generator,
     ) -> dict[str, NDArray]:
         config, size = self.config, self.config.slate
         bound, utility = self.policy.bind(users), Utility(self.items, users, config)
         user, time = np.repeat(visitor, size), np.repeat(stamp, size)
         day = (time - config.start) // DAY
-        item = bound.sample(user, day, rng)
         position = np.tile(np.arange(size, dtype=np.int16), len(visitor))
+        context = {name: np.repeat(codes, size) for name, codes in context.items()}
+        wanted = context.get("wanted")
+        item = bound.sample(user, day, rng, position, wanted)
         logit = utility.logit(user, item, (time - config.start) / (config.days * DAY))
+        if self.contexts is not None:
+            logit = logit + self.contexts.effect(self.items, item, context)
         chance = click_chance(sigmoid(logit), position, config)
         return {
             "user": user, "item": item, "timestamp": time,
             "impression": np.repeat(np.arange(first, first + len(visitor)), size), "position": position,
-            "propensity": bound.propensity(user, item, day).astype(np.float32),
-            "clicked": rng.random(len(user)) < chance, "logit": logit,
+            "propensity": bound.propensity(user, item, day, position, wanted).astype(np.float32),
+            "clicked": rng.random(len(user)) < chance, "logit": logit, **context,
         }  # fmt: skip
 
     def _events(
@@ -126,27 +146,48 @@ class Log:
         user, item, logit = seen["user"][at], seen["item"][at], seen["logit"][at]
         click_time = seen["timestamp"][at] + 4 + 6 * seen["position"][at].astype(np.int64)
         surprise = self.items.surprise[item]
-        # duration bias: an expensive item is looked at longer, liked or not
-        dwell = np.exp(2.6 + 0.3 * liking(logit) + 0.15 * surprise + rng.normal(0, 0.5, len(at))).astype(np.float32)
+        # duration bias: an expensive item is looked at longer, liked or not, and a long article even more so
+        reading, level = self.items.reading, 0.3 * liking(logit)
+        level = 2.6 + level + 0.15 * surprise if reading is None else np.log(reading[item]) - 0.9 + level
+        dwell = np.exp(level + rng.normal(0, 0.5, len(at))).astype(np.float32)
         saved = rng.random(len(at)) < save_chance(logit)
         carted = rng.random(len(at)) < cart_chance(logit)
         bought = carted & (rng.random(len(at)) < buy_chance(logit, surprise))
-        delay = (rng.exponential(6 * 3600, len(at)) + 60).astype(np.int64)
+        sponsored = self.config.sponsored
+        wait_for = 6 * 3600 if sponsored is None else sponsored.purchase_delay * DAY
+        delay = (rng.exponential(wait_for, len(at)) + 60).astype(np.int64)
         parts = [np.arange(len(at)), *(np.flatnonzero(mask) for mask in (saved, carted, bought))]
         lag = [np.zeros(len(at), np.int64), np.full(len(at), 15), np.full(len(at), 30), 30 + delay]
         rows = np.concatenate(parts)
         event = np.repeat(np.arange(4, dtype=np.int8), [len(part) for part in parts])
         when = np.concatenate([click_time[part] + wait[part] for part, wait in zip(parts, lag)])
         missing = np.float32(np.nan)
+        if reading is not None:
+            seen["dwell"] = _scatter(len(seen["user"]), at, dwell, missing)
+        if sponsored is not None:
+            seen["purchased"] = _scatter(len(seen["user"]), at, bought, False)
+            seen["purchase_time"] = _scatter(len(seen["user"]), at[bought], (click_time + 30 + delay)[bought], 0)
         order = np.argsort(when, kind="stable")
         followed = {
             "user": user[rows], "item": item[rows], "timestamp": when, "event": event,
             "dwell": np.where(event == 0, dwell[rows], missing),
             "value": np.where(event == 3, self.items.price[item[rows]], missing),
         }  # fmt: skip
+        if sponsored is not None:
+            asked = at[seen["query"][at] >= 0]
+            names = ("user", "item", "timestamp", *CODES)
+            searches = {name: seen[name][asked] for name in names}
+            return {name: column[order] for name, column in followed.items()}, searches
         searched = np.flatnonzero(rng.random(len(at)) < self.config.searches)
         searches = {
             "user": user[searched], "item": item[searched], "timestamp": click_time[searched] - 20,
             "draw": rng.random(len(searched)),
         }  # fmt: skip
         return {name: column[order] for name, column in followed.items()}, searches
+
+
+def _scatter(size: int, rows: NDArray[np.int64], values: NDArray, rest: object) -> NDArray:
+    """``values`` in ``rows`` of an array of ``size``, ``rest`` elsewhere."""
+    full = np.full(size, rest, values.dtype)
+    full[rows] = values
+    return full

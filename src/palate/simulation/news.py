@@ -1,6 +1,11 @@
-"""The newsroom: desks and their sections, and what an article says about place, theme, tone and form; text alone."""
+"""The newsroom: desks and their sections, and what an article says about place, theme, tone and form.
+
+In version 1 it is text alone; in version 2 headlines say theme and place, and a cover picture has a look of its own.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from palate.simulation.schema import Attribute, Category, Schema
 
@@ -49,7 +54,7 @@ CLAIMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
-NEWS = Schema(
+NEWS_1 = Schema(
     categories=(
         Category("politics", ("election", "parliament", "treaty", "reform"), (1, 1, 1, 1)),
         Category("business", ("merger", "strike", "startup", "market"), (1, 1, 1, 1)),
@@ -64,3 +69,22 @@ NEWS = Schema(
     words=WORDS,
     claims=CLAIMS,
 )
+
+NEWS = replace(
+    NEWS_1,
+    attributes=(
+        *NEWS_1.attributes,
+        Attribute("colour", ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")),
+        Attribute("pattern", ("plain", "stripes", "checks", "dots", "rings", "zigzag")),
+        Attribute("shape", ("round", "square", "triangular", "star", "hexagonal", "cross")),
+    ),
+    visibility={
+        "text": NEWS_1.visibility["text"],
+        "image": {"colour": 0.95, "pattern": 0.9, "shape": 0.9},
+    },
+    importance={**NEWS_1.importance, "subcategory": 0.5, "colour": 1.1, "pattern": 0.4, "shape": 0.7},
+    headlines=(
+        "{leaf}: {theme}, {place}", "{place}: {theme} and the {leaf}", "What the {leaf} means for {theme} ({place})",
+        "{leaf}: {theme}", "{place}: the {leaf}", "The {leaf}",
+    ),
+)  # fmt: skip

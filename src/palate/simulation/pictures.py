@@ -1,4 +1,8 @@
-"""Pictures: an object with colour, pattern and shape among clutter, in the region typical of its category."""
+"""Pictures: an object with colour, pattern and shape among clutter, in the region typical of its category.
+
+Where the schema says so there are rivals, objects of the same kind in other regions: which object is the item follows
+from the category alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from palate.core.errors import ConfigError
 from palate.core.seeding import rng_for
 from palate.simulation.items import Items
 from palate.simulation.presets import WorldConfig
@@ -27,6 +32,10 @@ HUES = {
 }
 REGIONS = ((-0.4, -0.38), (0.4, -0.38), (-0.4, 0.38), (0.4, 0.38), (0.0, -0.42), (0.0, 0.42))
 """Centre of the object by category, in [-1, 1] from the left top."""
+CELLS = ((-0.64, -0.48), (0.0, -0.48), (0.64, -0.48), (-0.64, 0.48), (0.0, 0.48), (0.64, 0.48))
+"""Centre of the object by category among rivals."""
+RIVALS = 0.5
+"""Probability that another cell has a rival."""
 
 
 def render(items: Items, row: int, config: WorldConfig, size: int | None = None, view: int = 0) -> Image.Image:
@@ -44,12 +53,57 @@ def render(items: Items, row: int, config: WorldConfig, size: int | None = None,
     rng = rng_for(config.seed, "picture", row, view)
     leaf = int(items.leaf[items.content[row]])
     canvas = _background(size, rng)
+    named = {name: schema.values(name)[shown[schema.column(name)]] for name in schema.visibility["image"]}
+    if schema.rivals:
+        _scene(canvas, leaf // schema.per_category % len(CELLS), named, leaf % schema.per_category, rng)
+        return _developed(canvas, rng)
     for _ in range(int(rng.integers(4, 8))):
         _decoy(canvas, rng)
     region = REGIONS[leaf // schema.per_category % len(REGIONS)]
     centre = (region[0] + rng.uniform(-0.1, 0.1), region[1] + rng.uniform(-0.1, 0.1))
-    named = {name: schema.values(name)[shown[schema.column(name)]] for name in schema.visibility["image"]}
     _object(canvas, centre, rng.uniform(0.42, 0.52), named, leaf % schema.per_category, rng)
+    return _developed(canvas, rng)
+
+
+def render_detail(items: Items, row: int, config: WorldConfig, size: int | None = None) -> Image.Image:
+    """Render the close-up of an item: its surface in the colour and pattern that the close-up shows.
+
+    Args:
+        items: all items.
+        row: of the item.
+        config: settings of the world.
+        size: height and width in pixels, ``config.image_size`` if None.
+
+    Raises:
+        ConfigError: the world has no close-ups.
+    """
+    schema = items.schema
+    if "detail" not in schema.visibility:
+        raise ConfigError("this world has no close-ups", key=f"preset {config.preset}", hint="use the preset 'ads'")
+    size = size or config.image_size
+    rng = rng_for(config.seed, "close-up", row)
+    canvas = _background(size, rng)
+    shown = items.shown["detail"][row]
+    named = {name: schema.values(name)[shown[schema.column(name)]] for name in schema.visibility["detail"]}
+    centre = (rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1))
+    # the outline is cut off by the frame, so that a close-up does not tell the shape
+    _object(canvas, centre, rng.uniform(1.9, 2.2), {"shape": "round"} | named, None, rng)
+    return _developed(canvas, rng)
+
+
+def _scene(canvas: Pixels, place: int, named: dict[str, str], kind: int, rng: np.random.Generator) -> None:
+    """Draw the item in its cell, and rivals in about half of the others."""
+    for cell, centre in enumerate(CELLS):
+        looks = {"colour": tuple(HUES), "pattern": tuple(PATTERNS), "shape": tuple(SHAPES)}
+        rival = {name: values[int(rng.integers(len(values)))] for name, values in looks.items()}
+        if cell != place and rng.random() >= RIVALS:
+            continue
+        spot = (centre[0] + rng.uniform(-0.06, 0.06), centre[1] + rng.uniform(-0.06, 0.06))
+        radius, other = rng.uniform(0.27, 0.32), int(rng.integers(4))
+        _object(canvas, spot, radius, named if cell == place else rival, kind if cell == place else other, rng)
+
+
+def _developed(canvas: Pixels, rng: np.random.Generator) -> Image.Image:
     canvas += rng.normal(0, 0.02, canvas.shape).astype(np.float32)
     return Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8), "RGB")
 
@@ -109,13 +163,14 @@ def _object(
     centre: tuple[float, float],
     radius: float,
     named: dict[str, str],
-    kind: int,
+    kind: int | None,
     rng: np.random.Generator,
 ) -> None:
     size = len(canvas)
     window = _window(size, centre, radius * 1.5)
     tilt = rng.uniform(-0.35, 0.35)
-    _fixture(canvas, window, centre, radius, tilt, kind)
+    if kind is not None:
+        _fixture(canvas, window, centre, radius, tilt, kind)
     u, v = _local(size, window, centre, radius, rng.uniform(0, 2 * np.pi))
     cover = np.clip(0.5 - SHAPES[named["shape"]](u, v) * radius * size / 2, 0, 1)[..., None]
     hue = HUES[named["colour"]] + rng.uniform(-0.02, 0.02)

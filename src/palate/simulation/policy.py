@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,13 +12,15 @@ from palate.simulation.presets import WorldConfig
 from palate.simulation.tastes import Users
 
 IntArray = NDArray[np.int64]
+Codes = NDArray[np.integer[Any]]
 
 
 class Policy:
     """Mixture policy that fills each position independently: draw a component, then an item.
 
-    P(item | user, day) is exact for every item. Items are in order of arrival, so those on sale on a day are a prefix
-    of all, and of each leaf.
+    P(item | user, day, position) is exact for every item. Items are in order of arrival, so those on sale on a day are
+    a prefix of all, and of each leaf. In a world of advertisements the shares of the components change with the
+    position, so that favourites stand at the top, and the personal component shows the leaf that the session wants.
 
     Args:
         items: all items.
@@ -25,7 +29,11 @@ class Policy:
 
     def __init__(self, items: Items, config: WorldConfig) -> None:
         days, leaves = np.arange(config.days), len(items.schema.leaves)
-        self.parts = np.array(config.policy)
+        self.parts = np.tile(config.policy, (config.slate, 1))
+        if config.sponsored is not None:
+            share = np.linspace(0, 1, config.slate)[:, None]
+            self.parts = self.parts * (1 - share) + np.array(config.sponsored.policy_last) * share
+        self.thresholds = np.cumsum(self.parts, axis=1)[:, :-1]
         self.n = len(items)
         self.leaf = items.leaf.astype(np.int64)
         self.weight = np.exp(config.popularity * items.appeal.astype(np.float64))
@@ -68,19 +76,28 @@ class BlockPolicy:
         # one sorted array for all users: user u has the interval (u, u + 1]
         self.ladder = (ladder + np.arange(len(users))[:, None]).ravel()
 
-    def sample(self, users: IntArray, days: IntArray, rng: np.random.Generator) -> IntArray:
-        """Draw one item for each (user, day).
+    def sample(
+        self,
+        users: IntArray,
+        days: IntArray,
+        rng: np.random.Generator,
+        positions: Codes | int = 0,
+        wanted: Codes | None = None,
+    ) -> IntArray:
+        """Draw one item for each (user, day, position).
 
         Args:
             users: int64 [n], rows of the block.
             days: int64 [n].
             rng: draws them.
+            positions: integers [n], 0-based.
+            wanted: integers [n], the leaf that the personal component shows; drawn from the user's interests if None.
 
         Returns:
             int64 [n], item rows.
         """
         p = self.policy
-        part = np.searchsorted(np.cumsum(p.parts)[:-1], rng.random(len(users)), side="right")
+        part = (rng.random(len(users))[:, None] >= p.thresholds[positions]).sum(axis=1)
         draw = rng.random(len(users))
         items = np.minimum((draw * p.on_sale[days]).astype(np.int64), p.on_sale[days] - 1)
         fresh = np.flatnonzero((part == 1) & (p.fresh_from[days] < p.on_sale[days]))
@@ -90,38 +107,68 @@ class BlockPolicy:
         target = draw[popular] * p.total[p.on_sale[days[popular]]]
         items[popular] = np.minimum(np.searchsorted(p.total, target, side="right") - 1, p.on_sale[days[popular]] - 1)
         own = np.flatnonzero(part == 3)
-        items[own] = self._personal(users[own], days[own], draw[own], rng)
+        if wanted is None:
+            spot = np.searchsorted(self.ladder, users[own] + rng.random(len(own)), side="right")
+            leaf = np.clip(spot - users[own] * self.leaves, 0, self.leaves - 1)
+        else:
+            leaf = wanted[own].astype(np.int64)
+        items[own] = self._of_leaf(leaf, days[own], draw[own])
         return items
 
-    def _personal(
-        self, users: IntArray, days: IntArray, draw: NDArray[np.float64], rng: np.random.Generator
-    ) -> IntArray:
+    def _of_leaf(self, leaf: IntArray, days: IntArray, draw: NDArray[np.float64]) -> IntArray:
         p = self.policy
-        spot = np.searchsorted(self.ladder, users + rng.random(len(users)), side="right")
-        leaf = np.clip(spot - users * self.leaves, 0, self.leaves - 1)
         start, count = p.leaf_start[leaf], p.leaf_count[days, leaf]
         target = p.leaf_total[start] + draw * p.leaf_mass[days, leaf]
         inside = np.searchsorted(p.leaf_total, target, side="right") - 1
         return np.asarray(p.by_leaf[np.clip(inside, start, start + count - 1)])
 
-    def propensity(self, users: IntArray, items: IntArray, days: IntArray) -> NDArray[np.float64]:
-        """P(item | user, day) of one position; 0 for an item not yet on sale. Arguments broadcast.
+    def propensity(
+        self,
+        users: IntArray,
+        items: IntArray,
+        days: IntArray,
+        positions: Codes | int = 0,
+        wanted: Codes | None = None,
+    ) -> NDArray[np.float64]:
+        """P(item | user, day, position); 0 for an item not yet on sale. Arguments broadcast.
 
         Args:
             users: int64, rows of the block.
             items: int64, item rows.
             days: int64.
+            positions: integers, 0-based.
+            wanted: integers, the leaf that the session wants; the mean over what the user may want if None.
+        """
+        return self.mix(np.moveaxis(self.policy.parts[positions], -1, 0), users, items, days, wanted)
+
+    def mix(
+        self,
+        parts: NDArray[np.float64],
+        users: IntArray,
+        items: IntArray,
+        days: IntArray,
+        wanted: Codes | None = None,
+    ) -> NDArray[np.float64]:
+        """P(item | user, day) of a mixture with other shares of the components. Arguments broadcast.
+
+        Args:
+            parts: float64 [4, ...], shares of the components.
+            users: int64, rows of the block.
+            items: int64, item rows.
+            days: int64.
+            wanted: integers, as in :meth:`propensity`.
         """
         p = self.policy
         on_sale, fresh_from = p.on_sale[days], p.fresh_from[days]
         fresh_count = on_sale - fresh_from
-        chance = p.parts[0] / on_sale
+        chance = parts[0] / on_sale
         has_fresh = fresh_count > 0
         fresh = np.where(items >= fresh_from, 1.0 / np.maximum(fresh_count, 1), 0.0)
-        chance = chance + p.parts[1] * np.where(has_fresh, fresh, 1.0 / on_sale)
+        chance = chance + parts[1] * np.where(has_fresh, fresh, 1.0 / on_sale)
         weight, leaf = p.weight[items], p.leaf[items]
-        chance = chance + p.parts[2] * weight / p.total[on_sale]
+        chance = chance + parts[2] * weight / p.total[on_sale]
         # an item that is not on sale may be the first of its leaf: no mass to divide by
         mass = np.maximum(p.leaf_mass[days, leaf], 1e-300)
-        chance = chance + p.parts[3] * self.chances[users, leaf] * weight / mass
+        own = self.chances[users, leaf] if wanted is None else leaf == wanted
+        chance = chance + parts[3] * own * weight / mass
         return np.where(items < on_sale, chance, 0.0)

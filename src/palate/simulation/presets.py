@@ -1,9 +1,13 @@
-"""Presets: frozen, versioned settings. A changed preset is a new version, never an edit.
+"""Presets: frozen, versioned settings. A changed preset is a new version, never an edit; ``news@1`` names an older one.
 
 ``shop``, version 2, is calibrated on seeds 10 and 11 so that every kind of information is useful. A rare click
 (``click_bias``) is informative about taste; with ten events a user, and few favourites shared within a kind, IDs alone
 do not suffice to learn it; and most importance lies on attributes that a single modality shows, so that no modality
 replaces the others. ``benchmarks/world_table.py`` measures it on other seeds.
+
+``news``, version 2, has headlines that say what an article is about, cover pictures, and reading times, which dwell
+follows; version 1 is text alone, with titles that name a source. ``ads``, version 1, has campaigns of sponsored
+creatives, pages, queries and devices, and examination that depends on the position alone.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palate.core.errors import ConfigError, did_you_mean
 from palate.core.files import digest
-from palate.simulation.news import NEWS
+from palate.simulation.ads import ADS
+from palate.simulation.news import NEWS, NEWS_1
 from palate.simulation.schema import Schema
 from palate.simulation.shop import SHOP
+from palate.simulation.sponsored import SponsoredConfig
 
 FORMAT = 1
 
@@ -84,42 +90,78 @@ class WorldConfig(BaseModel):
     feature_dim: int = Field(64, ge=1, description="width of given feature matrices")
     feature_noise: float = Field(0.3, ge=0, description="noise of given feature matrices")
     block: int = Field(8192, ge=1, description="users simulated at once")
+    reading_seconds: float | None = Field(
+        None, gt=0, description="median reading time of an item, which dwell follows; none if not set"
+    )
+    sponsored: SponsoredConfig | None = Field(None, description="campaigns, pages and queries; none if not set")
 
     @property
     def schema_(self) -> Schema:
-        """The tree, attributes and visibility of the preset."""
-        return SCHEMAS[self.preset]
+        """The tree, attributes and visibility of the preset.
+
+        Raises:
+            ConfigError: there is no such preset, or not of this version.
+        """
+        if (self.preset, self.version) not in SCHEMAS:
+            known = ", ".join(f"{name}@{version}" for name, version in SCHEMAS)
+            raise ConfigError("unknown preset or version", key=f"{self.preset}@{self.version}", hint=f"known: {known}")
+        return SCHEMAS[self.preset, self.version]
 
     @property
     def hash(self) -> str:
         """Hash of all settings."""
-        return digest(self.model_dump_json())
+        return digest(self.model_dump_json(exclude_none=True))
+
+    def stored(self) -> dict[str, Any]:
+        """All settings that are set, for files: a world keeps its bytes when other worlds get settings of their own."""
+        return self.model_dump(exclude_none=True)
 
 
-SCHEMAS: dict[str, Schema] = {"shop": SHOP, "news": NEWS}
+SCHEMAS: dict[tuple[str, int], Schema] = {("shop", 2): SHOP, ("news", 1): NEWS_1, ("news", 2): NEWS, ("ads", 1): ADS}
 PRESETS: dict[str, WorldConfig] = {
     "shop": WorldConfig(),
     "news": WorldConfig(
+        preset="news", version=2, n_items=1200, n_users=1500, interactions_per_user=15.0, days=30, new_items=0.5,
+        new_from=0.6, new_users=0.1, near_duplicates=0.0, missing={"text": 0.02, "image": 0.1}, missing_cheap={},
+        price_weight=0.0, policy=(0.3, 0.3, 0.2, 0.2), fresh_days=4, slate=10, searches=0.0, reading_seconds=90.0,
+    ),
+    "ads": WorldConfig(
+        preset="ads", version=1, n_items=1500, n_users=3000, interactions_per_user=7.0, days=14, new_items=0.3,
+        new_from=0.5, new_users=0.2, near_duplicates=0.0, image_size=128,
+        missing={"image": 0.03, "text": 0.03, "detail": 0.5, "sitelinks": 0.5}, missing_cheap={}, archetypes=2,
+        archetype_share=0.6, price_weight=0.3, appeal_weight=0.35, policy=(0.1, 0.1, 0.3, 0.5), fresh_days=3, slate=6,
+        examine=0.7, trust=0.0, searches=0.0, click_bias=-5.1, signal=3.0, interest_gap=1.0,
+        sponsored=SponsoredConfig(),
+    ),
+}  # fmt: skip
+"""Name -> settings of its newest version."""
+EARLIER: dict[str, WorldConfig] = {
+    "news@1": WorldConfig(
         preset="news", version=1, n_items=1200, n_users=1500, interactions_per_user=15.0, days=30, new_items=0.5,
         new_from=0.6, new_users=0.1, near_duplicates=0.0, missing={"text": 0.02}, missing_cheap={}, price_weight=0.0,
         policy=(0.3, 0.3, 0.2, 0.2), fresh_days=4, slate=10, searches=0.0,
     ),
 }  # fmt: skip
+"""``name@version`` -> settings of older versions."""
 
 
 def configure(preset: str, overrides: dict[str, Any]) -> WorldConfig:
     """Make the settings of ``preset`` with changes.
 
     Args:
-        preset: its name.
+        preset: its name, or ``name@version``.
         overrides: setting -> value; ``n_interactions`` sets ``interactions_per_user`` by the total.
 
     Raises:
         ConfigError: an unknown preset, an unknown setting or a value out of range.
     """
-    if preset not in PRESETS:
-        raise ConfigError("unknown preset", key=preset, hint=did_you_mean(preset, PRESETS))
-    settings = PRESETS[preset].model_dump() | overrides
+    known = {f"{name}@{config.version}": config for name, config in PRESETS.items()} | PRESETS | EARLIER
+    if preset not in known:
+        raise ConfigError("unknown preset", key=preset, hint=did_you_mean(preset, known))
+    for key in ("preset", "version"):
+        if key in overrides:
+            raise ConfigError("cannot be changed", key=key, hint=f"name another preset: {', '.join(known)}")
+    settings = known[preset].model_dump() | overrides
     total = settings.pop("n_interactions", None)
     if total is not None:
         settings["interactions_per_user"] = total / max(int(settings["n_users"]), 1)
@@ -131,8 +173,14 @@ def configure(preset: str, overrides: dict[str, Any]) -> WorldConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(str(first["msg"]), key=".".join(map(str, first["loc"])), hint="see WorldConfig") from error
-    if abs(sum(config.policy) - 1) > 1e-9 or min(config.policy) < 0:
-        raise ConfigError("the components of the logging policy must be at least 0 and sum to 1", key="policy")
-    if config.policy[0] == 0:
-        raise ConfigError("the uniform component must be above 0", key="policy", hint="else some propensities are 0")
+    _check_policy("policy", config.policy)
+    if config.sponsored is not None:
+        _check_policy("sponsored.policy_last", config.sponsored.policy_last)
     return config
+
+
+def _check_policy(key: str, parts: tuple[float, ...]) -> None:
+    if abs(sum(parts) - 1) > 1e-9 or min(parts) < 0:
+        raise ConfigError("the components of the logging policy must be at least 0 and sum to 1", key=key)
+    if parts[0] == 0:
+        raise ConfigError("the uniform component must be above 0", key=key, hint="else some propensities are 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -24,7 +22,7 @@ VERBS = {
 def make_relations(items: Items, population: Population, config: WorldConfig, neighbours: int = 10) -> pl.DataFrame:
     """Make the table (source, relation, target, weight).
 
-    ``belongs_to`` and ``sold_by`` follow the catalogue; ``made_of``, ``used_for`` and the like repeat
+    ``belongs_to``, ``sold_by`` and ``in_campaign`` follow the catalogue; ``made_of``, ``used_for`` and the like repeat
     the values that the text shows, right or wrong; ``bought_together`` (weight: cosine) comes from customers of the
     season before, who are in no log: no split of the log can leak through it. Items that arrived since have no such
     edge.
@@ -40,6 +38,8 @@ def make_relations(items: Items, population: Population, config: WorldConfig, ne
         _triples(ids, "belongs_to", pl.Series(items.schema.leaves).gather(leaf)),
         _triples(ids, "sold_by", pl.Series(BRANDS).gather(items.brand[items.content].astype(np.int64))),
     ]
+    if items.campaign is not None:
+        parts.append(_triples(ids, "in_campaign", items.table(config)["campaign"]))
     stated_names = [name for name in VERBS if name in items.schema.visibility["text"]]
     for name, verb in ((name, VERBS[name]) for name in stated_names):
         codes = items.shown["text"][:, items.schema.column(name)]
@@ -61,11 +61,7 @@ def _bought_together(
 ) -> pl.DataFrame:
     # only items present on day 0 could be bought before it
     known = int((items.arrival == 0).sum())
-    early = replace(
-        items, leaf=items.leaf[:known], codes=items.codes[:known], brand=items.brand[:known],
-        price=items.price[:known], surprise=items.surprise[:known], appeal=items.appeal[:known],
-        arrival=items.arrival[:known],
-    )  # fmt: skip
+    early = items.head(known)
     size = min(config.n_users, config.block)
     customers = population.draw(0, size, rng_for(config.seed, "customers before"))
     log = Log(early, population, config, label="season before")

@@ -59,9 +59,14 @@ class Schema:
         importance: mean weight of an attribute in users' tastes; also for ``subcategory``.
         words: attribute -> value -> several words for it, so that no single token is the attribute.
         claims: attribute -> voice -> sentences that say a ``{word}``.
+        emphasis: category -> attribute -> factor of its importance in that category, 1 where not listed.
+        headlines: titles that say ``{leaf}`` and words of attributes that the text shows; without them a title is the
+            brand and the leaf.
+        rivals: whether a picture has objects in several regions, of which that of the category holds the item's.
 
     Raises:
-        ConfigError: categories differ in size, or a modality shows an unknown attribute.
+        ConfigError: categories differ in size, a modality shows an unknown attribute, or an unknown category is
+            emphasised.
     """
 
     categories: tuple[Category, ...]
@@ -70,6 +75,9 @@ class Schema:
     importance: Mapping[str, float]
     words: Words = field(default_factory=dict)
     claims: Words = field(default_factory=dict)
+    emphasis: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    headlines: tuple[str, ...] = ()
+    rivals: bool = False
 
     def __post_init__(self) -> None:
         if len({len(category.leaves) for category in self.categories}) != 1:
@@ -80,6 +88,10 @@ class Schema:
                     raise ConfigError(
                         f"{modality} shows an unknown attribute", key=name, hint=did_you_mean(name, self.names)
                     )
+        branches = [category.name for category in self.categories]
+        for branch in self.emphasis:
+            if branch not in branches:
+                raise ConfigError("emphasis of an unknown category", key=branch, hint=did_you_mean(branch, branches))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +117,10 @@ class Schema:
     def width(self) -> int:
         """Length of a taste vector."""
         return self.offsets[-1]
+
+    def factors(self, name: str) -> NDArray[np.float64]:
+        """Factors of the importance of an attribute, or of ``subcategory``, in each category, float64 [categories]."""
+        return np.array([self.emphasis.get(category.name, {}).get(name, 1.0) for category in self.categories])
 
     def column(self, name: str) -> int:
         """Column of an attribute in ``codes``.

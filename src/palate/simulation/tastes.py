@@ -189,14 +189,15 @@ class Population:
         for a, name in enumerate((LEAF, *schema.names)):
             block = slice(schema.offsets[a], schema.offsets[a + 1])
             size = schema.offsets[a + 1] - schema.offsets[a]
-            weight = schema.importance[name]
+            factors = schema.factors(name)
+            weight = (schema.importance[name] * factors).astype(np.float32)[interest][:, :, None]
             common = self.favourites[interest, kind, a] % size
             favourite = np.where(follows[:, :, a], common, rng.integers(size, size=interest.shape))
             np.put_along_axis(taste[:, :, block], favourite[:, :, None], 1.0, axis=2)
             taste[:, :, block] += noise[:, :, block]
             taste[:, :, block] -= taste[:, :, block].mean(axis=2, keepdims=True)
             taste[:, :, block] *= weight * attention[:, :, a : a + 1]
-            total += weight**2 * (1 / size + 0.04) * (1 - 1 / size)
+            total += schema.importance[name] ** 2 * float(np.mean(factors**2)) * (1 / size + 0.04) * (1 - 1 / size)
         taste *= np.float32(config.signal / np.sqrt(total))
         taste[interest < 0] = 0
         return taste.astype(np.float16)

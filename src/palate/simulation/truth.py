@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,9 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from palate.core.errors import ConfigError, DataError
+from palate.core.seeding import rng_for
 from palate.simulation.choice import Utility, buy_chance, cart_chance, click_chance, examination, sigmoid
+from palate.simulation.contexts import ContextModel, Contexts
 from palate.simulation.items import Items
 from palate.simulation.policy import Policy
 from palate.simulation.presets import WorldConfig
@@ -20,10 +22,17 @@ from palate.simulation.tastes import Users
 
 Reals = NDArray[np.float64]
 PAIRS_AT_ONCE = 2_000_000
+MOMENTS = 12
+"""Moments of the log over which expected clicks are averaged."""
+CONTEXTS = 4
+"""Contexts drawn at each of these moments in a world of advertisements."""
 
 
 class Truth:
     """Hidden parameters of a world. Users and items are row numbers, in the order of the written tables.
+
+    In a world of advertisements clicks depend on the context too: ``truth/contexts.parquet`` has the codes of each
+    impression. Without a context, nothing is wanted and device, slot and hour have no effect.
 
     Args:
         config: settings of the world.
@@ -39,6 +48,11 @@ class Truth:
     def policy(self) -> Policy:
         """The logging policy."""
         return Policy(self.items, self.config)
+
+    @cached_property
+    def contexts(self) -> ContextModel | None:
+        """Contexts and their effects; None but in a world of advertisements."""
+        return None if self.config.sponsored is None else ContextModel(self.config, self.config.sponsored)
 
     @cached_property
     def attributes(self) -> pl.DataFrame:
@@ -76,55 +90,84 @@ class Truth:
         """
         return self.users.taste[self._rows(users)].astype(np.float32)
 
-    def relevance(self, users: ArrayLike, items: ArrayLike, time: ArrayLike = 1.0) -> Reals:
+    def relevance(
+        self, users: ArrayLike, items: ArrayLike, time: ArrayLike = 1.0, context: Contexts | None = None
+    ) -> Reals:
         """P(the user likes the item at ``time``), in [0, 1]; arguments broadcast.
 
         Args:
             users: rows.
             items: rows.
             time: share of the log.
+            context: name -> codes, see :data:`palate.simulation.contexts.CODES`.
 
         Raises:
             DataError: a row is out of range.
+            ConfigError: a context in a world without contexts.
         """
         rows, columns, moment = np.broadcast_arrays(self._rows(users), self._columns(items), time)
         known, local = np.unique(rows, return_inverse=True)
         utility = Utility(self.items, self.users.take(known), self.config)
-        return sigmoid(utility.logit(local.reshape(rows.shape), columns, moment).astype(np.float64))
+        logit = utility.logit(local.reshape(rows.shape), columns, moment)
+        if context is not None:
+            if self.contexts is None:
+                raise ConfigError("clicks do not depend on a context", key=f"preset {self.config.preset}")
+            logit = logit + self.contexts.effect(self.items, columns, context)
+        return sigmoid(logit.astype(np.float64))
 
-    def p_click(self, users: ArrayLike, items: ArrayLike, positions: ArrayLike, time: ArrayLike = 1.0) -> Reals:
-        """P(click | user, item, position, time); arguments broadcast.
+    def p_click(
+        self,
+        users: ArrayLike,
+        items: ArrayLike,
+        positions: ArrayLike,
+        time: ArrayLike = 1.0,
+        context: Contexts | None = None,
+    ) -> Reals:
+        """P(click | user, item, position, time, context); arguments broadcast.
 
         Args:
             users: rows.
             items: rows.
             positions: 0-based.
             time: share of the log.
+            context: as in :meth:`relevance`.
 
         Raises:
             DataError: a row is out of range.
+            ConfigError: a context in a world without contexts.
         """
-        return click_chance(self.relevance(users, items, time), np.asarray(positions), self.config)
+        return click_chance(self.relevance(users, items, time, context), np.asarray(positions), self.config)
 
     def examination(self, positions: ArrayLike) -> Reals:
         """P(a position is examined)."""
         return examination(np.asarray(positions), self.config)
 
-    def propensity(self, users: ArrayLike, items: ArrayLike, days: ArrayLike) -> Reals:
-        """P(the logging policy fills a position with the item | user, day); arguments broadcast.
+    def propensity(
+        self,
+        users: ArrayLike,
+        items: ArrayLike,
+        days: ArrayLike,
+        positions: ArrayLike = 0,
+        wanted: ArrayLike | None = None,
+    ) -> Reals:
+        """P(the logging policy fills the position with the item | user, day); arguments broadcast.
 
         Args:
             users: rows.
             items: rows.
             days: of the log.
+            positions: 0-based; they matter in a world of advertisements only.
+            wanted: leaf that the session wants; the mean over what the user may want if None.
 
         Raises:
             DataError: a row is out of range.
         """
-        rows, columns, when = np.broadcast_arrays(self._rows(users), self._columns(items), np.asarray(days, np.int64))
+        given = (self._rows(users), self._columns(items), np.asarray(days, np.int64), np.asarray(positions, np.int64))
+        rows, columns, when, where = np.broadcast_arrays(*given)
         known, local = np.unique(rows, return_inverse=True)
         bound = self.policy.bind(self.users.take(known))
-        return bound.propensity(local.reshape(rows.shape), columns, when)
+        leaf = None if wanted is None else np.asarray(wanted, np.int64)
+        return bound.propensity(local.reshape(rows.shape), columns, when, where, leaf)
 
     def oracle_scores(
         self,
@@ -140,7 +183,8 @@ class Truth:
             items: [M] rows, all if None.
             kind: ``taste`` ranks by relevance at the middle of ``span``: the best page to serve. ``logged`` ranks by
                 the expected number of clicks in the log during ``span``, exposure included: the ceiling of every
-                metric that counts held-out clicks.
+                metric that counts held-out clicks; in a world of advertisements, where it is a mean over contexts,
+                estimated from ``MOMENTS * CONTEXTS`` draws.
             span: shares of the log.
 
         Returns:
@@ -171,17 +215,18 @@ class Truth:
             DataError: a row is out of range.
         """
         rows, columns = self._rows(users), np.arange(len(self.items))
-        values = np.empty(len(rows))
+        values = np.zeros(len(rows))
         day = np.array(min(int(time * self.config.days), self.config.days - 1))
-        positions = range(self.config.slate)
         for part, chunk in self._chunks(rows, len(columns)):
-            utility, bound = Utility(self.items, chunk, self.config), self.policy.bind(chunk)
-            local = np.arange(len(chunk))[:, None]
-            logit = utility.logit(local, columns[None], time).astype(np.float64)
-            exposure = bound.propensity(local, columns[None], day)
-            clicks = np.sum([click_chance(sigmoid(logit), place, self.config) for place in positions], axis=0)
-            paid = cart_chance(logit) * buy_chance(logit, self.items.surprise) * self.items.price
-            values[part] = (exposure * clicks * paid).sum(axis=1)
+            bound, local = self.policy.bind(chunk), np.arange(len(chunk))[:, None]
+            for logit, wanted, share in self._logits(chunk, columns, [time]):
+                clicks: Reals | float = 0.0
+                for place in range(self.config.slate):
+                    if place == 0 or self.contexts is not None:
+                        exposure = bound.propensity(local, columns[None], day, place, wanted)
+                    clicks = clicks + exposure * click_chance(sigmoid(logit), place, self.config)
+                paid = cart_chance(logit) * buy_chance(logit, self.items.surprise) * self.items.price
+                values[part] += share * (clicks * paid).sum(axis=1)
         return values
 
     def _oracle(self, users: Users, columns: NDArray[np.int64], kind: str, span: tuple[float, float]) -> Reals:
@@ -191,12 +236,34 @@ class Truth:
         if kind != "logged":
             raise ConfigError("unknown kind of oracle", key=kind, hint="taste or logged")
         bound, total = self.policy.bind(users), np.zeros((len(users), len(columns)))
-        steps = 12
-        for moment in span[0] + (span[1] - span[0]) * (np.arange(steps) + 0.5) / steps:
+        examined = self.examination(np.arange(self.config.slate))
+        # alike at all positions where the policy does not depend on them
+        parts = self.policy.parts[0] if self.contexts is None else examined @ self.policy.parts / examined.sum()
+        moments = span[0] + (span[1] - span[0]) * (np.arange(MOMENTS) + 0.5) / MOMENTS
+        draws = 1 if self.contexts is None else CONTEXTS
+        for count, (logit, wanted, _) in enumerate(self._logits(users, columns, moments)):
+            moment = moments[count // draws]
             day = np.array(min(int(moment * self.config.days), self.config.days - 1))
-            like = sigmoid(utility.logit(local, columns[None], moment).astype(np.float64))
-            total += bound.propensity(local, columns[None], day) * like * (users.join <= moment)[:, None]
-        return total / steps
+            like = sigmoid(logit)
+            total += bound.mix(parts, local, columns[None], day, wanted) * like * (users.join <= moment)[:, None]
+        return total / (MOMENTS * draws)
+
+    def _logits(
+        self, users: Users, columns: NDArray[np.int64], moments: Sequence[float] | Reals
+    ) -> Iterator[tuple[Reals, NDArray[np.int64] | None, float]]:
+        """Click logits float64 [B, M] at each moment, the wanted leaf of each user, and the weight, by context."""
+        utility, local = Utility(self.items, users, self.config), np.arange(len(users))[:, None]
+        for moment in moments:
+            logit = utility.logit(local, columns[None], moment).astype(np.float64)
+            if self.contexts is None:
+                yield logit, None, 1 / len(moments)
+                continue
+            rng = rng_for(self.config.seed, "typical contexts", float(moment))
+            for draw in range(CONTEXTS):
+                hour = int(rng.integers(24))
+                context = self.contexts.typical(users.leaf_chances(), (draw, CONTEXTS), hour, rng)
+                effect = self.contexts.effect(self.items, columns[None], context)
+                yield logit + effect, context["wanted"].astype(np.int64), 1 / (len(moments) * CONTEXTS)
 
     def _chunks(self, rows: NDArray[np.int64], columns: int) -> Iterator[tuple[slice, Users]]:
         size = max(1, PAIRS_AT_ONCE // columns)

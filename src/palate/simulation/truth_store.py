@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from palate.core.errors import ArtefactError
 from palate.core.files import read_json, write_json
-from palate.simulation.items import Items
-from palate.simulation.presets import FORMAT, SCHEMAS, WorldConfig
+from palate.simulation.items import BEHAVIOUR, OPTIONAL, Items
+from palate.simulation.presets import FORMAT, WorldConfig
 from palate.simulation.tastes import PER_USER, Users
 
-ITEM_ARRAYS = ("leaf", "codes", "brand", "price", "surprise", "appeal", "arrival", "twin", "content")
+ITEM_ARRAYS = (*BEHAVIOUR, "twin", "content")
 
 
 def read_truth(folder: Path) -> tuple[WorldConfig, Items, Users]:
@@ -33,10 +33,10 @@ def read_truth(folder: Path) -> tuple[WorldConfig, Items, Users]:
     if settings.get("format") != FORMAT:
         raise ArtefactError(f"format {settings.get('format')}, known: {FORMAT}", file=folder / "config.json")
     config = WorldConfig(**settings["config"])
-    schema = SCHEMAS[config.preset]
+    schema = config.schema_
     with _arrays(folder / "items.npz") as stored:
         shown, present = ({m: stored[f"{prefix}_{m}"] for m in schema.visibility} for prefix in ("shown", "present"))
-        arrays = {name: stored[name] for name in ITEM_ARRAYS}
+        arrays = {name: stored[name] for name in (*ITEM_ARRAYS, *OPTIONAL) if name in ITEM_ARRAYS or name in stored}
         items = Items(schema=schema, shown=shown, present=present, **arrays)
     taste = np.load(_require_file(folder / "taste.npy"), mmap_mode="r", allow_pickle=False)
     with _arrays(folder / "users.npz") as stored:
@@ -56,8 +56,9 @@ class TruthWriter:
     def __init__(self, folder: Path, config: WorldConfig, items: Items) -> None:
         folder.mkdir()
         self.folder, self.config = folder, config
-        write_json(folder / "config.json", {"format": FORMAT, "config": config.model_dump()})
+        write_json(folder / "config.json", {"format": FORMAT, "config": config.stored()})
         arrays: dict[str, Any] = {name: getattr(items, name) for name in ITEM_ARRAYS}
+        arrays |= {name: values for name in OPTIONAL if (values := getattr(items, name)) is not None}
         arrays |= {f"shown_{m}": shown for m, shown in items.shown.items()}
         arrays |= {f"present_{m}": present for m, present in items.present.items()}
         np.savez(folder / "items.npz", **arrays)

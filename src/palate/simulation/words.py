@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +29,10 @@ ASIDES = (
 TAGS = ("new", "bestseller", "limited", "handmade", "online only", "gift wrap")
 TAGGED = 0.8
 """Probability that a fact of the description is repeated among the tags, in its plain word."""
+LINKS = ("about us", "all products", "opening hours", "find a shop", "newsletter", "careers")
+"""Titles of links that say nothing about the item."""
 QUERIES = ("{word} {leaf}", "{leaf} {word}", "{leaf} that is {word}", "looking for a {word} {leaf}")
+FIELD = re.compile(r"{(\w+)}")
 COLOURS = ("red", "green", "blue", "purple", "yellow", "pink")
 
 
@@ -36,7 +41,7 @@ class Fact:
     """A claim about an item in its text.
 
     Attributes:
-        field: ``description`` or ``tags``.
+        field: ``title``, ``description``, ``tags`` or ``sitelinks``.
         start: first character of the claim.
         stop: one past its last character.
         attribute: name of the attribute.
@@ -60,13 +65,15 @@ class Copy:
         title: always present.
         description: None where the text is missing.
         tags: separated by commas, None where the text is missing.
-        facts: all claims in description and tags.
+        facts: all claims in them.
+        sitelinks: titles of links, separated by bars; None without links.
     """
 
     title: str
     description: str | None
     tags: str | None
     facts: list[Fact] = field(default_factory=list)
+    sitelinks: str | None = None
 
 
 def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
@@ -82,14 +89,13 @@ def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
     leaf, brand = schema.leaves[items.leaf[source]], BRANDS[items.brand[source]]
     voice = VOICES[items.brand[source] % len(VOICES)]
     truth = {name: schema.values(name)[items.codes[source, schema.column(name)]] for name in schema.names}
-    stated = {
-        name: schema.values(name)[code]
-        for name in schema.visibility["text"]
-        if (code := int(items.shown["text"][row, schema.column(name)])) != HIDDEN
-    }
-    title, facts = f"{brand} {leaf}", []
+    stated = _stated(items, row, "text")
+    title, facts = f"{brand} {leaf}", list[Fact]()
+    sitelinks = _sitelinks(items, row, config, truth, facts)
     if not items.present["text"][row]:
-        return Copy(title, None, None)
+        return Copy(title, None, None, facts, sitelinks)
+    if schema.headlines:
+        title = _headline(schema, leaf, stated, truth, facts, rng_for(config.seed, "headline", row))
     bound = {"leaf": leaf, "brand": brand, "number": str(int(rng.integers(2, 99)))}
     sentences = [_pick(OPENINGS[voice], rng).format(**bound)]
     names = list(stated)
@@ -113,7 +119,55 @@ def write_copy(items: Items, row: int, config: WorldConfig) -> Copy:
             Fact("tags", len(tags), len(tags) + len(stated[name]), name, stated[name], stated[name] == truth[name])
         )
         tags += stated[name]
-    return Copy(title, " ".join(sentences), ", ".join([tags, *_tags(rng)]), facts)
+    return Copy(title, " ".join(sentences), ", ".join([tags, *_tags(rng)]), facts, sitelinks)
+
+
+def _stated(items: Items, row: int, modality: str) -> dict[str, str]:
+    """Attribute -> value that a modality says."""
+    schema, shown = items.schema, items.shown[modality][row]
+    codes = {name: int(shown[schema.column(name)]) for name in schema.visibility[modality]}
+    return {name: schema.values(name)[code] for name, code in codes.items() if code != HIDDEN}
+
+
+def _headline(
+    schema: Schema,
+    leaf: str,
+    stated: Mapping[str, str],
+    truth: Mapping[str, str],
+    facts: list[Fact],
+    rng: np.random.Generator,
+) -> str:
+    """A title from a template of which the text knows all, as much as it can say."""
+    known = stated.keys() | {"leaf"}
+    fields = {headline: FIELD.findall(headline) for headline in schema.headlines}
+    fitting = {headline: len(names) for headline, names in fields.items() if known >= set(names)}
+    title = ""
+    for part in re.split(FIELD, _pick(tuple(h for h, n in fitting.items() if n == max(fitting.values())), rng)):
+        if part in stated:
+            word = _pick(schema.words[part][stated[part]], rng)
+            true = stated[part] == truth[part]
+            facts.append(Fact("title", len(title), len(title) + len(word), part, stated[part], true))
+            title += word
+        else:
+            title += leaf if part == "leaf" else part
+    return title
+
+
+def _sitelinks(items: Items, row: int, config: WorldConfig, truth: Mapping[str, str], facts: list[Fact]) -> str | None:
+    """Titles of links below an advertisement: what is offered, among some that say nothing."""
+    if "sitelinks" not in items.present or not items.present["sitelinks"][row]:
+        return None
+    rng, schema, stated = rng_for(config.seed, "sitelinks", row), items.schema, _stated(items, row, "sitelinks")
+    links: list[tuple[str, str | None]] = [(_pick(schema.words[name][stated[name]], rng), name) for name in stated]
+    links += [(LINKS[i], None) for i in rng.permutation(len(LINKS))[: int(rng.integers(1, 3))]]
+    text = ""
+    for words, name in (links[i] for i in rng.permutation(len(links))):
+        text += " | " if text else ""
+        if name is not None:
+            true = stated[name] == truth[name]
+            facts.append(Fact("sitelinks", len(text), len(text) + len(words), name, stated[name], true))
+        text += words
+    return text
 
 
 def write_query(items: Items, row: int, draw: float) -> str:

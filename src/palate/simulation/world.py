@@ -46,7 +46,7 @@ class World:
         """Make a world of ``preset``.
 
         Args:
-            preset: ``shop``.
+            preset: ``shop``, ``news`` or ``ads``; ``news@1`` is an older version.
             seed: of all random streams.
             n_items: number of items, the preset's own if None.
             n_users: number of users, the preset's own if None.
@@ -90,9 +90,12 @@ class World:
         for users, block in self.blocks():
             names = users.ids(self.config.n_users)
             user_blocks.append(users)
-            tables = [make(block, names, ids, users.first) for make in (interaction_table, impression_table)]
+            tables = [
+                interaction_table(block, names, ids, users.first),
+                impression_table(block, names, ids, users.first, self.log.contexts),
+            ]
             if self.config.media:
-                tables.append(search_table(block, names, ids, users.first, self.items))
+                tables.append(search_table(block, names, ids, users.first, self.items, self.log.contexts))
             parts.append(tables)
         named = zip(("interactions", "impressions", "searches"), zip(*parts))
         return concat_users(user_blocks), {name: pl.concat(list(blocks)) for name, blocks in named}
@@ -109,7 +112,7 @@ class World:
 
     @property
     def impressions(self) -> pl.DataFrame:
-        """user_id, item_id, timestamp, impression_id, position, propensity, clicked."""
+        """Items shown, see :func:`palate.simulation.tables.impression_table`."""
         return self._all[1]["impressions"]
 
     @property
@@ -136,6 +139,18 @@ class World:
             view: number of the view.
         """
         return pictures.render(self.items, row, self.config, size, view)
+
+    def detail(self, row: int, size: int | None = None) -> Image.Image:
+        """Render the close-up of an advertisement, also of one without.
+
+        Args:
+            row: of the item.
+            size: height and width in pixels, ``config.image_size`` if None.
+
+        Raises:
+            ConfigError: the world has no close-ups.
+        """
+        return pictures.render_detail(self.items, row, self.config, size)
 
     def sound(self, row: int, seconds: float | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Synthesise the clip of an item, float32 in [-1, 1] at ``config.audio_rate``.
@@ -174,4 +189,4 @@ class World:
         """
         folder = Path(folder)
         check_target(folder, overwrite)
-        return write_world(folder, self.config, self.items, self.relations, self.log.sessions_per_user, self.blocks())
+        return write_world(folder, self.config, self.items, self.relations, self.log, self.blocks())

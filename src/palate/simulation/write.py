@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from palate.core.progress import progress
 from palate.simulation import pictures, sounds, words
 from palate.simulation.items import Items
 from palate.simulation.latents import feature_chunks, features
-from palate.simulation.log import Block
+from palate.simulation.log import Block, Log
 from palate.simulation.presets import FORMAT, WorldConfig
-from palate.simulation.tables import impression_table, interaction_table, search_table
+from palate.simulation.tables import context_table, impression_table, interaction_table, search_table
 from palate.simulation.tastes import Users
 from palate.simulation.truth_store import TruthWriter
 
@@ -50,7 +50,7 @@ def write_world(
     config: WorldConfig,
     items: Items,
     relations: pl.DataFrame,
-    sessions_per_user: float,
+    log: Log,
     blocks: Iterable[tuple[Users, Block]],
 ) -> Path:
     """Write a world to ``folder``, atomically.
@@ -60,7 +60,7 @@ def write_world(
         config: settings of the world.
         items: all items.
         relations: see :func:`palate.simulation.relations.make_relations`.
-        sessions_per_user: of the log, for ``world.json``.
+        log: the simulator of the blocks.
         blocks: users and their part of the log, in order.
 
     Returns:
@@ -75,25 +75,27 @@ def write_world(
         relations.write_parquet(aside / "relations.parquet")
         if not config.media and config.given_features:
             _write_features(items, config, aside)
-        counts = _write_log(items, config, blocks, aside, truth)
+        counts = _write_log(items, log, blocks, aside, truth)
         truth.close()
         write_text(aside / "palate.yaml", yaml.safe_dump(_settings(config), sort_keys=False, allow_unicode=True))
-        write_json(aside / "world.json", _card(config, sessions_per_user, counts))
+        write_json(aside / "world.json", _card(config, log.sessions_per_user, counts))
         mark(aside, "world")
         keep_others(Path(os.path.realpath(folder)), aside)
     return folder
 
 
 def _write_media(items: Items, config: WorldConfig, folder: Path, table: pl.DataFrame) -> pl.DataFrame:
-    paths: dict[str, list[str | None]] = {"image": [], "audio": []}
+    paths: dict[str, list[str | None]] = {"image": [], "detail": [], "audio": [], "sitelinks": []}
     copies: list[tuple[str, str | None, str | None]] = []
     facts: list[tuple[Any, ...]] = []
     with progress("rendering items", len(items)) as advance:
         for row, item_id in enumerate(table["item_id"].to_list()):
             part = f"{row // 1000:02d}"
             paths["image"].append(_write_pictures(items, row, config, folder, f"media/images/{part}", item_id))
+            paths["detail"].append(_write_detail(items, row, config, folder, f"media/details/{part}/{item_id}.jpg"))
             paths["audio"].append(_write_sound(items, row, config, folder, f"media/sounds/{part}/{item_id}.wav"))
             copy = words.write_copy(items, row, config)
+            paths["sitelinks"].append(copy.sitelinks)
             copies.append((copy.title, copy.description, copy.tags))
             facts.extend((item_id, *vars(fact).values()) for fact in copy.facts)
             advance()
@@ -118,6 +120,14 @@ def _write_pictures(
     return f"{subfolder}/{item_id}.jpg"
 
 
+def _write_detail(items: Items, row: int, config: WorldConfig, folder: Path, path: str) -> str | None:
+    if "detail" not in items.present or not items.present["detail"][row]:
+        return None
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    pictures.render_detail(items, row, config).save(folder / path, **JPEG)
+    return path
+
+
 def _write_sound(items: Items, row: int, config: WorldConfig, folder: Path, path: str) -> str | None:
     if "audio" not in items.present or not items.present["audio"][row]:
         return None
@@ -139,26 +149,25 @@ def _write_features(items: Items, config: WorldConfig, folder: Path) -> None:
 
 
 def _write_log(
-    items: Items, config: WorldConfig, blocks: Iterable[tuple[Users, Block]], folder: Path, truth: TruthWriter
+    items: Items, log: Log, blocks: Iterable[tuple[Users, Block]], folder: Path, truth: TruthWriter
 ) -> dict[str, int]:
-    ids = items.ids()
+    ids, config = items.ids(), log.config
     with ExitStack() as stack, progress("simulating users", config.n_users) as advance:
-        tables = {name: stack.enter_context(_Table(folder / f"{name}.parquet")) for name in ("users", *_LOG)}
+        names = ["users", "interactions", "impressions"] + ["searches"] * config.media
+        tables = {name: stack.enter_context(_Table(folder / f"{name}.parquet")) for name in names}
+        contexts = stack.enter_context(_Table(folder / "truth" / "contexts.parquet"))
         for users, block in blocks:
-            names = users.ids(config.n_users)
+            given = (block, users.ids(config.n_users), ids, users.first)
             truth.add(users)
             tables["users"].add(users.table(config))
-            for name, make in _LOG.items():
-                tables[name].add(make(block, names, ids, users.first))
+            tables["interactions"].add(interaction_table(*given))
+            tables["impressions"].add(impression_table(*given, log.contexts))
             if config.media:
-                if "searches" not in tables:
-                    tables["searches"] = stack.enter_context(_Table(folder / "searches.parquet"))
-                tables["searches"].add(search_table(block, names, ids, users.first, items))
+                tables["searches"].add(search_table(*given, items, log.contexts))
+            if log.contexts is not None:
+                contexts.add(context_table(block))
             advance(len(users))
         return {name: table.rows for name, table in tables.items()}
-
-
-_LOG: dict[str, Callable[..., pl.DataFrame]] = {"interactions": interaction_table, "impressions": impression_table}
 
 
 class _Table:
@@ -188,18 +197,23 @@ class _Table:
 def _settings(config: WorldConfig) -> dict[str, Any]:
     items: dict[str, Any] = {"file": "items.parquet", "id": "item_id"}
     if config.media:
-        items["text"] = ["title", "description", "tags"]
+        items["text"] = ["title", "description", "tags", *[m for m in ("sitelinks",) if m in config.schema_.visibility]]
         items |= {name: name for name in ("image", "audio") if name in config.schema_.visibility}
     items["attributes"] = ["category", "subcategory", "brand", "price"]
     log: dict[str, Any] = {"file": "interactions.parquet", "user": "user_id", "item": "item_id", "time": "timestamp"}
     positive: dict[str, Any] = {"event": ["click", "save", "cart", "purchase"]}
-    if config.preset == "news":
+    if config.preset in ("news", "ads"):
         # of a click on news, the articles beside it are half of what it says
         log |= {"file": "impressions.parquet", "label": "clicked", "impression": "impression_id"}
         log |= {"position": "position", "propensity": "propensity"}
         positive = {"label": ">=1"}
     else:
         log["event"] = "event"
+    if config.sponsored is not None:
+        items["attributes"] = ["category", "subcategory", "advertiser", "campaign", "price"]
+        log["context"] = ["page", "device", "slot", "hour", "query"]
+    if config.reading_seconds is not None:
+        items["attributes"] = ["category", "subcategory", "brand", "reading_time"]
     return {
         "name": f"{config.preset}-v{config.version}",
         "items": items,
@@ -219,5 +233,5 @@ def _card(config: WorldConfig, sessions_per_user: float, counts: dict[str, int])
         "format": FORMAT, "preset": config.preset, "version": config.version, "seed": config.seed,
         "config_hash": config.hash, "rows": {"items": config.n_items, **counts},
         "visibility": {m: dict(shown) for m, shown in config.schema_.visibility.items()},
-        "sessions_per_user": sessions_per_user, "config": config.model_dump(),
+        "sessions_per_user": sessions_per_user, "config": config.stored(),
     }  # fmt: skip
