@@ -347,7 +347,7 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rerank", "tag"))
+_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rank.news", "rerank", "tag"))
 models: Registry[type[Model]] = Registry("model", _PACKAGES, "palate.models")
 
 

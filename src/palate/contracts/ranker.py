@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -101,6 +102,14 @@ class Ranker(Model):
             self.tables.load(users, items)
             self.tables.to(device)
             self._met = users, items
+        self.meet_items(items)
+
+    def meet_items(self, items: Catalog) -> None:
+        """Read what else a model knows of a catalogue, such as its texts; called before questions about its items.
+
+        Args:
+            items: the items' own columns.
+        """
 
     def batches(self, train: TrainView, run: RunContext) -> ImpressionBatches:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
@@ -180,6 +189,11 @@ class Ranker(Model):
         known, events = self._known_to(queries).known, queries.events
         asked = Asked(events.user, events.item, events.time)
         return self.counters.before(known, asked, self._counted_tables())
+
+    @contextmanager
+    def prediction_pass(self) -> Iterator[None]:
+        """A pass over many questions, within which a model may keep what it computed of items; weights stay."""
+        yield
 
     def question_batches(
         self, queries: RankingQueries, counters: NDArray[np.float32] | None = None

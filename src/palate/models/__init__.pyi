@@ -40,7 +40,16 @@ from palate.models.rank.logistic import LogisticRegression as LogisticRegression
 from palate.models.rank.m3srec import M3SRec as M3SRec
 from palate.models.rank.main import MAIN as MAIN
 from palate.models.rank.marn import MARN as MARN
-from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rank.news.dan import DAN as DAN
+from palate.models.rank.news.dkn import DKN as DKN
+from palate.models.rank.news.ebnr import EBNR as EBNR
+from palate.models.rank.news.fim import FIM as FIM
+from palate.models.rank.news.gerl import GERL as GERL
+from palate.models.rank.news.imrec import IMRec as IMRec
+from palate.models.rank.news.mm_rec import MMRec as MMRec
+from palate.models.rank.news.naml import NAML as NAML
+from palate.models.rank.news.nrms import NRMS as NRMS
+from palate.models.rank.news.plm_nr import PLMNR as PLMNR
 from palate.models.rank.pnn import PNN as PNN
 from palate.models.rank.ppm_ranker import PPMRanker as PPMRanker
 from palate.models.rank.tavern import Tavern as Tavern
@@ -73,9 +82,11 @@ __all__ = [
     "ContentKernel",
     "ContentTagger",
     "CrossEncoder",
+    "DAN",
     "DCNv2",
     "DICM",
     "DIN",
+    "DKN",
     "DPP",
     "DSIN",
     "DVBPR",
@@ -83,14 +94,18 @@ __all__ = [
     "DeepStyle",
     "EASE",
     "EASEContent",
+    "EBNR",
     "EM3",
     "FCN",
+    "FIM",
     "FM",
     "FREEDOM",
     "Funnel",
     "GBDT",
+    "GERL",
     "GMMF",
     "HCCM",
+    "IMRec",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
@@ -101,8 +116,11 @@ __all__ = [
     "MARN",
     "MMGCN",
     "MMR",
+    "MMRec",
     "MajorityTagger",
+    "NAML",
     "NRMS",
+    "PLMNR",
     "PNN",
     "PPMRanker",
     "PRM",

@@ -292,6 +292,7 @@ def rank_candidates(
     Raises:
         DataError: for an unknown item id.
     """
+    model.meet_items(deployment.items)
     rows = deployment.items.ids.rows(list(items))
     row = -1 if user is None else int(deployment.users.rows([user], "mark")[0])
     if history is not None:
