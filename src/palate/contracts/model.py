@@ -20,6 +20,7 @@ from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
+from palate.data.catalog import Catalog
 from palate.data.views import TrainView
 from palate.features.trainable import TrainableContent
 
@@ -68,6 +69,14 @@ class Model(nn.Module):
     def task(self) -> Task[Any]:
         """What the model is asked and how it is judged."""
         return tasks.get(self.task_name)
+
+    def reads_content(self, items: Catalog) -> bool:
+        """Whether content must be encoded for this model.
+
+        Args:
+            items: the catalogue that it will be fitted to.
+        """
+        return self.capabilities.content or self.requirements.content
 
     def build(self, shape: InputSpec) -> None:
         """Create parameters and buffers for these sizes; called before training and when restoring.

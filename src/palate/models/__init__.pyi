@@ -22,10 +22,21 @@ from palate.models.match.vbpr import VBPR as VBPR
 from palate.models.rank.dcnv2 import DCNv2 as DCNv2
 from palate.models.rank.deepfm import DeepFM as DeepFM
 from palate.models.rank.din import DIN as DIN
+from palate.models.rank.dsin import DSIN as DSIN
 from palate.models.rank.fcn import FCN as FCN
 from palate.models.rank.fm import FM as FM
+from palate.models.rank.gbdt import GBDT as GBDT
 from palate.models.rank.logistic import LogisticRegression as LogisticRegression
-from palate.models.rank.nrms import NRMS as NRMS
+from palate.models.rank.news.dan import DAN as DAN
+from palate.models.rank.news.dkn import DKN as DKN
+from palate.models.rank.news.ebnr import EBNR as EBNR
+from palate.models.rank.news.fim import FIM as FIM
+from palate.models.rank.news.gerl import GERL as GERL
+from palate.models.rank.news.imrec import IMRec as IMRec
+from palate.models.rank.news.mm_rec import MMRec as MMRec
+from palate.models.rank.news.naml import NAML as NAML
+from palate.models.rank.news.nrms import NRMS as NRMS
+from palate.models.rank.news.plm_nr import PLMNR as PLMNR
 from palate.models.rank.pnn import PNN as PNN
 from palate.models.rank.wide_deep import WideDeep as WideDeep
 from palate.models.rerank.mmr import MMR as MMR
@@ -39,14 +50,22 @@ __all__ = [
     "CLCRec",
     "ContentKNN",
     "ContentKernel",
+    "DAN",
     "DCNv2",
     "DIN",
+    "DKN",
+    "DSIN",
     "DeepFM",
     "EASE",
     "EASEContent",
+    "EBNR",
     "FCN",
+    "FIM",
     "FM",
     "FREEDOM",
+    "GBDT",
+    "GERL",
+    "IMRec",
     "ItemKNN",
     "LATTICE",
     "LGMRec",
@@ -54,7 +73,10 @@ __all__ = [
     "LogisticRegression",
     "MMGCN",
     "MMR",
+    "MMRec",
+    "NAML",
     "NRMS",
+    "PLMNR",
     "PNN",
     "Popularity",
     "SASRec",

@@ -173,7 +173,7 @@ class Deployment:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
         return self.recommend(model, k=k, history=[item]).drop("user")
 
-    def add_items(self, model: Matcher, frame: Any, features: Mapping[str, Any] | None = None) -> None:
+    def add_items(self, model: Model, frame: Any, features: Mapping[str, Any] | None = None) -> None:
         """Append catalogue rows, encode them, give the content to the model; all or nothing.
 
         Args:

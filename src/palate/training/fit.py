@@ -86,7 +86,7 @@ def fit(
     model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
     plan = content or plan_content(data)
-    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    plan = plan if model.reads_content(data.items) else plan.empty()
     if model.requirements.content and not (plan.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
     device = usable_device(device)
@@ -256,7 +256,7 @@ def fit_fingerprint(
         metric: what validation selects on; the headline of the model's task if not given.
         given: the run whose weights to start from, empty for none, and hashes of artifacts of other runs.
     """
-    plan = plan if model.capabilities.content or model.requirements.content else plan.empty()
+    plan = plan if model.reads_content(data.items) else plan.empty()
     metric = metric or model.task.headline(data)
     settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)
