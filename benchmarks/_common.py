@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from palate.core.files import write_json, write_text
+from palate.core.files import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,6 +29,20 @@ def keep(name: str, result: Any, markdown: str | None = None) -> None:
     write_json(RESULTS / f"{name}.json", result)
     if markdown:
         write_text(RESULTS / f"{name}.md", markdown)
+
+
+def kept(file: Path, make: Callable[[], Any]) -> Any:
+    """A piece of a result: read where it was made before, else made and written, so that a stopped run goes on.
+
+    Args:
+        file: where it is kept, JSON.
+        make: makes it.
+    """
+    if not file.is_file():
+        made = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, made)
+    return read_json(file)
 
 
 def fresh(folder: Path) -> Path:

@@ -142,7 +142,7 @@ def score(asked: list[GenerationRequest], targets: list[bytes], made: dict[str, 
 
 
 def run(args: argparse.Namespace) -> None:
-    work = WORK / "drawing" / f"movies-{args.epochs}"
+    work = WORK / "drawing" / f"movies-{args.epochs}-{args.users}"
     items, log = films()
     data, asked = parts(items, log, args.users)
     asked = [renamed(one) for one in asked]

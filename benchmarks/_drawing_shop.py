@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from PIL import Image
 
 import palate
-from _common import ROOT, WORK, keep
+from _common import RESULTS, ROOT, WORK, keep
 from _drawing import Bytes, Reader, Reals, once, peak_signal, png, reconstructed, sheet, table, trained
 from palate.contracts import GenerationRequest, PicturePrompt, Preference
+from palate.core.files import read_json
 from palate.core.progress import track
 from palate.core.seeding import rng_for
 from palate.data.dataset import Dataset
@@ -32,7 +34,7 @@ from palate.generation.drawing.prompts import weighted
 from palate.generation.drawing.selection import best_by_z
 from palate.generation.drawing.weights import read_picture_model
 from palate.generation.scoring.picture_space import PictureSpace, copy_nearest
-from palate.metrics.bootstrap import PairedResult, compare_all, mean_interval
+from palate.metrics.bootstrap import PairedResult, compare_all, compare_paired, holm, mean_interval
 from palate.models.generate.latent_diffusion import LatentDiffusion
 from palate.models.generate.pmg import PMG
 from palate.models.generate.textual_inversion import TextualInversion
@@ -56,6 +58,8 @@ ITEM_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
 SCALES = (1.0, 3.0, 5.0, 8.0, 14.0)
 LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the plain picture's d_t at which d_p is compared."""
+FOLDS = 5
+"""Parts of the users; the weights of each are chosen on the others."""
 SCENE, WINDOW = 64, 40
 """Sides of a picture of the world and of the square of it in which objects of the item's category stand, in pixels."""
 GROUP = 16
@@ -72,6 +76,7 @@ CURVES = (
     "guidance of PMG",
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {"channels": 32, "depth": 4}
+ByWeight = dict[str, Reals]
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,47 +368,84 @@ def gallery(painter: Painter, pmg: PMG, plain: list[PicturePrompt], asked: list[
     sheet(file, rows, 2)
 
 
-def at_level(system: list[dict[str, Any]], level: float) -> Reals | None:
-    """The most d_p by seed and user with a mean d_t of ``level`` at least; None where no weight has that much.
+def mixture(d_t: ByWeight, d_p: ByWeight, level: float) -> dict[str, float] | None:
+    """The shares of weights with the most mean d_p of those with a mean d_t of ``level`` at least; None without any.
 
-    Between two neighbouring weights: the share of users who get the one or the other is such that d_t is met.
+    Between two neighbouring weights the share of users who get the one or the other is such that d_t is met.
     """
-    d_t = {w: float(np.mean([one[w]["d_t"] for one in system])) for w in weights_of(system)}
-    d_p = {w: np.stack([one[w]["d_p"] for one in system]) for w in d_t}
-    reached = [d_p[w] for w in d_t if d_t[w] >= level]
-    for a, b in pairwise(d_t):
-        if (d_t[a] - level) * (d_t[b] - level) < 0:
-            share = (d_t[a] - level) / (d_t[a] - d_t[b])
-            reached.append((1 - share) * d_p[a] + share * d_p[b])
-    return max(reached, key=np.mean, default=None)
+    content, taste = ({w: float(some.mean()) for w, some in each.items()} for each in (d_t, d_p))
+    able = [{w: 1.0} for w, value in content.items() if value >= level]
+    for a, b in pairwise(content):
+        if (content[a] - level) * (content[b] - level) < 0:
+            share = (content[a] - level) / (content[a] - content[b])
+            able.append({a: 1 - share, b: share})
+    return max(able, key=lambda some: sum(share * taste[w] for w, share in some.items()), default=None)
+
+
+def folds(users: int) -> list[NDArray[np.intp]]:
+    """Rows of the users, in parts."""
+    return [np.arange(users)[at::FOLDS] for at in range(FOLDS)]
+
+
+def at_level(system: list[dict[str, Any]], level: float) -> tuple[Reals, Reals] | None:
+    """d_p and d_t by seed and user with the weights that have the most d_p at a d_t of ``level`` for other users.
+
+    None where some of the others have no weight with that much d_t.
+    """
+    d_t, d_p = by_weight(system, "d_t"), by_weight(system, "d_p")
+    first = next(iter(d_p.values()))
+    out = np.empty_like(first), np.empty_like(first)
+    for own in folds(first.shape[1]):
+        content, taste = ({w: np.delete(some, own, 1) for w, some in each.items()} for each in (d_t, d_p))
+        shares = mixture(content, taste, level)
+        if shares is None:
+            return None
+        for values, each in zip(out, (d_p, d_t)):
+            values[:, own] = sum(share * each[w][:, own] for w, share in shares.items())
+    return out
+
+
+def by_weight(system: list[dict[str, Any]], key: str) -> ByWeight:
+    """Weight -> values by seed and user."""
+    return {w: np.stack([np.asarray(one[w][key], np.float64) for one in system]) for w in weights_of(system)}
 
 
 def levels(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """d_p of the systems at equal d_t, with intervals of what both forms of PMG have more."""
+    """d_p of the systems at equal d_t, with intervals of what both forms of PMG have more.
+
+    p is Holm's, over all levels and systems that a form is compared with.
+    """
     top, names = float(np.mean([one["1"]["d_t"] for one in found["none"]])), ("none", "Textual Inversion", HARD, "PMG")
-    rows = []
-    for share in LEVELS:
+    rows, tests = [], list[tuple[int, str, PairedResult]]()
+    compared = ((HARD, names[:2]), ("PMG", names[:3]))
+    for at, share in enumerate(LEVELS):
         values = {n: v for n in names if (v := at_level(found[n], share * top)) is not None}
-        row: dict[str, Any] = {"d_t": share * top}
-        row |= {f"d_p of {n}": float(values[n].mean()) if n in values else None for n in names}
-        for own, others in ((HARD, names[:2]), ("PMG", names[:3])):
-            known = {n: values[n] for n in others if n in values}
-            tests = compare_all(values[own], known) if own in values and known else {}
-            row |= {f"{own}, above {n}": shown(tests[n]) if n in tests else None for n in others}
-        rows.append(row)
+        row: dict[str, Any] = {"d_t asked for": share * top}
+        for name in names:
+            means = [float(part.mean()) for part in values[name]] if name in values else [None, None]
+            row |= dict(zip((f"d_p of {name}", f"d_t of {name}"), means))
+        rows.append(row | {above(own, n): None for own, others in compared for n in others})
+        tests += [
+            (at, above(own, n), compare_paired(values[own][0], values[n][0]))
+            for own, others in compared for n in others if own in values and n in values
+        ]  # fmt: skip
+    for own, _ in compared:
+        some = [one for one in tests if one[1].startswith(f"{own}, above ")]
+        for (at, name, test), p in zip(some, holm([test.p_value for *_, test in some]), strict=True):
+            rows[at][name] = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}], p {p:.2g}"
     return rows
 
 
-def shown(test: PairedResult) -> str:
-    """What the baseline of a test has more, its interval and Holm's p."""
-    return f"{-test.difference:+.3f} [{-test.high:+.3f}, {-test.low:+.3f}], p {test.p_adjusted:.2g}"
+def above(own: str, other: str) -> str:
+    """Name of a comparison."""
+    return f"{own}, above {other}"
 
 
 def rows_of(system: list[dict[str, Any]], name: str, weight: str) -> dict[str, Any]:
-    """Means of a system at a weight, with the interval of z over users."""
+    """Means of a system at a weight, with the interval of z over users and seeds."""
     row: dict[str, Any] = {"system": name, "weight": weight}
     row |= {k: float(np.mean([one[weight][k] for one in system])) for k in ("d_p", "d_t", "z", "lost")}
-    _, low, high = mean_interval(np.mean([one[weight]["z"] for one in system], 0))
+    _, low, high = mean_interval(np.stack([one[weight]["z"] for one in system]))
     return row | {"z, 95 %": f"[{low:.3f}, {high:.3f}]"}
 
 
@@ -413,13 +455,15 @@ def weights_of(system: list[dict[str, Any]]) -> list[str]:
 
 
 def interior(system: list[dict[str, Any]]) -> dict[str, Any]:
-    """The weight with the best mean z, and how far both ends lie below it, paired by user and seed."""
-    z = {w: np.stack([one[w]["z"] for one in system]) for w in weights_of(system)}
-    best = max(z, key=lambda w: z[w].mean())
-    ends = {w: z[w] for w in (min(z, key=float), max(z, key=float)) if w != best}
-    tests = compare_all(z[best], ends)
+    """How far z lies above both ends with the weight that is best for other users, paired by user and seed."""
+    z = by_weight(system, "z")
+    inside, best = np.empty_like(next(iter(z.values()))), list[str]()
+    for own in folds(inside.shape[1]):
+        best.append(max(z, key=lambda w: np.delete(z[w], own, 1).mean()))
+        inside[:, own] = z[best[-1]][:, own]
+    tests = compare_all(inside, {w: z[w] for w in (min(z, key=float), max(z, key=float))})
     return {
-        "best": best,
+        "best": sorted(set(best), key=float),
         "above the ends": {w: [-t.difference, -t.high, -t.low, t.p_adjusted] for w, t in tests.items()},
     }
 
@@ -442,8 +486,9 @@ def page(result: dict[str, Any]) -> str:
         "patterns read as neither side's.\n",
         table(result["rows"]),
         "\n## d_p at equal d_t\n",
-        "The most d_p with a mean d_t of this at least, over the weights and mixtures of neighbouring ones; "
-        "p after Holm within a row for each form of PMG.\n",
+        "The most d_p with a mean d_t of this at least, over the weights and mixtures of neighbouring ones; each "
+        "fifth of the users gets what is best for the others, so that d_t is met up to what users differ by. p after "
+        "Holm over all comparisons of a form of PMG.\n",
         table(result["equal d_t"]),
     ]
     curves = [row for rows in result["curves"].values() for row in rows]
@@ -453,7 +498,8 @@ def page(result: dict[str, Any]) -> str:
             f"{gain:.3f} [{low:.3f}, {high:.3f}] above w_p {weight} (p {p:.2g})"
             for weight, (gain, low, high, p) in best["above the ends"].items()
         )
-        parts.append(f"\nBest z of {name} at w_p {best['best']}: {ends}.")
+        chosen = " or ".join(best["best"])
+        parts.append(f"\nz of {name} at the w_p that is best for other users ({chosen}): {ends}.")
     return "\n".join(parts) + "\n"
 
 
@@ -515,16 +561,31 @@ def run(args: argparse.Namespace) -> None:
     back = read_back(painter, reader, shop, ceiling, work)
     found = taste(shop, data, base, personal, reader, args)
     result = {
-        "read_back": back,
-        "reconstruction, dB": quality,
-        "equal d_t": levels(found),
-        "rows": [rows_of(found[name], name, weight) for name, weight in ROWS],
-        "curves": {n: [rows_of(found[n], n, w) for w in weights_of(found[n])] for n in CURVES},
-        "optimum of w_p": {n: interior(found[n]) for n in ("PMG", "PMG, keywords alone")},
-        "scores": found,
+        "read_back": back, "reconstruction, dB": quality, **statistics(found), "scores": found,
         "parameters": sum(one.numel() for one in painter.model.network.parameters()),
         "cpu_seconds": seconds, "data": data.hash, "arguments": vars(args), "settings": SETTINGS,
         "seeds": list(range(args.seeds)), "versions": versions(), "command": command_line(),
     }  # fmt: skip
+    write(result)
+
+
+def statistics(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What is said of the scores by user."""
+    return {
+        "equal d_t": levels(found),
+        "rows": [rows_of(found[name], name, weight) for name, weight in ROWS],
+        "curves": {n: [rows_of(found[n], n, w) for w in weights_of(found[n])] for n in CURVES},
+        "optimum of w_p": {n: interior(found[n]) for n in ("PMG", HARD)},
+    }
+
+
+def write(result: dict[str, Any]) -> None:
+    """Write the results, their tables and their curves."""
     keep("drawing_shop", result, page(result))
     plot(result, ROOT / "docs" / "pictures" / "drawing.svg")
+
+
+def tables() -> None:
+    """The statistics again, from the scores by user that the result file has."""
+    result = read_json(RESULTS / "drawing_shop.json")
+    write(result | statistics(result["scores"]))

@@ -22,6 +22,8 @@ from palate.simulation.personal_texts import COLOURS, DAY, START, Case, Personal
 CASES = 58
 """People that are written to in each world."""
 Values = Mapping[str, NDArray[np.float64]]
+Told = Callable[[PersonalTexts, Case, str], bool | float]
+"""(world, case, text) -> what the text tells of the case."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Point:
             are not fitted but judged by chance.
         judge: (fitted model, seed) -> metric -> one value for each person or thing, the higher the better.
         margin: what the whole may lose, where the claim is that it is no worse.
-        chance: seed -> the same for an arm that is not fitted.
+        chance: seed -> the same for an arm that is not fitted, which says what is known without any learning.
         metrics: those that are reported; the claim is about the first.
         example: (fitted model, seed) -> what was asked and what was written.
         real: whether the data are.
@@ -100,6 +102,31 @@ def written(model: TextGenerator, seed: int, kind: str, world: PersonalTexts | N
     return model.generate([request(world, case, kind) for case in cases(seed, world)])
 
 
+def judge_of(
+    kind: str, truth: str, told: Mapping[str, Told], world_of: Callable[[int], PersonalTexts] = shop
+) -> Callable[[TextGenerator, int], dict[str, NDArray[np.float64]]]:
+    """A judge of texts.
+
+    Args:
+        kind: that is written.
+        truth: column of what would have been right.
+        told: metric -> what a text of a case tells.
+        world_of: seed -> the world.
+
+    Returns:
+        (fitted model, seed) -> those metrics, and the overlap with what would have been right.
+    """
+
+    def judge(model: TextGenerator, seed: int) -> dict[str, NDArray[np.float64]]:
+        world = world_of(seed)
+        made = [one.text or "" for one in written(model, seed, kind, world)]
+        pairs = list(zip(cases(seed, world), made, strict=True))
+        values = {name: column([tell(world, case, text) for case, text in pairs]) for name, tell in told.items()}
+        return values | overlap(made, [world.texts(case)[truth] or "" for case, _ in pairs])
+
+    return judge
+
+
 def overlap(made: Sequence[str], right: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """ROUGE-L and BLEU of each text."""
     each = [bleu([one], [other]) / 100 if one else 0.0 for one, other in zip(made, right)]
@@ -111,10 +138,26 @@ def right_fact(world: PersonalTexts, case: Case, fact: str, text: str) -> bool:
     return world.facts[case.item][fact].lower() in stated(text).get(fact, [])
 
 
-def no_false_fact(world: PersonalTexts, case: Case, text: str) -> bool:
-    """Whether all that a text states is true of the thing."""
+def tells_interest(world: PersonalTexts, case: Case, text: str) -> bool:
+    """Whether a text states the fact that the person cares for, and rightly."""
+    return right_fact(world, case, world.cared(case), text)
+
+
+def tells_no_lie(world: PersonalTexts, case: Case, text: str) -> bool:
+    """Whether there is a text, and all that it states is true of the thing."""
     own = world.facts[case.item]
-    return all(value == own[fact].lower() for fact, values in stated(text).items() for value in values)
+    stating = stated(text).items()
+    return bool(text) and all(value == own[fact].lower() for fact, values in stating for value in values)
+
+
+def tells_name(world: PersonalTexts, case: Case, text: str) -> bool:
+    """Whether a text names the thing."""
+    return world.names[case.item].lower() in text.lower()
+
+
+def tells_colour(world: PersonalTexts, case: Case, text: str) -> bool:
+    """Whether a text has the colour that the picture shows."""
+    return colour_of(world, case.item) in text.lower().split()
 
 
 def colour_of(world: PersonalTexts, item: int) -> str:

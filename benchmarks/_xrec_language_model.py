@@ -22,8 +22,10 @@ ASKED = {
     "yelp": ("Say in one or two sentences why the user would enjoy the business.", "The user would enjoy the business"),
 }
 """Instruction, and the words with which most references begin."""
-LORA = LoraSettings(rank=8, alpha=16, lr=1e-3, batch_size=2, epochs=1, max_tokens=320, checkpoint_steps=10)
-LEARNT = 80
+LORA = LoraSettings(
+    rank=8, alpha=16, lr=5e-4, batch_size=4, epochs=1, max_tokens=320, precision="bf16", checkpoint_steps=10
+)
+LEARNT = 400
 """Pairs of a fine-tuning."""
 SOLVED = 2
 """Solved examples of a prompt."""
@@ -51,17 +53,13 @@ def backend(adapter: Path | None = None) -> TransformersBackend:
 
 
 def learn(name: str, rows: Sequence[Pair], seed: int) -> Path:
-    """The adapter learnt from the first pairs; an interrupted run goes on.
-
-    Matrix products are in bfloat16, weights and sums in float32.
-    """
-    adapter = WORK / "xrec" / f"lora-{name}-{seed}"
+    """The adapter learnt from the first pairs; an interrupted run goes on."""
+    adapter = WORK / "xrec" / f"lora-{name}-{LEARNT}-{seed}"
     if not (adapter / "adapter_config.json").is_file():
         pairs = [(prompt(name, pair, start=False), pair.reference) for pair in rows[:LEARNT]]
         aside = adapter.with_suffix(".part")
         aside.mkdir(parents=True, exist_ok=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            finetune(converted(packaged_file()), pairs, adapter, LORA, seed=seed, checkpoints=aside)
+        finetune(converted(packaged_file()), pairs, adapter, LORA, seed=seed, checkpoints=aside)
     return adapter
 
 

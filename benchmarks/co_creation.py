@@ -3,7 +3,8 @@
     python benchmarks/co_creation.py [--sessions 100] [--seeds 3]
 
 Headlines of real films (title, plot, genre, cast, director ...). A simulated person wants two things to be said of the
-film and one not, drawn from its own values and frequent words; reads 4 words a second, composes 19 words a minute
+film and one not, all of them among the at most eight that the writer proposes: guidance always offers what is wanted,
+which favours it over a person whose wishes lie elsewhere. The person reads 4 words a second, composes 19 words a minute
 (Karat et al., CHI 1999; 40, the speed of copying, is reported too), and is careless in one of ten acts. The same
 persons and films in all conditions of Ding et al. (2023). Quality is the share of what is wanted that the headline
 says, minus that of what is not; typed are the words typed or taken out; seconds are of the whole session, with reading.
@@ -96,8 +97,8 @@ def main() -> None:
     lines = [
         "# Co-creation of headlines of films", "",
         f"{args.seeds} draws of {args.sessions} simulated persons; each has a film and wants two things said and one "
-        "not. In brackets: this condition minus the whole session, paired by person within draws, with 95 % interval "
-        "and Holm's p.", "",
+        "not, all among those that the writer proposes. In brackets: this condition minus the whole session, paired by "
+        "person within draws, with 95 % interval and Holm's p.", "",
         "| condition | quality | words typed | seconds | seconds at 40 words a minute |", "|---|---|---|---|---|",
     ]  # fmt: skip
     rows: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """Pictures that are drawn here: do they show what was asked for, and do they lean towards their user's taste?
 
     python benchmarks/drawing.py shop|movies|clothing [--epochs 36] [--users 64] [--seeds 3]
+    python benchmarks/drawing.py shop|clothing --table
 
 - shop: product photos of a simulated shop, which show colour, pattern and shape by known rules to users of known
   tastes. A network that was trained on photos of another world reads values back. Two questions: is the value read that
@@ -12,6 +13,7 @@
 - clothing: photos of garments of ten kinds: is the kind read, distances to real photos beside those of real photos
   among each other and of noise, likeness to the nearest training photo.
 
+``--table`` draws nothing: tables and tests are made again from the scores that the result file has.
 Networks and parts that were measured are kept under ``PALATE_WORK``, so that a run which was stopped goes on. Written:
 ``results/drawing_WHAT.*``, and the curves of the shop, ``docs/pictures/drawing.svg``.
 """
@@ -25,6 +27,7 @@ import _drawing_movies
 import _drawing_shop
 from palate.core.progress import set_mode
 
+TABLES = {"shop": _drawing_shop.tables, "clothing": _drawing_clothing.tables}
 RUNS = {"shop": _drawing_shop.run, "movies": _drawing_movies.run, "clothing": _drawing_clothing.run}
 
 
@@ -37,9 +40,15 @@ def main() -> None:
     }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--guidance", type=float, default=3.0, help="of garments, on which seeds are measured")
+    parser.add_argument("--table", action="store_true", help="make the tables again, measure nothing")
     args = parser.parse_args()
     set_mode("plain")
-    RUNS[args.what](args)
+    if not args.table:
+        RUNS[args.what](args)
+    elif args.what in TABLES:
+        TABLES[args.what]()
+    else:
+        parser.error(f"--table is for {' and '.join(TABLES)}")
 
 
 if __name__ == "__main__":

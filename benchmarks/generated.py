@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from palate.simulation.world import World
 from palate.training.saving import versions
 
 PICTURES = ROOT / "docs" / "pictures"
+ALPHA = 0.05
 KINDS = ("explanation", "headline", "description", "marketing_copy", "email_subject", "answer", "keywords")
 HIDDEN = ("image", "audio", "first_seen")
 """Columns that the page leaves out."""
@@ -47,6 +48,7 @@ Written by `python benchmarks/generated.py`: every text and figure on this page 
 in [generated.json](../benchmarks/results/generated.json) or in the linked result file.
 `palate generate RUN --user U --item I --kind K --generator NAME` makes one; [serving](serving.md#api)
 tells how a server does. Trained ones are fitted first ([how](generators.md)), and named by the folder of their run.
+Figures stand beside the claim that they test, whether they bear it out or not; p is Holm's over what was compared.
 """
 
 
@@ -129,7 +131,7 @@ def small(picture: bytes, name: str, width: int) -> str:
 
 def page(found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
     """The page of the documentation."""
-    item, told = found["item"], {one["system"]: one for one in points["elsewhere"]}
+    item, told = found["item"], points["elsewhere"]
     lines = [HEAD, "## Without a network", ""]
     lines += ["The item: " + "; ".join(f"{key} *{value}*" for key, value in item.items()) + ".", ""]
     lines += [f"The user took {found['taken']} items and likes {', '.join(found['likes'])}.", ""]
@@ -141,9 +143,7 @@ def page(found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
             lines += [" ".join(f"![{kind} of the item](pictures/{name})" for kind, name in files.items())]
         if system == "clip":
             lines += [f"- video: {found['pictures']['video']} of the same item"]
-        if system in told:
-            lines += ["", *measured(told[system])]
-        lines += [""]
+        lines += ["", *measured(system, told), ""]
     lines += ["## Trained", ""]
     for system, about in TRAINED.items():
         lines += [f"### `{system}`", about, ""]
@@ -152,16 +152,17 @@ def page(found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
     lines += ["## Pictures and language models", ""]
     for system, about in OTHERS.items():
         lines += [f"### `{system}`", about, ""]
-        own = next((row for name, row in told.items() if system in name.split(", ")), None)
-        lines += [*(measured(own) if own else []), ""]
+        lines += [*measured(system, told), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def measured(row: Mapping[str, str]) -> list[str]:
-    """A figure with its source."""
-    if row["figures"] == "not measured":
-        return ["Not measured."]
-    return [f"{row['claim']}: {row['figures']} ([table](../benchmarks/results/{row['file']}.md))."]
+def measured(system: str, told: Sequence[Mapping[str, str]]) -> list[str]:
+    """The figures of a system that other benchmarks measured, with their source."""
+    lines = [
+        f"Claim: {row['claim']}. Measured: {row['figures']} ([table](../benchmarks/results/{row['file']}.md))."
+        for row in told if system in row["system"].split(", ") and row["figures"] != "not measured"
+    ]  # fmt: skip
+    return [part for line in lines or ["Not measured by itself."] for part in ("", line)][1:]
 
 
 def example(one: Mapping[str, Any]) -> list[str]:
@@ -175,8 +176,18 @@ def example(one: Mapping[str, Any]) -> list[str]:
     ]
     table = "[table](../benchmarks/results/generation_points.md)"
     lines = [f"{one['claim']}: {metric} {means['whole']:.3f}, {', '.join(against)}; {table}."]
-    if not one["shown"]:
+    if one["contradicted"]:
+        lines += ["The contrary is shown."]
+    elif not one["shown"]:
         lines += ["The claim is not shown by its criterion."]
+    elif one["p, Holm"] >= ALPHA:
+        lines += [f"Shown by its own interval; after Holm's correction over all claims p is {one['p, Holm']:.2g}."]
+    worse = [
+        f"{name} ({found['gain']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}] against {arm})"
+        for arm, by in one["gains"].items() for name, found in by.items() if name != metric and found["high"] < 0
+    ]  # fmt: skip
+    if worse:
+        lines += [f"Lower: {', '.join(worse)}."]
     if not one["example"]:
         return lines
     shown, lines = one["example"], [*lines, ""]

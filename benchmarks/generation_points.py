@@ -17,10 +17,12 @@ import argparse
 import importlib.util
 import sys
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from _common import RESULTS, ROOT, WORK, keep
 from _generator_points import Point, Values
@@ -31,10 +33,11 @@ from palate.core.progress import set_mode, track
 from palate.evaluation.code_version import code_version
 from palate.evaluation.runs import command_line
 from palate.features.plan import plan_content
-from palate.metrics.bootstrap import compare_paired
+from palate.metrics.bootstrap import compare_paired, holm
 from palate.training.saving import versions
 
 CELLS = WORK / "generation_points"
+ALPHA = 0.05
 
 
 @cache
@@ -115,6 +118,23 @@ def row(point: Point, seeds: range) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def verdict(row: dict[str, Any]) -> dict[str, Any]:
+    """The p-value of a claim, and whether its contrary is shown; of several ablations the least clear one decides."""
+    p, contrary = [], []
+    for arm, found in row["gains"].items():
+        one, draws = found[row["metrics"][0]], len(row["arms"][arm][row["metrics"][0]])
+        p.append(_p_value(one["gain"] + row["margin"], (one["high"] - one["low"]) / 2, draws))
+        contrary.append(one["high"] < -row["margin"])
+    return {"p": max(p), "contradicted": any(contrary)}
+
+
+def _p_value(gain: float, half: float, draws: int) -> float:
+    """Two-sided, from the half width of a 95 % interval over draws; 1 where the sign is wrong, or of one draw."""
+    if gain <= 0 or draws < 2:
+        return 1.0
+    return float(2 * stats.t.sf(gain / half * stats.t.ppf(0.975, draws - 1), draws - 1)) if half else 0.0
+
+
 def _plain(values: Values) -> dict[str, list[float]]:
     return {name: [float(one) for one in found] for name, found in values.items()}
 
@@ -136,9 +156,19 @@ def page(result: dict[str, Any]) -> str:
                     f"| {one['system']} | {one['claim'] if metric == one['metrics'][0] else ''} | {metric} | "
                     f"{whole:.3f} | {arm}: {other:.3f} | {interval} |"
                 )
-    shown = [f"{one['system']} ({one['point']})" for one in result["rows"] if one["shown"]]
-    open_ = [f"{one['system']} ({one['point']})" for one in result["rows"] if not one["shown"]]
-    lines += ["", f"Shown by their criterion: {', '.join(shown) or 'none'}. Not shown: {', '.join(open_) or 'none'}."]
+    names = [f"{one['system']} ({one['point']})" for one in result["rows"]]
+
+    def listed(chosen: Callable[[dict[str, Any]], bool]) -> str:
+        return ", ".join(name for name, one in zip(names, result["rows"], strict=True) if chosen(one)) or "none"
+
+    lines += [
+        "", f"- Shown by their criterion: {listed(lambda one: one['shown'])}.",
+        f"- Of these after Holm's correction over all {len(names)} claims: "
+        f"{listed(lambda one: one['shown'] and one['p, Holm'] < ALPHA)}.",
+        f"- Contradicted (the interval lies below): {listed(lambda one: one['contradicted'])}.",
+        f"- Open: {listed(lambda one: not one['shown'] and not one['contradicted'])}.", "",
+        "An arm by chance is not trained: such a claim says that something is learnt, not which part does it.",
+    ]  # fmt: skip
     if result["not measured"]:
         lines += ["", f"Registered and not measured yet: {', '.join(result['not measured'])}."]
     for one in result["rows"]:
@@ -146,8 +176,12 @@ def page(result: dict[str, Any]) -> str:
             share = one["trained last"]["whole"] / one["parameters"]["whole"]
             lines += ["", f"{one['system']}: {share:.1%} of the parameters are trained in the last phase."]
     lines += [
-        "", "## Measured elsewhere", "", "| system | claim | figures | from |", "|---" * 4 + "|",
-        *(f"| {one['system']} | {one['claim']} | {one['figures']} | {one['file']} |" for one in result["elsewhere"]),
+        "", "## Measured elsewhere", "", "p is Holm's over what a table compares.", "",
+        "| system | claim | figures | from |", "|---" * 4 + "|",
+        *(
+            f"| {one['system']} | {one['claim']} | {one['figures']} | [{one['file']}]({one['file']}.md) |"
+            for one in result["elsewhere"]
+        ),
     ]  # fmt: skip
     return "\n".join([*lines, ""])
 
@@ -184,6 +218,9 @@ def main() -> None:
 def write(rows: list[dict[str, Any]], seeds: range) -> None:
     """Write the results as they are now."""
     there = {(one["system"], one["point"]) for one in rows}
+    judged = [{**one, **verdict(one)} for one in rows]
+    corrected = holm([one["p"] for one in judged])
+    rows = [{**one, "p, Holm": float(p)} for one, p in zip(judged, corrected, strict=True)]
     missing = [f"{one.system} ({one.name})" for one in points() if (one.system, one.name) not in there]
     result = {
         "rows": rows, "not measured": missing, "seeds": list(seeds), "elsewhere": elsewhere(), "versions": versions(),

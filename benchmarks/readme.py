@@ -268,19 +268,24 @@ def generation() -> list[str]:
                 for key, who in (("ours", "ours"), ("published", "a published system"))
                 if (row := next((one for name, one in found.items() if name.startswith(key)), None))
             )
+            tests = _read(name)["all"]["against published"]
+            test = next((one for system, one in tests.items() if system.startswith("ours")), {})
+            p = [p_text(test[metric]["p"]) for metric in ("bertscore", "rougeL") if metric in test]
+            told += f" (difference: p {' and '.join(p)})" if p else ""
             rows.append((f"explanations of {what}: BERTScore (MiniLM), ROUGE-L, share of unique texts", told))
-    if drawn := _read("drawing_clothing").get("rows"):
-        read = {row["pictures"]: row["kind read"] for row in drawn}
-        told = f"{read['drawn, guidance 3']:.2f}; real photos {read['real test photos']:.2f}; noise {read['noise']:.2f}"
+    if drawn := _read("drawing_clothing"):
+        read = {row["pictures"]: row["kind read"] for row in drawn["rows"]}
+        own = read[f"drawn, guidance {drawn['arguments']['guidance']:g}"]
+        told = f"{own:.2f}; real photos {read['real test photos']:.2f}; noise {read['noise']:.2f}"
         rows.append(("garments drawn at 32 pixels whose kind is read", told))
     if films := _read("generation_latency").get("films", {}).get("kinds"):
         told = "; ".join(f"{kind} {row['processor']['p99']:.0f} ms" for kind, row in films.items())
         rows.append(("content without a model for the films, processor time, 99 of 100 requests", told))
-    points = [row["shown"] for row in _read("generation_points").get("rows", [])]
-    if points:
-        rows.append(
-            ("claims of trained generators against their ablations that show", f"{sum(points)} of {len(points)}")
-        )
+    if points := _read("generation_points").get("rows"):
+        shown = [row for row in points if row["shown"]]
+        clear, against = sum(row["p, Holm"] < 0.05 for row in shown), sum(row["contradicted"] for row in points)
+        told = f"{len(shown)} of {len(points)} ({clear} after Holm's correction for all); contradicted {against}"
+        rows.append(("claims of trained generators against their ablations that show", told))
     if not rows:
         return []
     lines = [

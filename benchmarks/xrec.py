@@ -144,7 +144,10 @@ class Study:
             texts = list(write(seed))
             return scores.score(texts, self.part(seed, part)[: len(texts)], self.checker, self.cache)
 
-        about = (EPOCHS, DRAWN) if system.startswith(("ours", "network")) else ()
+        from _xrec_language_model import LEARNT
+
+        about: tuple[int, ...] = (EPOCHS, DRAWN) if system.startswith(("ours", "network")) else ()
+        about = (LEARNT,) if system == ASKED[2] else about
         return self.kept("scores", make, system, seed, part, *about, *((self.asked,) if system in ASKED else ()))
 
     def backend(self, adapter: Path | None) -> Any:

@@ -1,31 +1,34 @@
 """PAGE: all of its four components switched off, and each."""
 
-from _generator_points import Point, cases, column, example, no_false_fact, overlap, right_fact, shop, texts, written
+from _generator_points import Point, example, judge_of, right_fact, tells_interest, tells_no_lie, texts
 
 ALL = ("question", "history", "preference", "summarizer")
 SIZE = "target=answer;dim=64;epochs=4;batch_size=48;beam=2;target_length=22;body_length=40;history=6;snippet=1;lr=0.006"
-
-
-def judge(model, seed):
-    """Overlap with the right answer, what was asked, and the person in it."""
-    world, made = shop(seed), [one.text or "" for one in written(model, seed, "answer")]
-    pairs = list(zip(cases(seed), made))
-    cared = column([right_fact(world, case, world.cared(case), text) for case, text in pairs])
-    named = column([names_sibling(world, case, text) for case, text in pairs])
-    return {
-        **overlap(made, [world.texts(case)["answer"] or "" for case, _ in pairs]),
-        "asked": column([right_fact(world, case, case.asked, text) for case, text in pairs]),
-        "interest": cared,
-        "own item": named,
-        "persona": (cared + named) / 2,
-        "facts": column([bool(text) and no_false_fact(world, case, text) for case, text in pairs]),
-    }
 
 
 def names_sibling(world, case, text):
     """Whether a text names the person's own thing of the same kind; or none, where there is none."""
     found, after = world.sibling(case), text.lower().partition("like your ")[2]
     return not after if found is None else after.startswith(world.names[found].lower())
+
+
+def tells_persona(world, case, text):
+    """Mean of the fact that the person cares for and the own thing."""
+    return (tells_interest(world, case, text) + names_sibling(world, case, text)) / 2
+
+
+judge = judge_of(
+    "answer",
+    "answer",
+    {
+        "asked": lambda world, case, text: right_fact(world, case, case.asked, text),
+        "interest": tells_interest,
+        "own item": names_sibling,
+        "persona": tells_persona,
+        "facts": tells_no_lie,
+    },
+)
+"""Overlap with the right answer, what was asked, and the person in it."""
 
 
 def without(*gone):

@@ -3,21 +3,19 @@
 from _generator_points import (
     Point,
     at,
-    cases,
     colour_of,
     column,
     example,
+    judge_of,
     matched,
     matching,
     no_example,
-    overlap,
     preferred,
     request,
     shop,
     suited,
     texts,
     undecided,
-    written,
 )  # fmt: skip
 
 SIZE = (
@@ -26,19 +24,32 @@ SIZE = (
 )
 
 
+def own_colour(world, case, text):
+    """Whether a text tells the colour of the thing."""
+    return f"the {colour_of(world, case.item)}" in text.lower()
+
+
+def colour_of_the_last(world, case, text):
+    """Whether a text tells the colour of the newest thing that was taken."""
+    return f"your {colour_of(world, case.history[-1])}" in text.lower()
+
+
+def both_colours(world, case, text):
+    """Whether a text tells both."""
+    return own_colour(world, case, text) and colour_of_the_last(world, case, text)
+
+
+colours = judge_of(
+    "explanation",
+    "pairing",
+    {"both colours": both_colours, "own colour": own_colour, "colour of the last": colour_of_the_last},
+)
+
+
 def judge(model, seed):
     """Colours of the item and of the newest one taken, and which of two things a person takes."""
-    world, made = shop(seed), [one.text or "" for one in written(model, seed, "explanation")]
-    pairs = list(zip(cases(seed), made))
-    own = [f"the {colour_of(world, case.item)}" in text.lower() for case, text in pairs]
-    last = [f"your {colour_of(world, case.history[-1])}" in text.lower() for case, text in pairs]
-    return {
-        "both colours": column([a and b for a, b in zip(own, last)]),
-        "own colour": column(own),
-        "colour of the last": column(last),
-        **overlap(made, [world.texts(case)["pairing"] or "" for case, _ in pairs]),
-        "preferred": column([prefers(model, seed, case, *pair) for case, pair in suited(seed)]),
-    }
+    chosen = column([prefers(model, seed, case, *pair) for case, pair in suited(seed)])
+    return colours(model, seed) | {"preferred": chosen}
 
 
 def prefers(model, seed, case, right, wrong):

@@ -10,14 +10,14 @@ from _common import real
 from _generator_points import (
     Point,
     cases,
-    colour_of,
     column,
     example,
-    overlap,
+    judge_of,
     request,
+    tells_colour,
+    tells_name,
     wide,
     wide_shop,
-    written,
 )  # fmt: skip
 from palate.contracts import GenerationRequest
 from palate.core.cache import vectors_folder
@@ -31,18 +31,8 @@ SIZE = (
 )
 FILMS = "words=3000;dim=64;layers=1;epochs=4;batch_size=48;beam=1;target_length=8;body_length=50;lr=0.002"
 CHOICES = 4
-
-
-def judge(model, seed):
-    """The colour that only the picture shows, in headlines."""
-    world = wide_shop(seed)
-    made = [one.text or "" for one in written(model, seed, "headline", world)]
-    pairs = list(zip(cases(seed, world), made))
-    return {
-        "colour": column([colour_of(world, case.item) in text.lower().split() for case, text in pairs]),
-        "name": column([world.names[case.item].lower() in text.lower() for case, text in pairs]),
-        **overlap(made, [world.texts(case)["picture_headline"] or "" for case, _ in pairs]),
-    }
+judge = judge_of("headline", "picture_headline", {"colour": tells_colour, "name": tells_name}, wide_shop)
+"""The colour that only the picture shows, in headlines."""
 
 
 def among(own, others, rng):

@@ -2,20 +2,16 @@
 
 from _generator_points import (
     Point,
-    cases,
-    colour_of,
-    column,
     example,
+    judge_of,
     matched,
     matching,
     no_example,
-    overlap,
     preferred,
     right_fact,
-    shop,
+    tells_colour,
     texts,
     undecided,
-    written,
 )  # fmt: skip
 
 SIZE = (
@@ -24,17 +20,13 @@ SIZE = (
 )
 
 
-def judge(model, seed):
-    """What explanations tell."""
-    world, made = shop(seed), [one.text or "" for one in written(model, seed, "explanation")]
-    pairs = list(zip(cases(seed), made))
-    return {
-        "colour": column([colour_of(world, case.item) in text.lower().split() for case, text in pairs]),
-        "fact": column([any(right_fact(world, case, f, text) for f in world.facts[case.item]) for case, text in pairs]),
-        **overlap(made, [world.texts(case)["explanation"] or "" for case, _ in pairs]),
-    }
+def tells_fact(world, case, text):
+    """Whether a text states any fact of the thing, and rightly."""
+    return any(right_fact(world, case, fact, text) for fact in world.facts[case.item])
 
 
+judge = judge_of("explanation", "explanation", {"colour": tells_colour, "fact": tells_fact})
+"""What explanations tell."""
 DIRECT = (
     "families=[direct];dim=32;layers=2;dropout=0;backbone_epochs=4;epochs=10;batch_size=48;history=3;title_length=1;"
     "body_length=1;attributes_length=1;lr=0.004"

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import pytest
 from PIL import Image
@@ -45,9 +46,12 @@ def test_a_generator_that_was_fitted_writes_from_its_folder(call, ask, kin_run, 
     asked = ("generate", run, "--user", "u1", "--item", "i4", "--kind", "headline", "--generator", tmp_path / "writer")
     made = ask(*asked)
     assert made["text"] and made["provenance"]["model"] == "png" and len(made["provenance"]["version"]) == 16
+    # a folder may be called as the model is
+    twin = shutil.copytree(tmp_path / "writer", tmp_path / "png")
+    assert ask(*asked[:-1], twin)["text"] == made["text"]
     with pytest.raises(ConfigError, match="has its settings"):
         call(*asked, "--set", "beam=2")
-    with pytest.raises(UnsupportedError, match="'writer' does not generate 'sticker'"):
+    with pytest.raises(UnsupportedError, match="writer' does not generate 'sticker'"):
         call(*asked[:-3], "sticker", "--out", tmp_path / "a.png", *asked[-2:])
 
 

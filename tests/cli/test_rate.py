@@ -11,7 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from palate.core.errors import ArtefactError, DataError
+from palate.contracts import generators
+from palate.core.errors import ArtefactError, DataError, UnsupportedError
 from palate.evaluation.rating.pairs import read_pairs
 
 
@@ -24,6 +25,8 @@ def test_pairs_of_a_run_are_rated_and_reported(call, ask, kin_run, tmp_path):
     assert all(one.a != one.b and "took these" in one.context for one in pairs)
     with pytest.raises(ArtefactError, match="exists"):
         call("rate-pairs", run, "--out", file)
+    with pytest.raises(UnsupportedError, match="pairs are made of texts"):
+        call("rate-pairs", run, "--out", tmp_path / "banners.csv", "--kind", "banner")
     command = [sys.executable, "-m", "palate", "rate", str(file), "--out", str(out), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -44,3 +47,18 @@ def test_pairs_of_a_run_are_rated_and_reported(call, ask, kin_run, tmp_path):
     out.write_text(json.dumps({"pair": "99", "rater": "x", "choice": "a"}))
     with pytest.raises(DataError, match="no such pair"):
         call("rate-report", out, "--pairs", file)
+
+
+def test_a_user_who_took_everything_does_not_end_the_pairs(kin_run, monkeypatch):
+    from palate.serving import rating_pairs
+    from palate.serving.offline import OfflineRun
+
+    recommended, asked = rating_pairs._recommended, list[str]()
+
+    def first_has_none(run, user):
+        asked.append(user)
+        return [] if len(asked) == 1 else recommended(run, user)
+
+    monkeypatch.setattr(rating_pairs, "_recommended", first_has_none)
+    pairs = rating_pairs.personal_pairs(OfflineRun(kin_run[0]), generators.get("template")(), "headline", 2)
+    assert len(pairs) == 2 and len(asked) > 2

@@ -49,3 +49,10 @@ def test_a_long_word_is_folded_rather_than_the_line_too_long():
 
 def test_an_empty_table_is_printed():
     assert "a title" in printed([], 80)
+
+
+def test_columns_that_just_fit_are_not_cut():
+    row = {"text": "aa aaaaa aaaaaa aaaaaaaaaaaa", **{f"n{n}": 1.5e-218 for n in range(3)}, "last": 1}
+    need = 1 + (12 + 3) + 3 * (8 + 3) + (4 + 3)
+    for width in range(need, need + 20):
+        assert "last" in printed([row], width) and max(map(len, printed([row], width).splitlines())) <= width

@@ -40,6 +40,11 @@ def test_a_torn_line_is_left_out_and_the_next_record_is_whole(tmp_path):
     assert read_json_lines(file) == [(1, {"n": 0})]
     append_json_line(file, {"n": 2})
     assert read_json_lines(file) == [(1, {"n": 0}), (3, {"n": 2})]
+    with open(file, "ab") as torn:
+        torn.write('{"text": "ä'.encode()[:-1])
+    assert read_json_lines(file) == [(1, {"n": 0}), (3, {"n": 2})]
+    append_json_line(file, {"n": 4})
+    assert read_json_lines(file)[-1] == (5, {"n": 4})
 
 
 def test_writers_do_not_mix_their_lines(tmp_path):

@@ -84,6 +84,7 @@ def test_ratings_are_kept_and_the_last_one_of_a_person_counts(tmp_path):
     "line, words",
     [('{"pair": "9", "rater": "x", "choice": "a"}', "no such pair"),
      ('{"pair": "1", "rater": " ", "choice": "a"}', "rater"),
+     ('{"pair": "1", "rater": null, "choice": "a"}', "rater"),
      ('{"pair": "1", "rater": "x", "choice": "left"}', "a, b or tie"), ('{"pair": "1", "rater": "x"}', "choice"),
      ('{"pair": "1", "rater": "x", "choice": "a", "seconds": "soon"}', "seconds"), ("[]", "no JSON object"),
      ('{"pair": "1", "rater": "x", "choice": "a", "colour": 1}', "unknown")],

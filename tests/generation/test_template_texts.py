@@ -213,6 +213,7 @@ def test_roles_and_what_is_never_said():
     assert not facts.keys() & {"movie_id", "imdb_id", "poster", "first_seen", "page"}
     assert facts["Runtime"].values == ("170 min",) and facts["Year"].values == ("1995",)
     assert role_of("ProductType") == "category" and role_of("made_of") == "material" and role_of("x") == "other"
+    assert role_of("Farbe") == "colour" and role_of("商品名") == "title" and role_of("Prix") == "price"
     assert said("a b " * 100, 20).endswith("…") and len(said("a b " * 100, 20)) <= 20
 
 

@@ -47,7 +47,7 @@ class Postgres:
         with open(self.folder / "log", "a") as log:
             command = [*self.become, self.bin / "postgres", "-D", self.folder / "data", *given]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        for _ in range(600):
+        for _ in range(2400):
             ready = subprocess.run([self.bin / "pg_isready", "-q", "-h", self.folder, "-U", "palate", "-d", "postgres"])
             if ready.returncode == 0:
                 return

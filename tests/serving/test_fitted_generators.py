@@ -65,6 +65,14 @@ def test_a_user_is_erased_from_the_generators_run_also_by_the_next_start(runs, w
         assert user not in user_ids(writer) and other in user_ids(writer)
 
 
+def test_the_settings_of_a_run_say_what_it_generates(monkeypatch, tmp_path):
+    monkeypatch.setattr("palate.serving.generators.restore_as", lambda *_: generators.get("lamp")(task="LaMP_2"))
+    pool = GeneratorPool([tmp_path / "tagger"])
+    assert pool.get("tags", "tagger")[0] == "tagger"
+    with pytest.raises(UnsupportedError, match="'tagger' does not generate 'headline'"):
+        pool.get("headline", "tagger")
+
+
 def test_names_are_of_one_generator_and_runs_hold_one(runs, writer, tmp_path):
     twin = shutil.copytree(writer, tmp_path / "other" / "writer")
     with pytest.raises(ConfigError, match="two generators would have the name 'writer'"):

@@ -146,15 +146,18 @@ def make_generator(name: str | None, kind: str, backend: str | None, settings: d
         settings: of the generator.
 
     Raises:
-        ConfigError: for an unknown name, or a backend for a generator that takes none.
-        UnsupportedError: for a generator that does not generate the kind.
+        ConfigError: for an unknown name, a generator that must be fitted first, or a backend for one that takes none.
+        ArtefactError: for a folder that is not a run.
+        UnsupportedError: for a generator that does not generate the kind, or a run that holds none.
     """
     import os
 
-    from palate.contracts import generators
+    from palate.contracts import Generator, generators
     from palate.core.errors import ConfigError, UnsupportedError
+    from palate.generation.flows.generator import FlowGenerator
     from palate.models.fittable import FittableModel
     from palate.serving.generators import DEFAULTS, GeneratorPool
+    from palate.training.saving import restore_as
 
     if name is None and backend is None and not settings:
         return GeneratorPool().get(kind)[1]  # type: ignore[arg-type]
@@ -163,14 +166,19 @@ def make_generator(name: str | None, kind: str, backend: str | None, settings: d
     if name is not None and name not in generators.names() and os.path.isdir(name):
         if backend is not None or settings:
             raise ConfigError("a fitted generator has its settings", key=name, hint="leave --set and --backend out")
-        return GeneratorPool([name]).get(kind, os.path.basename(os.path.abspath(name)))[1]  # type: ignore[arg-type]
+        fitted = restore_as(name, Generator)
+        if kind not in fitted.kinds:
+            raise UnsupportedError(f"the generator {name!r} does not generate {kind!r}", hint=", ".join(fitted.kinds))
+        return fitted
     # a language model is asked by the generator that asks it for every kind of text
     chosen = generators.get(name or ("prompted" if MEDIA[kind] == "text" and backend else DEFAULTS[MEDIA[kind]]))
-    if issubclass(chosen, FittableModel):
+    asks_backend = issubclass(chosen, FlowGenerator)
+    if issubclass(chosen, FittableModel) and not (backend and asks_backend):
+        hint = f"palate fit DATA --model {chosen.name} --out FOLDER, then --generator ./FOLDER"
         raise ConfigError(
             f"{chosen.name} must be fitted first",
             key="--generator",
-            hint=f"palate fit DATA --model {chosen.name} --out FOLDER, then --generator FOLDER",
+            hint=f"{hint}; or name a language model by --backend" if asks_backend else hint,
         )
     if kind not in chosen.kinds:
         raise UnsupportedError(f"{chosen.name} does not generate {kind!r}", hint=", ".join(chosen.kinds))

@@ -36,10 +36,8 @@ def render(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     for number, part in enumerate(parts(cells, console.width)):
         heading = escape(title) if title and not number else None
         shown = Table(title=heading, title_justify="left", header_style="bold")
-        for column in part:
-            widest = natural_width(column, cells[column])
-            least = min_width(column, cells[column])
-            shown.add_column(escape(column), overflow="fold", no_wrap=widest <= SHORT, min_width=least)
+        for column, size in zip(part, widths({name: cells[name] for name in part}, console.width), strict=True):
+            shown.add_column(escape(column), overflow="fold", width=size)
         for row in range(len(rows)):
             shown.add_row(*(escape(cells[column][row]) for column in part))
         console.print(shown)
@@ -63,6 +61,22 @@ def parts(cells: Mapping[str, Sequence[str]], width: int) -> list[list[str]]:
         groups[-1].append(column)
         used += needed
     return groups if cells else [[]]
+
+
+def widths(cells: Mapping[str, Sequence[str]], width: int) -> list[int]:
+    """Characters of each column: what it needs, and what is left over for those that would take more, from the left.
+
+    Args:
+        cells: column -> its cells, of one table.
+        width: of the screen.
+    """
+    sizes = [min_width(column, values) for column, values in cells.items()]
+    spare = width - 1 - sum(size + FRAME for size in sizes)
+    for place, (column, values) in enumerate(cells.items()):
+        more = max(0, min(spare, natural_width(column, values) - sizes[place]))
+        sizes[place] += more
+        spare -= more
+    return sizes
 
 
 def natural_width(column: str, cells: Sequence[str]) -> int:

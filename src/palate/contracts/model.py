@@ -30,8 +30,9 @@ class Model(nn.Module):
 
     Class attributes: ``name`` (as registered), ``paper``, ``task_name``, ``stage``, ``capabilities``, ``requirements``,
     ``presets`` (name -> settings), ``deterministic`` (the seed is never read), ``exports`` (what ``palate export``
-    writes of a fitted one: ``vectors``, ``onnx``, ``vectors of members``, ``lists``) and ``caution`` (what measurements
-    say against it, shown wherever it is listed).
+    writes of a fitted one: ``vectors``, ``onnx``, ``vectors of members``, ``lists``), ``features_read`` (names of the
+    content features that it reads, the others are not encoded; None for all) and ``caution`` (what measurements say
+    against it, shown wherever it is listed).
 
     Args:
         config: a ``Config``; or give its settings as keyword arguments.
@@ -52,6 +53,7 @@ class Model(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     deterministic: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()
+    features_read: ClassVar[tuple[str, ...] | None] = None
     caution: ClassVar[str] = ""
 
     config: ModelConfig

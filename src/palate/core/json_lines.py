@@ -43,18 +43,21 @@ def read_json_lines(path: str | Path) -> list[tuple[int, Any]]:
         ArtefactError: for a file that cannot be read, or is not UTF-8.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtefactError(f"cannot be read ({getattr(error, 'strerror', None) or error})", file=path) from error
+    except OSError as error:
+        raise ArtefactError(f"cannot be read ({error.strerror or error})", file=path) from error
     found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                found.append((number, json.loads(line)))
-            except ValueError:
-                continue
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            found.append((number, json.loads(line.decode())))
+        except UnicodeDecodeError as error:
+            # a writer may be killed within a letter
+            if error.reason != "unexpected end of data":
+                raise ArtefactError(f"cannot be read ({error})", file=path) from error
+        except ValueError:
+            continue
     return found
 
 

@@ -56,6 +56,14 @@ class ContentPlan:
         """Names of the features of whole modalities, in a fixed order."""
         return tuple(self.features)
 
+    def only(self, names: Sequence[str]) -> ContentPlan:
+        """The same plan without other features of whole modalities.
+
+        Args:
+            names: names of features, also of some that are not in the plan.
+        """
+        return replace(self, features={name: spec for name, spec in self.features.items() if name in names})
+
     def empty(self) -> ContentPlan:
         """A plan that encodes nothing, for models that read no content."""
         return ContentPlan({}, self.store)

@@ -40,6 +40,22 @@ ROLES: dict[str, tuple[str, ...]] = {
     "description": ("description", "plot", "summary", "abstract", "overview", "body", "text", "about", "content"),
 }  # fmt: skip
 """What a column tells, by its name, the most telling first; every other column is ``other``."""
+for _role, _names in {
+    "title": "titel bezeichnung produktname artikelname nom titre nombre título titulo nome titolo naam nazwa tytuł "
+             "название наименование 名称 标题 商品名 商品名称 タイトル 名前",
+    "category": "kategorie warengruppe catégorie categorie categoría categoria kategoria категория 类别 分类 カテゴリ",
+    "author": "autor auteur autore автор 作者 著者",
+    "brand": "marke hersteller marque marca merk marka producent бренд 品牌 ブランド メーカー",
+    "material": "matière matériau materiale materiaal materiał материал 材质 材料 素材",
+    "colour": "farbe couleur cor colore kleur kolor цвет 颜色 色",
+    "style": "muster form motif forme forma vorm wzór форма стиль 款式 形状 スタイル",
+    "year": "jahr année annee año anno ano jaar rok год 年份 年",
+    "price": "preis prix precio prezzo preço preco prijs cena цена 价格 価格 値段",
+    "size": "größe groesse taille talla taglia tamanho maat rozmiar размер 尺寸 サイズ",
+    "description": "beschreibung descripción descripcion descrizione descrição descricao omschrijving opis описание "
+                   "描述 说明 説明",
+}.items():  # fmt: skip
+    ROLES[_role] = (*ROLES[_role], *_names.split())
 _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 _ORDER = {role: at for at, role in enumerate([*ROLES, "other"])}
 _TECHNICAL = re.compile(r"(^|[ ])(id|ids|uid|url|link|uri|asin|sku|isbn|timestamp|first seen|added|created|updated)$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palate.contracts import Generator, generators
@@ -48,7 +48,7 @@ class GeneratorPool:
                     hint="rename the folder, or give a link with another name",
                 )
             self._instances[name] = restore_as(folder, Generator)
-        self._fitted = {name: type(one) for name, one in self._instances.items()}
+        self._fitted = dict(self._instances)
 
     def get(self, kind: ContentKind, name: str | None = None) -> tuple[str, Generator]:
         """Name and instance of a generator.
@@ -63,7 +63,9 @@ class GeneratorPool:
             ConfigError: for an unknown name.
         """
         # those whose network must be fitted first have nothing to say as they are
-        registered = {known: one for known, one in generators.items() if not issubclass(one.Config, TrainedConfig)}
+        registered: dict[str, type[Generator] | Generator] = {
+            known: one for known, one in generators.items() if not issubclass(one.Config, TrainedConfig)
+        }
         registered |= self._fitted
         if not registered:
             raise UnsupportedError(
@@ -82,11 +84,11 @@ class GeneratorPool:
         chosen = name or (preferred if preferred in suited else suited[0])
         with self._lock:
             if chosen not in self._instances:
-                known = registered[chosen]
+                known = generators.get(chosen)
                 uses_text = issubclass(known, FlowGenerator)
                 self._instances[chosen] = known(backend=self._text_backend) if uses_text else known()
             return chosen, self._instances[chosen]
 
 
-def _abilities(registered: dict[str, type[Generator]]) -> str:
+def _abilities(registered: Mapping[str, type[Generator] | Generator]) -> str:
     return "; ".join(f"{name}: {', '.join(generator.kinds) or 'nothing'}" for name, generator in registered.items())

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from jinja2 import DictLoader, Environment, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from palate.core.errors import DataError, FeatureError, PalateError
 from palate.evaluation.rating.pairs import RatingPair, read_pairs
@@ -143,7 +143,7 @@ def rating_app(pairs_file: str | Path, ratings_file: str | Path, seed: int = 0, 
 
     @app.exception_handler(PalateError)
     def fault(request: Request, error: PalateError) -> Response:
-        return HTMLResponse(f"This cannot be stored or read at the moment: {error.message}.", 503)
+        return PlainTextResponse(f"This cannot be stored or read at the moment: {error.message}.", 503)
 
     return app
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from palate.contracts import Generator
-from palate.contracts.generator import ContentKind
-from palate.core.errors import DataError
+from palate.contracts.generator import MEDIA, ContentKind
+from palate.core.errors import DataError, UnsupportedError
 from palate.core.seeding import rng_for
 from palate.evaluation.rating.pairs import RatingPair
 from palate.serving.content_request import ContentOptions, content_request
@@ -31,16 +31,22 @@ def personal_pairs(
         seed: of users, items and texts.
 
     Raises:
+        UnsupportedError: for a kind that is no text.
         DataError: if no user of the run has a history, or all texts are the same.
     """
+    if MEDIA[kind] != "text":
+        known = ", ".join(one for one, medium in MEDIA.items() if medium == "text")
+        raise UnsupportedError(f"pairs are made of texts, not of kind {kind!r}", key="kind", hint=known)
     rng, snapshot = rng_for(seed, "pairs to rate", kind), run.snapshot
     titles, seen = snapshot.stats.titles, snapshot.deployment.seen
     users = [user for user, row in snapshot.users.items() if len(seen[row])]
     pairs: list[RatingPair] = []
     for user in (users[int(at)] for at in rng.permutation(len(users))):
-        best = _recommended(run, user)
-        if len(pairs) == number or not best:
+        if len(pairs) == number:
             break
+        best = _recommended(run, user)
+        if not best:
+            continue
         row = best[int(rng.integers(len(best)))]
         options, texts = ContentOptions(language=language), []
         for who in (None, user):

@@ -20,6 +20,7 @@ from palate.core.files import digest
 from palate.core.item_features import ItemFeatures
 from palate.core.progress import stage
 from palate.core.seeding import isolated, seed_torch
+from palate.data.catalog import Catalog
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.fitted import FittedContent
@@ -85,8 +86,7 @@ def fit(
     wanted = required_artifacts(model.requirements.artifacts, artifacts or {}, model.name)
     model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
-    plan = content or plan_content(data)
-    plan = plan if model.reads_content(data.items) else plan.empty()
+    plan = plan_read(model, content or plan_content(data), data.items)
     if model.requirements.content and not (plan.names or data.relations.edges):
         raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
     device = usable_device(device)
@@ -243,6 +243,19 @@ def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str,
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
+def plan_read(model: Model, plan: ContentPlan, items: Catalog) -> ContentPlan:
+    """The part of a plan that a model reads; what it does not read need not be encoded.
+
+    Args:
+        model: not fitted.
+        plan: encoders of everything.
+        items: the catalogue that the model is fitted to.
+    """
+    if not model.reads_content(items):
+        return plan.empty()
+    return plan if model.features_read is None else plan.only(model.features_read)
+
+
 def fit_fingerprint(
     model: Model, data: Dataset, plan: ContentPlan, seed: int, metric: str | None = None, given: Sequence[str] = ("",)
 ) -> str:
@@ -256,7 +269,7 @@ def fit_fingerprint(
         metric: what validation selects on; the headline of the model's task if not given.
         given: the run whose weights to start from, empty for none, and hashes of artifacts of other runs.
     """
-    plan = plan if model.reads_content(data.items) else plan.empty()
+    plan = plan_read(model, plan, data.items)
     metric = metric or model.task.headline(data)
     settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)

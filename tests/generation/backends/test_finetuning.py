@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from palate.contracts import Prompt, Sampling
 from palate.core.errors import ConfigError
@@ -58,3 +59,12 @@ def test_nothing_to_learn_from_and_folders_that_are_no_adapter_are_told(folders,
         finetune(folders("llama"), [], tmp_path / "adapter")
     with pytest.raises(ConfigError, match="not an adapter"):
         text_backend(f"transformers:{folders('llama')}+{tmp_path}")
+
+
+def test_half_precision_learns_also_within_a_callers_own_autocast(folders, tmp_path):
+    settings = SETTINGS.model_copy(update={"epochs": 30, "precision": "bf16"})
+    alone = finetune(folders("llama"), PAIRS, tmp_path / "alone", settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = finetune(folders("llama"), PAIRS, tmp_path / "within", settings)
+    assert alone.losses[-1] < 0.5 * alone.losses[0]
+    assert within.losses[-1] < 0.5 * within.losses[0]

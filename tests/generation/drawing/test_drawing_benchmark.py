@@ -52,12 +52,41 @@ def test_content_is_the_shape_and_style_the_favourites(shop):
 
 
 def test_equal_content_is_met_between_two_weights_or_by_more_content(shop):
-    def system(*pairs):
-        return [{str(w): {"d_t": [d_t], "d_p": [d_p]} for w, (d_t, d_p) in enumerate(pairs)}]
+    def reached(level):
+        d_t, d_p = {"0": 0.8, "1": 0.6, "2": 0.2}, {"0": 0.1, "1": 0.3, "2": 0.9}
+        parts = ({w: np.full((1, 2), value) for w, value in each.items()} for each in (d_t, d_p))
+        shares = shop.mixture(*parts, level)
+        return None if shares is None else sum(share * d_p[w] for w, share in shares.items())
 
-    falling = system((0.8, 0.1), (0.6, 0.3), (0.2, 0.9))
-    assert shop.at_level(falling, 0.7)[0, 0] == pytest.approx(0.2)
-    assert shop.at_level(falling, 0.5)[0, 0] == pytest.approx(0.45)
+    assert reached(0.7) == pytest.approx(0.2)
+    assert reached(0.5) == pytest.approx(0.45)
     # never down at the level: its best counts, so that no baseline is left out
-    assert shop.at_level(falling, 0.1)[0, 0] == pytest.approx(0.9)
-    assert shop.at_level(falling, 0.85) is None
+    assert reached(0.1) == pytest.approx(0.9)
+    assert reached(0.85) is None
+
+
+def test_weights_are_chosen_on_other_users(shop):
+    """One weight suits one user alone: whoever chose by that user's own score would gain by chance."""
+    n = 2 * shop.FOLDS
+    chance = [{str(w): {"d_p": np.eye(n)[w].tolist(), "d_t": [0.5] * n, "z": np.eye(n)[w].tolist()} for w in range(n)}]
+    d_p, d_t = shop.at_level(chance, 0.4)
+    assert d_p.mean() == 0 and d_t.mean() == 0.5
+    best = shop.interior(chance)
+    assert best["above the ends"]["0"][0] == pytest.approx(-1 / n) and len(best["best"]) > 1
+    assert shop.at_level(chance, 0.6) is None
+
+
+def test_levels_are_corrected_for_all_comparisons_of_a_form(shop, monkeypatch):
+    rng, n = np.random.default_rng(0), 40
+
+    def system(gain):
+        return [
+            {str(w): {"d_p": (0.3 + gain * w + rng.normal(0, 0.1, n)).tolist(), "d_t": [0.9 - 0.1 * w] * n}
+             for w in (1, 2, 4)} for _ in range(3)
+        ]  # fmt: skip
+
+    found = {"none": system(0), "Textual Inversion": system(0), shop.HARD: system(0.0), "PMG": system(0.02)}
+    raw, corrected = [], []
+    monkeypatch.setattr(shop, "holm", lambda p: raw.append(list(p)) or corrected.append(len(p)) or p)
+    rows = shop.levels(found)
+    assert corrected == [2 * len(rows), 3 * len(rows)] and rows[0]["d_t of none"] >= rows[0]["d_t asked for"]

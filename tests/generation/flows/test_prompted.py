@@ -42,6 +42,19 @@ def test_a_true_answer_is_shown_with_its_evidence():
     assert made.scores["factual"] == 1 and made.scores["unsupported_sentences"] == 0
 
 
+def test_a_short_request_leaves_room_for_a_long_one_in_its_batch():
+    asked = list[int]()
+
+    class Counting(Scripted):
+        def complete(self, prompts, sampling, *, seed):
+            asked.extend([sampling.max_tokens] * len(prompts))
+            return super().complete(prompts, sampling, seed=seed)
+
+    model = Prompted(backend=Counting(lambda prompt, constraint: "Alien is a horror film."))
+    model.generate([request(max_words=5), request(max_words=60)])
+    assert sorted(asked) == [18, 128]
+
+
 def test_what_is_false_is_mended_or_refused():
     model, _ = say("Alien is a horror film from 1986. It is directed by Ridley Scott.")
     made = model.generate([request()])[0]

@@ -13,6 +13,7 @@ import palate
 from palate.contracts import Completion, Evidence, GenerationRequest, generators
 from palate.core.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from palate.data.dataset import Dataset
+from palate.models.generate.shared import lamp_retrieval
 from palate.models.generate.shared.lamp_backend import best
 from palate.models.generate.shared.lamp_data import TASKS, LampSample, read_questions
 from palate.models.generate.shared.lamp_fusion import FusedPassages
@@ -182,8 +183,34 @@ def test_the_dense_retriever_encodes_each_text_once():
     found = retrieve_all(samples, TASKS["LaMP_4"], "dense", 1, vectors)
     assert [each[0]["id"] for each in found] == ["ant", "cat"]
     assert sorted(encoder.seen) == ["ant", "apple", "bee", "cat", "crow"]
+    assert retrieve_all([], TASKS["LaMP_4"], "dense", 1, vectors) == []
     newest = retrieve_all(samples, TASKS["LaMP_4"], "recency", 2, vectors)
     assert [one["id"] for one in newest[0]] == ["cat", "ant"]
+
+
+def test_stored_vectors_do_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(lamp_retrieval, "MAX_STORED", 3)
+    encoder = Counting()
+    vectors = StoredVectors(encoder)
+    for texts in (["a", "b"], ["b", "c"], ["b", "ca"], ["b"]):
+        assert len(vectors.encode(texts).values) == len(texts)
+    assert encoder.seen == ["a", "b", "c", "ca"] and len(vectors._rows) == 2
+
+
+def test_words_that_one_user_alone_wrote_are_not_learnt():
+    log = [
+        (f"u{user}", rows()[at]["id"], 1_000_000_000 + at, f"Our common {secret}", 0)
+        for user, secret in enumerate(("zebra", "yak", "xenon"))
+        for at in range(3)
+    ]
+    events = pl.DataFrame(log, ["user", "item", "time", "subject", "part"], orient="row")
+    roles = {"user": "user", "item": "item", "time": "time", "context": "subject", "part": "part"}
+    data = Dataset.from_frames(
+        pl.DataFrame(rows()), events, columns={"id": "id", "name": "text"}, roles=roles, split="given", name="mails"
+    )
+    model = LAMP(task="LaMP_6", target="subject", k=2, **{**SMALL, "epochs": 0}).fit(data, refit=False)
+    known = set(model.vocabulary.ids)
+    assert {"our", "common"} <= known and not known & {"zebra", "yak", "xenon"}
 
 
 class Scripted:

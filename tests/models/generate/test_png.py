@@ -36,6 +36,10 @@ def test_headlines_are_copied_from_bodies(fitted):
     assert {"reward", "likelihood"} <= fitted.deployment.log.history[-1].keys()
 
 
+def test_what_is_not_read_is_not_encoded(fitted):
+    assert not fitted.deployment.content.main_plan and not fitted.deployment.content.encoders
+
+
 def test_what_is_said_is_evidence(fitted):
     made = fitted.generate(requests([NEW]))[0]
     assert [(one.source, one.id, one.column) for one in made.evidence] == [("item", "new", "description")]

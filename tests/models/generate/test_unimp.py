@@ -7,6 +7,7 @@ from tiny_texts import NEW, SMALL
 import palate
 from palate.contracts import GenerationRequest, generators
 from palate.core.context import RunContext
+from palate.core.errors import DataError
 from palate.modules.text_generation.words import END
 
 UNIMP = generators.get("unimp")
@@ -31,6 +32,10 @@ def test_tasks_are_learnt(fitted):
     assert log[-1]["explanation"] < 0.2 * log[0]["explanation"]
 
 
+def test_pictures_alone_are_encoded(fitted):
+    assert list(fitted.deployment.content.main_plan) == ["image"]
+
+
 def test_items_are_scored_by_their_words_and_searches_read_the_query(fitted):
     ids = [row["item"] for row in tiny_texts.rows()]
     scores = fitted.item_scores([request(0, (taste, taste + 4)) for taste in range(4)], ids)
@@ -43,6 +48,9 @@ def test_items_are_scored_by_their_words_and_searches_read_the_query(fitted):
 def test_options_may_be_new_items(fitted):
     chances = fitted.choose(request(0, ()), [NEW, tiny_texts.rows()[3]])
     assert len(chances) == 2 and chances.sum() == pytest.approx(1, abs=1e-5)
+    for wrong in ([], tiny_texts.rows()[:5]):
+        with pytest.raises(DataError, match="options to choose from"):
+            fitted.choose(request(0, ()), wrong)
 
 
 def test_explanations_are_texts_and_new_items_are_normal(fitted):

@@ -151,11 +151,11 @@ def _rating(path: Path, number: int, row: Any, known: set[str]) -> Rating:
         if name not in COLUMNS:
             hint = did_you_mean(str(name), COLUMNS)
             raise DataError("this column is unknown", file=path, row=number, column=str(name), hint=hint)
-    pair, choice = str(row.get("pair", "")), str(row.get("choice", "")).strip()
+    pair, choice = str(row.get("pair", "")).strip(), str(row.get("choice", "")).strip()
     if pair not in known:
         raise DataError("no such pair", file=path, row=number, column="pair", key=pair, hint=did_you_mean(pair, known))
     try:
-        rater = check_rater(str(row.get("rater", "")))
+        rater = check_rater(str(row.get("rater") or ""))
     except DataError as error:
         raise DataError(error.message, file=path, row=number, column="rater") from error
     if choice not in CHOICES:

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palate.contracts import Prompt
+from palate.contracts.phase import Precision
 from palate.core.config import ModelConfig
 from palate.core.errors import ConfigError, MissingDependencyError, UnsupportedError
 from palate.core.files import atomic_folder, digest, write_json, write_tensors
@@ -44,6 +45,7 @@ class LoraSettings(ModelConfig):
     batch_size: int = Field(8, ge=1, description="pairs of a step")
     epochs: int = Field(1, ge=1, description="times each pair is seen")
     max_tokens: int = Field(512, ge=8, description="of a prompt with its answer; the start of longer prompts is cut")
+    precision: Precision = Field("float32", description="of the forward pass; bf16 keeps weights and sums in float32")
     checkpoint_steps: int = Field(50, ge=1, description="steps between two checkpoints")
 
 
@@ -119,11 +121,14 @@ def finetune(
         seed_torch(seed, "step", progress.step)
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * (1 - progress.step / total)
-        loss = network(**_batch(local, [examples[row] for row in chosen])).loss
+        with torch.autocast(local.model.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            loss = network(**_batch(local, [examples[row] for row in chosen])).loss
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt.values(), settings.clip)
         optimiser.step()
+        # a caller's own autocast would go on with its copies of the weights before the step
+        torch.clear_autocast_cache()
         losses.append(float(loss.detach()))
         progress.step += 1
         if checkpoints is not None and (progress.step % settings.checkpoint_steps == 0 or progress.step == total):

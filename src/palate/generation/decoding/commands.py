@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -30,8 +31,8 @@ _LOOKALIKES = str.maketrans(
     "aeopcyxisjdhlqwoaviktpuxabcdefghijklmnoprstuvwyzoieastas",
 )
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
-_APART = re.compile(r"\b(?:\w[ .\-_*]{1,3}){7,}\w\b")
-"""Letters set apart, so that words are not seen."""
+_APART = re.compile(r"\b(?:[^\W_][ .\-_*]{1,3}){7,}[^\W_]\b")
+"""Letters set apart, so that words are not seen; no mark is both letter and gap, so that one reading is tried."""
 _BACKWARDS = re.compile("[\u202d\u202e\u2066-\u2068]")
 _MARKUP = re.compile(r"<\||\|>|</?\w+[^<>]*>|\[/?INST\]|```|\{\s*\"|\b(?:system|assistant|user)\s*:", re.IGNORECASE)
 
@@ -39,8 +40,11 @@ _MARKUP = re.compile(r"<\||\|>|</?\w+[^<>]*>|\[/?INST\]|```|\{\s*\"|\b(?:system|
 @cache
 def _rules() -> re.Pattern[str]:
     text = (files("palate.generation.decoding") / "commands.yaml").read_text(encoding="utf-8")
-    rules = yaml.safe_load(text)
-    return re.compile("|".join(rule for kind in rules.values() for rule in kind), re.IGNORECASE | re.DOTALL)
+    rules = [rule for kind in yaml.safe_load(text).values() for rule in kind]
+    # where no word begins, all rules that begin with a word are passed over at once
+    words = "|".join(rule.removeprefix(r"\b") for rule in rules if rule.startswith(r"\b"))
+    others = "|".join(rule for rule in rules if not rule.startswith(r"\b"))
+    return re.compile(rf"\b(?:{words})|{others}", re.IGNORECASE | re.DOTALL)
 
 
 def without_commands(text: str) -> str:
@@ -96,14 +100,18 @@ def _words(texts: Iterable[str]) -> set[str]:
 @lru_cache(4096)
 def _first_command(text: str) -> int:
     """Place of the first sentence with a command; the length of the text where there is none."""
-    starts = [match.start() for match in _SENTENCE.finditer(text) if match[0].strip()]
-    for start, end in pairwise([*starts, len(text)]):
-        if _commands(text[start:end]):
-            return start
     if not _commands(text):
         return len(text)
-    # a command that runs over the end of a sentence
-    return next((start for start in reversed(starts) if _commands(text[start:])), 0)
+    starts = [match.start() for match in _SENTENCE.finditer(text) if match[0].strip()]
+    alone = (start for start, end in pairwise([*starts, len(text)]) if _commands(text[start:end]))
+    stop = next(alone, len(text))
+    if not starts or not _commands(text[:stop]):
+        return stop
+    # a command that runs over the end of a sentence: where it ends first, then the last sentence that it begins in
+    starts = starts[: bisect_left(starts, stop)]
+    ends = [*starts[1:], stop]
+    end = ends[bisect_left(ends, True, hi=len(ends) - 1, key=lambda at: _commands(text[:at]))]
+    return starts[max(0, bisect_left(starts, True, key=lambda at: at >= end or not _commands(text[at:end])) - 1)]
 
 
 def _commands(text: str) -> bool:
@@ -115,8 +123,9 @@ def _commands(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Compatible characters made equal, invisible ones taken out, letters set apart joined."""
+    """Compatible characters made equal, invisible ones taken out, runs of spaces made one, letters set apart joined."""
     clean = unicodedata.normalize("NFKC", text)
     hidden = "".join(chr(ord(one) - 0xE0000) if 0xE0020 <= ord(one) <= 0xE007E else one for one in clean)
     seen = "".join(one for one in hidden if unicodedata.category(one) not in ("Cf", "Mn") or one == "\n")
-    return re.sub(r"\b(?:\w[ .\-_*]){4,}\w\b", lambda run: re.sub(r"[ .\-_*]", "", run[0]), seen).casefold()
+    seen = re.sub(r"[^\S\n]+", " ", seen)
+    return re.sub(r"\b(?:[^\W_][ .\-_*]){4,}[^\W_]\b", lambda run: re.sub(r"[ .\-_*]", "", run[0]), seen).casefold()

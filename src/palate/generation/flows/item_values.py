@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from palate.generation.decoding.commands import without_commands
-from palate.generation.evidence import MAX_TEXT, MAX_TITLE, said
+from palate.generation.evidence import MAX_TEXT, MAX_TITLE, ROLES, said
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -21,7 +21,7 @@ REACH = 3
 """Words before a phrase among which a negation takes it back."""
 MAX_WORDS = 4
 """Words of a value that can be named in a sentence."""
-TITLES = ("title", "name", "headline", "song", "product")
+TITLES = ("title", "name", "headline", "song", "product", *ROLES["title"][2:])
 """Columns that name an item, the likeliest first."""
 
 

@@ -53,6 +53,7 @@ class PAGE(TextGenerator):
     name = "page"
     paper = "Deng et al., Toward Personalized Answer Generation in E-Commerce via Multi-perspective Preference Modeling, TOIS 2022"  # noqa: E501
     kinds = ("answer", "explanation")
+    features_read = ()
     reference_columns = EXPLANATIONS
     reads_questions = True
     presets = {"base": {"components": ()}}

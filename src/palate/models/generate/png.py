@@ -49,6 +49,7 @@ class PNG(TextGenerator):
     name = "png"
     paper = "Ao et al., Put Your Voice on Stage: Personalized Headline Generation for News Articles, TKDD 2023"
     kinds = ("headline", "title")
+    features_read = ()
     reference_columns = ("headline",)
     training_parts = ("examples", "fluency")
     presets = {"likelihood": {"reward_epochs": 0}, "plain": {"inject": (), "click_epochs": 0, "reward_epochs": 0}}

@@ -81,9 +81,8 @@ class Prompted(FlowGenerator):
         self.check_kinds(requests)
         groups: dict[tuple[Any, ...], list[int]] = {}
         for at, request in enumerate(requests):
-            groups.setdefault(
-                (request.kind, _words(request, "must_include"), _words(request, "must_exclude")), []
-            ).append(at)
+            words = _words(request, "must_include"), _words(request, "must_exclude")
+            groups.setdefault((request.kind, request.max_words, *words), []).append(at)
         made = [zip(at, self._alike([requests[one] for one in at], seed), strict=True) for at in groups.values()]
         return [one for _, one in sorted((pair for group in made for pair in group), key=lambda pair: pair[0])]
 
@@ -105,7 +104,7 @@ class Prompted(FlowGenerator):
         return template.fill(data, [] if self.config.rationale else self._examples(request, kind, data), settings)
 
     def _alike(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generated]:
-        """Texts for requests of one kind with the same words to include and to leave out."""
+        """Texts for requests of one kind and length with the same words to include and to leave out."""
         kind, n = KINDS[cast(TextKind, requests[0].kind)], self.config.candidates
         asked = [at for at, one in enumerate(requests) if kind.needs in ("", *item_data(one, kind.personal))]
         why = {

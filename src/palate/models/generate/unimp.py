@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palate.contracts import GenerationRequest, InputSpec, generators
+from palate.core.errors import DataError
 from palate.data.views import TrainView
 from palate.models.generate.shared.columns import EXPLANATIONS
 from palate.models.generate.shared.examples import TextBatch
@@ -37,7 +38,7 @@ from palate.modules.text_generation.token_losses import focal_loss
 from palate.modules.text_generation.words import END, START
 
 Task = Literal["recommendation", "search", "rating", "selection", "explanation"]
-TASKS = {name: f"[{name.upper()}]" for name in ("recommendation", "search", "rating", "selection", "explanation")}
+TASKS = {name: f"[{name.upper()}]" for name in get_args(Task)}
 OPTIONS = 4
 
 
@@ -59,9 +60,7 @@ class UniMP(TextGenerator):
 
         layers: int = Field(2, ge=1, description="blocks")
         dropout: float = Field(0.1, ge=0, lt=1, description="dropout")
-        tasks: tuple[Task, ...] = Field(
-            ("recommendation", "search", "rating", "selection", "explanation"), min_length=1, description="tasks learnt"
-        )
+        tasks: tuple[Task, ...] = Field(get_args(Task), min_length=1, description="tasks learnt")
         weights: dict[Task, float] = Field({}, description="weights of tasks in the loss; 1 where not named")
         gamma: float = Field(2.0, ge=0, description="exponent of the focal loss; 0 is plain likelihood")
         fine_grained: bool = Field(True, description="words of an item look at that item's picture")
@@ -76,9 +75,8 @@ class UniMP(TextGenerator):
     def build(self, shape: InputSpec) -> None:
         super().build(shape)
         c, width = self.config, int(shape.features.get(IMAGE, 0))
-        self.network = InterleavedTransformer(
-            len(self.vocabulary), c.dim, c.layers, width, c.visual_tokens, 4, c.dropout, c.fine_grained
-        )
+        sizes = (len(self.vocabulary), c.dim, c.layers, width, c.visual_tokens)
+        self.network = InterleavedTransformer(*sizes, 4, c.dropout, c.fine_grained)
         self.n_items = shape.n_items
 
     def ids(self, rows: Tensor) -> Tensor:
@@ -98,11 +96,9 @@ class UniMP(TextGenerator):
         rows = torch.arange(len(batch), device=self.device) if rows is None else rows
         past = {name: batch[name][rows] for name in ("history", "history_image", "history_has_image")}
         words = torch.cat([batch[name][rows] for name in ("history_title", "history_attributes")], 2)
-        out = ItemSequence(len(rows), self.device)
         here = words.any(2) | (past["history"] >= 0) | past["history_has_image"]
-        out.add_items(
-            self.ids(past["history"])[..., None], words, past["history_image"], past["history_has_image"], here
-        )
+        out, marks = ItemSequence(len(rows), self.device), self.ids(past["history"])[..., None]
+        out.add_items(marks, words, past["history_image"], past["history_has_image"], here)
         if task in ("rating", "selection", "explanation"):
             items = rows[:, None] if items is None else items
             words = torch.cat([batch[name][items] for name in self.copied[:3]], 2)
@@ -183,8 +179,7 @@ class UniMP(TextGenerator):
         """
         rows = torch.from_numpy(catalog_rows(self, items)).to(self.device)
         scores = self.first_words(self.encode(requests)[0], task)[:, self.ids(rows)]
-        unknown = (rows < 0) | (rows >= self.n_items)
-        return np.asarray(scores.masked_fill(unknown, -torch.inf).cpu().numpy(), np.float32)
+        return np.asarray(scores.masked_fill((rows < 0) | (rows >= self.n_items), -torch.inf).cpu().numpy(), np.float32)
 
     def choose(self, request: GenerationRequest, options: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Probabilities of at most ``OPTIONS`` items, known or new, to be taken after the history of a request.
@@ -192,9 +187,14 @@ class UniMP(TextGenerator):
         Args:
             request: a history.
             options: columns of each item.
+
+        Raises:
+            DataError: for no option, or more than ``OPTIONS``.
         """
+        if not 0 < len(options) <= OPTIONS:
+            raise DataError(f"{len(options)} options to choose from", key="options", hint=f"1 to {OPTIONS}")
         batch = self.encode([replace(request, item=option) for option in options])[0]
         own = torch.arange(len(options), device=self.device)
         found = self.first_words(batch, "selection", own[None], own[:1])[0]
-        first = self.vocabulary.mark("[OPTION_0]")
-        return np.asarray(found[first : first + len(options)].softmax(0).cpu().numpy(), np.float32)
+        found = found[self.vocabulary.mark("[OPTION_0]") :][: len(options)]
+        return np.asarray(found.softmax(0).cpu().numpy(), np.float32)

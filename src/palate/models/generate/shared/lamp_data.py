@@ -95,12 +95,14 @@ class LampSample:
         input: as it stands in the file.
         profile: documents of the user, in the order of the file.
         output: the gold answer; None where the file of outputs is not given.
+        writer: row of the user who wrote the outputs; -1 where they are not a user's own words.
     """
 
     id: str
     input: str
     profile: tuple[Mapping[str, str], ...]
     output: str | None = None
+    writer: int = -1
 
 
 def find_task(name: str) -> LampTask:

@@ -14,6 +14,8 @@ from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_prompts import query_text, retrieve
 
 Retriever = Literal["random", "recency", "bm25", "dense"]
+MAX_STORED = 100_000
+"""Vectors that are kept, about 150 MB; those of the texts of a call are kept in any case."""
 
 
 class TextEncoder(Protocol):
@@ -44,7 +46,10 @@ class StoredVectors:
         Args:
             texts: any.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        wanted = dict.fromkeys(texts)
+        new = [text for text in wanted if text not in self._rows]
+        if len(self._rows) + len(new) > MAX_STORED:
+            self._rows = {text: self._rows[text] for text in wanted if text in self._rows}
         if new:
             self._encoder = self._encoder or text_encoder()
             self._rows.update(zip(new, self._encoder.encode(new).values, strict=True))
@@ -82,7 +87,7 @@ def retrieve_all(
         DataError: if an input is not in LaMP's form.
         MissingDependencyError: without bm25s or MiniLM, where they are asked for.
     """
-    if name == "dense" and k:
+    if name == "dense" and k and samples:
         # all at once, as encoders work in batches
         texts = [" ".join(one[field] for field in task.searched) for each in samples for one in each.profile]
         vectors.encode([*dict.fromkeys(texts), *(query_text(one, task) for one in samples)])

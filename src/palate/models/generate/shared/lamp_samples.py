@@ -117,6 +117,7 @@ def samples_of(
     starts = np.flatnonzero(np.diff(train.users[order], prepend=-1))
     out = []
     for events in np.split(order, starts[1:]):
+        writer = int(train.users[events[0]]) if target.table == "log" else -1
         pairs = [(int(event), rows[train.items[event]], texts[train.items[event]]) for event in events]
         documents = [written(row.get(columns.ids), text, outputs[event], task) for event, row, text in pairs]
         for place, (event, row, text) in enumerate(pairs):
@@ -125,7 +126,8 @@ def samples_of(
                 continue
             others = documents[:place] if train.times is not None else documents[:place] + documents[place + 1 :]
             profile = tuple(one for one in others if one is not None)[-longest:]
-            out.append(LampSample(str(row.get(columns.ids)), f"{task.asked} {text}".strip(), profile, output))
+            asked = f"{task.asked} {text}".strip()
+            out.append(LampSample(str(row.get(columns.ids)), asked, profile, output, writer))
     return out
 
 

@@ -14,8 +14,9 @@ from palate.models.generate.shared.lamp_backend import best
 from palate.models.generate.shared.lamp_data import LampSample, LampTask
 from palate.models.generate.shared.lamp_prompts import query_text, write_document
 from palate.models.generate.shared.lamp_reader import FusionReader, Passages
+from palate.models.generate.shared.lamp_samples import OUTPUTS
 from palate.modules.text_generation.decoding import beam_search
-from palate.modules.text_generation.words import Lexicon, WordVocabulary, split_words
+from palate.modules.text_generation.words import Lexicon, WordVocabulary, shared_words, split_words
 
 Documents = Sequence[Mapping[str, str]]
 BATCH = 64
@@ -57,14 +58,22 @@ class Reading:
     def learn(self, samples: Sequence[LampSample], words: int) -> WordVocabulary:
         """The most frequent words of questions, documents and answers; those of answers to choose from always.
 
+        Of what users wrote, words that only one of them has are left out, see :func:`shared_words`.
+
         Args:
             samples: with outputs.
             words: at most, beside those.
         """
-        documents = {id(one): one for sample in samples for one in sample.profile}
+        documents = {id(one): (one, sample.writer) for sample in samples for one in sample.profile}
+        field = OUTPUTS.get(self.task.name)
+        own = [(sample.output, sample.writer) for sample in samples]
+        own += [(one[field] if field else None, writer) for one, writer in documents.values()]
+        shared = shared_words([text for text, _ in own], [writer for _, writer in own])
+        said = [text or "" if writer < 0 else kept for (text, writer), kept in zip(own, shared)]
         texts = [query_text(sample, self.task) for sample in samples]
-        texts += [self.written(one) for one in documents.values()]
-        texts += [sample.output or "" for sample in samples]
+        for (one, _), output in zip(documents.values(), said[len(samples) :]):
+            texts.append(self.written({**one, field: output} if field else one))
+        texts += said[: len(samples)]
         found = WordVocabulary.learn(texts, words)
         chosen = [word for answer in self.task.answers for word in split_words(answer) if word.lower() not in found.ids]
         return WordVocabulary([*found.forms[found.first_word :], *dict.fromkeys(chosen)])

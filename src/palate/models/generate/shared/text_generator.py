@@ -72,6 +72,8 @@ class TextGenerator(Generator, FittableModel):
     """
 
     capabilities = Capabilities(new_items=True, new_users=True, content=True)
+    # texts are read word by word, not as features
+    features_read: ClassVar[tuple[str, ...] | None] = (IMAGE,)
     copied: ClassVar[tuple[str, ...]] = ("title", "body", "attributes")
     reference_columns: ClassVar[tuple[str, ...]] = ()
     learns_titles: ClassVar[bool] = True
