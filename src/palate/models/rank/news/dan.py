@@ -64,7 +64,8 @@ class DAN(EntityReader):
         if self.n_entities > 1:
             ids = self.entity_ids(rows)
             parts.append(self.entity_filters(self.dropout(self.entity(ids)), ids != PADDING).amax(1))
-        return self.dropout(self.merge(torch.cat(parts, -1))) * (rows >= 0)[:, None]
+        out: Tensor = self.dropout(self.merge(torch.cat(parts, -1))) * (rows >= 0)[:, None]
+        return out
 
     def score(self, candidates: Tensor, clicked: Tensor, there: Tensor, batch: ImpressionBatch) -> Tensor:
         seen = there[batch.groups]

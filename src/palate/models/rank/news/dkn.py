@@ -70,7 +70,8 @@ class DKN(EntityReader):
                 channels += [self.knowledge(self.entity(ids), ids), self.knowledge(self.around(ids), ids)]
         tokens = torch.cat(channels, -1)
         pooled = torch.cat([filters(tokens, there).amax(1) for filters in self.filters], -1)
-        return self.dropout(self.merge(pooled)) * (rows >= 0)[:, None]
+        out: Tensor = self.dropout(self.merge(pooled)) * (rows >= 0)[:, None]
+        return out
 
     def knowledge(self, vectors: Tensor, ids: Tensor) -> Tensor:
         """Entities in the space of words, tanh(M e + b); zero where there is none."""

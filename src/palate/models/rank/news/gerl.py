@@ -95,7 +95,7 @@ class GERL(NewsRanker):
 
     def score(self, candidates: Tensor, clicked: Tensor, there: Tensor, batch: ImpressionBatch) -> Tensor:
         reader = self.known_user(self.pool_clicks(clicked[:, :, 0], there), there)[batch.groups]
-        total = (reader * candidates[:, 0]).sum(-1)
+        total: Tensor = (reader * candidates[:, 0]).sum(-1)
         if not self.config.neighbours:
             return total
         known = (batch.users >= 0)[:, None]
@@ -103,7 +103,8 @@ class GERL(NewsRanker):
         near = self.near_readers[rows] * known
         own = F.embedding(rows, self.readers) * known
         others = self.pools[2](F.embedding(near.sub(1).clamp(min=0), self.readers), near > 0)
-        return total + (own * candidates[:, 1]).sum(-1) + (others * candidates[:, 2]).sum(-1)
+        total = total + (own * candidates[:, 1]).sum(-1) + (others * candidates[:, 2]).sum(-1)
+        return total
 
 
 def nearest(taken: sp.csr_array, count: int) -> np.ndarray:

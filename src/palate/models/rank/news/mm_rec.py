@@ -22,6 +22,7 @@ from palate.contracts import InputSpec, models
 from palate.core.batch import ImpressionBatch
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
+from palate.data.catalog import Catalog
 from palate.models.rank.news.nrms import NRMSConfig
 from palate.models.rank.shared.news_ranker import NewsRanker
 from palate.modules.article_parts import AttentivePool, SelfAttention, candidate_pool
@@ -47,6 +48,10 @@ class MMRec(NewsRanker):
 
     config: Config
     regions: Tensor
+
+    def reads_content(self, items: Catalog) -> bool:
+        """Also for pictures."""
+        return self.config.pictures or super().reads_content(items)
 
     def build_parts(self, shape: InputSpec) -> None:
         c = self.config
@@ -77,7 +82,8 @@ class MMRec(NewsRanker):
         words, there = self.tokens(rows, self.views)
         words = words + self.dropout(self.among_words(words, there))
         if self.picture is None:
-            return self.pool_words(words, there)[:, None]
+            pooled: Tensor = self.pool_words(words, there)
+            return pooled[:, None]
         cells = self.regions[rows.clamp(min=0)].float()
         shown = (cells.abs().sum(-1) > 0) & (rows >= 0)[:, None]
         regions = self.dropout(self.look(cells) + self.place(self.boxes)) * shown[..., None]

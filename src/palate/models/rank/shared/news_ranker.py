@@ -73,6 +73,10 @@ class NewsRanker(RankingModel):
     _told: Catalog | None = None
     _kept: list[Tensor] | None = None
 
+    def reads_content(self, items: Catalog) -> bool:
+        """Where it is a view, or has to take the place of words."""
+        return "content" in self.config.views or not items.columns("text")
+
     def setup(self, train: TrainView, run: RunContext) -> None:
         c = self.config
         self.vocabulary = WordVocabulary.fit(train.items_table, c.title_column, c.min_words)
