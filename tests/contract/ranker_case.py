@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from palate.contracts import models
+from palate.core.content import Features
 from palate.data.dataset import Dataset
 from palate.models.base import RankingModel
 from palate.training.fit import fit
 
 N_USERS, N_ITEMS, TASTES, SHOWN = 24, 20, 4, 4
-SMALL = {"dim": 8, "epochs": 3, "batch_size": 32, "lr": 0.01, "heads": 2, "min_count": 1}
+SMALL = {"dim": 8, "epochs": 3, "batch_size": 32, "lr": 0.01, "heads": 2, "min_count": 1, "widths": (4,)}
 
 
 @cache
@@ -50,10 +51,24 @@ def shop(flip_test: bool = False, events: pl.DataFrame | None = None) -> Dataset
         log(flip_test) if events is None else events,
         users,
         columns={"item": "id", "genre": "attributes"},
+        features={"image": pictures()},
         roles={"context": ["hour"]},
         positive={"label": ">=1"},
         name="tiny impressions",
     )
+
+
+@cache
+def pictures() -> Features:
+    """Maps [20, 3, 8, 8]: the channel and the place that are bright follow the taste of an item; two are absent."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 0.2, (N_ITEMS, 3, 8, 8)).astype(np.float32)
+    for row in range(N_ITEMS):
+        taste = row % TASTES
+        values[row, taste % 3, 4 * (taste // 2) :, 4 * (taste % 2) :] += 1
+    present = np.ones(N_ITEMS, bool)
+    present[[6, 13]] = False
+    return Features(values * present[:, None, None, None], present, "map", identity="given:tiny-pictures")
 
 
 def rankers() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from palate.core.content import Features
 from palate.core.tuning import Fusion
 
 
@@ -58,10 +59,22 @@ class InputSpec:
         n_users: rows of the user table.
         n_items: rows of the item table.
         features: content feature -> width.
-        fields: field of a labelled event -> number of its ids; 0 for a numeric field.
+        fields: field of a labelled event -> number of its ids, 0 for a numeric field; of a matcher that reads single
+            columns, feature of a column -> width.
+        maps: feature of maps -> their channels, height and width.
     """
 
     n_users: int
     n_items: int
     features: Mapping[str, int] = field(default_factory=dict)
     fields: Mapping[str, int] = field(default_factory=dict)
+    maps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @staticmethod
+    def map_shapes(features: Mapping[str, Features]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the features that are maps.
+
+        Args:
+            features: by name.
+        """
+        return {name: tuple(found.values.shape[1:]) for name, found in features.items() if found.kind == "map"}

@@ -202,6 +202,7 @@ class Deployment:
         for message in (*absent_media(new.frame, self.items.kinds), *_absent_content(failures, len(self.items))):
             log.warning(message)
         model.update_items(self.content.model_features(features))
+        model.meet_catalog(grown)
         self.features, self.items = features, grown
 
     def _batch(
@@ -309,8 +310,7 @@ def rank_candidates(
         for name in names
     }
     events = Events(np.full(known, row), rows, np.zeros(known, np.float32), context=numbers, context_values=values)
-    asked = Asked(events.user, rows)
-    counted = None if model.known is None else model.counters_before(model.known, asked)
+    counted = model.counters_now(Asked(events.user, rows))
     batch = impression_batch(
         events,
         np.full(known, row),

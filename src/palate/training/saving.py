@@ -125,6 +125,7 @@ def write_run(model: Model, folder: Path, training_tensors: bool = False) -> dic
         "n_items": spec.n_items,
         "features": dict(spec.features),
         "fields": dict(spec.fields),
+        "maps": {name: list(sizes) for name, sizes in spec.maps.items()},
     }
     return {
         "format": FORMAT,
@@ -170,7 +171,8 @@ def _restore(folder: Path) -> Model:
     with reading(folder / MANIFEST, "shape"):
         shape = manifest["shape"]
         widths, fields = dict(shape["features"]), dict(shape.get("fields", {}))
-        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), widths, fields)
+        maps = {name: tuple(sizes) for name, sizes in shape.get("maps", {}).items()}
+        spec = InputSpec(int(shape["n_users"]), int(shape["n_items"]), widths, fields, maps)
         if spec.n_users != len(users.ids) or not 0 <= spec.n_items <= len(items):
             raise ValueError(f"not of {len(users.ids)} users and {len(items)} items")
     with reading(folder / "seen.safetensors"):
@@ -188,6 +190,7 @@ def _restore(folder: Path) -> Model:
         model.load_tensors(tensors)
         model.drop_training_tensors()
         model.update_items(content.model_features(features))
+        model.meet_catalog(items)
     with reading(folder / MANIFEST, "log"):
         log = FitLog(**manifest["log"]) if manifest.get("log") else None
     model.deployment = Deployment(items, users, seen, content, features, manifest["about"], log, also_seen)
