@@ -42,7 +42,8 @@ Floats = NDArray[np.float64]
 SIZES: dict[str, Any] = {"n_items": 300, "n_users": 500, "interactions_per_user": 8.0, "image_size": 64}
 SPLIT = "temporal:test=0.2,valid=0.1"
 FIELDS = "fields=[user,item,item.category,item.subcategory,context.slot]"
-COMMON = f"{FIELDS};content=false;counters=none;negatives=4;longest=20;batch_size=256;lr=0.003;epochs=15;patience=4"
+STEPS = "batch_size=256;lr=0.01;weight_decay=1;epochs=20;patience=4"
+COMMON = f"{FIELDS};content=false;counters=none;negatives=4;longest=20;{STEPS}"
 PLANS = {
     "none": {}, "vectors": {"image.vectors": "efficientnet_lite0"},
     "maps": {"image.maps": "efficientnet_lite0?output=map"}, "pixels": {"image.pixels": "pixels?side=32"},

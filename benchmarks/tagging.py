@@ -199,13 +199,15 @@ def markdown(result: dict[str, Any]) -> str:
                 if test else ""
             )  # fmt: skip
         lines.append(f"| {row['system']} | {' | '.join(cells)} | {row['trained']:,.0f} | {row['cpu seconds']:.0f} |")
-    tuned = f"Tuned encoders: {result['epochs of tuned encoders']} epochs after 20 of the head alone"
+    epochs = result["epochs of tuned encoders"]
     lines += [
         "",
-        f"{tuned}; the texts have at most 32 tokens of MiniLM (22 million weights), the photos 96 pixels of"
-        " EfficientNet-Lite0 (3.4 million) where encoders are tuned and in the frozen system beside them.",
-        "Intervals and p (Holm, over the systems) are those of Student's t with a standard error that counts seeds and"
-        " items; thresholds and epochs are chosen on validation, training is not repeated with it.",
+        f"Tuned encoders: {epochs} epoch{'s' * (epochs > 1)} of encoder and head after 20 of the head alone. Texts have"
+        " at most 32 tokens of MiniLM (22 million weights), photos 96 pixels of EfficientNet-Lite0 (3.4 million), in"
+        " tuned systems and in the frozen one that they are compared with; others read 256 tokens and 224 pixels."
+        " Intervals and p (Holm, over the systems) are those of Student's t with a standard error that counts seeds and"
+        " items. Thresholds and epochs are chosen on validation, training is not repeated with it. Seconds leave out"
+        " vectors that the store had.",
         "",
         f"`{result['command']}`",
         "",

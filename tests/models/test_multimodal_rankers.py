@@ -250,3 +250,11 @@ def test_a_late_cross_encoder_reads_a_history_without_the_candidate(joint, items
     monkeypatch.setattr(model, "summary", noted)
     model.logits(batch(model, [20, 21]))
     assert read == items
+
+
+def test_tables_met_while_predicting_take_a_checkpoint():
+    model = built(URM, counters="none")
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.inference_mode():
+        model.meet_tables(view().users_table, view().items_table)
+    model.load_state_dict(state)

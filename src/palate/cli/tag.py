@@ -145,7 +145,7 @@ def _show_items(
         "labels": len(tagger.labels()),
         "items": loaded.n_items,
         "without a label": len(tags),
-        "tagged": int(tags[:, 1].is_not_null().sum()),
+        "tagged": len(tags) - tags[:, 1].null_count(),
         fitted.metric: fitted.valid,
         "file": None if file is None else str(file),
     }
@@ -160,7 +160,9 @@ def _show_items(
     show.table(rows, f"{tagger.column} as predicted by {tagger.name}; behind each label its probability")
     valid = "" if fitted.valid is None else f"; {fitted.metric} on validation {fitted.valid:.4f}"
     asked = "items" if every else f"of {loaded.n_items:,} items have no {tagger.column}"
-    typer.echo(f"{len(tags):,} {asked}; {found['tagged']:,} are tagged, the others have no content{valid}")
+    bare = tags[:, 1].null_count()
+    left = f", {bare:,} without content are not" if bare else ""
+    typer.echo(f"{len(tags):,} {asked}; {found['tagged']:,} are tagged{left}{valid}")
     if file is not None:
         typer.echo(f"wrote {file}")
 

@@ -99,8 +99,10 @@ class Ranker(Model):
         """
         if self._met is None or self._met[0] is not users or self._met[1] is not items:
             device = self.device
-            self.tables.load(users, items)
-            self.tables.to(device)
+            # asked while predicting, the tables would be inference tensors, into which no checkpoint can be copied
+            with torch.inference_mode(False):
+                self.tables.load(users, items)
+                self.tables.to(device)
             self._met = users, items
         self.meet_items(items)
 

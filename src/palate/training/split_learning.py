@@ -172,9 +172,10 @@ class PictureServers:
             self.traffic.gradients += write_frame(self._to(index), "gradient", gradient.numpy())
         if self.count > 1:
             parts = [read_frame(self._from(index))[1] for index, _, _ in self._asked]
-            total = np.sum(parts, axis=0, dtype=np.float32)
-            self.traffic.weights += sum(part.nbytes for part in parts)
-            self.traffic.weights += sum(write_frame(self._to(index), "sum", total) for index in range(self.count))
+            total = np.asarray(np.sum(parts, axis=0, dtype=np.float32))
+            self.traffic.weights += sum(int(part.nbytes) for part in parts)
+            for index in range(self.count):
+                self.traffic.weights += write_frame(self._to(index), "sum", total)
         self._asked = []
 
     def weights(self, index: int = 0) -> dict[str, Tensor]:

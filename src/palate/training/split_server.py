@@ -33,7 +33,9 @@ class Server:
     """
 
     def __init__(self, about: dict[str, Any], weights: dict[str, Tensor]) -> None:
-        spec = {name: tuple(value) if isinstance(value, list) else value for name, value in about["spec"].items()}
+        spec: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in about["spec"].items()
+        }
         self.reader, self.alone = PictureReader(ReaderSpec(**spec)), bool(about["alone"])
         self.reader.load_state_dict(weights)
         values, categories, self.rows = (

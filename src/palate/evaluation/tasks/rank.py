@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from palate.contracts import Judgement, Ranker, Task, tasks
 from palate.contracts.task import Part
 from palate.core.context import RunContext
+from palate.core.item_features import ItemFeatures
 from palate.data.dataset import Dataset
 from palate.data.views import RankingQueries, TrainView
 from palate.metrics.impressions import grouped_metrics, placement_values
@@ -45,15 +46,20 @@ class RankTask(Task[Ranker]):
         return (self.headline(data), "log_loss")
 
     def validator(self, model: Ranker, view: TrainView, run: RunContext) -> Callable[[], float] | None:
-        """Score validation events with the present weights."""
+        """Score validation events with the present weights; content of hidden items is known for the time of it."""
         queries = view.ranking_queries
         if queries is None:
             return None
         # weights change from one call to the next, but not what is known
         counters = model.counters_of_questions(queries)
+        hidden = bool(view.all_features) and not view.visible_items.all() and model.deployment is None
 
         def judge() -> float:
+            if hidden:
+                model.update_items(ItemFeatures.of(view.all_features, view.n_items))
             values = _per_unit(queries, predict(model, queries, counters))[run.metric]
+            if hidden:
+                model.update_items(ItemFeatures.of(view.visible, view.n_items))
             return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
         return judge

@@ -99,9 +99,11 @@ class TagTask(Task[Tagger]):
         probabilities = model.tag(known.take(questions.rows))
         seconds = time.perf_counter() - started
         about = {"data": data.name, "hash": data.hash, "split": str(data.spec), "model": model.name}
-        about |= {"column": model.column, "labels": len(model.labels())}
+        asked = {"column": model.column, "labels": len(model.labels())}
         values = _per_item(model, probabilities, questions.items, questions.rows)
-        return Judgement(values, self.unit, seconds=seconds, about=about, questions=questions, answers=probabilities)
+        return Judgement(
+            values, self.unit, seconds=seconds, about=about | asked, questions=questions, answers=probabilities
+        )
 
 
 tasks.register("tag")(TagTask())
@@ -132,7 +134,7 @@ def _per_item(
     # what the model cannot give comes last
     scores = np.pad(probabilities, ((0, 0), (0, unknown)), constant_values=-1)
     chosen = np.pad(model.choose(probabilities), ((0, 0), (0, unknown)))
-    some = truth.any(1)
+    some: NDArray[np.bool_] = np.asarray(truth.any(1))
     scores, chosen, truth = scores[some], chosen[some], truth[some]
     first = scores.argmax(1) if scores.size else np.zeros(len(scores), np.int64)
     found = {

@@ -73,9 +73,10 @@ class DVBPR(VectorMatcher):
         super().build(shape)
         c = self.config
         vectors = list(shape.features)
-        self.picture = chosen_picture(c.pictures, list(shape.maps), vectors) or next(iter(vectors), None)
-        if self.picture is None:
+        picture = chosen_picture(c.pictures, list(shape.maps), vectors) or next(iter(vectors), None)
+        if picture is None:
             raise ConfigError("no feature of pictures", key="pictures", hint="encode pictures, image=pixels")
+        self.picture = picture
         reads = c.one_hot or c.attention in PRIORS
         self.categories = ItemCategories(
             chosen_categories([c.category] if c.category else [], shape.fields) if reads else {}
@@ -110,7 +111,7 @@ class DVBPR(VectorMatcher):
         categories = self._one_hot()
         seen, others = self.reader(rows, categories), self.content(rows)
         if self._kept:
-            seen = seen * self._kept[str(self.picture)][rows][:, None]
+            seen = seen * self._kept[self.picture][rows][:, None]
             kept = [self._kept[name][rows] for name in self.content.names]
             others = others * torch.stack(kept, 1)[..., None] if kept else others
         return torch.cat([seen + others.sum(1), *(categories[rows] @ table for table in self.levels)], 1)
@@ -143,10 +144,10 @@ class DVBPR(VectorMatcher):
         """Feature -> which items have it, bool [n_items]."""
         rows = torch.arange(len(self.reader.present), device=self.device)
         others = zip(self.content.names, self.content.there(rows).unbind(1))
-        return {str(self.picture): self.reader.present, **dict(others)}
+        return {self.picture: self.reader.present, **dict(others)}
 
     def _load(self, features: ItemFeatures) -> None:
-        self.reader.use(features, str(self.picture), self.device)
+        self.reader.use(features, self.picture, self.device)
         self.categories.load(features, self.device)
         self._none = torch.zeros(features.n_items, 0, device=self.device)
         self.content.use(features, self.device)

@@ -70,7 +70,7 @@ class CompositionalVR(PictureRanker):
         Args:
             items: int64 [n].
         """
-        slots = self.content(items)
+        slots: Tensor = self.content(items)
         if self.pool is None:
             return slots.new_zeros(len(items), 0)
         there = self.content.there(items)

@@ -101,9 +101,11 @@ class M3SRec(ContentRanker):
         newest = (there * torch.arange(1, length + 1, device=x.device)).argmax(-1)
         last = x.gather(2, newest[..., None, None].expand(n, modalities, 1, x.shape[-1]))[:, :, 0]
         if self.weigh is None:
-            return last[:, 0] * some[:, None]
+            single: Tensor = last[:, 0] * some[:, None]
+            return single
         scores = self.weigh(last)[..., 0].masked_fill(~there.any(-1) & some[:, None], -torch.inf)
-        return (scores.softmax(1)[..., None] * last).sum(1) * some[:, None]
+        out: Tensor = (scores.softmax(1)[..., None] * last).sum(1) * some[:, None]
+        return out
 
     def read(self, batch: ImpressionBatch, seen: SeenItems, learning: bool) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, present = self.tokens(seen)

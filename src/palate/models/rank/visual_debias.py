@@ -46,6 +46,7 @@ class VisualDebias(PictureRanker):
         residual: int = Field(16, ge=1, description="hidden width of D")
 
     config: Config
+    partners: Tensor | None
 
     @property
     def reads_category(self) -> bool:
@@ -58,7 +59,7 @@ class VisualDebias(PictureRanker):
 
     def build_parts(self, slots: int, dim: int, counters: int) -> None:
         c = self.config
-        self.partners: Tensor | None = None
+        self.partners = None
         self.debias: nn.Module | None = None
         if self.reader is not None:
             self.debias = multilayer(c.picture_dim, (c.residual,), out=c.picture_dim)
@@ -89,7 +90,8 @@ class VisualDebias(PictureRanker):
         vectors = super().pictures_of(rows)
         if self.debias is None:
             return vectors
-        return vectors + self.debias(vectors) * self.has_picture(rows)[..., None]
+        moved: Tensor = vectors + self.debias(vectors) * self.has_picture(rows)[..., None]
+        return moved
 
     def combine(self, slots: Tensor, counters: Tensor, batch: ImpressionBatch) -> Tensor:
         x = torch.cat([slots.flatten(1), counters, self.pictures_of(batch.items)], 1)

@@ -170,7 +170,7 @@ class ZeroShotTagger(TaggingModel):
             cosines = self._cosines(at, content[name].values[there].astype(np.float32))
             total[there] += (cosines - self.locations[at].cpu().numpy()) / self.scales[at].cpu().numpy()
             count += there
-        return total / np.maximum(count, 1)[:, None], count > 0
+        return np.asarray(total / np.maximum(count, 1)[:, None], np.float32), count > 0
 
 
 def _unit(vectors: Floats) -> Floats:
