@@ -226,10 +226,12 @@ class NewsRanker(RankingModel):
         """
         super().meet_items(items)
         if self._told is not items:
-            self.tables.load_items(items)
-            self.words.load(items)
+            # asked while predicting, the tables would be inference tensors, into which no checkpoint can be copied
+            with torch.inference_mode(False):
+                self.tables.load_items(items)
+                self.words.load(items)
+                self.read_catalog(items)
             self._told = items
-            self.read_catalog(items)
 
     def read_catalog(self, items: Catalog) -> None:
         """Keep what else a subclass reads of a catalogue.
