@@ -74,14 +74,6 @@ class Model(nn.Module):
         """What the model is asked and how it is judged."""
         return tasks.get(self.task_name)
 
-    def reads_content(self, items: Catalog) -> bool:
-        """Whether content must be encoded for this model.
-
-        Args:
-            items: the catalogue that it will be fitted to.
-        """
-        return self.capabilities.content or self.requirements.content
-
     def build(self, shape: InputSpec) -> None:
         """Create parameters and buffers for these sizes; called before training and when restoring.
 

@@ -22,7 +22,8 @@ from palate.contracts import InputSpec, models
 from palate.core.batch import ImpressionBatch
 from palate.core.content import Features
 from palate.core.item_features import ItemFeatures
-from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
+from palate.features.plan import ContentPlan
 from palate.models.rank.news.nrms import NRMSConfig
 from palate.models.rank.shared.news_ranker import NewsRanker
 from palate.modules.article_parts import AttentivePool, SelfAttention, candidate_pool
@@ -49,9 +50,11 @@ class MMRec(NewsRanker):
     config: Config
     regions: Tensor
 
-    def reads_content(self, items: Catalog) -> bool:
-        """Also for pictures."""
-        return self.config.pictures or super().reads_content(items)
+    def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
+        """Pictures, beside what the views ask for."""
+        views = super().readable_content(plan, data)
+        shown = [name for name in plan.names if name.partition(".")[0] == "image" and self.config.pictures]
+        return views if views.names or not shown else plan.only(shown)
 
     def build_parts(self, shape: InputSpec) -> None:
         c = self.config

@@ -24,9 +24,11 @@ from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.core.tuning import FUSIONS
 from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
 from palate.data.schema import PADDING
 from palate.data.views import RankingQueries, TrainView
 from palate.features.item_words import ItemWords, WordVocabulary
+from palate.features.plan import ContentPlan
 from palate.models.base import RankingModel
 from palate.modules.content_slots import ContentSlots
 from palate.modules.fields import FieldEmbedding
@@ -73,9 +75,9 @@ class NewsRanker(RankingModel):
     _told: Catalog | None = None
     _kept: list[Tensor] | None = None
 
-    def reads_content(self, items: Catalog) -> bool:
-        """Where it is a view, or has to take the place of words."""
-        return "content" in self.config.views or not items.columns("text")
+    def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
+        """All of it where it is a view, or has to take the place of words; else none."""
+        return plan if "content" in self.config.views or not data.items.columns("text") else plan.empty()
 
     def setup(self, train: TrainView, run: RunContext) -> None:
         c = self.config
@@ -224,10 +226,12 @@ class NewsRanker(RankingModel):
         """
         super().meet_items(items)
         if self._told is not items:
-            self.tables.load_items(items)
-            self.words.load(items)
+            # asked while predicting, the tables would be inference tensors, into which no checkpoint can be copied
+            with torch.inference_mode(False):
+                self.tables.load_items(items)
+                self.words.load(items)
+                self.read_catalog(items)
             self._told = items
-            self.read_catalog(items)
 
     def read_catalog(self, items: Catalog) -> None:
         """Keep what else a subclass reads of a catalogue.
