@@ -252,7 +252,7 @@ def plan_read(model: Model, plan: ContentPlan, data: Dataset) -> ContentPlan:
         plan: encoders of everything.
         data: the dataset.
     """
-    if not model.reads_content(data.items):
+    if not (model.capabilities.content or model.requirements.content):
         return plan.empty()
     return model.readable_content(plan if model.features_read is None else plan.only(model.features_read), data)
 
