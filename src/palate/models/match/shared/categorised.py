@@ -44,7 +44,7 @@ class CategorisedVBPR(VBPR):
 
     Config = CategorisedConfig
     config: CategorisedConfig  # type: ignore[assignment]
-    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=FUSIONS[:1])
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS[:1])
     requirements = Requirements(content=True, dense=True, fields=True)
 
     def build(self, shape: InputSpec) -> None:
