@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError
+from palate.core.seeding import isolated
 from palate.data.catalog import Catalog
 from palate.features.default_encoders import default_encoder
 from palate.features.encoders.base import ContentEncoder
@@ -81,6 +82,7 @@ def draw_card(words: Sequence[str], category: str, picture: Image.Image | None) 
     return card, boxes
 
 
+@isolated
 def impressions(
     items: Catalog, vocabulary: WordVocabulary, length: int, category: str | None
 ) -> tuple[Floats, NDArray[np.float16]]:
@@ -106,6 +108,7 @@ def impressions(
     return whole, words
 
 
+@isolated
 def card_width() -> int:
     """Width of the vector of a card by the encoder of pictures that is installed."""
     return _reader().dim
