@@ -16,7 +16,7 @@ from palate.core.context import RunContext
 from palate.core.errors import DataError
 from palate.data.dataset import Dataset
 from palate.evaluation.tasks.rank import predict
-from palate.features.impression_cards import CROP, draw_card
+from palate.features.impression_cards import CROP, draw_card, impressions
 from palate.features.item_words import WordVocabulary
 from palate.models.rank.news.ebnr import category_triplets
 from palate.models.rank.news.gerl import nearest
@@ -257,6 +257,9 @@ def test_imrec_sees_words_where_they_are_drawn():
     torch.nn.init.zeros_(gate.open.weight)
     torch.nn.init.zeros_(gate.open.bias)
     assert gate(one, other).tolist() == [[1.0, 2.0]]
+    state = torch.get_rng_state()
+    impressions(papers().items, WordVocabulary.fit(papers().items), 4, "topic", "image_stats")
+    assert torch.equal(state, torch.get_rng_state()), "drawing the first card of a process changes no later draw"
     model = made("imrec", whole=False)
     assert model.crops.shape == (12, 4, CROP[0] * CROP[1]) and model.crops[0].any() and not model.crops[11].any()
     values, there = model.tokens(torch.tensor([0, 11]), ["title"])

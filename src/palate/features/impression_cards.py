@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from palate.core.encoder import Raw
 from palate.core.errors import FeatureError
+from palate.core.seeding import isolated
 from palate.data.catalog import Catalog
-from palate.features.default_encoders import default_encoder
 from palate.features.encoders.base import ContentEncoder
 from palate.features.encoders.make import make_encoder
 from palate.features.item_words import WORD, WordVocabulary
@@ -81,8 +81,9 @@ def draw_card(words: Sequence[str], category: str, picture: Image.Image | None) 
     return card, boxes
 
 
+@isolated
 def impressions(
-    items: Catalog, vocabulary: WordVocabulary, length: int, category: str | None
+    items: Catalog, vocabulary: WordVocabulary, length: int, category: str | None, encoder: str
 ) -> tuple[Floats, NDArray[np.float16]]:
     """Cards of all items as vectors; a card that was seen before in this process is not drawn again.
 
@@ -91,6 +92,7 @@ def impressions(
         vocabulary: says which column holds titles.
         length: words kept of a title.
         category: column of the line at the top; None leaves it empty.
+        encoder: specification of the encoder of pictures that reads cards.
 
     Returns:
         float32 [n, d], zero where an item has neither title, category nor picture; float16 [n, length, 192].
@@ -98,17 +100,22 @@ def impressions(
     texts = [None] * len(items) if vocabulary.title is None else items.frame[vocabulary.title].to_list()
     lines = [None] * len(items) if category is None else items.frame[category].to_list()
     pictures: list[Raw] = items.raw("image") if items.columns("image") else [None] * len(items)
-    seen = [_impression(_words(t, length), str(c or ""), _name(p)) for t, c, p in zip(texts, lines, pictures)]
-    whole = np.stack([one.whole for one in seen]) if seen else np.zeros((0, _reader().dim), np.float32)
+    seen = [_impression(_words(t, length), str(c or ""), _name(p), encoder) for t, c, p in zip(texts, lines, pictures)]
+    whole = np.stack([one.whole for one in seen]) if seen else np.zeros((0, _reader(encoder).dim), np.float32)
     words = np.zeros((len(seen), length, CROP[0] * CROP[1]), np.float16)
     for row, one in enumerate(seen):
         words[row, : len(one.words)] = one.words
     return whole, words
 
 
-def card_width() -> int:
-    """Width of the vector of a card by the encoder of pictures that is installed."""
-    return _reader().dim
+@isolated
+def card_width(encoder: str) -> int:
+    """Width of the vector of a card.
+
+    Args:
+        encoder: specification of the encoder of pictures that reads it.
+    """
+    return _reader(encoder).dim
 
 
 def _words(text: str | None, length: int) -> tuple[str, ...]:
@@ -119,24 +126,24 @@ def _name(raw: Raw) -> str | bytes | None:
     return raw if isinstance(raw, bytes) or raw is None else str(raw)
 
 
-@lru_cache(maxsize=1)
-def _reader() -> ContentEncoder:
-    encoder = make_encoder(default_encoder("image"), "image")
-    assert isinstance(encoder, ContentEncoder)
-    return encoder
+@lru_cache(maxsize=2)
+def _reader(encoder: str) -> ContentEncoder:
+    reader = make_encoder(encoder, "image")
+    assert isinstance(reader, ContentEncoder)
+    return reader
 
 
 @lru_cache(maxsize=CARDS)
-def _impression(words: tuple[str, ...], category: str, source: str | bytes | None) -> Impression:
+def _impression(words: tuple[str, ...], category: str, source: str | bytes | None, encoder: str) -> Impression:
     if not words and not category and source is None:
-        return Impression(np.zeros(_reader().dim, np.float32), np.zeros((0, CROP[0] * CROP[1]), np.float16))
+        return Impression(np.zeros(_reader(encoder).dim, np.float32), np.zeros((0, CROP[0] * CROP[1]), np.float16))
     card, boxes = draw_card(words, category, _picture(source))
     grey = card.convert("L")
     crops = [np.asarray(grey.resize(CROP[::-1], Image.Resampling.BILINEAR, box=box), np.float32) for box in boxes]
     pixels = np.stack(crops).reshape(len(crops), -1) if crops else np.zeros((0, CROP[0] * CROP[1]), np.float32)
     file = io.BytesIO()
     card.save(file, "PNG")
-    whole = _reader().encode([file.getvalue()]).values[0].astype(np.float32)
+    whole = _reader(encoder).encode([file.getvalue()]).values[0].astype(np.float32)
     return Impression(whole, (1 - pixels / 255).astype(np.float16))
 
 

@@ -4,9 +4,9 @@ A card shows category, title and picture. Local: each word has the pixels at its
 a word x attends to all v of its title, m = sum_j softmax_j(x . v_j / sqrt(dim)) v_j, and x' = g x + (1 - g) m with
 a gate g = sigmoid(G [x; m]). Global: the whole card by an encoder of pictures, joined with the article's vector by such
 a gate. The rest is NRMS. It contributes impressions (``local=false``, ``whole=false``).
-Our choices: cards are drawn by us
-(``palate.features.impression_cards``), words by their pixels instead of a middle layer of a ResNet, cards by the
-encoder of pictures that is installed. Both are kept as tables in the run, so that serving draws nothing.
+Our choices: cards are drawn by us (``palate.features.impression_cards``), words by their pixels instead of a middle
+layer of a ResNet, cards by the best encoder of pictures that is installed, which a run remembers. Both are kept as
+tables in the run, so that serving draws nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palate.contracts import InputSpec, models
+from palate.core.context import RunContext
 from palate.core.item_features import ItemFeatures
 from palate.data.catalog import Catalog
+from palate.data.views import TrainView
+from palate.features.default_encoders import default_encoder
 from palate.features.impression_cards import CROP, card_width, impressions
 from palate.models.rank.news.nrms import NRMS, NRMSConfig
 from palate.models.rank.shared.news_ranker import View
@@ -35,26 +38,34 @@ class IMRec(NRMS):
 
         local: bool = Field(True, description="words are seen at their place on the card")
         whole: bool = Field(True, description="the whole card is seen")
+        encoder: str = Field("", description="encoder of pictures that reads cards; by default the best installed")
 
     config: Config
     cards: Tensor
     crops: Tensor
+
+    def setup(self, train: TrainView, run: RunContext) -> None:
+        encoder = self.config.encoder or default_encoder("image")
+        self.notes = {"encoder": encoder, "width": card_width(encoder)}
+        super().setup(train, run)
 
     def build_parts(self, shape: InputSpec) -> None:
         super().build_parts(shape)
         c = self.config
         self.local = c.local and "title" in self.views
         self.category = self.attributes[0].column if self.attributes else None
-        width = CROP[0] * CROP[1]
+        width, seen = CROP[0] * CROP[1], int(self.notes["width"])
         if self.local:
             self.see_words, self.gate_words = nn.Linear(width, c.dim), Gate(c.dim)
         if c.whole:
-            self.see_card, self.gate_card = nn.Linear(card_width(), c.dim), Gate(c.dim)
-        self.register_buffer("cards", torch.zeros(0, card_width() if c.whole else 0, dtype=torch.float16))
+            self.see_card, self.gate_card = nn.Linear(seen, c.dim), Gate(c.dim)
+        self.register_buffer("cards", torch.zeros(0, seen if c.whole else 0, dtype=torch.float16))
         self.register_buffer("crops", torch.zeros(0, c.title_words if self.local else 0, width, dtype=torch.float16))
 
     def read_catalog(self, items: Catalog) -> None:
-        whole, words = impressions(items, self.vocabulary, self.config.title_words, self.category)
+        whole, words = impressions(
+            items, self.vocabulary, self.config.title_words, self.category, str(self.notes["encoder"])
+        )
         device, kept = self.device, self.crops.shape[1]
         self.cards = torch.from_numpy(whole[:, : self.cards.shape[1]]).half().to(device)
         self.crops = torch.from_numpy(words[:, :kept]).to(device)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,12 +67,14 @@ class NewsRanker(RankingModel):
 
     Attributes:
         words: texts of all articles.
+        notes: what a subclass must know again before it is built in another place.
     """
 
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=FUSIONS[:1])
     Config = NewsConfig
     config: NewsConfig
     words: ItemWords
+    notes: Mapping[str, Any] = MappingProxyType({})
     _told: Catalog | None = None
     _kept: list[Tensor] | None = None
 
@@ -247,11 +250,12 @@ class NewsRanker(RankingModel):
 
     def artifacts(self) -> Mapping[str, Artifact]:
         """Also the vocabulary of words and entities."""
-        state = self.vocabulary.state() | {"maps": self.maps}
+        state = self.vocabulary.state() | {"maps": self.maps, "notes": dict(self.notes)}
         return {**super().artifacts(), "words": Artifact("vocabulary", state=state)}
 
     def use_artifacts(self, artifacts: Mapping[str, Artifact]) -> None:
         super().use_artifacts(artifacts)
         if "words" in artifacts:
             self.vocabulary = WordVocabulary.from_state(artifacts["words"].state)
+            self.notes = dict(artifacts["words"].state["notes"])
             self.maps = {name: list(shape) for name, shape in artifacts["words"].state["maps"].items()}
