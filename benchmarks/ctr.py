@@ -35,7 +35,7 @@ from palate.metrics.impressions import grouped_metrics
 from palate.training.fit import fit
 from palate.training.saving import versions
 
-IDS = "fields=user,item;content=false"
+IDS = "fields=[user,item];content=false"
 MODELS = {
     "gbdt": "gbdt", "logistic": "logistic", "fm": "fm", "wide_deep": "wide_deep", "deepfm": "deepfm", "pnn": "pnn",
     "dcnv2": "dcnv2", "fcn": "fcn", "din": "din", "dsin": "dsin",

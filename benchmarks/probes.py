@@ -28,7 +28,11 @@ from palate.metrics.impressions import grouped_metrics, placement_values
 from palate.training.fit import fit
 from palate.training.saving import versions
 
-MODELS = {"din": "din", "sasrec": "sasrec:validate_every=3;patience=3;epochs=30;dropout=0.5", "nrms": "nrms:epochs=6"}
+MODELS = {
+    "din": "din",
+    "sasrec": "sasrec:validate_every=3;patience=3;epochs=30;dropout=0.5",
+    "nrms": "nrms:epochs=6;dim=64;views=attributes,content,id",
+}
 SHOWN = {
     "din": ("auc", "group_auc", "log_loss"),
     "sasrec": ("recall@10", "ndcg@10", "recall@20"),

@@ -12,7 +12,7 @@ WHAT = {
     "serving": "HTTP API, page, events, index, stages, explanations",
     "simulation": "shops whose truth is known",
     "evaluation": "tasks, compare, report, runs",
-    "models": "a file for each named system: match, rank, rerank, sequence, pretrain, generate",
+    "models": "a file for each named system: match, rank, rerank, tag, sequence, pretrain, generate",
     "generation": "prompts, backends, scores, checks of facts, composer of pictures",
     "training": "one loop, phases, checkpoints, fit, tune, saved runs",
     "contracts": "Model, Matcher, Ranker, Reranker, Tagger, Pretrainer, Generator, Task, Phase",

@@ -20,6 +20,7 @@ from palate.data.schema import Schema
 from palate.evaluation.compare import compare
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.tasks.rank import predict
+from palate.training.erase import erase_user
 from palate.training.fit import fit
 from palate.training.log import FitLog
 
@@ -177,3 +178,14 @@ def test_impressions_reach_the_paired_test_and_a_lower_log_loss_wins(tmp_path):
 def test_models_of_different_tasks_are_not_compared(tmp_path):
     with pytest.raises(ConfigError, match="different questions"):
         compare(shop(), [NAMES[0], "popularity"], tmp_path)
+
+
+def test_an_erased_user_is_counted_no_more(folder):
+    run = fitted("logistic").save(folder / "erased")
+    before = palate.restore(run)
+    row = before.deployment.users.rows(["u05"])[0]
+    assert (before.known.user == row).any()
+    assert erase_user(run, "u05")
+    after = palate.restore(run)
+    assert not (after.known.user == row).any() and len(after.known) < len(before.known)
+    assert before.deployment.users.rows(["u06"]) == after.deployment.users.rows(["u06"])

@@ -9,6 +9,7 @@ from bad_images import picture, saved
 from PIL import Image
 
 from palate.core.errors import ConfigError, MissingDependencyError
+from palate.core.tuning import parse_tuning
 from palate.features.encoders import lite0_network
 from palate.features.encoders.make import make_encoder
 from palate.features.saved import load_encoder, save_encoder
@@ -165,3 +166,25 @@ def test_damaged_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(lite0_network, "weights_file", lambda: file)
     with pytest.raises(ArtefactError, match="weights cannot be read"):
         lite0_network.load_lite0()
+
+
+def test_the_trainable_network_is_the_published_one_and_every_plan_moves_it(published, tmp_path):
+    encoder = make_encoder("lite0?side=64", "image")
+    inputs = torch.from_numpy(np.random.default_rng(0).normal(0, 0.5, (2, 3, 64, 64)).astype(np.float32))
+    with torch.no_grad():
+        wanted = published.extract_features(inputs).mean((2, 3)).add(1e-6).sqrt()
+        torch.testing.assert_close(encoder.network()((inputs, None)), wanted, rtol=1e-3, atol=2e-3)
+    for plan, moved in (("full", 98), ("lora:2", 40), ("partial:1", 2)):
+        network = encoder.network().prepare(parse_tuning(plan), (3, 64, 64))
+        state = (inputs, None) if network.split is None else network.lower(inputs)
+        network(state).square().sum().backward()
+        reached = [name for name, p in network.named_parameters() if p.requires_grad and p.grad.abs().sum() > 0]
+        assert len(reached) >= moved, plan
+    raws = pictures(2)
+    found = encoder.encode(raws)
+    save_encoder(tmp_path / "lite0", encoder)
+    back = load_encoder(tmp_path / "lite0")
+    assert back.identity == encoder.identity and np.array_equal(back.encode(raws).values, found.values)
+    assert found.values.shape == (2, 1280) and encoder.trainable and not encoder.preprocessor.trainable
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        make_encoder("lite0?side=100", "image")

@@ -34,13 +34,14 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs(world, tmp_path_factory):
-    """``runs(name)``: ``knn`` (all capabilities), ``vectors`` (no content), ``mmr`` (lists alone) or ``blend``."""
+    """``runs(name)``: ``knn`` (all capabilities), ``vectors`` (no content), ``mmr``, ``quotas`` or ``blend``."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
     data = palate.load(world)
     kinds = {
         "knn": lambda: palate.models.ContentKNN(),
         "vectors": lambda: palate.models.BPR(dim=8, epochs=3),
         "mmr": lambda: palate.models.MMR(base="bpr:dim=8;epochs=3", diversity=0.6),
+        "quotas": lambda: palate.models.Quotas(base="content_knn", rules="category<=1", first=4),
         "blend": lambda: palate.models.Blend(members=("ease_content", "content_knn")),
     }
 

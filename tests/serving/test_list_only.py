@@ -101,6 +101,19 @@ def test_a_reranker_is_served(opened):
     assert novel.source == "boost" and len(novel.items) == 8
 
 
+def test_a_reranker_knows_the_attributes_of_new_items(opened):
+    service = opened("quotas")
+    user, before = next(iter(service.snapshot.users)), service.snapshot.model.groups["category"]
+    kind = before.names[0]
+    assert service.put_items([("new", {"title": "A new one", "category": kind}, None)]) == ["added"]
+    groups = service.snapshot.model.groups["category"]
+    assert groups.names[groups.codes[-1, 0]] == kind and len(before.codes) == len(groups.codes) - 1
+    response = service.recommend(RecommendRequest(4, user=user))
+    rows = [service.snapshot.rows[item.id] for item in response.items]
+    shown = [code for code in groups.codes[rows].ravel() if code < len(groups)]
+    assert response.source == "match" and len(rows) == 4 and len(set(shown)) == len(shown)
+
+
 def test_relevance_is_by_rank_where_scores_do_not_order_the_list():
     ordered = Slate(np.array([4, 2, 9]), np.array([3, 1, 1], np.float32))
     np.testing.assert_array_equal(ordered.relevance, ordered.scores)

@@ -12,7 +12,7 @@ SETTINGS = {
     "shop": (2, "a77c19efe724f49dd2bcb90117d4705a"),
     "news@1": (1, "17872d2bc1c60e9718c7a8c3aaa076a2"),
     "news": (2, "0370614dd93776663eb384ce568b857e"),
-    "ads": (1, "dce2012d773ebdb66a22b2d7305b69ab"),
+    "ads": (1, "137d35d09578c1354e2e1bd0cb50a292"),
 }
 
 

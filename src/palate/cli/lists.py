@@ -1,8 +1,9 @@
-"""Commands that answer for users: recommend, rank."""
+"""Commands that answer for users: recommend, rank, rank-impressions."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,7 +17,7 @@ def attach(app: typer.Typer) -> None:
     Args:
         app: the command line.
     """
-    for command in (recommend, rank):
+    for command in (recommend, rank, rank_impressions):
         app.command()(command)
 
 
@@ -163,3 +164,19 @@ def rank(
         show.emit(rows, True)
     else:
         show.table(rows)
+
+
+def rank_impressions(
+    run: show.RunPath,
+    folder: Annotated[Path, typer.Argument(help="folder in MIND's layout, with or without click labels")],
+    out: Annotated[Path, typer.Option(help="file to write, such as prediction.txt")],
+    json: show.Json = False,
+    debug: show.Debug = False,
+) -> None:
+    """Rank the impressions of a MIND folder and write the file of its leaderboard."""
+    from palate.evaluation.mind_predictions import write_predictions
+    from palate.models.base import RankingModel
+    from palate.training.saving import restore_as
+
+    done = {"impressions": write_predictions(restore_as(run, RankingModel), folder, out), "file": str(out)}
+    show.emit(done, True) if json else show.table([done])

@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from palate.cli import create, data, draw, explore, learn, lists, rate, use, workers
+from palate.cli import create, data, draw, explore, learn, lists, rate, tag, use, workers
 
 app = typer.Typer(
     name="palate",
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (workers, data, learn, draw, lists, use, create, rate, explore):
+for group in (workers, data, learn, draw, lists, tag, use, create, rate, explore):
     group.attach(app)
 
 

@@ -20,7 +20,10 @@ from palate.core.context import RunContext
 from palate.core.errors import UnsupportedError
 from palate.core.item_features import ItemFeatures
 from palate.core.registry import Registry
+from palate.data.catalog import Catalog
+from palate.data.dataset import Dataset
 from palate.data.views import TrainView
+from palate.features.plan import ContentPlan
 from palate.features.trainable import TrainableContent
 
 
@@ -90,6 +93,15 @@ class Model(nn.Module):
         fields = {name: values.dim for name, values in train.fields.items() if values.kind == "pooled"}
         maps = InputSpec.map_shapes(train.features)
         self.build(InputSpec(train.n_users, train.n_items, dims, fields, maps))
+
+    def readable_content(self, plan: ContentPlan, data: Dataset) -> ContentPlan:
+        """What of the planned content the model may read; all of it by default. Asked before anything is encoded.
+
+        Args:
+            plan: encoders by feature name.
+            data: the dataset.
+        """
+        return plan
 
     def attach_encoders(self, source: TrainableContent) -> None:
         """Read content, from now on, from networks that are trained with this model; called after :meth:`setup`.
@@ -198,6 +210,15 @@ class Model(nn.Module):
         if self.input_spec is not None and features.n_items != self.input_spec.n_items:
             able = [name for name, kind in models.items() if kind.capabilities.new_items]
             raise UnsupportedError(f"{self.name} cannot score new items", hint=f"models that can: {', '.join(able)}")
+
+    def meet_catalog(self, items: Catalog) -> None:
+        """Read the items' own columns, also of items unseen in fitting. Nothing is retrained.
+
+        Called after fitting and restoring, and after items were added or changed.
+
+        Args:
+            items: the catalogue, of which :meth:`update_items` brings the encoded content.
+        """
 
     def clone(self, changes: Mapping[str, Any]) -> Self:
         """An untrained copy with some settings changed.
@@ -326,7 +347,7 @@ class Model(nn.Module):
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rerank"))
+_PACKAGES = tuple(f"palate.models.{room}" for room in ("match", "sequence", "rank", "rank.news", "rerank", "tag"))
 models: Registry[type[Model]] = Registry("model", _PACKAGES, "palate.models")
 
 

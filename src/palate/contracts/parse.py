@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -53,6 +55,35 @@ def parse_model(text: str, extra: Mapping[str, Any] | None = None) -> Model:
     """
     made: Model = parse(text, registry_of(text.partition(":")[0].partition("@")[0].strip()), extra)
     return made
+
+
+def parse_pipeline(text: str) -> dict[str, str]:
+    """Stages from ``match=blend,rank=din,rerank=ssd``; each is a model as :func:`parse` reads it.
+
+    Args:
+        text: stages by comma; commas within the settings of a stage belong to it.
+
+    Raises:
+        ConfigError: for text before the first stage, a stage twice, or a stage without a model.
+    """
+    parts = re.split(r"(?:^|,)\s*(match|rank|rerank)\s*=", text.strip())
+    names, values = parts[1::2], [value.strip() for value in parts[2::2]]
+    if parts[0].strip() or not names or not all(values) or len(set(names)) < len(names):
+        raise ConfigError("expected stages", key=text, hint="match=MODEL,rank=MODEL,rerank=MODEL, each at most once")
+    return dict(zip(names, values, strict=True))
+
+
+def with_settings(text: str, settings: Mapping[str, Any]) -> str:
+    """The text of a model with further settings, for :func:`parse_model`.
+
+    Args:
+        text: the name with preset or settings.
+        settings: further settings; they win.
+    """
+    if not settings:
+        return text
+    pairs = ";".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    return f"{text}{';' if ':' in text else ':'}{pairs}"
 
 
 def registry_of(name: str) -> Registry[Any]:

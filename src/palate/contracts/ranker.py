@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from palate.data.catalog import Catalog
 from palate.data.events import Events
 from palate.data.schema import Schema, SchemaField
 from palate.data.views import RankingQueries, TrainView
-from palate.features.counters import Asked, Counters
+from palate.features.counters import Asked, CountedEvents, Counters
 from palate.modules.fields import FieldTables
 
 CHUNK = 4096
@@ -70,6 +71,7 @@ class Ranker(Model):
     tables: FieldTables
     known: Events | None = None
     _counted: tuple[Events, NDArray[np.float32]] | None = None
+    _sorted: tuple[Events, CountedEvents] | None = None
     _met: tuple[Catalog, Catalog] | None = None
 
     def setup(self, train: TrainView, run: RunContext) -> None:
@@ -97,9 +99,19 @@ class Ranker(Model):
         """
         if self._met is None or self._met[0] is not users or self._met[1] is not items:
             device = self.device
-            self.tables.load(users, items)
-            self.tables.to(device)
+            # asked while predicting, the tables would be inference tensors, into which no checkpoint can be copied
+            with torch.inference_mode(False):
+                self.tables.load(users, items)
+                self.tables.to(device)
             self._met = users, items
+        self.meet_items(items)
+
+    def meet_items(self, items: Catalog) -> None:
+        """Read what else a model knows of a catalogue, such as its texts; called before questions about its items.
+
+        Args:
+            items: the items' own columns.
+        """
 
     def batches(self, train: TrainView, run: RunContext) -> ImpressionBatches:
         """Labelled events, or clicks with items of their impressions that were not clicked."""
@@ -153,14 +165,19 @@ class Ranker(Model):
             self._counted = events, self.counters.of_events(events, self._counted_tables())
         return self._counted[1]
 
-    def counters_before(self, known: Events, asked: Asked) -> NDArray[np.float32] | None:
-        """Counters float32 [n, columns] of questions; None without counters.
+    def counters_now(self, asked: Asked) -> NDArray[np.float32] | None:
+        """Counters float32 [n, columns] of pairs with all that the model knows; None without counters.
+
+        Events are sorted at the first call after they changed, O(m log m).
 
         Args:
-            known: events whose labels are known; of those only what was before a question counts.
-            asked: n questions.
+            asked: n pairs.
         """
-        return None if self.counters is None else self.counters.before(known, asked, self._counted_tables())
+        if self.counters is None or self.known is None:
+            return None
+        if self._sorted is None or self._sorted[0] is not self.known:
+            self._sorted = self.known, self.counters.over(self.known, self._counted_tables())
+        return self._sorted[1](asked)
 
     def counters_of_questions(self, queries: RankingQueries) -> NDArray[np.float32] | None:
         """Counters float32 [n, columns] of labelled events; None without counters.
@@ -168,9 +185,17 @@ class Ranker(Model):
         Args:
             queries: n events.
         """
+        if self.counters is None:
+            return None
         self.meet_tables(queries.users_table, queries.items_table)
-        events = queries.events
-        return self.counters_before(self._known_to(queries).known, Asked(events.user, events.item, events.time))
+        known, events = self._known_to(queries).known, queries.events
+        asked = Asked(events.user, events.item, events.time)
+        return self.counters.before(known, asked, self._counted_tables())
+
+    @contextmanager
+    def prediction_pass(self) -> Iterator[None]:
+        """A pass over many questions, within which a model may keep what it computed of items; weights stay."""
+        yield
 
     def question_batches(
         self, queries: RankingQueries, counters: NDArray[np.float32] | None = None
@@ -214,11 +239,19 @@ class Ranker(Model):
 
     def loss(self, batch: ImpressionBatch) -> Mapping[str, Tensor]:
         """Mean negative log-likelihood: of every label, or of the click in its row where ``negatives`` are drawn."""
-        scores = self.logits(batch)["label"]
+        return {"loss": self.click_loss(self.logits(batch)["label"], batch)}
+
+    def click_loss(self, scores: Tensor, batch: ImpressionBatch) -> Tensor:
+        """Mean negative log-likelihood of labels, or of the click in its row where ``negatives`` are drawn.
+
+        Args:
+            scores: float32 [n], before the sigmoid.
+            batch: the n events.
+        """
         if not self.config.negatives:
-            return {"loss": F.binary_cross_entropy_with_logits(scores, batch.labels)}
+            return F.binary_cross_entropy_with_logits(scores, batch.labels)
         rows = scores.view(-1, self.config.negatives + 1)
-        return {"loss": F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))}
+        return F.cross_entropy(rows, batch.groups.new_zeros(len(rows)))
 
     def update_items(self, features: ItemFeatures) -> None:
         """Take new rows of items; of their fields nothing is known."""

@@ -37,12 +37,14 @@ class RunContext:
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict, compare=False)
     callbacks: tuple[Callback, ...] = ()
 
-    def member(self, name: str) -> RunContext:
+    def member(self, name: str, metric: str | None = None) -> RunContext:
         """The context of one member of a composed model: a checkpoint and a fingerprint of its own.
 
         Args:
             name: of the member, unique among its siblings.
+            metric: what its own validation selects on; None for that of the whole.
         """
         file = self.checkpoint
         nested = None if file is None else file.with_suffix("") / f"{name}{file.suffix}"
-        return replace(self, checkpoint=nested, fingerprint=f"{self.fingerprint}/{name}")
+        named = f"{self.fingerprint}/{name}"
+        return replace(self, checkpoint=nested, fingerprint=named, metric=metric or self.metric)

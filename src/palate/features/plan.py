@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from palate.core.content import Features
 from palate.core.encoder import Encoder, FittedEncoder, Raw
 from palate.core.errors import ConfigError, NoContentError, did_you_mean
 from palate.core.item_features import ItemFeatures
-from palate.data.catalog import COLUMN_KINDS
+from palate.data.catalog import COLUMN_KINDS, Catalog
 from palate.data.dataset import Dataset
 from palate.data.views import TrainView
 from palate.features.default_encoders import GIVEN, default_encoder
@@ -67,6 +67,25 @@ class ContentPlan:
     def empty(self) -> ContentPlan:
         """A plan that encodes nothing, for models that read no content."""
         return ContentPlan({}, self.store)
+
+    def without_columns(self, columns: Collection[str], items: Catalog) -> ContentPlan:
+        """The plan without some columns; a feature that reads nothing else is left out, given vectors stay.
+
+        Args:
+            columns: names of columns.
+            items: the catalogue, which knows the columns of each modality.
+        """
+        kept: list[dict[str, FeatureSpec]] = []
+        for specs in (self.features, self.fields):
+            kept.append({})
+            for name, spec in specs.items():
+                read = tuple(spec.columns or items.columns(spec.modality))
+                rest = tuple(column for column in read if column not in columns)
+                if spec.given or rest == read:
+                    kept[-1][name] = spec
+                elif rest:
+                    kept[-1][name] = spec._replace(columns=rest)
+        return replace(self, features=kept[0], fields=kept[1])
 
     def fit(
         self, view: TrainView, data: Dataset, *, dense: bool = False, fields: bool = False, impute: Impute = "none"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from palate.core.errors import NotFittedError
 from palate.core.item_features import ItemFeatures
 from palate.modules.bank import ContentBank
 
@@ -55,7 +56,31 @@ class ContentSlots(nn.Module):
             return torch.zeros(len(items), len(self.names), self.dim, device=items.device)
         parts = []
         for name, linear in zip(self.names, self.maps):
-            values, present = self.bank.rows(name, items.clamp(min=0))
-            unit = nn.functional.normalize(values, dim=1)
-            parts.append(linear(unit) * (present & (items >= 0))[:, None])
+            parts.append(linear(self.unit(name, items)))
         return torch.stack(parts, 1)
+
+    def unit(self, name: str, items: Tensor) -> Tensor:
+        """Content of one modality at unit length, float32 [n, width]; zero where it is absent.
+
+        Args:
+            name: a modality of :attr:`names`.
+            items: int64 [n]; -1 has no content.
+
+        Raises:
+            NotFittedError: before :meth:`use`.
+        """
+        if self.bank is None:
+            raise NotFittedError("content is read before it was given", key=name)
+        values, present = self.bank.rows(name, items.clamp(min=0))
+        return nn.functional.normalize(values, dim=1) * (present & (items >= 0))[:, None]
+
+    def present(self, items: Tensor) -> Tensor:
+        """Which modalities items have, bool [n, modalities].
+
+        Args:
+            items: int64 [n]; -1 has none.
+        """
+        if not self.names or self.bank is None:
+            return torch.zeros(len(items), len(self.names), dtype=torch.bool, device=items.device)
+        rows = items.clamp(min=0)
+        return torch.stack([self.bank.present(name)[rows] for name in self.names], 1) & (items >= 0)[:, None]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from palate.core.batch import ImpressionBatch
 from palate.data.catalog import Catalog
-from palate.data.schema import OUT_OF_VOCABULARY, PADDING, Schema
+from palate.data.schema import OUT_OF_VOCABULARY, PADDING, Encoded, Schema
 
 
 class FieldTables(nn.Module):
@@ -31,9 +31,23 @@ class FieldTables(nn.Module):
             users: the users' own columns.
             items: the items' own columns.
         """
-        encoded = self.schema.encode_table("user", users) | self.schema.encode_table("item", items)
+        self._keep(self.schema.encode_table("user", users))
+        self.load_items(items)
+
+    def load_items(self, items: Catalog) -> None:
+        """Encode the items alone; the device stays.
+
+        Args:
+            items: the items' own columns.
+        """
+        self._keep(self.schema.encode_table("item", items))
+
+    def _keep(self, encoded: Encoded) -> None:
         for name, values in encoded.items():
-            self.register_buffer(self._slot(name), torch.from_numpy(np.ascontiguousarray(values)))
+            slot = self._slot(name)
+            before = self._buffers.get(slot)
+            device = "cpu" if before is None else before.device
+            self.register_buffer(slot, torch.from_numpy(np.ascontiguousarray(values)).to(device))
 
     def table(self, name: str) -> Tensor:
         """All rows of a user's or item's field, [n] or [n, width].

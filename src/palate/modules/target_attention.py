@@ -30,4 +30,5 @@ class TargetAttention(nn.Module):
         """
         query = target[:, None].expand_as(history)
         weights = self.weigh(torch.cat([history, query, history - query, history * query], -1))[..., 0] * there
-        return (weights[..., None] * history).sum(1) / there.sum(1, keepdim=True).clamp(min=1).sqrt()
+        total: Tensor = (weights[..., None] * history).sum(1)
+        return total / there.sum(1, keepdim=True).clamp(min=1).sqrt()

@@ -32,6 +32,41 @@ class Scorer:
         """Whether :meth:`score` gives scores of arbitrary items; a scorer that only lists overrides :meth:`topk`."""
         return True
 
+    @property
+    def matcher(self) -> Scorer:
+        """What nominates candidates: the scorer itself, or the first stage of one of several stages."""
+        return self
+
+    @property
+    def later_stages(self) -> tuple[str, ...]:
+        """Names of the stages after the matcher, in order; none for a scorer of one stage."""
+        return ()
+
+    def n_candidates(self, stage: str, k: int) -> int:
+        """Candidates that a stage hands on for a list.
+
+        Args:
+            stage: ``match``, or one of :attr:`later_stages`.
+            k: length of the list.
+        """
+        return k
+
+    def run_stage(
+        self, stage: str, users: UserBatch, lists: tuple[IntArray, NDArray[np.float32]], k: int
+    ) -> tuple[IntArray, NDArray[np.float32]]:
+        """One of :attr:`later_stages`.
+
+        Args:
+            stage: its name.
+            users: whose lists they are.
+            lists: item rows int64 [lists, n], -1 where a list is shorter, and scores float32 [lists, n].
+            k: length of the list that is shown.
+
+        Raises:
+            UnsupportedError: for a scorer of one stage.
+        """
+        raise UnsupportedError(f"{type(self).__name__} has one stage", key=stage)
+
     def members(self) -> Mapping[str, Scorer]:
         """Scorers that a composed scorer combines, by name; empty for any other."""
         return {}
@@ -139,6 +174,22 @@ class PaddedScorer(Scorer):
     @property
     def can_score(self) -> bool:
         return self.base.can_score
+
+    @property
+    def matcher(self) -> Scorer:
+        return self if self.base.matcher is self.base else PaddedScorer(self.base.matcher, self.n_items)
+
+    @property
+    def later_stages(self) -> tuple[str, ...]:
+        return self.base.later_stages
+
+    def n_candidates(self, stage: str, k: int) -> int:
+        return self.base.n_candidates(stage, k)
+
+    def run_stage(
+        self, stage: str, users: UserBatch, lists: tuple[IntArray, NDArray[np.float32]], k: int
+    ) -> tuple[IntArray, NDArray[np.float32]]:
+        return self.base.run_stage(stage, self._older(users), lists, k)
 
     def topk(
         self,

@@ -104,7 +104,7 @@ def leave_one_out(
     histories = [history, *(np.delete(history, at) for at in latest)]
     batch = UserBatch(np.full(len(histories), -1), RaggedArray.of([one.tolist() for one in histories]))
     with torch.inference_mode():
-        scores = model.scorer.score(batch, rows).numpy()
+        scores = model.scorer.matcher.score(batch, rows).numpy()
     if len(history) > 1:
         out[latest] = scores[0] - scores[1:]
     else:
@@ -149,7 +149,7 @@ def attribute_score(resolved: ResolvedModel, user: UserState, row: int) -> Attri
     rows = np.array([row])
     batch = snapshot.user_batch(user.user, user.history, user.has_new_events and model.new_users)
     with torch.inference_mode():
-        score = float(model.scorer.score(batch, rows)[0, 0])
+        score = float(model.scorer.matcher.score(batch, rows)[0, 0])
     shares = history_shares(leave_one_out(model, user.history, rows)[:, 0])
     order = np.argsort(-shares, kind="stable")
     modalities, behaviour = _modality_shares(resolved, batch, row, score)
@@ -242,14 +242,14 @@ def _modality_shares(
     extended.update_items(ItemFeatures.of(copies, size + len(missing)))
     with torch.inference_mode():
         scorer = extended.scorer()
-        scorer = scorer.members().get(served.name, scorer)
+        scorer = scorer.members().get(served.name, scorer).matcher
         if not scorer.scorable()[size]:
             return (), None
         rows = np.arange(size, size + len(missing))
         scores = scorer.score(batch, rows)[0].numpy()
         # an item without any content that the model reads is like any other to it
         if not scorer.scorable()[rows].all():
-            average = float(served.scorer.score(batch)[0].numpy()[served.eligible].mean())
+            average = float(served.scorer.matcher.score(batch)[0].numpy()[served.eligible].mean())
             scores = np.where(scorer.scorable()[rows], scores, average)
     losses = np.maximum(scores[0] - scores[1:], 0)
     behaviour = max(score - float(scores[0]), 0.0)

@@ -117,7 +117,7 @@ def _scores(model: ServedModel, rows: IntArray) -> NDArray[np.float32]:
     """Scores of all items for users who took one item each, float32 [rows, items]."""
     users = UserBatch(np.full(len(rows), -1), RaggedArray(np.arange(len(rows) + 1), rows.astype(np.int64)))
     with torch.inference_mode():
-        scores: NDArray[np.float32] = model.scorer.score(users).float().numpy()
+        scores: NDArray[np.float32] = model.scorer.matcher.score(users).float().numpy()
     return np.where(np.isfinite(scores), scores, 0.0).astype(np.float32)
 
 

@@ -68,7 +68,7 @@ def _recommended(run: OfflineRun, user: str) -> list[int]:
     snapshot, state = run.snapshot, run.user(user)
     batch = snapshot.user_batch(snapshot.users[user], state.history, False)
     with torch.inference_mode():
-        scores = run.resolved.model.scorer.score(batch)[0].numpy().astype(np.float64)
+        scores = run.resolved.model.scorer.matcher.score(batch)[0].numpy().astype(np.float64)
     scores[state.history] = -np.inf
     scores[~snapshot.active] = -np.inf
     return [int(row) for row in np.argsort(-scores, kind="stable")[:BEST] if np.isfinite(scores[row])]

@@ -36,7 +36,7 @@ from palate.serving.user_state import UserState, anonymous_user, known_user
 
 __all__ = ["FoundItem", "RecommenderService", "UnknownItem"]
 
-STAGES = ("match", "boost", "diversify")
+STAGES = ("match", "rank", "rerank", "boost", "diversify")
 """Names of the stages, in order."""
 
 

@@ -52,8 +52,8 @@ class ServedModel:
 
     @property
     def can_score(self) -> bool:
-        """Whether it scores arbitrary items; a model that only lists answers with lists alone."""
-        return self.scorer.can_score
+        """Whether it, or its first stage, scores arbitrary items; one that only lists answers with lists alone."""
+        return self.scorer.matcher.can_score
 
     def require_scores(self, purpose: str) -> None:
         """Check that the model scores arbitrary items.

@@ -100,6 +100,7 @@ def with_items(snapshot: ModelSnapshot, update: CatalogUpdate) -> ModelSnapshot:
     if model.capabilities.new_items:
         model = shared_copy(model)
         model.update_items(content.model_features(features))
+        model.meet_catalog(items)
     n_new = len(items) - len(snapshot)
     active = np.concatenate([snapshot.active, np.zeros(n_new, bool)])
     active[rows] = True

@@ -126,10 +126,10 @@ PRESETS: dict[str, WorldConfig] = {
         price_weight=0.0, policy=(0.3, 0.3, 0.2, 0.2), fresh_days=4, slate=10, searches=0.0, reading_seconds=90.0,
     ),
     "ads": WorldConfig(
-        preset="ads", version=1, n_items=1500, n_users=3000, interactions_per_user=7.0, days=14, new_items=0.3,
+        preset="ads", version=1, n_items=1500, n_users=3000, interactions_per_user=4.0, days=14, new_items=0.3,
         new_from=0.5, new_users=0.2, near_duplicates=0.0, image_size=128,
         missing={"image": 0.03, "text": 0.03, "detail": 0.5, "sitelinks": 0.5}, missing_cheap={}, archetypes=2,
-        archetype_share=0.6, price_weight=0.3, appeal_weight=0.35, policy=(0.1, 0.1, 0.3, 0.5), fresh_days=3, slate=6,
+        archetype_share=0.5, price_weight=0.3, appeal_weight=0.35, policy=(0.1, 0.1, 0.3, 0.5), fresh_days=3, slate=6,
         examine=0.7, trust=0.0, searches=0.0, click_bias=-5.1, signal=3.0, interest_gap=1.0,
         sponsored=SponsoredConfig(),
     ),

@@ -173,7 +173,7 @@ class Deployment:
         """What a visitor who took only ``item`` would get: columns item, score, rank."""
         return self.recommend(model, k=k, history=[item]).drop("user")
 
-    def add_items(self, model: Matcher, frame: Any, features: Mapping[str, Any] | None = None) -> None:
+    def add_items(self, model: Model, frame: Any, features: Mapping[str, Any] | None = None) -> None:
         """Append catalogue rows, encode them, give the content to the model; all or nothing.
 
         Args:
@@ -202,6 +202,7 @@ class Deployment:
         for message in (*absent_media(new.frame, self.items.kinds), *_absent_content(failures, len(self.items))):
             log.warning(message)
         model.update_items(self.content.model_features(features))
+        model.meet_catalog(grown)
         self.features, self.items = features, grown
 
     def _batch(
@@ -291,6 +292,7 @@ def rank_candidates(
     Raises:
         DataError: for an unknown item id.
     """
+    model.meet_items(deployment.items)
     rows = deployment.items.ids.rows(list(items))
     row = -1 if user is None else int(deployment.users.rows([user], "mark")[0])
     if history is not None:
@@ -308,8 +310,7 @@ def rank_candidates(
         for name in names
     }
     events = Events(np.full(known, row), rows, np.zeros(known, np.float32), context=numbers, context_values=values)
-    asked = Asked(events.user, rows)
-    counted = None if model.known is None else model.counters_before(model.known, asked)
+    counted = model.counters_now(Asked(events.user, rows))
     batch = impression_batch(
         events,
         np.full(known, row),

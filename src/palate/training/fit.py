@@ -85,9 +85,10 @@ def fit(
     wanted = required_artifacts(model.requirements.artifacts, artifacts or {}, model.name)
     model.use_artifacts(wanted)
     metric = metric or model.task.headline(data)
-    plan = plan_read(model, content or plan_content(data))
+    plan = plan_read(model, content or plan_content(data), data)
     if model.requirements.content and not (plan.names or data.relations.edges):
-        raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint="try lightgcn or ease")
+        hint = "try lightgcn or ease" if model.task_name == "match" else None
+        raise ConfigError(f"{model.name} needs content, the data has none", key="model", hint=hint)
     device = usable_device(device)
     log = FitLog(metric=metric)
     started = time.perf_counter()
@@ -102,7 +103,7 @@ def fit(
     state = _timed(model, view, _stage(run, folder, "select"), log, source, weights)
     log.history = state.history if state else []
     if view.valid is not None:
-        _meet_all_items(model, fitted, features)
+        _meet_all_items(model, fitted, features, data)
         units = log.valid_units = model.task.validation_units(model, view, metric)
         log.valid = model.task.validate(model, view, metric) if units is None else float(units.mean())
     log.selected = model.selected_settings() | _best_epochs(model, state, metric)
@@ -118,7 +119,7 @@ def fit(
     model.on_fit_end()
     if source is not None:
         fitted, features = fitted.finalize(source)
-    _meet_all_items(model, fitted, features)
+    _meet_all_items(model, fitted, features, data)
     model.deployment = Deployment.from_data(data, fitted, features, seed, log)
     model.deployment.about["fingerprint"] = name
     if isinstance(model, Ranker) and model.config.live:
@@ -229,9 +230,10 @@ def _renew(model: Model, other: Model) -> None:
     model.__dict__.update(other.__dict__)
 
 
-def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures) -> None:
+def _meet_all_items(model: Model, content: FittedContent, features: ItemFeatures, data: Dataset) -> None:
     """Hand over content that was hidden in fitting, as a new item's would be."""
     model.update_items(content.model_features(features))
+    model.meet_catalog(data.items)
 
 
 def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str, Any]:
@@ -242,16 +244,17 @@ def _best_epochs(model: Model, state: Progress | None, metric: str) -> dict[str,
     return {"epochs": -max(judged)[1] + 1} if judged else {}
 
 
-def plan_read(model: Model, plan: ContentPlan) -> ContentPlan:
+def plan_read(model: Model, plan: ContentPlan, data: Dataset) -> ContentPlan:
     """The part of a plan that a model reads; what it does not read need not be encoded.
 
     Args:
         model: not fitted.
         plan: encoders of everything.
+        data: the dataset.
     """
     if not (model.capabilities.content or model.requirements.content):
         return plan.empty()
-    return plan if model.features_read is None else plan.only(model.features_read)
+    return model.readable_content(plan if model.features_read is None else plan.only(model.features_read), data)
 
 
 def fit_fingerprint(
@@ -267,7 +270,7 @@ def fit_fingerprint(
         metric: what validation selects on; the headline of the model's task if not given.
         given: the run whose weights to start from, empty for none, and hashes of artifacts of other runs.
     """
-    plan = plan_read(model, plan)
+    plan = plan_read(model, plan, data)
     metric = metric or model.task.headline(data)
     settings = json.dumps([model.config.model_dump(), plan.features, plan.fields], sort_keys=True, default=str)
     return digest(model.name, settings, data.hash, data.spec.model_dump_json(), str(seed), metric, *given)

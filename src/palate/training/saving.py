@@ -190,6 +190,7 @@ def _restore(folder: Path) -> Model:
         model.load_tensors(tensors)
         model.drop_training_tensors()
         model.update_items(content.model_features(features))
+        model.meet_catalog(items)
     with reading(folder / MANIFEST, "log"):
         log = FitLog(**manifest["log"]) if manifest.get("log") else None
     model.deployment = Deployment(items, users, seen, content, features, manifest["about"], log, also_seen)

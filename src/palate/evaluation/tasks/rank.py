@@ -95,6 +95,8 @@ def predict(model: Ranker, queries: RankingQueries, counters: NDArray[np.float32
         counters: of these events, where they were computed before.
     """
     device = model.device
+    # tables that are made in inference mode could not be restored over later
+    model.meet_tables(queries.users_table, queries.items_table)
     with torch.inference_mode():
         batches = model.question_batches(queries, counters)
         out = [model.logits(batch.to(device))["label"].double().cpu().numpy() for batch in batches]

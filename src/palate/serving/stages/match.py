@@ -37,7 +37,7 @@ class Match(Stage):
     def run(self, resolved: ResolvedModel, request: StageRequest, slate: Slate | None) -> Slate:
         snapshot, model = resolved
         users = snapshot.user_batch(request.user, request.history, request.has_new_events and model.new_users)
-        count = min(request.n_candidates, len(snapshot))
+        count = min(max(request.n_candidates, model.scorer.n_candidates("match", request.k)), len(snapshot))
         with torch.inference_mode():
             if request.relevance is not None:
                 return self._search(resolved, users, request, request.relevance(), count)
@@ -46,7 +46,7 @@ class Match(Stage):
                 allowed = None if request.allowed is None else _eligible(model, request)
                 rows, scores = model.index.search(model.scorer.user_vectors(users).numpy(), count, allowed, hidden)
             else:
-                rows, scores = model.scorer.topk(users, count, hidden, _eligible(model, request))
+                rows, scores = model.scorer.matcher.topk(users, count, hidden, _eligible(model, request))
         valid = rows[0] >= 0
         # snapshots share an index, which may know rows that this one does not
         valid &= rows[0] < len(snapshot)
@@ -67,7 +67,7 @@ class Match(Stage):
         if self._personal(model, request):
             if model.can_score:
                 taste = np.zeros(len(snapshot), np.float32)
-                taste[model.eligible] = unit_range(model.scorer.score(users)[0].numpy()[model.eligible])
+                taste[model.eligible] = unit_range(model.scorer.matcher.score(users)[0].numpy()[model.eligible])
                 scores = ((1 - TASTE) * scores + TASTE * taste).astype(np.float32)
             else:
                 notes += (f"user: the model {model.name!r} lists items and cannot score those that fit the search",)

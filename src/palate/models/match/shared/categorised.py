@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from palate.contracts import Capabilities, InputSpec, Requirements
-from palate.core.config import ContentConfig, TrainedConfig
+from palate.core.config import AdaptedConfig
 from palate.core.item_features import ItemFeatures
 from palate.core.tuning import FUSIONS
 from palate.models.match.shared.item_categories import ItemCategories, chosen_categories
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-class CategorisedConfig(TrainedConfig, ContentConfig):
-    """Settings of visual matchers that read categories; those of VBPR without what trains encoders."""
+class CategorisedConfig(AdaptedConfig):
+    """Settings of visual matchers that read categories: those of VBPR, and the tree."""
 
     reg: float = Field(
         1e-3,

@@ -1,0 +1,1 @@
+"""News recommendation: encoders of articles and of readers, learnt from impressions."""

@@ -1,0 +1,1 @@
+"""What rerankers share: settings, the matcher below, candidates with their vectors and groups, the scorer."""

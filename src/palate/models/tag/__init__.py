@@ -1,0 +1,1 @@
+"""Taggers: labels of items from their content."""
