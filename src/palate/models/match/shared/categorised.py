@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from palate.contracts import Capabilities, InputSpec, Requirements
-from palate.core.config import AdaptedConfig
+from palate.core.config import ContentConfig, TrainedConfig
 from palate.core.item_features import ItemFeatures
 from palate.core.tuning import FUSIONS
 from palate.models.match.shared.item_categories import ItemCategories, chosen_categories
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from palate.data.views import TrainView
 
 
-class CategorisedConfig(AdaptedConfig):
-    """Settings of visual matchers that read categories: those of VBPR, and the tree."""
+class CategorisedConfig(TrainedConfig, ContentConfig):
+    """Settings of visual matchers that read categories; those of VBPR without what trains encoders."""
 
     reg: float = Field(
         1e-3,
@@ -42,9 +42,9 @@ class CategorisedVBPR(VBPR):
         categories: of all items.
     """
 
-    Config = CategorisedConfig
+    Config = CategorisedConfig  # type: ignore[assignment]
     config: CategorisedConfig  # type: ignore[assignment]
-    capabilities = Capabilities(new_items=True, new_users=True, content=True, tuning=True, fusion=FUSIONS[:1])
+    capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=FUSIONS[:1])
     requirements = Requirements(content=True, dense=True, fields=True)
 
     def build(self, shape: InputSpec) -> None:
