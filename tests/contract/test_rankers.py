@@ -20,6 +20,7 @@ from palate.data.schema import Schema
 from palate.evaluation.compare import compare
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.tasks.rank import predict
+from palate.features.counters import Asked
 from palate.training.erase import erase_user
 from palate.training.fit import fit
 from palate.training.log import FitLog
@@ -189,3 +190,16 @@ def test_an_erased_user_is_counted_no_more(folder):
     after = palate.restore(run)
     assert not (after.known.user == row).any() and len(after.known) < len(before.known)
     assert before.deployment.users.rows(["u06"]) == after.deployment.users.rows(["u06"])
+
+
+def test_an_item_that_came_later_is_counted_as_unknown():
+    model = fitted("logistic")
+    assert model.counters_now(Asked(np.array([3]), np.array([2]))) is not None
+    n = len(model.tables.table("item"))
+    try:
+        model.tables.grow(n + 1)
+        model._sorted = None
+        counters = model.counters_now(Asked(np.array([3, 3]), np.array([2, n])))
+        assert np.isfinite(counters).all() and counters[0].any()
+    finally:
+        model.meet_tables(shop().users, shop().items)
