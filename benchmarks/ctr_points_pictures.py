@@ -99,7 +99,8 @@ def cell(name: str, seed: int) -> dict[str, Any]:
         seconds = sum(record["cpu_seconds"] for record in log.history)
         about = {"valid": log.valid, "epochs": len(log.history), "cpu_seconds": seconds, "trained": log.trained}
         write_json(file, {"scores": np.asarray(judged.answers).tolist(), **about})
-    return read_json(file)
+    found: dict[str, Any] = read_json(file)
+    return found
 
 
 def values(seed: int, scores: Floats) -> dict[str, Floats]:

@@ -5,7 +5,7 @@
 
 quality: random splits of the films and of a simulated shop. Each draw fits the funnel once; its lists of ten after the
 matcher, after the ranker and after the reranker are judged on the test users: recall, NDCG, and the mean distance
-between the items of a list by their content (ILAD). Differences are paired by user within draws. serve: ``palate serve``
+between the items of a list by their content (ILAD). Differences are paired by user within draws. serve: the server
 of the funnel of films with two workers; requests come at Poisson times, latency counts from when they were to be sent.
 Written: ``results/funnel.*``.
 """

@@ -26,6 +26,10 @@ def derives(kind: type[Model]) -> bool:
     return issubclass(kind, ContentMatcher) and not kind.graph_of_initial_content
 
 
+def derives_trained(kind: type[Model]) -> bool:
+    return derives(kind) and kind.capabilities.tuning
+
+
 class Reweighted(nn.Module):
     """Stands for trained encoders: it weighs columns, so that other items become neighbours."""
 
@@ -102,7 +106,7 @@ def what_is_kept_of_content_follows_dropout(case: Case) -> None:
     same_losses(model, wanted, case, view, "modalities were dropped (model.train())")
 
 
-@check(derives)
+@check(derives_trained)
 def what_is_kept_of_content_follows_training(case: Case) -> None:
     """With vectors that were trained, losses are those of a model that was set up with them."""
     view = view_of(case)

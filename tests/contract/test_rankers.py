@@ -20,6 +20,8 @@ from palate.data.schema import Schema
 from palate.evaluation.compare import compare
 from palate.evaluation.evaluate import evaluate
 from palate.evaluation.tasks.rank import predict
+from palate.features.counters import Asked
+from palate.training.erase import erase_user
 from palate.training.fit import fit
 from palate.training.log import FitLog
 
@@ -177,3 +179,27 @@ def test_impressions_reach_the_paired_test_and_a_lower_log_loss_wins(tmp_path):
 def test_models_of_different_tasks_are_not_compared(tmp_path):
     with pytest.raises(ConfigError, match="different questions"):
         compare(shop(), [NAMES[0], "popularity"], tmp_path)
+
+
+def test_an_erased_user_is_counted_no_more(folder):
+    run = fitted("logistic").save(folder / "erased")
+    before = palate.restore(run)
+    row = before.deployment.users.rows(["u05"])[0]
+    assert (before.known.user == row).any()
+    assert erase_user(run, "u05")
+    after = palate.restore(run)
+    assert not (after.known.user == row).any() and len(after.known) < len(before.known)
+    assert before.deployment.users.rows(["u06"]) == after.deployment.users.rows(["u06"])
+
+
+def test_an_item_that_came_later_is_counted_as_unknown():
+    model = fitted("logistic")
+    assert model.counters_now(Asked(np.array([3]), np.array([2]))) is not None
+    n = len(model.tables.table("item"))
+    try:
+        model.tables.grow(n + 1)
+        model._sorted = None
+        counters = model.counters_now(Asked(np.array([3, 3]), np.array([2, n])))
+        assert np.isfinite(counters).all() and counters[0].any()
+    finally:
+        model.meet_tables(shop().users, shop().items)

@@ -117,7 +117,11 @@ def test_no_tensor_of_a_run_holds_an_erased_user(name, tmp_path):
     pairs = [(f"u{user}", f"i{item}") for user in range(n_users) for item in rng.permutation(n_items)[:6]]
     data = palate.Dataset.from_frames(
         pl.DataFrame(
-            {"item": [f"i{i}" for i in range(n_items)], "title": [f"word{i % 5} thing" for i in range(n_items)]}
+            {
+                "item": [f"i{i}" for i in range(n_items)],
+                "title": [f"word{i % 5} thing" for i in range(n_items)],
+                "maker": [f"maker {i % 4}" for i in range(n_items)],
+            }
         ),
         pl.DataFrame(pairs, schema=["user", "item"], orient="row").with_row_index("time"),
         split="random",

@@ -103,7 +103,7 @@ class Ranker(Model):
             with torch.inference_mode(False):
                 self.tables.load(users, items)
                 self.tables.to(device)
-            self._met = users, items
+            self._met, self._sorted = (users, items), None
         self.meet_items(items)
 
     def meet_items(self, items: Catalog) -> None:
@@ -256,6 +256,7 @@ class Ranker(Model):
     def update_items(self, features: ItemFeatures) -> None:
         """Take new rows of items; of their fields nothing is known."""
         self.tables.grow(features.n_items)
+        self._sorted = None
 
     def artifacts(self) -> Mapping[str, Artifact]:
         """The schema of fields, with its vocabularies, and the events that counters are made of."""

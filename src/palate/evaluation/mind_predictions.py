@@ -192,7 +192,7 @@ def _scored(model: Ranker, part: pl.DataFrame, file: Path, start: int) -> tuple[
     groups = np.repeat(np.arange(len(part)), lengths)
     users = deployment.users.rows(part["user"].to_list(), "mark")[groups]
     events = Events(users, items, np.zeros(len(items), np.float32), context={})
-    counted = None if model.known is None else model.counters_before(model.known, Asked(users, items))
+    counted = model.counters_now(Asked(users, items))
     context = model.tables.schema.encode_context(events)
     batch = impression_batch(events, users, groups, history, context, counted)
     return lengths, model.logits(batch.to(model.device))["label"].double().cpu().numpy()

@@ -45,7 +45,8 @@ class FieldTables(nn.Module):
     def _keep(self, encoded: Encoded) -> None:
         for name, values in encoded.items():
             slot = self._slot(name)
-            device = self._buffers[slot].device if self._buffers.get(slot) is not None else "cpu"
+            before = self._buffers.get(slot)
+            device = "cpu" if before is None else before.device
             self.register_buffer(slot, torch.from_numpy(np.ascontiguousarray(values)).to(device))
 
     def table(self, name: str) -> Tensor:

@@ -35,7 +35,8 @@ class AttentivePooling(nn.Module):
         scores = self.score(torch.cat([values, asked], -1))[..., 0]
         some = there.any(1, keepdim=True)
         weights = scores.masked_fill(~there & some, -torch.inf).softmax(1) * some
-        return (weights[..., None] * values).sum(1)
+        pooled: Tensor = (weights[..., None] * values).sum(1)
+        return pooled
 
 
 class PictureInterest(nn.Module):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +18,7 @@ import torch
 from markupsafe import escape
 from torch import Tensor
 
+from palate.core.artifacts import load_artifact, save_artifacts
 from palate.core.asides import asides, mend, parse, remove
 from palate.core.errors import ArtefactError
 from palate.core.files import atomic_folder, file_digest, read_tensors, write_json, write_tensors, write_text
@@ -27,6 +30,8 @@ from .replacing import checkpoint_of
 
 log = logging.getLogger("palate")
 REPORT = "report.html"
+COUNTERS = "counters"
+"""Artifact of rankers with the events that their counters are made of."""
 STACKED = ("table", "ids")
 """Tensors with a row for each user and then one for each item, in runs that do not name their tensors of users."""
 
@@ -114,6 +119,7 @@ def _rewrite(run: Path, row: int, user: str) -> None:
             if (run / name).is_file():
                 write_tensors(aside / name, _without_vectors(read_tensors(run / name), row, manifest))
                 changed.append(name)
+        changed += _without_counted(aside, row)
         if (run / REPORT).is_file():
             write_text(aside / REPORT, _without_article((run / REPORT).read_text(encoding="utf-8"), user))
             changed += [REPORT] * (REPORT in manifest["files"])
@@ -122,6 +128,18 @@ def _rewrite(run: Path, row: int, user: str) -> None:
         for name in changed:
             manifest["files"][name] = file_digest(aside / name)
         write_json(aside / MANIFEST, manifest)
+
+
+def _without_counted(aside: Path, row: int) -> list[str]:
+    """Take the user's events out of those that counters are made of; names of the files that changed."""
+    place = aside / "artifacts" / COUNTERS
+    if not place.is_dir():
+        return []
+    kept = load_artifact(place)
+    others = kept.tensors["user"] != row
+    shutil.rmtree(place)
+    save_artifacts(place.parent, {COUNTERS: replace(kept, tensors={n: t[others] for n, t in kept.tensors.items()})})
+    return [str(file.relative_to(aside)) for file in sorted(place.iterdir())]
 
 
 def _link_all(folder: Path, aside: Path) -> None:

@@ -42,7 +42,7 @@ class CategorisedVBPR(VBPR):
         categories: of all items.
     """
 
-    Config = CategorisedConfig
+    Config = CategorisedConfig  # type: ignore[assignment]
     config: CategorisedConfig  # type: ignore[assignment]
     capabilities = Capabilities(new_items=True, new_users=True, content=True, fusion=FUSIONS[:1])
     requirements = Requirements(content=True, dense=True, fields=True)

@@ -121,7 +121,7 @@ def regions_of(features: Features, grid: int) -> Tensor:
     parts = []
     for part in values.split(256):
         cells = part.float()[:, None]
-        if features.kind == "map":
+        if part.ndim == 4:
             cells = F.adaptive_avg_pool2d(part.float(), grid).flatten(2).mT
         parts.append(F.normalize(cells, dim=-1).half())
     regions = torch.cat(parts) if parts else torch.zeros(0, 1, 1, dtype=torch.float16)
