@@ -47,14 +47,14 @@ MODELS = {
     "FIM, words alone": "fim:longest=8;epochs=3;levels=0", "PLM-NR, no language": "plm_nr:language_epochs=0",
     "IMRec, no card": "imrec:whole=false", "IMRec, no words seen": "imrec:local=false",
     "MM-Rec, not crossmodal": "mm_rec:crossmodal=false", "MM-Rec, text": "mm_rec:pictures=false",
-    "ids": "nrms:views=id",
+    "ids": "nrms:views=[id]",
 }  # fmt: skip
 """Name -> model."""
 METRICS = ("group_auc", "mrr", "ndcg@5", "ndcg@10")
 PICTURES = {"mm_rec": {"image": "efficientnet_lite0?output=map"}}
 BASE = "NRMS"
 MIND = {"DIN, ids": "din:fields=user,item;content=false", "DIN, ids, no counters": "din:fields=user,item;content=false;"
-        "counters=none", "NRMS, ids": "nrms:views=id"}  # fmt: skip
+        "counters=none", "NRMS, ids": "nrms:views=[id]"}  # fmt: skip
 
 
 @cache

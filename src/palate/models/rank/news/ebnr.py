@@ -79,14 +79,12 @@ class EBNR(NewsRanker):
         return terms
 
     def reconstruction(self, rows: Tensor) -> Tensor:
-        """Cross-entropy of all words of articles given some of them, the mean over articles."""
+        """Cross-entropy of all words of articles given some of them, the mean over articles and the vocabulary."""
         logits = self.decoder(self.hidden(rows, 1 - self.config.hidden_share))
         ids = torch.cat([self.words.rows(view, rows) for view in self.views if view in ("title", "body")], 1)
         truth = torch.zeros_like(logits).scatter_(1, ids, 1.0)
-        # the mean over a vocabulary would drown the few words that an article has
-        return F.binary_cross_entropy_with_logits(logits[:, FIRST:], truth[:, FIRST:], reduction="sum") / (
-            len(rows) * 10
-        )
+        # the mean, so that the loss does not grow with the vocabulary and drown the clicks
+        return F.binary_cross_entropy_with_logits(logits[:, FIRST:], truth[:, FIRST:])
 
 
 def category_triplets(vectors: Tensor, category: Tensor) -> Tensor:
